@@ -1,0 +1,1 @@
+"""The service: many streams, metrics, log, until it is told to stop."""

@@ -1,0 +1,1 @@
+"""Detectors: from frames on the media timeline to events and measurements."""

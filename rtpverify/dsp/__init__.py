@@ -1,0 +1,1 @@
+"""Pure functions on arrays of samples. Imports nothing of ``rtpverify.rtp``."""

@@ -1,0 +1,22 @@
+"""Every exception rtpverify raises on purpose.
+
+Only a caller's mistake raises: faults of a stream are events, bad packets are counted::
+
+    RequestError        the request or its input is unusable; ``rtpverify`` exits with status 2
+      SourceError       a file, capture or socket cannot be read or opened
+      ConfigurationError  a configuration, limits file or session description is wrong
+
+A message is one line that names the place (file, line, option, key) and the bad value.
+"""
+
+
+class RequestError(Exception):
+    """The request is unusable; the message names what and where, in one line."""
+
+
+class SourceError(RequestError):
+    """A source of audio cannot be opened or read."""
+
+
+class ConfigurationError(RequestError):
+    """A configuration, limits file or session description holds a bad value."""

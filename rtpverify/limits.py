@@ -1,0 +1,92 @@
+"""Limits: past which size a departure is a fault.
+
+``digital`` holds a path that should be bit-transparent, ``analog`` one that passes converters. A limit that is None is
+not judged (or, for ``max_thd_n_db``, derived from the encoding).
+"""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from rtpverify.errors import ConfigurationError
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Limits of one check; names carry their units."""
+
+    max_frequency_error_ppm: float = 2.0
+    """Frequency off the reference, or wandering."""
+    max_thd_n_db: float | None = None
+    """Residual relative to the fundamental; None: 6 dB above the encoding's own quantisation limit, in dBFS."""
+    max_level_change_db: float = 0.005
+    """Level step or drift."""
+    max_dc_offset: float = 3e-5
+    """As a fraction of full scale."""
+    word_length_is_fault: bool = True
+    """Whether always-empty low bits are a fault, or only reported."""
+    max_stall_seconds: float = 0.1
+    """Longest silence on the wire; never below ten packet times."""
+    reorder_window_seconds: float = 0.05
+    """How long a missing packet may still arrive; later it is late, and lost. Never below three packet times."""
+    max_jitter_seconds: float | None = None
+    """RFC 3550 interarrival jitter."""
+    max_duplicated: int | None = None
+    """Packets that came more than once."""
+    max_reordered: int | None = None
+    """Packets that came after a later one, within the reorder window."""
+    max_late: int | None = None
+    """Packets that came after the reorder window."""
+
+
+PROFILES: dict[str, Limits] = {
+    "digital": Limits(),
+    "analog": Limits(
+        max_frequency_error_ppm=100.0,
+        max_thd_n_db=-60.0,
+        max_level_change_db=0.1,
+        max_dc_offset=0.01,
+        word_length_is_fault=False,
+    ),
+}
+
+
+def with_values(limits: Limits, values: dict[str, Any], place: str) -> Limits:
+    """Return ``limits`` with some values replaced.
+
+    Raises
+    ------
+    ConfigurationError
+        For an unknown name or a value of the wrong type; the message starts with ``place``.
+    """
+    known = {item.name: item for item in fields(Limits)}
+    for name, value in values.items():
+        if name not in known:
+            raise ConfigurationError(f"{place}: unknown limit {name!r}; known are {', '.join(known)}")
+        is_flag = name == "word_length_is_fault"
+        if isinstance(value, bool) != is_flag or not isinstance(value, bool | int | float) or value != value:
+            kind = "true or false" if is_flag else "a number"
+            raise ConfigurationError(f"{place}: {name} = {value!r} is not {kind}")
+        if name != "max_thd_n_db" and not is_flag and value < 0:
+            raise ConfigurationError(f"{place}: {name} = {value!r} is negative")
+    return replace(limits, **values)
+
+
+def read_limits(path: Path, profile: Limits) -> Limits:
+    """Return the profile with the values of a TOML file over it.
+
+    Raises
+    ------
+    ConfigurationError
+        Where the file cannot be read, is no TOML, or holds an unknown or unusable value.
+    """
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigurationError(f"{path}: {error.strerror}") from error
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigurationError(f"{path}: not TOML: {error}") from error
+    return with_values(profile, values, str(path))

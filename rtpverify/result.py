@@ -1,0 +1,177 @@
+"""The result of a check: one type, of which text, JSON, JUnit, HTML, metrics and the live page are views.
+
+A value that could not be measured is None, never 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+from rtpverify.events import Event
+
+SCHEMA = "rtpverify.result/1"
+
+
+class Verdict(StrEnum):
+    """What a check concludes."""
+
+    PASS = "pass"  # noqa: S105
+    FAIL = "fail"
+    INCONCLUSIVE = "inconclusive"
+
+
+@dataclass(slots=True)
+class Transport:
+    """What the wire did to one stream. Counts are packets."""
+
+    packets_received: int = 0
+    packets_expected: int = 0
+    packets_lost: int = 0
+    packets_duplicated: int = 0
+    packets_reordered: int = 0
+    packets_late: int = 0
+    jitter_seconds: float | None = None
+    clock_drift_ppm: float | None = None
+
+
+@dataclass(slots=True)
+class Signal:
+    """What one channel carried, measured over all of it that was steady."""
+
+    channel: int
+    frequency_hz: float | None = None
+    level_dbfs: float | None = None
+    dc_offset: float | None = None
+    residual_dbfs: float | None = None
+    frequency_error_ppm: float | None = None
+    thd_db: float | None = None
+    thd_plus_n_db: float | None = None
+    effective_bits: int | None = None
+    blind_slip_frames: int | None = None
+
+
+@dataclass(slots=True)
+class StreamResult:
+    """One stream, or one file (which has no RTP fields)."""
+
+    sample_rate: int | None = None
+    channels: int | None = None
+    encoding: str | None = None
+    frames: int = 0
+    """Length of the media timeline."""
+    ssrc: int | None = None
+    sender: str | None = None
+    destination: str | None = None
+    payload_type: int | None = None
+    packet_time_seconds: float | None = None
+    transport: Transport | None = None
+    signal: list[Signal] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    """What the check could not have seen, and what a reader should know before trusting it."""
+    inconclusive: str | None = None
+    """Why nothing could be concluded, where that is so."""
+
+    @property
+    def verdict(self) -> Verdict:
+        """Fail with any fault, inconclusive where the signal could not be judged, pass otherwise."""
+        if any(event.fault for event in self.events):
+            return Verdict.FAIL
+        return Verdict.INCONCLUSIVE if self.inconclusive else Verdict.PASS
+
+
+@dataclass(slots=True)
+class Result:
+    """What one check found."""
+
+    source: str
+    streams: list[StreamResult] = field(default_factory=list)
+    discarded: dict[str, int] = field(default_factory=dict)
+    """Datagrams that were no RTP, by reason."""
+    receive_buffer_dropped: int = 0
+    """Packets that the host lost after the network had delivered them."""
+
+    @property
+    def verdict(self) -> Verdict:
+        """The worst of the streams; inconclusive where there is none."""
+        verdicts = {stream.verdict for stream in self.streams}
+        if Verdict.FAIL in verdicts:
+            return Verdict.FAIL
+        if not verdicts or Verdict.INCONCLUSIVE in verdicts:
+            return Verdict.INCONCLUSIVE
+        return Verdict.PASS
+
+    @property
+    def exit_status(self) -> int:
+        """0 verified and clean, 1 faults found, 3 nothing to verify arrived."""
+        return {Verdict.PASS: 0, Verdict.FAIL: 1, Verdict.INCONCLUSIVE: 3}[self.verdict]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the result in the published JSON form (schema ``rtpverify.result/1``)."""
+        return {
+            "schema": SCHEMA,
+            "verdict": str(self.verdict),
+            "source": self.source,
+            "discarded": self.discarded,
+            "receive_buffer_dropped": self.receive_buffer_dropped,
+            "streams": [stream_as_dict(stream) for stream in self.streams],
+        }
+
+
+def stream_as_dict(stream: StreamResult) -> dict[str, Any]:
+    """Return one stream in the published JSON form; a file's has no RTP fields."""
+    data: dict[str, Any] = {"verdict": str(stream.verdict), "inconclusive": stream.inconclusive}
+    if stream.ssrc is not None:
+        data |= {
+            "ssrc": f"0x{stream.ssrc:08x}",
+            "sender": stream.sender,
+            "destination": stream.destination,
+            "payload_type": stream.payload_type,
+        }
+    data |= {
+        "encoding": stream.encoding,
+        "sample_rate": stream.sample_rate,
+        "channels": stream.channels,
+        "frames": stream.frames,
+    }
+    if stream.transport is not None:
+        data |= {"packet_time_seconds": stream.packet_time_seconds, "transport": asdict(stream.transport)}
+    data["signal"] = [asdict(signal) for signal in stream.signal]
+    data["events"] = events_as_dicts(stream.events)
+    data["warnings"] = stream.warnings
+    return data
+
+
+def events_as_dicts(events: Sequence[Event]) -> list[dict[str, Any]]:
+    """Return events in the published JSON form."""
+    return [event_as_dict(event) for event in events]
+
+
+def event_as_dict(event: Event) -> dict[str, Any]:
+    """Return one event in the published JSON form: the sizes of its kind stand beside the common fields."""
+    return {
+        "id": event.id,
+        "kind": str(event.kind),
+        "channel": event.channel,
+        "start_frame": event.start_frame,
+        "duration_frames": event.duration_frames,
+        "cause": str(event.cause),
+        "fault": event.fault,
+        "open": event.open,
+        "packets": list(event.packets) if event.packets else None,
+        "time": rfc3339(event.time_ns),
+        **event.size,
+        "message": event.message,
+    }
+
+
+def rfc3339(time_ns: int | None) -> str | None:
+    """Write a time in ns since the Unix epoch as RFC 3339 in UTC with microseconds."""
+    if time_ns is None:
+        return None
+    moment = datetime.fromtimestamp(time_ns // 1_000_000_000, UTC).replace(microsecond=time_ns // 1000 % 1_000_000)
+    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")

@@ -1,0 +1,186 @@
+"""Datagrams and RTP headers as structs of arrays.
+
+Every source yields :class:`PacketBatch`; everything after it works on whole batches. Payload bytes stay where the
+source put them (one arena), arrays hold offsets into it. Order is arrival order. All integers are host order.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+HEADER_BYTES = 12
+"""Size of the fixed RTP header (RFC 3550 section 5.1)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """The two ends of a datagram, each as ``address:port`` (``[address]:port`` for IPv6)."""
+
+    sender: str
+    destination: str
+
+
+@dataclass(slots=True)
+class PacketBatch:
+    """Datagrams in order of arrival.
+
+    Attributes
+    ----------
+    arena
+        Bytes, shape (any,), dtype uint8.
+    offset, length
+        Where each datagram's UDP payload starts in ``arena`` and how many bytes of it are there, shape (n,), int64.
+    arrival_ns
+        Arrival time in ns since the Unix epoch (UTC), shape (n,), int64.
+    flow
+        Index into ``flows``, shape (n,), int64.
+    flows
+        Every flow the source has seen; it only grows, so an index stays valid for the life of the source.
+    """
+
+    arena: NDArray[np.uint8]
+    offset: NDArray[np.int64]
+    length: NDArray[np.int64]
+    arrival_ns: NDArray[np.int64]
+    flow: NDArray[np.int64]
+    flows: Sequence[Flow]
+
+    def __len__(self) -> int:
+        return len(self.offset)
+
+
+@dataclass(slots=True)
+class RtpBatch:
+    """The packets of a :class:`PacketBatch` that are RTP, header fields apart.
+
+    All arrays have shape (n,) and dtype int64 unless said otherwise. ``row`` is the index in the source batch;
+    ``payload_offset`` and ``payload_length`` delimit the payload in the arena, without CSRC list, header extension
+    and padding.
+    """
+
+    source: PacketBatch
+    row: NDArray[np.int64]
+    payload_type: NDArray[np.int64]
+    marker: NDArray[np.bool_]
+    sequence: NDArray[np.int64]
+    timestamp: NDArray[np.int64]
+    ssrc: NDArray[np.int64]
+    payload_offset: NDArray[np.int64]
+    payload_length: NDArray[np.int64]
+    discarded: Counter[str]
+    """Datagrams that are no RTP, by reason: ``short``, ``version``, ``rtcp``, ``csrc``, ``extension``, ``padding``."""
+
+    def __len__(self) -> int:
+        return len(self.row)
+
+    @property
+    def arrival_ns(self) -> NDArray[np.int64]:
+        """Arrival time of each packet in ns since the Unix epoch, shape (n,)."""
+        return self.source.arrival_ns[self.row]
+
+    @property
+    def flow(self) -> NDArray[np.int64]:
+        """Flow index of each packet, shape (n,)."""
+        return self.source.flow[self.row]
+
+
+def parse(batch: PacketBatch) -> RtpBatch:
+    """Read the RTP headers of a batch (RFC 3550 section 5.1); never raises on their content.
+
+    A datagram whose second byte is 192 to 223 is RTCP (RFC 5761 section 4) and counted as such. Each datagram that is
+    no RTP is counted under the first reason that holds.
+    """
+    discarded: Counter[str] = Counter()
+    row = np.flatnonzero(batch.length >= HEADER_BYTES)
+    if len(row) != len(batch):
+        discarded["short"] = len(batch) - len(row)
+    header = gather(batch.arena, batch.offset[row], HEADER_BYTES)
+
+    version_ok = (header[:, 0] & 0xC0) == 0x80
+    rtp = version_ok & ((header[:, 1] < 192) | (header[:, 1] > 223))
+    if not rtp.all():
+        other_version = len(row) - int(np.count_nonzero(version_ok))
+        discarded.update({"version": other_version, "rtcp": int(np.count_nonzero(version_ok & ~rtp))})
+        row, header = row[rtp], header[rtp]
+
+    offset = batch.offset[row] + HEADER_BYTES
+    length = batch.length[row] - HEADER_BYTES
+    if (header[:, 0] != 0x80).any():
+        fits = _trim(batch.arena, header[:, 0], offset, length, discarded)
+        row, header, offset, length = row[fits], header[fits], offset[fits], length[fits]
+
+    return RtpBatch(
+        source=batch,
+        row=row,
+        payload_type=(header[:, 1] & 0x7F).astype(np.int64),
+        marker=header[:, 1] >= 0x80,
+        sequence=_big_endian(header, 2, ">u2"),
+        timestamp=_big_endian(header, 4, ">u4"),
+        ssrc=_big_endian(header, 8, ">u4"),
+        payload_offset=offset,
+        payload_length=length,
+        discarded=+discarded,
+    )
+
+
+def gather(arena: NDArray[np.uint8], offset: NDArray[np.int64], length: int) -> NDArray[np.uint8]:
+    """Return ``length`` bytes from each offset, shape (n, length).
+
+    Equally spaced offsets (a receive arena, a capture of one stream) give a view, others a copy.
+    """
+    n = len(offset)
+    if n == 0:
+        return np.empty((0, length), np.uint8)
+    first = int(offset[0])
+    if n == 1:
+        return arena[first : first + length].reshape(1, length)
+    stride = int(offset[1]) - first
+    if stride > 0 and (np.diff(offset) == stride).all():
+        return np.lib.stride_tricks.as_strided(arena[first:], (n, length), (stride, 1), writeable=False)
+    return arena[offset[:, None] + np.arange(length)]
+
+
+def _big_endian(header: NDArray[np.uint8], start: int, dtype: str) -> NDArray[np.int64]:
+    """Return one header field of every packet as int64."""
+    field = np.ascontiguousarray(header[:, start : start + np.dtype(dtype).itemsize])
+    return field.view(dtype)[:, 0].astype(np.int64)
+
+
+def _trim(
+    arena: NDArray[np.uint8],
+    first_byte: NDArray[np.uint8],
+    offset: NDArray[np.int64],
+    length: NDArray[np.int64],
+    discarded: Counter[str],
+) -> NDArray[np.bool_]:
+    """Take CSRC list, extension and padding off ``offset`` and ``length`` in place; return which packets hold."""
+    csrc_bytes = 4 * (first_byte & 0x0F).astype(np.int64)
+    offset += csrc_bytes
+    length -= csrc_bytes
+    fits = length >= 0
+    discarded["csrc"] += int(np.count_nonzero(~fits))
+
+    extended = fits & ((first_byte & 0x10) != 0)
+    short = extended & (length < 4)
+    rows = np.flatnonzero(extended & ~short)
+    words = arena[offset[rows] + 2].astype(np.int64) << 8 | arena[offset[rows] + 3]
+    offset[rows] += 4 + 4 * words
+    length[rows] -= 4 + 4 * words
+    short |= extended & (length < 0)
+    discarded["extension"] += int(np.count_nonzero(short))
+    fits &= ~short
+
+    padded = fits & ((first_byte & 0x20) != 0)
+    empty = padded & (length < 1)
+    rows = np.flatnonzero(padded & ~empty)
+    padding = arena[offset[rows] + length[rows] - 1].astype(np.int64)
+    wrong = (padding == 0) | (padding > length[rows])
+    length[rows[~wrong]] -= padding[~wrong]
+    empty[rows[wrong]] = True
+    discarded["padding"] += int(np.count_nonzero(empty))
+    return fits & ~empty

@@ -1,0 +1,1 @@
+"""The other end: reference tones, faults on request, paced RTP."""

@@ -1,0 +1,1 @@
+"""Where packets and frames come from: sockets, captures, audio files. Each yields batches."""
