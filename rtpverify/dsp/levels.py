@@ -1,0 +1,31 @@
+"""Levels in decibels.
+
+dBFS follows AES17: a sine whose peaks reach full scale (±1.0) has a level of 0 dBFS, so a square wave reaches +3.01.
+"""
+
+from __future__ import annotations
+
+import math
+
+FULL_SCALE_SINE_RMS = math.sqrt(0.5)
+"""RMS of a sine with a peak of 1.0: the reference of dBFS (AES17)."""
+
+
+def decibels(ratio: float) -> float:
+    """Return 20·log10 of an amplitude ratio; minus infinity for 0."""
+    return 20.0 * math.log10(ratio) if ratio > 0.0 else -math.inf
+
+
+def amplitude_ratio(level_db: float) -> float:
+    """Return the amplitude ratio of a level in dB."""
+    return math.pow(10.0, level_db / 20.0)
+
+
+def dbfs(rms: float) -> float:
+    """Return the level in dBFS of a signal with this RMS (full scale ±1.0)."""
+    return decibels(rms / FULL_SCALE_SINE_RMS)
+
+
+def quantisation_rms(bits: int) -> float:
+    """Return the RMS of the error of rounding to ``bits`` bits: 1/√12 of a step of 2**(1-bits)."""
+    return 2.0 ** (1 - bits) / math.sqrt(12.0)

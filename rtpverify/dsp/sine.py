@@ -1,0 +1,232 @@
+"""Least-squares fits of a sine whose frequency is nearly known (IEEE 1057 section 4.6, vectorised over blocks).
+
+Conventions
+-----------
+Time ``t`` counts frames from the middle of a block of ``n`` frames: ``t = arange(n) - (n - 1) / 2``. ``omega`` is the
+angular frequency in rad per frame. The signal is ``Re[(z + z' t) exp(i omega t)] + dc`` plus harmonics, so the phasor
+``z`` holds amplitude and phase in the middle of the block and ``z' / z = slope + i * d_omega``: relative change of
+level and offset of frequency per frame.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+MODEL_COLUMNS = 5
+"""cos, sin, 1, t·cos, t·sin: what a steady tone with a slow wander needs."""
+MAX_HARMONIC = 10
+
+
+def block_time(n: int) -> NDArray[np.float64]:
+    """Return frames relative to the middle of a block, shape (n,)."""
+    return np.arange(n, dtype=np.float64) - (n - 1) / 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class ToneBasis:
+    """Basis of one frequency over blocks of one length.
+
+    Attributes
+    ----------
+    columns
+        Shape (p, n): the five model columns, then cos and sin of each harmonic from the second.
+    solver
+        Shape (n, p): ``x @ solver`` is the least-squares solution for rows ``x`` of shape (…, n).
+    harmonics
+        Orders whose columns follow the model, shape (h,).
+    """
+
+    omega: float
+    n: int
+    columns: NDArray[np.float64]
+    solver: NDArray[np.float64]
+    harmonics: tuple[int, ...]
+
+
+@lru_cache(maxsize=256)
+def tone_basis(omega: float, n: int) -> ToneBasis:
+    """Return the basis of a frequency (rad per frame) over blocks of ``n`` frames, with the harmonics that fit."""
+    t = block_time(n)
+    clearance = 2.0 * math.pi * 3.0 / n
+    harmonics = tuple(h for h in range(2, MAX_HARMONIC + 1) if h * omega < math.pi - clearance)
+    cos, sin = np.cos(omega * t), np.sin(omega * t)
+    scale = 2.0 / n  # keeps the columns of one magnitude, and so the inverse well conditioned
+    rows = [cos, sin, np.ones(n), scale * t * cos, scale * t * sin]
+    for h in harmonics:
+        rows += [np.cos(h * omega * t), np.sin(h * omega * t)]
+    columns = np.array(rows)
+    solver = np.ascontiguousarray(np.linalg.pinv(columns))
+    columns[3:5] /= scale
+    solver[:, 3:5] *= scale
+    return ToneBasis(omega, n, columns, solver, harmonics)
+
+
+@dataclass(slots=True)
+class BlockFit:
+    """Fits of many blocks at once; every array has the leading shape of the input.
+
+    Attributes
+    ----------
+    z, slope_z
+        Phasor in the middle of the block and its change per frame, complex128.
+    dc
+        Mean offset, float64.
+    harmonics
+        Phasors of the harmonics, shape (…, h), complex128.
+    square_sum
+        Sum of the squared residual, float64.
+    peak
+        Largest absolute residual, float64.
+    """
+
+    z: NDArray[np.complex128]
+    slope_z: NDArray[np.complex128]
+    dc: NDArray[np.float64]
+    harmonics: NDArray[np.complex128]
+    square_sum: NDArray[np.float64]
+    peak: NDArray[np.float64]
+
+    @property
+    def d_omega(self) -> NDArray[np.float64]:
+        """Offset of the frequency from the basis, rad per frame."""
+        return _ratio(self.slope_z, self.z).imag
+
+    @property
+    def slope(self) -> NDArray[np.float64]:
+        """Relative change of amplitude per frame."""
+        return _ratio(self.slope_z, self.z).real
+
+
+def _ratio(a: NDArray[np.complex128], b: NDArray[np.complex128]) -> NDArray[np.complex128]:
+    return np.divide(a, b, out=np.zeros_like(a), where=b != 0)
+
+
+def fit_blocks(x: NDArray[np.float64], basis: ToneBasis, *, with_harmonics: bool = False) -> BlockFit:
+    """Fit every row of ``x``, shape (r, n).
+
+    The residual is what the five model columns leave; ``with_harmonics`` takes the harmonics away too.
+    """
+    coefficients = x @ basis.solver
+    used = len(basis.columns) if with_harmonics else MODEL_COLUMNS
+    residual = coefficients[:, :used] @ basis.columns[:used]
+    np.subtract(x, residual, out=residual)
+    pairs = coefficients[:, MODEL_COLUMNS:]
+    return BlockFit(
+        z=coefficients[:, 0] - 1j * coefficients[:, 1],
+        slope_z=coefficients[:, 3] - 1j * coefficients[:, 4],
+        dc=coefficients[:, 2],
+        harmonics=pairs[:, 0::2] - 1j * pairs[:, 1::2],
+        square_sum=np.einsum("rn,rn->r", residual, residual),
+        peak=np.maximum(residual.max(axis=1), -residual.min(axis=1)),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Sine:
+    """A sine: ``amplitude * cos(omega * (frame - anchor) + phase) + dc``; ``anchor`` may lie between frames."""
+
+    omega: float
+    anchor: float
+    phase: float
+    amplitude: float
+    dc: float
+
+    def at(self, start: int, stop: int) -> NDArray[np.float64]:
+        """Return the frames from ``start`` to ``stop``, shape (stop - start,)."""
+        t = np.arange(start, stop, dtype=np.float64) - self.anchor
+        return np.cos(self.omega * t + self.phase) * self.amplitude + self.dc
+
+    def phase_at(self, frame: float) -> float:
+        """Return the phase at a frame, rad, not wrapped."""
+        return self.phase + self.omega * (frame - self.anchor)
+
+
+def fit_phasor(
+    x: NDArray[np.float64], start: int, omega: float, valid: NDArray[np.bool_] | None = None, *, with_dc: bool = True
+) -> Sine | None:
+    """Fit amplitude, phase and offset at a known frequency to frames ``start`` … (three-parameter fit of IEEE 1057).
+
+    Frames where ``valid`` is False are left out; None where fewer than four are left.
+    """
+    t = block_time(len(x))
+    if valid is not None:
+        x, t = x[valid], t[valid]
+    if len(x) < 4:
+        return None
+    columns = [np.cos(omega * t), np.sin(omega * t)] + ([np.ones(len(t))] if with_dc else [])
+    solution = np.linalg.lstsq(np.array(columns).T, x, rcond=None)[0]
+    anchor = start + (len(valid if valid is not None else x) - 1) / 2.0
+    return Sine(
+        omega,
+        anchor,
+        math.atan2(-solution[1], solution[0]),
+        math.hypot(solution[0], solution[1]),
+        float(solution[2]) if with_dc else 0.0,
+    )
+
+
+def find_omega(x: NDArray[np.float64]) -> float | None:
+    """Return the frequency of the strongest sine in ``x``, rad per frame, or None where nothing stands out.
+
+    Peak of a Hann-windowed spectrum, interpolated, then refined by a four-parameter fit.
+    """
+    n = len(x)
+    if n < 16:
+        return None
+    import scipy.fft
+
+    window = 0.5 - 0.5 * np.cos(2.0 * math.pi * (np.arange(n) + 0.5) / n)
+    power = np.abs(scipy.fft.rfft((x - x.mean()) * window)) ** 2
+    power[:2] = 0.0
+    peak = int(power.argmax())
+    if power[peak] <= 0.0 or not np.isfinite(power[peak]):
+        return None
+    left, right = math.sqrt(power[max(peak - 1, 0)]), math.sqrt(power[min(peak + 1, len(power) - 1)])
+    middle = math.sqrt(power[peak])
+    # Two-bin interpolation of a Hann window's main lobe: the ratio of neighbours gives the offset exactly.
+    offset = (2 * right - middle) / (right + middle) if right > left else -(2 * left - middle) / (left + middle)
+    return refine_omega(x, 2.0 * math.pi * (peak + offset) / n)
+
+
+def refine_omega(x: NDArray[np.float64], omega: float) -> float | None:
+    """Improve a frequency by a four-parameter fit (IEEE 1057 section 4.6.3); None where the fit runs away."""
+    n = len(x)
+    if not 0.0 < omega < math.pi:
+        return None
+    start = omega
+    t = block_time(n)
+    for _ in range(12):
+        cos, sin = np.cos(omega * t), np.sin(omega * t)
+        columns = np.array([cos, sin, np.ones(n), (2.0 / n) * t * cos, (2.0 / n) * t * sin]).T
+        a, b, _, da, db = np.linalg.lstsq(columns, x, rcond=None)[0]
+        if a == 0.0 and b == 0.0:
+            return None
+        step = ((da - 1j * db) / (a - 1j * b)).imag * 2.0 / n
+        # A step of more than a bin means that the line left the reach of the linearisation.
+        step = max(-math.pi / n, min(math.pi / n, step))
+        omega += step
+        if not 0.0 < omega < math.pi or abs(omega - start) > 4.0 * math.pi / n:
+            return None
+        if abs(step) < 1e-13:
+            break
+    return omega
+
+
+def phase_deviation(noise_to_amplitude: float, n: int) -> float:
+    """Return the Cramér–Rao bound of the phase in the middle of a block, rad: √(2/n) σ/A."""
+    return noise_to_amplitude * math.sqrt(2.0 / n)
+
+
+def omega_deviation(noise_to_amplitude: float, n: int) -> float:
+    """Return the Cramér–Rao bound of the angular frequency, rad per frame: √(24/n³) σ/A."""
+    return noise_to_amplitude * math.sqrt(24.0 / n**3)
+
+
+def wrap_phase(phase: float) -> float:
+    """Return the phase in (-π, π]."""
+    return math.pi - (math.pi - phase) % (2.0 * math.pi)

@@ -1,0 +1,69 @@
+"""How far content jumped, from the step of a tone's phase.
+
+Skipping ``d`` frames of a tone of frequency ``f`` at rate ``r`` advances its phase by ``2π (f d mod r) / r``. With
+``g = gcd(f, r)`` there are ``r / g`` different steps, so ``d`` is known modulo ``r / g`` frames.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from fractions import Fraction
+
+FALSE_ALARM_Z = 6.3
+"""Deviations of a Gaussian that chance exceeds about once in a day at 48 kHz."""
+
+
+@dataclass(frozen=True, slots=True)
+class SlipCode:
+    """The phase steps of a tone: ``cycles / modulus`` of a period per frame, in lowest terms."""
+
+    cycles: int
+    modulus: int
+
+    @property
+    def blind_frames(self) -> int:
+        """Slips are told apart only modulo this number of frames."""
+        return self.modulus
+
+    @property
+    def phase_quantum(self) -> float:
+        """Smallest phase step of any slip, rad."""
+        return 2.0 * math.pi / self.modulus
+
+    def decode(self, phase_step: float, deviation: float) -> int | None:
+        """Return the signed slip in frames nearest to zero, positive where frames are missing.
+
+        None where ``deviation``, the standard deviation of ``phase_step`` in rad, leaves more than one candidate.
+        """
+        if FALSE_ALARM_Z * deviation > self.phase_quantum / 2.0:
+            return None
+        return self._frames(round(phase_step / self.phase_quantum))
+
+    def candidates(self, phase_step: float, deviation: float, packet_frames: int, most: int = 8) -> list[int]:
+        """Return the slips of whole packets that the phase step allows, nearest to zero first."""
+        tolerance = FALSE_ALARM_Z * deviation + self.phase_quantum / 2.0
+        found = []
+        for packets in range(1, max(2, self.modulus // max(packet_frames, 1)) + 1):
+            for frames in (packets * packet_frames, -packets * packet_frames):
+                expected = 2.0 * math.pi * (self.cycles * frames % self.modulus) / self.modulus
+                if abs((phase_step - expected + math.pi) % (2.0 * math.pi) - math.pi) <= tolerance:
+                    found.append(frames)
+            if len(found) >= most:
+                break
+        return found[:most]
+
+    def _frames(self, step: int) -> int:
+        frames = step * pow(self.cycles, -1, self.modulus) % self.modulus if self.modulus > 1 else 0
+        return frames - self.modulus if frames > self.modulus // 2 else frames
+
+
+def slip_code(frequency_hz: float, sample_rate_hz: int) -> SlipCode | None:
+    """Return the code of a tone, or None where its period is too long a multiple of the frame for slips to be decoded.
+
+    A frequency is taken as the fraction of millihertz that it was given as.
+    """
+    ratio = Fraction(round(frequency_hz * 1000), 1000 * sample_rate_hz)
+    if ratio.numerator <= 0:
+        return None
+    return SlipCode(ratio.numerator, ratio.denominator)

@@ -1,0 +1,149 @@
+"""Ring buffers on the media timeline: frames where they belong, holes known.
+
+One :class:`Timeline` holds all streams of one shape (channels, block length). Samples are planar float64 with full
+scale ±1.0; frames count from each stream's own origin. A stream's ring remembers ``capacity`` frames; each frame is
+either valid or a hole. The writer never runs further ahead than ``capacity`` minus the kept history.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Timeline:
+    """Planar rings of many streams.
+
+    Parameters
+    ----------
+    channels
+        Channels of every stream.
+    block_frames
+        Length of an analysis block; blocks start at multiples of it.
+    history_frames
+        How far behind the last consumed block frames stay readable.
+    ahead_frames
+        How far past the last consumed block frames may be written.
+    packet_frames
+        Frames of the usual packet, where there are packets: writes of this length on its grid are plain row copies.
+    """
+
+    def __init__(
+        self, channels: int, block_frames: int, history_frames: int, ahead_frames: int, packet_frames: int = 1
+    ) -> None:
+        self.channels = channels
+        self.block_frames = block_frames
+        self.packet_frames = packet_frames
+        grain = math.lcm(block_frames, packet_frames)
+        wanted = history_frames + ahead_frames + 2 * block_frames
+        if grain > 2 * wanted:
+            grain = block_frames
+        self.capacity = -(-wanted // grain) * grain
+        self._on_grid = self.capacity % packet_frames == 0 and packet_frames > 1
+        self._history_blocks = -(-history_frames // block_frames)
+        self._data = np.zeros((0, channels, self.capacity))
+        self._valid = np.zeros((0, self.capacity), np.bool_)
+        self.consumed_block = np.zeros(0, np.int64)
+        """First block of each stream that has not been consumed yet."""
+
+    @property
+    def streams(self) -> int:
+        """Number of streams."""
+        return len(self._data)
+
+    def add(self) -> int:
+        """Add a stream whose timeline starts at frame 0; return its row."""
+        self._data = np.concatenate([self._data, np.zeros((1, self.channels, self.capacity))])
+        self._valid = np.concatenate([self._valid, np.zeros((1, self.capacity), np.bool_)])
+        self.consumed_block = np.append(self.consumed_block, 0)
+        return self.streams - 1
+
+    def limits(self, row: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return first and one-past-last frame that may be written, for each row."""
+        start = self.consumed_block[row] * self.block_frames
+        oldest = np.maximum(start - self._history_blocks * self.block_frames, 0)
+        return start, oldest + self.capacity
+
+    def write(self, row: NDArray[np.int64], frame: NDArray[np.int64], samples: NDArray[np.float64]) -> int:
+        """Write packets of equal length.
+
+        Parameters
+        ----------
+        row, frame
+            Stream and first frame of each packet, shape (n,).
+        samples
+            Shape (n, frames, channels).
+
+        Returns
+        -------
+        int
+            Packets that lay outside the writable span and were left out.
+        """
+        frames = samples.shape[1]
+        low, high = self.limits(row)
+        inside = (frame >= low) & (frame + frames <= high)
+        left_out = 0
+        if not inside.all():
+            left_out = len(row) - int(np.count_nonzero(inside))
+            row, frame, samples = row[inside], frame[inside], samples[inside]
+        if len(row) == 0:
+            return left_out
+        planar = samples.transpose(0, 2, 1)
+        if self._on_grid and frames == self.packet_frames and not (frame % frames).any():
+            slot = frame // frames % (self.capacity // frames)
+            self._data.reshape(self.streams, self.channels, -1, frames)[row, :, slot] = planar
+            self._valid.reshape(self.streams, -1, frames)[row, slot] = True
+            return left_out
+        position = (frame[:, None] + np.arange(frames)) % self.capacity
+        for channel in range(self.channels):
+            self._data[row[:, None], channel, position] = planar[:, channel]
+        self._valid[row[:, None], position] = True
+        return left_out
+
+    def write_run(self, row: int, frame: int, samples: NDArray[np.float64]) -> None:
+        """Write one long run of frames, shape (n, channels), of a source that has no packets."""
+        planar = samples.T
+        start = frame % self.capacity
+        head = min(len(samples), self.capacity - start)
+        self._data[row, :, start : start + head] = planar[:, :head]
+        self._valid[row, start : start + head] = True
+        if head < len(samples):
+            self._data[row, :, : len(samples) - head] = planar[:, head:]
+            self._valid[row, : len(samples) - head] = True
+
+    def blocks(
+        self, row: NDArray[np.int64], first_block: NDArray[np.int64], count: int
+    ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """Return ``count`` blocks from ``first_block`` of each row.
+
+        Samples have shape (n, channels, count, block_frames), their validity (n, count, block_frames).
+        """
+        per_ring = self.capacity // self.block_frames
+        slot = (first_block[:, None] + np.arange(count)) % per_ring
+        data = self._data.reshape(self.streams, self.channels, per_ring, self.block_frames)
+        valid = self._valid.reshape(self.streams, per_ring, self.block_frames)
+        channel = np.arange(self.channels)
+        return data[row[:, None, None], channel[None, :, None], slot[:, None, :]], valid[row[:, None], slot]
+
+    def consume(self, row: NDArray[np.int64], count: int) -> None:
+        """Step past ``count`` blocks of each row; what falls out of the history becomes a hole for later frames."""
+        per_ring = self.capacity // self.block_frames
+        first = self.consumed_block[row] - self._history_blocks
+        forgotten = first[:, None] + np.arange(count)
+        valid = self._valid.reshape(self.streams, per_ring, self.block_frames)
+        rows, columns = np.nonzero(forgotten >= 0)
+        valid[row[rows], forgotten[rows, columns] % per_ring] = False
+        self.consumed_block[row] += count
+
+    def read(self, row: int, channel: int, start: int, stop: int) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """Return frames ``start`` to ``stop`` of one channel and which of them are valid; both are copies.
+
+        Frames that have left the history, or are not there yet, read as holes.
+        """
+        oldest = max(0, (int(self.consumed_block[row]) - self._history_blocks) * self.block_frames)
+        position = np.arange(start, stop)
+        inside = (position >= oldest) & (position < oldest + self.capacity)
+        position %= self.capacity
+        return self._data[row, channel, position], self._valid[row, position] & inside
