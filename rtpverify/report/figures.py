@@ -1,0 +1,216 @@
+"""How figures are written, for every report that people read: text and HTML say the same in the same words.
+
+A value that was not measured is :data:`UNMEASURED`, never a number.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from rtpverify.events import Event
+from rtpverify.result import Result, Signal, StreamResult, Verdict
+
+UNMEASURED = "–"
+
+_UNITS = {
+    "frames": ("frames", "+,d"),
+    "packets": ("packets", ",d"),
+    "bits": ("bits", "d"),
+    "hz": ("Hz", ",.5f"),
+    "ppm": ("ppm", "+.3f"),
+    "db": ("dB", "+.3f"),
+    "dbfs": ("dBFS", "+.2f"),
+    "ratio": ("", ".4g"),
+}
+"""Unit and format of a size, by the last word of its name."""
+
+_FULL_SCALE = ("deviation", "dc_offset")
+"""Sizes that are fractions of full scale."""
+
+SIGNAL_COLUMNS = ("Ch", "Frequency", "Error", "Level", "DC offset", "Residual", "THD+N", "THD", "Bits")
+SIGNAL_UNITS = ("", "Hz", "ppm", "dBFS", "of FS", "dBFS", "dB", "dB", "")
+EVENT_COLUMNS = ("Time s", "Frame", "Ch", "Kind", "Cause", "Packets", "Size")
+
+
+def number(value: float | None, form: str) -> str:
+    """Write a number in a format, or :data:`UNMEASURED`."""
+    return UNMEASURED if value is None else format(value, form)
+
+
+def seconds(value: float | None) -> str:
+    """Write a duration in the unit that suits its size."""
+    if value is None:
+        return UNMEASURED
+    if value == 0 or abs(value) >= 1:
+        return f"{value:.4g} s"
+    return f"{value * 1e3:.4g} ms" if abs(value) >= 1e-3 else f"{value * 1e6:.4g} µs"
+
+
+def counted(count: int, noun: str) -> str:
+    """Write ``1 fault``, ``2 faults``."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def by_kind(events: Iterable[Event]) -> str:
+    """Count events by kind, the most frequent first: ``3 gap, 1 slip``."""
+    return ", ".join(f"{count:,} {kind}" for kind, count in Counter(event.kind for event in events).most_common())
+
+
+def headline(result: Result) -> str:
+    """Say in one line why the verdict is what it is."""
+    if result.verdict is Verdict.FAIL:
+        faults = [event for stream in result.streams for event in stream.events if event.fault]
+        failed = sum(stream.verdict is Verdict.FAIL for stream in result.streams)
+        where = f" in {failed} of {len(result.streams)} streams" if len(result.streams) > 1 else ""
+        return f"{counted(len(faults), 'fault')}{where}: {by_kind(faults)}"
+    if result.verdict is Verdict.PASS:
+        return f"{counted(len(result.streams), 'stream')} verified, no fault"
+    if not result.streams:
+        return "nothing to verify arrived"
+    reasons = dict.fromkeys(stream.inconclusive for stream in result.streams if stream.inconclusive)
+    return "; ".join(str(reason) for reason in reasons)
+
+
+def in_order(streams: Iterable[StreamResult]) -> list[StreamResult]:
+    """Return the failed streams first, then what could not be judged, then the rest."""
+    order = [Verdict.FAIL, Verdict.INCONCLUSIVE, Verdict.PASS]
+    return sorted(streams, key=lambda stream: order.index(stream.verdict))
+
+
+def host_lines(result: Result) -> list[str]:
+    """Say what this host lost and what was no RTP, where there is any of it."""
+    lines = []
+    if result.receive_buffer_dropped:
+        lines.append(
+            f"this host lost {counted(result.receive_buffer_dropped, 'packet')} after the network delivered them"
+        )
+    if result.discarded:
+        reasons = ", ".join(f"{count:,} {reason}" for reason, count in result.discarded.items())
+        lines.append(f"{counted(sum(result.discarded.values()), 'datagram')} ignored: {reasons}")
+    return lines
+
+
+def identity(stream: StreamResult) -> str:
+    """Name a stream by what it shows of itself: SSRC and both ends; a file's only stream is just that."""
+    if stream.ssrc is None:
+        return "File"
+    return f"Stream 0x{stream.ssrc:08x}  {stream.sender or UNMEASURED} → {stream.destination or UNMEASURED}"
+
+
+def form(stream: StreamResult) -> str:
+    """Write encoding, payload type, packet time and length."""
+    name = stream.encoding or "encoding unknown"
+    parts = [f"{name}/{stream.sample_rate}/{stream.channels}" if stream.sample_rate else name]
+    if stream.payload_type is not None:
+        parts.append(f"payload type {stream.payload_type}")
+    if stream.packet_time_seconds is not None:
+        parts.append(f"{seconds(stream.packet_time_seconds)} packets")
+    if stream.sample_rate:
+        parts.append(f"{stream.frames / stream.sample_rate:.3f} s ({stream.frames:,} frames)")
+    return ", ".join(parts)
+
+
+def transport(stream: StreamResult) -> list[tuple[str, str]]:
+    """Return label and value of what the wire did; nothing for a file."""
+    wire = stream.transport
+    if wire is None:
+        return []
+    lost = f"{wire.packets_lost:,} lost"
+    if wire.packets_lost and wire.packets_expected:
+        lost += f" ({100 * wire.packets_lost / wire.packets_expected:.2g} %)"
+    packets = (
+        f"{wire.packets_received:,} received of {wire.packets_expected:,}",
+        lost,
+        f"{wire.packets_duplicated:,} duplicated",
+        f"{wire.packets_reordered:,} reordered",
+        f"{wire.packets_late:,} late",
+    )
+    drift = UNMEASURED if wire.clock_drift_ppm is None else f"{wire.clock_drift_ppm:+.1f} ppm"
+    return [
+        ("Packets", ", ".join(packets)),
+        ("Timing", f"jitter {seconds(wire.jitter_seconds)}, sender's clock {drift} against arrival"),
+    ]
+
+
+def signal_row(signal: Signal) -> tuple[str, ...]:
+    """Return the cells of one channel, under :data:`SIGNAL_COLUMNS`."""
+    return (
+        str(signal.channel),
+        number(signal.frequency_hz, ".5f"),
+        number(signal.frequency_error_ppm, "+.3f"),
+        number(signal.level_dbfs, ".3f"),
+        number(signal.dc_offset, "+.1e"),
+        number(signal.residual_dbfs, ".1f"),
+        number(signal.thd_plus_n_db, ".1f"),
+        number(signal.thd_db, ".1f"),
+        number(signal.effective_bits, "d"),
+    )
+
+
+def event_row(event: Event, sample_rate: int | None) -> tuple[str, ...]:
+    """Return the cells of one event, under :data:`EVENT_COLUMNS`."""
+    return (
+        f"{event.start_frame / sample_rate:.6f}" if sample_rate else UNMEASURED,
+        f"{event.start_frame:,}",
+        "all" if event.channel is None else str(event.channel),
+        str(event.kind) if event.fault else f"{event.kind} (no fault)",
+        str(event.cause),
+        packets(event.packets),
+        size(event, sample_rate),
+    )
+
+
+def packets(span: tuple[int, int] | None) -> str:
+    """Write the first and last extended sequence number of an event."""
+    if span is None:
+        return UNMEASURED
+    return str(span[0]) if span[0] == span[1] else f"{span[0]}-{span[1]}"
+
+
+def size(event: Event, sample_rate: int | None) -> str:
+    """Write how long an event lasts and the figures of its kind, each with its unit."""
+    parts = [] if event.duration_frames == 0 else [counted(event.duration_frames, "frame")]
+    if parts and sample_rate:
+        parts[0] += f" ({seconds(event.duration_frames / sample_rate)})"
+    figures = [_figure(name, value) for name, value in event.size.items() if value is not None]
+    parts += [figure.removeprefix(f"{event.kind.replace('_', ' ')} ") for figure in figures]
+    if event.open:
+        parts.append("still going on")
+    return ", ".join(parts) or UNMEASURED
+
+
+def _figure(name: str, value: object) -> str:
+    """Write one size by what its name says of it: the name without the unit, the value, the unit."""
+    if name in _FULL_SCALE and isinstance(value, int | float):
+        return f"{name.replace('_', ' ')} {value:.3g} of full scale"
+    label, _, suffix = name.rpartition("_")
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return f"{name.replace('_', ' ')} {value}"
+    if suffix == "seconds":
+        return f"{label.replace('_', ' ')} {seconds(value)}"
+    unit, form = _UNITS.get(suffix, ("", ""))
+    if not unit:
+        return f"{name.replace('_', ' ')} {value:.6g}"
+    if form.endswith("d"):
+        value = round(value)
+    return f"{label.replace('_', ' ')} {value:{form}} {unit}".strip()
+
+
+def selected(events: Sequence[Event], most: int) -> tuple[list[Event], list[Event]]:
+    """Return the events to show, in time order, and the rest.
+
+    Where there are more than ``most``, every kind keeps its first ones, so that a single slip is not hidden behind a
+    thousand gaps.
+    """
+    in_time = sorted(events, key=lambda event: event.start_frame)
+    rank: Counter[str] = Counter()
+    ranked = []
+    for place, event in enumerate(in_time):
+        ranked.append((rank[event.kind], place))
+        rank[event.kind] += 1
+    shown = {place for _, place in sorted(ranked)[:most]}
+    return (
+        [event for place, event in enumerate(in_time) if place in shown],
+        [event for place, event in enumerate(in_time) if place not in shown],
+    )

@@ -1,0 +1,31 @@
+"""The result as JSON (schema ``rtpverify.result/1``): strict JSON, in which NaN and infinity are null."""
+
+from __future__ import annotations
+
+import json
+import math
+from numbers import Integral, Real
+from typing import Any
+
+from rtpverify.result import Result
+
+
+def render(result: Result) -> str:
+    """Return the result as JSON text, indented, with a newline at its end."""
+    return json.dumps(_strict(result.as_dict()), indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+
+
+def _strict(value: Any) -> Any:
+    """Return the value in JSON's own types: numpy's numbers as Python's, what is not finite as None."""
+    match value:
+        case dict():
+            return {str(key): _strict(item) for key, item in value.items()}
+        case list() | tuple():
+            return [_strict(item) for item in value]
+        case None | bool() | str():
+            return value
+        case Integral():
+            return int(value)
+        case Real():
+            return float(value) if math.isfinite(value) else None
+    raise TypeError(f"{type(value).__name__} has no place in a result: {value!r}")

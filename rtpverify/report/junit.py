@@ -1,0 +1,152 @@
+"""The result as JUnit XML, as Jenkins and GitLab read it.
+
+One ``testsuite`` per stream and in it one ``testcase`` per family of faults, found or not: the set of cases is the
+same in every run, so CI can tell a new failure from an old one. A suite's name comes from the destination or file,
+never from the SSRC, which changes with every run of a sender. Events that the limits count as faults fail their case;
+a stream that could not be judged, or a check to which nothing arrived, is an ``error``; what a check without a
+reference does not look at is ``skipped``.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import PurePath
+from xml.etree import ElementTree as ET
+
+from rtpverify.events import Event, Kind
+from rtpverify.report import figures
+from rtpverify.result import Result, StreamResult
+
+FAMILIES: dict[str, tuple[Kind, ...]] = {
+    "transport": (Kind.GAP, Kind.DUPLICATE, Kind.REORDER, Kind.LATE, Kind.STALL, Kind.JITTER),
+    "sender": (Kind.SSRC_CHANGE, Kind.PAYLOAD_TYPE_CHANGE, Kind.TIMESTAMP_JUMP, Kind.RESTART),
+    "continuity": (Kind.SLIP, Kind.DROPOUT, Kind.REPEAT, Kind.CLICK, Kind.SILENCE),
+    "frequency": (Kind.FREQUENCY, Kind.SAMPLE_RATE),
+    "quality": (
+        Kind.GAIN,
+        Kind.CLIPPING,
+        Kind.DISTORTION,
+        Kind.NOISE,
+        Kind.DC_OFFSET,
+        Kind.CHANNEL_SWAP,
+        Kind.POLARITY,
+        Kind.WORD_LENGTH,
+        Kind.BYTE_ORDER,
+        Kind.MISMATCH,
+    ),
+}
+"""Every kind of event, by the test case that it fails."""
+
+_OF_PACKETS = ("transport", "sender")
+"""Families that a file cannot have."""
+
+
+def render(result: Result) -> str:
+    """Return the result as one JUnit XML document."""
+    root = ET.Element("testsuites", name="rtpverify")
+    names = _names(result)
+    suites = [_suite(name, stream) for name, stream in zip(names, result.streams, strict=True)]
+    if not suites:
+        suite = ET.Element("testsuite", name=_dotless(result.source))
+        case = ET.SubElement(
+            suite, "testcase", classname=f"rtpverify.{_dotless(result.source)}", name="arrived", time="0"
+        )
+        ET.SubElement(case, "error", type="inconclusive", message=figures.headline(result))
+        suites.append(suite)
+    totals: Counter[str] = Counter()
+    for suite in suites:
+        counts = {
+            "tests": len(suite.findall("testcase")),
+            "failures": len(suite.findall("testcase/failure")),
+            "errors": len(suite.findall("testcase/error")),
+            "skipped": len(suite.findall("testcase/skipped")),
+        }
+        suite.attrib |= {key: str(count) for key, count in counts.items()}
+        totals.update(counts)
+        root.append(suite)
+    root.attrib |= {key: str(totals[key]) for key in ("tests", "failures", "errors", "skipped")}
+    ET.indent(root)
+    return '<?xml version="1.0" encoding="UTF-8"?>\n' + _legal(ET.tostring(root, encoding="unicode")) + "\n"
+
+
+def _names(result: Result) -> list[str]:
+    """Name each stream by its destination or file; streams of one destination are numbered."""
+    places = [_dotless(stream.destination or PurePath(result.source).name) for stream in result.streams]
+    total, seen = Counter(places), Counter[str]()
+    names = []
+    for place in places:
+        seen[place] += 1
+        names.append(place if total[place] == 1 else f"{place} #{seen[place]}")
+    return names
+
+
+def _dotless(text: str) -> str:
+    """Replace the dots, at which Jenkins cuts a class name into packages."""
+    return text.replace(".", "_")
+
+
+def _suite(name: str, stream: StreamResult) -> ET.Element:
+    duration = stream.frames / stream.sample_rate if stream.sample_rate else 0.0
+    suite = ET.Element("testsuite", name=name, time=f"{duration:.3f}")
+    properties = ET.SubElement(suite, "properties")
+    for key, value in _properties(stream):
+        ET.SubElement(properties, "property", name=key, value=value)
+
+    def case(title: str) -> ET.Element:
+        return ET.SubElement(suite, "testcase", classname=f"rtpverify.{name}", name=title, time="0")
+
+    judged = case("judged")
+    if stream.inconclusive:
+        ET.SubElement(judged, "error", type="inconclusive", message=stream.inconclusive)
+    for family, kinds in FAMILIES.items():
+        if stream.transport is None and family in _OF_PACKETS:
+            continue
+        events = [event for event in stream.events if event.kind in kinds]
+        faults = [event for event in events if event.fault]
+        element = case(family)
+        if faults:
+            types = ",".join(dict.fromkeys(str(event.kind) for event in faults))
+            failure = ET.SubElement(element, "failure", type=types, message=_message(faults))
+            failure.text = _lines(faults, stream.sample_rate)
+        elif events:
+            ET.SubElement(element, "system-out").text = _lines(events, stream.sample_rate)
+        elif not stream.signal and family not in _OF_PACKETS:
+            ET.SubElement(element, "skipped", message="the signal was not judged")
+    if stream.warnings:
+        ET.SubElement(suite, "system-out").text = "\n".join(stream.warnings)
+    return suite
+
+
+def _properties(stream: StreamResult) -> list[tuple[str, str]]:
+    pairs = [("stream", figures.identity(stream)), ("format", figures.form(stream)), *figures.transport(stream)]
+    for signal in stream.signal:
+        cells = zip(figures.SIGNAL_COLUMNS[1:], figures.signal_row(signal)[1:], figures.SIGNAL_UNITS[1:], strict=True)
+        text = ", ".join(f"{title} {cell} {unit}".strip() for title, cell, unit in cells if cell != figures.UNMEASURED)
+        pairs.append((f"channel {signal.channel}", text))
+    return pairs
+
+
+def _message(faults: list[Event]) -> str:
+    """Return the first fault's sentence and how many there are."""
+    first = min(faults, key=lambda event: event.start_frame)
+    sentence = first.message or str(first.kind)
+    return sentence if len(faults) == 1 else f"{sentence} (first of {len(faults):,})"
+
+
+def _lines(events: list[Event], sample_rate: int | None) -> str:
+    """Write one line for each of the first events."""
+    shown, rest = figures.selected(events, 100)
+    lines = []
+    for event in shown:
+        time, frame, channel, kind, cause, packets, size = figures.event_row(event, sample_rate)
+        lines.append(
+            f"{time} s, frame {frame}, channel {channel}: {kind} ({cause}), packets {packets}, {size}. {event.message}"
+        )
+    if rest:
+        lines.append(f"and {len(rest):,} more")
+    return "\n".join(lines)
+
+
+def _legal(text: str) -> str:
+    """Drop the control characters that XML 1.0 cannot hold (section 2.2)."""
+    return "".join(character for character in text if character >= " " or character in "\t\n\r")

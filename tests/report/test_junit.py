@@ -1,0 +1,74 @@
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from rtpverify.events import Kind
+from rtpverify.report import junit
+from rtpverify.result import Result, StreamResult
+
+
+def _cases(result):
+    root = ET.fromstring(junit.render(result).partition("\n")[2])  # noqa: S314
+    return root, {(case.get("classname"), case.get("name")): case for case in root.iter("testcase")}
+
+
+def test_every_kind_has_one_family():
+    kinds = [kind for family in junit.FAMILIES.values() for kind in family]
+    assert sorted(kinds) == sorted(Kind)
+
+
+def test_clean_stream_passes_every_case(passed):
+    root, cases = _cases(passed)
+    assert {key: root.get(key) for key in ("tests", "failures", "errors", "skipped")} == {
+        "tests": "6",
+        "failures": "0",
+        "errors": "0",
+        "skipped": "0",
+    }
+    assert all(len(case) == 0 for case in cases.values())
+
+
+def test_fault_fails_its_family_alone(failed):
+    root, cases = _cases(failed)
+    assert root.get("failures") == "2"
+    failure = cases["rtpverify.239_1_2_4:5004", "transport"].find("failure")
+    assert failure.get("message") == "2 packets lost (first of 2)"
+    assert failure.get("type") == "gap,stall"
+    assert "1.000000 s, frame 48,000" in failure.text
+    assert cases["rtpverify.239_1_2_4:5004", "quality"].find("failure") is None
+    assert "word_length" in cases["rtpverify.239_1_2_4:5004", "quality"].findtext("system-out")
+    assert "one frame <off> & wrong" in cases["rtpverify.239_1_2_4:5004", "continuity"].findtext("failure")
+
+
+def test_the_set_of_cases_does_not_depend_on_what_was_found(passed, failed):
+    assert set(_cases(passed)[1]) < set(_cases(failed)[1])
+    failed.streams[1].events = []
+    without = set(_cases(failed)[1])
+    assert len(without) == 12
+
+
+def test_nothing_arrived_is_an_error(nothing):
+    root, cases = _cases(nothing)
+    assert root.get("errors") == "1"
+    [case] = cases.values()
+    assert case.find("error").get("message") == "nothing to verify arrived"
+
+
+def test_unjudged_stream_is_an_error_and_its_signal_skipped():
+    stream = StreamResult(sample_rate=48000, channels=1, encoding="L16", inconclusive="too short to judge")
+    root, cases = _cases(Result("a.b/short.wav", [stream]))
+    assert (root.get("errors"), root.get("skipped")) == ("1", "3")
+    assert cases["rtpverify.short_wav", "judged"].find("error").get("message") == "too short to judge"
+
+
+def test_streams_of_one_destination_are_told_apart(failed):
+    failed.streams[1].destination = failed.streams[0].destination
+    names = {key[0] for key in _cases(failed)[1]}
+    assert names == {"rtpverify.239_1_2_3:5004 #1", "rtpverify.239_1_2_3:5004 #2"}
+
+
+@pytest.mark.parametrize("character", ["\x00", "\x1b", "\x0b"])
+def test_characters_that_xml_cannot_hold_are_dropped(failed, character):
+    failed.streams[1].events[1].message = f"odd{character}name"
+    assert "oddname" in junit.render(failed)
+    _cases(failed)
