@@ -1,4 +1,5 @@
 import io
+import re
 
 from rtpverify.report import text
 
@@ -85,10 +86,10 @@ def test_colour_only_on_a_terminal_and_not_with_no_color(failed, monkeypatch):
 
 def test_sentences_wrap_on_a_narrow_terminal(failed, monkeypatch):
     monkeypatch.setenv("COLUMNS", "72")
-    monkeypatch.setenv("NO_COLOR", "1")
     monkeypatch.setenv("TERM", "xterm")
     out = _Terminal()
     text.write(failed, out)
-    message = [line for line in out.getvalue().splitlines() if "the content jumped" in line or "dropped them" in line]
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", out.getvalue())
+    message = [line for line in plain.splitlines() if "the content jumped" in line or "dropped them" in line]
     assert len(message) == 2
     assert all(len(line) <= 72 for line in message)
