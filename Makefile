@@ -1,0 +1,56 @@
+# Needs Python 3.11 or newer (with venv) and make; everything else comes into .venv from the package registry.
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test lint format bench-live bench-check docker clean
+
+VENV := .venv
+BIN := $(VENV)/bin
+PYTHON ?=
+
+help: ## show this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1 @/p' $(MAKEFILE_LIST) | awk -F@ '{printf "make %-13s%s\n", $$1, $$2}'
+
+demo: $(VENV)/.run ## send two streams to itself, one with faults, and show what was found
+	$(BIN)/rtpverify demo
+
+test: $(VENV)/.dev ## run every test that this machine can run
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.dev ## style, formatting and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.dev ## put the code into the project's format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench-live: $(VENV)/.run ## CPU per packet: a bare receive loop, rtpverify and GStreamer, side by side
+	$(BIN)/python benchmarks/live.py
+
+bench-check: $(VENV)/.run ## speed and memory of checking an hour of audio
+	$(BIN)/python benchmarks/check.py
+
+docker: ## build the container image
+	docker build --tag rtpverify .
+
+clean: ## remove the environment and everything generated
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A stamp is newer than pyproject.toml once what it stands for is installed.
+$(VENV)/.run: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@ $(VENV)/.run
+
+$(BIN)/python:
+	@for python in $(PYTHON) python3 python3.14 python3.13 python3.12 python3.11 python; do \
+		if "$$python" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+			echo "making $(VENV) with $$python"; "$$python" -m venv $(VENV) && exit 0; rm -rf $(VENV); exit 1; \
+		fi; \
+	done; \
+	echo 'rtpverify: no Python >= 3.11 with venv found (Debian: apt-get install python3-venv); name one: make PYTHON=/path/to/python3' >&2; exit 1
