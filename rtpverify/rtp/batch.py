@@ -119,9 +119,9 @@ def parse(batch: PacketBatch) -> RtpBatch:
         row=row,
         payload_type=(header[:, 1] & 0x7F).astype(np.int64),
         marker=header[:, 1] >= 0x80,
-        sequence=_big_endian(header, 2, ">u2"),
-        timestamp=_big_endian(header, 4, ">u4"),
-        ssrc=_big_endian(header, 8, ">u4"),
+        sequence=header_field(header, 2, ">u2"),
+        timestamp=header_field(header, 4, ">u4"),
+        ssrc=header_field(header, 8, ">u4"),
         payload_offset=offset,
         payload_length=length,
         discarded=+discarded,
@@ -142,11 +142,14 @@ def gather(arena: NDArray[np.uint8], offset: NDArray[np.int64], length: int) -> 
     stride = int(offset[1]) - first
     if stride > 0 and (np.diff(offset) == stride).all():
         return np.lib.stride_tricks.as_strided(arena[first:], (n, length), (stride, 1), writeable=False)
-    return arena[offset[:, None] + np.arange(length)]
+    # Indexing the windows copies row by row, ten times as fast as an index per byte.
+    windows = np.lib.stride_tricks.as_strided(arena, (len(arena) - length + 1, length), (1, 1), writeable=False)
+    rows: NDArray[np.uint8] = windows[offset]
+    return rows
 
 
-def _big_endian(header: NDArray[np.uint8], start: int, dtype: str) -> NDArray[np.int64]:
-    """Return one header field of every packet as int64."""
+def header_field(header: NDArray[np.uint8], start: int, dtype: str) -> NDArray[np.int64]:
+    """Return the field of type ``dtype`` (which states its byte order) at byte ``start`` of every header, as int64."""
     field = np.ascontiguousarray(header[:, start : start + np.dtype(dtype).itemsize])
     return field.view(dtype)[:, 0].astype(np.int64)
 
@@ -183,4 +186,5 @@ def _trim(
     length[rows[~wrong]] -= padding[~wrong]
     empty[rows[wrong]] = True
     discarded["padding"] += int(np.count_nonzero(empty))
-    return fits & ~empty
+    fits &= ~empty
+    return fits
