@@ -1,0 +1,146 @@
+"""Live reception over asyncio-dgram: any system and any loop, a Python step per datagram.
+
+Arrival times are those at which the loop handed the datagram over, not the kernel's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter, deque
+from collections.abc import Iterable
+from typing import Any, Self
+
+import asyncio_dgram
+import numpy as np
+
+from rtpverify.errors import SourceError
+from rtpverify.rtp.batch import Flow, PacketBatch
+from rtpverify.sources.endpoint import Endpoint
+from rtpverify.sources.flows import DISCARD_REASONS, MAX_FLOWS, FlowTable
+from rtpverify.sources.sockets import RECEIVE_BUFFER_BYTES, ReceiveSocket, open_sockets
+
+MAX_QUEUED = 16384
+"""Most datagrams that wait for the next drain."""
+
+
+class DgramReceiver:
+    """Receives on many endpoints at once; make it inside a running loop, and let the loop run between drains.
+
+    Parameters and exceptions are those of :class:`rtpverify.sources.udp.UdpReceiver`.
+
+    Attributes
+    ----------
+    discarded
+        Datagrams received and thrown away, by reason: ``flows`` (too many senders), ``sender`` (not the sender the
+        endpoint asks for).
+    """
+
+    def __init__(
+        self,
+        endpoints: Iterable[Endpoint],
+        *,
+        receive_buffer_bytes: int = RECEIVE_BUFFER_BYTES,
+        max_flows: int = MAX_FLOWS,
+        max_queued: int = MAX_QUEUED,
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        self.discarded: Counter[str] = Counter()
+        self._sockets = open_sockets(endpoints, receive_buffer_bytes)
+        self._table = FlowTable(max_flows)
+        self._known: dict[tuple[int, str, int], int] = {}
+        self._max_known = 2 * max_flows
+        self._queue: deque[tuple[bytes, int, int]] = deque()
+        self._max_queued = max_queued
+        self._queue_dropped = 0
+        self._streams: dict[int, asyncio_dgram.DatagramServer | asyncio_dgram.DatagramClient] = {}
+        self._pumps = [loop.create_task(self._pump(number, item)) for number, item in enumerate(self._sockets)]
+
+    @property
+    def flows(self) -> list[Flow]:
+        """Every flow seen so far; it only grows."""
+        return self._table.flows
+
+    @property
+    def dropped(self) -> int:
+        """Packets this host lost: by the full queue, and on Linux by the kernel's full buffers."""
+        return self._queue_dropped + sum(item.dropped() for item in self._sockets)
+
+    @property
+    def receive_buffer_bytes(self) -> int:
+        """The smallest receive buffer granted, as the kernel accounts it."""
+        return min(item.buffer_bytes() for item in self._sockets)
+
+    def drain(self) -> PacketBatch | None:
+        """Take what has arrived, without waiting; None where nothing has. Order is that of arrival.
+
+        Raises
+        ------
+        SourceError
+            Where a socket failed.
+        """
+        for pump in self._pumps:
+            if pump.done() and not pump.cancelled():
+                pump.result()
+        if not self._queue:
+            return None
+        payloads, arrivals, flows = zip(*self._queue, strict=True)
+        self._queue.clear()
+        length = np.fromiter(map(len, payloads), np.int64, len(payloads))
+        return PacketBatch(
+            arena=np.frombuffer(b"".join(payloads), np.uint8),
+            offset=np.cumsum(length) - length,
+            length=length,
+            arrival_ns=np.array(arrivals, np.int64),
+            flow=np.array(flows, np.int64),
+            flows=self.flows,
+        )
+
+    def close(self) -> None:
+        """Stop receiving and close every socket. May be called twice."""
+        for pump in self._pumps:
+            pump.cancel()
+        for number, item in enumerate(self._sockets):
+            stream = self._streams.pop(number, None)
+            if stream is not None:
+                # The loop must forget the descriptor before its number is free for others.
+                stream.close()
+            item.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    async def _pump(self, number: int, item: ReceiveSocket) -> None:
+        """Move datagrams from asyncio-dgram's queue, which has no bound, into ours, which has.
+
+        ``recv`` does not suspend while its queue holds something, so that queue never holds more than the loop read in
+        one step.
+        """
+        stream = self._streams[number] = await asyncio_dgram.from_socket(item.socket)
+        try:
+            while True:
+                payload, address = await stream.recv()
+                arrival_ns = time.time_ns()
+                flow = self._flow(number, item, address)
+                if flow < 0:
+                    self.discarded[DISCARD_REASONS[flow]] += 1
+                elif len(self._queue) >= self._max_queued:
+                    self._queue_dropped += 1
+                else:
+                    self._queue.append((payload, arrival_ns, flow))
+        except OSError as error:
+            raise SourceError(f"{item.endpoint.destination}: {error.strerror}") from error
+
+    def _flow(self, number: int, item: ReceiveSocket, address: Any) -> int:
+        """Return the flow of a datagram, or a negative reason (:mod:`rtpverify.sources.flows`)."""
+        host = address[0].partition("%")[0]
+        key = (number, host, address[1])
+        flow = self._known.get(key)
+        if flow is None:
+            flow = self._table.index(host, address[1], item.endpoint.destination, item.senders)
+            if len(self._known) < self._max_known:
+                self._known[key] = flow
+        return flow

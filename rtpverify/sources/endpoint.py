@@ -1,0 +1,105 @@
+"""Where RTP is received: ``rtp://[SENDER@]ADDRESS:PORT[?interface=eth0]``."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qsl
+
+from rtpverify.errors import ConfigurationError
+
+SCHEME = "rtp://"
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One address and port to receive on.
+
+    Attributes
+    ----------
+    address
+        IPv4 or IPv6, an address of this host, the unspecified one, or a multicast group.
+    port
+        1 to 65535.
+    sender
+        Only datagrams from this address; makes a multicast reception source-specific.
+    interface
+        Name or address of the network interface; None leaves the choice to the routing table.
+    """
+
+    address: str
+    port: int
+    sender: str | None = None
+    interface: str | None = None
+
+    @property
+    def destination(self) -> str:
+        """The ``address:port`` that flows of this endpoint carry (``[address]:port`` for IPv6)."""
+        return join_address(self.address, self.port)
+
+    @property
+    def is_multicast(self) -> bool:
+        """Whether the address is a group to join."""
+        return ipaddress.ip_address(self.address).is_multicast
+
+    @property
+    def is_ipv6(self) -> bool:
+        """Whether the address is IPv6."""
+        return ":" in self.address
+
+    def __str__(self) -> str:
+        sender = "" if self.sender is None else f"{_bracket(self.sender)}@"
+        interface = "" if self.interface is None else f"?interface={self.interface}"
+        return f"{SCHEME}{sender}{self.destination}{interface}"
+
+
+def join_address(address: str, port: int) -> str:
+    """Write address and port as one text, IPv6 in brackets."""
+    return f"{_bracket(address)}:{port}"
+
+
+def parse_endpoint(text: str, place: str = "SOURCE") -> Endpoint:
+    """Read ``rtp://[SENDER@]ADDRESS:PORT[?interface=NAME_OR_ADDRESS]``; IPv6 stands in brackets.
+
+    Raises
+    ------
+    ConfigurationError
+        Where a part is missing or unusable; the message starts with ``place`` and names the value.
+    """
+    where = f"{place}: {text!r}"
+    if not text.startswith(SCHEME):
+        raise ConfigurationError(f"{where} does not start with {SCHEME}")
+    location, _, query = text.removeprefix(SCHEME).partition("?")
+    sender_text, at, host_port = location.rpartition("@")
+    host, colon, port_text = host_port.rpartition(":")
+    if not colon or not host or (":" in host and not host.startswith("[")):
+        raise ConfigurationError(f"{where} is not rtp://[SENDER@]ADDRESS:PORT (an IPv6 address stands in brackets)")
+    address, scope = _ip_address(host, where, "address")
+    sender = _ip_address(sender_text, where, "sender")[0] if at else None
+    if not (port_text.isascii() and port_text.isdigit() and 1 <= int(port_text) <= 65535):
+        raise ConfigurationError(f"{where}: port {port_text!r} is not a number from 1 to 65535")
+    if sender is not None and (":" in sender) != (":" in address):
+        raise ConfigurationError(f"{where}: sender {sender} and address {address} are not of the same IP version")
+    options: dict[str, Any] = dict(parse_qsl(query, keep_blank_values=True))
+    interface = options.pop("interface", scope)
+    if options:
+        raise ConfigurationError(f"{where}: unknown option {next(iter(options))!r}; known is interface")
+    if interface == "":
+        raise ConfigurationError(f"{where}: interface '' is empty")
+    return Endpoint(address, int(port_text), sender, interface)
+
+
+def _ip_address(text: str, where: str, part: str) -> tuple[str, str | None]:
+    """Return an address in its canonical form, and its IPv6 scope."""
+    bare = text[1:-1] if text.startswith("[") and text.endswith("]") else text
+    try:
+        address = ipaddress.ip_address(bare)
+    except ValueError:
+        raise ConfigurationError(f"{where}: {part} {text!r} is not an IP address") from None
+    scope = getattr(address, "scope_id", None)
+    return str(address).partition("%")[0], scope
+
+
+def _bracket(address: str) -> str:
+    return f"[{address}]" if ":" in address else address

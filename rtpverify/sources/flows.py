@@ -1,0 +1,46 @@
+"""The flows of a live source, numbered in order of appearance and bounded."""
+
+from __future__ import annotations
+
+from collections.abc import Set
+
+from rtpverify.rtp.batch import Flow
+from rtpverify.sources.endpoint import join_address
+
+FLOWS_FULL = -1
+"""Instead of an index: the table is full."""
+WRONG_SENDER = -2
+"""Instead of an index: the endpoint takes only other senders."""
+
+DISCARD_REASONS = {FLOWS_FULL: "flows", WRONG_SENDER: "sender"}
+"""Under which name datagrams without an index are counted."""
+
+MAX_FLOWS = 4096
+"""Anybody can send from any number of ports: what is remembered of them must not grow without end."""
+
+
+class FlowTable:
+    """Numbers (sender, destination); ``flows`` only grows, up to ``max_flows``."""
+
+    def __init__(self, max_flows: int = MAX_FLOWS) -> None:
+        self.flows: list[Flow] = []
+        self._max_flows = max_flows
+
+    def index(self, address: str, port: int, destination: str, senders: Set[str] | None) -> int:
+        """Return the number of a flow seen for the first time, or why it has none.
+
+        Parameters
+        ----------
+        address, port
+            Of the sender.
+        destination
+            As :attr:`rtpverify.sources.endpoint.Endpoint.destination`.
+        senders
+            The addresses the endpoint takes; None takes all.
+        """
+        if senders is not None and address not in senders:
+            return WRONG_SENDER
+        if len(self.flows) >= self._max_flows:
+            return FLOWS_FULL
+        self.flows.append(Flow(join_address(address, port), destination))
+        return len(self.flows) - 1

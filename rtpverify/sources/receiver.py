@@ -1,0 +1,58 @@
+"""What a live receiver offers, and the choice of one."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Literal, Protocol, Self
+
+from rtpverify import mmsg
+from rtpverify.rtp.batch import Flow, PacketBatch
+from rtpverify.sources.endpoint import Endpoint
+
+Backend = Literal["recvmmsg", "asyncio-dgram"]
+
+
+class Receiver(Protocol):
+    """A set of open sockets that is drained on a tick."""
+
+    discarded: Counter[str]
+
+    @property
+    def flows(self) -> list[Flow]:
+        """Every flow seen so far; it only grows."""
+
+    @property
+    def dropped(self) -> int:
+        """Packets this host lost after the network had delivered them."""
+
+    @property
+    def receive_buffer_bytes(self) -> int:
+        """The smallest receive buffer granted, as the kernel accounts it."""
+
+    def drain(self) -> PacketBatch | None:
+        """Take what has arrived, without waiting; None where nothing has. The next call may overwrite the arena."""
+
+    def close(self) -> None:
+        """Close every socket. May be called twice."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *_: object) -> None: ...
+
+
+def open_receiver(endpoints: Iterable[Endpoint], backend: Backend | None = None) -> Receiver:
+    """Open the receiver of this system, or the one asked for; ``asyncio-dgram`` needs a running loop.
+
+    Raises
+    ------
+    SourceError
+        Where a socket cannot be opened; the message names address, port and reason.
+    """
+    if backend == "recvmmsg" or (backend is None and mmsg.available):
+        from rtpverify.sources.udp import UdpReceiver
+
+        return UdpReceiver(endpoints)
+    from rtpverify.sources.dgram import DgramReceiver
+
+    return DgramReceiver(endpoints)

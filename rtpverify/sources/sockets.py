@@ -1,0 +1,226 @@
+"""UDP sockets to receive RTP on: bind, join, size the buffer, and say in one line what went wrong.
+
+A unicast socket is bound without SO_REUSEADDR, so that a port in use is told; a multicast socket is bound to its group
+and hears only what it joined itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import ipaddress
+import os
+import socket
+import struct
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from rtpverify.errors import SourceError
+from rtpverify.sources.endpoint import Endpoint
+
+RECEIVE_BUFFER_BYTES = 8 << 20
+"""Asked for by default: at 64,000 packets a second on one socket it holds a tenth of a second."""
+
+# Of Linux (asm-generic/socket.h, linux/in.h, linux/in6.h); the socket module of Python 3.11 lacks them.
+_SO_RCVBUFFORCE = 33
+_SO_MEMINFO = 55
+_MEMINFO_FIELDS = 9
+_MEMINFO_DROPS = 8
+_IP_MULTICAST_ALL = 49
+_IPV6_MULTICAST_ALL = 29
+_MCAST_JOIN_SOURCE_GROUP = 46
+
+_LINUX = sys.platform == "linux"
+
+
+@dataclass(slots=True)
+class ReceiveSocket:
+    """An open socket with what it receives.
+
+    Attributes
+    ----------
+    senders
+        The addresses its endpoints take; None takes all.
+    """
+
+    socket: socket.socket
+    endpoint: Endpoint
+    senders: frozenset[str] | None
+    _dropped: int = field(default=0, init=False)
+
+    def dropped(self) -> int:
+        """Return how many packets the kernel dropped on this socket so far; off Linux it does not tell, and this is 0.
+
+        Asks the kernel, so it is up to date even where no packet follows the dropped ones.
+        """
+        if _LINUX and self.socket.fileno() >= 0:
+            raw = self.socket.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, 4 * _MEMINFO_FIELDS)
+            drops = struct.unpack(f"{_MEMINFO_FIELDS}I", raw)[_MEMINFO_DROPS]
+            self._dropped += (drops - self._dropped) & 0xFFFFFFFF
+        return self._dropped
+
+    def buffer_bytes(self) -> int:
+        """Return the size of the receive buffer as the kernel accounts it, overhead included."""
+        return self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
+
+    def close(self) -> None:
+        """Close it, keeping the last count of dropped packets. May be called twice."""
+        self.dropped()
+        self.socket.close()
+
+
+def open_sockets(
+    endpoints: Iterable[Endpoint], receive_buffer_bytes: int = RECEIVE_BUFFER_BYTES
+) -> list[ReceiveSocket]:
+    """Open one socket per distinct (address, port, interface); endpoints that differ in the sender alone share it.
+
+    Raises
+    ------
+    SourceError
+        Where one cannot be opened: port in use, address not on this host, no permission, no such interface. The message
+        names address, port and reason; no socket stays open.
+    """
+    groups: dict[tuple[str, int, str | None], list[Endpoint]] = {}
+    for endpoint in endpoints:
+        groups.setdefault((endpoint.address, endpoint.port, endpoint.interface), []).append(endpoint)
+    with contextlib.ExitStack() as stack:
+        opened = []
+        for group in groups.values():
+            senders = frozenset(endpoint.sender for endpoint in group if endpoint.sender is not None)
+            wanted = senders if all(endpoint.sender is not None for endpoint in group) else None
+            sock = stack.enter_context(_open(group[0], wanted, receive_buffer_bytes))
+            opened.append(ReceiveSocket(sock, group[0], wanted))
+        stack.pop_all()
+    return opened
+
+
+def _open(endpoint: Endpoint, senders: frozenset[str] | None, receive_buffer_bytes: int) -> socket.socket:
+    sock = socket.socket(socket.AF_INET6 if endpoint.is_ipv6 else socket.AF_INET, socket.SOCK_DGRAM)
+    try:
+        sock.setblocking(False)
+        _set_receive_buffer(sock, receive_buffer_bytes)
+        index = 0 if endpoint.interface is None else _interface_index(endpoint.interface)
+        if endpoint.is_ipv6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        if endpoint.is_multicast:
+            _bind_multicast(sock, endpoint, index, senders)
+        else:
+            if index and _LINUX:
+                name = socket.if_indextoname(index).encode()
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, name)
+            sock.bind(_socket_address(endpoint, index))
+    except OSError as error:
+        sock.close()
+        raise SourceError(f"{endpoint.destination}: {_reason(error, endpoint)}") from error
+    return sock
+
+
+def _bind_multicast(sock: socket.socket, endpoint: Endpoint, index: int, senders: frozenset[str] | None) -> None:
+    """Bind to the group, so that no other group comes in, and join it."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    level = socket.IPPROTO_IPV6 if endpoint.is_ipv6 else socket.IPPROTO_IP
+    if _LINUX:
+        # Otherwise whatever any program of this host joined comes in, from any source.
+        sock.setsockopt(level, _IPV6_MULTICAST_ALL if endpoint.is_ipv6 else _IP_MULTICAST_ALL, 0)
+    sock.bind(_socket_address(endpoint, index))
+    group = ipaddress.ip_address(endpoint.address).packed
+    if _LINUX and senders is not None:
+        for sender in sorted(senders):
+            request = struct.pack("@I0Q128s128s", index, _sockaddr(endpoint.address), _sockaddr(sender))
+            sock.setsockopt(level, _MCAST_JOIN_SOURCE_GROUP, request)
+    elif endpoint.is_ipv6:
+        sock.setsockopt(level, socket.IPV6_JOIN_GROUP, group + struct.pack("@I", index))
+    else:
+        sock.setsockopt(level, socket.IP_ADD_MEMBERSHIP, group + struct.pack("@4si", bytes(4), index))
+
+
+def _socket_address(endpoint: Endpoint, index: int) -> tuple[str, int] | tuple[str, int, int, int]:
+    """Return what bind() takes; the scope only where IPv6 needs one."""
+    if not endpoint.is_ipv6:
+        return endpoint.address, endpoint.port
+    address = ipaddress.IPv6Address(endpoint.address)
+    scoped = address.is_link_local or (address.is_multicast and address.packed[1] & 0x0F in (1, 2))
+    return endpoint.address, endpoint.port, 0, index if scoped else 0
+
+
+def _sockaddr(address: str) -> bytes:
+    """Return ``sockaddr_in`` or ``sockaddr_in6`` with port 0."""
+    packed = ipaddress.ip_address(address).packed
+    if len(packed) == 4:
+        return struct.pack("@HH4s", socket.AF_INET, 0, packed)
+    return struct.pack("@HHI16sI", socket.AF_INET6, 0, 0, packed, 0)
+
+
+def _set_receive_buffer(sock: socket.socket, size_bytes: int) -> None:
+    """Ask past the system's limit where that is allowed, up to it otherwise."""
+    if _LINUX:
+        with contextlib.suppress(PermissionError):
+            sock.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, size_bytes)
+            return
+    # A smaller buffer works, and what it cannot hold is counted.
+    with contextlib.suppress(OSError):
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, size_bytes)
+
+
+def _reason(error: OSError, endpoint: Endpoint) -> str:
+    """Say in words what a user can act on."""
+    interface = "" if endpoint.interface is None else f" through interface {endpoint.interface}"
+    if error.errno == errno.EADDRINUSE:
+        return f"port {endpoint.port} is in use"
+    if error.errno == errno.EADDRNOTAVAIL:
+        return f"address {endpoint.address} is not on this host{interface}"
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return f"no permission to receive on port {endpoint.port}{interface}"
+    if error.errno == errno.ENODEV and endpoint.interface is None:
+        return "no route to this group; name the interface with ?interface=NAME"
+    return f"{error.strerror or error}{interface if error.errno else ''}"
+
+
+def _interface_index(interface: str) -> int:
+    """Return the index of an interface given by name or by one of its addresses."""
+    with contextlib.suppress(OSError):
+        return socket.if_nametoindex(interface)
+    if _LINUX:
+        with contextlib.suppress(ValueError):
+            wanted = ipaddress.ip_address(interface)
+            for name, address in _interface_addresses():
+                if address == wanted:
+                    return socket.if_nametoindex(name)
+    known = ", ".join(name for _, name in socket.if_nameindex())
+    raise OSError(f"no interface {interface!r} on this host; there are {known}")
+
+
+class _InterfaceAddress(ctypes.Structure):
+    """``struct ifaddrs`` of getifaddrs(3), as far as it is read."""
+
+
+_InterfaceAddress._fields_ = [
+    ("next", ctypes.POINTER(_InterfaceAddress)),
+    ("name", ctypes.c_char_p),
+    ("flags", ctypes.c_uint),
+    ("address", ctypes.POINTER(ctypes.c_ubyte)),
+]
+
+
+def _interface_addresses() -> list[tuple[str, ipaddress.IPv4Address | ipaddress.IPv6Address]]:
+    """Return every IP address of this host with the name of its interface (getifaddrs(3), Linux layout)."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    head = ctypes.POINTER(_InterfaceAddress)()
+    if libc.getifaddrs(ctypes.byref(head)) != 0:
+        error = ctypes.get_errno()
+        raise OSError(error, os.strerror(error))
+    found: list[tuple[str, ipaddress.IPv4Address | ipaddress.IPv6Address]] = []
+    item = head
+    while item:
+        entry = item.contents
+        if entry.address:
+            family = int.from_bytes(bytes(entry.address[:2]), sys.byteorder)
+            if family == socket.AF_INET:
+                found.append((os.fsdecode(entry.name), ipaddress.IPv4Address(bytes(entry.address[4:8]))))
+            elif family == socket.AF_INET6:
+                found.append((os.fsdecode(entry.name), ipaddress.IPv6Address(bytes(entry.address[8:24]))))
+        item = entry.next
+    libc.freeifaddrs(head)
+    return found

@@ -1,0 +1,266 @@
+"""Live reception on Linux: every socket drained into one arena, kernel arrival times, a whole batch at a time.
+
+Call :meth:`UdpReceiver.drain` on a short tick. The cost of a datagram falls with the size of the batch, and the socket
+buffers hold what arrives between two ticks.
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtpverify import mmsg
+from rtpverify.errors import SourceError
+from rtpverify.rtp.batch import Flow, PacketBatch
+from rtpverify.sources.endpoint import Endpoint
+from rtpverify.sources.flows import DISCARD_REASONS, MAX_FLOWS, FlowTable
+from rtpverify.sources.sockets import RECEIVE_BUFFER_BYTES, ReceiveSocket, open_sockets
+
+SLOT_BYTES = 2048
+"""Room for one datagram; RTP audio keeps below an Ethernet frame."""
+MAX_BATCH = 4096
+"""Most datagrams of one batch."""
+
+_SO_TIMESTAMPNS = 35
+
+_TIMESTAMP = np.dtype(
+    [
+        ("length", np.uintp),
+        ("level", np.int32),
+        ("type", np.int32),
+        ("seconds", np.intp),
+        ("nanoseconds", np.intp),
+    ],
+    align=True,
+)
+"""``struct cmsghdr`` with the ``struct timespec`` of SCM_TIMESTAMPNS behind it."""
+
+_HASH = np.array([0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0xD6E8FEB86659FD93], np.uint64)
+
+
+class UdpReceiver:
+    """Receives on many endpoints at once. Linux only; see :mod:`rtpverify.sources.dgram` for other systems.
+
+    Parameters
+    ----------
+    endpoints
+        Where to receive; those that differ in the sender alone share a socket.
+    receive_buffer_bytes
+        Asked for per socket, past the system's limit where the process may (CAP_NET_ADMIN).
+    max_flows
+        Datagrams of further senders are discarded.
+
+    Attributes
+    ----------
+    discarded
+        Datagrams received and thrown away, by reason: ``truncated`` (longer than 2048 bytes), ``flows`` (too many
+        senders), ``sender`` (not the sender the endpoint asks for).
+
+    Raises
+    ------
+    SourceError
+        Where a socket cannot be opened; the message names address, port and reason.
+    """
+
+    def __init__(
+        self,
+        endpoints: Iterable[Endpoint],
+        *,
+        receive_buffer_bytes: int = RECEIVE_BUFFER_BYTES,
+        max_flows: int = MAX_FLOWS,
+    ) -> None:
+        if not mmsg.available:
+            raise SourceError("recvmmsg: only Linux has it")
+        self.discarded: Counter[str] = Counter()
+        self._sockets = open_sockets(endpoints, receive_buffer_bytes)
+        for item in self._sockets:
+            item.socket.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+        self._descriptors = [item.socket.fileno() for item in self._sockets]
+        self._order = list(range(len(self._sockets)))
+
+        self._arena = np.empty((MAX_BATCH, SLOT_BYTES), np.uint8)
+        self._offset = np.arange(MAX_BATCH, dtype=np.int64) * SLOT_BYTES
+        # The kernel writes 28 bytes of each name at most; the last four take the socket's number.
+        self._names = np.zeros((MAX_BATCH, 4), np.uint64)
+        self._control = np.zeros(MAX_BATCH, _TIMESTAMP)
+        self._messages, self._buffers = mmsg.messages(MAX_BATCH)
+        self._buffers["base"] = mmsg.addresses(self._arena)
+        self._buffers["length"] = SLOT_BYTES
+        header = self._messages["header"]
+        header["name"] = mmsg.addresses(self._names)
+        header["control"] = mmsg.addresses(self._control)
+        header["name_length"] = mmsg.NAME_BYTES
+        header["control_length"] = _TIMESTAMP.itemsize
+        self._messages_address = self._messages.ctypes.data
+        self._flows = _FlowIndex(self._sockets, max_flows)
+
+    @property
+    def flows(self) -> list[Flow]:
+        """Every flow seen so far; it only grows."""
+        return self._flows.table.flows
+
+    @property
+    def dropped(self) -> int:
+        """Packets the kernel dropped on these sockets, their buffers being full; asks it, so always up to date."""
+        return sum(item.dropped() for item in self._sockets)
+
+    @property
+    def receive_buffer_bytes(self) -> int:
+        """The smallest receive buffer granted, as the kernel accounts it."""
+        return min(item.buffer_bytes() for item in self._sockets)
+
+    def drain(self) -> PacketBatch | None:
+        """Take what has arrived, without waiting; None where nothing has.
+
+        Returns
+        -------
+        PacketBatch
+            In order of arrival for each socket, the sockets behind one another. At most 4096 datagrams: after a full
+            batch more may be waiting. Its arena is overwritten by the next call; copy what is to be kept.
+
+        Raises
+        ------
+        SourceError
+            Where the kernel refuses to go on receiving.
+        """
+        rows, which = self._receive()
+        if rows == 0:
+            return None
+        header = self._messages["header"][:rows]
+        length = self._messages["length"][:rows].astype(np.int64)
+        flow = self._flows.lookup(self._names[:rows], which)
+        arrival_ns = self._arrival_ns(header, rows)
+        offset = self._offset[:rows]
+        truncated = (header["flags"] & mmsg.MSG_TRUNC) != 0
+        header["name_length"] = mmsg.NAME_BYTES
+        header["control_length"] = _TIMESTAMP.itemsize
+        self._names[:rows] = 0
+
+        if truncated.any() or flow.min() < 0:
+            keep = ~truncated & (flow >= 0)
+            self.discarded["truncated"] += int(np.count_nonzero(truncated))
+            for code, reason in DISCARD_REASONS.items():
+                self.discarded[reason] += int(np.count_nonzero(~truncated & (flow == code)))
+            self.discarded = +self.discarded
+            if not keep.any():
+                return None
+            offset, length, arrival_ns, flow = offset[keep], length[keep], arrival_ns[keep], flow[keep]
+        return PacketBatch(self._arena.reshape(-1), offset, length, arrival_ns, flow, self.flows)
+
+    def close(self) -> None:
+        """Close every socket. May be called twice."""
+        for item in self._sockets:
+            item.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _receive(self) -> tuple[int, NDArray[np.uint32]]:
+        """Fill the arena; return how many rows are used and the socket's number of each, shape (rows,)."""
+        used = 0
+        numbers, counts = [], []
+        for number in self._order:
+            address = self._messages_address + used * mmsg.MESSAGE.itemsize
+            try:
+                count = mmsg.receive(self._descriptors[number], address, MAX_BATCH - used)
+            except OSError as error:
+                raise SourceError(f"{self._sockets[number].endpoint.destination}: {error.strerror}") from error
+            if count:
+                numbers.append(number)
+                counts.append(count)
+                used += count
+                if used == MAX_BATCH:
+                    # The others come first next time, or a flooded socket would starve them.
+                    place = self._order.index(number) + 1
+                    self._order = self._order[place:] + self._order[:place]
+                    break
+        return used, np.repeat(np.array(numbers, np.uint32), counts)
+
+    def _arrival_ns(self, header: NDArray[Any], rows: int) -> NDArray[np.int64]:
+        """Return the kernel's receive time of each row, or now where it gave none, shape (rows,)."""
+        control = self._control[:rows]
+        arrival_ns: NDArray[np.int64] = control["seconds"].astype(np.int64) * 1_000_000_000 + control["nanoseconds"]
+        stamped = (header["control_length"] >= _TIMESTAMP.itemsize) & (control["type"] == _SO_TIMESTAMPNS)
+        if not stamped.all():
+            arrival_ns[~stamped] = time.time_ns()
+        return arrival_ns
+
+
+class _FlowIndex:
+    """From the address bytes of a batch to flow numbers: one hash, one search; Python only for unknown addresses."""
+
+    def __init__(self, sockets: list[ReceiveSocket], max_flows: int) -> None:
+        self.table = FlowTable(max_flows)
+        self._sockets = sockets
+        self._max_known = 2 * max_flows
+        self._known: dict[bytes, int] = {}
+        self._keys = np.zeros(1, np.uint64)
+        self._words = np.zeros((1, 4), np.uint64)
+        self._numbers = np.zeros(1, np.int64)
+
+    def lookup(self, names: NDArray[np.uint64], which: NDArray[np.uint32]) -> NDArray[np.int64]:
+        """Return the flow of each row, or a negative reason (:mod:`rtpverify.sources.flows`).
+
+        Parameters
+        ----------
+        names
+            ``sockaddr`` bytes, zero-padded, shape (n, 4); the last four bytes are set to ``which``.
+        which
+            Number of the socket, shape (n,).
+        """
+        names.view(np.uint32)[:, 7] = which
+        key = names @ _HASH
+        place = np.searchsorted(self._keys, key)
+        place[place == len(self._keys)] = 0
+        flow = self._numbers[place]
+        strange = (self._words[place] != names).any(axis=1)
+        if strange.any():
+            flow[strange] = self._learn(names[strange])
+        return flow
+
+    def _learn(self, names: NDArray[np.uint64]) -> NDArray[np.int64]:
+        """Return the flow of rows that the search did not find, and remember them."""
+        distinct, first, inverse = np.unique(names, axis=0, return_index=True, return_inverse=True)
+        numbers = np.empty(len(distinct), np.int64)
+        before = len(self._known)
+        for place in np.argsort(first):
+            raw = distinct[place].tobytes()
+            number = self._known.get(raw)
+            if number is None:
+                number = self._number(raw)
+                if len(self._known) < self._max_known:
+                    self._known[raw] = number
+            numbers[place] = number
+        if len(self._known) > before:
+            self._index()
+        return numbers[inverse.reshape(-1)]
+
+    def _number(self, raw: bytes) -> int:
+        """Give a number to an address never seen (``sockaddr_in`` or ``sockaddr_in6``, ip(7), ipv6(7))."""
+        item = self._sockets[int(np.frombuffer(raw, np.uint32)[7])]
+        port = int.from_bytes(raw[2:4], "big")
+        if item.endpoint.is_ipv6:
+            address = socket.inet_ntop(socket.AF_INET6, raw[8:24])
+        else:
+            address = socket.inet_ntop(socket.AF_INET, raw[4:8])
+        return self.table.index(address, port, item.endpoint.destination, item.senders)
+
+    def _index(self) -> None:
+        """Sort what is known by key.
+
+        Of two addresses with the same key the search finds one; the other takes the slow path and stays exact.
+        """
+        words = np.frombuffer(b"".join(self._known), np.uint64).reshape(-1, 4)
+        numbers = np.fromiter(self._known.values(), np.int64, len(self._known))
+        keys = words @ _HASH
+        order = np.argsort(keys, kind="stable")
+        self._keys, self._words, self._numbers = keys[order], words[order], numbers[order]
