@@ -1,0 +1,308 @@
+"""The daemon's configuration: TOML, checked whole.
+
+Every mistake is told at once, one line each: ``FILE:LINE: KEY = VALUE: what is wrong``. Where a value has no line of
+its own, the line is that of the table that should hold it. Streams are counted from 1.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails, PydanticCustomError
+
+from rtpverify.errors import ConfigurationError, RequestError
+from rtpverify.limits import PROFILES, Limits, with_values
+from rtpverify.live import TICK_SECONDS
+from rtpverify.reference import Recording, Tone, parse_reference
+from rtpverify.rtp.payload import Encoding, parse_rtpmap
+from rtpverify.sources.endpoint import Endpoint, join_address, parse_endpoint
+from rtpverify.sources.receiver import Backend
+from rtpverify.sources.sockets import RECEIVE_BUFFER_BYTES
+from rtpverify.spec import StreamSpec
+
+Place = tuple[str | int, ...]
+"""Keys, and indexes from 0 in lists, that lead to a value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listen:
+    """Where a server listens; port 0 takes a free one."""
+
+    address: str
+    port: int
+
+    def __str__(self) -> str:
+        return join_address(self.address, self.port)
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise PydanticCustomError("told", "is not text")
+    return value
+
+
+def _listen(value: object) -> Listen:
+    address, _, port = _text(value).rpartition(":")
+    address = address.removeprefix("[").removesuffix("]")
+    try:
+        ip_address(address)
+    except ValueError:
+        raise PydanticCustomError("told", "is not ADDRESS:PORT with a numeric address") from None
+    if not (port.isascii() and port.isdigit() and int(port) <= 65535):
+        raise PydanticCustomError("told", "is not ADDRESS:PORT with a port from 0 to 65535")
+    return Listen(address, int(port))
+
+
+def _source(value: object) -> Endpoint:
+    text = _text(value)
+    try:
+        return parse_endpoint(text, "source")
+    except RequestError as error:
+        raise _told(error, f"source: {text!r}") from None
+
+
+def _encoding(value: object) -> Encoding:
+    text = _text(value)
+    try:
+        return parse_rtpmap(text, "encoding")
+    except RequestError as error:
+        raise _told(error, f"encoding: {text!r}") from None
+
+
+def _reference(value: object) -> Tone | None:
+    text = _text(value)
+    try:
+        reference = parse_reference(text)
+    except RequestError as error:
+        raise _told(error, f"reference {text}") from None
+    if isinstance(reference, Recording):
+        raise PydanticCustomError("told", "is not tone, tone:FREQUENCY or none")
+    return reference
+
+
+def _told(error: RequestError, known: str) -> PydanticCustomError:
+    """Take over a one-line message, less the place and value that stand before it in ours."""
+    return PydanticCustomError("told", "{reason}", {"reason": str(error).removeprefix(known).lstrip(": ")})
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+
+class MetricsTable(_Table):
+    """``[metrics]``."""
+
+    listen: Annotated[Listen, BeforeValidator(_listen)] = Listen("127.0.0.1", 9464)
+
+
+class LogTable(_Table):
+    """``[log]``."""
+
+    format: Literal["console", "json"] = "console"
+    state_seconds: Annotated[float, Field(strict=True, gt=0, le=86400)] = 10.0
+    """Time between two lines that tell a stream's state."""
+
+
+class ReceiveTable(_Table):
+    """``[receive]``."""
+
+    backend: Backend | None = None
+    """None: ``recvmmsg`` where the system has it."""
+    tick_seconds: Annotated[float, Field(strict=True, ge=0.001, le=0.1)] = TICK_SECONDS
+    buffer_bytes: Annotated[int, Field(strict=True, ge=65536, le=2**30)] = RECEIVE_BUFFER_BYTES
+    """Receive buffer asked for, per socket."""
+
+
+class StreamTable(_Table):
+    """``[[stream]]``."""
+
+    name: Annotated[str, Field(strict=True, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")]
+    source: Annotated[Endpoint, BeforeValidator(_source)]
+    interface: Annotated[str, Field(strict=True, min_length=1)] | None = None
+    encoding: Annotated[Encoding, BeforeValidator(_encoding)] | None = None
+    reference: Annotated[Tone | None, BeforeValidator(_reference)]
+    profile: Literal["digital", "analog"] = "digital"
+    limits: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """Where it is received."""
+        return replace(self.source, interface=self.interface) if self.interface else self.source
+
+    def spec(self) -> StreamSpec:
+        """Return what is expected of it."""
+        return StreamSpec(
+            name=self.name,
+            destination=self.source.destination,
+            sender=self.source.sender,
+            encoding=self.encoding,
+            reference=self.reference,
+            limits=with_values(PROFILES[self.profile], self.limits, "limits"),
+        )
+
+
+class Configuration(_Table):
+    """The whole file."""
+
+    metrics: MetricsTable = MetricsTable()
+    log: LogTable = LogTable()
+    receive: ReceiveTable = ReceiveTable()
+    stream: tuple[StreamTable, ...]
+
+
+def read_config(path: Path) -> Configuration:
+    """Read and check a configuration; relative paths in it start from its folder.
+
+    Raises
+    ------
+    ConfigurationError
+        With every mistake, one line each.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigurationError(f"{path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(f"{path}: not UTF-8: {error}") from error
+    return parse_config(text, path)
+
+
+def parse_config(text: str, path: Path) -> Configuration:
+    """Check a configuration that was read from ``path``; see :func:`read_config`."""
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        line = re.search(r" \(at line (\d+), column \d+\)$", str(error))
+        place = f"{path}:{line[1]}" if line else f"{path}"
+        raise ConfigurationError(f"{place}: not TOML: {error}") from error
+    mistakes: dict[Place, str] = {}
+    configuration = None
+    try:
+        configuration = Configuration.model_validate(data)
+    except ValidationError as errors:
+        for detail in errors.errors(include_url=False):
+            mistakes.setdefault(detail["loc"], _message(detail))
+    streams = data.get("stream")
+    if isinstance(streams, list):
+        _check_together([item if isinstance(item, dict) else {} for item in streams], mistakes)
+    if mistakes or configuration is None:
+        lines = _find_lines(text)
+        order = sorted((_line(lines, place), str(place), place) for place in mistakes)
+        raise ConfigurationError(
+            "\n".join(_write(path, line, place, data, mistakes[place]) for line, _, place in order)
+        )
+    return configuration
+
+
+_TABLES: dict[str, type[_Table]] = {
+    "metrics": MetricsTable,
+    "log": LogTable,
+    "receive": ReceiveTable,
+    "stream": StreamTable,
+}
+
+
+def _message(error: ErrorDetails) -> str:
+    """Say what pydantic found in our words."""
+    place = error["loc"]
+    match error["type"]:
+        case "missing":
+            return "is missing"
+        case "extra_forbidden":
+            table = _TABLES.get(str(place[0]), Configuration) if len(place) > 1 else Configuration
+            return f"is not known; known are {', '.join(table.model_fields)}"
+        case "string_pattern_mismatch":
+            return "is not a name of 1 to 63 letters, digits, '_', '-' and '.' that starts with a letter or digit"
+        case "model_type" | "tuple_type" | "dict_type":
+            return "is not a table" if place != ("stream",) else "is not a list of tables [[stream]]"
+        case _:
+            return error["msg"].removeprefix("Input ")
+
+
+def _check_together(streams: list[dict[str, Any]], mistakes: dict[Place, str]) -> None:
+    """Add what is wrong with values only beside others: also where other values are wrong by themselves."""
+    if not streams:
+        mistakes["stream",] = "holds no stream"
+    names: dict[str, int] = {}
+    endpoints: list[tuple[int, Endpoint]] = []
+    for index, stream in enumerate(streams):
+        name, limits = stream.get("name"), stream.get("limits")
+        if isinstance(name, str) and names.setdefault(name, index) != index:
+            mistakes.setdefault(("stream", index, "name"), f"is the name of stream[{names[name] + 1}] already")
+        for limit, value in limits.items() if isinstance(limits, dict) else ():
+            try:
+                with_values(Limits(), {limit: value}, "")
+            except RequestError as error:
+                reason = str(error).removeprefix(": ").removeprefix(f"{limit} = {value!r} ")
+                mistakes[("stream", index, "limits", limit)] = reason
+        with suppress(RequestError, PydanticCustomError):
+            endpoint = parse_endpoint(_text(stream.get("source")))
+            for other_index, other in endpoints:
+                same = (other.address, other.port) == (endpoint.address, endpoint.port)
+                if same and (other.sender is None or endpoint.sender in (None, other.sender)):
+                    mistakes[("stream", index, "source")] = f"takes packets of stream[{other_index + 1}] too"
+            endpoints.append((index, endpoint))
+        with suppress(PydanticCustomError):
+            reference, encoding = _reference(stream.get("reference")), _encoding(stream.get("encoding"))
+            try:
+                if reference is not None:
+                    reference.check(encoding.sample_rate_hz, encoding.channels)
+            except RequestError as error:
+                mistakes[("stream", index, "reference")] = str(error).partition(": ")[2]
+
+
+_TABLE_HEADER = re.compile(r"^\s*(\[\[?)\s*([\w.\s\"'-]+?)\s*\]")
+_KEY = re.compile(r"^\s*([\w.\"'-]+)\s*=")
+
+
+def _find_lines(text: str) -> dict[Place, int]:
+    """Return the line, from 1, of every table header and of every key that starts a line."""
+    lines: dict[Place, int] = {}
+    lengths: dict[Place, int] = {}
+    table: Place = ()
+    for number, line in enumerate(text.splitlines(), 1):
+        if header := _TABLE_HEADER.match(line):
+            names = _keys(header[2])
+            table = ()
+            for depth, name in enumerate(names, 1):
+                table += (name,)
+                if header[1] == "[[" and depth == len(names):
+                    lengths[table] = lengths.get(table, 0) + 1
+                if table in lengths:
+                    table += (lengths[table] - 1,)
+            lines.setdefault(table, number)
+        elif key := _KEY.match(line):
+            lines.setdefault(table + _keys(key[1]), number)
+    return lines
+
+
+def _keys(text: str) -> tuple[str, ...]:
+    """Split a dotted key."""
+    return tuple(part.strip().strip("\"'") for part in text.split("."))
+
+
+def _line(lines: Mapping[Place, int], place: Place) -> int:
+    """Return the line of a value, or else of what holds it; 0 where not even that is known."""
+    return next((lines[place[:depth]] for depth in range(len(place), 0, -1) if place[:depth] in lines), 0)
+
+
+def _write(path: Path, line: int, place: Place, data: Any, message: str) -> str:
+    """Write one mistake as one line."""
+    key = ""
+    for part in place:
+        key += f"[{part + 1}]" if isinstance(part, int) else f".{part}" if key else part
+        try:
+            data = data[part]
+        except (KeyError, IndexError, TypeError):
+            data = None
+    value = "" if data is None or isinstance(data, dict) else f" = {json.dumps(data, default=str, ensure_ascii=False)}"
+    return f"{path}{f':{line}' if line else ''}: {key}{value[:80]}: {message}"
