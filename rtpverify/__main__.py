@@ -1,0 +1,5 @@
+"""``python -m rtpverify``."""
+
+from rtpverify.cli import main
+
+main(prog_name="rtpverify")
