@@ -7,34 +7,16 @@ were; measurements are those of the identity heard last.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
 from rtpverify.daemon.metrics import PACKET_COUNTERS, StreamSnapshot, countable_events
 from rtpverify.result import StreamResult
 from rtpverify.spec import StreamSpec
 from rtpverify.verifier import Stream, StreamEvent
 
-UP_SECONDS = 1.0
-"""A stream is up while its last packet is no older than this."""
-
-
-class Ledger:
-    """Adds up the counters of several bearers so that no total ever falls, whoever starts anew or goes away."""
-
-    def __init__(self, names: Sequence[str]) -> None:
-        self.totals: Counter[str] = Counter(dict.fromkeys(names, 0))
-        self._highest: dict[int, tuple[object, Counter[str]]] = {}
-
-    def update(self, counts: Sequence[tuple[object, Mapping[str, int]]]) -> None:
-        """Take the present counts of every bearer there is; one that is no longer among them keeps its share."""
-        present = {}
-        for bearer, now in counts:
-            _, highest = self._highest.get(id(bearer), (bearer, Counter()))
-            for name, count in now.items():
-                self.totals[name] += max(0, count - highest[name])
-                highest[name] = max(count, highest[name])
-            present[id(bearer)] = bearer, highest
-        self._highest = present
+UP_NS = 1_000_000_000
+"""A stream is up while its last packet is younger than this."""
 
 
 class StreamState:
@@ -54,35 +36,66 @@ class StreamState:
         self.name = spec.name
         self.up = False
         self.result: StreamResult | None = None
-        self._streams: Sequence[Stream] = ()
-        self._packets = Ledger(list(PACKET_COUNTERS))
+        self._streams: list[Stream] = []
+        self._highest: list[Counter[str]] = []
         self._events = Counter(countable_events(spec.reference))
         self.snapshot = self._take()
+
+    def add(self, stream: Stream) -> None:
+        """Take in an identity that bears this name."""
+        self._streams.append(stream)
+        self._highest.append(Counter())
 
     def count(self, told: StreamEvent) -> None:
         """Count an event the first time it is told."""
         if told.is_new:
             self._events[str(told.event.kind), str(told.event.cause)] += 1
+            self.snapshot = replace(self.snapshot, events=dict(self._events))
 
-    def follow(self, streams: Sequence[Stream], now_ns: int) -> bool:
-        """Take the identities that bear this name; return whether the stream went up or down."""
-        self._streams = streams
-        last_ns = max((stream.last_arrival_ns or 0 for stream in streams), default=0)
-        was_up, self.up = self.up, now_ns - last_ns < UP_SECONDS * 1e9
+    def follow(self, now_ns: int) -> bool:
+        """Look whether packets arrive; return whether that changed."""
+        last_ns = max((stream.last_arrival_ns or 0 for stream in self._streams), default=0)
+        was_up, self.up = self.up, now_ns - last_ns < UP_NS
         return was_up != self.up
 
     def refresh(self) -> None:
         """Measure anew and replace ``result`` and ``snapshot``."""
-        results = [(stream, stream.result()) for stream in self._streams]
-        self._packets.update(
-            [
-                (stream, {name: getattr(result.transport, f"packets_{name}") for name in PACKET_COUNTERS})
-                for stream, result in results
-            ]
-        )
-        if results:
-            self.result = max(results, key=lambda item: item[0].last_arrival_ns or 0)[1]
+        latest_ns = -1
+        for stream, highest in zip(self._streams, self._highest, strict=True):
+            result = stream.result()
+            for name in PACKET_COUNTERS:
+                # A count of the core may be corrected; a counter of the metrics never falls.
+                highest[name] = max(highest[name], getattr(result.transport, f"packets_{name}"))
+            if (stream.last_arrival_ns or 0) > latest_ns:
+                latest_ns, self.result = stream.last_arrival_ns or 0, result
         self.snapshot = self._take()
+
+    def summary(self) -> dict[str, Any]:
+        """Return what a log line tells; channels stand in lists."""
+        fields: dict[str, Any] = {"stream": self.name, "state": self._word()}
+        result = self.result
+        if result is None:
+            return fields
+        fields |= {
+            "verdict": str(result.verdict),
+            "received": self.snapshot.packets["received"],
+            "lost": self.snapshot.packets["lost"],
+            "events": sum(self._events.values()),
+        }
+        if result.signal:
+            fields |= {
+                "level_dbfs": [_rounded(signal.level_dbfs, 2) for signal in result.signal],
+                "frequency_hz": [_rounded(signal.frequency_hz, 4) for signal in result.signal],
+                "residual_dbfs": [_rounded(signal.residual_dbfs, 1) for signal in result.signal],
+            }
+        if result.inconclusive:
+            fields["inconclusive"] = result.inconclusive
+        return fields
+
+    def _word(self) -> str:
+        if self.up:
+            return "up"
+        return "down" if self.result else "waiting"
 
     def _take(self) -> StreamSnapshot:
         result = self.result
@@ -90,9 +103,14 @@ class StreamState:
         return StreamSnapshot(
             name=self.name,
             up=self.up,
-            packets=dict(self._packets.totals),
+            packets={name: sum(highest[name] for highest in self._highest) for name in PACKET_COUNTERS},
             events=dict(self._events),
             jitter_seconds=transport.jitter_seconds if transport else None,
             clock_drift_ppm=transport.clock_drift_ppm if transport else None,
             signal=tuple(result.signal) if result else (),
         )
+
+
+def _rounded(value: float | None, digits: int) -> float | None:
+    """Round what was measured."""
+    return None if value is None else round(value, digits)

@@ -9,6 +9,7 @@ from typing import Literal, Protocol, Self
 from rtpverify import mmsg
 from rtpverify.rtp.batch import Flow, PacketBatch
 from rtpverify.sources.endpoint import Endpoint
+from rtpverify.sources.sockets import RECEIVE_BUFFER_BYTES
 
 Backend = Literal["recvmmsg", "asyncio-dgram"]
 
@@ -41,7 +42,11 @@ class Receiver(Protocol):
     def __exit__(self, *_: object) -> None: ...
 
 
-def open_receiver(endpoints: Iterable[Endpoint], backend: Backend | None = None) -> Receiver:
+def open_receiver(
+    endpoints: Iterable[Endpoint],
+    backend: Backend | None = None,
+    receive_buffer_bytes: int = RECEIVE_BUFFER_BYTES,
+) -> Receiver:
     """Open the receiver of this system, or the one asked for; ``asyncio-dgram`` needs a running loop.
 
     Raises
@@ -52,7 +57,7 @@ def open_receiver(endpoints: Iterable[Endpoint], backend: Backend | None = None)
     if backend == "recvmmsg" or (backend is None and mmsg.available):
         from rtpverify.sources.udp import UdpReceiver
 
-        return UdpReceiver(endpoints)
+        return UdpReceiver(endpoints, receive_buffer_bytes=receive_buffer_bytes)
     from rtpverify.sources.dgram import DgramReceiver
 
-    return DgramReceiver(endpoints)
+    return DgramReceiver(endpoints, receive_buffer_bytes=receive_buffer_bytes)

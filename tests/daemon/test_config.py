@@ -84,8 +84,8 @@ def test_the_commented_defaults_of_the_file_are_the_defaults() -> None:
             STREAM.replace('"a"', '"a b"'),
             [
                 (
-                    "bench.toml:3: stream[1].name = \"a b\": is not a name of 1 to 63 letters, digits, '_', '-' and '.' "
-                    "that starts with a letter or digit"
+                    'bench.toml:3: stream[1].name = "a b": is not a name of 1 to 63 letters, digits, '
+                    "'_', '-' and '.' that starts with a letter or digit"
                 )
             ],
         ),

@@ -1,0 +1,234 @@
+"""The daemon: streams from a configuration, verified live, seen in the log and in ``/metrics``.
+
+Everything here runs on the event loop beside reception, so each step is short: the streams are measured in turn, each
+every ``REFRESH_NS``, and a storm of events costs a bounded number of log lines.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Self
+
+from structlog.typing import FilteringBoundLogger
+
+from rtpverify.daemon.config import Configuration, read_config
+from rtpverify.daemon.log import LogWriter, make_logger
+from rtpverify.daemon.metrics import Exposition, Snapshot
+from rtpverify.daemon.state import StreamState
+from rtpverify.daemon.web import WebServer
+from rtpverify.live import LiveStatistics, run, run_live
+from rtpverify.result import Result, event_as_dict
+from rtpverify.sources.receiver import open_receiver
+from rtpverify.verifier import StreamEvent, Verifier
+
+REFRESH_NS = 500_000_000
+"""How old a measurement in the metrics may be. Counts of events are never older than a tick."""
+
+MAX_EVENT_LINES = 20
+"""Most events of one stream that are logged one by one between two lines of its state."""
+
+
+def serve(config_path: Path) -> int:
+    """Run the daemon until SIGTERM or SIGINT; return the exit status.
+
+    Raises
+    ------
+    ConfigurationError
+        With every mistake of the configuration.
+    SourceError
+        Where a port cannot be had, or a socket fails.
+    """
+    configuration = read_config(config_path)
+    with LogWriter(sys.stderr) as writer:
+        run(_serve(configuration, make_logger(writer, configuration.log.format)))
+    return 0
+
+
+async def _serve(configuration: Configuration, log: FilteringBoundLogger) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with Service(configuration, log) as service:
+        await service.run(stop)
+
+
+class Service:
+    """One run of the daemon; an asynchronous context that holds its sockets.
+
+    Attributes
+    ----------
+    verifier
+        What verifies.
+    states
+        What is known of each configured stream, by name.
+    metrics_url
+        Where the metrics are; set while the context is entered.
+    statistics
+        How the live loop fares.
+
+    Raises
+    ------
+    SourceError
+        On entering, where a port cannot be had.
+    """
+
+    def __init__(
+        self,
+        configuration: Configuration,
+        log: FilteringBoundLogger,
+        on_events: Callable[[Sequence[StreamEvent]], None] | None = None,
+    ) -> None:
+        specs = [table.spec() for table in configuration.stream]
+        self.verifier = Verifier(specs)
+        self.states = {spec.name: StreamState(spec) for spec in specs}
+        self.metrics_url = ""
+        self.statistics = LiveStatistics()
+        self._configuration = configuration
+        self._line_interval_ns = round(configuration.log.state_seconds * 1e9)
+        self._log = log
+        self._on_events = on_events
+        self._turns: deque[tuple[int, StreamState]] = deque()
+        self._next_line_ns: dict[str, int] = {}
+        self._known_streams = 0
+        self._event_lines: Counter[str] = Counter()
+        self._snapshot = Snapshot(tuple(state.snapshot for state in self.states.values()))
+        self._web = WebServer(Exposition(lambda: self._snapshot))
+
+    async def __aenter__(self) -> Self:
+        receive = self._configuration.receive
+        self._receiver = open_receiver(
+            [table.endpoint for table in self._configuration.stream], receive.backend, receive.buffer_bytes
+        )
+        try:
+            listen = await self._web.start(self._configuration.metrics.listen)
+        except BaseException:
+            self._receiver.close()
+            raise
+        self.metrics_url = f"http://{listen}/metrics"
+        self._log.info("listening", streams=len(self.states), metrics=self.metrics_url)
+        for table in self._configuration.stream:
+            self._log.info("waiting", stream=table.name, source=str(table.endpoint))
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._web.stop()
+        self._receiver.close()
+
+    async def run(self, stop: asyncio.Event, duration_seconds: float | None = None) -> Result:
+        """Verify until ``stop`` is set or the duration is over, log a summary, and return what was found.
+
+        Raises
+        ------
+        SourceError
+            Where a socket fails.
+        """
+        now_ns = time.time_ns()
+        for number, state in enumerate(self.states.values()):
+            self._turns.append((now_ns + number * REFRESH_NS // len(self.states), state))
+            self._next_line_ns[state.name] = now_ns + self._line_interval_ns
+        await run_live(
+            self.verifier,
+            self._receiver,
+            duration_seconds=duration_seconds,
+            stop=stop,
+            on_events=self._tell,
+            on_tick=self._tick,
+            tick_seconds=self._configuration.receive.tick_seconds,
+            statistics=self.statistics,
+        )
+        result = self.verifier.result("serve", self._receiver.dropped)
+        for state in self.states.values():
+            state.refresh()
+            self._log.info("summary", **state.summary(), event_lines_left_out=self._left_out(state.name))
+        self._log.info(
+            "stopped",
+            verdict=str(result.verdict),
+            receive_buffer_dropped=result.receive_buffer_dropped,
+            discarded=result.discarded,
+            max_lag_seconds=round(self.statistics.max_lag_seconds, 4),
+        )
+        return result
+
+    def _tell(self, told: Sequence[StreamEvent]) -> None:
+        """Count and log events."""
+        for item in told:
+            self.states[item.stream.name].count(item)
+            if item.is_new or not item.event.open:
+                self._log_event(item)
+        self._renew_snapshot()
+        if self._on_events is not None:
+            self._on_events(told)
+
+    def _log_event(self, told: StreamEvent) -> None:
+        """Log that an event began or ended, but never a flood of them."""
+        name = told.stream.name
+        self._event_lines[name] += 1
+        if self._event_lines[name] > MAX_EVENT_LINES:
+            return
+        write = self._log.warning if told.event.fault else self._log.info
+        fields = {key: value for key, value in event_as_dict(told.event).items() if value is not None}
+        write("event" if told.is_new else "event ended", stream=name, **fields)
+
+    def _left_out(self, name: str) -> int:
+        """Return how many event lines of a stream were not logged since the last call."""
+        return max(0, self._event_lines.pop(name, 0) - MAX_EVENT_LINES)
+
+    def _tick(self, now_ns: int) -> None:
+        """Measure the streams whose turn it is."""
+        if len(self.verifier.streams) > self._known_streams:
+            self._welcome()
+        if self._turns[0][0] > now_ns:
+            return
+        while self._turns[0][0] <= now_ns:
+            due_ns, state = self._turns.popleft()
+            periods = (now_ns - due_ns) // REFRESH_NS + 1
+            self._turns.append((due_ns + periods * REFRESH_NS, state))
+            self._refresh(state, now_ns)
+        self._renew_snapshot()
+
+    def _refresh(self, state: StreamState, now_ns: int) -> None:
+        """Measure one stream; log it where it went up or down, or where its line is due."""
+        if state.follow(now_ns):
+            write = self._log.info if state.up else self._log.warning
+            write("stream up" if state.up else "stream down", stream=state.name)
+        state.refresh()
+        if now_ns >= self._next_line_ns[state.name]:
+            self._next_line_ns[state.name] = now_ns + self._line_interval_ns
+            self._log.info("state", **state.summary(), event_lines_left_out=self._left_out(state.name))
+
+    def _welcome(self) -> None:
+        """Log the streams that appeared since the last call, and hand them to the states they belong to."""
+        for stream in self.verifier.streams[self._known_streams :]:
+            self.states[stream.name].add(stream)
+            result = stream.result()
+            self._log.info(
+                "stream appeared",
+                stream=stream.name,
+                sender=result.sender,
+                destination=result.destination,
+                ssrc=None if result.ssrc is None else f"0x{result.ssrc:08x}",
+                payload_type=result.payload_type,
+                encoding=str(stream.encoding) if stream.encoding else None,
+            )
+            if stream.encoding is None and stream.spec.reference is not None:
+                self._log.warning(
+                    "encoding unknown, transport alone is verified",
+                    stream=stream.name,
+                    payload_type=result.payload_type,
+                )
+        self._known_streams = len(self.verifier.streams)
+
+    def _renew_snapshot(self) -> None:
+        """Replace what a scrape may see."""
+        self._snapshot = Snapshot(
+            streams=tuple(state.snapshot for state in self.states.values()),
+            discarded=dict(self.verifier.discarded + self._receiver.discarded),
+            receive_buffer_dropped=self._receiver.dropped,
+        )

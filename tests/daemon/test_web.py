@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import threading
+from collections.abc import AsyncIterator
+
+import aiohttp
+import pytest
+
+from rtpverify.daemon.config import Listen
+from rtpverify.daemon.metrics import Exposition, Snapshot
+from rtpverify.daemon.web import WebServer
+from rtpverify.errors import SourceError
+
+
+@pytest.fixture
+async def session() -> AsyncIterator[aiohttp.ClientSession]:
+    async with aiohttp.ClientSession() as session:
+        yield session
+
+
+@pytest.mark.parametrize(
+    ("accept", "content_type"),
+    [("application/openmetrics-text", "application/openmetrics-text"), ("*/*", "text/plain")],
+)
+async def test_metrics_come_in_the_form_asked_for(
+    session: aiohttp.ClientSession, accept: str, content_type: str
+) -> None:
+    server = WebServer(Exposition(lambda: Snapshot(receive_buffer_dropped=5)))
+    listen = await server.start(Listen("127.0.0.1", 0))
+    try:
+        async with session.get(f"http://{listen}/metrics", headers={"Accept": accept}) as answer:
+            assert answer.status == 200
+            assert answer.headers["Content-Type"].startswith(content_type)
+            assert "rtpverify_receive_buffer_dropped_total 5.0" in await answer.text()
+        async with session.get(f"http://{listen}/healthz") as answer:
+            assert (answer.status, await answer.text()) == (200, "ok\n")
+    finally:
+        await server.stop()
+
+
+async def test_text_is_never_rendered_on_the_event_loop(session: aiohttp.ClientSession) -> None:
+    threads = []
+
+    def latest() -> Snapshot:
+        threads.append(threading.current_thread())
+        return Snapshot()
+
+    server = WebServer(Exposition(latest))
+    threads.clear()
+    listen = await server.start(Listen("127.0.0.1", 0))
+    try:
+        await (await session.get(f"http://{listen}/metrics")).read()
+    finally:
+        await server.stop()
+    assert len(threads) == 1
+    assert threading.main_thread() not in threads
+
+
+async def test_a_port_in_use_is_named() -> None:
+    first, second = (WebServer(Exposition(Snapshot)) for _ in range(2))
+    listen = await first.start(Listen("127.0.0.1", 0))
+    try:
+        with pytest.raises(SourceError, match=rf"^metrics listen {listen}: Address already in use$"):
+            await second.start(listen)
+    finally:
+        await first.stop()
