@@ -88,6 +88,21 @@ class RtpBatch:
         """Flow index of each packet, shape (n,)."""
         return self.source.flow[self.row]
 
+    def take(self, index: NDArray[np.int64]) -> RtpBatch:
+        """Return the packets at ``index`` (not ``row``), in that order; ``discarded`` stays with the whole."""
+        return RtpBatch(
+            source=self.source,
+            row=self.row[index],
+            payload_type=self.payload_type[index],
+            marker=self.marker[index],
+            sequence=self.sequence[index],
+            timestamp=self.timestamp[index],
+            ssrc=self.ssrc[index],
+            payload_offset=self.payload_offset[index],
+            payload_length=self.payload_length[index],
+            discarded=Counter(),
+        )
+
 
 def parse(batch: PacketBatch) -> RtpBatch:
     """Read the RTP headers of a batch (RFC 3550 section 5.1); never raises on their content.
