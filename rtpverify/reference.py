@@ -57,13 +57,24 @@ def parse_reference(text: str) -> Reference:
         return Tone()
     if not text.startswith("tone:"):
         return Recording(Path(text))
+    return Tone(parse_frequencies(text.removeprefix("tone:"), f"reference {text}"))
+
+
+def parse_frequencies(text: str, place: str) -> tuple[float, ...]:
+    """Read ``F`` or ``F1,F2``.
+
+    Raises
+    ------
+    RequestError
+        For a frequency that is not a positive number; the message starts with ``place``.
+    """
     frequencies = []
-    for item in text.removeprefix("tone:").split(","):
+    for item in text.split(","):
         try:
             frequency_hz = float(item)
         except ValueError:
             frequency_hz = float("nan")
         if not 0 < frequency_hz < float("inf"):
-            raise RequestError(f"reference {text}: {item!r} is not a frequency above 0 Hz")
+            raise RequestError(f"{place}: {item!r} is not a frequency above 0 Hz")
         frequencies.append(frequency_hz)
-    return Tone(tuple(frequencies))
+    return tuple(frequencies)
