@@ -65,7 +65,7 @@ class LogWriter:
                 self.dropped += 1
 
 
-def make_logger(writer: LogWriter, form: Literal["console", "json"]) -> FilteringBoundLogger:
+def make_logger(writer: LogWriter | TextIO, form: Literal["console", "json"]) -> FilteringBoundLogger:
     """Return a logger of its own (nothing global is configured) that writes lines of the given form."""
     last: list[Processor]
     if form == "json":
