@@ -190,7 +190,7 @@ def _ipv4(records: _Records) -> Datagrams | None:
     header_bytes = (header[:, 0] & 0x0F).astype(np.int64) * 4
     total_bytes = header_field(header, 2, ">u2")
     kept = records.keep(
-        ("malformed", (header[:, 0] >> 4 == 4) & (header_bytes >= 20) & (total_bytes >= header_bytes)),
+        ("malformed", (header[:, 0] >> 4 == 4) & (header_bytes >= 20)),
         ("not_udp", header[:, 9] == _UDP),
         ("fragment", header_field(header, 6, ">u2") & 0x3FFF == 0),
     )

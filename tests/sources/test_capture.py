@@ -129,6 +129,11 @@ def test_raw_ip_of_one_version(tmp_path, link_type, packet, flow):
     assert not skipped
 
 
+def test_bits_about_the_check_sequence_are_no_part_of_the_link_type(tmp_path):
+    seen, _ = read(tmp_path, c.pcap(timed([one(0) + b"\x00\x01\x02\x03"]), 0x24000000 | c.ETHERNET))
+    assert seen == [(START_NS, V4, payload_of(0))]
+
+
 @given(sizes=st.lists(st.integers(0, 90), min_size=1, max_size=6), runs=st.lists(st.integers(1, 120), max_size=6))
 @example(sizes=[40], runs=[9000])
 @example(sizes=[40, 41], runs=[5000, 1, 4096])
@@ -227,7 +232,7 @@ def test_every_snap_length_truncates_and_nothing_is_delivered_in_part(tmp_path):
         c.ipv4(c.udp(bytes(9), length=7)),
         c.ipv4(c.udp(bytes(9), length=18)),
         c.ipv4(bytes(7)),
-        b"\x44" + c.ipv4(c.udp(bytes(9)))[1:],
+        b"\x44" + c.ipv4(c.udp(bytes(9), source_port=12))[1:],
         b"\x65" + c.ipv4(c.udp(bytes(9)))[1:],
         c.ipv4(b"")[:2] + struct.pack(">H", 19) + c.ipv4(b"")[4:],
         c.ipv6(c.udp(bytes(9), length=18)),
@@ -359,6 +364,16 @@ def test_damaged_blocks_are_passed_over(tmp_path):
         + c.enhanced(6, one(1))
     )
     assert read(tmp_path, content) == ([(6, V4, payload_of(1))], {"damaged": 5})
+
+
+def test_a_block_length_must_be_a_multiple_of_four(tmp_path):
+    content = c.section() + c.interface() + struct.pack("<II5xI", 0xBAD, 17, 17) + c.simple(one(0))
+    assert read(tmp_path, content) == ([], {"damaged": 1})
+
+
+def test_a_packet_without_time_follows_one_of_the_section_before(tmp_path):
+    content = c.pcapng([(START_NS, one(0))]) + c.section(">") + c.interface(order=">") + c.simple(one(1), ">")
+    assert read(tmp_path, content)[0] == [(START_NS, V4, payload_of(0)), (START_NS, V4, payload_of(1))]
 
 
 def test_lengths_at_both_ends_of_a_block_must_agree(tmp_path):
