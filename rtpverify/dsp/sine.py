@@ -72,24 +72,39 @@ class BlockFit:
 
     Attributes
     ----------
+    n
+        Frames of a block.
     z, slope_z
         Phasor in the middle of the block and its change per frame, complex128.
     dc
         Mean offset, float64.
     harmonics
-        Phasors of the harmonics, shape (…, h), complex128.
+        Phasors of the harmonics from the second to the tenth, shape (…, 9), complex128; 0 where above half the rate.
     square_sum
         Sum of the squared residual, float64.
     peak
         Largest absolute residual, float64.
     """
 
+    n: int
     z: NDArray[np.complex128]
     slope_z: NDArray[np.complex128]
     dc: NDArray[np.float64]
     harmonics: NDArray[np.complex128]
     square_sum: NDArray[np.float64]
     peak: NDArray[np.float64]
+
+    def reshape(self, *shape: int) -> BlockFit:
+        """Return the same fits with another leading shape."""
+        return BlockFit(
+            self.n,
+            self.z.reshape(shape),
+            self.slope_z.reshape(shape),
+            self.dc.reshape(shape),
+            self.harmonics.reshape(*shape, -1),
+            self.square_sum.reshape(shape),
+            self.peak.reshape(shape),
+        )
 
     @property
     def d_omega(self) -> NDArray[np.float64]:
@@ -116,11 +131,14 @@ def fit_blocks(x: NDArray[np.float64], basis: ToneBasis, *, with_harmonics: bool
     residual = coefficients[:, :used] @ basis.columns[:used]
     np.subtract(x, residual, out=residual)
     pairs = coefficients[:, MODEL_COLUMNS:]
+    harmonics = np.zeros((len(x), MAX_HARMONIC - 1), np.complex128)
+    harmonics[:, : len(basis.harmonics)] = pairs[:, 0::2] - 1j * pairs[:, 1::2]
     return BlockFit(
+        n=basis.n,
         z=coefficients[:, 0] - 1j * coefficients[:, 1],
         slope_z=coefficients[:, 3] - 1j * coefficients[:, 4],
         dc=coefficients[:, 2],
-        harmonics=pairs[:, 0::2] - 1j * pairs[:, 1::2],
+        harmonics=harmonics,
         square_sum=np.einsum("rn,rn->r", residual, residual),
         peak=np.maximum(residual.max(axis=1), -residual.min(axis=1)),
     )
@@ -230,3 +248,50 @@ def omega_deviation(noise_to_amplitude: float, n: int) -> float:
 def wrap_phase(phase: float) -> float:
     """Return the phase in (-π, π]."""
     return math.pi - (math.pi - phase) % (2.0 * math.pi)
+
+
+@dataclass(frozen=True, slots=True)
+class FreeFit:
+    """A sine fitted with its frequency free, and what it leaves.
+
+    ``rms`` and ``peak`` are of the residual in full scale; ``frames`` counts the frames that took part.
+    """
+
+    sine: Sine
+    rms: float
+    peak: float
+    frames: int
+
+
+def fit_free(
+    x: NDArray[np.float64], start: int, omega: float, valid: NDArray[np.bool_] | None = None
+) -> FreeFit | None:
+    """Fit a sine near ``omega`` to frames ``start`` …, frequency and a linear change of level free.
+
+    Frames where ``valid`` is False are left out. None where too few are left, or nothing like a sine is there.
+    """
+    n = len(x)
+    t = block_time(n)
+    if valid is not None and not valid.all():
+        x, t = x[valid], t[valid]
+    if len(x) < 2 * MODEL_COLUMNS:
+        return None
+    scale = 2.0 / n
+    for _ in range(6):
+        angle = omega * t
+        cos, sin = np.cos(angle), np.sin(angle)
+        columns = np.array([cos, sin, np.ones(len(t)), scale * t * cos, scale * t * sin])
+        solution = np.linalg.lstsq(columns.T, x, rcond=None)[0]
+        z, slope_z = complex(solution[0], -solution[1]), complex(solution[3], -solution[4]) * scale
+        if z == 0:
+            return None
+        step = (slope_z / z).imag
+        if abs(step) * n < 1e-4:
+            break
+        omega += max(-math.pi / n, min(math.pi / n, step))
+        if not 0.0 < omega < math.pi:
+            return None
+    residual = x - solution @ columns
+    sine = Sine(omega + step, start + (n - 1) / 2.0, math.atan2(z.imag, z.real), abs(z), float(solution[2]))
+    rms = math.sqrt(float(residual @ residual) / (len(x) - MODEL_COLUMNS))
+    return FreeFit(sine, rms, float(np.abs(residual).max()), len(x))

@@ -1,0 +1,136 @@
+"""Streams of one format on one timeline, and the detector that judges them.
+
+This is where frames meet a reference: packets or file blocks are written to the timeline, whole blocks that are settled
+go to the detector, the channels' events are put together.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtpverify.detect.merge import ChannelMerger
+from rtpverify.detect.tone.bank import ToneBank
+from rtpverify.detect.tone.settings import Settings, block_frames
+from rtpverify.events import Event
+from rtpverify.limits import Limits
+from rtpverify.reference import Tone
+from rtpverify.result import Signal
+from rtpverify.timeline import Timeline
+
+HISTORY_SECONDS = 1.2
+"""How far back a detector may look: one second of undisturbed signal and the blocks it is explaining."""
+TOLERANCE_BLOCKS = 3
+
+
+class Detector(Protocol):
+    """What judges the rows of a timeline. A detector keeps one slot for every row."""
+
+    def process(self, rows: NDArray[np.int64], count: int) -> None:
+        """Judge the next ``count`` blocks of these rows, and consume them."""
+
+    def finish(self, row: int, stop: int) -> None:
+        """Judge what is left of a row that ends before frame ``stop``."""
+
+    def horizon(self, row: int) -> int:
+        """Return the frame up to which every event of a row has been told."""
+
+    def take_events(self, row: int) -> list[tuple[int, Event]]:
+        """Return the events told since the last call, each with its channel (from 0)."""
+
+    def signal(self, row: int) -> list[Signal]:
+        """Return what each channel of a row measured so far."""
+
+    def ever_acquired(self, row: int) -> bool:
+        """Tell whether the reference was found on any channel of a row."""
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """What streams must share to be judged together."""
+
+    sample_rate_hz: int
+    channels: int
+    packet_frames: int
+    block_frames: int
+
+
+def tone_format(sample_rate_hz: int, channels: int, packet_frames: int, reference: Tone) -> Format:
+    """Return the format group of a stream held against a tone."""
+    frequencies = tuple(reference.frequency_hz(channel) for channel in range(channels))
+    return Format(sample_rate_hz, channels, packet_frames, block_frames(sample_rate_hz, frequencies))
+
+
+class Analysis:
+    """All streams of one format, each a row.
+
+    Parameters
+    ----------
+    form
+        The format.
+    ahead_frames
+        How far the writer may run ahead of what is settled.
+    """
+
+    def __init__(self, form: Format, ahead_frames: int) -> None:
+        self.form = form
+        history = max(int(HISTORY_SECONDS * form.sample_rate_hz), 8 * form.block_frames)
+        # A second that an undecided step may wait for stays readable too.
+        self.timeline = Timeline(
+            form.channels, form.block_frames, history + form.sample_rate_hz, ahead_frames, form.packet_frames
+        )
+        self._bank = ToneBank(self.timeline, form.sample_rate_hz)
+        self._mergers: list[ChannelMerger] = []
+
+    @property
+    def detector(self) -> Detector:
+        """The detector of every row."""
+        return self._bank
+
+    def add(self, reference: Tone, limits: Limits, bits: int | None, *, companded: bool = False) -> int:
+        """Add a stream; return its row."""
+        form = self.form
+        row = self.timeline.add()
+        references = tuple(reference.frequency_hz(channel) for channel in range(form.channels))
+        self._bank.add(
+            row,
+            [
+                Settings(
+                    channel,
+                    form.sample_rate_hz,
+                    form.block_frames,
+                    form.packet_frames,
+                    bits,
+                    companded,
+                    references,
+                    limits,
+                )
+                for channel in range(form.channels)
+            ],
+        )
+        self._mergers.append(ChannelMerger(form.channels, TOLERANCE_BLOCKS * form.block_frames))
+        return row
+
+    def advance(self, rows: NDArray[np.int64], settled: NDArray[np.int64]) -> None:
+        """Judge every whole block that lies before the settled frame of its row."""
+        ready = settled // self.form.block_frames - self.timeline.consumed_block[rows]
+        for count in np.unique(ready[ready > 0]).tolist():
+            self.detector.process(rows[ready == count], count)
+
+    def take_events(self, row: int) -> list[Event]:
+        """Return events of a row that are new or have changed."""
+        merger = self._mergers[row]
+        for channel, event in self.detector.take_events(row):
+            merger.add(channel, event)
+        return merger.take(self.detector.horizon(row))
+
+    def finish(self, row: int, stop: int) -> list[Event]:
+        """End a row before frame ``stop``; return the events that were left."""
+        self.detector.finish(row, stop)
+        merger = self._mergers[row]
+        for channel, event in self.detector.take_events(row):
+            merger.add(channel, event)
+        return merger.take(None)

@@ -1,0 +1,83 @@
+"""Finding the sine: where a channel starts, and after it was lost."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtpverify.detect.tone.settings import SMALLEST_NOISE, Settings
+from rtpverify.dsp.sine import FreeFit, Sine, find_omega, fit_free
+
+_LARGEST_RESIDUAL = 0.35
+"""Residual RMS over amplitude above which a fit is not taken for a tone (a signal-to-noise ratio of 6 dB)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Acquired:
+    """A sine that frames ``start`` to ``stop`` are made of, and the noise on it."""
+
+    sine: Sine
+    start: int
+    stop: int
+    sigma: float
+    peak: float
+
+
+def acquire(
+    settings: Settings, x: NDArray[np.float64], valid: NDArray[np.bool_], start: int, nominal_hz: float | None
+) -> Acquired | None:
+    """Find the tone in frames ``start`` …, first at its nominal frequency, then anywhere.
+
+    Returns None where no sine stands out of the rest.
+    """
+    if nominal_hz is not None:
+        found = _at(settings, x, valid, start, 2.0 * math.pi * nominal_hz / settings.sample_rate_hz)
+        if found is not None:
+            return found
+    omega = find_omega(np.where(valid, x, 0.0))
+    return None if omega is None else _at(settings, x, valid, start, omega)
+
+
+def _at(
+    settings: Settings, x: NDArray[np.float64], valid: NDArray[np.bool_], start: int, omega: float
+) -> Acquired | None:
+    """Find the longest run of blocks that one sine near ``omega`` explains as well as the best block."""
+    n = min(settings.block_frames, len(x))
+    edges = [(i, i + n) for i in range(0, len(x) - n + 1, n)]
+    fits: list[FreeFit | None] = []
+    for low, high in edges:
+        fit = fit_free(x[low:high], start + low, omega, valid[low:high])
+        fits.append(fit if fit is not None and _is_tone(fit) and fit.frames >= n // 2 else None)
+    usable = sorted(fit.rms for fit in fits if fit is not None)
+    if not usable:
+        return None
+    # Faults raise the residual of the blocks they hit, so the quiet half tells the noise.
+    sigma = max(usable[(len(usable) - 1) // 2], SMALLEST_NOISE)
+    steady = [
+        fit is not None
+        and fit.rms <= 1.15 * sigma
+        and fit.peak <= settings.frame_threshold(fit.rms, fit.peak) + SMALLEST_NOISE
+        for fit in fits
+    ]
+    if not any(steady):
+        steady = [fit is not None and fit.rms <= usable[0] for fit in fits]
+    first = steady.index(True)
+    last = first
+    joint = fits[first]
+    while last + 1 < len(edges) and steady[last + 1]:
+        low, high = edges[first][0], edges[last + 1][1]
+        wider = fit_free(x[low:high], start + low, omega, valid[low:high])
+        if wider is None or wider.rms > 1.15 * sigma:
+            break
+        joint, last = wider, last + 1
+    if joint is None:  # pragma: no cover - a steady block always has a fit
+        return None
+    rms = max(joint.rms, SMALLEST_NOISE)
+    return Acquired(joint.sine, start + edges[first][0], start + edges[last][1], rms, joint.peak)
+
+
+def _is_tone(fit: FreeFit) -> bool:
+    return fit.rms < _LARGEST_RESIDUAL * fit.sine.amplitude and fit.sine.amplitude > 16.0 * SMALLEST_NOISE

@@ -1,0 +1,504 @@
+"""Every channel of every stream of one format, judged block by block at once.
+
+A *line* is one channel of one stream: line ``row * channels + channel``. Phases are kept relative to the rotation of
+the line's basis frequency from block to block, so that nothing loses precision however long a stream runs.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import fields
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtpverify.detect.tone.forms import empty_low_bits
+from rtpverify.detect.tone.measurement import Measurements
+from rtpverify.detect.tone.monitor import Reading
+from rtpverify.detect.tone.scanner import NOISE_POWER_RANGE, Scanner
+from rtpverify.detect.tone.settings import SMALLEST_NOISE, Settings
+from rtpverify.dsp.sine import MODEL_COLUMNS, BlockFit, Sine, block_time, fit_blocks, tone_basis, wrap_phase
+from rtpverify.dsp.slip import FALSE_ALARM_Z
+from rtpverify.events import Event, Kind
+from rtpverify.result import Signal
+from rtpverify.timeline import Timeline
+
+PREDICTOR_BLOCKS = 8
+"""Blocks whose straight line predicts the phase of the next."""
+STATE_BLOCKS = 16
+"""Noise and thresholds are renewed at multiples of this block number only, whatever way the input is cut."""
+WORD_LENGTH_SECONDS = 1.0
+"""How long the low bits must stay empty before the word length is told."""
+
+
+def _predictor(n: int) -> NDArray[np.float64]:
+    """Return the weights that carry the straight line through ``n`` points on to the next, shape (n,)."""
+    t = block_time(n)
+    return 1.0 / n + t * ((n + 1) / 2.0) / float(t @ t)
+
+
+class ToneBank:
+    """The tone detector of all streams on one timeline.
+
+    Parameters
+    ----------
+    timeline
+        Rings that hold the frames.
+    sample_rate_hz
+        Rate of all of them.
+    """
+
+    def __init__(self, timeline: Timeline, sample_rate_hz: int) -> None:
+        self.timeline = timeline
+        self._block = timeline.block_frames
+        self._window = max(PREDICTOR_BLOCKS, sample_rate_hz // timeline.block_frames)
+        self._weights = _predictor(PREDICTOR_BLOCKS)
+        self._prediction_factor = math.sqrt(1.0 + float(self._weights @ self._weights))
+        self.scanners: list[Scanner] = []
+        self._settings: list[Settings] = []
+        self._measured = Measurements()
+        self._locked = np.zeros(0, np.bool_)
+        self._omega = np.zeros(0)
+        self._last_z = np.zeros(0, np.complex128)
+        self._phase = np.zeros((0, self._window))
+        self._amplitude = np.zeros((0, self._window))
+        self._dc = np.zeros((0, self._window))
+        self._power = np.zeros((0, self._window))
+        self._count = np.zeros(0, np.int64)
+        self._sigma = np.zeros(0)
+        self._peak = np.zeros(0)
+        self._threshold = np.zeros(0)
+        self._least_phase = np.zeros(0)
+        self._low_bits_open = np.zeros(0, np.bool_)
+        self._empty_bits = np.zeros(0, np.int64)
+        self._low_bits_blocks = np.zeros(0, np.int64)
+        self._departed = np.zeros(0, np.bool_)
+        self._line_limits = np.zeros((0, 7))
+        """Per line: reference level and how far it may be off, offset, frequency and how far off, residual (per
+        amplitude, absolute)."""
+        self._half_level_limit = np.zeros(0)
+        self._half_dc_limit = np.zeros(0)
+        self._word_length: dict[int, Event] = {}
+
+    # Rows -----------------------------------------------------------------------------------------------------------
+
+    def add(self, row: int, settings: list[Settings]) -> None:
+        """Add the channels of the timeline's newest row, in order."""
+        for channel, item in enumerate(settings):
+
+            def read(start: int, stop: int, channel: int = channel) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+                return self.timeline.read(row, channel, start, stop)
+
+            self.scanners.append(Scanner(item, read))
+            self._settings.append(item)
+        n = len(settings)
+        self._measured.grow(n)
+        self._locked = np.append(self._locked, np.zeros(n, np.bool_))
+        self._last_z = np.append(self._last_z, np.zeros(n, np.complex128))
+        self._count = np.append(self._count, np.zeros(n, np.int64))
+        self._low_bits_blocks = np.append(self._low_bits_blocks, np.zeros(n, np.int64))
+        self._departed = np.append(self._departed, np.zeros(n, np.bool_))
+        self._line_limits = np.concatenate([self._line_limits, np.full((n, 7), math.nan)])
+        self._half_level_limit = np.append(
+            self._half_level_limit, [item.limits.max_level_change_db / 8.686 / 2.0 for item in settings]
+        )
+        self._half_dc_limit = np.append(self._half_dc_limit, [item.limits.max_dc_offset / 2.0 for item in settings])
+        self._low_bits_open = np.append(self._low_bits_open, [item.bits is not None for item in settings])
+        self._empty_bits = np.append(self._empty_bits, np.zeros(n, np.int64))
+        for name in ("_omega", "_sigma", "_peak", "_threshold", "_least_phase"):
+            setattr(self, name, np.append(getattr(self, name), np.zeros(n)))
+        for name in ("_phase", "_amplitude", "_dc", "_power"):
+            setattr(self, name, np.concatenate([getattr(self, name), np.zeros((n, self._window))]))
+
+    def process(self, rows: NDArray[np.int64], count: int) -> None:
+        """Judge the next ``count`` blocks of these rows, and consume them."""
+        while count > 0:
+            # Cut at the blocks where the state is renewed, and never beyond what the history can give back.
+            first = int(self.timeline.consumed_block[rows[0]])
+            aligned = bool((self.timeline.consumed_block[rows] % STATE_BLOCKS == first % STATE_BLOCKS).all())
+            step = min(count, STATE_BLOCKS - first % STATE_BLOCKS if aligned else 1)
+            self._process(rows, step)
+            count -= step
+
+    def _process(self, rows: NDArray[np.int64], count: int) -> None:
+        timeline, channels = self.timeline, self.timeline.channels
+        first_block = timeline.consumed_block[rows].copy()
+        x, valid = timeline.blocks(rows, first_block, count)
+        lines = rows[:, None] * channels + np.arange(channels)
+        locked = self._locked[lines]
+        if locked.any():
+            at, channel = np.nonzero(locked)
+            self._judge(lines[at, channel], x[at, channel], valid[at], first_block[at])
+        timeline.consume(rows, count)
+        limits = timeline.consumed_block[rows] * self._block
+        for line, limit in zip(lines.ravel().tolist(), np.repeat(limits, channels).tolist(), strict=True):
+            if not self._locked[line]:
+                self._follow(line, limit)
+            elif self.scanners[line].steps.waiting:
+                self.scanners[line].steps.resolve(limit, float(self._sigma[line]))
+
+    def finish(self, row: int, stop: int) -> None:
+        """Judge what is left of a row that ends before frame ``stop``."""
+        channels = self.timeline.channels
+        for line in range(row * channels, (row + 1) * channels):
+            scanner = self.scanners[line]
+            if self._locked[line]:
+                self._unlock(line, int(self.timeline.consumed_block[row]))
+            scanner.advance(stop, final=True)
+            scanner.finish(stop)
+            self._settle_word_length(line)
+            event = self._word_length.get(line)
+            if event is not None:
+                event.duration_frames, event.open = stop, False
+                scanner.events.append(event)
+
+    def horizon(self, row: int) -> int:
+        """Return the frame up to which every event of a row has been told."""
+        channels = self.timeline.channels
+        consumed = int(self.timeline.consumed_block[row]) * self._block
+        return min(
+            self.scanners[line].steps.horizon(consumed) if self._locked[line] else self.scanners[line].horizon
+            for line in range(row * channels, (row + 1) * channels)
+        )
+
+    def take_events(self, row: int) -> list[tuple[int, Event]]:
+        """Return the events told since the last call, each with its channel (from 0)."""
+        told = []
+        for channel in range(self.timeline.channels):
+            events = self.scanners[row * self.timeline.channels + channel].events
+            told += [(channel, event) for event in events]
+            events.clear()
+        return told
+
+    def signal(self, row: int) -> list[Signal]:
+        """Return what each channel of a row measured so far."""
+        channels = self.timeline.channels
+        signals = []
+        for line in range(row * channels, (row + 1) * channels):
+            scanner = self.scanners[line]
+            signal = self._measured.signal(line, self._settings[line], scanner.model, scanner.sigma)
+            signal.blind_slip_frames = scanner.code.blind_frames if scanner.code else None
+            bits = self._settings[line].bits
+            if bits is not None and signal.level_dbfs is not None:
+                signal.effective_bits = bits - int(self._empty_bits[line])
+            signals.append(signal)
+        return signals
+
+    def ever_acquired(self, row: int) -> bool:
+        """Tell whether a tone was found on any channel of a row."""
+        channels = self.timeline.channels
+        return any(self.scanners[line].ever_acquired for line in range(row * channels, (row + 1) * channels))
+
+    # Locking --------------------------------------------------------------------------------------------------------
+
+    def _follow(self, line: int, limit: int) -> None:
+        """Let the scanner of a line that is not locked go on; lock it where it is quiet, and catch up."""
+        scanner = self.scanners[line]
+        while True:
+            scanner.advance(limit)
+            if not scanner.quiet:
+                return
+            block = scanner.position // self._block
+            self._lock(line, block)
+            remaining = limit // self._block - block
+            row, channel = divmod(line, self.timeline.channels)
+            while remaining > 0 and self._locked[line]:
+                step = min(remaining, STATE_BLOCKS - block % STATE_BLOCKS)
+                x, valid = self.timeline.read(row, channel, block * self._block, (block + step) * self._block)
+                shape = (1, step, self._block)
+                self._judge(np.array([line]), x.reshape(shape), valid.reshape(shape), np.array([block]))
+                block += step
+                remaining -= step
+            if self._locked[line]:
+                scanner.steps.resolve(limit, float(self._sigma[line]))
+                return
+
+    def _lock(self, line: int, block: int) -> None:
+        """Take a line over from its scanner, which is quiet up to ``block``."""
+        scanner, n = self.scanners[line], self._block
+        model = scanner.model
+        if model is None:
+            raise AssertionError("a quiet scanner has a model")
+        seeds = 2
+        row, channel = divmod(line, self.timeline.channels)
+        start = (block - seeds) * n
+        x, valid = self.timeline.read(row, channel, start, block * n)
+        x = np.where(valid, x, model.at(start, block * n)).reshape(seeds, n)
+        basis = tone_basis(model.omega, n)
+        fit = fit_blocks(x, basis)
+        self._omega[line] = model.omega
+        self._last_z[line] = fit.z[-1]
+        self._phase[line] = 0.0
+        self._phase[line, -1] = wrap_phase(float(np.angle(fit.z[1] * np.conj(fit.z[0]))) - model.omega * n)
+        self._amplitude[line] = np.abs(fit.z).mean()
+        self._dc[line] = fit.dc.mean()
+        self._power[line] = scanner.sigma**2
+        self._count[line] = seeds
+        self._sigma[line] = scanner.sigma
+        self._peak[line] = 0.0
+        self._threshold[line] = scanner.threshold
+        self._least_phase[line] = scanner.code.phase_quantum / 2.0 if scanner.code else 0.0
+        self._locked[line] = True
+        self._learn_limits(line)
+        at = np.array([line])
+        self._measured.begin(at)
+        self._measured.add(
+            at,
+            self._omega[at],
+            fit.reshape(1, seeds),
+            self._phase[at, -seeds:],
+            np.full((1, seeds), n),
+            np.ones((1, seeds), np.bool_),
+        )
+        self._watch_low_bits(line, x)
+
+    def _unlock(self, line: int, block: int) -> None:
+        """Hand a line to its scanner, which goes on at ``block``."""
+        n = self._block
+        points = self._points(line)
+        self._locked[line] = False
+        self._measured.end(line)
+        self.scanners[line].take_over(
+            block * n, self._model(line, block), points * n, float(self._sigma[line]), float(self._threshold[line])
+        )
+
+    def _points(self, line: int) -> int:
+        """Return how many blocks the model of a line rests on."""
+        return min(PREDICTOR_BLOCKS, int(self._count[line]))
+
+    def _model(self, line: int, block: int) -> Sine:
+        """Return the sine of a locked line whose last clean block is the one before ``block``.
+
+        Its phase is the straight line through the latest blocks.
+        """
+        n, points = self._block, self._points(line)
+        t = np.arange(points) - (points - 1) / 2.0
+        phase = self._phase[line, -points:]
+        slope = float(t @ phase) / float(t @ t)
+        ahead = float(phase.mean()) + slope * float(t[-1]) - float(phase[-1])
+        return Sine(
+            float(self._omega[line]) + slope / n,
+            (block - 1) * n + (n - 1) / 2.0,
+            float(np.angle(self._last_z[line])) + ahead,
+            float(self._amplitude[line, -points:].mean()),
+            float(self._dc[line, -points:].mean()),
+        )
+
+    def _learn_limits(self, line: int) -> None:
+        """Write down where the monitor of a line has to be asked."""
+        settings, monitor = self._settings[line], self.scanners[line].monitor
+        limits = settings.limits
+        self._departed[line] = monitor.departed
+        nominal_hz = monitor.nominal_hz or math.nan
+        relative_residual = settings.residual_limit(1.0) if settings.residual_limit(0.0) == 0.0 else 0.0
+        self._line_limits[line] = (
+            monitor.level_reference if monitor.level_settled and monitor.level_reference else math.nan,
+            10.0 ** (limits.max_level_change_db / 20.0) - 1.0,
+            limits.max_dc_offset,
+            2.0 * math.pi * nominal_hz / settings.sample_rate_hz,
+            limits.max_frequency_error_ppm * 1e-6,
+            relative_residual,
+            settings.residual_limit(0.0),
+        )
+
+    def _renew(self, lines: NDArray[np.int64]) -> None:
+        """Renew noise and threshold of lines from their last second."""
+        for line in lines.tolist():
+            if self._locked[line]:
+                sigma = math.sqrt(float(self._power[line, -int(min(self._count[line], self._window)) :].mean()))
+                self._sigma[line] = max(sigma, SMALLEST_NOISE)
+                self._threshold[line] = self._settings[line].frame_threshold(sigma, float(self._peak[line]))
+
+    # Word length ----------------------------------------------------------------------------------------------------
+
+    def _watch_low_bits(self, line: int, x: NDArray[np.float64]) -> None:
+        """Follow which low bits were ever used; ``x`` has shape (blocks, frames)."""
+        bits = self._settings[line].bits
+        if not self._low_bits_open[line] or bits is None or x.size == 0:
+            return
+        empty = empty_low_bits(x.ravel(), bits)
+        first = self._low_bits_blocks[line] == 0
+        self._empty_bits[line] = empty if first else min(empty, int(self._empty_bits[line]))
+        self._low_bits_blocks[line] += len(x)
+        self._low_bits_open[line] = self._empty_bits[line] > 0
+        if self._low_bits_blocks[line] * self._block >= WORD_LENGTH_SECONDS * self._settings[line].sample_rate_hz:
+            self._settle_word_length(line)
+
+    def _settle_word_length(self, line: int) -> None:
+        """Tell of low bits that have been empty all the time."""
+        empty, settings, scanner = int(self._empty_bits[line]), self._settings[line], self.scanners[line]
+        if not self._low_bits_open[line] or empty == 0 or settings.bits is None:
+            return
+        self._low_bits_open[line] = False
+        if scanner.monitor.tells(Kind.WORD_LENGTH):
+            return
+        event = Event(
+            Kind.WORD_LENGTH,
+            0,
+            size={"word_length_bits": settings.bits - empty, "empty_bits": empty},
+            message=f"the low {empty} of {settings.bits} bits are always empty",
+            fault=settings.limits.word_length_is_fault,
+            open=True,
+        )
+        self._word_length[line] = event
+        scanner.events.append(event)
+
+    # Judging --------------------------------------------------------------------------------------------------------
+
+    def _judge(
+        self,
+        lines: NDArray[np.int64],
+        x: NDArray[np.float64],
+        valid: NDArray[np.bool_],
+        first_block: NDArray[np.int64],
+    ) -> None:
+        """Judge blocks of locked lines: ``x`` and ``valid`` have shape (lines, blocks, frames)."""
+        m, count, n = x.shape
+        holes: NDArray[np.bool_] = np.logical_not(valid.all(axis=2))
+        frames = np.full((m, count), n)
+        sparse = np.zeros((m, count), np.bool_)
+        if holes.any():
+            frames = np.count_nonzero(valid, axis=2)
+            sparse = frames < n // 2
+            self._fill(lines, x, valid, holes)
+        fit = self._fit(lines, x)
+        rotation = np.exp(-1j * self._omega[lines] * n)
+        before = np.concatenate([self._last_z[lines, None], fit.z[:, :-1]], axis=1)
+        advance = np.angle(fit.z * before.conj() * rotation[:, None])
+        phase = np.concatenate([self._phase[lines], np.zeros((m, count))], axis=1)
+        phase[:, -count:] = phase[:, -count - 1][:, None] + np.cumsum(advance, axis=1)
+        amplitude = np.concatenate([self._amplitude[lines], np.abs(fit.z)], axis=1)
+        dc = np.concatenate([self._dc[lines], fit.dc], axis=1)
+        power = np.concatenate([self._power[lines], fit.square_sum / np.maximum(frames - MODEL_COLUMNS, 1)], axis=1)
+        clean = self._clean(lines, fit, phase, amplitude, dc, power) & ~sparse
+        clean_blocks = np.where(clean.all(axis=1), count, clean.argmin(axis=1))
+        self._watch_limits(lines, first_block, clean_blocks, phase, amplitude, dc, power)
+        kept = np.arange(count) < clean_blocks[:, None]
+        self._measured.add(lines, self._omega[lines], fit, phase[:, self._window :], frames, kept)
+        newest = clean_blocks[:, None] + np.arange(self._window)
+        at = np.arange(m)[:, None]
+        self._phase[lines] = phase[at, newest]
+        self._amplitude[lines] = amplitude[at, newest]
+        self._dc[lines] = dc[at, newest]
+        self._power[lines] = power[at, newest]
+        self._count[lines] += clean_blocks
+        self._last_z[lines] = np.where(clean_blocks > 0, fit.z[at[:, 0], clean_blocks - 1], self._last_z[lines])
+        self._peak[lines] = np.maximum(self._peak[lines], np.where(kept, fit.peak, 0.0).max(axis=1))
+        for i in np.flatnonzero(self._low_bits_open[lines]).tolist():
+            self._watch_low_bits(int(lines[i]), x[i][kept[i] & ~holes[i]])
+        for i in np.flatnonzero(clean_blocks < count).tolist():
+            self._unlock(int(lines[i]), int(first_block[i] + clean_blocks[i]))
+        self._renew(lines[((first_block + count) % STATE_BLOCKS == 0) & (clean_blocks == count)])
+
+    def _fit(self, lines: NDArray[np.int64], x: NDArray[np.float64]) -> BlockFit:
+        """Fit all blocks; lines of one basis frequency go through one product of matrices."""
+        m, count, n = x.shape
+        omegas, group = np.unique(self._omega[lines], return_inverse=True)
+        if len(omegas) == 1:
+            return fit_blocks(x.reshape(m * count, n), tone_basis(float(omegas[0]), n)).reshape(m, count)
+        fits = []
+        for i, omega in enumerate(omegas.tolist()):
+            part = x[group == i]
+            fits.append(fit_blocks(part.reshape(-1, n), tone_basis(omega, n)).reshape(len(part), count))
+        order = np.argsort(np.argsort(group, kind="stable"), kind="stable")
+        arrays = (item.name for item in fields(BlockFit) if item.name != "n")
+        return BlockFit(n, *(np.concatenate([getattr(fit, name) for fit in fits])[order] for name in arrays))
+
+    def _fill(
+        self, lines: NDArray[np.int64], x: NDArray[np.float64], valid: NDArray[np.bool_], holes: NDArray[np.bool_]
+    ) -> None:
+        """Put the expected tone where frames are missing, so that the rest of the block can still be judged."""
+        n = self._block
+        for i, k in np.argwhere(holes).tolist():
+            start = (k + 1) * n  # frames from the start of the last clean block
+            hole = ~valid[i, k]
+            x[i, k, hole] = self._model(int(lines[i]), 1).at(start, start + n)[hole]
+
+    def _clean(
+        self,
+        lines: NDArray[np.int64],
+        fit: BlockFit,
+        phase: NDArray[np.float64],
+        amplitude: NDArray[np.float64],
+        dc: NDArray[np.float64],
+        power: NDArray[np.float64],
+    ) -> NDArray[np.bool_]:
+        """Tell which blocks go on where the blocks before left off, shape (lines, blocks)."""
+        count, n = fit.z.shape[1], self._block
+        sigma, level = self._sigma[lines, None], self._amplitude[lines, -1][:, None]
+        spread = FALSE_ALARM_Z * sigma * math.sqrt(2.0 / n)
+        first = self._window - PREDICTOR_BLOCKS
+
+        def before(values: NDArray[np.float64]) -> NDArray[np.float64]:
+            """Return the blocks that precede each new block, shape (lines, blocks, PREDICTOR_BLOCKS)."""
+            return np.lib.stride_tricks.sliding_window_view(values[:, first:-1], PREDICTOR_BLOCKS, axis=1)
+
+        surprise = np.abs(phase[:, self._window :] - before(phase) @ self._weights)
+        clean: NDArray[np.bool_] = surprise <= np.maximum(
+            self._prediction_factor * spread / level, self._least_phase[lines, None]
+        )
+        mean_spread = spread * math.sqrt(1.0 + 1.0 / PREDICTOR_BLOCKS)
+        level_change = np.abs(amplitude[:, self._window :] - before(amplitude).mean(axis=2))
+        clean &= level_change <= np.maximum(mean_spread, self._half_level_limit[lines, None] * level)
+        dc_change = np.abs(dc[:, self._window :] - before(dc).mean(axis=2))
+        clean &= dc_change <= np.maximum(mean_spread, self._half_dc_limit[lines, None])
+        ratio = power[:, -count:] / sigma**2
+        clean &= (ratio > NOISE_POWER_RANGE[0]) & (ratio < NOISE_POWER_RANGE[1])
+        clean &= fit.peak <= self._threshold[lines, None]
+        return clean
+
+    def _watch_limits(
+        self,
+        lines: NDArray[np.int64],
+        first_block: NDArray[np.int64],
+        clean_blocks: NDArray[np.int64],
+        phase: NDArray[np.float64],
+        amplitude: NDArray[np.float64],
+        dc: NDArray[np.float64],
+        power: NDArray[np.float64],
+    ) -> None:
+        """Hold level, offset, frequency and residual against the limits, each over at most the last second."""
+        count, n, window = phase.shape[1] - self._window, self._block, self._window
+        blocks = np.minimum(self._count[lines, None] + np.arange(1, count + 1), window)
+        stop = window + np.arange(1, count + 1)
+        at = np.arange(len(lines))[:, None]
+
+        def total(values: NDArray[np.float64]) -> NDArray[np.float64]:
+            sums = np.concatenate([np.zeros((len(values), 1)), np.cumsum(values, axis=1)], axis=1)
+            result: NDArray[np.float64] = sums[at, stop] - sums[at, stop - blocks]
+            return result
+
+        mean_level, mean_dc = total(amplitude) / blocks, total(dc) / blocks
+        rms = np.sqrt(total(power) / blocks)
+        index = np.arange(phase.shape[1], dtype=np.float64)
+        centred = phase - phase[:, -1:]  # keeps the sums small after hours of drift
+        middle = stop - (blocks + 1) / 2.0
+        moment = total(centred * index) - middle * total(centred)
+        slope = 12.0 * moment / (blocks * (blocks**2 - 1.0))
+        omega = self._omega[lines, None] + slope / n
+
+        limits = self._line_limits
+        level_reference = limits[lines, 0][:, None]
+        suspicious = ~(np.abs(mean_level / level_reference - 1.0) < limits[lines, 1][:, None])
+        suspicious |= np.abs(mean_dc) > limits[lines, 2][:, None]
+        suspicious |= np.abs(omega / limits[lines, 3][:, None] - 1.0) > limits[lines, 4][:, None]
+        suspicious |= rms > limits[lines, 5][:, None] * mean_level + limits[lines, 6][:, None]
+        suspicious |= self._departed[lines, None]
+        suspicious &= np.arange(count) < clean_blocks[:, None]
+        for i, k in np.argwhere(suspicious).tolist():
+            line, used = int(lines[i]), int(blocks[i, k]) * n
+            scanner = self.scanners[line]
+            end = int(first_block[i] + k + 1) * n
+            scanner.judge(
+                Reading(
+                    end - used,
+                    used,
+                    float(mean_level[i, k]),
+                    float(mean_dc[i, k]),
+                    float(rms[i, k]),
+                    float(self._sigma[line]),
+                    float(omega[i, k]),
+                    used,
+                )
+            )
+            self._learn_limits(line)

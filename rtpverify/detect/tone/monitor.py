@@ -1,0 +1,203 @@
+"""Sustained departures of one channel: level, offset, frequency and residual against the limits.
+
+A departure is one event from where it begins to where it ends, however long. It counts only as far as the measurement's
+own uncertainty cannot explain it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from rtpverify.detect.tone.settings import Settings
+from rtpverify.dsp.levels import FULL_SCALE_SINE_RMS, dbfs, decibels
+from rtpverify.dsp.sine import omega_deviation
+from rtpverify.dsp.slip import FALSE_ALARM_Z
+from rtpverify.events import Event, Kind
+
+COMMON_RATES_HZ = (8000, 11025, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000, 176400, 192000)
+_REFERENCE_SECONDS = 0.9
+"""How much of the beginning the reference level is averaged over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A steady stretch of ``frames`` frames from ``start``; the frequency is measured over ``omega_frames`` of it."""
+
+    start: int
+    frames: int
+    amplitude: float
+    dc: float
+    rms: float
+    sigma: float
+    omega: float
+    omega_frames: int
+
+    @property
+    def stop(self) -> int:
+        """First frame after the stretch."""
+        return self.start + self.frames
+
+
+Form = tuple[Kind, dict[str, float | int]]
+"""Kind of a residual and the sizes that go with it."""
+
+
+class Monitor:
+    """Judges readings against the limits and keeps the events that are still open.
+
+    Parameters
+    ----------
+    settings
+        The channel.
+    tell
+        Takes each new event; an event that is open changes in place until it ends.
+    form
+        Tells what kind of residual the frames around a start show.
+    """
+
+    def __init__(
+        self, settings: Settings, tell: Callable[[Event], None], form: Callable[[int, int, float], Form]
+    ) -> None:
+        self.settings = settings
+        self.nominal_hz = settings.reference_hz
+        self.level_reference: float | None = None
+        self.level_settled = False
+        """Whether the reference level stays as it is: after a second without departure, or the first departure."""
+        self._tell = tell
+        self._form = form
+        self._open: dict[str, Event] = {}
+
+    @property
+    def departed(self) -> bool:
+        """Whether any departure is open."""
+        return bool(self._open)
+
+    def judge(self, reading: Reading, since: int) -> None:
+        """Judge a steady stretch; ``since`` is where its values began to hold, as far as known."""
+        self._judge_frequency(reading, since)
+        self._judge_level(reading, since)
+        self._judge_dc(reading, since)
+        self._judge_residual(reading, since)
+
+    def tells(self, kind: Kind) -> bool:
+        """Tell whether a departure of this kind is open."""
+        return any(event.kind is kind for event in self._open.values())
+
+    def close(self, frame: int, *keys: str) -> None:
+        """End the departures of these aspects (all without an argument) at a frame."""
+        for key in keys or tuple(self._open):
+            event = self._open.pop(key, None)
+            if event is not None:
+                event.duration_frames = max(0, frame - event.start_frame)
+                event.open = False
+                self._tell(event)
+
+    def step(self, frame: int) -> None:
+        """End at a located step what was open before it; what goes on after it begins there anew."""
+        self.close(frame, "level", "dc")
+
+    def _depart(self, key: str, frame: int, event: Event | None) -> None:
+        """Open, go on with or end the departure of one aspect; ``event`` is None where the limit holds."""
+        current = self._open.get(key)
+        if event is None:
+            self.close(frame, key)
+        elif current is None:
+            event.open = True
+            event.duration_frames = max(0, frame - event.start_frame)
+            self._open[key] = event
+            self._tell(event)
+        else:
+            current.duration_frames = max(0, frame - current.start_frame)
+
+    def _judge_level(self, reading: Reading, since: int) -> None:
+        if self.level_reference is None:
+            self.level_reference = reading.amplitude
+        change_db = decibels(reading.amplitude / self.level_reference)
+        uncertainty_db = 8.686 * FALSE_ALARM_Z * reading.sigma * math.sqrt(2.0 / reading.frames) / reading.amplitude
+        limit_db = self.settings.limits.max_level_change_db
+        if abs(change_db) <= limit_db + uncertainty_db:
+            self._depart("level", since, None)
+            if not self.level_settled:
+                self.level_reference = reading.amplitude
+                self.level_settled = reading.frames >= _REFERENCE_SECONDS * self.settings.sample_rate_hz
+            return
+        event = Event(
+            Kind.GAIN,
+            since,
+            size={"gain_db": round(change_db, 4)},
+            message=f"level changed by {change_db:+.3f} dB, limit ±{limit_db:g} dB",
+        )
+        self.level_settled = True
+        self._depart("level", reading.stop, event)
+
+    def _judge_dc(self, reading: Reading, since: int) -> None:
+        limit = self.settings.limits.max_dc_offset
+        uncertainty = FALSE_ALARM_Z * reading.sigma / math.sqrt(reading.frames)
+        if abs(reading.dc) <= limit + uncertainty:
+            self._depart("dc", since, None)
+            return
+        message = f"DC offset of {reading.dc:+.2e} of full scale, limit {limit:g}"
+        self._depart("dc", reading.stop, Event(Kind.DC_OFFSET, since, size={"dc_offset": reading.dc}, message=message))
+
+    def _judge_frequency(self, reading: Reading, since: int) -> None:
+        rate_hz = self.settings.sample_rate_hz
+        hz = reading.omega * rate_hz / (2.0 * math.pi)
+        if self.nominal_hz is None:
+            self.nominal_hz = nominal_frequency(hz)
+        error_ppm = (hz / self.nominal_hz - 1.0) * 1e6
+        deviation = omega_deviation(reading.sigma / reading.amplitude, max(reading.omega_frames, 16))
+        uncertainty_ppm = FALSE_ALARM_Z * deviation / reading.omega * 1e6
+        limit_ppm = self.settings.limits.max_frequency_error_ppm
+        if abs(error_ppm) <= limit_ppm + uncertainty_ppm:
+            self._depart("frequency", since, None)
+            return
+        self._depart("frequency", reading.stop, self._frequency_event(since, hz, error_ppm))
+
+    def _frequency_event(self, since: int, hz: float, error_ppm: float) -> Event:
+        rate_hz = self.settings.sample_rate_hz
+        nominal_hz = self.nominal_hz or hz
+        size: dict[str, float | int] = {"frequency_hz": hz, "frequency_error_ppm": error_ppm}
+        for other, other_hz in enumerate(self.settings.references_hz):
+            if other != self.settings.channel and other_hz is not None and abs(hz / other_hz - 1.0) < 1e-4:
+                message = f"carries the {other_hz:g} Hz of channel {other + 1} instead of {nominal_hz:g} Hz"
+                return Event(Kind.CHANNEL_SWAP, since, size={**size, "from_channel": other + 1}, message=message)
+        for content_hz in COMMON_RATES_HZ:
+            if content_hz != rate_hz and abs(hz * content_hz / (nominal_hz * rate_hz) - 1.0) < 3e-4:
+                message = (
+                    f"content of {content_hz} Hz played at {rate_hz} Hz: {nominal_hz:g} Hz comes out as {hz:.3f} Hz"
+                )
+                return Event(Kind.SAMPLE_RATE, since, size={**size, "content_rate_hz": content_hz}, message=message)
+        message = f"tone of {hz:.4f} Hz instead of {nominal_hz:g} Hz ({error_ppm:+.2f} ppm)"
+        return Event(Kind.FREQUENCY, since, size=size, message=message)
+
+    def _judge_residual(self, reading: Reading, since: int) -> None:
+        limit = self.settings.residual_limit(reading.amplitude)
+        uncertainty = 1.0 + FALSE_ALARM_Z / math.sqrt(2.0 * reading.frames)
+        if reading.rms <= limit * uncertainty:
+            self._depart("residual", since, None)
+            return
+        if "residual" in self._open:
+            self._depart("residual", reading.stop, self._open["residual"])
+            return
+        kind, form_size = self._form(since, reading.stop, reading.omega)
+        thd_n_db = decibels(reading.rms / (reading.amplitude * FULL_SCALE_SINE_RMS))
+        size = {"residual_dbfs": dbfs(reading.rms), "thd_plus_n_db": thd_n_db, **form_size}
+        message = f"{_FORM_TEXT[kind]}: residual {size['residual_dbfs']:.1f} dBFS, limit {dbfs(limit):.1f} dBFS"
+        fault = kind is not Kind.WORD_LENGTH or self.settings.limits.word_length_is_fault
+        self._depart("residual", reading.stop, Event(kind, since, size=size, message=message, fault=fault))
+
+
+_FORM_TEXT = {
+    Kind.NOISE: "noise beside the tone",
+    Kind.DISTORTION: "harmonic distortion",
+    Kind.CLIPPING: "clipped peaks",
+    Kind.WORD_LENGTH: "word length shortened",
+}
+
+
+def nominal_frequency(hz: float) -> float:
+    """Return the frequency that was probably asked for: the whole hertz within 50 ppm, or what was measured."""
+    whole_hz = float(round(hz))
+    return whole_hz if whole_hz > 0 and abs(hz / whole_hz - 1.0) < 50e-6 else hz

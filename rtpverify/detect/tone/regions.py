@@ -1,0 +1,101 @@
+"""Pure searches in a damaged stretch of one channel; indices count from the start of the arrays."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtpverify.dsp.sine import Sine, block_time
+
+
+def equal_run(x: NDArray[np.float64], index: int) -> tuple[int, int]:
+    """Return start and end of the run of equal values that contains ``index``."""
+    differs = x != x[index]
+    after = np.flatnonzero(differs[index:])
+    before = np.flatnonzero(differs[:index])
+    return (int(before[-1]) + 1 if len(before) else 0), (index + int(after[0]) if len(after) else len(x))
+
+
+def first_cluster_end(bad: NDArray[np.bool_], guard: int) -> int:
+    """Return the end of the first group of bad frames that is followed by ``guard`` good ones, or by none bad."""
+    position = np.flatnonzero(bad)
+    gaps = np.flatnonzero(np.diff(position) > guard)
+    return int(position[gaps[0]] if len(gaps) else position[-1]) + 1
+
+
+def change_point(before: NDArray[np.float64], after: NDArray[np.float64]) -> int:
+    """Return where one model gives way to another, by maximum likelihood.
+
+    ``before`` and ``after`` are the residuals of the same frames under either model; the result is the first frame
+    that belongs to the second.
+    """
+    cost = np.concatenate([[0.0], np.cumsum(before**2 - after**2)])
+    return int(cost.argmin())
+
+
+def variance_change_point(residual: NDArray[np.float64]) -> int:
+    """Return the frame at which the variance of a residual changes most likely (Gaussian likelihood)."""
+    n = len(residual)
+    energy = np.cumsum(residual**2)
+    index = np.arange(8, n - 8)
+    if len(index) == 0:
+        return 0
+    left = np.maximum(energy[index - 1] / index, 1e-30)
+    right = np.maximum((energy[-1] - energy[index - 1]) / (n - index), 1e-30)
+    return int(index[(index * np.log(left) + (n - index) * np.log(right)).argmin()])
+
+
+def find_copy(region: NDArray[np.float64], history: NDArray[np.float64]) -> int | None:
+    """Return how many frames back ``region`` stands in ``history``, which ends where the region starts.
+
+    The nearest exact copy counts; None where there is none.
+    """
+    n = len(region)
+    if len(history) < n:
+        return None
+    starts = np.flatnonzero(history[: len(history) - n + 1] == region[0])
+    for offset in (n // 2, n - 1, n // 4, 3 * n // 4):
+        starts = starts[history[starts + offset] == region[offset]]
+    for start in starts[::-1][:64]:
+        if np.array_equal(history[start : start + n], region):
+            return len(history) - int(start)
+    return None
+
+
+def first_steady_window(
+    x: NDArray[np.float64], valid: NDArray[np.bool_], start: int, omega: float, length: int, peak_limit: float
+) -> tuple[int, Sine] | None:
+    """Return the first window that a sine of known frequency explains.
+
+    Parameters
+    ----------
+    x, valid
+        Frames ``start`` … and which of them are there.
+    length, peak_limit
+        Window length in frames, and the largest residual that noise explains.
+
+    Returns
+    -------
+    tuple of int and Sine, or None
+        Offset of the window in ``x`` and the sine fitted to it.
+    """
+    hop = max(1, length // 16)
+    if len(x) < length:
+        return None
+    offsets = np.arange(0, len(x) - length + 1, hop)
+    whole = np.lib.stride_tricks.sliding_window_view(valid, length)[offsets].all(axis=1)
+    offsets = offsets[whole]
+    if len(offsets) == 0:
+        return None
+    t = block_time(length)
+    columns = np.array([np.cos(omega * t), np.sin(omega * t), np.ones(length)])
+    windows = np.lib.stride_tricks.sliding_window_view(x, length)[offsets]
+    solution = windows @ np.linalg.pinv(columns)
+    peak = np.abs(windows - solution @ columns).max(axis=1)
+    found = np.flatnonzero(peak <= peak_limit)
+    if len(found) == 0:
+        return None
+    first = int(found[0])
+    a, b, dc = solution[first]
+    anchor = start + int(offsets[first]) + (length - 1) / 2.0
+    return int(offsets[first]), Sine(omega, anchor, float(np.arctan2(-b, a)), float(np.hypot(a, b)), float(dc))

@@ -1,0 +1,84 @@
+"""What one channel is held against."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from rtpverify.dsp.levels import FULL_SCALE_SINE_RMS, amplitude_ratio, quantisation_rms
+from rtpverify.dsp.slip import FALSE_ALARM_Z
+from rtpverify.limits import Limits
+
+COMPANDED_THD_N_DB = -37.0
+"""Quantisation limit of G.711 over most of its range, relative to the tone (ITU-T G.712 figure for the mid levels)."""
+FLOAT_BITS = 24
+"""Encodings without a quantiser of their own are held to the limit of this many bits."""
+SMALLEST_NOISE = 1e-10
+"""Residual RMS below which float64 arithmetic, not the signal, would be judged."""
+
+# Sum of rounding and dither as (RMS, bound), both in steps of the quantiser: plain rounding, RPDF and TPDF dither.
+_QUANTISERS = ((1 / math.sqrt(12), 0.5), (1 / math.sqrt(6), 1.0), (0.5, 1.5))
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Format, reference and limits of one channel (``channel`` counts from 0).
+
+    ``references_hz`` are the references of all channels of the stream, None where to be found; ``bits`` is None for
+    encodings without linear quantisation, ``companded`` tells G.711 from float.
+    """
+
+    channel: int
+    sample_rate_hz: int
+    block_frames: int
+    packet_frames: int
+    bits: int | None
+    companded: bool
+    references_hz: tuple[float | None, ...]
+    limits: Limits
+
+    @property
+    def reference_hz(self) -> float | None:
+        """Frequency of this channel's reference, None where it is to be found."""
+        return self.references_hz[self.channel]
+
+    @property
+    def step(self) -> float:
+        """Smallest step of the encoding, full scale ±1.0."""
+        return 2.0 ** (1 - (self.bits or FLOAT_BITS))
+
+    def residual_limit(self, amplitude: float) -> float:
+        """Return the largest residual RMS that the limits allow for a tone of this amplitude."""
+        if self.limits.max_thd_n_db is not None:
+            return amplitude * FULL_SCALE_SINE_RMS * amplitude_ratio(self.limits.max_thd_n_db)
+        if self.companded:
+            return amplitude * FULL_SCALE_SINE_RMS * amplitude_ratio(COMPANDED_THD_N_DB + 6.0)
+        return quantisation_rms(self.bits or FLOAT_BITS) * amplitude_ratio(6.0)
+
+    def frame_threshold(self, sigma: float, peak: float) -> float:
+        """Return the deviation that no frame of clean signal reaches.
+
+        Rounding and dither are bounded, so where the residual is theirs (``sigma`` its RMS, ``peak`` its largest value)
+        a single wrong step stands out; other noise is taken as Gaussian.
+        """
+        if self.bits is not None:
+            for rms, bound in _QUANTISERS:
+                limit = (bound + 0.05) * self.step
+                if abs(sigma / self.step - rms) < 0.04 * rms and peak <= limit:
+                    return limit
+        return FALSE_ALARM_Z * max(sigma, SMALLEST_NOISE)
+
+
+def block_frames(sample_rate_hz: int, frequencies_hz: tuple[float | None, ...]) -> int:
+    """Return the length of an analysis block: 20 ms, or more where a tone needs it.
+
+    Four periods, and four of the distance to half the rate, keep the fit well conditioned; one second is the most.
+    """
+    twentieth = max(sample_rate_hz // 50, 64)
+    blocks = 1
+    for frequency_hz in frequencies_hz:
+        if frequency_hz is None:
+            continue
+        clearance_hz = min(frequency_hz, sample_rate_hz / 2 - frequency_hz)
+        blocks = max(blocks, math.ceil(4 * sample_rate_hz / max(clearance_hz, 4.0) / twentieth))
+    return twentieth * min(blocks, 50)

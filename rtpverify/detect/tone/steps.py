@@ -1,0 +1,239 @@
+"""Steps of a tone's phase: slips, repeats, inversions.
+
+A step is measured between the sine before and the sine after it, each fitted with its own frequency, so that a wander
+of the generator is no step. The stretch after it is as long as an exact answer needs, and at most one second.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtpverify.detect.tone.settings import Settings
+from rtpverify.dsp.sine import FreeFit, Sine, fit_free, fit_phasor, wrap_phase
+from rtpverify.dsp.slip import FALSE_ALARM_Z, SlipCode
+from rtpverify.events import Event, Kind
+
+_LONGEST_SECONDS = 1.0
+_BEFORE_BLOCKS = 8
+_LONGEST_REPEAT_SECONDS = 0.25
+GRACE_FRAMES = 4
+"""How exactly the ends of a step are located."""
+_LONGEST_SLIP_OF_HALF_A_PERIOD_SECONDS = 0.01
+"""A step of half a period that only a longer slip explains is an inversion."""
+
+Read = Callable[[int, int], tuple[NDArray[np.float64], NDArray[np.bool_]]]
+
+
+@dataclass(slots=True)
+class Step:
+    """A place where one sine gives way to another.
+
+    ``frame`` is the first of the new. The signal is undisturbed under ``before`` from ``before_start`` to
+    ``before_stop``, and under the new sine from ``resume`` on, up to ``stop`` where that is known.
+    """
+
+    frame: int
+    before_start: int
+    before_stop: int
+    resume: int
+    before: Sine
+    stop: int | None = None
+
+
+@dataclass(slots=True)
+class _Held:
+    """A slip that is a repeat if the phase comes back before ``deadline``."""
+
+    event: Event
+    phase_step: float
+    deviation: float
+    deadline: int
+
+
+class StepResolver:
+    """Turns located steps into events, in order."""
+
+    def __init__(self, settings: Settings, read: Read, tell: Callable[[Event], None]) -> None:
+        self.settings = settings
+        self.code: SlipCode | None = None
+        self._read = read
+        self._tell = tell
+        self._pending: Step | None = None
+        self._held: _Held | None = None
+
+    @property
+    def waiting(self) -> bool:
+        """Whether a step or a held slip still waits for more of the signal."""
+        return self._pending is not None or self._held is not None
+
+    def horizon(self, frame: int) -> int:
+        """Return up to which frame every step has been told, where all before ``frame`` are known."""
+        if self._held is not None:
+            frame = min(frame, self._held.event.start_frame)
+        if self._pending is not None:
+            frame = min(frame, self._pending.frame)
+        return frame
+
+    def add(self, step: Step, sigma: float) -> None:
+        """Take a new step; one that still waits is resolved with what lies between."""
+        self.interrupt(step.frame, sigma)
+        self._pending = step
+
+    def interrupt(self, frame: int, sigma: float) -> None:
+        """Another event begins at ``frame``: the signal after a waiting step is undisturbed only up to there."""
+        if self._pending is not None:
+            self._pending.stop = frame
+            self.resolve(frame, sigma)
+
+    def resolve(self, limit: int, sigma: float, *, final: bool = False) -> None:
+        """Resolve what can be with the signal up to ``limit``."""
+        step = self._pending
+        if step is not None:
+            length = self._length_after(step, limit, sigma, final)
+            if length is not None:
+                self._pending = None
+                self._measure(step, length, sigma)
+        held = self._held
+        if held is not None and self._pending is None and (final or limit > held.deadline):
+            self._release()
+
+    def _length_after(self, step: Step, limit: int, sigma: float, final: bool) -> int | None:
+        """Return how many frames after the step to measure, None where more must be waited for."""
+        block, longest = self.settings.block_frames, int(_LONGEST_SECONDS * self.settings.sample_rate_hz)
+        available = min(limit if step.stop is None else min(step.stop, limit), step.resume + longest) - step.resume
+        ratio = sigma / step.before.amplitude
+        wanted = self._wanted_deviation
+        for length in range(block, available + 1, block):
+            if min(_deviations(step, ratio, self._before_length(step, length), length)) <= wanted:
+                return length
+        done = final or step.stop is not None or available >= longest
+        return max(available, 0) if done else None
+
+    @property
+    def _wanted_deviation(self) -> float:
+        """Standard deviation of a phase step that tells every slip from its neighbours, rad."""
+        return self.code.phase_quantum / 2.0 / FALSE_ALARM_Z if self.code else math.inf
+
+    def _before_length(self, step: Step, after: int) -> int:
+        longest = min(step.before_stop - step.before_start, int(_LONGEST_SECONDS * self.settings.sample_rate_hz))
+        return min(longest, max(_BEFORE_BLOCKS * self.settings.block_frames, after))
+
+    def _measure(self, step: Step, length: int, sigma: float) -> None:
+        """Measure a step over ``length`` frames after it and tell what it is."""
+        measured = self._phase_step(step, length, sigma)
+        if measured is None:
+            self._release()
+            return
+        phase_step, deviation = measured
+        quantum = self.code.phase_quantum if self.code else 0.0
+        tolerance = max(FALSE_ALARM_Z * deviation, quantum / 2.0)
+        if abs(phase_step) <= tolerance:
+            self._release()
+            return
+        held = self._held
+        if held is not None:
+            apart = abs(wrap_phase(held.phase_step + phase_step))
+            allowed = max(FALSE_ALARM_Z * math.hypot(deviation, held.deviation), quantum / 2.0)
+            if step.frame <= held.deadline and apart <= allowed:
+                self._held = None
+                self._tell(self._as_repeat(held.event, step.frame))
+                return
+            self._release()
+        event = self._event(step.frame, phase_step, deviation)
+        slip_frames = event.size.get("slip_frames")
+        if event.kind is Kind.SLIP and (slip_frames is None or slip_frames < 0 or self._ambiguous):
+            longest = int(_LONGEST_REPEAT_SECONDS * self.settings.sample_rate_hz)
+            reach = longest if slip_frames is None or self._ambiguous else min(-slip_frames, longest)
+            self._held = _Held(event, phase_step, deviation, step.frame + reach + GRACE_FRAMES)
+        else:
+            self._tell(event)
+
+    @property
+    def _ambiguous(self) -> bool:
+        """Whether a slip is known only modulo less than 20 ms, so that its sign tells nothing."""
+        return self.code is not None and self.code.blind_frames < 0.02 * self.settings.sample_rate_hz
+
+    def _release(self) -> None:
+        held, self._held = self._held, None
+        if held is not None:
+            self._tell(held.event)
+
+    def _phase_step(self, step: Step, length: int, sigma: float) -> tuple[float, float] | None:
+        """Return the phase step and its standard deviation, rad."""
+        before = self._fit_before(step, length)
+        if before is None or length < 16:
+            return None
+        omega = before.sine.omega
+        x, valid = self._read(step.resume, step.resume + length)
+        after = fit_free(x, step.resume, omega, valid)
+        if after is None:
+            return None
+        own, common = _deviations(step, sigma / before.sine.amplitude, before.frames, after.frames)
+        if own <= self._wanted_deviation or own <= common:
+            return wrap_phase(after.sine.phase_at(step.frame) - before.sine.phase_at(step.frame)), own
+        fixed = fit_phasor(x, step.resume, omega, valid)
+        if fixed is None:
+            return None
+        return wrap_phase(fixed.phase - before.sine.phase_at(fixed.anchor)), common
+
+    def _fit_before(self, step: Step, after: int) -> FreeFit | None:
+        length = self._before_length(step, after)
+        if length < 16:
+            # Too little to fit: the sine that was carried up to here stands in for it.
+            return FreeFit(step.before, 0.0, 0.0, 16)
+        start = step.before_stop - length
+        x, valid = self._read(start, step.before_stop)
+        return fit_free(x, start, step.before.omega, valid)
+
+    def _event(self, frame: int, phase_step: float, deviation: float) -> Event:
+        """Name a step of the phase."""
+        rate_hz = self.settings.sample_rate_hz
+        slip_frames = self.code.decode(phase_step, deviation) if self.code else None
+        size: dict[str, object] = {"slip_frames": slip_frames, "phase_step_rad": phase_step}
+        half_period = math.pi - abs(phase_step) <= FALSE_ALARM_Z * deviation + 1e-6
+        longest = _LONGEST_SLIP_OF_HALF_A_PERIOD_SECONDS * rate_hz
+        if half_period and (slip_frames is None or abs(slip_frames) > longest):
+            return Event(Kind.POLARITY, frame, message="polarity inverted", size={"phase_step_rad": phase_step})
+        if slip_frames is None:
+            candidates = (
+                self.code.candidates(phase_step, deviation, self.settings.packet_frames)
+                if self.code and self.settings.packet_frames > 1
+                else []
+            )
+            size["candidate_slip_frames"] = candidates
+            text = f"content jumped: phase step of {phase_step:+.5f} rad, too noisy to tell how many frames"
+            if candidates:
+                text += f"; whole packets that fit: {', '.join(map(str, candidates))}"
+            return Event(Kind.SLIP, frame, message=text, size=size)
+        missing = f"{slip_frames} frames are missing" if slip_frames > 0 else f"{-slip_frames} frames were inserted"
+        text = f"content jumped while the timeline went on: {missing} ({1000 * abs(slip_frames) / rate_hz:.3f} ms)"
+        if self.code and self.code.blind_frames < rate_hz:
+            text += f", known modulo {self.code.blind_frames} frames"
+        return Event(Kind.SLIP, frame, message=text, size=size)
+
+    def _as_repeat(self, slip: Event, stop: int) -> Event:
+        frames = stop - slip.start_frame
+        back = slip.size.get("slip_frames")
+        distance = -back if isinstance(back, int) and back < 0 else None
+        message = f"{frames} frames were replaced by earlier ones"
+        return Event(Kind.REPEAT, slip.start_frame, frames, size={"repeat_distance_frames": distance}, message=message)
+
+
+def _deviations(step: Step, ratio: float, before: int, after: int) -> tuple[float, float]:
+    """Return the standard deviation of a step, rad: with a frequency of its own on either side, and with a common one.
+
+    ``ratio`` is noise over amplitude; ``before`` and ``after`` are the frames measured (Cramér–Rao bounds, carried from
+    the middle of each stretch to the step).
+    """
+    before, after = max(before, 16), max(after, 1)
+    to_step = step.frame - step.before_stop + before / 2.0
+    from_step = step.resume - step.frame + after / 2.0
+    middles = 2.0 / before + 2.0 / after
+    own = middles + 24.0 * (to_step**2 / before**3 + from_step**2 / after**3)
+    common = middles + 24.0 * (to_step + from_step) ** 2 / before**3
+    return ratio * math.sqrt(own), ratio * math.sqrt(common)

@@ -1,0 +1,103 @@
+"""Verification of frames that come without packets: an audio file."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtpverify.analysis import Analysis, tone_format
+from rtpverify.events import Event
+from rtpverify.reference import Tone
+from rtpverify.result import Result, StreamResult
+from rtpverify.sensitivity import blindness, why_inconclusive
+from rtpverify.spec import StreamSpec
+
+_AHEAD_SECONDS = 1.0
+
+
+class FrameVerifier:
+    """Frames in, events and a result out; sans-I/O.
+
+    Parameters
+    ----------
+    spec
+        What is expected; its reference must be a tone.
+    sample_rate_hz, channels
+        Format of the frames.
+    encoding, bits
+        Name of the encoding for the result, and its bits where it has linear quantisation.
+
+    Raises
+    ------
+    RequestError
+        Where the reference cannot hold for the format.
+    """
+
+    def __init__(self, spec: StreamSpec, sample_rate_hz: int, channels: int, encoding: str, bits: int | None) -> None:
+        if not isinstance(spec.reference, Tone):
+            raise TypeError(f"frames are held against a tone, not {spec.reference!r}")
+        spec.reference.check(sample_rate_hz, channels)
+        self.spec = spec
+        self.encoding = encoding
+        self.frames = 0
+        self.not_finite = 0
+        """Frames with a value that is no finite number."""
+        form = tone_format(sample_rate_hz, channels, 1, spec.reference)
+        self._piece = max(
+            form.block_frames, int(_AHEAD_SECONDS * sample_rate_hz) // form.block_frames * form.block_frames
+        )
+        self._analysis = Analysis(form, self._piece)
+        self._row = np.array([self._analysis.add(spec.reference, spec.limits, bits, companded=encoding in COMPANDED)])
+        self._events: dict[str, Event] = {}
+
+    def feed(self, frames: NDArray[np.float64]) -> list[Event]:
+        """Take the next frames, shape (n, channels), full scale ±1.0; return events that are new or have changed."""
+        told: list[Event] = []
+        block = self._analysis.form.block_frames
+        start = 0
+        while start < len(frames):
+            room = self._piece - self.frames % block
+            piece = frames[start : start + room]
+            start += len(piece)
+            finite = np.isfinite(piece)
+            if not finite.all():
+                self.not_finite += int(np.count_nonzero(~finite.all(axis=1)))
+                piece = np.where(finite, piece, 0.0)
+            self._analysis.timeline.write_run(int(self._row[0]), self.frames, piece)
+            self.frames += len(piece)
+            self._analysis.advance(self._row, np.array([self.frames]))
+            told += self._analysis.take_events(int(self._row[0]))
+        return self._name(told)
+
+    def finish(self) -> list[Event]:
+        """End the input; return events that are new or have changed."""
+        return self._name(self._analysis.finish(int(self._row[0]), self.frames))
+
+    def _name(self, told: list[Event]) -> list[Event]:
+        for event in told:
+            if not event.id:
+                event.name(self.spec.name)
+            self._events[event.id] = event
+        return told
+
+    def result(self, source: str) -> Result:
+        """Return what was found so far."""
+        form, row = self._analysis.form, int(self._row[0])
+        signal = self._analysis.detector.signal(row)
+        stream = StreamResult(
+            sample_rate=form.sample_rate_hz,
+            channels=form.channels,
+            encoding=self.encoding,
+            frames=self.frames,
+            signal=signal,
+            events=sorted(self._events.values(), key=lambda event: (event.start_frame, event.channel or 0)),
+            warnings=blindness(signal, form.sample_rate_hz),
+            inconclusive=why_inconclusive(self._analysis, row, self.spec, self.frames),
+        )
+        if self.not_finite:
+            stream.warnings.append(f"{self.not_finite} frames hold NaN or infinity and were taken as 0")
+        return Result(source, [stream])
+
+
+COMPANDED = frozenset({"PCMU", "PCMA"})
+"""Encodings whose quantiser is not uniform (ITU-T G.711)."""
