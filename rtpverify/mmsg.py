@@ -55,20 +55,20 @@ if available:
 _NOTHING_THERE = (errno.EAGAIN, errno.EWOULDBLOCK, errno.EINTR)
 
 
-def messages(slots: int) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Return ``slots`` message headers with one buffer description each.
+def messages(slots: int, parts: int = 1) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return ``slots`` message headers with ``parts`` buffer descriptions each.
 
     Returns
     -------
     headers
         Shape (slots,), dtype :data:`MESSAGE`; each points to its row of ``buffers``.
     buffers
-        Shape (slots,), dtype :data:`IOVEC`, zeroed. Must live as long as ``headers`` is used.
+        Shape (slots, parts), dtype :data:`IOVEC`, zeroed. Must live as long as ``headers`` is used.
     """
     headers = np.zeros(slots, MESSAGE)
-    buffers = np.zeros(slots, IOVEC)
+    buffers = np.zeros((slots, parts), IOVEC)
     headers["header"]["iovec"] = addresses(buffers)
-    headers["header"]["iovec_count"] = 1
+    headers["header"]["iovec_count"] = parts
     return headers, buffers
 
 

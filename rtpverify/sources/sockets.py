@@ -101,7 +101,7 @@ def _open(endpoint: Endpoint, senders: frozenset[str] | None, receive_buffer_byt
     try:
         sock.setblocking(False)
         _set_receive_buffer(sock, receive_buffer_bytes)
-        index = 0 if endpoint.interface is None else _interface_index(endpoint.interface)
+        index = 0 if endpoint.interface is None else interface_index(endpoint.interface)
         if endpoint.is_ipv6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         if endpoint.is_multicast:
@@ -128,7 +128,7 @@ def _bind_multicast(sock: socket.socket, endpoint: Endpoint, index: int, senders
     group = ipaddress.ip_address(endpoint.address).packed
     if _LINUX and senders is not None:
         for sender in sorted(senders):
-            request = struct.pack("@I0Q128s128s", index, _sockaddr(endpoint.address), _sockaddr(sender))
+            request = struct.pack("@I0Q128s128s", index, sockaddr(endpoint.address), sockaddr(sender))
             sock.setsockopt(level, _MCAST_JOIN_SOURCE_GROUP, request)
     elif endpoint.is_ipv6:
         sock.setsockopt(level, socket.IPV6_JOIN_GROUP, group + struct.pack("@I", index))
@@ -140,17 +140,23 @@ def _socket_address(endpoint: Endpoint, index: int) -> tuple[str, int] | tuple[s
     """Return what bind() takes; the scope only where IPv6 needs one."""
     if not endpoint.is_ipv6:
         return endpoint.address, endpoint.port
-    address = ipaddress.IPv6Address(endpoint.address)
-    scoped = address.is_link_local or (address.is_multicast and address.packed[1] & 0x0F in (1, 2))
-    return endpoint.address, endpoint.port, 0, index if scoped else 0
+    return endpoint.address, endpoint.port, 0, scope(endpoint.address, index)
 
 
-def _sockaddr(address: str) -> bytes:
-    """Return ``sockaddr_in`` or ``sockaddr_in6`` with port 0."""
+def sockaddr(address: str, port: int = 0, index: int = 0) -> bytes:
+    """Return ``sockaddr_in`` (ip(7)) or ``sockaddr_in6`` (ipv6(7)); ``index`` is the interface of a scoped one."""
     packed = ipaddress.ip_address(address).packed
     if len(packed) == 4:
-        return struct.pack("@HH4s", socket.AF_INET, 0, packed)
-    return struct.pack("@HHI16sI", socket.AF_INET6, 0, 0, packed, 0)
+        return struct.pack("@HH4s8x", socket.AF_INET, socket.htons(port), packed)
+    return struct.pack("@HHI16sI", socket.AF_INET6, socket.htons(port), 0, packed, scope(address, index))
+
+
+def scope(address: str, index: int) -> int:
+    """Return ``index`` for an IPv6 address that means something on one interface only (RFC 4007), else 0."""
+    parsed = ipaddress.ip_address(address)
+    if parsed.version == 4:
+        return 0
+    return index if parsed.is_link_local or (parsed.is_multicast and parsed.packed[1] & 0x0F in (1, 2)) else 0
 
 
 def _set_receive_buffer(sock: socket.socket, size_bytes: int) -> None:
@@ -178,7 +184,7 @@ def _reason(error: OSError, endpoint: Endpoint) -> str:
     return f"{error.strerror or error}{interface if error.errno else ''}"
 
 
-def _interface_index(interface: str) -> int:
+def interface_index(interface: str) -> int:
     """Return the index of an interface given by name or by one of its addresses."""
     with contextlib.suppress(OSError):
         return socket.if_nametoindex(interface)

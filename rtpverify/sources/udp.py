@@ -90,7 +90,7 @@ class UdpReceiver:
         self._names = np.zeros((MAX_BATCH, 4), np.uint64)
         self._control = np.zeros(MAX_BATCH, _TIMESTAMP)
         self._messages, self._buffers = mmsg.messages(MAX_BATCH)
-        self._buffers["base"] = mmsg.addresses(self._arena)
+        self._buffers["base"][:, 0] = mmsg.addresses(self._arena)
         self._buffers["length"] = SLOT_BYTES
         header = self._messages["header"]
         header["name"] = mmsg.addresses(self._names)

@@ -1,0 +1,212 @@
+"""Transport faults applied: which packets of a stream go out, when, and with which header.
+
+A pure function of the packet's number: the same stream comes out however it is asked for. Time is counted in packet
+times, so it knows no clock. The first packet is never touched: the verifier counts from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtpverify.errors import ConfigurationError
+from rtpverify.events import Kind
+from rtpverify.sender.faults import Expected, Fault
+from rtpverify.sender.signal import uniform
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What the header of the first packet says."""
+
+    ssrc: int
+    payload_type: int
+    sequence: int
+    timestamp: int
+
+
+@dataclass(slots=True)
+class Transmissions:
+    """Packets to send; arrays of shape (n,), dtype int64 unless said otherwise.
+
+    Attributes
+    ----------
+    number
+        Which packet of the stream, from 0: that is its audio.
+    position
+        When it goes out, in packet times, float64: after the packet of that number, before the next. Equal to
+        ``number`` where nothing holds it up.
+    last
+        The last packet asked for, sent or not.
+    """
+
+    last: int
+
+    number: NDArray[np.int64]
+    position: NDArray[np.float64]
+    ssrc: NDArray[np.int64]
+    payload_type: NDArray[np.int64]
+    sequence: NDArray[np.int64]
+    timestamp: NDArray[np.int64]
+
+
+class TransportPlan:
+    """What becomes of the packets of one stream.
+
+    Raises
+    ------
+    ConfigurationError
+        For a signal fault, or one that sets in before the second packet.
+    """
+
+    def __init__(self, faults: Sequence[Fault], identity: Identity, *, packet_frames: int, sample_rate_hz: int) -> None:
+        self.faults = tuple(faults)
+        self._identity = identity
+        self._packet_frames = packet_frames
+        self._sample_rate_hz = sample_rate_hz
+        for fault in faults:
+            if not fault.transport:
+                raise ConfigurationError(f"{fault.place}: {fault.kind} happens to audio, and these are packets")
+            if self._first(fault) < 1:
+                raise ConfigurationError(f"{fault.place}: at={fault.at_seconds:g} is not after the first packet")
+
+    def transmissions(self, first: int, count: int) -> Transmissions:
+        """Return what is sent of the packets ``first`` to ``first + count - 1``, copies behind their originals."""
+        number = np.arange(first, first + count, dtype=np.int64)
+        number = np.repeat(number, self._copies(number))
+        again = np.zeros(len(number), np.bool_)
+        again[1:] = number[1:] == number[:-1]
+        position = number + 0.25 * again
+        out = Transmissions(
+            last=first + count - 1,
+            number=number,
+            position=position,
+            ssrc=np.full(len(number), self._identity.ssrc, np.int64),
+            payload_type=np.full(len(number), self._identity.payload_type, np.int64),
+            sequence=self._identity.sequence + number,
+            timestamp=self._identity.timestamp + number * self._packet_frames,
+        )
+        for fault in self.faults:
+            self._delay(fault, out)
+            self._rewrite(fault, out)
+        out.sequence &= 0xFFFF
+        out.timestamp &= 0xFFFFFFFF
+        return out
+
+    def expected(self, packets: int) -> list[Expected]:
+        """Return what a perfect verifier reports of a stream of so many packets.
+
+        Frames are those of the audio: a ``timestamp_jump`` or ``restart`` does not move what comes after it.
+        """
+        found = [expected for fault in self.faults for expected in self._expect(fault, packets)]
+        return sorted(found, key=lambda item: item.start_frame)
+
+    def _first(self, fault: Fault) -> int:
+        """Return the number of the packet that carries the frame at which a fault sets in."""
+        return fault.start_frame(self._sample_rate_hz) // self._packet_frames
+
+    def _end(self, fault: Fault) -> int | None:
+        end_frame = fault.end_frame(self._sample_rate_hz)
+        return None if end_frame is None else -(-end_frame // self._packet_frames)
+
+    def _packets(self, seconds: float) -> int:
+        return max(1, round(seconds * self._sample_rate_hz / self._packet_frames))
+
+    def _lost(self, fault: Fault, number: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Tell which packets a loss takes, shape of ``number``, which must be consecutive."""
+        first = self._first(fault)
+        if "packets" in fault.values:
+            lost: NDArray[np.bool_] = (number >= first) & (number < first + fault.values["packets"])
+            return lost
+        end = self._end(fault)
+        draw = uniform(fault.values["seed"], int(number[0]), len(number), 1)[:, 0] + 0.5
+        lost = (draw < fault.values["rate"]) & (number >= first)
+        if end is not None:
+            lost &= number < end
+        return lost
+
+    def _copies(self, number: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return how often each packet is sent, shape of ``number``."""
+        copies = np.ones(len(number), np.int64)
+        for fault in self.faults:
+            if fault.kind == "duplicate":
+                first = self._first(fault)
+                copies[(number >= first) & (number < first + fault.values["packets"])] += 1
+        for fault in self.faults:
+            if fault.kind == "loss":
+                copies[self._lost(fault, number)] = 0
+        return copies
+
+    def _delay(self, fault: Fault, out: Transmissions) -> None:
+        first = self._first(fault)
+        if fault.kind == "reorder":
+            out.position[out.number == first] += fault.values["by"] + 0.5
+        elif fault.kind == "late":
+            out.position[out.number == first] += self._packets(fault.values["delay"]) + 0.5
+        elif fault.kind == "stall":
+            end = first + self._packets(fault.values["seconds"])
+            held = (out.number >= first) & (out.number < end)
+            # A packet late on its own account stays so.
+            out.position[held] = np.maximum(out.position[held], end - 0.5)
+
+    def _rewrite(self, fault: Fault, out: Transmissions) -> None:
+        after = out.number >= self._first(fault)
+        if fault.kind == "timestamp_jump":
+            out.timestamp[after] += fault.values["frames"]
+        elif fault.kind == "ssrc_change":
+            out.ssrc[after] = self._other_ssrc(fault)
+        elif fault.kind == "payload_type_change":
+            out.payload_type[after] = fault.values["to"]
+        elif fault.kind == "restart":
+            sequence, timestamp = np.random.default_rng(fault.values["seed"]).integers(1 << 16, 1 << 31, 2)
+            out.sequence[after] += sequence
+            out.timestamp[after] += timestamp
+
+    def _other_ssrc(self, fault: Fault) -> int:
+        ssrc: int = fault.values.get("ssrc", self._identity.ssrc ^ 0x5A5A5A5A)
+        return ssrc
+
+    def _expect(self, fault: Fault, packets: int) -> list[Expected]:
+        if self._first(fault) >= packets:
+            return []
+        start_frame = self._first(fault) * self._packet_frames
+        values = fault.values
+        if fault.kind == "loss":
+            return self._expect_gaps(fault, packets)
+        if fault.kind == "duplicate":
+            size = {"packets": min(values["packets"], packets - self._first(fault))}
+            return [Expected(Kind.DUPLICATE, start_frame, size=size, counted_only=True)]
+        if fault.kind == "reorder":
+            return [Expected(Kind.REORDER, start_frame, size={"packets": 1}, counted_only=True)]
+        if fault.kind == "late":
+            return [
+                Expected(Kind.GAP, start_frame, self._packet_frames, size={"packets": 1}),
+                Expected(Kind.LATE, start_frame, size={"packets": 1}, counted_only=True),
+            ]
+        if fault.kind == "stall":
+            return [Expected(Kind.STALL, start_frame, self._packets(values["seconds"]) * self._packet_frames)]
+        sizes: dict[str, dict[str, object]] = {
+            "timestamp_jump": {"jump_frames": values.get("frames")},
+            "ssrc_change": {"ssrc": self._other_ssrc(fault)},
+            "payload_type_change": {"payload_type": values.get("to")},
+        }
+        return [Expected(Kind(fault.kind), start_frame, size=sizes.get(fault.kind, {}))]
+
+    def _expect_gaps(self, fault: Fault, packets: int) -> list[Expected]:
+        """Return a gap for each run of lost packets; a run at the very end cannot be seen."""
+        first = self._first(fault)
+        lost = self._lost(fault, np.arange(first, packets, dtype=np.int64))
+        edges = np.flatnonzero(np.diff(np.concatenate([[False], lost, [False]])))
+        return [
+            Expected(
+                Kind.GAP,
+                (first + int(start)) * self._packet_frames,
+                int(end - start) * self._packet_frames,
+                size={"packets": int(end - start)},
+            )
+            for start, end in edges.reshape(-1, 2)
+            if end < len(lost)
+        ]

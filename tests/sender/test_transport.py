@@ -1,0 +1,112 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rtpverify.errors import ConfigurationError
+from rtpverify.events import Kind
+from rtpverify.sender.faults import parse_fault
+from rtpverify.sender.transport import Identity, TransportPlan
+
+IDENTITY = Identity(ssrc=0x11223344, payload_type=97, sequence=65530, timestamp=0xFFFFFF00)
+
+
+def plan(*faults):
+    """A stream of 1 ms packets of 48 frames."""
+    return TransportPlan([parse_fault(fault) for fault in faults], IDENTITY, packet_frames=48, sample_rate_hz=48000)
+
+
+def order(item, count):
+    """The numbers of the packets in the order in which they go out."""
+    out = item.transmissions(0, count)
+    return out.number[np.argsort(out.position, kind="stable")].tolist()
+
+
+def test_untouched_packets_count_up_and_wrap():
+    out = plan().transmissions(0, 10)
+    assert out.sequence.tolist() == [(65530 + k) % 65536 for k in range(10)]
+    assert out.timestamp.tolist() == [(0xFFFFFF00 + 48 * k) % 2**32 for k in range(10)]
+    assert (out.position == out.number).all()
+    assert set(out.ssrc) == {0x11223344}
+
+
+def test_loss_of_a_run():
+    item = plan("loss:at=0.003,packets=2")
+    assert order(item, 8) == [0, 1, 2, 5, 6, 7]
+    (gap,) = item.expected(8)
+    assert (gap.kind, gap.start_frame, gap.duration_frames, gap.size) == (Kind.GAP, 144, 96, {"packets": 2})
+    assert item.expected(5) == []  # nothing comes after it, so nobody can tell
+
+
+def test_random_loss_is_what_was_announced():
+    item = plan("loss:at=0.1,rate=0.05,seed=4,duration=2")
+    sent = set(order(item, 3000))
+    lost = [k for k in range(3000) if k not in sent]
+    assert 60 < len(lost) < 140
+    assert all(100 <= k < 2100 for k in lost)
+    told = [
+        number
+        for gap in item.expected(3000)
+        for number in range(gap.start_frame // 48, (gap.start_frame + gap.duration_frames) // 48)
+    ]
+    assert told == lost
+    assert sum(gap.size["packets"] for gap in item.expected(3000)) == len(lost)
+
+
+def test_copies_reordered_and_late_packets():
+    assert order(plan("duplicate:at=0.002,packets=2"), 5) == [0, 1, 2, 2, 3, 3, 4]
+    assert order(plan("reorder:at=0.002,by=3"), 8) == [0, 1, 3, 4, 5, 2, 6, 7]
+    late = plan("late:at=0.002,delay=0.004")
+    assert order(late, 8) == [0, 1, 3, 4, 5, 6, 2, 7]
+    assert [(item.kind, item.counted_only) for item in late.expected(8)] == [(Kind.GAP, False), (Kind.LATE, True)]
+
+
+def test_stall_holds_packets_back_in_order():
+    out = plan("stall:at=0.002,seconds=0.004").transmissions(0, 8)
+    assert out.position.tolist() == [0, 1, 5.5, 5.5, 5.5, 5.5, 6, 7]
+    (stall,) = plan("stall:at=0.002,seconds=0.004").expected(8)
+    assert (stall.kind, stall.start_frame, stall.duration_frames) == (Kind.STALL, 96, 192)
+
+
+def test_headers_change():
+    jump = plan("timestamp_jump:at=0.002,frames=-100").transmissions(0, 4)
+    assert np.diff(jump.timestamp).tolist() == [48, -52, 48]
+    ssrc = plan("ssrc_change:at=0.002,ssrc=0xabcdef01").transmissions(0, 4)
+    assert ssrc.ssrc.tolist() == [0x11223344] * 2 + [0xABCDEF01] * 2
+    other = plan("payload_type_change:at=0.002,to=98").transmissions(0, 4)
+    assert other.payload_type.tolist() == [97, 97, 98, 98]
+    restart = plan("restart:at=0.002").transmissions(0, 4)
+    assert (restart.sequence[2] - restart.sequence[1]) % 65536 != 1
+    assert np.diff(restart.sequence % 65536)[2] == 1
+    assert [item.expected(4)[0].kind for item in (plan("restart:at=0.002"), plan("ssrc_change:at=0.002"))] == [
+        Kind.RESTART,
+        Kind.SSRC_CHANGE,
+    ]
+
+
+@given(st.lists(st.integers(1, 400), min_size=1, max_size=10))
+def test_any_way_of_cutting_gives_the_same_packets(sizes):
+    item = plan(
+        "loss:at=0.05,rate=0.1",
+        "duplicate:at=0.1,packets=30",
+        "stall:at=0.2,seconds=0.1",
+        "late:at=0.25,delay=0.2",
+        "restart:at=0.3",
+        "ssrc_change:at=0.4",
+    )
+    whole = item.transmissions(0, sum(sizes))
+    first, parts = 0, []
+    for size in sizes:
+        parts.append(item.transmissions(first, size))
+        first += size
+    for name in ("number", "position", "ssrc", "payload_type", "sequence", "timestamp"):
+        assert (np.concatenate([getattr(part, name) for part in parts]) == getattr(whole, name)).all()
+
+
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [("loss:at=0,packets=1", "at=0 is not after the first packet"), ("slip:at=1,frames=3", "happens to audio")],
+)
+def test_a_fault_that_does_not_fit_is_told(fault, told):
+    with pytest.raises(ConfigurationError, match=told):
+        plan(fault)
