@@ -1,0 +1,533 @@
+"""The order of packets in one stream, judged one packet at a time.
+
+:class:`rtpverify.rtp.sequence.SequenceTracker` handles everything in step by itself and comes here only with packets
+that are not. Rules:
+
+- *Position*. A packet has an extended sequence number (RFC 3550 A.1) and a place on the media timeline in frames. The
+  *head* is the packet furthest ahead. A packet's *step* is the timestamp distance to the next one: its frames, or what
+  the sender's timestamps say where they steadily say something else or the encoding is unknown.
+- *Time*. Windows are in frames of media time; neither a clock nor the cut into batches matters. The reorder window is
+  what was set, at least :data:`MIN_WINDOW_STEPS` steps. A missing packet is lost once the head is further from it
+  than the window. It is never found again: it comes late.
+- *Fit*. A packet fits where sequence number and timestamp agree about its place. One that does not fit is held; the
+  next one decides: if it continues the held packet, both are right and the stream has jumped; if it continues the
+  head, the held one was a stray. (RFC 3550 A.1 does the same with ``bad_seq``.)
+- *Jumps*. After a restart or timestamp jump the timeline goes on directly behind the head, whatever the new numbers
+  are. What was missing before is lost at once.
+- *Start*. Packets before the first one received are good while they lie in the window; the earliest is the origin.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Protocol
+
+MIN_WINDOW_STEPS = 3
+"""Least reorder window, in packets."""
+HORIZON_WINDOWS = 20
+"""Numbers that jump further than this, back or ahead without the timestamps bearing it out, mean a restart."""
+MAX_STEP_FRAMES = 1 << 20
+"""Longest step learned from timestamps."""
+LONGEST_RUN = 1 << 16
+"""Runs of loss from this length on are counted as one length."""
+RECENT_SEQUENCES = 1 << 15
+"""How far back losses are remembered; sequence numbers reach no further."""
+
+
+class Jump(StrEnum):
+    """How a stream's numbers broke."""
+
+    RESTART = "restart"
+    TIMESTAMP = "timestamp_jump"
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Consecutive packets of one stream that are lost for good.
+
+    ``first_sequence`` and ``last_sequence`` are extended; ``start_frame`` is an unwrapped timestamp. ``frames`` is 0
+    where the sender skipped sequence numbers but no media time.
+    """
+
+    stream: int
+    first_sequence: int
+    last_sequence: int
+    start_frame: int
+    frames: int
+
+    @property
+    def packets(self) -> int:
+        """Number of packets lost."""
+        return self.last_sequence - self.first_sequence + 1
+
+
+@dataclass(frozen=True, slots=True)
+class Discontinuity:
+    """The sender's numbers broke, and two packets bear that out.
+
+    Attributes
+    ----------
+    sequence, frame
+        Extended sequence number and unwrapped timestamp of the first packet behind the break.
+    from_sequence, from_timestamp
+        What the packet behind the head should have had on the wire.
+    to_sequence, to_timestamp
+        What the first packet behind the break has.
+    frames
+        How far the timestamp is off, wrap-safe: positive where it jumped ahead.
+    """
+
+    stream: int
+    kind: Jump
+    sequence: int
+    frame: int
+    from_sequence: int
+    to_sequence: int
+    from_timestamp: int
+    to_timestamp: int
+    frames: int
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """A packet held by an earlier update is accepted after all; fields as in :class:`Verdicts`."""
+
+    stream: int
+    sequence: int
+    timestamp: int
+
+
+class Verdicts(Protocol):
+    """Where verdicts go: those of this update by row, and what became certain."""
+
+    gaps: list[Gap]
+    discontinuities: list[Discontinuity]
+    resolved: list[Resolved]
+
+    def accept(self, row: int, sequence: int, timestamp: int) -> None:
+        """Accept the packet in this row."""
+
+    def hold(self, row: int) -> None:
+        """Leave the packet in this row open."""
+
+
+@dataclass(slots=True)
+class Hole:
+    """Missing packets between two received ones, evenly spread over ``start`` to ``end`` (unwrapped frames)."""
+
+    first: int
+    count: int
+    start: int
+    end: int
+    lost: int = 0
+    """Packets from the first one on that left the window."""
+
+    def frame(self, index: int) -> int:
+        """Return where the packet at ``index`` starts."""
+        return self.start + (self.end - self.start) * index // self.count
+
+    def passed(self, limit: int) -> int:
+        """Return how many packets, from the first one on, start before ``limit``."""
+        ahead = limit - self.start
+        if ahead <= 0:
+            return 0
+        frames = self.end - self.start
+        return min(self.count, -(-ahead * self.count // frames)) if frames else self.count
+
+
+@dataclass(slots=True)
+class Held:
+    """A packet that does not fit; ``row`` is None once its update is over."""
+
+    row: int | None
+    sequence: int
+    timestamp: int
+    frames: int
+    copies: int = 0
+
+
+@dataclass(slots=True)
+class Counts:
+    """Packets of one stream; ``received`` are distinct."""
+
+    received: int = 0
+    lost: int = 0
+    duplicated: int = 0
+    reordered: int = 0
+    late: int = 0
+    stray: int = 0
+
+    @property
+    def expected(self) -> int:
+        """Packets that should have come so far."""
+        return self.received + self.lost
+
+    def copy(self) -> Counts:
+        """Return the counters as they stand."""
+        return replace(self)
+
+
+def wrap_difference(later: int, earlier: int, bits: int) -> int:
+    """Return ``later - earlier`` of numbers that wrap, as the signed number nearest to 0."""
+    half = 1 << (bits - 1)
+    return ((later - earlier + half) & ((1 << bits) - 1)) - half
+
+
+class StreamOrder:
+    """State of one stream.
+
+    ``sequence``, ``timestamp`` (unwrapped), ``frames`` and ``step`` belong to the head; ``shift`` is the unwrapped
+    timestamp less the one on the wire; ``frames`` is negative where the encoding is unknown.
+    """
+
+    __slots__ = (
+        "_held",
+        "_holes",
+        "_lost_runs",
+        "_previous",
+        "_segment_sequence",
+        "_segment_timestamp",
+        "counts",
+        "frames",
+        "learned_step",
+        "longest_step",
+        "origin",
+        "origin_open",
+        "run_lengths",
+        "sequence",
+        "shift",
+        "started",
+        "stream",
+        "timestamp",
+        "window",
+    )
+
+    def __init__(self, stream: int) -> None:
+        self.stream = stream
+        self.window = 0
+        self.started = False
+        self.origin_open = False
+        self.origin = self.sequence = self.timestamp = self.frames = self.shift = 0
+        self.learned_step = 0
+        self.longest_step = 0
+        self.counts = Counts()
+        self.run_lengths: Counter[int] = Counter()
+        self._holes: list[Hole] = []
+        self._held: Held | None = None
+        self._lost_runs: deque[tuple[int, int]] = deque()
+        self._segment_sequence = self._segment_timestamp = 0
+        self._previous: tuple[int, int, int] | None = None
+
+    @property
+    def step(self) -> int:
+        """Step of the head; -1 while it is unknown."""
+        return self.learned_step or self.frames
+
+    @property
+    def open(self) -> bool:
+        """Whether packets in step can still settle something."""
+        return self.origin_open or bool(self._holes) or self._held is not None
+
+    @property
+    def front(self) -> int | None:
+        """Unwrapped timestamp of the first packet that is missing and may still come."""
+        return min((hole.frame(hole.lost) for hole in self._holes), default=None)
+
+    def packet(self, row: int | None, sequence: int, timestamp: int, frames: int, out: Verdicts) -> None:
+        """Judge one packet.
+
+        Parameters
+        ----------
+        row
+            Where its verdict goes in ``out``; None for a packet of an earlier update.
+        sequence, timestamp
+            As on the wire.
+        frames
+            Frames in the payload; negative where unknown.
+        """
+        if not self.started:
+            self._begin(row, sequence, timestamp, frames, out)
+            return
+        ahead = wrap_difference(sequence, self.sequence, 16)
+        elapsed = wrap_difference(timestamp, self.timestamp - self.shift, 32)
+        if self.step < 0 and ahead and elapsed % ahead == 0 and 0 < elapsed // ahead <= MAX_STEP_FRAMES:
+            self.learned_step = elapsed // ahead
+        if self.learned_step and ahead == 1 and elapsed == self.frames:
+            self.learned_step = 0
+        if self._follows(ahead, elapsed, self.step, frames):
+            self._move_on(row, ahead, elapsed, frames, out)
+        elif not (ahead <= 0 and self._behind(row, ahead, elapsed, frames, out)) and not self._of_previous_segment(
+            sequence, timestamp
+        ):
+            self._doubt(Held(row, sequence, timestamp, frames), out)
+
+    def run(self, count: int, elapsed: int, frames: int, longest_step: int, out: Verdicts) -> None:
+        """Move the head over ``count`` packets in step, ``elapsed`` frames in all; the last one has ``frames``.
+
+        Where :attr:`open`, none of them may have a longer step than any before.
+        """
+        self._drop_held()
+        self.sequence += count
+        self.timestamp += elapsed
+        self.frames = frames
+        self.longest_step = max(self.longest_step, longest_step)
+        self.counts.received += count
+        self.settle(out)
+
+    def settle(self, out: Verdicts) -> None:
+        """Count what has left the window as lost."""
+        limit = self.timestamp - self._window
+        if self.origin_open and self.origin <= limit:
+            self.origin_open = False
+        if self._holes:
+            self._close(limit, out)
+
+    def end_update(self, out: Verdicts) -> None:
+        """Tell which packet of this update is still held."""
+        if self._held is not None and self._held.row is not None:
+            out.hold(self._held.row)
+            self._held.row = None
+
+    def finish(self, out: Verdicts) -> None:
+        """Settle everything: what is missing is lost, what is held is a stray."""
+        self._drop_held()
+        self._close(None, out)
+        self.origin_open = False
+
+    @property
+    def _window(self) -> int:
+        return max(self.window, MIN_WINDOW_STEPS * self.longest_step)
+
+    @property
+    def _horizon(self) -> int:
+        return HORIZON_WINDOWS * self._window
+
+    def _begin(self, row: int | None, sequence: int, timestamp: int, frames: int, out: Verdicts) -> None:
+        self.started = self.origin_open = True
+        self.origin = self._segment_timestamp = timestamp
+        self._segment_sequence = sequence
+        self._advance(row, sequence, timestamp, frames, out)
+
+    def _follows(self, ahead: int, elapsed: int, step: int, frames: int) -> bool:
+        """Tell whether a packet fits behind another one with ``step``, with nothing or lost packets between."""
+        if ahead < 1 or step < 0:
+            return False
+        if ahead == 1:
+            return elapsed == step
+        # A lost packet may have been a frame longer or shorter (44 and 45 at 44.1 kHz and 1 ms), but such a fit is too
+        # weak to decide against a held packet.
+        usual = self.learned_step or max(step, frames)
+        slack = 0 if self._held else min(ahead - 1, usual)
+        return elapsed >= step and abs(elapsed - step - (ahead - 1) * usual) <= slack
+
+    def _move_on(self, row: int | None, ahead: int, elapsed: int, frames: int, out: Verdicts) -> None:
+        """Accept a packet ahead of the head, and miss those between."""
+        if ahead > 1:
+            start = self.timestamp + max(self.step, 0)
+            self._holes.append(Hole(self.sequence + 1, ahead - 1, start, self.timestamp + elapsed))
+        self._advance(row, self.sequence + ahead, self.timestamp + elapsed, frames, out)
+
+    def _advance(self, row: int | None, sequence: int, timestamp: int, frames: int, out: Verdicts) -> None:
+        """Accept a packet as the head."""
+        self._drop_held()
+        self.sequence, self.timestamp, self.frames = sequence, timestamp, frames
+        self.longest_step = max(self.longest_step, self.step)
+        self._accept(row, sequence, timestamp, out)
+        self.settle(out)
+
+    def _accept(self, row: int | None, sequence: int, timestamp: int, out: Verdicts) -> None:
+        self.counts.received += 1
+        if row is None:
+            out.resolved.append(Resolved(self.stream, sequence, timestamp))
+        else:
+            out.accept(row, sequence, timestamp)
+
+    def _is_near(self, ahead: int, elapsed: int, step: int) -> bool:
+        """Tell whether a packet that is not ahead lies where one of this stream may have been."""
+        if ahead == 0:
+            return elapsed == 0
+        return ahead * step >= -self._horizon and max(2 * ahead * step, -self._horizon) <= elapsed <= 0
+
+    def _behind(self, row: int | None, ahead: int, elapsed: int, frames: int, out: Verdicts) -> bool:
+        """Judge a packet that is not ahead of the head; return False where it does not fit."""
+        step = self.learned_step or max(frames, 0)
+        if not self._is_near(ahead, elapsed, max(self.step, step, 1)):
+            return False
+        sequence, timestamp = self.sequence + ahead, self.timestamp + elapsed
+        if sequence < self._segment_sequence:
+            return self._before_start(row, sequence, timestamp, step, out)
+        for index, hole in enumerate(self._holes):
+            if hole.first <= sequence < hole.first + hole.count:
+                return self._fill(index, row, sequence, timestamp, step, out)
+        self._count_old(sequence)
+        return True
+
+    def _before_start(self, row: int | None, sequence: int, timestamp: int, step: int, out: Verdicts) -> bool:
+        """Judge a packet before the first one of the segment."""
+        if not self.origin_open or timestamp < self.timestamp - self._window:
+            self.counts.late += 1
+            return True
+        ahead, elapsed = self._segment_sequence - sequence, self._segment_timestamp - timestamp
+        if not self._follows(ahead, elapsed, step, step):
+            return False
+        if ahead > 1:
+            self._holes.insert(0, Hole(sequence + 1, ahead - 1, timestamp + step, self._segment_timestamp))
+        self._segment_sequence = sequence
+        self.origin = self._segment_timestamp = timestamp
+        self.counts.reordered += 1
+        self._accept(row, sequence, timestamp, out)
+        return True
+
+    def _fill(self, index: int, row: int | None, sequence: int, timestamp: int, step: int, out: Verdicts) -> bool:
+        """Judge a packet whose place is empty."""
+        hole = self._holes[index]
+        before = sequence - hole.first
+        if before < hole.lost:
+            self.counts.late += 1
+            return True
+        end = timestamp + step
+        if not hole.start <= timestamp <= end <= hole.end:
+            return False
+        after = hole.count - before - 1
+        parts = []
+        if before:
+            parts.append(Hole(hole.first, before, hole.start, timestamp, hole.lost))
+        if after:
+            parts.append(Hole(sequence + 1, after, end, hole.end))
+        self._holes[index : index + 1] = parts
+        self.counts.reordered += 1
+        self._accept(row, sequence, timestamp, out)
+        self.settle(out)
+        return True
+
+    def _count_old(self, sequence: int) -> None:
+        """Count a packet whose place is settled: late where it was lost, else a duplicate."""
+        if any(first <= sequence <= last for first, last in self._lost_runs):
+            self.counts.late += 1
+        else:
+            self.counts.duplicated += 1
+
+    def _of_previous_segment(self, sequence: int, timestamp: int) -> bool:
+        """Count a packet that was on its way while the stream jumped."""
+        if self._previous is None:
+            return False
+        if self.timestamp - self._segment_timestamp > self._window:
+            self._previous = None
+            return False
+        head, wire_timestamp, step = self._previous
+        ahead = wrap_difference(sequence, head, 16)
+        if ahead > 0 or not self._is_near(ahead, wrap_difference(timestamp, wire_timestamp, 32), step):
+            return False
+        self._count_old(head + ahead)
+        return True
+
+    def _drop_held(self) -> None:
+        """Go on without the packet that does not fit."""
+        if self._held is not None:
+            self.counts.stray += 1 + self._held.copies
+            self._held = None
+
+    def _doubt(self, packet: Held, out: Verdicts) -> None:
+        """Hold a packet that does not fit, or see that two of them bear each other out."""
+        held = self._held
+        if held is None:
+            self._held = packet
+            return
+        ahead = wrap_difference(packet.sequence, held.sequence, 16)
+        elapsed = wrap_difference(packet.timestamp, held.timestamp, 32)
+        if ahead == 0 and elapsed == 0:
+            held.copies += 1
+            return
+        first, second = held, packet
+        if ahead < 0:
+            first, second, ahead, elapsed = packet, held, -ahead, -elapsed
+        step = self.learned_step or first.frames
+        follows = elapsed == step or self._follows(ahead, elapsed, step, second.frames)
+        if ahead and follows and elapsed <= self._horizon:
+            self._held = None
+            self._jump(first, out)
+        elif ahead and self._learn_step(first, ahead, elapsed):
+            self._held = None
+            self.packet(first.row, first.sequence, first.timestamp, first.frames, out)
+        else:
+            self._drop_held()
+            self._held = packet
+            return
+        self.counts.duplicated += held.copies
+        self.packet(second.row, second.sequence, second.timestamp, second.frames, out)
+
+    def _learn_step(self, first: Held, ahead: int, elapsed: int) -> bool:
+        """See whether head, ``first`` and the packet behind it are evenly spaced, other than their frames say."""
+        ahead_of_head = wrap_difference(first.sequence, self.sequence, 16)
+        elapsed_from_head = wrap_difference(first.timestamp, self.timestamp - self.shift, 32)
+        step, rest = divmod(elapsed, ahead)
+        if rest or not 0 < step <= MAX_STEP_FRAMES or ahead_of_head < 1 or elapsed_from_head != ahead_of_head * step:
+            return False
+        self.learned_step = 0 if step == self.frames == first.frames else step
+        return True
+
+    def _jump(self, first: Held, out: Verdicts) -> None:
+        """Go on with ``first``, which another packet bears out although it does not fit."""
+        step = max(self.step, 0)
+        usual = max(self.learned_step or max(step, first.frames), 1)
+        ahead = wrap_difference(first.sequence, self.sequence, 16)
+        elapsed = wrap_difference(first.timestamp, self.timestamp - self.shift, 32)
+        missing, missed = ahead - 1, elapsed - step
+        near = ahead >= 1 and missing * usual <= self._horizon
+        if near and missing and (missed == 0 or missing * usual <= 2 * missed <= 4 * missing * usual):
+            self._move_on(first.row, ahead, elapsed, first.frames, out)
+            return
+        if missed > 0 and missed % usual == 0 and (missed // usual - missing) % 0x10000 == 0:
+            # So long a gap that the sequence number wrapped meanwhile.
+            self._move_on(first.row, missed // usual + 1, elapsed, first.frames, out)
+            return
+        self._close(None, out)
+        if near:
+            kind, sequence = Jump.TIMESTAMP, self.sequence + ahead
+        else:
+            kind, missing = Jump.RESTART, 0
+            sequence = self.sequence + 1 + ((first.sequence - self.sequence - 1) & 0xFFFF)
+        lost_start = self.timestamp + step
+        start = lost_start + missing * usual
+        expected_timestamp = (start - self.shift) & 0xFFFFFFFF
+        out.discontinuities.append(
+            Discontinuity(
+                stream=self.stream,
+                kind=kind,
+                sequence=sequence,
+                frame=start,
+                from_sequence=(self.sequence + 1 + missing) & 0xFFFF,
+                to_sequence=first.sequence,
+                from_timestamp=expected_timestamp,
+                to_timestamp=first.timestamp,
+                frames=wrap_difference(first.timestamp, expected_timestamp, 32),
+            )
+        )
+        if missing:
+            self._holes.append(Hole(self.sequence + 1, missing, lost_start, start))
+            self._close(None, out)
+        self._previous = (self.sequence, self.timestamp - self.shift, max(step, 1))
+        self.shift = start - first.timestamp
+        self._segment_sequence, self._segment_timestamp = sequence, start
+        self.origin_open = False
+        self._advance(first.row, sequence, start, first.frames, out)
+
+    def _close(self, limit: int | None, out: Verdicts) -> None:
+        """Count missing packets that start before ``limit`` as lost, all of them where it is None."""
+        kept = []
+        for hole in self._holes:
+            lost = hole.count if limit is None else max(hole.lost, hole.passed(limit))
+            self.counts.lost += lost - hole.lost
+            hole.lost = lost
+            if lost < hole.count:
+                kept.append(hole)
+                continue
+            last = hole.first + hole.count - 1
+            out.gaps.append(Gap(self.stream, hole.first, last, hole.start, hole.end - hole.start))
+            self.run_lengths[min(hole.count, LONGEST_RUN)] += 1
+            self._lost_runs.append((hole.first, last))
+        self._holes = kept
+        while self._lost_runs and self._lost_runs[0][1] < self.sequence - RECENT_SEQUENCES:
+            self._lost_runs.popleft()

@@ -1,0 +1,324 @@
+"""Sequence numbers and timestamps of all streams at once.
+
+What is in step (the next sequence number, the timestamp one packet on) is handled for the whole batch in numpy; the
+packets of a stream in which something is not go through :class:`rtpverify.rtp.order.StreamOrder`, which holds the
+rules, and there only those that are out of step one by one. Both keep the same state, so it makes no difference how
+the input is cut into batches. A stream is an index from 0, as the demultiplexer gives it.
+
+Extended sequence numbers and unwrapped timestamps go on over restarts and timestamp jumps: the low 16 bits of the
+former are always those on the wire, the latter go on directly behind the last packet. Both start with the numbers of
+the first packet received, so earlier ones that come after it may be negative.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtpverify.rtp.order import Counts, Discontinuity, Gap, Resolved, StreamOrder
+
+__all__ = ["Counts", "Discontinuity", "Gap", "Placement", "Resolved", "SequenceTracker"]
+
+_NEVER = np.iinfo(np.int64).max
+
+
+@dataclass(slots=True)
+class Placement:
+    """Verdict on each packet of an update, shape (n,), in the order given.
+
+    Attributes
+    ----------
+    sequence, timestamp
+        Extended sequence number and unwrapped timestamp in frames, int64; valid where ``accepted``.
+    accepted
+        False for duplicates, late packets and strays, and while ``held``.
+    held
+        The packet does not fit and the next ones decide; at most one per stream. Its payload is worth keeping: should
+        it turn out right, it stands in ``resolved`` of a later update. A newer one in the same stream replaces it.
+    resolved
+        Held packets of earlier updates that are accepted now.
+    gaps, discontinuities
+        What became certain with this update, in order for each stream.
+    """
+
+    sequence: NDArray[np.int64]
+    timestamp: NDArray[np.int64]
+    accepted: NDArray[np.bool_]
+    held: NDArray[np.bool_]
+    resolved: list[Resolved] = field(default_factory=list)
+    gaps: list[Gap] = field(default_factory=list)
+    discontinuities: list[Discontinuity] = field(default_factory=list)
+
+    def accept(self, row: int, sequence: int, timestamp: int) -> None:
+        """Accept the packet in this row."""
+        self.sequence[row] = sequence
+        self.timestamp[row] = timestamp
+        self.accepted[row] = True
+
+    def hold(self, row: int) -> None:
+        """Leave the packet in this row open."""
+        self.held[row] = True
+
+
+class SequenceTracker:
+    """Tracks the order of packets of any number of streams."""
+
+    def __init__(self) -> None:
+        self._orders: list[StreamOrder] = []
+        # The head of each stream; the rest of a stream's state is in its StreamOrder.
+        self._sequence = np.zeros(0, np.int64)
+        self._timestamp = np.zeros(0, np.int64)
+        self._frames = np.zeros(0, np.int64)
+        self._shift = np.zeros(0, np.int64)
+        self._learned_step = np.zeros(0, np.int64)
+        self._longest_step = np.zeros(0, np.int64)
+        self._received = np.zeros(0, np.int64)
+        self._window = np.zeros(0, np.int64)
+        self._started = np.zeros(0, np.bool_)
+        self._open = np.zeros(0, np.bool_)
+        # What can be told of them.
+        self._origin = np.zeros(0, np.int64)
+        self._origin_open = np.zeros(0, np.bool_)
+        self._front = np.zeros(0, np.int64)
+
+    @property
+    def streams(self) -> int:
+        """Number of streams."""
+        return len(self._orders)
+
+    def resize(self, streams: int) -> None:
+        """Make room for at least this many streams."""
+        more = streams - self.streams
+        if more <= 0:
+            return
+        self._orders += [StreamOrder(self.streams + i) for i in range(more)]
+        for name in ("sequence", "timestamp", "frames", "shift", "learned_step", "longest_step", "received", "window"):
+            setattr(self, f"_{name}", np.append(getattr(self, f"_{name}"), np.zeros(more, np.int64)))
+        self._started = np.append(self._started, np.zeros(more, np.bool_))
+        self._open = np.append(self._open, np.zeros(more, np.bool_))
+        self._origin = np.append(self._origin, np.zeros(more, np.int64))
+        self._origin_open = np.append(self._origin_open, np.zeros(more, np.bool_))
+        self._front = np.append(self._front, np.full(more, _NEVER))
+
+    def set_window(self, stream: int, frames: int) -> None:
+        """Set a stream's reorder window; it is never less than three packets."""
+        self.resize(stream + 1)
+        self._window[stream] = frames
+        self._orders[stream].window = frames
+
+    def reset(self, stream: int) -> None:
+        """Start a stream over, with its window, for another source."""
+        order = StreamOrder(stream)
+        order.window = int(self._window[stream])
+        self._orders[stream] = order
+        self._store(order)
+
+    def update(
+        self,
+        stream: NDArray[np.int64],
+        sequence: NDArray[np.int64],
+        timestamp: NDArray[np.int64],
+        frames: NDArray[np.int64],
+    ) -> Placement:
+        """Place packets, in order of arrival.
+
+        Parameters
+        ----------
+        stream
+            Stream index of each packet, shape (n,).
+        sequence, timestamp
+            As on the wire, shape (n,).
+        frames
+            Frames in each payload, shape (n,); negative where the encoding is unknown, the timestamps tell then.
+        """
+        n = len(stream)
+        out = Placement(np.zeros(n, np.int64), np.zeros(n, np.int64), np.zeros(n, np.bool_), np.zeros(n, np.bool_))
+        if n == 0:
+            return out
+        self.resize(int(stream.max()) + 1)
+        by_stream: NDArray[np.intp] | slice = slice(None)
+        if (stream[1:] < stream[:-1]).any():
+            by_stream = np.argsort(stream, kind="stable")
+            stream, sequence, timestamp = stream[by_stream], sequence[by_stream], timestamp[by_stream]
+            frames = frames[by_stream]
+
+        change = np.flatnonzero(stream[1:] != stream[:-1]) + 1
+        first = np.concatenate(([0], change))
+        stop = np.concatenate((change, [n]))
+        of = stream[first]
+        in_step = self._in_step(of, first, sequence, timestamp, frames)
+
+        count = stop - first
+        position = np.arange(n) - np.repeat(first - 1, count)
+        elapsed = timestamp - np.repeat(self._timestamp[of] - self._shift[of], count) & 0xFFFFFFFF
+        out.sequence[by_stream] = np.repeat(self._sequence[of], count) + position
+        out.timestamp[by_stream] = np.repeat(self._timestamp[of], count) + elapsed
+        longest = np.maximum.reduceat(frames, first)
+        regular = np.logical_and.reduceat(in_step, first)
+        # While something is pending, a longer packet time changes the window on the way.
+        pending = self._open[of]
+        regular &= ~pending | (np.maximum(longest, self._learned_step[of]) <= self._longest_step[of])
+        out.accepted[by_stream] = np.repeat(regular, count)
+
+        in_run = regular & ~pending
+        self._move_heads(
+            of[in_run], count[in_run], elapsed[stop[in_run] - 1], frames[stop[in_run] - 1], longest[in_run]
+        )
+        for i in np.flatnonzero(regular & pending).tolist():
+            order = self._load(int(of[i]))
+            end = int(stop[i]) - 1
+            order.run(int(count[i]), int(elapsed[end]), int(frames[end]), 0, out)
+            self._store(order)
+        for i in np.flatnonzero(~regular).tolist():
+            part = slice(int(first[i]), int(stop[i]))
+            rows = np.arange(part.start, part.stop) if isinstance(by_stream, slice) else by_stream[part]
+            self._judge(int(of[i]), rows, sequence[part], timestamp[part], frames[part], in_step[part], out)
+        return out
+
+    def finish(self) -> Placement:
+        """Settle everything that is still pending; the rows of the result are empty."""
+        none = np.zeros(0, np.int64)
+        out = Placement(none, none, none.astype(np.bool_), none.astype(np.bool_))
+        for stream in np.flatnonzero(self._open).tolist():
+            order = self._load(stream)
+            order.finish(out)
+            self._store(order)
+        return out
+
+    @property
+    def settled(self) -> NDArray[np.int64]:
+        """Unwrapped timestamp up to which nothing can change any more, shape (streams,); it never falls.
+
+        Until the origin is settled it lies before it.
+        """
+        step = np.where(self._learned_step > 0, self._learned_step, np.maximum(self._frames, 0))
+        window = np.maximum(self._window, 3 * self._longest_step)
+        end = np.minimum(self._front, self._timestamp + step)
+        return np.where(self._origin_open, self._timestamp - window, end)
+
+    @property
+    def origin_timestamp(self) -> NDArray[np.int64]:
+        """Unwrapped timestamp of the earliest packet so far, shape (streams,); valid for streams that have begun."""
+        return self._origin.copy()
+
+    @property
+    def origin_settled(self) -> NDArray[np.bool_]:
+        """Whether no earlier packet can come any more, shape (streams,)."""
+        return self._started & ~self._origin_open
+
+    @property
+    def end_timestamp(self) -> NDArray[np.int64]:
+        """Unwrapped timestamp behind the packet furthest ahead, shape (streams,)."""
+        return self._timestamp + np.where(self._learned_step > 0, self._learned_step, np.maximum(self._frames, 0))
+
+    def counts(self, stream: int) -> Counts:
+        """Return a stream's counters; ``expected`` is received and lost together."""
+        return self._load(stream).counts.copy()
+
+    def run_lengths(self, stream: int) -> Counter[int]:
+        """Return how often each number of consecutive packets was lost."""
+        return Counter(self._orders[stream].run_lengths)
+
+    def _in_step(
+        self,
+        of: NDArray[np.int64],
+        first: NDArray[np.int64],
+        sequence: NDArray[np.int64],
+        timestamp: NDArray[np.int64],
+        frames: NDArray[np.int64],
+    ) -> NDArray[np.bool_]:
+        """Tell which packets directly follow the one before in their stream."""
+        before_sequence, before_timestamp, step = np.empty((3, len(sequence)), np.int64)
+        before_sequence[1:], before_timestamp[1:], step[1:] = sequence[:-1], timestamp[:-1], frames[:-1]
+        before_sequence[first] = self._sequence[of]
+        before_timestamp[first] = self._timestamp[of] - self._shift[of]
+        step[first] = self._frames[of]
+        learned = self._learned_step[of]
+        if learned.any():
+            learned = np.repeat(learned, np.diff(first, append=len(sequence)))
+            step = np.where(learned > 0, learned, step)
+        in_step: NDArray[np.bool_] = sequence - before_sequence & 0xFFFF == 1
+        in_step &= timestamp - before_timestamp & 0xFFFFFFFF == step
+        in_step[first] &= self._started[of]
+        return in_step
+
+    def _move_heads(
+        self,
+        of: NDArray[np.int64],
+        count: NDArray[np.int64],
+        elapsed: NDArray[np.int64],
+        frames: NDArray[np.int64],
+        longest: NDArray[np.int64],
+    ) -> None:
+        """Move the heads of streams in which all is in step and nothing pending."""
+        self._sequence[of] += count
+        self._timestamp[of] += elapsed
+        self._frames[of] = frames
+        self._received[of] += count
+        learned = self._learned_step[of]
+        self._longest_step[of] = np.maximum(self._longest_step[of], np.where(learned > 0, learned, longest))
+
+    def _judge(
+        self,
+        stream: int,
+        rows: NDArray[np.intp],
+        sequence: NDArray[np.int64],
+        timestamp: NDArray[np.int64],
+        frames: NDArray[np.int64],
+        in_step: NDArray[np.bool_],
+        out: Placement,
+    ) -> None:
+        """Judge one stream's packets: runs in step at once, the others one by one."""
+        order = self._load(stream)
+        learned_step = order.learned_step
+        starts = np.union1d(0, np.flatnonzero(~in_step))
+        for start, stop in zip(starts.tolist(), [*starts[1:].tolist(), len(rows)], strict=True):
+            at = start
+            while at < stop:
+                row = int(rows[at])
+                order.packet(row, int(sequence[at]), int(timestamp[at]), int(frames[at]), out)
+                at += 1
+                is_head = out.accepted[row] and out.sequence[row] == order.sequence
+                if at == stop or not is_head or order.learned_step != learned_step:
+                    continue
+                longest = learned_step or int(frames[at:stop].max())
+                if order.open and longest > order.longest_step:
+                    continue
+                elapsed = timestamp[at:stop] - timestamp[at - 1] & 0xFFFFFFFF
+                out.sequence[rows[at:stop]] = order.sequence + np.arange(1, stop - at + 1)
+                out.timestamp[rows[at:stop]] = order.timestamp + elapsed
+                out.accepted[rows[at:stop]] = True
+                order.run(stop - at, int(elapsed[-1]), int(frames[stop - 1]), longest, out)
+                at = stop
+        order.end_update(out)
+        self._store(order)
+
+    def _load(self, stream: int) -> StreamOrder:
+        """Bring a stream's own state up to date with its head."""
+        order = self._orders[stream]
+        order.sequence = int(self._sequence[stream])
+        order.timestamp = int(self._timestamp[stream])
+        order.frames = int(self._frames[stream])
+        order.longest_step = int(self._longest_step[stream])
+        order.counts.received = int(self._received[stream])
+        return order
+
+    def _store(self, order: StreamOrder) -> None:
+        """Take over the head and what can be told from a stream's own state."""
+        stream = order.stream
+        self._sequence[stream] = order.sequence
+        self._timestamp[stream] = order.timestamp
+        self._frames[stream] = order.frames
+        self._shift[stream] = order.shift
+        self._learned_step[stream] = order.learned_step
+        self._longest_step[stream] = order.longest_step
+        self._received[stream] = order.counts.received
+        self._started[stream] = order.started
+        self._open[stream] = order.open
+        self._origin[stream] = order.origin
+        self._origin_open[stream] = order.origin_open
+        front = order.front
+        self._front[stream] = _NEVER if front is None else front
