@@ -14,16 +14,19 @@ from rtpverify.result import Result, Signal, StreamResult, Verdict
 UNMEASURED = "–"
 
 _UNITS = {
-    "frames": ("frames", "+,d"),
+    "frames": ("frames", ",d"),
     "packets": ("packets", ",d"),
     "bits": ("bits", "d"),
     "hz": ("Hz", ",.5f"),
     "ppm": ("ppm", "+.3f"),
     "db": ("dB", "+.3f"),
     "dbfs": ("dBFS", "+.2f"),
-    "ratio": ("", ".4g"),
+    "rad": ("rad", "+.4g"),
 }
 """Unit and format of a size, by the last word of its name."""
+
+_SIGNED = ("slip_frames", "timestamp_jump_frames")
+"""Counts whose sign says which way."""
 
 _FULL_SCALE = ("deviation", "dc_offset")
 """Sizes that are fractions of full scale."""
@@ -194,6 +197,7 @@ def _figure(name: str, value: object) -> str:
         return f"{name.replace('_', ' ')} {value:.6g}"
     if form.endswith("d"):
         value = round(value)
+        form = f"+{form}" if name in _SIGNED else form
     return f"{label.replace('_', ' ')} {value:{form}} {unit}".strip()
 
 
