@@ -187,6 +187,8 @@ def _figure(name: str, value: object) -> str:
     """Write one size by what its name says of it: the name without the unit, the value, the unit."""
     if name in _FULL_SCALE and isinstance(value, int | float):
         return f"{name.replace('_', ' ')} {value:.3g} of full scale"
+    if isinstance(value, list | tuple):
+        return f"{name.replace('_', ' ')} {' or '.join(map(str, value))}"
     label, _, suffix = name.rpartition("_")
     if isinstance(value, bool) or not isinstance(value, int | float):
         return f"{name.replace('_', ' ')} {value}"

@@ -20,7 +20,7 @@ def test_duration_is_written_in_the_unit_of_its_size(value, text):
         (Event(Kind.CLICK, 0, 1, size={"deviation": 0.25}), "1 frame (20.83 µs), deviation 0.25 of full scale"),
         (Event(Kind.SLIP, 0, size={"slip_frames": -48}), "-48 frames"),
         (Event(Kind.SLIP, 0, size={"slip_frames": 48, "phase_step_rad": 1.778}), "+48 frames, phase step +1.778 rad"),
-        (Event(Kind.SLIP, 0, size={"slip_frames": None, "candidates": "48, 96"}), "candidates 48, 96"),
+        (Event(Kind.SLIP, 0, size={"candidate_slip_frames": [48, -96]}), "candidate slip frames 48 or -96"),
         (Event(Kind.REPEAT, 0, size={"distance_frames": 48000}), "distance 48,000 frames"),
         (Event(Kind.GAIN, 0, size={"gain_db": -1.0}), "-1.000 dB"),
         (Event(Kind.DC_OFFSET, 0, size={"dc_offset": 0.01}), "0.01 of full scale"),
