@@ -38,6 +38,9 @@ class Detector(Protocol):
     def horizon(self, row: int) -> int:
         """Return the frame up to which every event of a row has been told."""
 
+    def rows_with_events(self) -> set[int]:
+        """Return the rows of which events have been told."""
+
     def take_events(self, row: int) -> list[tuple[int, Event]]:
         """Return the events told since the last call, each with its channel (from 0)."""
 
@@ -120,12 +123,16 @@ class Analysis:
         for count in np.unique(ready[ready > 0]).tolist():
             self.detector.process(rows[ready == count], count)
 
-    def take_events(self, row: int) -> list[Event]:
-        """Return events of a row that are new or have changed."""
-        merger = self._mergers[row]
-        for channel, event in self.detector.take_events(row):
-            merger.add(channel, event)
-        return merger.take(self.detector.horizon(row))
+    def take_events(self) -> list[tuple[int, Event]]:
+        """Return events that are new or have changed, each with its row."""
+        told: list[tuple[int, Event]] = []
+        waiting = {row for row, merger in enumerate(self._mergers) if merger.waiting}
+        for row in sorted(waiting.union(self.detector.rows_with_events())):
+            merger = self._mergers[row]
+            for channel, event in self.detector.take_events(row):
+                merger.add(channel, event)
+            told += [(row, event) for event in merger.take(self.detector.horizon(row))]
+        return told
 
     def finish(self, row: int, stop: int) -> list[Event]:
         """End a row before frame ``stop``; return the events that were left."""

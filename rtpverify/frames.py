@@ -66,7 +66,7 @@ class FrameVerifier:
             self._analysis.timeline.write_run(int(self._row[0]), self.frames, piece)
             self.frames += len(piece)
             self._analysis.advance(self._row, np.array([self.frames]))
-            told += self._analysis.take_events(int(self._row[0]))
+            told += [event for _, event in self._analysis.take_events()]
         return self._name(told)
 
     def finish(self) -> list[Event]:

@@ -56,6 +56,11 @@ class ChannelMerger:
         self._published: dict[int, _Published] = {}
         self._changed: list[_Published] = []
 
+    @property
+    def waiting(self) -> bool:
+        """Whether an event waits for the other channels."""
+        return bool(self._waiting)
+
     def add(self, channel: int, event: Event) -> None:
         """Take an event of a channel (from 0); one that was taken before has changed."""
         known = self._published.get(id(event))

@@ -161,6 +161,10 @@ class ToneBank:
             for line in range(row * channels, (row + 1) * channels)
         )
 
+    def rows_with_events(self) -> set[int]:
+        """Return the rows of which events have been told."""
+        return {line // self.timeline.channels for line, scanner in enumerate(self.scanners) if scanner.events}
+
     def take_events(self, row: int) -> list[tuple[int, Event]]:
         """Return the events told since the last call, each with its channel (from 0)."""
         told = []

@@ -1,0 +1,219 @@
+"""One RTP stream: what the wire did to it and what its signal was, put together.
+
+Everything that costs time is done for all streams at once (:mod:`rtpverify.verifier`); a :class:`Stream` is where the
+two timelines meet. Frames of events count from the stream's earliest packet.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from rtpverify.analysis import Analysis
+from rtpverify.events import Cause, Event, Kind
+from rtpverify.packets import PacketIndex, Packets
+from rtpverify.result import StreamResult, Transport
+from rtpverify.rtp.batch import Flow
+from rtpverify.rtp.order import Counts, Discontinuity, Gap
+from rtpverify.rtp.payload import Encoding
+from rtpverify.sensitivity import blindness, why_inconclusive
+from rtpverify.spec import StreamSpec
+
+NEAR_JUMP_FRAMES = 64
+"""A step of the content this close to a jump of the sender's numbers is that jump."""
+
+
+@dataclass(slots=True)
+class Track:
+    """Where the frames of a stream go: its row in the analysis of its format."""
+
+    analysis: Analysis
+    packets: PacketIndex
+    row: int
+
+
+@dataclass(slots=True)
+class Stream:
+    """One stream of one sender.
+
+    Attributes
+    ----------
+    index
+        Stream index in the demultiplexer and the sequence tracker.
+    encoding
+        None where nothing tells how the payload is decoded; transport is followed all the same.
+    track
+        Where its frames go; None without a reference or an encoding.
+    origin
+        Unwrapped timestamp of frame 0, None until the earliest packet is known.
+    """
+
+    index: int
+    spec: StreamSpec
+    flow: Flow
+    ssrc: int
+    payload_type: int
+    encoding: Encoding | None
+    first_arrival_ns: int
+    last_arrival_ns: int
+    track: Track | None = None
+    origin: int | None = None
+    early: list[Packets] = field(default_factory=list)
+    """Packets that came before the earliest packet of the stream is known for sure."""
+    events: dict[str, Event] = field(default_factory=dict)
+    odd_lengths: int = 0
+    """Packets whose payload is no whole number of frames."""
+    counts: Counts | None = None
+    end_frame: int = 0
+    jitter_seconds: float | None = None
+    clock_drift_ppm: float | None = None
+    packet_time_seconds: float | None = None
+    jumps: list[int] = field(default_factory=list)
+    """Frames at which the sender's numbers jumped."""
+
+    @property
+    def name(self) -> str:
+        """Configured name of the stream."""
+        return self.spec.name
+
+    def gap(self, gap: Gap) -> Event:
+        """Return the event of packets that never arrived."""
+        start = gap.start_frame - (self.origin or 0)
+        packets = f"{gap.packets} packet{'s' if gap.packets > 1 else ''}"
+        if gap.frames:
+            message = f"{packets} lost on the way, {gap.frames} frames{self._milliseconds(gap.frames)} never arrived"
+        else:
+            message = f"{packets} skipped by sequence number, no frame is missing"
+        event = Event(
+            Kind.GAP,
+            start,
+            gap.frames,
+            size={"packets_lost": gap.packets},
+            packets=(gap.first_sequence, gap.last_sequence),
+            message=message,
+        )
+        if self.track is not None:
+            event.time_ns = self.track.packets.arrival_ns(self.track.row, gap.last_sequence + 1)
+        return event
+
+    def jump(self, jump: Discontinuity) -> Event:
+        """Return the event of a sender whose numbers jumped."""
+        kind = Kind(str(jump.kind))
+        frame = jump.frame - (self.origin or 0)
+        self.jumps.append(frame)
+        what = "the sender started over" if kind is Kind.RESTART else "the RTP timestamp jumped"
+        message = (
+            f"{what}: sequence {jump.from_sequence} expected, {jump.to_sequence} came; "
+            f"timestamp {jump.from_timestamp} expected, {jump.to_timestamp} came"
+        )
+        size = {"timestamp_jump_frames": jump.frames}
+        return Event(kind, frame, size=size, packets=(jump.sequence, jump.sequence), message=message)
+
+    def stall(self, sequence: int, frame: int, seconds: float, arrival_ns: int) -> Event:
+        """Return the event of a sender that was silent for too long."""
+        message = f"no packet for {1000 * seconds:.1f} ms, then the stream went on where it had stopped"
+        return Event(
+            Kind.STALL,
+            frame,
+            size={"stall_seconds": seconds},
+            packets=(sequence, sequence),
+            time_ns=arrival_ns,
+            message=message,
+        )
+
+    def payload_type_change(self, payload_type: int, sequence: int, frame: int, arrival_ns: int) -> Event:
+        """Return the event of a sender that changed its payload type."""
+        message = f"payload type changed from {self.payload_type} to {payload_type}"
+        return Event(
+            Kind.PAYLOAD_TYPE_CHANGE,
+            frame,
+            size={"from_payload_type": self.payload_type, "to_payload_type": payload_type},
+            packets=(sequence, sequence),
+            time_ns=arrival_ns,
+            message=message,
+        )
+
+    def told(self, event: Event) -> bool | None:
+        """Take an event in: True where it is new, False where it has changed, None where it is told already."""
+        if event.id:
+            return False
+        if event.kind in (Kind.SLIP, Kind.POLARITY, Kind.REPEAT) and any(
+            abs(event.start_frame - frame) <= NEAR_JUMP_FRAMES for frame in self.jumps
+        ):
+            return None
+        if event.packets is None and self.track is not None:
+            stop = event.start_frame + max(event.duration_frames, 1)
+            event.packets = self.track.packets.carriers(self.track.row, event.start_frame, stop)
+            if event.packets is not None:
+                event.time_ns = self.track.packets.arrival_ns(self.track.row, event.packets[0])
+        event.name(f"{self.ssrc:08x}@{self.first_arrival_ns}")
+        self.events[event.id] = event
+        return True
+
+    def judge_counts(self) -> list[Event]:
+        """Return events for counts that are past a limit of one's own."""
+        if self.counts is None:
+            return []
+        limits, counts = self.spec.limits, self.counts
+        events = []
+        for kind, count, limit, what in (
+            (Kind.DUPLICATE, counts.duplicated, limits.max_duplicated, "came more than once"),
+            (Kind.REORDER, counts.reordered, limits.max_reordered, "came after a later one"),
+            (Kind.LATE, counts.late, limits.max_late, "came after the reorder window"),
+        ):
+            if limit is not None and count > limit:
+                message = f"{count} packets {what}, limit {limit:g}"
+                events.append(Event(kind, 0, self.end_frame, size={"packets_counted": count}, message=message))
+        if limits.max_jitter_seconds is not None and (self.jitter_seconds or 0.0) > limits.max_jitter_seconds:
+            message = f"interarrival jitter of {1e3 * (self.jitter_seconds or 0):.3f} ms"
+            message += f", limit {1e3 * limits.max_jitter_seconds:.3f} ms"
+            size = {"jitter_seconds": self.jitter_seconds}
+            events.append(Event(Kind.JITTER, 0, self.end_frame, cause=Cause.UNKNOWN, size=size, message=message))
+        return events
+
+    def result(self) -> StreamResult:
+        """Return what was found so far."""
+        counts = self.counts or Counts()
+        result = StreamResult(
+            sample_rate=self.encoding.sample_rate_hz if self.encoding else None,
+            channels=self.encoding.channels if self.encoding else None,
+            encoding=self.encoding.name if self.encoding else None,
+            frames=self.end_frame,
+            ssrc=self.ssrc,
+            sender=self.flow.sender,
+            destination=self.flow.destination,
+            payload_type=self.payload_type,
+            packet_time_seconds=self.packet_time_seconds,
+            transport=Transport(
+                packets_received=counts.received,
+                packets_expected=counts.expected,
+                packets_lost=counts.lost,
+                packets_duplicated=counts.duplicated,
+                packets_reordered=counts.reordered,
+                packets_late=counts.late,
+                jitter_seconds=self.jitter_seconds,
+                clock_drift_ppm=self.clock_drift_ppm,
+            ),
+            events=sorted(self.events.values(), key=lambda event: (event.start_frame, event.channel or 0)),
+        )
+        if self.odd_lengths:
+            result.warnings.append(f"{self.odd_lengths} packets hold no whole number of {self.encoding} frames")
+        if counts.stray:
+            result.warnings.append(f"{counts.stray} packets fit nowhere in the stream and were left out")
+        self._add_signal(result)
+        return result
+
+    def _add_signal(self, result: StreamResult) -> None:
+        if self.spec.reference is None:
+            return
+        if self.encoding is None:
+            result.inconclusive = f"payload type {self.payload_type}: encoding unknown"
+        elif self.track is None:
+            result.inconclusive = "no whole packet of audio arrived"
+        else:
+            analysis, row = self.track.analysis, self.track.row
+            result.signal = analysis.detector.signal(row)
+            result.warnings += blindness(result.signal, self.encoding.sample_rate_hz)
+            result.inconclusive = why_inconclusive(analysis, row, self.spec, self.end_frame)
+
+    def _milliseconds(self, frames: int) -> str:
+        return f" ({1000 * frames / self.encoding.sample_rate_hz:.3f} ms)" if self.encoding else ""

@@ -1,0 +1,405 @@
+"""Packets in, events and results out: the whole product in one place, without I/O.
+
+    batch -> RTP headers -> stream of each packet -> place on the media timeline -> frames in rings -> detector
+                                     |                        |
+                                     +-- payload type,        +-- gaps, restarts, jitter, drift
+                                         identity
+
+Every arrow handles a whole batch over all streams at once; Python looks at single streams only where something
+irregular happened. The result depends on the packets and their arrival times alone, not on how they were cut into
+batches.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtpverify.analysis import Analysis, Format, tone_format
+from rtpverify.events import Event
+from rtpverify.frames import COMPANDED
+from rtpverify.packets import PacketIndex, Packets
+from rtpverify.reference import Tone
+from rtpverify.result import Result
+from rtpverify.rtp.batch import PacketBatch, RtpBatch, parse
+from rtpverify.rtp.demux import Demux
+from rtpverify.rtp.payload import Encoding, decode
+from rtpverify.rtp.sequence import Placement, SequenceTracker
+from rtpverify.spec import StreamSpec
+from rtpverify.stream import Stream, Track
+
+AHEAD_SECONDS = 1.0
+"""How far packets may run ahead of what is settled before a batch is taken in pieces."""
+COMFORT_NOISE = 13
+"""Payload type that a sender uses between stretches of speech (RFC 3389)."""
+STALL_PACKETS = 10
+"""A stall is never shorter than this many packet times."""
+
+
+@dataclass(slots=True)
+class StreamEvent:
+    """An event and its stream; ``is_new`` is False where an event that was told before has changed."""
+
+    stream: Stream
+    event: Event
+    is_new: bool
+
+
+class _Group:
+    """All streams of one format; arrays run over its rows."""
+
+    def __init__(self, form: Format) -> None:
+        self.analysis = Analysis(form, int(AHEAD_SECONDS * form.sample_rate_hz))
+        self.packets = PacketIndex(form.packet_frames, form.sample_rate_hz)
+        self.streams: list[Stream] = []
+        self.index = np.zeros(0, np.int64)
+        """Stream index of each row."""
+
+    def add(self, stream: Stream, reference: Tone, encoding: Encoding) -> None:
+        """Give a stream a row."""
+        companded = encoding.name in COMPANDED
+        row = self.analysis.add(reference, stream.spec.limits, encoding.bits, companded=companded)
+        self.packets.add()
+        self.streams.append(stream)
+        self.index = np.append(self.index, stream.index)
+        stream.track = Track(self.analysis, self.packets, row)
+
+
+class Verifier:
+    """Verifies every stream that any of the specs matches.
+
+    Parameters
+    ----------
+    specs
+        What is expected; the first that matches a flow holds for its streams.
+    max_streams
+        Streams at a time; packets of further sources are counted as ``too_many_streams``.
+
+    Attributes
+    ----------
+    streams
+        Streams in order of appearance.
+    """
+
+    def __init__(self, specs: Sequence[StreamSpec], *, max_streams: int = 256) -> None:
+        self.specs = list(specs)
+        self.streams: list[Stream] = []
+        self._no_rtp: Counter[str] = Counter()
+        self._demux = Demux(max_streams)
+        self._tracker = SequenceTracker()
+        self._groups: dict[Format, _Group] = {}
+        self._told: list[StreamEvent] = []
+        self._held: dict[int, Packets] = {}
+        self._spec_of_flow = np.zeros(0, np.int64)
+        # One entry a stream.
+        self._bytes_per_frame = np.zeros(0, np.int64)
+        self._payload_type = np.zeros(0, np.int64)
+        self._origin = np.zeros(0, np.int64)
+        self._last_arrival_ns = np.zeros(0, np.int64)
+        self._last_sequence = np.zeros(0, np.int64)
+        self._stall_ns = np.zeros(0, np.int64)
+
+    @property
+    def discarded(self) -> Counter[str]:
+        """Datagrams that are no RTP, or belong to no stream, by reason."""
+        return self._no_rtp + self._demux.refused
+
+    # Input ----------------------------------------------------------------------------------------------------------
+
+    def feed(self, batch: PacketBatch) -> list[StreamEvent]:
+        """Take datagrams in order of arrival; return events that are new or have changed."""
+        rtp = self._matching(parse(batch))
+        if len(rtp):
+            for part, stream in self._demux.assign(rtp):
+                self._take(part, stream)
+        return self._take_told()
+
+    def advance(self, now_ns: int) -> list[StreamEvent]:
+        """Let the arrival clock go on without packets; return events that are new or have changed.
+
+        Everything here is settled in media time, which only packets carry on: a stream that stops is seen by its last
+        arrival, not by an event.
+        """
+        del now_ns
+        return self._take_told()
+
+    def finish(self) -> list[StreamEvent]:
+        """End the input; return events that are new or have changed."""
+        self._demux.finish()
+        placement = self._tracker.finish()
+        self._settle_origins()
+        self._write_resolved(placement)
+        self._tell_transport(placement)
+        self._advance_groups()
+        for stream in self.streams:
+            self._refresh(stream)
+            if stream.track is not None:
+                for event in stream.track.analysis.finish(stream.track.row, stream.end_frame):
+                    self._tell(stream, event)
+            for event in stream.judge_counts():
+                self._tell(stream, event)
+        return self._take_told()
+
+    def result(self, source: str, receive_buffer_dropped: int = 0) -> Result:
+        """Return what was found so far."""
+        for stream in self.streams:
+            self._refresh(stream)
+        results = [stream.result() for stream in self.streams]
+        return Result(source, results, dict(self.discarded), receive_buffer_dropped)
+
+    # Identity -------------------------------------------------------------------------------------------------------
+
+    def _matching(self, rtp: RtpBatch) -> RtpBatch:
+        """Leave out packets whose flow no spec matches."""
+        self._no_rtp.update(rtp.discarded)
+        flows = rtp.source.flows
+        for flow in flows[len(self._spec_of_flow) :]:
+            matches = (i for i, spec in enumerate(self.specs) if spec.matches(flow))
+            self._spec_of_flow = np.append(self._spec_of_flow, next(matches, -1))
+        wanted = self._spec_of_flow[rtp.flow] >= 0
+        if wanted.all():
+            return rtp
+        self._no_rtp["unmatched"] += len(rtp) - int(np.count_nonzero(wanted))
+        return rtp.take(np.flatnonzero(wanted))
+
+    def _open_streams(self, part: RtpBatch, stream: NDArray[np.int64]) -> None:
+        """Take in streams that the demultiplexer has just admitted, at their first packets."""
+        for index in range(len(self.streams), len(self._demux.sources)):
+            source = self._demux.sources[index]
+            rows = np.flatnonzero(stream == index)
+            if source is None or len(rows) == 0:
+                return
+            first_arrival_ns = int(part.arrival_ns[rows[0]])
+            spec = self.specs[self._spec_of_flow[source.flow]]
+            encoding = spec.encoding_of(source.payload_type)
+            opened = Stream(
+                index=index,
+                spec=spec,
+                flow=part.source.flows[source.flow],
+                ssrc=source.ssrc,
+                payload_type=source.payload_type,
+                encoding=encoding,
+                first_arrival_ns=first_arrival_ns,
+                last_arrival_ns=first_arrival_ns,
+            )
+            self.streams.append(opened)
+            self._tracker.resize(index + 1)
+            self._bytes_per_frame = np.append(self._bytes_per_frame, encoding.bytes_per_frame if encoding else 0)
+            self._payload_type = np.append(self._payload_type, source.payload_type)
+            self._origin = np.append(self._origin, -1)
+            self._last_arrival_ns = np.append(self._last_arrival_ns, first_arrival_ns)
+            self._last_sequence = np.append(self._last_sequence, -1)
+            self._stall_ns = np.append(self._stall_ns, int(1e9 * spec.limits.max_stall_seconds))
+            if encoding is None:
+                continue
+            rate_hz = encoding.sample_rate_hz
+            self._tracker.set_window(index, int(spec.limits.reorder_window_seconds * rate_hz))
+            packet_frames = int(part.payload_length[rows[0]]) // encoding.bytes_per_frame
+            self._stall_ns[index] = max(self._stall_ns[index], STALL_PACKETS * packet_frames * 10**9 // rate_hz)
+            if isinstance(spec.reference, Tone) and packet_frames > 0:
+                spec.reference.check(rate_hz, encoding.channels)
+                form = tone_format(rate_hz, encoding.channels, packet_frames, spec.reference)
+                self._groups.setdefault(form, _Group(form)).add(opened, spec.reference, encoding)
+
+    # Packets --------------------------------------------------------------------------------------------------------
+
+    def _take(self, part: RtpBatch, stream: NDArray[np.int64]) -> None:
+        """Take packets of known streams."""
+        self._open_streams(part, stream)
+        per_frame = self._bytes_per_frame[stream]
+        known = per_frame > 0
+        frames = np.where(known, part.payload_length // np.maximum(per_frame, 1), -1)
+        whole = known & (frames * per_frame == part.payload_length) & (frames > 0)
+        if not (whole | ~known).all():
+            for index in stream[known & ~whole].tolist():
+                self.streams[index].odd_lengths += 1
+        placement = self._tracker.update(stream, part.sequence, part.timestamp, frames)
+        self._settle_origins()
+        changed = part.payload_type != self._payload_type[stream]
+        if changed.any():
+            whole &= ~self._change_payload_types(part, stream, placement, changed)
+        self._watch_arrivals(part, stream, placement)
+        self._write_resolved(placement)
+        for row in np.flatnonzero(placement.held & whole).tolist():
+            self._hold(part, int(stream[row]), row, int(frames[row]))
+        self._write(part, stream, frames, placement, placement.accepted & whole)
+        self._tell_transport(placement)
+        self._advance_groups()
+
+    def _change_payload_types(
+        self, part: RtpBatch, stream: NDArray[np.int64], placement: Placement, changed: NDArray[np.bool_]
+    ) -> NDArray[np.bool_]:
+        """Tell of packets of another payload type; return which cannot be decoded as the rest of their stream."""
+        foreign = np.zeros(len(part), np.bool_)
+        for row in np.flatnonzero(changed).tolist():
+            owner, payload_type = self.streams[int(stream[row])], int(part.payload_type[row])
+            foreign[row] = owner.spec.encoding_of(payload_type) != owner.encoding
+            if payload_type in (owner.payload_type, COMFORT_NOISE) or not placement.accepted[row]:
+                continue
+            frame = self._frame(owner, int(placement.timestamp[row]))
+            sequence = int(placement.sequence[row])
+            event = owner.payload_type_change(payload_type, sequence, frame, int(part.arrival_ns[row]))
+            self._tell(owner, event)
+            owner.payload_type = payload_type
+        return foreign
+
+    def _watch_arrivals(self, part: RtpBatch, stream: NDArray[np.int64], placement: Placement) -> None:
+        """Follow arrival times: jitter, drift, and senders that fall silent."""
+        order = np.argsort(stream, kind="stable")
+        of, at, sequence = stream[order], part.arrival_ns[order], placement.sequence[order]
+        first = np.flatnonzero(np.diff(of, prepend=-1))
+        last = np.append(first[1:], len(of)) - 1
+        before, before_sequence = np.empty_like(at), np.empty_like(sequence)
+        before[1:], before_sequence[1:] = at[:-1], sequence[:-1]
+        before[first], before_sequence[first] = self._last_arrival_ns[of[first]], self._last_sequence[of[first]]
+        self._last_arrival_ns[of[last]] = at[last]
+        self._last_sequence[of[last]] = sequence[last]
+        silent = (at - before > self._stall_ns[of]) & (sequence - before_sequence == 1) & placement.accepted[order]
+        for i in np.flatnonzero(silent).tolist():
+            owner = self.streams[int(of[i])]
+            frame = self._frame(owner, int(placement.timestamp[order[i]]))
+            self._tell(owner, owner.stall(int(sequence[i]), frame, int(at[i] - before[i]) / 1e9, int(at[i])))
+
+    # Frames ---------------------------------------------------------------------------------------------------------
+
+    def _write(
+        self,
+        part: RtpBatch,
+        stream: NDArray[np.int64],
+        frames: NDArray[np.int64],
+        placement: Placement,
+        wanted: NDArray[np.bool_],
+    ) -> None:
+        """Decode payloads and write their frames to the timelines, packets of one format and length together."""
+        for group in self._groups.values():
+            row_of = np.full(len(self.streams), -1)
+            row_of[group.index] = np.arange(len(group.index))
+            row = row_of[stream]
+            at = np.flatnonzero(wanted & (row >= 0))
+            if len(at) == 0:
+                continue
+            encoding = group.streams[0].encoding
+            if encoding is None:
+                continue
+            for length in np.unique(frames[at]).tolist():
+                rows = at[frames[at] == length]
+                samples = decode(encoding, part.source.arena, part.payload_offset[rows], length)
+                packets = Packets(
+                    row[rows],
+                    placement.sequence[rows],
+                    placement.timestamp[rows],
+                    part.arrival_ns[rows],
+                    samples,
+                )
+                self._place(group, packets)
+
+    def _place(self, group: _Group, packets: Packets) -> None:
+        """Write decoded packets of one length; those of a stream whose origin is not known yet wait for it."""
+        origin = self._origin[group.index[packets.row]]
+        early = origin < 0
+        if early.any():
+            for row in np.unique(packets.row[early]).tolist():
+                group.streams[row].early.append(packets.take(early & (packets.row == row)))
+            packets, origin = packets.take(~early), origin[~early]
+        if len(packets.row):
+            self._write_frames(group, packets, packets.timestamp - origin)
+
+    def _write_frames(self, group: _Group, packets: Packets, frame: NDArray[np.int64]) -> None:
+        """Write packets at their frames; where they run far ahead, judge what lies before them first."""
+        timeline, frames = group.analysis.timeline, packets.samples.shape[1]
+        group.packets.write(packets.row, packets.sequence, frame, packets.arrival_ns)
+        while True:
+            _, high = timeline.limits(packets.row)
+            fits = frame + frames <= high
+            if fits.all():
+                timeline.write(packets.row, frame, packets.samples)
+                return
+            timeline.write(packets.row[fits], frame[fits], packets.samples[fits])
+            packets, frame = packets.take(~fits), frame[~fits]
+            rows = np.unique(packets.row)
+            next_frame = np.array([frame[packets.row == row].min() for row in rows.tolist()])
+            group.analysis.advance(rows, next_frame)
+
+    def _write_resolved(self, placement: Placement) -> None:
+        """Write packets that had been held and turned out to be right."""
+        for resolved in placement.resolved:
+            held = self._held.pop(resolved.stream, None)
+            stream = self.streams[resolved.stream]
+            if held is None or stream.track is None or stream.encoding is None:
+                continue
+            group = self._group(stream)
+            row = np.array([stream.track.row])
+            sequence, timestamp = np.array([resolved.sequence]), np.array([resolved.timestamp])
+            self._place(group, Packets(row, sequence, timestamp, held.arrival_ns, held.samples))
+
+    def _hold(self, part: RtpBatch, index: int, row: int, frames: int) -> None:
+        """Keep the payload of a packet of which the next ones decide whether it is right."""
+        stream = self.streams[index]
+        if stream.track is None or stream.encoding is None:
+            return
+        at = slice(row, row + 1)
+        samples = decode(stream.encoding, part.source.arena, part.payload_offset[at], frames)
+        none = np.zeros(1, np.int64)
+        self._held[index] = Packets(none, none, none, part.arrival_ns[at].copy(), samples)
+
+    def _settle_origins(self) -> None:
+        """Start the timeline of streams whose earliest packet is known now, with the packets that waited for it."""
+        settled = self._tracker.origin_settled
+        origins = self._tracker.origin_timestamp
+        for index in np.flatnonzero((self._origin < 0) & settled[: len(self._origin)]).tolist():
+            stream = self.streams[index]
+            stream.origin = int(origins[index])
+            self._origin[index] = origins[index]
+            early, stream.early = stream.early, []
+            for packets in early:
+                self._write_frames(self._group(stream), packets, packets.timestamp - stream.origin)
+
+    def _advance_groups(self) -> None:
+        """Judge every block that is settled, and collect what the detectors tell."""
+        settled = self._tracker.settled
+        for group in self._groups.values():
+            origin = self._origin[group.index]
+            rows = np.flatnonzero(origin >= 0)
+            group.analysis.advance(rows, settled[group.index[rows]] - origin[rows])
+            for row, event in group.analysis.take_events():
+                self._tell(group.streams[row], event)
+
+    def _group(self, stream: Stream) -> _Group:
+        if stream.track is None:
+            raise AssertionError(f"stream {stream.index} has no frames to judge")
+        return next(group for group in self._groups.values() if group.analysis is stream.track.analysis)
+
+    def _frame(self, stream: Stream, timestamp: int) -> int:
+        """Return the frame of an unwrapped timestamp, counted from the stream's earliest packet so far."""
+        origin = stream.origin
+        return timestamp - (int(self._tracker.origin_timestamp[stream.index]) if origin is None else origin)
+
+    # Telling --------------------------------------------------------------------------------------------------------
+
+    def _tell_transport(self, placement: Placement) -> None:
+        for jump in placement.discontinuities:
+            stream = self.streams[jump.stream]
+            self._tell(stream, stream.jump(jump))
+        for gap in placement.gaps:
+            stream = self.streams[gap.stream]
+            self._tell(stream, stream.gap(gap))
+
+    def _tell(self, stream: Stream, event: Event) -> None:
+        is_new = stream.told(event)
+        if is_new is not None:
+            self._told.append(StreamEvent(stream, event, is_new))
+
+    def _take_told(self) -> list[StreamEvent]:
+        told, self._told = self._told, []
+        return told
+
+    def _refresh(self, stream: Stream) -> None:
+        """Bring the figures of a stream up to date."""
+        index = stream.index
+        stream.counts = self._tracker.counts(index)
+        stream.end_frame = self._frame(stream, int(self._tracker.end_timestamp[index]))
+        stream.last_arrival_ns = int(self._last_arrival_ns[index])
