@@ -24,7 +24,7 @@ from rtpverify.events import Event
 from rtpverify.frames import COMPANDED
 from rtpverify.packets import PacketIndex, Packets
 from rtpverify.reference import Tone
-from rtpverify.result import Result
+from rtpverify.result import Result, StreamResult
 from rtpverify.rtp.batch import PacketBatch, RtpBatch, parse
 from rtpverify.rtp.demux import Demux
 from rtpverify.rtp.payload import Encoding, decode
@@ -146,10 +146,13 @@ class Verifier:
 
     def result(self, source: str, receive_buffer_dropped: int = 0) -> Result:
         """Return what was found so far."""
-        for stream in self.streams:
-            self._refresh(stream)
-        results = [stream.result() for stream in self.streams]
+        results = [self.result_of(stream) for stream in self.streams]
         return Result(source, results, dict(self.discarded), receive_buffer_dropped)
+
+    def result_of(self, stream: Stream) -> StreamResult:
+        """Return what was found of one stream so far."""
+        self._refresh(stream)
+        return stream.result()
 
     # Identity -------------------------------------------------------------------------------------------------------
 
