@@ -12,7 +12,8 @@ from rtpverify.result import Result, StreamResult
 from rtpverify.sensitivity import blindness, why_inconclusive
 from rtpverify.spec import StreamSpec
 
-_AHEAD_SECONDS = 1.0
+_PIECE_SECONDS = 1.28
+"""Frames taken at a time: long enough that the work on whole blocks outweighs that around them."""
 
 
 class FrameVerifier:
@@ -43,9 +44,7 @@ class FrameVerifier:
         self.not_finite = 0
         """Frames with a value that is no finite number."""
         form = tone_format(sample_rate_hz, channels, 1, spec.reference)
-        self._piece = max(
-            form.block_frames, int(_AHEAD_SECONDS * sample_rate_hz) // form.block_frames * form.block_frames
-        )
+        self._piece = max(1, int(_PIECE_SECONDS * sample_rate_hz) // form.block_frames) * form.block_frames
         self._analysis = Analysis(form, self._piece)
         self._row = np.array([self._analysis.add(spec.reference, spec.limits, bits, companded=encoding in COMPANDED)])
         self._events: dict[str, Event] = {}

@@ -7,7 +7,7 @@ the line's basis frequency from block to block, so that nothing loses precision 
 from __future__ import annotations
 
 import math
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +25,7 @@ from rtpverify.timeline import Timeline
 
 PREDICTOR_BLOCKS = 8
 """Blocks whose straight line predicts the phase of the next."""
-STATE_BLOCKS = 16
+STATE_BLOCKS = 64
 """Noise and thresholds are renewed at multiples of this block number only, whatever way the input is cut."""
 WORD_LENGTH_SECONDS = 1.0
 """How long the low bits must stay empty before the word length is told."""
@@ -275,18 +275,26 @@ class ToneBank:
 
         Its phase is the straight line through the latest blocks.
         """
-        n, points = self._block, self._points(line)
-        t = np.arange(points) - (points - 1) / 2.0
-        phase = self._phase[line, -points:]
+        newest = slice(self._window - self._points(line), None)
+        sine = self._sine(
+            float(self._omega[line]),
+            self._phase[line, newest],
+            complex(self._last_z[line]),
+            float(self._amplitude[line, newest].mean()),
+            float(self._dc[line, newest].mean()),
+        )
+        return replace(sine, anchor=sine.anchor + (block - 1) * self._block)
+
+    def _sine(self, omega: float, phase: NDArray[np.float64], last_z: complex, amplitude: float, dc: float) -> Sine:
+        """Return the sine whose phase is the straight line through those of the latest blocks.
+
+        Frames count from the start of the last of these blocks, whose phasor is ``last_z``.
+        """
+        n, points = self._block, len(phase)
+        t = block_time(points)
         slope = float(t @ phase) / float(t @ t)
         ahead = float(phase.mean()) + slope * float(t[-1]) - float(phase[-1])
-        return Sine(
-            float(self._omega[line]) + slope / n,
-            (block - 1) * n + (n - 1) / 2.0,
-            float(np.angle(self._last_z[line])) + ahead,
-            float(self._amplitude[line, -points:].mean()),
-            float(self._dc[line, -points:].mean()),
-        )
+        return Sine(omega + slope / n, (n - 1) / 2.0, float(np.angle(last_z)) + ahead, amplitude, dc)
 
     def _learn_limits(self, line: int) -> None:
         """Write down where the monitor of a line has to be asked."""
@@ -374,7 +382,8 @@ class ToneBank:
         amplitude = np.concatenate([self._amplitude[lines], np.abs(fit.z)], axis=1)
         dc = np.concatenate([self._dc[lines], fit.dc], axis=1)
         power = np.concatenate([self._power[lines], fit.square_sum / np.maximum(frames - MODEL_COLUMNS, 1)], axis=1)
-        clean = self._clean(lines, fit, phase, amplitude, dc, power) & ~sparse
+        clean = self._steady(lines, fit, phase, amplitude, dc, power) & ~sparse
+        clean &= self._peaks_fit(lines, x, valid, fit, clean, phase, amplitude, dc)
         clean_blocks = np.where(clean.all(axis=1), count, clean.argmin(axis=1))
         self._watch_limits(lines, first_block, clean_blocks, phase, amplitude, dc, power)
         kept = np.arange(count) < clean_blocks[:, None]
@@ -418,7 +427,41 @@ class ToneBank:
             hole = ~valid[i, k]
             x[i, k, hole] = self._model(int(lines[i]), 1).at(start, start + n)[hole]
 
-    def _clean(
+    def _peaks_fit(
+        self,
+        lines: NDArray[np.int64],
+        x: NDArray[np.float64],
+        valid: NDArray[np.bool_],
+        fit: BlockFit,
+        steady: NDArray[np.bool_],
+        phase: NDArray[np.float64],
+        amplitude: NDArray[np.float64],
+        dc: NDArray[np.float64],
+    ) -> NDArray[np.bool_]:
+        """Tell in which blocks no frame departs, shape (lines, blocks).
+
+        A block's own fit is least certain at its edges. Where it leaves a little more than the threshold, the sine of
+        the latest blocks together decides.
+        """
+        fits: NDArray[np.bool_] = fit.peak <= self._threshold[lines, None]
+        margin = 6.0 * self._sigma[lines] * math.sqrt(8.0 / self._block)
+        close = steady & ~fits & (fit.peak <= (self._threshold[lines] + margin)[:, None])
+        n = self._block
+        for i, k in np.argwhere(close).tolist():
+            line = int(lines[i])
+            newest = slice(self._window + k + 1 - self._points(line), self._window + k + 1)
+            sine = self._sine(
+                float(self._omega[line]),
+                phase[i, newest],
+                complex(fit.z[i, k]),
+                float(amplitude[i, newest].mean()),
+                float(dc[i, newest].mean()),
+            )
+            residual = np.abs(x[i, k] - sine.at(0, n))[valid[i, k]]
+            fits[i, k] = residual.max() <= self._threshold[line]
+        return fits
+
+    def _steady(
         self,
         lines: NDArray[np.int64],
         fit: BlockFit,
@@ -427,7 +470,7 @@ class ToneBank:
         dc: NDArray[np.float64],
         power: NDArray[np.float64],
     ) -> NDArray[np.bool_]:
-        """Tell which blocks go on where the blocks before left off, shape (lines, blocks)."""
+        """Tell in which blocks the fit goes on where the blocks before left off, shape (lines, blocks)."""
         count, n = fit.z.shape[1], self._block
         sigma, level = self._sigma[lines, None], self._amplitude[lines, -1][:, None]
         spread = FALSE_ALARM_Z * sigma * math.sqrt(2.0 / n)
@@ -448,7 +491,6 @@ class ToneBank:
         clean &= dc_change <= np.maximum(mean_spread, self._half_dc_limit[lines, None])
         ratio = power[:, -count:] / sigma**2
         clean &= (ratio > NOISE_POWER_RANGE[0]) & (ratio < NOISE_POWER_RANGE[1])
-        clean &= fit.peak <= self._threshold[lines, None]
         return clean
 
     def _watch_limits(
