@@ -145,7 +145,7 @@ class Service:
         )
         result = self.verifier.result("serve", self._receiver.dropped)
         for state in self.states.values():
-            state.refresh()
+            state.refresh(self.verifier.result_of, time.time_ns())
             self._log.info("summary", **state.summary(), event_lines_left_out=self._left_out(state.name))
         self._log.info(
             "stopped",
@@ -195,10 +195,9 @@ class Service:
 
     def _refresh(self, state: StreamState, now_ns: int) -> None:
         """Measure one stream; log it where it went up or down, or where its line is due."""
-        if state.follow(now_ns):
+        if state.refresh(self.verifier.result_of, now_ns):
             write = self._log.info if state.up else self._log.warning
             write("stream up" if state.up else "stream down", stream=state.name)
-        state.refresh()
         if now_ns >= self._next_line_ns[state.name]:
             self._next_line_ns[state.name] = now_ns + self._line_interval_ns
             self._log.info("state", **state.summary(), event_lines_left_out=self._left_out(state.name))
@@ -207,7 +206,7 @@ class Service:
         """Log the streams that appeared since the last call, and hand them to the states they belong to."""
         for stream in self.verifier.streams[self._known_streams :]:
             self.states[stream.name].add(stream)
-            result = stream.result()
+            result = self.verifier.result_of(stream)
             self._log.info(
                 "stream appeared",
                 stream=stream.name,

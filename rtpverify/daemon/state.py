@@ -7,27 +7,29 @@ were; measurements are those of the identity heard last.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 from rtpverify.daemon.metrics import PACKET_COUNTERS, StreamSnapshot, countable_events
 from rtpverify.result import StreamResult
 from rtpverify.spec import StreamSpec
-from rtpverify.verifier import Stream, StreamEvent
+from rtpverify.stream import Stream
+from rtpverify.verifier import StreamEvent
 
 UP_NS = 1_000_000_000
 """A stream is up while its last packet is younger than this."""
 
 
 class StreamState:
-    """One configured stream, followed from the event loop.
+    """One configured stream, followed from the event loop; figures are as of the last :meth:`refresh`.
 
     Attributes
     ----------
     up
-        Whether packets arrive, as of the last call of :meth:`follow`.
+        Whether packets arrive.
     result
-        Of the identity heard last, as of the last call of :meth:`refresh`; None before the first packet.
+        Of the identity heard last; None before the first packet.
     snapshot
         What a scrape may see; replaced as a whole, never changed.
     """
@@ -52,23 +54,19 @@ class StreamState:
             self._events[str(told.event.kind), str(told.event.cause)] += 1
             self.snapshot = replace(self.snapshot, events=dict(self._events))
 
-    def follow(self, now_ns: int) -> bool:
-        """Look whether packets arrive; return whether that changed."""
-        last_ns = max((stream.last_arrival_ns or 0 for stream in self._streams), default=0)
-        was_up, self.up = self.up, now_ns - last_ns < UP_NS
-        return was_up != self.up
-
-    def refresh(self) -> None:
-        """Measure anew and replace ``result`` and ``snapshot``."""
+    def refresh(self, result_of: Callable[[Stream], StreamResult], now_ns: int) -> bool:
+        """Measure anew by ``result_of``, replace ``snapshot``, and return whether the stream went up or down."""
         latest_ns = -1
         for stream, highest in zip(self._streams, self._highest, strict=True):
-            result = stream.result()
+            result = result_of(stream)
             for name in PACKET_COUNTERS:
                 # A count of the core may be corrected; a counter of the metrics never falls.
                 highest[name] = max(highest[name], getattr(result.transport, f"packets_{name}"))
-            if (stream.last_arrival_ns or 0) > latest_ns:
-                latest_ns, self.result = stream.last_arrival_ns or 0, result
+            if stream.last_arrival_ns > latest_ns:
+                latest_ns, self.result = stream.last_arrival_ns, result
+        was_up, self.up = self.up, now_ns - latest_ns < UP_NS
         self.snapshot = self._take()
+        return was_up != self.up
 
     def summary(self) -> dict[str, Any]:
         """Return what a log line tells; channels stand in lists."""

@@ -40,9 +40,9 @@ FAULTS = (
     "dropout:at=3.5,duration=0.004",
     "click:at=4.5,bit=6,channel=1",
     "slip:at=5.5,frames=-96",
-    "gain:at=6.5,db=-0.5",
+    "gain:at=6.5,db=-0.5,duration=0.5",
     "distortion:at=7.5,harmonics_db=-60/-70,duration=0.5",
-    "silence:at=9,channel=2",
+    "dc_offset:at=8.5,offset=0.001,duration=0.5,channel=2",
 )
 """What is injected into the second stream."""
 

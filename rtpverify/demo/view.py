@@ -26,8 +26,10 @@ PENDING = Text("…", style="dim")
 _UNITS = {
     "slip_frames": "frames",
     "packets": "packets",
+    "packets_lost": "packets",
     "gain_db": "dB",
-    "deviation": "of full scale",
+    "deviation": "FS",
+    "dc_offset": "FS",
     "thd_db": "dB",
     "frequency_hz": "Hz",
 }
@@ -66,11 +68,12 @@ class View:
 
     def begin(self, faults: Sequence[str]) -> None:
         """Announce what is to come."""
-        print_ = self._console.print
-        print_(f"Two streams over loopback for {self._seconds:g} s, L24/48000/2, tone of 1283 Hz: one clean, one with")
+        self._console.print(
+            f"Two streams over loopback for {self._seconds:g} s: L24/48000/2, a tone of 1283 Hz, one clean, one with"
+        )
         for fault in faults:
-            print_(f"  {fault}", highlight=False)
-        print_(f"Metrics while it runs: {self._service.metrics_url}")
+            self._console.print(f"  {fault}", highlight=False)
+        self._console.print(f"Metrics while this runs: {self._service.metrics_url}")
         if self._live is not None:
             self._live.start()
 
@@ -116,13 +119,13 @@ class View:
 
     def _streams(self) -> Table:
         table = Table(title="Streams", title_justify="left")
-        for column in ("stream", "state", "received", "lost", "level dBFS", "frequency Hz", "residual dBFS", "events"):
-            table.add_column(column, justify="left" if column in ("stream", "state") else "right")
+        for column in ("stream", "verdict", "packets", "lost", "level dBFS", "Hz", "residual dBFS", "events"):
+            table.add_column(column, justify="left" if column in ("stream", "verdict") else "right")
         for state in self._service.states.values():
             fields = state.summary()
             table.add_row(
                 state.name,
-                fields["state"],
+                fields.get("verdict", "waiting"),
                 *(str(fields.get(name, "")) for name in ("received", "lost")),
                 *(_list(fields.get(name, ())) for name in ("level_dbfs", "frequency_hz", "residual_dbfs")),
                 str(fields.get("events", "")),
@@ -133,7 +136,7 @@ class View:
         """Return the table of what was injected against what was found; ``missing`` marks what was not found."""
         table = Table(title="Injected against found", title_justify="left")
         for column in ("stream", "at", "injected", "frame", "found", "frame", ""):
-            table.add_column(column, justify="right" if column in ("at", "frame") else "left")
+            table.add_column(column, justify="right" if column in ("at", "frame") else "left", no_wrap=column == "at")
         for name, finding in self._match():
             side = finding.injected or finding.found
             at = "" if side is None else f"{side.start_frame / RATE_HZ:.3f} s"
@@ -150,17 +153,19 @@ def _cells(side: Expected | Event | None) -> tuple[str, str]:
 
 
 def _sizes(side: Expected | Event) -> str:
-    """Write the sizes of a fault that both sides can tell."""
-    parts = [f"channel {side.channel}"] if side.channel is not None else []
-    if side.duration_frames:
-        parts.append(f"{side.duration_frames} frames")
-    for name, unit in _UNITS.items():
-        value = side.size.get(name)
-        if value is not None:
-            parts.append(f"{value:+d} frames" if name == "slip_frames" else f"{value:.4g} {unit}".rstrip())
-    return f" ({', '.join(parts)})" if parts else ""
+    """Write the size of a fault, or else how long it lasts, and its channel."""
+    parts = [
+        f"{side.size[name]:+d} {unit}" if name == "slip_frames" else f"{side.size[name]:.4g} {unit}"
+        for name, unit in _UNITS.items()
+        if side.size.get(name) is not None
+    ]
+    if not parts and side.duration_frames:
+        parts = [f"{side.duration_frames} frames"]
+    if side.channel is not None:
+        parts.append(f"channel {side.channel}")
+    return ", ".join(["", *parts])
 
 
 def _list(values: Sequence[float | None]) -> str:
-    """Write one value per channel."""
-    return " ".join("-" if value is None else str(value) for value in values)
+    """Write one value per channel, or one for all where they agree."""
+    return "/".join("-" if value is None else str(value) for value in dict.fromkeys(values))
