@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from rtpverify.rtp.groups import group_by_stream
 from rtpverify.rtp.order import Counts, Discontinuity, Gap, Resolved, StreamOrder
 
 __all__ = ["Counts", "Discontinuity", "Gap", "Placement", "Resolved", "SequenceTracker"]
@@ -139,16 +140,9 @@ class SequenceTracker:
         if n == 0:
             return out
         self.resize(int(stream.max()) + 1)
-        by_stream: NDArray[np.intp] | slice = slice(None)
-        if (stream[1:] < stream[:-1]).any():
-            by_stream = np.argsort(stream, kind="stable")
-            stream, sequence, timestamp = stream[by_stream], sequence[by_stream], timestamp[by_stream]
-            frames = frames[by_stream]
-
-        change = np.flatnonzero(stream[1:] != stream[:-1]) + 1
-        first = np.concatenate(([0], change))
-        stop = np.concatenate((change, [n]))
-        of = stream[first]
+        groups = group_by_stream(stream)
+        by_stream, of, first, stop = groups.rows, groups.stream, groups.first, groups.stop
+        sequence, timestamp, frames = sequence[by_stream], timestamp[by_stream], frames[by_stream]
         in_step = self._in_step(of, first, sequence, timestamp, frames)
 
         count = stop - first
@@ -174,8 +168,9 @@ class SequenceTracker:
             self._store(order)
         for i in np.flatnonzero(~regular).tolist():
             part = slice(int(first[i]), int(stop[i]))
-            rows = np.arange(part.start, part.stop) if isinstance(by_stream, slice) else by_stream[part]
-            self._judge(int(of[i]), rows, sequence[part], timestamp[part], frames[part], in_step[part], out)
+            self._judge(
+                int(of[i]), groups.rows_of(i), sequence[part], timestamp[part], frames[part], in_step[part], out
+            )
         return out
 
     def finish(self) -> Placement:

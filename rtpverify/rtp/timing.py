@@ -1,0 +1,366 @@
+"""When packets arrive against when they should: jitter, delay variation, clock drift, stalls, packet time.
+
+Times are arrival times in ns and unwrapped timestamps in frames, of accepted packets in order of arrival; the transit
+time of a packet is its arrival less its media time, both since the stream's first packet. No figure depends on how the
+input is cut into batches. What needs the clock rate is None while that is unknown.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtpverify.rtp.groups import Groups, group_by_stream
+from rtpverify.rtp.order import Discontinuity
+
+TSDF_WINDOW_SECONDS = 0.2
+DRIFT_BUCKETS = 128
+"""Points a drift is fitted to."""
+FIRST_BUCKET_NS = 10_000_000
+"""Media time of a drift bucket at first; it doubles whenever they are used up."""
+MIN_DRIFT_NS = 1_000_000_000
+"""Media time it takes to tell a drift."""
+MAX_STEPS = 64
+"""Different packet times remembered per stream."""
+_DECAY = 15 / 16
+
+
+@dataclass(slots=True)
+class PacketTiming:
+    """Timing of each packet, shape (n,), in the order given.
+
+    Attributes
+    ----------
+    interval_ns
+        Since the stream's packet before; -1 for its first one and the first one behind a break.
+    jitter_seconds
+        Interarrival jitter so far (RFC 3550 A.8); nan where the clock rate is unknown.
+    """
+
+    interval_ns: NDArray[np.int64]
+    jitter_seconds: NDArray[np.float64]
+
+
+class Timing:
+    """Timing of any number of streams.
+
+    Parameters
+    ----------
+    tsdf_window_seconds
+        Window of the time-stamped delay factor (EBU Tech 3337).
+    """
+
+    def __init__(self, tsdf_window_seconds: float = TSDF_WINDOW_SECONDS) -> None:
+        self._tsdf_window_ns = round(tsdf_window_seconds * 1e9)
+        self._rate = np.zeros(0)
+        self._started = np.zeros(0, np.bool_)
+        # The packet before, and the first one since the last break.
+        self._sequence = np.zeros(0, np.int64)
+        self._timestamp = np.zeros(0, np.int64)
+        self._arrival = np.zeros(0, np.int64)
+        self._first_timestamp = np.zeros(0, np.int64)
+        self._first_arrival = np.zeros(0, np.int64)
+        self._jitter = np.zeros(0)
+        self._max_jitter = np.zeros(0)
+        self._max_interval = np.zeros(0, np.int64)
+        # Least and most transit in the current TS-DF window.
+        self._window_start = np.zeros(0, np.int64)
+        self._window_low = np.zeros(0)
+        self._window_high = np.zeros(0)
+        self._tsdf = np.zeros(0)
+        self._max_tsdf = np.zeros(0)
+        self._usual_step = np.zeros(0, np.int64)
+        self._usual_count = np.zeros(0, np.int64)
+        self._other_steps: list[Counter[int]] = []
+        # Least transit in each stretch of media time, and when.
+        self._bucket_ns = np.zeros(0, np.int64)
+        self._bucket_time = np.zeros((0, DRIFT_BUCKETS))
+        self._bucket_transit = np.zeros((0, DRIFT_BUCKETS))
+        self._earlier_drift: list[float | None] = []
+
+    def resize(self, streams: int) -> None:
+        """Make room for at least this many streams."""
+        more = streams - len(self._rate)
+        if more <= 0:
+            return
+        for name, value in vars(self).items():
+            if isinstance(value, np.ndarray):
+                setattr(self, name, np.concatenate([value, np.zeros((more, *value.shape[1:]), value.dtype)]))
+        self._other_steps += [Counter() for _ in range(more)]
+        self._earlier_drift += [None] * more
+        for stream in range(streams - more, streams):
+            self.reset(stream)
+
+    def set_clock_rate(self, stream: int, rate_hz: int) -> None:
+        """Set how many timestamp units a second has, before the stream's first packet."""
+        self.resize(stream + 1)
+        self._rate[stream] = rate_hz
+
+    def reset(self, stream: int) -> None:
+        """Forget all about a stream, to start over with another source."""
+        for name, value in vars(self).items():
+            if isinstance(value, np.ndarray) and name != "_rate":
+                value[stream] = 0
+        for maximum in (self._max_interval, self._max_tsdf, self._tsdf):
+            maximum[stream] = -1
+        self._other_steps[stream] = Counter()
+        self._earlier_drift[stream] = None
+        self._clear_buckets(stream)
+
+    def update(
+        self,
+        stream: NDArray[np.int64],
+        sequence: NDArray[np.int64],
+        timestamp: NDArray[np.int64],
+        arrival_ns: NDArray[np.int64],
+        breaks: Sequence[Discontinuity] = (),
+    ) -> PacketTiming:
+        """Take accepted packets in order of arrival.
+
+        Parameters
+        ----------
+        stream, sequence, timestamp
+            Stream index, extended sequence number and unwrapped timestamp, shape (n,).
+        arrival_ns
+            Arrival time, shape (n,).
+        breaks
+            Discontinuities of this update: delays before and behind them are not compared.
+        """
+        if len(stream) == 0:
+            return PacketTiming(np.zeros(0, np.int64), np.zeros(0))
+        self.resize(int(stream.max()) + 1)
+        found = PacketTiming(np.zeros(len(stream), np.int64), np.zeros(len(stream)))
+        start = 0
+        at_row = []
+        for item in breaks:
+            behind = np.flatnonzero((stream == item.stream) & (sequence >= item.sequence))
+            at_row.append((int(behind[0]) if len(behind) else len(stream), item.stream))
+        for stop, broken in [*sorted(at_row), (len(stream), -1)]:
+            part = slice(start, stop)
+            if stop > start:
+                part_found = self._update(stream[part], sequence[part], timestamp[part], arrival_ns[part])
+                found.interval_ns[part] = part_found.interval_ns
+                found.jitter_seconds[part] = part_found.jitter_seconds
+            start = stop
+            if broken >= 0:
+                self._break(broken)
+        return found
+
+    def jitter_seconds(self, stream: int) -> float | None:
+        """Return the interarrival jitter (RFC 3550 A.8) as it stands."""
+        return float(self._jitter[stream]) if self._has_interval(stream) and self._rate[stream] else None
+
+    def max_jitter_seconds(self, stream: int) -> float | None:
+        """Return the most that the interarrival jitter has been."""
+        return float(self._max_jitter[stream]) if self._has_interval(stream) and self._rate[stream] else None
+
+    def longest_interval_seconds(self, stream: int) -> float | None:
+        """Return the longest time between two packets that came one after the other."""
+        return float(self._max_interval[stream]) / 1e9 if self._has_interval(stream) else None
+
+    def tsdf_seconds(self, stream: int) -> float | None:
+        """Return the time-stamped delay factor of the last whole window (EBU Tech 3337)."""
+        return float(self._tsdf[stream]) / 1e9 if self._tsdf[stream] >= 0 else None
+
+    def max_tsdf_seconds(self, stream: int) -> float | None:
+        """Return the largest time-stamped delay factor of a whole window."""
+        return float(self._max_tsdf[stream]) / 1e9 if self._max_tsdf[stream] >= 0 else None
+
+    def packet_frames(self, stream: int) -> int | None:
+        """Return the packet time in frames: the most frequent timestamp step between neighbours in sequence."""
+        steps = self._other_steps[stream] + Counter({int(self._usual_step[stream]): int(self._usual_count[stream])})
+        return max(steps, key=lambda step: (steps[step], -step)) if steps else None
+
+    def packet_time_seconds(self, stream: int) -> float | None:
+        """Return the packet time."""
+        frames = self.packet_frames(stream)
+        return frames / float(self._rate[stream]) if frames and self._rate[stream] else None
+
+    def clock_drift_ppm(self, stream: int) -> float | None:
+        """Return how fast the sender's media clock runs against the arrival clock; positive: fast.
+
+        The median slope between points of the lower envelope of the transit time (Theil and Sen), so that neither
+        jitter nor outliers pull at it. None before a second of media time, or where arrival times stand still.
+        """
+        drift = self._fitted_drift_ppm(stream)
+        return self._earlier_drift[stream] if drift is None else drift
+
+    def _has_interval(self, stream: int) -> bool:
+        return bool(self._max_interval[stream] >= 0)
+
+    def _break(self, stream: int) -> None:
+        """Compare nothing behind here with what was before."""
+        self._earlier_drift[stream] = self.clock_drift_ppm(stream)
+        self._started[stream] = False
+        self._clear_buckets(stream)
+
+    def _clear_buckets(self, stream: int) -> None:
+        self._bucket_ns[stream] = FIRST_BUCKET_NS
+        self._bucket_transit[stream] = np.inf
+
+    def _update(
+        self,
+        stream: NDArray[np.int64],
+        sequence: NDArray[np.int64],
+        timestamp: NDArray[np.int64],
+        arrival_ns: NDArray[np.int64],
+    ) -> PacketTiming:
+        groups = group_by_stream(stream)
+        of, first, last, rows = groups.stream, groups.first, groups.stop - 1, groups.rows
+        sequence, timestamp, arrival_ns = sequence[rows], timestamp[rows], arrival_ns[rows]
+        started = self._started[of]
+        self._begin(of[~started], timestamp[first[~started]], arrival_ns[first[~started]])
+
+        interval = _steps(arrival_ns, first, self._arrival[of])
+        frames = _steps(timestamp, first, self._timestamp[of])
+        neighbour = _steps(sequence, first, self._sequence[of]) == 1
+        fresh = first[~started]
+        neighbour[fresh] = False
+        self._count_steps(groups, frames, neighbour)
+
+        known = self._rate[of] > 0
+        rate = np.repeat(np.where(known, self._rate[of], np.nan), groups.count)
+        variation = np.abs(interval / 1e9 - frames / rate)
+        variation[fresh] = self._jitter[of[~started]]
+        interval[fresh] = -1
+        jitter = _smooth(variation, groups, self._jitter[of])
+        media_ns = (timestamp - np.repeat(self._first_timestamp[of], groups.count)) * 1e9 / rate
+        transit_ns = arrival_ns - np.repeat(self._first_arrival[of], groups.count) - media_ns
+
+        self._sequence[of], self._timestamp[of], self._arrival[of] = sequence[last], timestamp[last], arrival_ns[last]
+        self._started[of] = True
+        self._jitter[of] = jitter[last]
+        self._max_jitter[of] = np.fmax(self._max_jitter[of], np.fmax.reduceat(jitter, first))
+        self._max_interval[of] = np.maximum(self._max_interval[of], np.maximum.reduceat(interval, first))
+        self._follow_windows(groups, known, arrival_ns, transit_ns)
+        self._fill_buckets(np.repeat(of, groups.count), media_ns, transit_ns)
+
+        found = PacketTiming(np.empty_like(interval), np.empty_like(jitter))
+        found.interval_ns[rows] = interval
+        found.jitter_seconds[rows] = jitter
+        return found
+
+    def _begin(self, of: NDArray[np.int64], timestamp: NDArray[np.int64], arrival_ns: NDArray[np.int64]) -> None:
+        """Take the first packets of streams."""
+        self._timestamp[of] = self._first_timestamp[of] = timestamp
+        self._arrival[of] = self._first_arrival[of] = self._window_start[of] = arrival_ns
+        self._window_low[of] = np.inf
+        self._window_high[of] = -np.inf
+
+    def _count_steps(self, groups: Groups, frames: NDArray[np.int64], neighbour: NDArray[np.bool_]) -> None:
+        """Count timestamp steps between neighbours in sequence."""
+        of = groups.stream
+        usual = neighbour & (frames == np.repeat(self._usual_step[of], groups.count))
+        self._usual_count[of] += np.add.reduceat(usual, groups.first)
+        other = neighbour & ~usual
+        if not other.any():
+            return
+        for group in np.flatnonzero(np.logical_or.reduceat(other, groups.first)).tolist():
+            stream, part = int(of[group]), slice(int(groups.first[group]), int(groups.stop[group]))
+            found = frames[part][other[part]]
+            steps, at, count = np.unique(found, return_index=True, return_counts=True)
+            counter = self._other_steps[stream]
+            for i in np.argsort(at).tolist():
+                step = int(steps[i])
+                if step in counter or len(counter) < MAX_STEPS:
+                    counter[step] += int(count[i])
+            # From now on the fast way counts the step that is the most frequent so far.
+            best, most = max(counter.items(), key=lambda item: (item[1], -item[0]))
+            if most > self._usual_count[stream]:
+                counter[int(self._usual_step[stream])] += int(self._usual_count[stream])
+                del counter[best]
+                self._usual_step[stream], self._usual_count[stream] = best, most
+
+    def _follow_windows(
+        self,
+        groups: Groups,
+        known: NDArray[np.bool_],
+        arrival_ns: NDArray[np.int64],
+        transit_ns: NDArray[np.float64],
+    ) -> None:
+        """Widen the span of transit times, window by window; a window starts with the first packet past the last."""
+        of, first = groups.stream, groups.first
+        whole = np.maximum.reduceat(arrival_ns, first) - self._window_start[of] >= self._tsdf_window_ns
+        inside = known & ~whole
+        self._window_low[of[inside]] = np.minimum(self._window_low[of], np.minimum.reduceat(transit_ns, first))[inside]
+        self._window_high[of[inside]] = np.maximum(self._window_high[of], np.maximum.reduceat(transit_ns, first))[
+            inside
+        ]
+        for group in np.flatnonzero(known & whole).tolist():
+            stream = int(of[group])
+            at, stop = int(first[group]), int(groups.stop[group])
+            while at < stop:
+                past = arrival_ns[at:stop] - self._window_start[stream] >= self._tsdf_window_ns
+                end = at + int(past.argmax()) if past.any() else stop
+                if end > at:
+                    self._window_low[stream] = min(self._window_low[stream], transit_ns[at:end].min())
+                    self._window_high[stream] = max(self._window_high[stream], transit_ns[at:end].max())
+                if end < stop:
+                    self._tsdf[stream] = self._window_high[stream] - self._window_low[stream]
+                    self._max_tsdf[stream] = max(self._max_tsdf[stream], self._tsdf[stream])
+                    self._window_start[stream] = arrival_ns[end]
+                    self._window_low[stream], self._window_high[stream] = np.inf, -np.inf
+                at = end
+
+    def _fill_buckets(
+        self, stream: NDArray[np.int64], media_ns: NDArray[np.float64], transit_ns: NDArray[np.float64]
+    ) -> None:
+        """Keep the least transit of each stretch of media time; of equal ones the first."""
+        usable = np.flatnonzero(media_ns >= 0)
+        stream, media_ns, transit_ns = stream[usable], media_ns[usable], transit_ns[usable]
+        bucket = (media_ns // self._bucket_ns[stream]).astype(np.int64)
+        while (beyond := bucket >= DRIFT_BUCKETS).any():
+            for full in np.unique(stream[beyond]).tolist():
+                self._halve_buckets(full)
+            bucket = (media_ns // self._bucket_ns[stream]).astype(np.int64)
+        less = np.flatnonzero(transit_ns < self._bucket_transit[stream, bucket])
+        if len(less) == 0:
+            return
+        # Where a place is assigned to twice the last one stays: the least, and the first of equal ones.
+        less = less[np.lexsort((-less, -transit_ns[less]))]
+        self._bucket_transit[stream[less], bucket[less]] = transit_ns[less]
+        self._bucket_time[stream[less], bucket[less]] = media_ns[less]
+
+    def _halve_buckets(self, stream: int) -> None:
+        """Join drift buckets in pairs."""
+        pairs = self._bucket_transit[stream].reshape(-1, 2)
+        least = (np.arange(DRIFT_BUCKETS // 2), pairs.argmin(axis=1))
+        transit, time = pairs[least], self._bucket_time[stream].reshape(-1, 2)[least]
+        self._bucket_transit[stream] = np.concatenate([transit, np.full(DRIFT_BUCKETS // 2, np.inf)])
+        self._bucket_time[stream] = np.concatenate([time, np.zeros(DRIFT_BUCKETS // 2)])
+        self._bucket_ns[stream] *= 2
+
+    def _fitted_drift_ppm(self, stream: int) -> float | None:
+        """Fit the drift to the points since the last break."""
+        filled = np.flatnonzero(np.isfinite(self._bucket_transit[stream]))
+        time, transit = self._bucket_time[stream, filled], self._bucket_transit[stream, filled]
+        if len(filled) < 2 or time[-1] - time[0] < MIN_DRIFT_NS:
+            return None
+        one, other = np.triu_indices(len(filled), max(len(filled) // 2, 1))
+        slope = float(np.median((transit[other] - transit[one]) / (time[other] - time[one])))
+        return -1e6 * slope / (1 + slope) if slope > -1 else None
+
+
+def _steps(values: NDArray[np.int64], first: NDArray[np.intp], before: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return each value less the one before in its group; ``before`` stands before the groups."""
+    steps = np.empty_like(values)
+    np.subtract(values[1:], values[:-1], out=steps[1:])
+    steps[first] = values[first] - before
+    return steps
+
+
+def _smooth(values: NDArray[np.float64], groups: Groups, before: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return j += (value - j) / 16 after each value of each group, with j from ``before``."""
+    smoothed = values * (1 - _DECAY)
+    smoothed[groups.first] += _DECAY * before
+    position = np.arange(len(values)) - np.repeat(groups.first, groups.count)
+    # Sums over 2, 4, 8, … values; what lies 1024 back weighs less than the last bit.
+    reach = 1
+    while reach < min(int(position.max()) + 1, 1024):
+        smoothed[reach:] += np.where(position[reach:] >= reach, _DECAY**reach * smoothed[:-reach], 0.0)
+        reach *= 2
+    return smoothed
