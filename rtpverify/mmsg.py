@@ -16,8 +16,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-MSG_TRUNC = 0x20
-"""Set in ``flags`` of a received message whose datagram was longer than its buffer."""
 MSG_DONTWAIT = 0x40
 
 NAME_BYTES = 28

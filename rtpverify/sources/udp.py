@@ -10,7 +10,7 @@ import socket
 import time
 from collections import Counter
 from collections.abc import Iterable
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,10 +22,13 @@ from rtpverify.sources.endpoint import Endpoint
 from rtpverify.sources.flows import DISCARD_REASONS, MAX_FLOWS, FlowTable
 from rtpverify.sources.sockets import RECEIVE_BUFFER_BYTES, ReceiveSocket, open_sockets
 
-SLOT_BYTES = 2048
-"""Room for one datagram; RTP audio keeps below an Ethernet frame."""
+MAX_DATAGRAM_BYTES = 2048
+"""Longest datagram taken; RTP audio keeps below an Ethernet frame."""
 MAX_BATCH = 4096
 """Most datagrams of one batch."""
+
+_SLOT_BYTES = MAX_DATAGRAM_BYTES + 64
+"""Room for one datagram: an odd number of cache lines, or all headers would fall into the same few cache sets."""
 
 _SO_TIMESTAMPNS = 35
 
@@ -84,20 +87,28 @@ class UdpReceiver:
         self._descriptors = [item.socket.fileno() for item in self._sockets]
         self._order = list(range(len(self._sockets)))
 
-        self._arena = np.empty((MAX_BATCH, SLOT_BYTES), np.uint8)
-        self._offset = np.arange(MAX_BATCH, dtype=np.int64) * SLOT_BYTES
+        arena = np.empty((MAX_BATCH, _SLOT_BYTES), np.uint8)
+        self._arena = arena.reshape(-1)
+        self._offset = np.arange(MAX_BATCH, dtype=np.int64) * _SLOT_BYTES
         # The kernel writes 28 bytes of each name at most; the last four take the socket's number.
         self._names = np.zeros((MAX_BATCH, 4), np.uint64)
-        self._control = np.zeros(MAX_BATCH, _TIMESTAMP)
-        self._messages, self._buffers = mmsg.messages(MAX_BATCH)
-        self._buffers["base"][:, 0] = mmsg.addresses(self._arena)
-        self._buffers["length"] = SLOT_BYTES
-        header = self._messages["header"]
+        control = np.zeros(MAX_BATCH, _TIMESTAMP)
+        messages, self._buffers = mmsg.messages(MAX_BATCH)
+        self._buffers["base"][:, 0] = mmsg.addresses(arena)
+        # One byte more than is taken, so that a longer datagram shows.
+        self._buffers["length"] = MAX_DATAGRAM_BYTES + 1
+        header = messages["header"]
         header["name"] = mmsg.addresses(self._names)
-        header["control"] = mmsg.addresses(self._control)
+        header["control"] = mmsg.addresses(control)
         header["name_length"] = mmsg.NAME_BYTES
         header["control_length"] = _TIMESTAMP.itemsize
-        self._messages_address = self._messages.ctypes.data
+        self._messages_address = messages.ctypes.data
+        # Views, made once: on small batches the time goes into making them.
+        self._length = messages["length"]
+        self._name_length = header["name_length"]
+        self._control_length = header["control_length"]
+        self._seconds, self._nanoseconds = control["seconds"], control["nanoseconds"]
+        self._mixed = len({item.endpoint.is_ipv6 for item in self._sockets}) > 1
         self._flows = _FlowIndex(self._sockets, max_flows)
 
     @property
@@ -132,17 +143,17 @@ class UdpReceiver:
         rows, which = self._receive()
         if rows == 0:
             return None
-        header = self._messages["header"][:rows]
-        length = self._messages["length"][:rows].astype(np.int64)
+        length = self._length[:rows].astype(np.int64)
         flow = self._flows.lookup(self._names[:rows], which)
-        arrival_ns = self._arrival_ns(header, rows)
+        arrival_ns = self._arrival_ns(rows)
         offset = self._offset[:rows]
-        truncated = (header["flags"] & mmsg.MSG_TRUNC) != 0
-        header["name_length"] = mmsg.NAME_BYTES
-        header["control_length"] = _TIMESTAMP.itemsize
-        self._names[:rows] = 0
+        if self._mixed:
+            # A row may hold the longer address of the other family next time, or the rest of it now.
+            self._name_length[:rows] = mmsg.NAME_BYTES
+            self._names[:rows] = 0
 
-        if truncated.any() or flow.min() < 0:
+        if length.max() > MAX_DATAGRAM_BYTES or flow.min() < 0:
+            truncated = length > MAX_DATAGRAM_BYTES
             keep = ~truncated & (flow >= 0)
             self.discarded["truncated"] += int(np.count_nonzero(truncated))
             for code, reason in DISCARD_REASONS.items():
@@ -151,7 +162,7 @@ class UdpReceiver:
             if not keep.any():
                 return None
             offset, length, arrival_ns, flow = offset[keep], length[keep], arrival_ns[keep], flow[keep]
-        return PacketBatch(self._arena.reshape(-1), offset, length, arrival_ns, flow, self.flows)
+        return PacketBatch(self._arena, offset, length, arrival_ns, flow, self.flows)
 
     def close(self) -> None:
         """Close every socket. May be called twice."""
@@ -185,13 +196,17 @@ class UdpReceiver:
                     break
         return used, np.repeat(np.array(numbers, np.uint32), counts)
 
-    def _arrival_ns(self, header: NDArray[Any], rows: int) -> NDArray[np.int64]:
+    def _arrival_ns(self, rows: int) -> NDArray[np.int64]:
         """Return the kernel's receive time of each row, or now where it gave none, shape (rows,)."""
-        control = self._control[:rows]
-        arrival_ns: NDArray[np.int64] = control["seconds"].astype(np.int64) * 1_000_000_000 + control["nanoseconds"]
-        stamped = (header["control_length"] >= _TIMESTAMP.itemsize) & (control["type"] == _SO_TIMESTAMPNS)
-        if not stamped.all():
-            arrival_ns[~stamped] = time.time_ns()
+        arrival_ns = self._seconds[:rows].astype(np.int64)
+        arrival_ns *= 1_000_000_000
+        arrival_ns += self._nanoseconds[:rows]
+        # No other control data is asked for, so its length tells whether the time is there.
+        control_length = self._control_length[:rows]
+        missing = control_length != _TIMESTAMP.itemsize
+        if missing.any():
+            arrival_ns[missing] = time.time_ns()
+            control_length[:] = _TIMESTAMP.itemsize
         return arrival_ns
 
 
@@ -203,9 +218,7 @@ class _FlowIndex:
         self._sockets = sockets
         self._max_known = 2 * max_flows
         self._known: dict[bytes, int] = {}
-        self._keys = np.zeros(1, np.uint64)
-        self._words = np.zeros((1, 4), np.uint64)
-        self._numbers = np.zeros(1, np.int64)
+        self._index()
 
     def lookup(self, names: NDArray[np.uint64], which: NDArray[np.uint32]) -> NDArray[np.int64]:
         """Return the flow of each row, or a negative reason (:mod:`rtpverify.sources.flows`).
@@ -219,8 +232,7 @@ class _FlowIndex:
         """
         names.view(np.uint32)[:, 7] = which
         key = names @ _HASH
-        place = np.searchsorted(self._keys, key)
-        place[place == len(self._keys)] = 0
+        place = self._keys.searchsorted(key)
         flow = self._numbers[place]
         strange = (self._words[place] != names).any(axis=1)
         if strange.any():
@@ -257,10 +269,13 @@ class _FlowIndex:
     def _index(self) -> None:
         """Sort what is known by key.
 
-        Of two addresses with the same key the search finds one; the other takes the slow path and stays exact.
+        Of two addresses with the same key the search finds one; the other takes the slow path and stays exact. The
+        last entry has the highest key and is no address, so that every search finds something.
         """
         words = np.frombuffer(b"".join(self._known), np.uint64).reshape(-1, 4)
         numbers = np.fromiter(self._known.values(), np.int64, len(self._known))
         keys = words @ _HASH
         order = np.argsort(keys, kind="stable")
-        self._keys, self._words, self._numbers = keys[order], words[order], numbers[order]
+        self._keys = np.append(keys[order], np.uint64(2**64 - 1))
+        self._words = np.append(words[order], np.zeros((1, 4), np.uint64), axis=0)
+        self._numbers = np.append(numbers[order], 0)
