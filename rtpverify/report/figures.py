@@ -68,7 +68,10 @@ def headline(result: Result) -> str:
         where = f" in {failed} of {len(result.streams)} streams" if len(result.streams) > 1 else ""
         return f"{counted(len(faults), 'fault')}{where}: {by_kind(faults)}"
     if result.verdict is Verdict.PASS:
-        return f"{counted(len(result.streams), 'stream')} verified, no fault"
+        judged = counted(len(result.streams), "stream")
+        if not any(stream.signal for stream in result.streams):
+            judged = f"transport of {judged}"
+        return f"{judged} verified, no fault"
     if not result.streams:
         return "nothing to verify arrived"
     reasons = dict.fromkeys(stream.inconclusive for stream in result.streams if stream.inconclusive)

@@ -53,6 +53,8 @@ def test_a_lone_slip_is_not_hidden_behind_many_gaps():
 
 def test_headline_says_why(passed, failed, nothing):
     assert figures.headline(passed) == "1 stream verified, no fault"
+    passed.streams[0].signal = []
+    assert figures.headline(passed) == "transport of 1 stream verified, no fault"
     assert figures.headline(failed) == "4 faults in 1 of 2 streams: 1 slip, 1 gap, 1 click, 1 stall"
     assert figures.headline(nothing) == "nothing to verify arrived"
     assert figures.headline(Result("x", [StreamResult(inconclusive="silence only")])) == "silence only"

@@ -1,0 +1,336 @@
+"""The command line. Thin: it reads options, calls one function per command, writes reports and sets the exit status.
+
+Exit statuses: 0 verified and clean, 1 faults found, 2 the request or its input is unusable (one line on standard error
+says what and where), 3 nothing to verify arrived. Heavy modules are imported by the command that needs them.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from rtpverify import __version__
+from rtpverify.errors import RequestError
+from rtpverify.limits import PROFILES, Limits, read_limits, with_values
+from rtpverify.reference import parse_reference
+
+if TYPE_CHECKING:
+    from rtpverify.result import Result
+    from rtpverify.sources.endpoint import Endpoint
+
+LIMIT_NAMES = tuple(item.name for item in fields(Limits))
+
+_LIMIT_HELP = {
+    "max_frequency_error_ppm": "Frequency off the reference, or wandering.",
+    "max_thd_n_db": "Residual relative to the fundamental; auto is 6 dB above the encoding's quantisation limit.",
+    "max_level_change_db": "Level step or drift.",
+    "max_dc_offset": "As a fraction of full scale.",
+    "word_length_is_fault": "Low bits that are always empty are a fault, not only reported.",
+    "max_stall_seconds": "Longest time without a packet; never below ten packet times.",
+    "reorder_window_seconds": "How long a missing packet may still come; never below three packet times.",
+    "max_jitter_seconds": "Interarrival jitter of RFC 3550.",
+    "max_duplicated": "Packets that came more than once.",
+    "max_reordered": "Packets that came after a later one, within the reorder window.",
+    "max_late": "Packets that came after the reorder window.",
+}
+
+_DURATION = click.FloatRange(min=0, min_open=True)
+
+
+def _whole(_ctx: click.Context, parameter: click.Parameter, value: str | None) -> int | None:
+    """Read a whole number, decimal or, after 0x, hexadecimal."""
+    try:
+        return None if value is None else int(value, 0)
+    except ValueError:
+        raise click.BadParameter(f"{value!r} is not a whole number", param=parameter) from None
+
+
+class _Group(click.Group):
+    """Turns a caller's mistake into its message and exit status 2."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except RequestError as error:
+            for line in str(error).splitlines():
+                click.echo(f"rtpverify: {line}", err=True)
+            ctx.exit(2)
+
+
+class _CheckCommand(click.Command):
+    """Lists the limits in a section of their own."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        sections: dict[str, list[tuple[str, str]]] = {"Options": [], "Limits (over --limits, over --profile)": []}
+        general, limits = sections.values()
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record is not None and isinstance(parameter, click.Option):
+                (limits if parameter.name in LIMIT_NAMES else general).append(record)
+        for title, records in sections.items():
+            with formatter.section(title):
+                formatter.write_dl(records)
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, message="rtpverify %(version)s")
+def main() -> None:
+    """Verify audio that travels as RTP: is every sample what was sent, and if not, when, where, what and why.
+
+    Exit status of check: 0 verified and clean, 1 faults found, 2 the request or its input is unusable, 3 nothing to
+    verify arrived.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # an arrow is no reason to fail on a terminal that has none
+
+
+def _limit_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add one option for each field of Limits."""
+    for item in reversed(fields(Limits)):
+        name = item.name.replace("_", "-")
+        shown = {profile: _shown(item.name, getattr(limits, item.name)) for profile, limits in PROFILES.items()}
+        values = (
+            next(iter(shown.values())) if len(set(shown.values())) == 1 else ", ".join(map(" ".join, shown.items()))
+        )
+        text = f"{_LIMIT_HELP[item.name]}  [{values}]"
+        if item.type == "bool":
+            option = click.option(f"--{name}/--no-{name}", item.name, default=None, help=text)
+        else:
+            kind = click.INT if "int" in str(item.type) else click.FLOAT
+            option = click.option(f"--{name}", item.name, type=kind, metavar="NUMBER", help=text)
+        command = option(command)
+    return command
+
+
+def _shown(name: str, value: float | bool | None) -> str:
+    """Write the default of a limit."""
+    if value is None:
+        return "auto" if name == "max_thd_n_db" else "not judged"
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else f"{value:g}"
+
+
+def _report_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    for name in ("html", "junit", "json"):
+        kind = click.Path(dir_okay=False, writable=True, allow_dash=True)
+        option = click.option(
+            f"--{name}",
+            f"{name}_to",
+            metavar="FILE",
+            type=kind,
+            callback=_outlet,
+            help=f"Write the result as {_FORMS[name]}; - is standard output.",
+        )
+        command = option(command)
+    return command
+
+
+_FORMS = {"json": "JSON", "junit": "JUnit XML", "html": "an HTML page"}
+
+
+def _outlet(_ctx: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    """Refuse a file whose folder is missing before the check begins, not after it."""
+    if value not in (None, "-") and not Path(value).absolute().parent.is_dir():
+        raise click.BadParameter(f"{value}: no such folder", param=parameter)
+    return value
+
+
+@main.command(cls=_CheckCommand, short_help="Verify a capture, an audio file or a live stream once.")
+@click.argument("source")
+@click.option(
+    "--reference",
+    default="tone",
+    show_default=True,
+    metavar="REFERENCE",
+    help="tone:997 is a sine of that frequency on every channel, tone:997,1499 one per channel; "
+    "tone finds the frequency; none looks at transport only.",
+)
+@click.option(
+    "--encoding",
+    metavar="NAME/RATE[/CHANNELS]",
+    help="Encoding of payload types that no session description or static assignment tells, such as L24/48000/2.",
+)
+@click.option(
+    "--sdp",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Session description that goes with a capture or rtp:// address.",
+)
+@click.option(
+    "--duration",
+    type=_DURATION,
+    metavar="SECONDS",
+    help="Live sources: stop after this time; without it, Ctrl-C ends the check.",
+)
+@click.option(
+    "--backend",
+    type=click.Choice(["recvmmsg", "asyncio-dgram"]),
+    help="How live packets are received.  [recvmmsg on Linux, asyncio-dgram elsewhere]",
+)
+@_report_options
+@click.option(
+    "--profile",
+    type=click.Choice(list(PROFILES)),
+    default="digital",
+    show_default=True,
+    help="Default limits: digital holds a bit-transparent path, analog one that passes converters.",
+)
+@click.option(
+    "--limits",
+    "limits_file",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Limits of one's own (TOML), over the profile's.",
+)
+@_limit_options
+@click.pass_context
+def check(ctx: click.Context, /, source: str, **options: Any) -> None:
+    """Verify SOURCE once, print a summary and exit with what was found.
+
+    SOURCE is a capture (pcap, pcapng), an audio file, a session description (.sdp), or rtp://[SENDER@]ADDRESS:PORT,
+    unicast or multicast; SENDER makes it source-specific.
+    """
+    outlets = {name: options[f"{name}_to"] for name in _FORMS if options[f"{name}_to"]}
+    if list(outlets.values()).count("-") > 1:
+        raise click.UsageError("only one of --json, --junit and --html can be standard output")
+    from rtpverify.check import check as run_check
+    from rtpverify.rtp.payload import parse_rtpmap
+
+    limits = PROFILES[options["profile"]]
+    if options["limits_file"]:
+        limits = read_limits(options["limits_file"], limits)
+    given = {name: options[name] for name in LIMIT_NAMES if options[name] is not None}
+    result = run_check(
+        source,
+        reference=parse_reference(options["reference"]),
+        limits=with_values(limits, given, "options"),
+        encoding=parse_rtpmap(options["encoding"]) if options["encoding"] else None,
+        sdp=options["sdp"],
+        duration_seconds=options["duration"],
+        backend=options["backend"],
+        on_listening=_tell_listening,
+    )
+    _write(result, outlets)
+    ctx.exit(result.exit_status)
+
+
+@main.command(short_help="Verify many streams until stopped, with metrics.")
+@click.argument("config", type=click.Path(path_type=Path))
+@click.pass_context
+def serve(ctx: click.Context, config: Path) -> None:
+    """Verify every stream of CONFIG (TOML) until SIGTERM, log their state and serve metrics.
+
+    The streams, the address of /metrics and the limits stand in CONFIG; configs/bench.toml is a commented one.
+    """
+    from rtpverify.daemon.service import serve as run_daemon
+
+    ctx.exit(run_daemon(config))
+
+
+def _signal_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add what `send` and `tone` have in common."""
+    for option in reversed(
+        (
+            click.option(
+                "--frequency",
+                default="1283",
+                show_default=True,
+                metavar="HZ[,HZ...]",
+                help="Of the tone: one for all channels, or one per channel.",
+            ),
+            click.option("--level-dbfs", type=float, default=-20.0, show_default=True, help="A full-scale sine is 0."),
+            click.option(
+                "--noise-dbfs",
+                type=click.FloatRange(max=0),
+                metavar="NUMBER",
+                help="RMS level of white noise under it.",
+            ),
+            click.option("--dither", type=click.Choice(["none", "rpdf", "tpdf"]), default="none", show_default=True),
+            click.option("--seed", type=click.IntRange(min=0), default=0, help="Of noise and dither."),
+            click.option(
+                "--fault",
+                "faults",
+                multiple=True,
+                metavar="KIND:NAME=VALUE,...",
+                help="A fault to inject, such as slip:at=1.5,frames=48 or loss:at=2,packets=3; may be given again. "
+                "An unknown one tells which there are.",
+            ),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+@main.command(short_help="Send a test tone or a recording, with faults on request.")
+@click.argument("destination", required=False)
+@_signal_options
+@click.option("--file", "file", metavar="FILE", type=click.Path(path_type=Path), help="Send a recording, no tone.")
+@click.option("--loop", is_flag=True, help="Send the recording over and over.")
+@click.option(
+    "--encoding",
+    metavar="NAME/RATE[/CHANNELS]",
+    help="[L24/48000/2; of a recording, what holds all of it]",
+)
+@click.option("--payload-type", type=click.IntRange(0, 127), default=97, show_default=True)
+@click.option("--packet-time", type=float, default=0.001, show_default=True, metavar="SECONDS")
+@click.option("--ssrc", callback=_whole, metavar="NUMBER", help="0x... is hexadecimal.  [random]")
+@click.option("--ttl", type=click.IntRange(0, 255), default=16, show_default=True, help="Of multicast packets.")
+@click.option("--duration", type=_DURATION, metavar="SECONDS", help="Stop after; without it, Ctrl-C does.")
+def send(destination: str | None, **options: Any) -> None:
+    """Send a test tone or a recording as RTP, with faults on request.
+
+    DESTINATION is rtp://[FROM@]ADDRESS:PORT, by default rtp://127.0.0.1:5004.
+    """
+    from rtpverify.sender.command import send as run_sender
+
+    run_sender(destination, **options)
+
+
+@main.command(short_help="Write the reference tone to a WAV file.")
+@click.argument("out", type=click.Path(dir_okay=False, path_type=Path))
+@_signal_options
+@click.option("--encoding", default="L24/48000/2", show_default=True, metavar="NAME/RATE[/CHANNELS]")
+@click.option("--duration", type=_DURATION, default=10.0, show_default=True, metavar="SECONDS")
+def tone(out: Path, **options: Any) -> None:
+    """Write the reference tone to the WAV file OUT, with faults on request."""
+    from rtpverify.sender.command import tone as write_tone
+
+    write_tone(out, **options)
+
+
+@main.command(short_help="See it work on loopback, nothing to prepare.")
+@click.pass_context
+def demo(ctx: click.Context) -> None:
+    """Send two streams over loopback, one with faults, and show what is found of them; takes under 20 s."""
+    from rtpverify.demo import demo as run_demo
+
+    ctx.exit(run_demo())
+
+
+def _tell_listening(endpoints: Sequence[Endpoint]) -> None:
+    """Tell a person why nothing happens yet; a log or pipe is not told."""
+    if sys.stderr.isatty():
+        click.echo(f"listening on {', '.join(map(str, endpoints))}", err=True)
+
+
+def _write(result: Result, outlets: dict[str, str]) -> None:
+    """Write the reports asked for, and the summary where standard output is free or else to standard error."""
+    from importlib import import_module
+
+    from rtpverify.report import text
+
+    for name, place in outlets.items():
+        content = import_module(f"rtpverify.report.{name}").render(result)
+        if place == "-":
+            click.echo(content, nl=False)
+            continue
+        try:
+            Path(place).write_text(content, encoding="utf-8")
+        except OSError as error:
+            raise RequestError(f"--{name} {place}: {error.strerror}") from error
+    text.write(result, sys.stderr if "-" in outlets.values() else sys.stdout)

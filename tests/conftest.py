@@ -1,0 +1,51 @@
+"""Inputs that tests of the whole program share."""
+
+import struct
+from collections.abc import Callable, Collection
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rtpverify.rtp.payload import encode, parse_rtpmap
+
+_START_NS = 1_790_000_000_000_000_000
+
+
+@pytest.fixture
+def write_capture(tmp_path: Path) -> Callable[..., Path]:
+    """Write a capture of one stream with a tone: pcap in nanoseconds, Ethernet, IPv4, UDP, RTP."""
+
+    def write(
+        name: str = "capture.pcap",
+        *,
+        encoding: str = "L24/48000/2",
+        payload_type: int = 97,
+        frequency_hz: float = 997.0,
+        seconds: float = 2.0,
+        packet_frames: int = 48,
+        lost: Collection[int] = (),
+    ) -> Path:
+        form = parse_rtpmap(encoding)
+        packets = round(seconds * form.sample_rate_hz / packet_frames)
+        frame = np.arange(packets * packet_frames)
+        tone = 0.5 * np.sin(2 * np.pi * frequency_hz * frame / form.sample_rate_hz)
+        samples = np.repeat(tone[:, None], form.channels, axis=1).reshape(packets, packet_frames, form.channels)
+        records = [struct.pack("<IHHiIII", 0xA1B23C4D, 2, 4, 0, 0, 65535, 1)]
+        for index in range(packets):
+            if index in lost:
+                continue
+            rtp = struct.pack(">BBHII", 0x80, payload_type, (65_500 + index) % 65536, index * packet_frames, 0x5EED0001)
+            rtp += encode(form, samples[index])
+            udp = struct.pack(">HHHH", 5004, 5004, 8 + len(rtp), 0) + rtp
+            ends = bytes([192, 0, 2, 7, 239, 1, 2, 3])
+            ip = struct.pack(">BBHHHBBH", 0x45, 0, 20 + len(udp), 0, 0, 16, 17, 0) + ends + udp
+            ethernet = bytes.fromhex("01005e010203 020000000007 0800") + ip
+            time_ns = _START_NS + round(index * packet_frames * 1e9 / form.sample_rate_hz)
+            seconds_ns = divmod(time_ns, 1_000_000_000)
+            records.append(struct.pack("<IIII", *seconds_ns, len(ethernet), len(ethernet)) + ethernet)
+        path = tmp_path / name
+        path.write_bytes(b"".join(records))
+        return path
+
+    return write
