@@ -12,6 +12,7 @@ import sys
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
@@ -27,7 +28,7 @@ from rtpverify.result import Result, event_as_dict
 from rtpverify.sources.receiver import open_receiver
 from rtpverify.verifier import StreamEvent, Verifier
 
-REFRESH_NS = 500_000_000
+REFRESH_NS = 1_000_000_000
 """How old a measurement in the metrics may be. Counts of events are never older than a tick."""
 
 MAX_EVENT_LINES = 20
@@ -98,6 +99,7 @@ class Service:
         self._next_line_ns: dict[str, int] = {}
         self._known_streams = 0
         self._event_lines: Counter[str] = Counter()
+        self._next_totals_ns = 0
         self._snapshot = Snapshot(tuple(state.snapshot for state in self.states.values()))
         self._web = WebServer(Exposition(lambda: self._snapshot))
 
@@ -191,6 +193,9 @@ class Service:
             periods = (now_ns - due_ns) // REFRESH_NS + 1
             self._turns.append((due_ns + periods * REFRESH_NS, state))
             self._refresh(state, now_ns)
+        if now_ns >= self._next_totals_ns:
+            self._next_totals_ns = now_ns + REFRESH_NS
+            self._renew_totals()
         self._renew_snapshot()
 
     def _refresh(self, state: StreamState, now_ns: int) -> None:
@@ -225,9 +230,13 @@ class Service:
         self._known_streams = len(self.verifier.streams)
 
     def _renew_snapshot(self) -> None:
-        """Replace what a scrape may see."""
-        self._snapshot = Snapshot(
-            streams=tuple(state.snapshot for state in self.states.values()),
+        """Let a scrape see what is known of the streams."""
+        self._snapshot = replace(self._snapshot, streams=tuple(state.snapshot for state in self.states.values()))
+
+    def _renew_totals(self) -> None:
+        """Let a scrape see the counts of this host; they take a system call per socket."""
+        self._snapshot = replace(
+            self._snapshot,
             discarded=dict(self.verifier.discarded + self._receiver.discarded),
             receive_buffer_dropped=self._receiver.dropped,
         )

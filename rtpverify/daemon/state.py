@@ -111,4 +111,4 @@ class StreamState:
 
 def _rounded(value: float | None, digits: int) -> float | None:
     """Round what was measured."""
-    return None if value is None else round(value, digits)
+    return None if value is None else round(float(value), digits)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from rich import box
 from rich.console import Console, Group
 from rich.live import Live
 from rich.progress_bar import ProgressBar
@@ -21,8 +22,10 @@ if TYPE_CHECKING:
 
 RATE_HZ = 48000
 CHANNELS = 2
+RIGHT = Text("✓", style="bold green")
 WRONG = Text("✗", style="bold red")
 PENDING = Text("…", style="dim")
+_STYLES = {"pass": "green", "fail": "red", "inconclusive": "yellow"}
 _UNITS = {
     "slip_frames": "frames",
     "packets": "packets",
@@ -55,7 +58,9 @@ class View:
         self._injected = injected
         self._seconds = seconds
         self._told: set[str] = set()
-        self._live = Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
+        # A pipe that is told to take colours is no place for a picture that moves.
+        moving = console.is_terminal and console.file.isatty()
+        self._live = Live(console=console, auto_refresh=False, transient=True) if moving else None
 
     def __enter__(self) -> Self:
         return self
@@ -69,7 +74,8 @@ class View:
     def begin(self, faults: Sequence[str]) -> None:
         """Announce what is to come."""
         self._console.print(
-            f"Two streams over loopback for {self._seconds:g} s: L24/48000/2, a tone of 1283 Hz, one clean, one with"
+            f"Two streams over loopback for {self._seconds:g} s: L24/48000/2, a tone of 1283 Hz, one clean, one with",
+            soft_wrap=True,
         )
         for fault in faults:
             self._console.print(f"  {fault}", highlight=False)
@@ -89,8 +95,8 @@ class View:
             event = finding.found
             if event is not None and event.id not in self._told:
                 self._told.add(event.id)
-                what, frame = _cells(event)
-                self._console.print(f"{name}: found {what} at frame {frame}", highlight=False, soft_wrap=True)
+                text = f"{name}: found {_words(event)} at frame {event.start_frame}"
+                self._console.print(text, highlight=False, soft_wrap=True)
 
     def end(self) -> int:
         """Show the outcome; return 0 where every fault was found and nothing else."""
@@ -118,14 +124,17 @@ class View:
         return findings
 
     def _streams(self) -> Table:
-        table = Table(title="Streams", title_justify="left")
-        for column in ("stream", "verdict", "packets", "lost", "level dBFS", "Hz", "residual dBFS", "events"):
-            table.add_column(column, justify="left" if column in ("stream", "verdict") else "right")
+        table = _table("Streams")
+        for column in ("stream", "verdict"):
+            table.add_column(column)
+        for column in ("packets", "lost", "level dBFS", "Hz", "residual dBFS", "events"):
+            table.add_column(column, justify="right")
         for state in self._service.states.values():
             fields = state.summary()
+            verdict = fields.get("verdict", "")
             table.add_row(
                 state.name,
-                fields.get("verdict", "waiting"),
+                Text(verdict, style=_STYLES.get(verdict, "")),
                 *(str(fields.get(name, "")) for name in ("received", "lost")),
                 *(_list(fields.get(name, ())) for name in ("level_dbfs", "frequency_hz", "residual_dbfs")),
                 str(fields.get("events", "")),
@@ -134,26 +143,37 @@ class View:
 
     def _findings(self, missing: Text) -> Table:
         """Return the table of what was injected against what was found; ``missing`` marks what was not found."""
-        table = Table(title="Injected against found", title_justify="left")
-        for column in ("stream", "at", "injected", "frame", "found", "frame", ""):
-            table.add_column(column, justify="right" if column in ("at", "frame") else "left", no_wrap=column == "at")
+        table = _table("Injected against found")
+        for column in ("at", "frame"):
+            table.add_column(column, justify="right", no_wrap=True)
+        for column in ("injected", "found", "at frame", ""):
+            table.add_column(column, justify="right" if column == "at frame" else "left")
         for name, finding in self._match():
-            side = finding.injected or finding.found
-            at = "" if side is None else f"{side.start_frame / RATE_HZ:.3f} s"
-            mark = Text("✓", style="bold green") if finding.matched else WRONG if finding.found else missing
-            table.add_row(name, at, *_cells(finding.injected), *_cells(finding.found), mark)
+            injected, found = finding.injected, finding.found
+            mark = RIGHT if finding.matched else WRONG if found else missing
+            words = _words(found)
+            if injected is None:
+                words = f"{name}: {words}"
+            frame = injected.start_frame if injected else 0
+            table.add_row(
+                f"{frame / RATE_HZ:.3f} s" if injected else "",
+                str(frame) if injected else "",
+                _words(injected),
+                words,
+                str(found.start_frame) if found else "",
+                mark,
+            )
         return table
 
 
-def _cells(side: Expected | Event | None) -> tuple[str, str]:
-    """Return what happened with its sizes, and the frame."""
+def _table(title: str) -> Table:
+    return Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+
+
+def _words(side: Expected | Event | None) -> str:
+    """Write what happened: its kind, its size or else how long it lasts, and its channel."""
     if side is None:
-        return "", ""
-    return f"{side.kind}{_sizes(side)}", str(side.start_frame)
-
-
-def _sizes(side: Expected | Event) -> str:
-    """Write the size of a fault, or else how long it lasts, and its channel."""
+        return ""
     parts = [
         f"{side.size[name]:+d} {unit}" if name == "slip_frames" else f"{side.size[name]:.4g} {unit}"
         for name, unit in _UNITS.items()
@@ -163,7 +183,7 @@ def _sizes(side: Expected | Event) -> str:
         parts = [f"{side.duration_frames} frames"]
     if side.channel is not None:
         parts.append(f"channel {side.channel}")
-    return ", ".join(["", *parts])
+    return ", ".join([f"{side.kind}", *parts])
 
 
 def _list(values: Sequence[float | None]) -> str:
