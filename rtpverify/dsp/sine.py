@@ -146,18 +146,29 @@ def fit_blocks(x: NDArray[np.float64], basis: ToneBasis, *, with_harmonics: bool
 
 @dataclass(frozen=True, slots=True)
 class Sine:
-    """A sine: ``amplitude * cos(omega * (frame - anchor) + phase) + dc``; ``anchor`` may lie between frames."""
+    """A sine: ``amplitude * (1 + slope * t) * cos(omega * t + phase) + dc`` with ``t = frame - anchor``.
+
+    ``anchor`` may lie between frames; ``slope`` is the relative change of level per frame.
+    """
 
     omega: float
     anchor: float
     phase: float
     amplitude: float
     dc: float
+    slope: float = 0.0
 
     def at(self, start: int, stop: int) -> NDArray[np.float64]:
         """Return the frames from ``start`` to ``stop``, shape (stop - start,)."""
         t = np.arange(start, stop, dtype=np.float64) - self.anchor
-        return np.cos(self.omega * t + self.phase) * self.amplitude + self.dc
+        wave: NDArray[np.float64] = np.cos(self.omega * t + self.phase) * self.amplitude
+        if self.slope:
+            wave *= 1.0 + self.slope * t
+        return wave + self.dc
+
+    def amplitude_at(self, frame: float) -> float:
+        """Return the amplitude at a frame."""
+        return self.amplitude * (1.0 + self.slope * (frame - self.anchor))
 
     def phase_at(self, frame: float) -> float:
         """Return the phase at a frame, rad, not wrapped."""
@@ -292,6 +303,7 @@ def fit_free(
         if not 0.0 < omega < math.pi:
             return None
     residual = x - solution @ columns
-    sine = Sine(omega + step, start + (n - 1) / 2.0, math.atan2(z.imag, z.real), abs(z), float(solution[2]))
+    anchor, slope = start + (n - 1) / 2.0, (slope_z / z).real
+    sine = Sine(omega + step, anchor, math.atan2(z.imag, z.real), abs(z), float(solution[2]), slope)
     rms = math.sqrt(float(residual @ residual) / (len(x) - MODEL_COLUMNS))
     return FreeFit(sine, rms, float(np.abs(residual).max()), len(x))

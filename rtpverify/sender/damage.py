@@ -277,7 +277,7 @@ def _acts_on_bits(fault: Fault) -> bool:
 
 def _click_size(fault: Fault, bits: int | None) -> float:
     if "size" in fault.values:
-        return float(fault.values["size"])
+        return abs(float(fault.values["size"]))
     return float(2.0 ** (fault.values["bit"] - (bits or 0) + 1))
 
 

@@ -8,22 +8,31 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from rtpverify.detect.tone.forms import swap_bytes
 from rtpverify.detect.tone.settings import SMALLEST_NOISE, Settings
 from rtpverify.dsp.sine import FreeFit, Sine, find_omega, fit_free
 
 _LARGEST_RESIDUAL = 0.35
 """Residual RMS over amplitude above which a fit is not taken for a tone (a signal-to-noise ratio of 6 dB)."""
+_LARGEST_FADE = 0.2
+"""Relative change of level over a block above which a fit is not taken for a steady tone."""
+QUIET_RMS = 2.2e-4
+"""A stretch without a tone is silent below this RMS (-70 dBFS), or below four steps of its encoding."""
 
 
 @dataclass(frozen=True, slots=True)
 class Acquired:
-    """A sine that frames ``start`` to ``stop`` are made of, and the noise on it."""
+    """A sine that frames ``start`` to ``stop`` are made of, and the noise on it.
+
+    ``confirmed`` is False where a single block was a tone, so that nothing tells its noise from a fault's.
+    """
 
     sine: Sine
     start: int
     stop: int
     sigma: float
     peak: float
+    confirmed: bool
 
 
 def acquire(
@@ -76,8 +85,30 @@ def _at(
     if joint is None:  # pragma: no cover - a steady block always has a fit
         return None
     rms = max(joint.rms, SMALLEST_NOISE)
-    return Acquired(joint.sine, start + edges[first][0], start + edges[last][1], rms, joint.peak)
+    return Acquired(
+        joint.sine, start + edges[first][0], start + edges[last][1], rms, joint.peak, confirmed=len(usable) > 1
+    )
 
 
 def _is_tone(fit: FreeFit) -> bool:
-    return fit.rms < _LARGEST_RESIDUAL * fit.sine.amplitude and fit.sine.amplitude > 16.0 * SMALLEST_NOISE
+    """Tell whether a fit is a steady tone: it stands out of its residual, and does not fade in or out."""
+    sine = fit.sine
+    return (
+        fit.rms < _LARGEST_RESIDUAL * sine.amplitude
+        and sine.amplitude > 16.0 * SMALLEST_NOISE
+        and abs(sine.slope) * fit.frames < _LARGEST_FADE
+    )
+
+
+def is_silent(settings: Settings, x: NDArray[np.float64]) -> bool:
+    """Tell whether frames in which no tone was found are silence and not some other signal."""
+    return float(x.std()) < max(QUIET_RMS, 4.0 * settings.step)
+
+
+def is_byte_swapped(
+    settings: Settings, x: NDArray[np.float64], valid: NDArray[np.bool_], nominal_hz: float | None
+) -> bool:
+    """Tell whether frames in which no tone was found hold one once their bytes are swapped."""
+    if settings.bits not in (16, 24, 32):
+        return False
+    return acquire(settings, swap_bytes(x, settings.bits), valid, 0, nominal_hz) is not None

@@ -37,6 +37,13 @@ def _predictor(n: int) -> NDArray[np.float64]:
     return 1.0 / n + t * ((n + 1) / 2.0) / float(t @ t)
 
 
+def _line_end(values: NDArray[np.float64]) -> tuple[float, float]:
+    """Return the straight line through values at its last point, and its slope."""
+    t = block_time(len(values))
+    slope = float(t @ values) / float(t @ t)
+    return float(values.mean()) + slope * float(t[-1]), slope
+
+
 class ToneBank:
     """The tone detector of all streams on one timeline.
 
@@ -276,25 +283,27 @@ class ToneBank:
         Its phase is the straight line through the latest blocks.
         """
         newest = slice(self._window - self._points(line), None)
-        sine = self._sine(
-            float(self._omega[line]),
-            self._phase[line, newest],
-            complex(self._last_z[line]),
-            float(self._amplitude[line, newest].mean()),
-            float(self._dc[line, newest].mean()),
-        )
+        omega, z = float(self._omega[line]), complex(self._last_z[line])
+        sine = self._sine(omega, z, self._phase[line, newest], self._amplitude[line, newest], self._dc[line, newest])
         return replace(sine, anchor=sine.anchor + (block - 1) * self._block)
 
-    def _sine(self, omega: float, phase: NDArray[np.float64], last_z: complex, amplitude: float, dc: float) -> Sine:
-        """Return the sine whose phase is the straight line through those of the latest blocks.
+    def _sine(
+        self,
+        omega: float,
+        last_z: complex,
+        phase: NDArray[np.float64],
+        amplitude: NDArray[np.float64],
+        dc: NDArray[np.float64],
+    ) -> Sine:
+        """Return the sine whose phase and level are the straight lines through those of the latest blocks.
 
         Frames count from the start of the last of these blocks, whose phasor is ``last_z``.
         """
-        n, points = self._block, len(phase)
-        t = block_time(points)
-        slope = float(t @ phase) / float(t @ t)
-        ahead = float(phase.mean()) + slope * float(t[-1]) - float(phase[-1])
-        return Sine(omega + slope / n, (n - 1) / 2.0, float(np.angle(last_z)) + ahead, amplitude, dc)
+        n = self._block
+        last_phase, bend = _line_end(phase)
+        level, slope = _line_end(amplitude)
+        angle = float(np.angle(last_z)) + last_phase - float(phase[-1])
+        return Sine(omega + bend / n, (n - 1) / 2.0, angle, level, float(dc.mean()), slope / n / level)
 
     def _learn_limits(self, line: int) -> None:
         """Write down where the monitor of a line has to be asked."""
@@ -347,7 +356,7 @@ class ToneBank:
         event = Event(
             Kind.WORD_LENGTH,
             0,
-            size={"word_length_bits": settings.bits - empty, "empty_bits": empty},
+            size={"effective_bits": settings.bits - empty},
             message=f"the low {empty} of {settings.bits} bits are always empty",
             fault=settings.limits.word_length_is_fault,
             open=True,
@@ -450,13 +459,8 @@ class ToneBank:
         for i, k in np.argwhere(close).tolist():
             line = int(lines[i])
             newest = slice(self._window + k + 1 - self._points(line), self._window + k + 1)
-            sine = self._sine(
-                float(self._omega[line]),
-                phase[i, newest],
-                complex(fit.z[i, k]),
-                float(amplitude[i, newest].mean()),
-                float(dc[i, newest].mean()),
-            )
+            omega, z = float(self._omega[line]), complex(fit.z[i, k])
+            sine = self._sine(omega, z, phase[i, newest], amplitude[i, newest], dc[i, newest])
             residual = np.abs(x[i, k] - sine.at(0, n))[valid[i, k]]
             fits[i, k] = residual.max() <= self._threshold[line]
         return fits
@@ -485,8 +489,10 @@ class ToneBank:
             self._prediction_factor * spread / level, self._least_phase[lines, None]
         )
         mean_spread = spread * math.sqrt(1.0 + 1.0 / PREDICTOR_BLOCKS)
-        level_change = np.abs(amplitude[:, self._window :] - before(amplitude).mean(axis=2))
-        clean &= level_change <= np.maximum(mean_spread, self._half_level_limit[lines, None] * level)
+        level_change = np.abs(amplitude[:, self._window :] - before(amplitude) @ self._weights)
+        clean &= level_change <= np.maximum(
+            self._prediction_factor * spread, self._half_level_limit[lines, None] * level
+        )
         dc_change = np.abs(dc[:, self._window :] - before(dc).mean(axis=2))
         clean &= dc_change <= np.maximum(mean_spread, self._half_dc_limit[lines, None])
         ratio = power[:, -count:] / sigma**2

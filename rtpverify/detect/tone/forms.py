@@ -42,7 +42,7 @@ def residual_form(x: NDArray[np.float64], omega: float, bits: int | None) -> tup
     """
     empty = empty_low_bits(x, bits) if bits is not None else 0
     if bits is not None and empty > 0:
-        return Kind.WORD_LENGTH, {"word_length_bits": bits - empty, "empty_bits": empty}
+        return Kind.WORD_LENGTH, {"effective_bits": bits - empty}
     fit = fit_free(x, 0, omega)
     if fit is None:
         return Kind.NOISE, {}

@@ -68,6 +68,10 @@ class Monitor:
         self._tell = tell
         self._form = form
         self._open: dict[str, Event] = {}
+        # Clipping, distortion and truncation move level and offset: while they go on, these are held against what they
+        # became.
+        self._level_during: float | None = None
+        self._dc_during = 0.0
 
     @property
     def departed(self) -> bool:
@@ -77,9 +81,9 @@ class Monitor:
     def judge(self, reading: Reading, since: int) -> None:
         """Judge a steady stretch; ``since`` is where its values began to hold, as far as known."""
         self._judge_frequency(reading, since)
+        self._judge_residual(reading, since)
         self._judge_level(reading, since)
         self._judge_dc(reading, since)
-        self._judge_residual(reading, since)
 
     def tells(self, kind: Kind) -> bool:
         """Tell whether a departure of this kind is open."""
@@ -114,7 +118,7 @@ class Monitor:
     def _judge_level(self, reading: Reading, since: int) -> None:
         if self.level_reference is None:
             self.level_reference = reading.amplitude
-        change_db = decibels(reading.amplitude / self.level_reference)
+        change_db = decibels(reading.amplitude / (self._level_during or self.level_reference))
         uncertainty_db = 8.686 * FALSE_ALARM_Z * reading.sigma * math.sqrt(2.0 / reading.frames) / reading.amplitude
         limit_db = self.settings.limits.max_level_change_db
         if abs(change_db) <= limit_db + uncertainty_db:
@@ -135,7 +139,7 @@ class Monitor:
     def _judge_dc(self, reading: Reading, since: int) -> None:
         limit = self.settings.limits.max_dc_offset
         uncertainty = FALSE_ALARM_Z * reading.sigma / math.sqrt(reading.frames)
-        if abs(reading.dc) <= limit + uncertainty:
+        if abs(reading.dc - self._dc_during) <= limit + uncertainty:
             self._depart("dc", since, None)
             return
         message = f"DC offset of {reading.dc:+.2e} of full scale, limit {limit:g}"
@@ -160,7 +164,7 @@ class Monitor:
         nominal_hz = self.nominal_hz or hz
         size: dict[str, float | int] = {"frequency_hz": hz, "frequency_error_ppm": error_ppm}
         for other, other_hz in enumerate(self.settings.references_hz):
-            if other != self.settings.channel and other_hz is not None and abs(hz / other_hz - 1.0) < 1e-4:
+            if other_hz not in (None, self.settings.reference_hz) and abs(hz / (other_hz or hz) - 1.0) < 1e-4:
                 message = f"carries the {other_hz:g} Hz of channel {other + 1} instead of {nominal_hz:g} Hz"
                 return Event(Kind.CHANNEL_SWAP, since, size={**size, "from_channel": other + 1}, message=message)
         for content_hz in COMMON_RATES_HZ:
@@ -177,11 +181,15 @@ class Monitor:
         uncertainty = 1.0 + FALSE_ALARM_Z / math.sqrt(2.0 * reading.frames)
         if reading.rms <= limit * uncertainty:
             self._depart("residual", since, None)
+            self._level_during, self._dc_during = None, 0.0
             return
         if "residual" in self._open:
             self._depart("residual", reading.stop, self._open["residual"])
             return
         kind, form_size = self._form(since, reading.stop, reading.omega)
+        if kind is not Kind.NOISE:
+            self._level_during, self._dc_during = reading.amplitude, reading.dc
+            self.level_settled = True
         thd_n_db = decibels(reading.rms / (reading.amplitude * FULL_SCALE_SINE_RMS))
         size = {"residual_dbfs": dbfs(reading.rms), "thd_plus_n_db": thd_n_db, **form_size}
         message = f"{_FORM_TEXT[kind]}: residual {size['residual_dbfs']:.1f} dBFS, limit {dbfs(limit):.1f} dBFS"

@@ -10,9 +10,16 @@ from rtpverify.dsp.sine import Sine, block_time
 
 def equal_run(x: NDArray[np.float64], index: int) -> tuple[int, int]:
     """Return start and end of the run of equal values that contains ``index``."""
-    differs = x != x[index]
-    after = np.flatnonzero(differs[index:])
-    before = np.flatnonzero(differs[:index])
+    return band_run(x, index, float(x[index]), 0.0)
+
+
+def band_run(x: NDArray[np.float64], index: int, value: float, bound: float) -> tuple[int, int]:
+    """Return start and end of the run around ``index`` that stays within ``bound`` of ``value``; empty where none."""
+    outside = np.abs(x - value) > bound
+    if outside[index]:
+        return index, index
+    after = np.flatnonzero(outside[index:])
+    before = np.flatnonzero(outside[:index])
     return (int(before[-1]) + 1 if len(before) else 0), (index + int(after[0]) if len(after) else len(x))
 
 

@@ -14,10 +14,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from rtpverify.detect.tone.acquisition import Acquired, acquire
+from rtpverify.detect.tone.acquisition import Acquired, acquire, is_byte_swapped, is_silent
 from rtpverify.detect.tone.forms import residual_form
 from rtpverify.detect.tone.monitor import Form, Monitor, Reading, nominal_frequency
 from rtpverify.detect.tone.regions import (
+    band_run,
     change_point,
     equal_run,
     find_copy,
@@ -27,7 +28,7 @@ from rtpverify.detect.tone.regions import (
 )
 from rtpverify.detect.tone.settings import SMALLEST_NOISE, Settings
 from rtpverify.detect.tone.steps import Step, StepResolver
-from rtpverify.dsp.sine import Sine, fit_free, fit_phasor, wrap_phase
+from rtpverify.dsp.sine import FreeFit, Sine, fit_free, fit_phasor, wrap_phase
 from rtpverify.dsp.slip import FALSE_ALARM_Z, SlipCode, slip_code
 from rtpverify.events import Event, Kind
 
@@ -44,6 +45,8 @@ LEAST_MUTED_FRAMES = 3
 LONGEST_CLICK_SECONDS = 0.001
 """Longer unexplained stretches are noise."""
 LEAST_WINDOW_FRAMES = 64
+LEAST_REPEAT_FRAMES = 8
+"""A shorter stretch of something else is not looked for in what came before."""
 GUARD_FRAMES = 32
 """Good frames that separate one group of wrong frames from the next."""
 TELL_OPEN_SECONDS = 0.2
@@ -81,6 +84,9 @@ class Scanner:
         """First frame that is not explained yet."""
         self.model: Sine | None = None
         self.model_frames = 0
+        """How many frames level and phase of the model rest on."""
+        self.rate_frames = 0
+        """How many frames its frequency rests on."""
         self.sigma = SMALLEST_NOISE
         self.threshold = math.inf
         self.clean_from = 0
@@ -98,7 +104,7 @@ class Scanner:
         self._silence: Event | None = None
         self._lost: tuple[int, Sine] | None = None
         self._foreign: Event | None = None
-        self._strange_blocks = 0
+        self._strange: NDArray[np.float64] | None = None
         self._judged_until = 0
         self._undisturbed_before: tuple[int, int] = (0, 0)
 
@@ -137,15 +143,16 @@ class Scanner:
             self._end(self._foreign, stop)
         elif self._lost is not None:
             self._tell_damage(self._lost[0], stop, self._lost[1])
+        self.steps.end_inversion(stop)
         self.monitor.close(stop)
 
     def take_over(self, frame: int, model: Sine, frames: int, sigma: float, threshold: float) -> None:
         """Go on from ``frame`` where the bank stopped, with its model, which rests on ``frames`` frames."""
         self.position = frame
-        self.model, self.model_frames = model, frames
+        self._follow_model(model, frames)
         self.sigma, self.threshold = sigma, threshold
         self.quiet_blocks = 0
-        self._strange_blocks = 0
+        self._strange = None
 
     # Acquisition ----------------------------------------------------------------------------------------------------
 
@@ -160,28 +167,34 @@ class Scanner:
         if not valid.any():
             self.position = stop
             return True
-        silent = self._leading_silence(x, valid)
-        if silent:
-            self._go_on_silent(silent)
-            if silent == len(x):
+        run = self._leading_run(x, valid)
+        if run:
+            self._go_on_silent(run)
+            if run == len(x):
                 return True
-        if self._silence is not None:
+        if self._silence is not None and run:
             self._end_silence(self.position)
             return True
         found = acquire(self.settings, x, valid, self.position, self.monitor.nominal_hz)
         if found is None:
-            self._stay_lost(stop)
+            self._stay_without_tone(x, valid, stop)
+        elif not found.confirmed and found.start > self.position and not final:
+            # Only the end of what was looked at may be a tone: look again from there.
+            self._stay_without_tone(x[: found.start - self.position], valid[: found.start - self.position], found.start)
         else:
             self._adopt(found)
         return True
 
-    def _leading_silence(self, x: NDArray[np.float64], valid: NDArray[np.bool_]) -> int:
-        """Return how many frames at the start hold one value, 0 where a sine might do so too."""
+    def _leading_run(self, x: NDArray[np.float64], valid: NDArray[np.bool_]) -> int:
+        """Return how many frames at the start hold one value or dithered silence, 0 where a sine might do so too."""
         first = int(valid.argmax())
-        run = equal_run(np.where(valid, x, x[first]), first)[1]
+        filled = np.where(valid, x, x[first])
+        run = max(equal_run(filled, first)[1], band_run(filled, first, 0.0, 1.5 * self.settings.step)[1])
         run = int(np.flatnonzero(valid[:run])[-1]) + 1
         lowest_hz = self.settings.reference_hz or 20.0
-        least = max(LEAST_MUTED_FRAMES, int(self.settings.sample_rate_hz / lowest_hz / 8.0) + 1)
+        # Where a tone was lost, a clipped peak holds one value for up to half a period.
+        share = 1.0 if self._lost else 8.0
+        least = max(LEAST_MUTED_FRAMES, int(self.settings.sample_rate_hz / lowest_hz / share) + 1)
         return run if run >= min(least, len(x)) else 0
 
     def _go_on_silent(self, frames: int) -> None:
@@ -196,10 +209,21 @@ class Scanner:
             self._end(event, stop)
             self.clean_from = self.values_since = stop
 
-    def _stay_lost(self, stop: int) -> None:
-        """No tone was found up to ``stop``."""
-        if self.ever_acquired and self._foreign is None:
-            start = self._lost[0] if self._lost else self.position
+    def _stay_without_tone(self, x: NDArray[np.float64], valid: NDArray[np.bool_], stop: int) -> None:
+        """No tone was found up to ``stop``: it is silent, or something else is there."""
+        start = self._lost[0] if self._lost else self.position
+        there = x[valid]
+        if self._foreign is None and len(there) and is_silent(self.settings, there):
+            if self._silence is None:
+                self._silence = Event(Kind.DROPOUT if self.ever_acquired else Kind.SILENCE, start)
+            self.position = stop
+            self._grow(self._silence, stop, "no signal for")
+            return
+        if self._silence is not None:
+            self._end_silence(self.position)
+        if self._foreign is None and is_byte_swapped(self.settings, x, valid, self.monitor.nominal_hz):
+            self._foreign = Event(Kind.BYTE_ORDER, start, message="the bytes of each sample are swapped")
+        elif self._foreign is None and self.ever_acquired:
             self._foreign = Event(Kind.NOISE, start, message="the tone is gone, something else is there")
         self.position = stop
         if self._foreign is not None:
@@ -214,8 +238,18 @@ class Scanner:
             self.code = self.steps.code = slip_code(hz, rate_hz)
         lost, self._lost = self._lost, None
         start = lost[0] if lost else self.position
+        if self._silence is not None:
+            start = self._silence.start_frame
+        elif self._foreign is not None:
+            start = self._foreign.start_frame
         first = self._reach_back(found.sine, start, found.start)
-        if lost is not None:
+        if self._silence is not None:
+            self._end_silence(first)
+        if self._foreign is not None and lost is None:
+            self._end(self._foreign, first)
+            self._foreign = None
+            self._start_anew(first)
+        elif lost is not None:
             before = lost[1]
             if self._foreign is not None:
                 self._end(self._foreign, first)
@@ -227,10 +261,10 @@ class Scanner:
             self.monitor.step(first)
             self._start_anew(first)
             self.values_since = first
-        elif first > start:
+        elif first > start and self.clean_from < first:
             self._explain_backwards(found, start)
             first = self.clean_from = found.start
-        self.model, self.model_frames = found.sine, found.stop - found.start
+        self._follow_model(found.sine, found.stop - found.start)
         self.position = first
         self.quiet_blocks = 0
         self.ever_acquired = True
@@ -260,7 +294,9 @@ class Scanner:
         mirror.monitor.level_reference = found.sine.amplitude
         mirror.ever_acquired = True
         mirror.clean_from = mirror.values_since = turn - found.stop
-        sine = replace(found.sine, anchor=turn - 1 - found.sine.anchor, phase=-found.sine.phase)
+        sine = replace(
+            found.sine, anchor=turn - 1 - found.sine.anchor, phase=-found.sine.phase, slope=-found.sine.slope
+        )
         mirror.take_over(0, sine, found.stop - found.start, self.sigma, self.threshold)
         mirror.advance(turn - start, final=True)
         mirror.finish(turn - start)
@@ -288,7 +324,7 @@ class Scanner:
             return True
         model = self._model
         residual = x - model.at(start, stop)
-        bad = valid & (np.abs(residual) > self._allowance())
+        bad = valid & (np.abs(residual) > self._allowance(stop))
         if not bad.any():
             self.position = stop
             self._go_on_quiet(start, x, valid, residual)
@@ -310,9 +346,19 @@ class Scanner:
             raise AssertionError("the channel has no model")
         return self.model
 
-    def _allowance(self) -> float:
-        """Return the largest deviation that noise and the model's own uncertainty explain."""
-        return self.threshold + 3.0 * self.sigma * math.sqrt(8.0 / max(self.model_frames, 8))
+    def _allowance(self, stop: int) -> float:
+        """Return the largest deviation up to frame ``stop`` that noise and the model's own uncertainty explain."""
+        return self.threshold + 3.5 * self._model_deviation(stop)
+
+    def _model_deviation(self, stop: int) -> float:
+        """Return the standard deviation of the model carried to frame ``stop`` (Cramér–Rao bounds)."""
+        away = abs(stop - self._model.anchor)
+        frames = max(self.model_frames, 16)
+        return self.sigma * math.sqrt(5.0 / frames + 48.0 * away**2 / max(self.rate_frames, 16) ** 3)
+
+    def _follow_model(self, sine: Sine, frames: int, rate_frames: int | None = None) -> None:
+        """Carry on with a sine fitted to ``frames`` frames; its frequency may rest on more."""
+        self.model, self.model_frames, self.rate_frames = sine, frames, rate_frames or frames
 
     def _go_on_quiet(
         self, start: int, x: NDArray[np.float64], valid: NDArray[np.bool_], residual: NDArray[np.float64]
@@ -325,27 +371,33 @@ class Scanner:
         local = fit_free(x, start, self._model.omega, valid)
         if local is None:
             return
-        ratio = self.sigma / self._model.amplitude
+        deviation = math.hypot(self._model_deviation(stop), self.sigma * math.sqrt(2.0 / frames))
         phase = wrap_phase(local.sine.phase - self._model.phase_at(local.sine.anchor))
         least = self.code.phase_quantum / 2.0 if self.code else 0.0
-        if abs(phase) > max(FALSE_ALARM_Z * ratio * math.sqrt(2.0 / frames + 8.0 / self.model_frames), least):
+        if abs(phase) > max(FALSE_ALARM_Z * deviation / self._model.amplitude, least):
             after = np.where(valid, x - local.sine.at(start, stop), 0.0)
             frame = start + change_point(np.where(valid, residual, 0.0), after)
             self._add_step(frame, frame, self._model)
             self._start_anew(frame)
-            self.model, self.model_frames = local.sine, frames
+            self._follow_model(local.sine, frames)
             self.quiet_blocks = 0
             return
-        self._watch_values(start, local.sine, local.rms, local.peak, frames, residual[valid])
+        if self._noise_changes(start, local, residual[valid]):
+            self.quiet_blocks = 0
+            return
+        if self._values_differ(local.sine, self._model, frames):
+            self.values_since = start
         if len(x) == block:
             self.quiet_blocks += 1
         low = max(self.clean_from, stop - MODEL_BLOCKS * block)
         if low < start:
             whole_x, whole_valid = self.read(low, stop)
             whole = fit_free(whole_x, low, self._model.omega, whole_valid) or local
+            if whole.rms > 1.2 * max(local.rms, self.sigma):
+                low, whole = start, local  # too long for one sine: something drifts
         else:
             low, whole = start, local
-        self.model, self.model_frames = whole.sine, whole.frames
+        self._follow_model(whole.sine, whole.frames)
         # Values that changed since are measured on what came after the change.
         moved = self.values_since > low
         values, values_from, values_frames = (local, start, frames) if moved else (whole, low, whole.frames)
@@ -355,6 +407,25 @@ class Scanner:
         )
         self.judge(reading)
 
+    def _noise_changes(self, start: int, local: FreeFit, residual: NDArray[np.float64]) -> bool:
+        """Follow the noise: two blocks in a row with another residual mean that it has changed, and when."""
+        power = (local.rms / self.sigma) ** 2
+        if NOISE_POWER_RANGE[0] < power < NOISE_POWER_RANGE[1]:
+            self._strange = None
+            return False
+        if self._strange is None:
+            self._strange = residual
+            return True
+        both = np.concatenate([self._strange, residual])
+        frame = start + len(residual) - len(both) + variance_change_point(both)
+        self._strange = None
+        self.sigma = max(local.rms, SMALLEST_NOISE)
+        self.threshold = self.settings.frame_threshold(self.sigma, local.peak)
+        self.values_since = frame
+        self._start_anew(frame)
+        self._follow_model(local.sine, local.frames)
+        return True
+
     def judge(self, reading: Reading) -> None:
         """Hold a steady stretch against the limits; a departure began where the values last changed, if just now."""
         recent = self._judged_until - 2 * self.settings.block_frames
@@ -363,23 +434,6 @@ class Scanner:
         self.monitor.judge(reading, since)
         self._judged_until = reading.stop
 
-    def _watch_values(
-        self, start: int, sine: Sine, rms: float, peak: float, frames: int, residual: NDArray[np.float64]
-    ) -> None:
-        """Notice where level, offset or noise take other values than the model's."""
-        power = (rms / self.sigma) ** 2
-        if not NOISE_POWER_RANGE[0] < power < NOISE_POWER_RANGE[1]:
-            self._strange_blocks += 1
-            if self._strange_blocks >= 2:
-                self.values_since = start + variance_change_point(residual) if power > 1.0 else start
-                self.sigma = max(rms, SMALLEST_NOISE)
-                self.threshold = self.settings.frame_threshold(self.sigma, peak)
-                self._strange_blocks = 0
-        else:
-            self._strange_blocks = 0
-        if self._values_differ(sine, self._model, frames):
-            self.values_since = start
-
     # Explanations ---------------------------------------------------------------------------------------------------
 
     def _explain(self, departure: int, look: int, *, final: bool) -> None:
@@ -387,9 +441,11 @@ class Scanner:
         low = max(departure - self.settings.block_frames, min(self.clean_from, departure))
         x, valid = self.read(low, look)
         residual = np.where(valid, x - self._model.at(low, look), 0.0)
-        bad = np.abs(residual) > self._allowance()
+        bad = np.abs(residual) > self._allowance(look)
         at = departure - low
-        if self._begin_muted(low, at, x, valid, bad):
+        if self._begin_muted(low, at, x, valid, bad, residual):
+            return
+        if self._drifted(low, at, x, valid, residual):
             return
         guard = max(GUARD_FRAMES, math.ceil(2.0 * math.pi / self._model.omega) + 2)
         end = at + first_cluster_end(bad[at:], guard)
@@ -402,6 +458,23 @@ class Scanner:
                 return
         if not self._step(low, at, x, valid, residual):
             self._lose(departure)
+
+    def _drifted(
+        self, low: int, at: int, x: NDArray[np.float64], valid: NDArray[np.bool_], residual: NDArray[np.float64]
+    ) -> bool:
+        """Follow a departure that is only a slow change of the sine: one fit across it leaves nothing."""
+        block = self.settings.block_frames
+        first, stop = max(at - block // 2, self.clean_from - low, 0), min(at + block // 2, len(x))
+        if abs(residual[at]) > 3.0 * self.threshold or stop - at < LEAST_WINDOW_FRAMES:
+            return False
+        fit = fit_free(x[first:stop], low + first, self._model.omega, valid[first:stop])
+        if fit is None or fit.peak > self.threshold + 3.5 * self.sigma * math.sqrt(16.0 / fit.frames):
+            return False
+        if self._values_differ(fit.sine, self._model, fit.frames):
+            self.values_since = max(low + first, self.values_since)
+        self._follow_model(fit.sine, fit.frames)
+        self.position = low + stop
+        return True
 
     def _same_after(self, start: int, look: int, bad: NDArray[np.bool_]) -> bool:
         """Tell whether the model of before holds again from frame ``start`` on."""
@@ -416,42 +489,73 @@ class Scanner:
         if sine is None:
             return True
         model, frames = self._model, int(np.count_nonzero(valid))
-        spread = FALSE_ALARM_Z * self.sigma * math.sqrt(4.0 / frames + 8.0 / max(self.model_frames, 8))
-        least = self.code.phase_quantum / 2.0 if self.code else 0.0
+        spread = FALSE_ALARM_Z * math.hypot(self._model_deviation(stop), self.sigma * math.sqrt(2.0 / frames))
+        expected = model.amplitude_at(sine.anchor)
         return (
-            abs(wrap_phase(sine.phase - model.phase_at(sine.anchor))) <= max(spread / model.amplitude, least)
-            and abs(sine.amplitude - model.amplitude)
-            <= max(spread, self.settings.limits.max_level_change_db / 8.686 / 2.0 * model.amplitude)
-            and abs(sine.dc - model.dc) <= max(spread, self.settings.limits.max_dc_offset / 2.0)
+            abs(wrap_phase(sine.phase - model.phase_at(sine.anchor))) <= spread / expected
+            and abs(sine.amplitude - expected) <= spread
+            and abs(sine.dc - model.dc) <= spread
         )
 
     def _begin_muted(
-        self, low: int, at: int, x: NDArray[np.float64], valid: NDArray[np.bool_], bad: NDArray[np.bool_]
+        self,
+        low: int,
+        at: int,
+        x: NDArray[np.float64],
+        valid: NDArray[np.bool_],
+        bad: NDArray[np.bool_],
+        residual: NDArray[np.float64],
     ) -> bool:
-        """Begin a dropout where frames hold one value that the sine would not hold."""
-        start, stop = equal_run(np.where(valid, x, x[at]), at)
+        """Begin a dropout where frames hold one value that the sine would not hold, exactly or within the noise."""
+        filled = np.where(valid, x, x[at])
+        start, stop = equal_run(filled, at)
+        value, bound = float(x[at]), 0.0
+        if not self._is_held(start, stop, bound):
+            held = float(x[at - 1]) if at > 0 and valid[at - 1] else 0.0
+            bound = self.threshold + self.settings.step
+            for value, bound in ((0.0, bound), (held, 2.0 * bound)):
+                start, stop = band_run(filled, at, value, bound)
+                if self._is_held(start, stop, bound):
+                    break
+            else:
+                return False
         while not valid[start]:
             start += 1
         while not valid[stop - 1]:
             stop -= 1
-        natural = int(2.0 * math.sqrt(self.settings.step / self._model.amplitude) / self._model.omega) + 1
-        if stop - start < max(LEAST_MUTED_FRAMES, natural + 2) or self._is_flat_top(x[at], x[stop:], stop - start):
+        if self._is_flat_top(value, bound, x[stop:], stop - start):
             return False
-        if x[at] != 0.0 and not self._mirrored and not bad[start]:
+        if bound > 0.0:
+            start += change_point(residual[start : at + 1], x[start : at + 1] - value)
+        elif value != 0.0 and not self._mirrored and not bad[start]:
             start += 1  # the frame that is held is itself a good one
-        self._muted = _Muted(Event(Kind.DROPOUT, low + start, size={"held_value": float(x[at])}), float(x[at]), 0.0)
+        event = Event(Kind.DROPOUT, low + start, size={"held_value": value if bound == 0.0 or value else 0.0})
+        self._muted = _Muted(event, value, bound)
         self.position = low + stop
-        if low + stop < low + len(x):
-            self._end_muted(low + stop, held_last=bool(x[at] != 0.0 and self._mirrored and not bad[stop - 1]))
+        if stop < len(x):
+            held_last = bool(bound == 0.0 and value != 0.0 and self._mirrored and not bad[stop - 1])
+            if bound > 0.0:
+                tail = slice(max(start, stop - 8), stop)
+                back = change_point(x[tail] - value, residual[tail]) - (stop - tail.start)
+                stop += back
+            self._end_muted(low + stop, held_last=held_last)
         return True
 
-    def _is_flat_top(self, value: float, after: NDArray[np.float64], run: int) -> bool:
+    def _is_held(self, start: int, stop: int, bound: float) -> bool:
+        """Tell whether a run within ``bound`` of one value is longer than the sine's own stay there, at its peaks."""
+        band = 2.0 * bound + self.settings.step
+        natural = int(2.0 * math.sqrt(band / self._model.amplitude) / self._model.omega) + 1
+        return stop - start >= max(LEAST_MUTED_FRAMES, natural + 2)
+
+    def _is_flat_top(self, value: float, bound: float, after: NDArray[np.float64], run: int) -> bool:
         """Tell whether a run of equal values is a clipped peak: the same value is reached again, and never passed."""
         period = math.ceil(2.0 * math.pi / self._model.omega)
-        if run > period // 2 or value == 0.0:
+        if run > period // 2 or abs(value) <= bound:
             return False
         following = after[: 3 * period] * math.copysign(1.0, value)
-        return bool(np.count_nonzero(following >= abs(value)) >= run and following.max() <= abs(value) * 1.001)
+        level = abs(value)
+        reached = np.count_nonzero(following >= level - bound)
+        return bool(reached >= run and following.max(initial=0.0) <= level * 1.001 + bound)
 
     def _follow_muted(self, muted: _Muted, x: NDArray[np.float64], valid: NDArray[np.bool_], stop: int) -> None:
         """Go on with a dropout up to ``stop``, or to where the signal is back."""
@@ -477,11 +581,15 @@ class Scanner:
         self, low: int, at: int, x: NDArray[np.float64], valid: NDArray[np.bool_], residual: NDArray[np.float64]
     ) -> bool:
         """Find another sine of the same frequency after the departure; return whether there is one."""
-        model, allowance = self._model, self._allowance()
+        model, allowance = self._model, self._allowance(low + at)
         window = max(LEAST_WINDOW_FRAMES, math.ceil(3.0 * math.pi / model.omega))
+        rate_frames = self.rate_frames
         found = first_steady_window(x[at:], valid[at:], low + at, model.omega, window, allowance)
         if found is None:
-            return False
+            found = self._free_window(low, at, x, valid)
+            if found is None:
+                return False
+            window, rate_frames = self.settings.block_frames, self.settings.block_frames
         steady, sine = at + found[0], found[1]
         if sine.amplitude < 0.05 * model.amplitude:
             bound = 1.5 * float(np.abs(x[steady : steady + window] - sine.dc).max())
@@ -503,9 +611,23 @@ class Scanner:
             self.monitor.step(low + frame)
             self.values_since = low + frame
         self._start_anew(low + frame)
-        self.model, self.model_frames = sine, frames
+        self._follow_model(sine, frames, rate_frames)
         self.position = low + steady
         return True
+
+    def _free_window(
+        self, low: int, at: int, x: NDArray[np.float64], valid: NDArray[np.bool_]
+    ) -> tuple[int, Sine] | None:
+        """Return the first of some whole blocks after the departure that a sine of nearly the same frequency explains."""
+        block = self.settings.block_frames
+        for offset in (0, block // 8, block // 4, block // 2, block, 2 * block):
+            part = slice(at + offset, at + offset + block)
+            if part.stop > len(x):
+                break
+            fit = fit_free(x[part], low + part.start, self._model.omega, valid[part])
+            if fit is not None and fit.peak <= self.threshold + 3.5 * self.sigma * math.sqrt(16.0 / block):
+                return offset, fit.sine
+        return None
 
     def _widen(
         self, sine: Sine, low: int, steady: int, window: int, x: NDArray[np.float64], valid: NDArray[np.bool_]
@@ -516,17 +638,18 @@ class Scanner:
         wrong = np.flatnonzero((residual > limit) & valid)
         wrong = wrong[wrong >= steady + window]
         stop = int(wrong[0]) if len(wrong) else len(x)
+        if sine.slope:
+            return sine, window
         wider = fit_phasor(x[steady:stop], low + steady, sine.omega, valid[steady:stop])
         return (wider, stop - steady) if wider is not None else (sine, window)
 
     def _values_differ(self, sine: Sine, model: Sine, frames: int) -> bool:
         """Tell whether level or offset of two sines differ beyond noise and half their limits."""
         limits = self.settings.limits
-        spread = FALSE_ALARM_Z * self.sigma * math.sqrt(4.0 / frames + 2.0 / max(self.model_frames, 8))
+        spread = FALSE_ALARM_Z * self.sigma * math.sqrt(2.0 / frames + 2.0 / max(self.model_frames, 8))
         level = limits.max_level_change_db / 8.686 / 2.0 * model.amplitude
-        return abs(sine.amplitude - model.amplitude) > max(spread, level) or abs(sine.dc - model.dc) > max(
-            spread, limits.max_dc_offset / 2.0
-        )
+        moved = sine.amplitude - model.amplitude_at(sine.anchor)
+        return abs(moved) > max(spread, level) or abs(sine.dc - model.dc) > max(spread, limits.max_dc_offset / 2.0)
 
     def _add_step(self, frame: int, resume: int, before: Sine) -> None:
         """Have a step measured between the longest undisturbed stretch before it and what follows."""
@@ -562,10 +685,13 @@ class Scanner:
         """Tell of frames that neither the sine before nor the sine after explains."""
         x, valid = self.read(start, stop)
         frames = stop - start
-        deviation = float(np.abs(np.where(valid, x - model.at(start, stop), 0.0)).max(initial=0.0))
-        distance = self._repeat_distance(start, x, valid) if frames >= LEAST_MUTED_FRAMES + 5 else None
-        if distance is not None:
-            message = f"{frames} frames were replaced by those of {distance} frames before"
+        off = np.where(valid, x - model.at(start, stop), 0.0)
+        deviation = float(np.abs(off).max(initial=0.0))
+        repeated, distance = self._as_repeat(start, x, valid, model)
+        if repeated:
+            message = f"{frames} frames were replaced by earlier ones"
+            if distance is not None:
+                message = f"{frames} frames were replaced by those of {distance} frames before"
             event = Event(Kind.REPEAT, start, frames, size={"repeat_distance_frames": distance}, message=message)
         elif frames <= LONGEST_CLICK_SECONDS * self.settings.sample_rate_hz:
             message = f"{frames} frame(s) off by up to {deviation:.3g} of full scale"
@@ -575,12 +701,32 @@ class Scanner:
             event = Event(Kind.NOISE, start, frames, size={"deviation": deviation}, message=message)
         self.events.append(event)
 
-    def _repeat_distance(self, start: int, x: NDArray[np.float64], valid: NDArray[np.bool_]) -> int | None:
-        """Return how far back a damaged stretch stands already, None where it does not."""
-        if not valid.all() or self._mirrored:
-            return None
-        history, there = self.read(start - self.settings.sample_rate_hz, start)
-        return find_copy(x, np.where(there, history, np.nan))
+    def _as_repeat(
+        self, start: int, x: NDArray[np.float64], valid: NDArray[np.bool_], model: Sine
+    ) -> tuple[bool, int | None]:
+        """Tell whether a damaged stretch is an earlier one, and from how far back, where that can be said.
+
+        An exact copy is one; so is the same sine out of step, where the step is that of an earlier stretch.
+        """
+        if len(x) < LEAST_REPEAT_FRAMES or not valid.all():
+            return False, None
+        if not self._mirrored:
+            history, there = self.read(start - self.settings.sample_rate_hz, start)
+            distance = find_copy(x, np.where(there, history, np.nan))
+            if distance is not None:
+                return True, distance
+        sine = fit_phasor(x - model.dc, start, model.omega, with_dc=False)
+        if sine is None or np.abs(x - model.dc - sine.at(start, start + len(x))).max() > self._allowance(start):
+            return False, None
+        deviation = self.sigma * math.sqrt(2.0 / len(x)) / model.amplitude
+        if abs(sine.amplitude / model.amplitude - 1.0) > FALSE_ALARM_Z * deviation + 1e-3:
+            return False, None
+        step = wrap_phase(sine.phase - model.phase_at(sine.anchor))
+        slip_frames = self.code.decode(step, deviation) if self.code else None
+        if slip_frames is None:
+            return True, None
+        # Content from ahead has not arrived before.
+        return slip_frames < 0, -slip_frames
 
     def _grow(self, event: Event, stop: int, text: str) -> None:
         """Follow an event that goes on; tell of it once it is long."""

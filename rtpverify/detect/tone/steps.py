@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtpverify.detect.tone.settings import Settings
-from rtpverify.dsp.sine import FreeFit, Sine, fit_free, fit_phasor, wrap_phase
+from rtpverify.dsp.sine import FreeFit, Sine, fit_free, fit_phasor, omega_deviation, wrap_phase
 from rtpverify.dsp.slip import FALSE_ALARM_Z, SlipCode
 from rtpverify.events import Event, Kind
 
@@ -65,6 +65,8 @@ class StepResolver:
         self._tell = tell
         self._pending: Step | None = None
         self._held: _Held | None = None
+        self.inverted: Event | None = None
+        """The inversion that goes on."""
 
     @property
     def waiting(self) -> bool:
@@ -145,12 +147,24 @@ class StepResolver:
                 return
             self._release()
         event = self._event(step.frame, phase_step, deviation)
+        if event.kind is Kind.POLARITY and self.inverted is not None:
+            self.end_inversion(step.frame)
+            return
+        if event.kind is Kind.POLARITY:
+            self.inverted = event
         slip_frames = event.size.get("slip_frames")
         if event.kind is Kind.SLIP and (slip_frames is None or slip_frames < 0 or self._ambiguous):
             longest = int(_LONGEST_REPEAT_SECONDS * self.settings.sample_rate_hz)
             reach = longest if slip_frames is None or self._ambiguous else min(-slip_frames, longest)
             self._held = _Held(event, phase_step, deviation, step.frame + reach + GRACE_FRAMES)
         else:
+            self._tell(event)
+
+    def end_inversion(self, frame: int) -> None:
+        """End an inversion: the polarity is back, or the stream has ended."""
+        event, self.inverted = self.inverted, None
+        if event is not None:
+            event.duration_frames, event.open = frame - event.start_frame, False
             self._tell(event)
 
     @property
@@ -174,8 +188,16 @@ class StepResolver:
         if after is None:
             return None
         own, common = _deviations(step, sigma / before.sine.amplitude, before.frames, after.frames)
+        bend = after.sine.omega - omega
+        phase_step = wrap_phase(after.sine.phase_at(step.frame) - before.sine.phase_at(step.frame))
+        ratio = sigma / before.sine.amplitude
+        if abs(bend) > FALSE_ALARM_Z * math.hypot(
+            omega_deviation(ratio, before.frames), omega_deviation(ratio, after.frames)
+        ) and abs(phase_step) < abs(bend) * (step.resume - step.frame + self.settings.block_frames):
+            # The frequency changed where the two lines meet: nothing jumped.
+            return 0.0, own
         if own <= self._wanted_deviation or own <= common:
-            return wrap_phase(after.sine.phase_at(step.frame) - before.sine.phase_at(step.frame)), own
+            return phase_step, own
         fixed = fit_phasor(x, step.resume, omega, valid)
         if fixed is None:
             return None
@@ -198,7 +220,9 @@ class StepResolver:
         half_period = math.pi - abs(phase_step) <= FALSE_ALARM_Z * deviation + 1e-6
         longest = _LONGEST_SLIP_OF_HALF_A_PERIOD_SECONDS * rate_hz
         if half_period and (slip_frames is None or abs(slip_frames) > longest):
-            return Event(Kind.POLARITY, frame, message="polarity inverted", size={"phase_step_rad": phase_step})
+            return Event(
+                Kind.POLARITY, frame, message="polarity inverted", size={"phase_step_rad": phase_step}, open=True
+            )
         if slip_frames is None:
             candidates = (
                 self.code.candidates(phase_step, deviation, self.settings.packet_frames)
