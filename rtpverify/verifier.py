@@ -27,8 +27,10 @@ from rtpverify.reference import Tone
 from rtpverify.result import Result, StreamResult
 from rtpverify.rtp.batch import PacketBatch, RtpBatch, parse
 from rtpverify.rtp.demux import Demux
+from rtpverify.rtp.order import Discontinuity
 from rtpverify.rtp.payload import Encoding, decode
 from rtpverify.rtp.sequence import Placement, SequenceTracker
+from rtpverify.rtp.timing import Timing
 from rtpverify.spec import StreamSpec
 from rtpverify.stream import Stream, Track
 
@@ -36,6 +38,8 @@ AHEAD_SECONDS = 1.0
 """How far packets may run ahead of what is settled before a batch is taken in pieces."""
 COMFORT_NOISE = 13
 """Payload type that a sender uses between stretches of speech (RFC 3389)."""
+TIMED_PACKETS = 4096
+"""Packets whose timing is judged at a time: its cost is by the batch."""
 STALL_PACKETS = 10
 """A stall is never shorter than this many packet times."""
 
@@ -47,6 +51,17 @@ class StreamEvent:
     stream: Stream
     event: Event
     is_new: bool
+
+
+@dataclass(slots=True)
+class _Arrivals:
+    """Accepted packets whose timing is still to be judged, and the jumps among them."""
+
+    stream: NDArray[np.int64]
+    sequence: NDArray[np.int64]
+    timestamp: NDArray[np.int64]
+    arrival_ns: NDArray[np.int64]
+    jumps: list[Discontinuity]
 
 
 class _Group:
@@ -91,6 +106,9 @@ class Verifier:
         self._no_rtp: Counter[str] = Counter()
         self._demux = Demux(max_streams)
         self._tracker = SequenceTracker()
+        self._timing = Timing()
+        self._untimed: list[_Arrivals] = []
+        self._untimed_packets = 0
         self._groups: dict[Format, _Group] = {}
         self._told: list[StreamEvent] = []
         self._held: dict[int, Packets] = {}
@@ -135,6 +153,7 @@ class Verifier:
         self._write_resolved(placement)
         self._tell_transport(placement)
         self._advance_groups()
+        self._time_arrivals()
         for stream in self.streams:
             self._refresh(stream)
             if stream.track is not None:
@@ -200,6 +219,7 @@ class Verifier:
             if encoding is None:
                 continue
             rate_hz = encoding.sample_rate_hz
+            self._timing.set_clock_rate(index, rate_hz)
             self._tracker.set_window(index, int(spec.limits.reorder_window_seconds * rate_hz))
             packet_frames = int(part.payload_length[rows[0]]) // encoding.bytes_per_frame
             self._stall_ns[index] = max(self._stall_ns[index], STALL_PACKETS * packet_frames * 10**9 // rate_hz)
@@ -252,6 +272,7 @@ class Verifier:
 
     def _watch_arrivals(self, part: RtpBatch, stream: NDArray[np.int64], placement: Placement) -> None:
         """Follow arrival times: jitter, drift, and senders that fall silent."""
+        self._note_arrivals(part, stream, placement)
         order = np.argsort(stream, kind="stable")
         of, at, sequence = stream[order], part.arrival_ns[order], placement.sequence[order]
         first = np.flatnonzero(np.diff(of, prepend=-1))
@@ -266,6 +287,39 @@ class Verifier:
             owner = self.streams[int(of[i])]
             frame = self._frame(owner, int(placement.timestamp[order[i]]))
             self._tell(owner, owner.stall(int(sequence[i]), frame, int(at[i] - before[i]) / 1e9, int(at[i])))
+
+    def _note_arrivals(self, part: RtpBatch, stream: NDArray[np.int64], placement: Placement) -> None:
+        """Keep arrivals until there are enough for the timing of all of them at once."""
+        for resolved in placement.resolved:
+            held = self._held.get(resolved.stream)
+            if held is not None:
+                sequence, timestamp = np.array([resolved.sequence]), np.array([resolved.timestamp])
+                owner = np.array([resolved.stream])
+                self._untimed.append(_Arrivals(owner, sequence, timestamp, held.arrival_ns, []))
+        kept = placement.accepted
+        arrivals = _Arrivals(
+            stream[kept],
+            placement.sequence[kept],
+            placement.timestamp[kept],
+            part.arrival_ns[kept],
+            placement.discontinuities,
+        )
+        self._untimed.append(arrivals)
+        self._untimed_packets += len(arrivals.stream)
+        if self._untimed_packets >= TIMED_PACKETS:
+            self._time_arrivals()
+
+    def _time_arrivals(self) -> None:
+        """Bring jitter, drift and packet times up to date."""
+        queue, self._untimed, self._untimed_packets = self._untimed, [], 0
+        if queue:
+            self._timing.update(
+                np.concatenate([item.stream for item in queue]),
+                np.concatenate([item.sequence for item in queue]),
+                np.concatenate([item.timestamp for item in queue]),
+                np.concatenate([item.arrival_ns for item in queue]),
+                [jump for item in queue for jump in item.jumps],
+            )
 
     # Frames ---------------------------------------------------------------------------------------------------------
 
@@ -406,3 +460,6 @@ class Verifier:
         stream.counts = self._tracker.counts(index)
         stream.end_frame = self._frame(stream, int(self._tracker.end_timestamp[index]))
         stream.last_arrival_ns = int(self._last_arrival_ns[index])
+        stream.jitter_seconds = self._timing.jitter_seconds(index)
+        stream.clock_drift_ppm = self._timing.clock_drift_ppm(index)
+        stream.packet_time_seconds = self._timing.packet_time_seconds(index)
