@@ -17,16 +17,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rtpverify.errors import ConfigurationError, RequestError, SourceError
+from rtpverify.errors import RequestError
 from rtpverify.limits import Limits
 from rtpverify.reference import Recording, Reference, Tone
-from rtpverify.sources.endpoint import SCHEME, Endpoint, join_address, parse_endpoint
+from rtpverify.sources.endpoint import SCHEME, Endpoint, parse_endpoint
+from rtpverify.sources.session import read_session, spec_at
 from rtpverify.spec import StreamSpec
 
 if TYPE_CHECKING:
     from rtpverify.result import Result
     from rtpverify.rtp.payload import Encoding
-    from rtpverify.rtp.sdp import Media
     from rtpverify.sources.receiver import Backend
     from rtpverify.verifier import Verifier
 
@@ -90,59 +90,21 @@ def check(
     live = _Live(duration_seconds, backend, on_listening)
     base = StreamSpec(encoding=encoding, reference=reference, limits=limits)
     if source.startswith(SCHEME):
-        return _check_live(source, [_at(parse_endpoint(source), base, sdp)], live)
+        endpoint = parse_endpoint(source)
+        return _check_live(source, [(endpoint, spec_at(endpoint, base, read_session(sdp) if sdp else None))], live)
     path = Path(source)
     if path.suffix.lower() == ".sdp":
         if sdp is not None:
             raise RequestError(f"{source}: is a session description itself, and --sdp {sdp} another")
-        return _check_live(source, _described(path, base), live)
+        return _check_live(source, read_session(path).streams(base), live)
     from rtpverify.sources.capture import is_capture
 
     if is_capture(path):
-        specs = [base] if sdp is None else [_anywhere(spec) for _, spec in _described(sdp, base)]
+        specs = [base] if sdp is None else [_anywhere(spec) for _, spec in read_session(sdp).streams(base)]
         return _check_capture(path, specs)
     if encoding is not None or sdp is not None:
         raise RequestError(f"{source}: an audio file tells its own encoding; --encoding and --sdp are for RTP")
     return _check_file(path, base)
-
-
-def _audio_media(path: Path) -> list[Media]:
-    """Return the audio of a session description, at least one."""
-    from rtpverify.rtp.sdp import parse_sdp
-
-    try:
-        text = path.read_text(encoding="utf-8", errors="replace")
-    except OSError as error:
-        raise SourceError(f"{path}: {error.strerror}") from error
-    media = parse_sdp(text, str(path)).audio
-    if not media:
-        raise ConfigurationError(f"{path}: describes no audio")
-    return media
-
-
-def _described(path: Path, base: StreamSpec) -> list[tuple[Endpoint, StreamSpec]]:
-    """Return where each stream of a session description arrives, and what is expected there."""
-    streams = []
-    for medium in _audio_media(path):
-        place = f"{path}:{medium.line}"
-        if medium.connection is None:
-            raise ConfigurationError(f"{place}: no c= line tells where this medium goes")
-        for sender in medium.senders or (None,):
-            at = f"{join_address(sender, 0).rpartition(':')[0]}@" if sender else ""
-            endpoint = parse_endpoint(f"{SCHEME}{at}{medium.destination}", place)
-            spec = replace(base, destination=endpoint.destination, sender=sender, encodings=medium.encodings)
-            streams.append((endpoint, spec))
-    return streams
-
-
-def _at(endpoint: Endpoint, base: StreamSpec, sdp: Path | None) -> tuple[Endpoint, StreamSpec]:
-    """Return what is expected at an address; a description may tell its encodings, wherever it says it is sent."""
-    encodings: dict[int, Encoding] = {}
-    if sdp is not None:
-        media = _audio_media(sdp)
-        for medium in [one for one in media if one.destination == endpoint.destination] or media:
-            encodings |= medium.encodings
-    return endpoint, replace(base, destination=endpoint.destination, sender=endpoint.sender, encodings=encodings)
 
 
 def _anywhere(spec: StreamSpec) -> StreamSpec:
