@@ -18,7 +18,7 @@ import soundfile
 
 RATE_HZ = 48000
 HOURS = float(os.environ.get("HOURS", "1"))
-RUNS = 3
+RUNS = 2
 FREQUENCY_HZ = 1283
 """A whole number of periods fits one second, so a second of it can be written over and over."""
 

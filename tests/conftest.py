@@ -25,12 +25,14 @@ def write_capture(tmp_path: Path) -> Callable[..., Path]:
         seconds: float = 2.0,
         packet_frames: int = 48,
         lost: Collection[int] = (),
+        jitter_ns: float = 0.0,
     ) -> Path:
         form = parse_rtpmap(encoding)
         packets = round(seconds * form.sample_rate_hz / packet_frames)
         frame = np.arange(packets * packet_frames)
         tone = 0.5 * np.sin(2 * np.pi * frequency_hz * frame / form.sample_rate_hz)
         samples = np.repeat(tone[:, None], form.channels, axis=1).reshape(packets, packet_frames, form.channels)
+        late_ns = np.abs(np.random.default_rng(1).normal(0, jitter_ns, packets))
         records = [struct.pack("<IHHiIII", 0xA1B23C4D, 2, 4, 0, 0, 65535, 1)]
         for index in range(packets):
             if index in lost:
@@ -41,7 +43,7 @@ def write_capture(tmp_path: Path) -> Callable[..., Path]:
             ends = bytes([192, 0, 2, 7, 239, 1, 2, 3])
             ip = struct.pack(">BBHHHBBH", 0x45, 0, 20 + len(udp), 0, 0, 16, 17, 0) + ends + udp
             ethernet = bytes.fromhex("01005e010203 020000000007 0800") + ip
-            time_ns = _START_NS + round(index * packet_frames * 1e9 / form.sample_rate_hz)
+            time_ns = _START_NS + round(index * packet_frames * 1e9 / form.sample_rate_hz + late_ns[index])
             seconds_ns = divmod(time_ns, 1_000_000_000)
             records.append(struct.pack("<IIII", *seconds_ns, len(ethernet), len(ethernet)) + ethernet)
         path = tmp_path / name

@@ -38,7 +38,10 @@ EVENT_COLUMNS = ("Time s", "Frame", "Ch", "Kind", "Cause", "Packets", "Size")
 
 def number(value: float | None, form: str) -> str:
     """Write a number in a format, or :data:`UNMEASURED`."""
-    return UNMEASURED if value is None else format(value, form)
+    if value is None:
+        return UNMEASURED
+    text = format(value, form)
+    return text.replace("-", "+" if "+" in form else "") if float(text) == 0 else text
 
 
 def seconds(value: float | None) -> str:
@@ -132,7 +135,7 @@ def transport(stream: StreamResult) -> list[tuple[str, str]]:
         f"{wire.packets_reordered:,} reordered",
         f"{wire.packets_late:,} late",
     )
-    drift = UNMEASURED if wire.clock_drift_ppm is None else f"{wire.clock_drift_ppm:+.1f} ppm"
+    drift = number(wire.clock_drift_ppm, "+.1f") + (" ppm" if wire.clock_drift_ppm is not None else "")
     return [
         ("Packets", ", ".join(packets)),
         ("Timing", f"jitter {seconds(wire.jitter_seconds)}, sender's clock {drift} against arrival"),

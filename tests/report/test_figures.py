@@ -38,6 +38,12 @@ def test_unmeasured_is_never_a_number():
     assert set(figures.signal_row(Signal(channel=3))[1:]) == {"–"}
 
 
+def test_zero_has_no_minus():
+    assert figures.number(-1e-9, "+.3f") == "+0.000"
+    assert figures.number(-1e-9, ".3f") == "0.000"
+    assert figures.number(-1e-9, "+.1e") == "-1.0e-09"
+
+
 def test_a_lone_slip_is_not_hidden_behind_many_gaps():
     events = [Event(Kind.SLIP, 10_000), *(Event(Kind.GAP, 48 * index) for index in range(100))]
     shown, rest = figures.selected(events, 5)

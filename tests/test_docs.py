@@ -1,0 +1,116 @@
+"""Every command that the documentation shows is run, and what it is said to print is what it prints."""
+
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+ROOT = Path(__file__).parents[1]
+
+COVERED_ELSEWHERE = {
+    "make demo",  # .ci/run's tests of the demo
+    "make test",
+    "make lint",
+    "make bench-live",
+    "make bench-check",
+    "docker compose up",
+    "rtpverify demo",  # tests/test_demo.py
+    "curl http://127.0.0.1:9464/metrics",  # tests/daemon
+}
+"""Commands that are not run here, and what holds them instead."""
+
+UNTIL_STOPPED = ("rtpverify serve",)
+"""Commands that go on until SIGTERM, and then end with status 0."""
+
+SDP = """v=0
+o=- 1 1 IN IP4 192.0.2.7
+s=tone
+c=IN IP4 127.0.0.1
+t=0 0
+m=audio 5004 RTP/AVP 97
+a=rtpmap:97 L24/48000/2
+a=ptime:1
+"""
+
+
+@dataclass(frozen=True)
+class Example:
+    place: str
+    command: str
+    output: str | None
+    """What the documentation says is printed; None where it says nothing."""
+
+
+def _examples():
+    for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
+        text = path.read_text(encoding="utf-8")
+        for block in re.finditer(r"^```(sh|console)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
+            line = text.count("\n", 0, block.start()) + 1
+            place = f"{path.name}:{line}"
+            if block[1] == "sh":
+                for written in block[2].splitlines():
+                    command = re.sub(r"(^| )#.*", "", written).strip()
+                    if command:
+                        yield Example(place, command, None)
+            else:
+                for part in re.split(r"^\$ ", block[2], flags=re.MULTILINE)[1:]:
+                    command, _, output = part.partition("\n")
+                    yield Example(place, command.strip(), output.strip() or None)
+
+
+EXAMPLES = list({(example.command, example.output): example for example in _examples()}.values())
+
+
+@pytest.fixture
+def folder(tmp_path, write_capture):
+    """A folder with the inputs that the documentation names."""
+    write_capture("capture.pcap", lost=(700, 701), jitter_ns=20_000)
+    tone = 0.5 * np.sin(2 * np.pi * 997 * np.arange(96000) / 48000)
+    soundfile.write(tmp_path / "tone.wav", np.stack([tone, tone], axis=1), 48000, "PCM_24")
+    (tmp_path / "stream.sdp").write_text(SDP)
+    (tmp_path / "limits.toml").write_text("max_thd_n_db = -60\n")
+    (tmp_path / "configs").symlink_to(ROOT / "configs")
+    return tmp_path
+
+
+def test_there_are_examples():
+    assert {example.place.partition(":")[0] for example in EXAMPLES} >= {"README.md", "usage.md", "result.md"}
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: f"{example.place} {example.command}")
+def test_example(example, folder):
+    if example.command in COVERED_ELSEWHERE:
+        return
+    # The words are the documentation's, the time is ours.
+    program, *arguments = shlex.split(re.sub(r"--duration \S+", "--duration 0.3", example.command))
+    assert program == "rtpverify", f"{example.command!r} is neither run nor listed as covered elsewhere"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "rtpverify", *arguments],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "120"},
+    )
+    if example.command.startswith(UNTIL_STOPPED):
+        assert process.stderr.readline()  # it is up
+        process.send_signal(signal.SIGTERM)
+    stdout, stderr = process.communicate(timeout=60)
+    assert "Traceback" not in stderr
+    allowed = {0} if example.command.startswith(UNTIL_STOPPED) else {0, 1, 3}
+    assert process.returncode in allowed, stderr
+    if example.output is not None:
+        assert _shape(stdout) == _shape(example.output)
+
+
+def _shape(output):
+    """Return the output's words, numbers and widths apart: the last digits of a measurement differ between machines."""
+    return re.sub(r"[-+]?\d[\d,]*(\.\d+)?(e[-+]\d+)?", "0", output).split()
