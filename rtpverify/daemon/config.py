@@ -16,7 +16,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from rtpverify.errors import ConfigurationError, RequestError
@@ -26,6 +26,7 @@ from rtpverify.reference import Recording, Tone, parse_reference
 from rtpverify.rtp.payload import Encoding, parse_rtpmap
 from rtpverify.sources.endpoint import Endpoint, join_address, parse_endpoint
 from rtpverify.sources.receiver import Backend
+from rtpverify.sources.session import Session, read_session, spec_at
 from rtpverify.sources.sockets import RECEIVE_BUFFER_BYTES
 from rtpverify.spec import StreamSpec
 
@@ -78,6 +79,19 @@ def _encoding(value: object) -> Encoding:
         raise _told(error, f"encoding: {text!r}") from None
 
 
+def _session(value: object, folder: Path) -> Session:
+    path = folder / _text(value)
+    try:
+        return read_session(path)
+    except RequestError as error:
+        raise _told(error, "") from None
+
+
+def _session_field(value: object, info: ValidationInfo) -> Session:
+    folder: Path = info.context  # type: ignore[assignment]
+    return _session(value, folder)
+
+
 def _reference(value: object) -> Tone | None:
     text = _text(value)
     try:
@@ -126,9 +140,11 @@ class StreamTable(_Table):
     """``[[stream]]``."""
 
     name: Annotated[str, Field(strict=True, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")]
-    source: Annotated[Endpoint, BeforeValidator(_source)]
+    source: Annotated[Endpoint, BeforeValidator(_source)] | None = None
     interface: Annotated[str, Field(strict=True, min_length=1)] | None = None
     encoding: Annotated[Encoding, BeforeValidator(_encoding)] | None = None
+    sdp: Annotated[Session, BeforeValidator(_session_field)] | None = None
+    """Tells encodings, and the source where there is none."""
     reference: Annotated[Tone | None, BeforeValidator(_reference)]
     profile: Literal["digital", "analog"] = "digital"
     limits: dict[str, Any] = Field(default_factory=dict)
@@ -136,18 +152,28 @@ class StreamTable(_Table):
     @property
     def endpoint(self) -> Endpoint:
         """Where it is received."""
-        return replace(self.source, interface=self.interface) if self.interface else self.source
+        endpoint = self.source or _only_stream(self.sdp)
+        return replace(endpoint, interface=self.interface) if self.interface else endpoint
 
     def spec(self) -> StreamSpec:
         """Return what is expected of it."""
-        return StreamSpec(
+        base = StreamSpec(
             name=self.name,
-            destination=self.source.destination,
-            sender=self.source.sender,
             encoding=self.encoding,
             reference=self.reference,
             limits=with_values(PROFILES[self.profile], self.limits, "limits"),
         )
+        return spec_at(self.endpoint, base, self.sdp)
+
+
+def _only_stream(session: Session | None) -> Endpoint:
+    """Return where the one stream of a description arrives; raise ConfigurationError where that is not one."""
+    if session is None:
+        raise ConfigurationError("is missing")
+    endpoints = [endpoint for endpoint, _ in session.streams(StreamSpec())]
+    if len(endpoints) != 1:
+        raise ConfigurationError(f"is missing, and {session.path} describes {len(endpoints)} streams")
+    return endpoints[0]
 
 
 class Configuration(_Table):
@@ -187,13 +213,13 @@ def parse_config(text: str, path: Path) -> Configuration:
     mistakes: dict[Place, str] = {}
     configuration = None
     try:
-        configuration = Configuration.model_validate(data)
+        configuration = Configuration.model_validate(data, context=path.parent)
     except ValidationError as errors:
         for detail in errors.errors(include_url=False):
             mistakes.setdefault(detail["loc"], _message(detail))
     streams = data.get("stream")
     if isinstance(streams, list):
-        _check_together([item if isinstance(item, dict) else {} for item in streams], mistakes)
+        _check_together([item if isinstance(item, dict) else {} for item in streams], path.parent, mistakes)
     if mistakes or configuration is None:
         lines = _find_lines(text)
         order = sorted((_line(lines, place), str(place), place) for place in mistakes)
@@ -228,12 +254,12 @@ def _message(error: ErrorDetails) -> str:
             return error["msg"].removeprefix("Input ")
 
 
-def _check_together(streams: list[dict[str, Any]], mistakes: dict[Place, str]) -> None:
+def _check_together(streams: list[dict[str, Any]], folder: Path, mistakes: dict[Place, str]) -> None:
     """Add what is wrong with values only beside others: also where other values are wrong by themselves."""
     if not streams:
         mistakes["stream",] = "holds no stream"
     names: dict[str, int] = {}
-    endpoints: list[tuple[int, Endpoint]] = []
+    endpoints: dict[int, Endpoint] = {}
     for index, stream in enumerate(streams):
         name, limits = stream.get("name"), stream.get("limits")
         if isinstance(name, str) and names.setdefault(name, index) != index:
@@ -243,21 +269,37 @@ def _check_together(streams: list[dict[str, Any]], mistakes: dict[Place, str]) -
                 with_values(Limits(), {limit: value}, "")
             except RequestError as error:
                 reason = str(error).removeprefix(": ").removeprefix(f"{limit} = {value!r} ")
-                mistakes[("stream", index, "limits", limit)] = reason
-        with suppress(RequestError, PydanticCustomError):
-            endpoint = parse_endpoint(_text(stream.get("source")))
-            for other_index, other in endpoints:
-                same = (other.address, other.port) == (endpoint.address, endpoint.port)
-                if same and (other.sender is None or endpoint.sender in (None, other.sender)):
-                    mistakes[("stream", index, "source")] = f"takes packets of stream[{other_index + 1}] too"
-            endpoints.append((index, endpoint))
+                mistakes["stream", index, "limits", limit] = reason
         with suppress(PydanticCustomError):
-            reference, encoding = _reference(stream.get("reference")), _encoding(stream.get("encoding"))
-            try:
-                if reference is not None:
-                    reference.check(encoding.sample_rate_hz, encoding.channels)
-            except RequestError as error:
-                mistakes[("stream", index, "reference")] = str(error).partition(": ")[2]
+            _check_stream(stream, index, folder, endpoints, mistakes)
+
+
+def _check_stream(
+    stream: dict[str, Any], index: int, folder: Path, endpoints: dict[int, Endpoint], mistakes: dict[Place, str]
+) -> None:
+    """Check where a stream arrives against the streams before it, and its reference against its encodings."""
+    session = _session(stream["sdp"], folder) if "sdp" in stream else None
+    try:
+        endpoint = _source(stream["source"]) if "source" in stream else _only_stream(session)
+    except ConfigurationError as error:
+        mistakes["stream", index, "source"] = str(error)
+        return
+    for other_index, other in endpoints.items():
+        same = (other.address, other.port) == (endpoint.address, endpoint.port)
+        if same and (other.sender is None or endpoint.sender in (None, other.sender)):
+            mistakes["stream", index, "source"] = f"takes packets of stream[{other_index + 1}] too"
+    endpoints[index] = endpoint
+    encodings = list(session.encodings_at(endpoint).values()) if session else []
+    if "encoding" in stream:
+        encodings.append(_encoding(stream["encoding"]))
+    reference = _reference(stream.get("reference"))
+    if reference is None:
+        return
+    for encoding in encodings:
+        try:
+            reference.check(encoding.sample_rate_hz, encoding.channels)
+        except RequestError as error:
+            mistakes["stream", index, "reference"] = str(error).partition(": ")[2]
 
 
 _TABLE_HEADER = re.compile(r"^\s*(\[\[?)\s*([\w.\s\"'-]+?)\s*\]")

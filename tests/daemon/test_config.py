@@ -49,7 +49,9 @@ def test_a_stream_takes_what_its_table_says() -> None:
 def test_the_commented_defaults_of_the_file_are_the_defaults() -> None:
     text = (Path(__file__).parents[2] / "configs" / "bench.toml").read_text()
     shown = "\n".join(
-        line.removeprefix("# ") if line.startswith("# ") and " = " in line and "interface" not in line else line
+        line.removeprefix("# ")
+        if line.startswith("# ") and " = " in line and not any(word in line for word in ("interface", "sdp ="))
+        else line
         for line in text.splitlines()
         if not any(
             name in line for name in ("max_thd_n_db", "max_jitter_seconds", "max_duplicated", "max_re", "max_late")
@@ -75,7 +77,7 @@ def test_the_commented_defaults_of_the_file_are_the_defaults() -> None:
             [
                 (
                     'bench.toml:7: stream[1].refrence = "none": is not known; known are '
-                    "name, source, interface, encoding, reference, profile, limits"
+                    "name, source, interface, encoding, sdp, reference, profile, limits"
                 )
             ],
         ),
@@ -148,6 +150,56 @@ def test_every_mistake_is_told_at_once_in_the_order_of_the_file() -> None:
         "bench.toml:16: stream[2].limits.max_late",
         "bench.toml:17: stream[2].limits.max_what",
     ]
+
+
+SDP = """v=0
+o=- 1 1 IN IP4 192.0.2.7
+s=x
+t=0 0
+m=audio 5004 RTP/AVP 98
+c=IN IP4 239.1.2.3/32
+a=source-filter: incl IN IP4 239.1.2.3 192.0.2.7
+a=rtpmap:98 L16/44100/2
+"""
+SECOND = "m=audio 5006 RTP/AVP 98\nc=IN IP4 239.1.2.4/32\na=rtpmap:98 L24/48000/8\n"
+DESCRIBED = '[[stream]]\nname = "a"\nsdp = "a.sdp"\nreference = "tone:997"\n'
+
+
+def test_a_session_description_tells_source_and_encodings(tmp_path: Path) -> None:
+    (tmp_path / "a.sdp").write_text(SDP)
+    stream = parse_config(DESCRIBED, tmp_path / "bench.toml").stream[0]
+    spec = stream.spec()
+    assert (spec.destination, spec.sender) == ("239.1.2.3:5004", "192.0.2.7")
+    assert stream.endpoint.address == "239.1.2.3"
+    assert spec.encoding_of(98) == Encoding("L16", 44100, 2)
+
+
+def test_a_source_chooses_among_the_streams_of_a_description(tmp_path: Path) -> None:
+    (tmp_path / "a.sdp").write_text(SDP + SECOND)
+    text = DESCRIBED + 'source = "rtp://239.1.2.4:5006"'
+    assert parse_config(text, tmp_path / "bench.toml").stream[0].spec().encoding_of(98) == Encoding("L24", 48000, 8)
+
+
+@pytest.mark.parametrize(
+    ("description", "text", "expected"),
+    [
+        (None, DESCRIBED, ':3: stream[1].sdp = "a.sdp": '),
+        ("v=0\r\ns=x", DESCRIBED, ':3: stream[1].sdp = "a.sdp": '),
+        (SDP + SECOND, DESCRIBED, ":1: stream[1].source: is missing, and "),
+        (SDP, DESCRIBED.replace("997", "22050"), ':4: stream[1].reference = "tone:22050": not below half'),
+        (SDP, DESCRIBED + STREAM.replace("127.0.0.1", "239.1.2.3").replace('"a"', '"b"'), ":8: stream[2].source = "),
+        (SDP, DESCRIBED.replace('sdp = "a.sdp"', ""), ":1: stream[1].source: is missing"),
+    ],
+)
+def test_a_description_that_does_not_fit_is_named(
+    tmp_path: Path, description: str | None, text: str, expected: str
+) -> None:
+    if description is not None:
+        (tmp_path / "a.sdp").write_text(description)
+    with pytest.raises(ConfigurationError) as caught:
+        parse_config(text, tmp_path / "bench.toml")
+    (line,) = str(caught.value).splitlines()
+    assert line.startswith(f"{tmp_path / 'bench.toml'}{expected}")
 
 
 def test_two_streams_share_a_port_when_they_differ_in_the_sender() -> None:
