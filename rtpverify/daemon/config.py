@@ -270,15 +270,25 @@ def _check_together(streams: list[dict[str, Any]], folder: Path, mistakes: dict[
             except RequestError as error:
                 reason = str(error).removeprefix(": ").removeprefix(f"{limit} = {value!r} ")
                 mistakes["stream", index, "limits", limit] = reason
+        session = None
+        with suppress(PydanticCustomError, KeyError):
+            session = _session(stream["sdp"], folder)
         with suppress(PydanticCustomError):
-            _check_stream(stream, index, folder, endpoints, mistakes)
+            _check_source(stream, index, session, endpoints, mistakes)
+        with suppress(PydanticCustomError):
+            _check_reference(stream, index, session, endpoints.get(index), mistakes)
 
 
-def _check_stream(
-    stream: dict[str, Any], index: int, folder: Path, endpoints: dict[int, Endpoint], mistakes: dict[Place, str]
+def _check_source(
+    stream: dict[str, Any],
+    index: int,
+    session: Session | None,
+    endpoints: dict[int, Endpoint],
+    mistakes: dict[Place, str],
 ) -> None:
-    """Check where a stream arrives against the streams before it, and its reference against its encodings."""
-    session = _session(stream["sdp"], folder) if "sdp" in stream else None
+    """Check where a stream arrives against the streams before it, and add it to them."""
+    if "source" not in stream and session is None and "sdp" in stream:
+        return  # what is wrong is told of the description
     try:
         endpoint = _source(stream["source"]) if "source" in stream else _only_stream(session)
     except ConfigurationError as error:
@@ -289,10 +299,20 @@ def _check_stream(
         if same and (other.sender is None or endpoint.sender in (None, other.sender)):
             mistakes["stream", index, "source"] = f"takes packets of stream[{other_index + 1}] too"
     endpoints[index] = endpoint
-    encodings = list(session.encodings_at(endpoint).values()) if session else []
+
+
+def _check_reference(
+    stream: dict[str, Any],
+    index: int,
+    session: Session | None,
+    endpoint: Endpoint | None,
+    mistakes: dict[Place, str],
+) -> None:
+    """Check the reference of a stream against every encoding it may have."""
+    reference = _reference(stream.get("reference"))
+    encodings = list(session.encodings_at(endpoint).values()) if session and endpoint else []
     if "encoding" in stream:
         encodings.append(_encoding(stream["encoding"]))
-    reference = _reference(stream.get("reference"))
     if reference is None:
         return
     for encoding in encodings:
