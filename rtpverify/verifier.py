@@ -65,19 +65,20 @@ class _Arrivals:
 
 
 class _Group:
-    """All streams of one format; arrays run over its rows."""
+    """All streams of one format and encoding; arrays run over its rows."""
 
-    def __init__(self, form: Format) -> None:
+    def __init__(self, form: Format, encoding: Encoding) -> None:
+        self.encoding = encoding
         self.analysis = Analysis(form, int(AHEAD_SECONDS * form.sample_rate_hz))
         self.packets = PacketIndex(form.packet_frames, form.sample_rate_hz)
         self.streams: list[Stream] = []
         self.index = np.zeros(0, np.int64)
         """Stream index of each row."""
 
-    def add(self, stream: Stream, reference: Tone, encoding: Encoding) -> None:
+    def add(self, stream: Stream, reference: Tone) -> None:
         """Give a stream a row."""
-        companded = encoding.name in COMPANDED
-        row = self.analysis.add(reference, stream.spec.limits, encoding.bits, companded=companded)
+        companded = self.encoding.name in COMPANDED
+        row = self.analysis.add(reference, stream.spec.limits, self.encoding.bits, companded=companded)
         self.packets.add()
         self.streams.append(stream)
         self.index = np.append(self.index, stream.index)
@@ -109,7 +110,7 @@ class Verifier:
         self._timing = Timing()
         self._untimed: list[_Arrivals] = []
         self._untimed_packets = 0
-        self._groups: dict[Format, _Group] = {}
+        self._groups: dict[tuple[Format, Encoding], _Group] = {}
         self._told: list[StreamEvent] = []
         self._held: dict[int, Packets] = {}
         self._spec_of_flow = np.zeros(0, np.int64)
@@ -132,7 +133,9 @@ class Verifier:
         """Take datagrams in order of arrival; return events that are new or have changed."""
         rtp = self._matching(parse(batch))
         if len(rtp):
-            for part, stream in self._demux.assign(rtp):
+            parts = self._demux.assign(rtp)
+            self._open_streams(parts)
+            for part, stream in parts:
                 self._take(part, stream)
         return self._take_told()
 
@@ -188,14 +191,13 @@ class Verifier:
         self._no_rtp["unmatched"] += len(rtp) - int(np.count_nonzero(wanted))
         return rtp.take(np.flatnonzero(wanted))
 
-    def _open_streams(self, part: RtpBatch, stream: NDArray[np.int64]) -> None:
-        """Take in streams that the demultiplexer has just admitted, at their first packets."""
-        for index in range(len(self.streams), len(self._demux.sources)):
-            source = self._demux.sources[index]
-            rows = np.flatnonzero(stream == index)
-            if source is None or len(rows) == 0:
-                return
-            first_arrival_ns = int(part.arrival_ns[rows[0]])
+    def _open_streams(self, parts: Sequence[tuple[RtpBatch, NDArray[np.int64]]]) -> None:
+        """Take in streams that the demultiplexer has just admitted, at the first packet that any part holds of them."""
+        for index, source in enumerate(self._demux.sources[len(self.streams) :], len(self.streams)):
+            if source is None:
+                raise AssertionError(f"stream {index} was released before it was taken in")
+            part, first = next((part, int(np.argmax(of == index))) for part, of in parts if (of == index).any())
+            first_arrival_ns = int(part.arrival_ns[first])
             spec = self.specs[self._spec_of_flow[source.flow]]
             encoding = spec.encoding_of(source.payload_type)
             opened = Stream(
@@ -221,18 +223,19 @@ class Verifier:
             rate_hz = encoding.sample_rate_hz
             self._timing.set_clock_rate(index, rate_hz)
             self._tracker.set_window(index, int(spec.limits.reorder_window_seconds * rate_hz))
-            packet_frames = int(part.payload_length[rows[0]]) // encoding.bytes_per_frame
+            packet_frames = int(part.payload_length[first]) // encoding.bytes_per_frame
             self._stall_ns[index] = max(self._stall_ns[index], STALL_PACKETS * packet_frames * 10**9 // rate_hz)
             if isinstance(spec.reference, Tone) and packet_frames > 0:
                 spec.reference.check(rate_hz, encoding.channels)
                 form = tone_format(rate_hz, encoding.channels, packet_frames, spec.reference)
-                self._groups.setdefault(form, _Group(form)).add(opened, spec.reference, encoding)
+                if (form, encoding) not in self._groups:
+                    self._groups[form, encoding] = _Group(form, encoding)
+                self._groups[form, encoding].add(opened, spec.reference)
 
     # Packets --------------------------------------------------------------------------------------------------------
 
     def _take(self, part: RtpBatch, stream: NDArray[np.int64]) -> None:
         """Take packets of known streams."""
-        self._open_streams(part, stream)
         per_frame = self._bytes_per_frame[stream]
         known = per_frame > 0
         frames = np.where(known, part.payload_length // np.maximum(per_frame, 1), -1)
@@ -339,12 +342,9 @@ class Verifier:
             at = np.flatnonzero(wanted & (row >= 0))
             if len(at) == 0:
                 continue
-            encoding = group.streams[0].encoding
-            if encoding is None:
-                continue
             for length in np.unique(frames[at]).tolist():
                 rows = at[frames[at] == length]
-                samples = decode(encoding, part.source.arena, part.payload_offset[rows], length)
+                samples = decode(group.encoding, part.source.arena, part.payload_offset[rows], length)
                 packets = Packets(
                     row[rows],
                     placement.sequence[rows],
