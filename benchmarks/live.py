@@ -28,25 +28,26 @@ import numpy as np
 
 import rtpverify
 from rtpverify import mmsg
+from rtpverify.live import TICK_SECONDS
 from rtpverify.sender.rtp import Progress, Sender, StreamSettings
 from rtpverify.sender.tone import ToneSignal
 from rtpverify.sources.endpoint import Endpoint
 from rtpverify.sources.sockets import open_sockets
 from rtpverify.sources.udp import UdpReceiver
 
-TICK_SECONDS = 0.005
 WARM_UP_SECONDS = 3.0
 START_SECONDS = 30.0
 ADDRESS = "127.0.0.1"
 SPAWN = multiprocessing.get_context("spawn")
 
-FAIRNESS = """\
-bare       recvmmsg through ctypes on the daemon's tick of 5 ms, one socket a stream, one call a socket and tick, all
-           datagrams into the same 2 KiB, no address, no arrival time; in C it would save some of the Python around it
+FAIRNESS = f"""\
+bare       recvmmsg through ctypes on the daemon's tick ({1000 * TICK_SECONDS:g} ms), one socket a stream, one call a
+           socket and tick, all datagrams into the same 2 KiB, no address, no arrival time; in C it would save some of
+           the Python around it
 drain      (on request) the daemon's receiver alone, with addresses and arrival times, its batches thrown away
 rtpverify  `rtpverify serve` with its detectors on, its metrics read at the end only
 gstreamer  does less than the daemon: it takes the packets apart and throws the samples away, nothing is verified;
-           it does more, too: it wakes for each packet as a player must, where the daemon may let 5 ms pass
+           it does more, too: it wakes for each packet as a player must, where the daemon may let a tick pass
 all        the kernel charges the way of a packet through loopback to the sender; CPU is user and system time of all
            threads from /proc/PID/task/*/schedstat, start-up and the first 3 s left out; host lost is the kernel's own
            count of datagrams dropped at the receiver's sockets (/proc/net/udp) since they were opened; the time is

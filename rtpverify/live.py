@@ -17,8 +17,12 @@ if TYPE_CHECKING:
     from rtpverify.sources.receiver import Receiver
     from rtpverify.verifier import StreamEvent, Verifier
 
-TICK_SECONDS = 0.005
-"""Default time between two drains: long enough for batches, short against every limit in use."""
+TICK_SECONDS = 0.04
+"""Default time between two drains.
+
+What a drain costs hardly grows with its packets, so few drains are cheap. A socket buffer of the size that Linux gives
+without privilege still holds one and a half such times of 125 µs stereo packets (512 measured, of 48 bytes).
+"""
 
 FULL_BATCH = 2048
 """A batch of this many datagrams leaves more behind in the receiver."""
