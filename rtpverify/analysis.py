@@ -21,8 +21,8 @@ from rtpverify.reference import Tone
 from rtpverify.result import Signal
 from rtpverify.timeline import Timeline
 
-HISTORY_SECONDS = 1.2
-"""How far back a detector may look: one second of undisturbed signal and the blocks it is explaining."""
+HISTORY_SECONDS = 2.2
+"""How far back a detector may look: a second before a step, a second after it, and the blocks it is explaining."""
 TOLERANCE_BLOCKS = 3
 
 
@@ -80,10 +80,10 @@ class Analysis:
 
     def __init__(self, form: Format, ahead_frames: int) -> None:
         self.form = form
-        history = max(int(HISTORY_SECONDS * form.sample_rate_hz), 8 * form.block_frames)
-        # A second that an undecided step may wait for stays readable too.
+        history = max(int(HISTORY_SECONDS * form.sample_rate_hz), 16 * form.block_frames)
+        # What is consumed at once must not push out of reach what a decision about its first block looks back to.
         self.timeline = Timeline(
-            form.channels, form.block_frames, history + form.sample_rate_hz, ahead_frames, form.packet_frames
+            form.channels, form.block_frames, history + ahead_frames, ahead_frames, form.packet_frames
         )
         self._bank = ToneBank(self.timeline, form.sample_rate_hz)
         self._mergers: list[ChannelMerger] = []

@@ -34,7 +34,7 @@ from rtpverify.rtp.timing import Timing
 from rtpverify.spec import StreamSpec
 from rtpverify.stream import Stream, Track
 
-AHEAD_SECONDS = 1.0
+AHEAD_SECONDS = 0.5
 """How far packets may run ahead of what is settled before a batch is taken in pieces."""
 COMFORT_NOISE = 13
 """Payload type that a sender uses between stretches of speech (RFC 3389)."""

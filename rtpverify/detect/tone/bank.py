@@ -27,6 +27,8 @@ PREDICTOR_BLOCKS = 8
 """Blocks whose straight line predicts the phase of the next."""
 STATE_BLOCKS = 64
 """Noise and thresholds are renewed at multiples of this block number only, whatever way the input is cut."""
+OPPOSITE_RAD = 0.02
+"""How near to half a period the phases of two channels lie where one is inverted."""
 WORD_LENGTH_SECONDS = 1.0
 """How long the low bits must stay empty before the word length is told."""
 
@@ -64,6 +66,8 @@ class ToneBank:
         self.scanners: list[Scanner] = []
         self._settings: list[Settings] = []
         self._measured = Measurements()
+        self._compared = np.zeros(0, np.bool_)
+        """Rows whose channels have been held against each other."""
         self._locked = np.zeros(0, np.bool_)
         self._omega = np.zeros(0)
         self._last_z = np.zeros(0, np.complex128)
@@ -99,6 +103,7 @@ class ToneBank:
             self.scanners.append(Scanner(item, read))
             self._settings.append(item)
         n = len(settings)
+        self._compared = np.append(self._compared, n == 1)
         self._measured.grow(n)
         self._locked = np.append(self._locked, np.zeros(n, np.bool_))
         self._last_z = np.append(self._last_z, np.zeros(n, np.complex128))
@@ -137,12 +142,14 @@ class ToneBank:
             at, channel = np.nonzero(locked)
             self._judge(lines[at, channel], x[at, channel], valid[at], first_block[at])
         timeline.consume(rows, count)
+        for row in rows[~self._compared[rows]].tolist():
+            self._compare_channels(row)
         limits = timeline.consumed_block[rows] * self._block
         for line, limit in zip(lines.ravel().tolist(), np.repeat(limits, channels).tolist(), strict=True):
             if not self._locked[line]:
                 self._follow(line, limit)
             elif self.scanners[line].steps.waiting:
-                self.scanners[line].steps.resolve(limit, float(self._sigma[line]))
+                self.scanners[line].steps.resolve(limit)
 
     def finish(self, row: int, stop: int) -> None:
         """Judge what is left of a row that ends before frame ``stop``."""
@@ -221,7 +228,7 @@ class ToneBank:
                 block += step
                 remaining -= step
             if self._locked[line]:
-                scanner.steps.resolve(limit, float(self._sigma[line]))
+                scanner.steps.resolve(limit)
                 return
 
     def _lock(self, line: int, block: int) -> None:
@@ -239,10 +246,14 @@ class ToneBank:
         fit = fit_blocks(x, basis)
         self._omega[line] = model.omega
         self._last_z[line] = fit.z[-1]
+        # Blocks before these two are taken from the scanner's model.
+        middles = (block - 1) * n + (n - 1) / 2.0 + np.arange(1 - self._window, 1) * n
         self._phase[line] = 0.0
         self._phase[line, -1] = wrap_phase(float(np.angle(fit.z[1] * np.conj(fit.z[0]))) - model.omega * n)
-        self._amplitude[line] = np.abs(fit.z).mean()
-        self._dc[line] = fit.dc.mean()
+        self._amplitude[line] = model.amplitude * (1.0 + model.slope * (middles - model.anchor))
+        self._amplitude[line, -seeds:] = np.abs(fit.z)
+        self._dc[line] = model.dc
+        self._dc[line, -seeds:] = fit.dc
         self._power[line] = scanner.sigma**2
         self._count[line] = seeds
         self._sigma[line] = scanner.sigma
@@ -266,23 +277,19 @@ class ToneBank:
     def _unlock(self, line: int, block: int) -> None:
         """Hand a line to its scanner, which goes on at ``block``."""
         n = self._block
-        points = self._points(line)
+        frames = min(PREDICTOR_BLOCKS, int(self._count[line])) * n
         self._locked[line] = False
         self._measured.end(line)
         self.scanners[line].take_over(
-            block * n, self._model(line, block), points * n, float(self._sigma[line]), float(self._threshold[line])
+            block * n, self._model(line, block), frames, float(self._sigma[line]), float(self._threshold[line])
         )
-
-    def _points(self, line: int) -> int:
-        """Return how many blocks the model of a line rests on."""
-        return min(PREDICTOR_BLOCKS, int(self._count[line]))
 
     def _model(self, line: int, block: int) -> Sine:
         """Return the sine of a locked line whose last clean block is the one before ``block``.
 
         Its phase is the straight line through the latest blocks.
         """
-        newest = slice(self._window - self._points(line), None)
+        newest = slice(self._window - PREDICTOR_BLOCKS, None)
         omega, z = float(self._omega[line]), complex(self._last_z[line])
         sine = self._sine(omega, z, self._phase[line, newest], self._amplitude[line, newest], self._dc[line, newest])
         return replace(sine, anchor=sine.anchor + (block - 1) * self._block)
@@ -329,6 +336,30 @@ class ToneBank:
                 sigma = math.sqrt(float(self._power[line, -int(min(self._count[line], self._window)) :].mean()))
                 self._sigma[line] = max(sigma, SMALLEST_NOISE)
                 self._threshold[line] = self._settings[line].frame_threshold(sigma, float(self._peak[line]))
+
+    # Channels against each other ------------------------------------------------------------------------------------
+
+    def _compare_channels(self, row: int) -> None:
+        """Tell of channels that began with the same tone upside down, once a tone was found on every channel."""
+        channels = self.timeline.channels
+        lines = range(row * channels, (row + 1) * channels)
+        sines = {line: first for line in lines if (first := self.scanners[line].first) is not None}
+        if len(sines) < channels:
+            return
+        self._compared[row] = True
+        one = lines[0]
+        same = [line for line in lines if self._settings[line].reference_hz == self._settings[one].reference_hz]
+        frame = sines[one].anchor
+        turn = np.array([wrap_phase(sines[line].phase_at(frame) - sines[one].phase_at(frame)) for line in same])
+        opposite = np.abs(np.abs(turn) - math.pi) < OPPOSITE_RAD
+        if not opposite.any():
+            return
+        # The few are taken for the inverted ones; of two, the one that does not begin as a sine does.
+        others = 2 * int(np.count_nonzero(opposite)) > len(same)
+        if len(same) == 2:
+            others = abs(wrap_phase(sines[same[1]].phase_at(0.0) + math.pi / 2.0)) < OPPOSITE_RAD
+        for line in np.array(same)[~opposite if others else opposite].tolist():
+            self.scanners[line].steps.begin_inversion(0)
 
     # Word length ----------------------------------------------------------------------------------------------------
 
@@ -458,7 +489,7 @@ class ToneBank:
         n = self._block
         for i, k in np.argwhere(close).tolist():
             line = int(lines[i])
-            newest = slice(self._window + k + 1 - self._points(line), self._window + k + 1)
+            newest = slice(self._window + k + 1 - PREDICTOR_BLOCKS, self._window + k + 1)
             omega, z = float(self._omega[line]), complex(fit.z[i, k])
             sine = self._sine(omega, z, phase[i, newest], amplitude[i, newest], dc[i, newest])
             residual = np.abs(x[i, k] - sine.at(0, n))[valid[i, k]]
@@ -521,6 +552,9 @@ class ToneBank:
             return result
 
         mean_level, mean_dc = total(amplitude) / blocks, total(dc) / blocks
+        recent_level = np.lib.stride_tricks.sliding_window_view(
+            amplitude[:, window + 1 - PREDICTOR_BLOCKS :], PREDICTOR_BLOCKS, axis=1
+        ).mean(axis=2)
         rms = np.sqrt(total(power) / blocks)
         index = np.arange(phase.shape[1], dtype=np.float64)
         centred = phase - phase[:, -1:]  # keeps the sums small after hours of drift
@@ -532,6 +566,7 @@ class ToneBank:
         limits = self._line_limits
         level_reference = limits[lines, 0][:, None]
         suspicious = ~(np.abs(mean_level / level_reference - 1.0) < limits[lines, 1][:, None])
+        suspicious |= ~(np.abs(recent_level / level_reference - 1.0) < limits[lines, 1][:, None])
         suspicious |= np.abs(mean_dc) > limits[lines, 2][:, None]
         suspicious |= np.abs(omega / limits[lines, 3][:, None] - 1.0) > limits[lines, 4][:, None]
         suspicious |= rms > limits[lines, 5][:, None] * mean_level + limits[lines, 6][:, None]
@@ -551,6 +586,8 @@ class ToneBank:
                     float(self._sigma[line]),
                     float(omega[i, k]),
                     used,
+                    float(recent_level[i, k]),
+                    min(used, PREDICTOR_BLOCKS * n),
                 )
             )
             self._learn_limits(line)

@@ -17,13 +17,17 @@ from rtpverify.dsp.slip import FALSE_ALARM_Z
 from rtpverify.events import Event, Kind
 
 COMMON_RATES_HZ = (8000, 11025, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000, 176400, 192000)
+_SAME_STEP_FRAMES = 64
 _REFERENCE_SECONDS = 0.9
 """How much of the beginning the reference level is averaged over."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A steady stretch of ``frames`` frames from ``start``; the frequency is measured over ``omega_frames`` of it."""
+    """A steady stretch of ``frames`` frames from ``start``, measured as a whole.
+
+    The frequency is measured over ``omega_frames`` of it; ``recent_amplitude`` over its last ``recent_frames``.
+    """
 
     start: int
     frames: int
@@ -33,6 +37,8 @@ class Reading:
     sigma: float
     omega: float
     omega_frames: int
+    recent_amplitude: float
+    recent_frames: int
 
     @property
     def stop(self) -> int:
@@ -68,6 +74,9 @@ class Monitor:
         self._tell = tell
         self._form = form
         self._open: dict[str, Event] = {}
+        self._reference_frames = 1
+        self._level_before_step: float | None = None
+        self._reopen_at: dict[str, int] = {}
         # Clipping, distortion and truncation move level and offset: while they go on, these are held against what they
         # became.
         self._level_during: float | None = None
@@ -98,42 +107,56 @@ class Monitor:
                 event.open = False
                 self._tell(event)
 
-    def step(self, frame: int) -> None:
-        """End at a located step what was open before it; what goes on after it begins there anew."""
-        self.close(frame, "level", "dc")
+    def step(self, frame: int, level: float) -> None:
+        """Part at a located step what was open before it, at this level, from what goes on after it."""
+        for key in ("level", "dc"):
+            event = self._open.get(key)
+            if event is not None and event.start_frame < frame - _SAME_STEP_FRAMES:
+                self.close(frame, key)
+                self._reopen_at[key] = frame
+                if key == "level":
+                    self._level_before_step = level
 
     def _depart(self, key: str, frame: int, event: Event | None) -> None:
         """Open, go on with or end the departure of one aspect; ``event`` is None where the limit holds."""
-        current = self._open.get(key)
+        current, reopen_at = self._open.get(key), self._reopen_at.pop(key, None)
         if event is None:
             self.close(frame, key)
         elif current is None:
             event.open = True
+            event.start_frame = event.start_frame if reopen_at is None else reopen_at
             event.duration_frames = max(0, frame - event.start_frame)
             self._open[key] = event
             self._tell(event)
         else:
             current.duration_frames = max(0, frame - current.start_frame)
+            current.size, current.message = event.size, event.message
 
     def _judge_level(self, reading: Reading, since: int) -> None:
         if self.level_reference is None:
-            self.level_reference = reading.amplitude
-        change_db = decibels(reading.amplitude / (self._level_during or self.level_reference))
-        uncertainty_db = 8.686 * FALSE_ALARM_Z * reading.sigma * math.sqrt(2.0 / reading.frames) / reading.amplitude
+            self.level_reference, self._reference_frames = reading.amplitude, reading.frames
+        reference = self._level_during or self.level_reference
         limit_db = self.settings.limits.max_level_change_db
-        if abs(change_db) <= limit_db + uncertainty_db:
+        # A slow drift shows in the whole stretch first, a faster one at its end.
+        for amplitude, frames in (
+            (reading.recent_amplitude, reading.recent_frames),
+            (reading.amplitude, reading.frames),
+        ):
+            change_db = decibels(amplitude / reference)
+            spread = reading.sigma / reading.amplitude * math.sqrt(2.0 / frames + 2.0 / self._reference_frames)
+            if abs(change_db) > limit_db + 8.686 * FALSE_ALARM_Z * spread:
+                break
+        else:
+            self._level_before_step = None
             self._depart("level", since, None)
-            if not self.level_settled:
-                self.level_reference = reading.amplitude
-                self.level_settled = reading.frames >= _REFERENCE_SECONDS * self.settings.sample_rate_hz
+            if not self.level_settled and reading.frames >= _REFERENCE_SECONDS * self.settings.sample_rate_hz:
+                self.level_reference, self._reference_frames = reading.amplitude, reading.frames
+                self.level_settled = True
             return
-        event = Event(
-            Kind.GAIN,
-            since,
-            size={"gain_db": round(change_db, 4)},
-            message=f"level changed by {change_db:+.3f} dB, limit ±{limit_db:g} dB",
-        )
-        self.level_settled = True
+        self.level_settled = True  # what departed does not move the reference
+        gain_db = change_db if self._level_before_step is None else decibels(amplitude / self._level_before_step)
+        message = f"level changed by {gain_db:+.3f} dB, limit ±{limit_db:g} dB"
+        event = Event(Kind.GAIN, since, size={"gain_db": round(gain_db, 4)}, message=message)
         self._depart("level", reading.stop, event)
 
     def _judge_dc(self, reading: Reading, since: int) -> None:

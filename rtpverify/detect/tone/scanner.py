@@ -44,7 +44,13 @@ LEAST_MUTED_FRAMES = 3
 """Shorter runs of equal values are wrong frames, not a dropout."""
 LONGEST_CLICK_SECONDS = 0.001
 """Longer unexplained stretches are noise."""
+LARGEST_WANDER = 1e-4
+"""Relative change of frequency that is no wander of the same tone."""
+MILD = 3.0
+"""Departures of less than this many thresholds may be a model that is slightly off."""
 LEAST_WINDOW_FRAMES = 64
+EDGE_FRAMES = 16
+"""How far the edges of a repeat may lie outside the frames that tell it."""
 LEAST_REPEAT_FRAMES = 8
 """A shorter stretch of something else is not looked for in what came before."""
 GUARD_FRAMES = 32
@@ -82,6 +88,8 @@ class Scanner:
         self.read = read
         self.position = 0
         """First frame that is not explained yet."""
+        self.first: Sine | None = None
+        """The sine of the first acquisition."""
         self.model: Sine | None = None
         self.model_frames = 0
         """How many frames level and phase of the model rest on."""
@@ -98,13 +106,13 @@ class Scanner:
         self.events: list[Event] = []
         self.code: SlipCode | None = None
         self.monitor = Monitor(settings, self.events.append, self._form)
-        self.steps = StepResolver(settings, read, self.events.append)
+        self.steps = StepResolver(settings, read, self.events.append, self.monitor.step)
         self._mirrored = mirrored
         self._muted: _Muted | None = None
         self._silence: Event | None = None
         self._lost: tuple[int, Sine] | None = None
         self._foreign: Event | None = None
-        self._strange: NDArray[np.float64] | None = None
+        self._unsettled = False
         self._judged_until = 0
         self._undisturbed_before: tuple[int, int] = (0, 0)
 
@@ -130,11 +138,11 @@ class Scanner:
         while self.position < limit and (final or not self.quiet):
             if not (self._scan(limit, final) if self.model is not None else self._acquire(limit, final)):
                 break
-        self.steps.resolve(min(limit, self.position), self.sigma, final=final)
+        self.steps.resolve(min(limit, self.position), final=final)
 
     def finish(self, stop: int) -> None:
         """End everything that is still open at the end of the stream."""
-        self.steps.resolve(stop, self.sigma, final=True)
+        self.steps.resolve(stop, final=True)
         if self._muted is not None:
             self._end(self._muted.event, stop, self._muted_text(self._muted))
         if self._silence is not None:
@@ -152,7 +160,7 @@ class Scanner:
         self._follow_model(model, frames)
         self.sigma, self.threshold = sigma, threshold
         self.quiet_blocks = 0
-        self._strange = None
+        self._unsettled = False
 
     # Acquisition ----------------------------------------------------------------------------------------------------
 
@@ -231,6 +239,7 @@ class Scanner:
 
     def _adopt(self, found: Acquired) -> None:
         """Take an acquired sine as the model, and explain what lies before it."""
+        earlier_sigma = self.sigma
         self.sigma, self.threshold = found.sigma, self.settings.frame_threshold(found.sigma, found.peak)
         if self.code is None:
             rate_hz = self.settings.sample_rate_hz
@@ -256,14 +265,13 @@ class Scanner:
                 self._foreign = None
             elif first - start > 2:
                 self._tell_damage(start, first, before)
-            if abs(found.sine.omega / before.omega - 1.0) < 1e-4:
-                self._add_step(first, first, before)
-            self.monitor.step(first)
+            self._add_step(first, first, before, found.sine, max(self.sigma, earlier_sigma))
             self._start_anew(first)
             self.values_since = first
         elif first > start and self.clean_from < first:
             self._explain_backwards(found, start)
             first = self.clean_from = found.start
+        self.first = self.first or found.sine
         self._follow_model(found.sine, found.stop - found.start)
         self.position = first
         self.quiet_blocks = 0
@@ -336,7 +344,7 @@ class Scanner:
                 return False
             look = limit
         self.quiet_blocks = 0
-        self.steps.interrupt(departure, self.sigma)
+        self.steps.interrupt(departure)
         self._explain(departure, look, final=look == limit and final)
         return True
 
@@ -377,16 +385,14 @@ class Scanner:
         if abs(phase) > max(FALSE_ALARM_Z * deviation / self._model.amplitude, least):
             after = np.where(valid, x - local.sine.at(start, stop), 0.0)
             frame = start + change_point(np.where(valid, residual, 0.0), after)
-            self._add_step(frame, frame, self._model)
+            self._add_step(frame, frame, self._model, local.sine)
             self._start_anew(frame)
             self._follow_model(local.sine, frames)
             self.quiet_blocks = 0
             return
-        if self._noise_changes(start, local, residual[valid]):
+        if self._values_change(start, stop, local):
             self.quiet_blocks = 0
             return
-        if self._values_differ(local.sine, self._model, frames):
-            self.values_since = start
         if len(x) == block:
             self.quiet_blocks += 1
         low = max(self.clean_from, stop - MODEL_BLOCKS * block)
@@ -402,25 +408,41 @@ class Scanner:
         moved = self.values_since > low
         values, values_from, values_frames = (local, start, frames) if moved else (whole, low, whole.frames)
         sine = values.sine
-        reading = Reading(
-            values_from, values_frames, sine.amplitude, sine.dc, values.rms, self.sigma, whole.sine.omega, whole.frames
+        self.judge(
+            Reading(
+                values_from,
+                values_frames,
+                sine.amplitude,
+                sine.dc,
+                values.rms,
+                self.sigma,
+                whole.sine.omega,
+                whole.frames,
+                local.sine.amplitude,
+                frames,
+            )
         )
-        self.judge(reading)
 
-    def _noise_changes(self, start: int, local: FreeFit, residual: NDArray[np.float64]) -> bool:
-        """Follow the noise: two blocks in a row with another residual mean that it has changed, and when."""
+    def _values_change(self, start: int, stop: int, local: FreeFit) -> bool:
+        """Follow level, offset and noise: two blocks in a row that differ mean that they have changed, and when."""
         power = (local.rms / self.sigma) ** 2
-        if NOISE_POWER_RANGE[0] < power < NOISE_POWER_RANGE[1]:
-            self._strange = None
+        noise_differs = not NOISE_POWER_RANGE[0] < power < NOISE_POWER_RANGE[1]
+        if not noise_differs and not self._values_differ(local.sine, self._model, local.frames):
+            self._unsettled = False
             return False
-        if self._strange is None:
-            self._strange = residual
+        if not self._unsettled:
+            self._unsettled = True
             return True
-        both = np.concatenate([self._strange, residual])
-        frame = start + len(residual) - len(both) + variance_change_point(both)
-        self._strange = None
-        self.sigma = max(local.rms, SMALLEST_NOISE)
-        self.threshold = self.settings.frame_threshold(self.sigma, local.peak)
+        self._unsettled = False
+        low = max(self.clean_from, start - 2 * self.settings.block_frames)
+        x, valid = self.read(low, stop)
+        before = np.where(valid, x - self._model.at(low, stop), 0.0)
+        if noise_differs:
+            frame = low + variance_change_point(before)
+            self.sigma = max(local.rms, SMALLEST_NOISE)
+            self.threshold = self.settings.frame_threshold(self.sigma, local.peak)
+        else:
+            frame = low + change_point(before, np.where(valid, x - local.sine.at(low, stop), 0.0))
         self.values_since = frame
         self._start_anew(frame)
         self._follow_model(local.sine, local.frames)
@@ -449,13 +471,12 @@ class Scanner:
             return
         guard = max(GUARD_FRAMES, math.ceil(2.0 * math.pi / self._model.omega) + 2)
         end = at + first_cluster_end(bad[at:], guard)
-        if (look - low - end >= guard or final) and self._same_after(low + end, look, bad[end:]):
-            short = end - at <= max(LONGEST_CLICK_SECONDS * self.settings.sample_rate_hz, 8) or not final
-            if short or look - low - end >= guard:
-                self._tell_damage(departure, low + end, self._model)
-                self._note_damage(departure, low + end)
-                self.position = low + end
-                return
+        mild = float(np.abs(residual[at:end]).max()) < MILD * self.threshold
+        if (look - low - end >= guard or final) and self._same_after(low + end, look, bad[end:], mild=mild):
+            self._tell_damage(departure, low + end, self._model)
+            self._note_damage(departure, low + end)
+            self.position = low + end
+            return
         if not self._step(low, at, x, valid, residual):
             self._lose(departure)
 
@@ -465,7 +486,7 @@ class Scanner:
         """Follow a departure that is only a slow change of the sine: one fit across it leaves nothing."""
         block = self.settings.block_frames
         first, stop = max(at - block // 2, self.clean_from - low, 0), min(at + block // 2, len(x))
-        if abs(residual[at]) > 3.0 * self.threshold or stop - at < LEAST_WINDOW_FRAMES:
+        if abs(residual[at]) > MILD * self.threshold or stop - at < LEAST_WINDOW_FRAMES:
             return False
         fit = fit_free(x[first:stop], low + first, self._model.omega, valid[first:stop])
         if fit is None or fit.peak > self.threshold + 3.5 * self.sigma * math.sqrt(16.0 / fit.frames):
@@ -474,16 +495,34 @@ class Scanner:
             self.values_since = max(low + first, self.values_since)
         self._follow_model(fit.sine, fit.frames)
         self.position = low + stop
+        sine = fit.sine
+        self.judge(
+            Reading(
+                low + first,
+                stop - first,
+                sine.amplitude,
+                sine.dc,
+                fit.rms,
+                self.sigma,
+                sine.omega,
+                fit.frames,
+                sine.amplitude,
+                fit.frames,
+            )
+        )
         return True
 
-    def _same_after(self, start: int, look: int, bad: NDArray[np.bool_]) -> bool:
-        """Tell whether the model of before holds again from frame ``start`` on."""
+    def _same_after(self, start: int, look: int, bad: NDArray[np.bool_], *, mild: bool) -> bool:
+        """Tell whether the model of before holds again from frame ``start`` on.
+
+        Where too little follows before the next departure, ``mild`` ones are taken for a model that is slightly off.
+        """
         stop = min(look, start + self.settings.block_frames)
         bad = bad[: stop - start]
         if bad.any():
             stop = start + int(bad.argmax())
         if stop - start < LEAST_WINDOW_FRAMES:
-            return True
+            return not (mild and stop < look)
         x, valid = self.read(start, stop)
         sine = fit_phasor(x, start, self._model.omega, valid)
         if sine is None:
@@ -508,17 +547,20 @@ class Scanner:
     ) -> bool:
         """Begin a dropout where frames hold one value that the sine would not hold, exactly or within the noise."""
         filled = np.where(valid, x, x[at])
-        start, stop = equal_run(filled, at)
-        value, bound = float(x[at]), 0.0
-        if not self._is_held(start, stop, bound):
-            held = float(x[at - 1]) if at > 0 and valid[at - 1] else 0.0
-            bound = self.threshold + self.settings.step
-            for value, bound in ((0.0, bound), (held, 2.0 * bound)):
-                start, stop = band_run(filled, at, value, bound)
-                if self._is_held(start, stop, bound):
-                    break
-            else:
-                return False
+        held = float(x[at - 1]) if at > 0 and valid[at - 1] else 0.0
+        noise = self.threshold + self.settings.step
+        # Exactly one value, silence with noise on it, the last good frame held with noise on it: the longest holds.
+        runs = [(*equal_run(filled, at), float(x[at]), 0.0)]
+        runs += [
+            (*band_run(filled, at, value, bound), value, bound) for value, bound in ((0.0, noise), (held, 2 * noise))
+        ]
+        runs = [run for run in runs if self._is_held(run[0], run[1], run[3])]
+        if not runs:
+            return False
+        exact = runs[0]
+        start, stop, value, bound = max(runs, key=lambda run: run[1])
+        if exact[3] == 0.0 and exact[1] >= stop - 1:
+            start, stop, value, bound = exact
         while not valid[start]:
             start += 1
         while not valid[stop - 1]:
@@ -527,6 +569,7 @@ class Scanner:
             return False
         if bound > 0.0:
             start += change_point(residual[start : at + 1], x[start : at + 1] - value)
+            start += int(x[start] == value != 0.0)
         elif value != 0.0 and not self._mirrored and not bad[start]:
             start += 1  # the frame that is held is itself a good one
         event = Event(Kind.DROPOUT, low + start, size={"held_value": value if bound == 0.0 or value else 0.0})
@@ -583,13 +626,18 @@ class Scanner:
         """Find another sine of the same frequency after the departure; return whether there is one."""
         model, allowance = self._model, self._allowance(low + at)
         window = max(LEAST_WINDOW_FRAMES, math.ceil(3.0 * math.pi / model.omega))
-        rate_frames = self.rate_frames
-        found = first_steady_window(x[at:], valid[at:], low + at, model.omega, window, allowance)
+        fixed = (window, self.rate_frames)
+        free = (self.settings.block_frames, self.settings.block_frames)
+        found = self._free_window(low, at, x, valid) if abs(residual[at]) < MILD * self.threshold else None
+        window, rate_frames = free
+        if found is None:
+            found = first_steady_window(x[at:], valid[at:], low + at, model.omega, fixed[0], allowance)
+            window, rate_frames = fixed
         if found is None:
             found = self._free_window(low, at, x, valid)
-            if found is None:
-                return False
-            window, rate_frames = self.settings.block_frames, self.settings.block_frames
+            window, rate_frames = free
+        if found is None:
+            return False
         steady, sine = at + found[0], found[1]
         if sine.amplitude < 0.05 * model.amplitude:
             bound = 1.5 * float(np.abs(x[steady : steady + window] - sine.dc).max())
@@ -606,9 +654,8 @@ class Scanner:
         if len(wrong) > 2:
             self._tell_damage(low + int(wrong[0]), low + int(wrong[-1]) + 1, model)
             resume = frame = max(frame, int(wrong[-1]) + 1)
-        self._add_step(low + frame, low + resume, model)
+        self._add_step(low + frame, low + resume, model, sine)
         if self._values_differ(sine, model, window):
-            self.monitor.step(low + frame)
             self.values_since = low + frame
         self._start_anew(low + frame)
         self._follow_model(sine, frames, rate_frames)
@@ -618,7 +665,7 @@ class Scanner:
     def _free_window(
         self, low: int, at: int, x: NDArray[np.float64], valid: NDArray[np.bool_]
     ) -> tuple[int, Sine] | None:
-        """Return the first of some whole blocks after the departure that a sine of nearly the same frequency explains."""
+        """Return the first whole block soon after the departure that a sine of nearly the same frequency explains."""
         block = self.settings.block_frames
         for offset in (0, block // 8, block // 4, block // 2, block, 2 * block):
             part = slice(at + offset, at + offset + block)
@@ -651,12 +698,18 @@ class Scanner:
         moved = sine.amplitude - model.amplitude_at(sine.anchor)
         return abs(moved) > max(spread, level) or abs(sine.dc - model.dc) > max(spread, limits.max_dc_offset / 2.0)
 
-    def _add_step(self, frame: int, resume: int, before: Sine) -> None:
-        """Have a step measured between the longest undisturbed stretch before it and what follows."""
+    def _add_step(self, frame: int, resume: int, before: Sine, after: Sine, sigma: float | None = None) -> None:
+        """Have a step measured between the longest undisturbed stretch before it and what follows.
+
+        Where the frequency is another, nothing can be said of the phase.
+        """
+        if abs(after.omega / before.omega - 1.0) > LARGEST_WANDER:
+            self.steps.interrupt(frame)
+            return
         span = (self.clean_from, frame)
         if span[1] - span[0] < self.settings.block_frames // 2:
             span = max(span, self._undisturbed_before, key=lambda item: item[1] - item[0])
-        self.steps.add(Step(frame, *span, resume, before), self.sigma)
+        self.steps.add(Step(frame, *span, resume, before, sigma or self.sigma))
 
     def _start_anew(self, frame: int) -> None:
         """Another sine begins at ``frame``: nothing before it tells about what follows."""
@@ -687,12 +740,9 @@ class Scanner:
         frames = stop - start
         off = np.where(valid, x - model.at(start, stop), 0.0)
         deviation = float(np.abs(off).max(initial=0.0))
-        repeated, distance = self._as_repeat(start, x, valid, model)
-        if repeated:
-            message = f"{frames} frames were replaced by earlier ones"
-            if distance is not None:
-                message = f"{frames} frames were replaced by those of {distance} frames before"
-            event = Event(Kind.REPEAT, start, frames, size={"repeat_distance_frames": distance}, message=message)
+        repeat = self._repeat(start, x, valid, model)
+        if repeat is not None:
+            event = repeat
         elif frames <= LONGEST_CLICK_SECONDS * self.settings.sample_rate_hz:
             message = f"{frames} frame(s) off by up to {deviation:.3g} of full scale"
             event = Event(Kind.CLICK, start, frames, size={"deviation": deviation}, message=message)
@@ -701,32 +751,39 @@ class Scanner:
             event = Event(Kind.NOISE, start, frames, size={"deviation": deviation}, message=message)
         self.events.append(event)
 
-    def _as_repeat(
-        self, start: int, x: NDArray[np.float64], valid: NDArray[np.bool_], model: Sine
-    ) -> tuple[bool, int | None]:
-        """Tell whether a damaged stretch is an earlier one, and from how far back, where that can be said.
+    def _repeat(self, start: int, x: NDArray[np.float64], valid: NDArray[np.bool_], model: Sine) -> Event | None:
+        """Return the event of a damaged stretch that is an earlier one, None where it is not.
 
         An exact copy is one; so is the same sine out of step, where the step is that of an earlier stretch.
         """
         if len(x) < LEAST_REPEAT_FRAMES or not valid.all():
-            return False, None
+            return None
         if not self._mirrored:
             history, there = self.read(start - self.settings.sample_rate_hz, start)
             distance = find_copy(x, np.where(there, history, np.nan))
             if distance is not None:
-                return True, distance
+                return _repeat_event(start, len(x), distance)
         sine = fit_phasor(x - model.dc, start, model.omega, with_dc=False)
         if sine is None or np.abs(x - model.dc - sine.at(start, start + len(x))).max() > self._allowance(start):
-            return False, None
+            return None
         deviation = self.sigma * math.sqrt(2.0 / len(x)) / model.amplitude
         if abs(sine.amplitude / model.amplitude - 1.0) > FALSE_ALARM_Z * deviation + 1e-3:
-            return False, None
+            return None
         step = wrap_phase(sine.phase - model.phase_at(sine.anchor))
         slip_frames = self.code.decode(step, deviation) if self.code else None
-        if slip_frames is None:
-            return True, None
-        # Content from ahead has not arrived before.
-        return slip_frames < 0, -slip_frames
+        if slip_frames is not None and slip_frames > 0:
+            return None  # content from ahead has not arrived before
+        first, stop = self._edges(start, start + len(x), model, replace(sine, dc=model.dc))
+        return _repeat_event(first, stop - first, None if slip_frames is None else -slip_frames)
+
+    def _edges(self, start: int, stop: int, outside: Sine, inside: Sine) -> tuple[int, int]:
+        """Return where one sine most likely gives way to another and back, near the first and last frames that tell."""
+        low, high, middle = start - EDGE_FRAMES, stop + EDGE_FRAMES, (start + stop) // 2
+        x, valid = self.read(low, high)
+        out = np.where(valid, x - outside.at(low, high), 0.0)
+        into = np.where(valid, x - inside.at(low, high), 0.0)
+        half = middle - low
+        return low + change_point(out[:half], into[:half]), middle + change_point(into[half:], out[half:])
 
     def _grow(self, event: Event, stop: int, text: str) -> None:
         """Follow an event that goes on; tell of it once it is long."""
@@ -749,3 +806,10 @@ class Scanner:
         stop = min(stop, start + ACQUISITION_BLOCKS * self.settings.block_frames)
         x, valid = self.read(start, stop)
         return residual_form(x[valid], omega, self.settings.bits) if valid.any() else (Kind.NOISE, {})
+
+
+def _repeat_event(start: int, frames: int, distance: int | None) -> Event:
+    message = f"{frames} frames were replaced by earlier ones"
+    if distance is not None:
+        message = f"{frames} frames were replaced by those of {distance} frames before"
+    return Event(Kind.REPEAT, start, frames, size={"repeat_distance_frames": distance}, message=message)

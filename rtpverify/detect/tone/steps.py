@@ -34,7 +34,8 @@ class Step:
     """A place where one sine gives way to another.
 
     ``frame`` is the first of the new. The signal is undisturbed under ``before`` from ``before_start`` to
-    ``before_stop``, and under the new sine from ``resume`` on, up to ``stop`` where that is known.
+    ``before_stop``, and under the new sine from ``resume`` on, up to ``stop`` where that is known. ``sigma`` is the
+    noise on the noisier side.
     """
 
     frame: int
@@ -42,6 +43,7 @@ class Step:
     before_stop: int
     resume: int
     before: Sine
+    sigma: float
     stop: int | None = None
 
 
@@ -58,11 +60,14 @@ class _Held:
 class StepResolver:
     """Turns located steps into events, in order."""
 
-    def __init__(self, settings: Settings, read: Read, tell: Callable[[Event], None]) -> None:
+    def __init__(
+        self, settings: Settings, read: Read, tell: Callable[[Event], None], level_jumped: Callable[[int, float], None]
+    ) -> None:
         self.settings = settings
         self.code: SlipCode | None = None
         self._read = read
         self._tell = tell
+        self._level_jumped = level_jumped
         self._pending: Step | None = None
         self._held: _Held | None = None
         self.inverted: Event | None = None
@@ -81,34 +86,34 @@ class StepResolver:
             frame = min(frame, self._pending.frame)
         return frame
 
-    def add(self, step: Step, sigma: float) -> None:
+    def add(self, step: Step) -> None:
         """Take a new step; one that still waits is resolved with what lies between."""
-        self.interrupt(step.frame, sigma)
+        self.interrupt(step.frame)
         self._pending = step
 
-    def interrupt(self, frame: int, sigma: float) -> None:
+    def interrupt(self, frame: int) -> None:
         """Another event begins at ``frame``: the signal after a waiting step is undisturbed only up to there."""
         if self._pending is not None:
             self._pending.stop = frame
-            self.resolve(frame, sigma)
+            self.resolve(frame)
 
-    def resolve(self, limit: int, sigma: float, *, final: bool = False) -> None:
+    def resolve(self, limit: int, *, final: bool = False) -> None:
         """Resolve what can be with the signal up to ``limit``."""
         step = self._pending
         if step is not None:
-            length = self._length_after(step, limit, sigma, final)
+            length = self._length_after(step, limit, final)
             if length is not None:
                 self._pending = None
-                self._measure(step, length, sigma)
+                self._measure(step, length)
         held = self._held
         if held is not None and self._pending is None and (final or limit > held.deadline):
             self._release()
 
-    def _length_after(self, step: Step, limit: int, sigma: float, final: bool) -> int | None:
+    def _length_after(self, step: Step, limit: int, final: bool) -> int | None:
         """Return how many frames after the step to measure, None where more must be waited for."""
         block, longest = self.settings.block_frames, int(_LONGEST_SECONDS * self.settings.sample_rate_hz)
         available = min(limit if step.stop is None else min(step.stop, limit), step.resume + longest) - step.resume
-        ratio = sigma / step.before.amplitude
+        ratio = step.sigma / step.before.amplitude
         wanted = self._wanted_deviation
         for length in range(block, available + 1, block):
             if min(_deviations(step, ratio, self._before_length(step, length), length)) <= wanted:
@@ -125,9 +130,9 @@ class StepResolver:
         longest = min(step.before_stop - step.before_start, int(_LONGEST_SECONDS * self.settings.sample_rate_hz))
         return min(longest, max(_BEFORE_BLOCKS * self.settings.block_frames, after))
 
-    def _measure(self, step: Step, length: int, sigma: float) -> None:
+    def _measure(self, step: Step, length: int) -> None:
         """Measure a step over ``length`` frames after it and tell what it is."""
-        measured = self._phase_step(step, length, sigma)
+        measured = self._phase_step(step, length)
         if measured is None:
             self._release()
             return
@@ -160,6 +165,11 @@ class StepResolver:
         else:
             self._tell(event)
 
+    def begin_inversion(self, frame: int) -> None:
+        """Tell that the channel is inverted from ``frame`` on."""
+        self.inverted = _inversion(frame)
+        self._tell(self.inverted)
+
     def end_inversion(self, frame: int) -> None:
         """End an inversion: the polarity is back, or the stream has ended."""
         event, self.inverted = self.inverted, None
@@ -177,7 +187,7 @@ class StepResolver:
         if held is not None:
             self._tell(held.event)
 
-    def _phase_step(self, step: Step, length: int, sigma: float) -> tuple[float, float] | None:
+    def _phase_step(self, step: Step, length: int) -> tuple[float, float] | None:
         """Return the phase step and its standard deviation, rad."""
         before = self._fit_before(step, length)
         if before is None or length < 16:
@@ -187,10 +197,11 @@ class StepResolver:
         after = fit_free(x, step.resume, omega, valid)
         if after is None:
             return None
-        own, common = _deviations(step, sigma / before.sine.amplitude, before.frames, after.frames)
+        own, common = _deviations(step, step.sigma / before.sine.amplitude, before.frames, after.frames)
+        self._judge_level(step.frame, before, after, own)
         bend = after.sine.omega - omega
         phase_step = wrap_phase(after.sine.phase_at(step.frame) - before.sine.phase_at(step.frame))
-        ratio = sigma / before.sine.amplitude
+        ratio = step.sigma / before.sine.amplitude
         if abs(bend) > FALSE_ALARM_Z * math.hypot(
             omega_deviation(ratio, before.frames), omega_deviation(ratio, after.frames)
         ) and abs(phase_step) < abs(bend) * (step.resume - step.frame + self.settings.block_frames):
@@ -202,6 +213,16 @@ class StepResolver:
         if fixed is None:
             return None
         return wrap_phase(fixed.phase - before.sine.phase_at(fixed.anchor)), common
+
+    def _judge_level(self, frame: int, before: FreeFit, after: FreeFit, deviation: float) -> None:
+        """Tell of a jump of level or offset, as against a drift: the two lines do not meet at the step."""
+        limits, level = self.settings.limits, before.sine.amplitude_at(frame)
+        spread = FALSE_ALARM_Z * deviation * before.sine.amplitude
+        jump = abs(after.sine.amplitude_at(frame) - level)
+        if jump > max(spread, limits.max_level_change_db / 8.686 * level) or abs(after.sine.dc - before.sine.dc) > max(
+            spread, limits.max_dc_offset
+        ):
+            self._level_jumped(frame, level)
 
     def _fit_before(self, step: Step, after: int) -> FreeFit | None:
         length = self._before_length(step, after)
@@ -246,6 +267,10 @@ class StepResolver:
         distance = -back if isinstance(back, int) and back < 0 else None
         message = f"{frames} frames were replaced by earlier ones"
         return Event(Kind.REPEAT, slip.start_frame, frames, size={"repeat_distance_frames": distance}, message=message)
+
+
+def _inversion(frame: int) -> Event:
+    return Event(Kind.POLARITY, frame, message="polarity inverted", open=True)
 
 
 def _deviations(step: Step, ratio: float, before: int, after: int) -> tuple[float, float]:
