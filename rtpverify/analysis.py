@@ -29,8 +29,8 @@ TOLERANCE_BLOCKS = 3
 class Detector(Protocol):
     """What judges the rows of a timeline. A detector keeps one slot for every row."""
 
-    def process(self, rows: NDArray[np.int64], count: int) -> None:
-        """Judge the next ``count`` blocks of these rows, and consume them."""
+    def process(self, rows: NDArray[np.int64], count: NDArray[np.int64]) -> None:
+        """Judge the next ``count`` blocks of each of these rows, and consume them."""
 
     def finish(self, row: int, stop: int) -> None:
         """Judge what is left of a row that ends before frame ``stop``."""
@@ -120,8 +120,7 @@ class Analysis:
     def advance(self, rows: NDArray[np.int64], settled: NDArray[np.int64]) -> None:
         """Judge every whole block that lies before the settled frame of its row."""
         ready = settled // self.form.block_frames - self.timeline.consumed_block[rows]
-        for count in np.unique(ready[ready > 0]).tolist():
-            self.detector.process(rows[ready == count], count)
+        self.detector.process(rows, ready)
 
     def take_events(self) -> list[tuple[int, Event]]:
         """Return events that are new or have changed, each with its row."""

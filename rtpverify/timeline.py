@@ -127,13 +127,13 @@ class Timeline:
         channel = np.arange(self.channels)
         return data[row[:, None, None], channel[None, :, None], slot[:, None, :]], valid[row[:, None], slot]
 
-    def consume(self, row: NDArray[np.int64], count: int) -> None:
+    def consume(self, row: NDArray[np.int64], count: NDArray[np.int64]) -> None:
         """Step past ``count`` blocks of each row; what falls out of the history becomes a hole for later frames."""
         per_ring = self.capacity // self.block_frames
         first = self.consumed_block[row] - self._history_blocks
-        forgotten = first[:, None] + np.arange(count)
+        forgotten = first[:, None] + np.arange(count.max())
         valid = self._valid.reshape(self.streams, per_ring, self.block_frames)
-        rows, columns = np.nonzero(forgotten >= 0)
+        rows, columns = np.nonzero((forgotten >= 0) & (forgotten < (first + count)[:, None]))
         valid[row[rows], forgotten[rows, columns] % per_ring] = False
         self.consumed_block[row] += count
 

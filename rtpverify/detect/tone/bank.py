@@ -122,25 +122,30 @@ class ToneBank:
         for name in ("_phase", "_amplitude", "_dc", "_power"):
             setattr(self, name, np.concatenate([getattr(self, name), np.zeros((n, self._window))]))
 
-    def process(self, rows: NDArray[np.int64], count: int) -> None:
-        """Judge the next ``count`` blocks of these rows, and consume them."""
-        while count > 0:
+    def process(self, rows: NDArray[np.int64], count: NDArray[np.int64]) -> None:
+        """Judge the next ``count`` blocks of each of these rows, and consume them."""
+        rows, left = rows[count > 0], count[count > 0]
+        while len(rows):
             # Cut at the blocks where the state is renewed, and never beyond what the history can give back.
-            first = int(self.timeline.consumed_block[rows[0]])
-            aligned = bool((self.timeline.consumed_block[rows] % STATE_BLOCKS == first % STATE_BLOCKS).all())
-            step = min(count, STATE_BLOCKS - first % STATE_BLOCKS if aligned else 1)
-            self._process(rows, step)
-            count -= step
+            step = np.minimum(left, STATE_BLOCKS - self.timeline.consumed_block[rows] % STATE_BLOCKS)
+            # Rows go together where that wastes little on what the shorter ones have not got.
+            now = 2 * step >= step.max()
+            self._process(rows[now], step[now])
+            left[now] -= step[now]
+            rows, left = rows[left > 0], left[left > 0]
 
-    def _process(self, rows: NDArray[np.int64], count: int) -> None:
+    def _process(self, rows: NDArray[np.int64], count: NDArray[np.int64]) -> None:
         timeline, channels = self.timeline, self.timeline.channels
-        first_block = timeline.consumed_block[rows].copy()
-        x, valid = timeline.blocks(rows, first_block, count)
+        first_block = timeline.consumed_block[rows]
+        x, valid = timeline.blocks(rows, first_block, int(count.max()))
         lines = rows[:, None] * channels + np.arange(channels)
         locked = self._locked[lines]
-        if locked.any():
+        if locked.all():
+            at = np.repeat(np.arange(len(rows)), channels)
+            self._judge(lines.ravel(), x.reshape(-1, *x.shape[2:]), valid[at], first_block[at], count[at])
+        elif locked.any():
             at, channel = np.nonzero(locked)
-            self._judge(lines[at, channel], x[at, channel], valid[at], first_block[at])
+            self._judge(lines[at, channel], x[at, channel], valid[at], first_block[at], count[at])
         timeline.consume(rows, count)
         for row in rows[~self._compared[rows]].tolist():
             self._compare_channels(row)
@@ -224,7 +229,8 @@ class ToneBank:
                 step = min(remaining, STATE_BLOCKS - block % STATE_BLOCKS)
                 x, valid = self.timeline.read(row, channel, block * self._block, (block + step) * self._block)
                 shape = (1, step, self._block)
-                self._judge(np.array([line]), x.reshape(shape), valid.reshape(shape), np.array([block]))
+                one = np.array([line]), x.reshape(shape), valid.reshape(shape), np.array([block]), np.array([step])
+                self._judge(*one)
                 block += step
                 remaining -= step
             if self._locked[line]:
@@ -403,15 +409,17 @@ class ToneBank:
         x: NDArray[np.float64],
         valid: NDArray[np.bool_],
         first_block: NDArray[np.int64],
+        due: NDArray[np.int64],
     ) -> None:
-        """Judge blocks of locked lines: ``x`` and ``valid`` have shape (lines, blocks, frames)."""
+        """Judge the first ``due`` blocks of locked lines: ``x`` and ``valid`` have shape (lines, blocks, frames)."""
         m, count, n = x.shape
-        holes: NDArray[np.bool_] = np.logical_not(valid.all(axis=2))
+        is_due = np.arange(count) < due[:, None]
+        holes: NDArray[np.bool_] = np.logical_not(valid.all(axis=2)) & is_due
         frames = np.full((m, count), n)
-        sparse = np.zeros((m, count), np.bool_)
+        sparse = ~is_due
         if holes.any():
             frames = np.count_nonzero(valid, axis=2)
-            sparse = frames < n // 2
+            sparse |= frames < n // 2
             self._fill(lines, x, valid, holes)
         fit = self._fit(lines, x)
         rotation = np.exp(-1j * self._omega[lines] * n)
@@ -439,9 +447,9 @@ class ToneBank:
         self._peak[lines] = np.maximum(self._peak[lines], np.where(kept, fit.peak, 0.0).max(axis=1))
         for i in np.flatnonzero(self._low_bits_open[lines]).tolist():
             self._watch_low_bits(int(lines[i]), x[i][kept[i] & ~holes[i]])
-        for i in np.flatnonzero(clean_blocks < count).tolist():
+        for i in np.flatnonzero(clean_blocks < due).tolist():
             self._unlock(int(lines[i]), int(first_block[i] + clean_blocks[i]))
-        self._renew(lines[((first_block + count) % STATE_BLOCKS == 0) & (clean_blocks == count)])
+        self._renew(lines[((first_block + due) % STATE_BLOCKS == 0) & (clean_blocks == due)])
 
     def _fit(self, lines: NDArray[np.int64], x: NDArray[np.float64]) -> BlockFit:
         """Fit all blocks; lines of one basis frequency go through one product of matrices."""
