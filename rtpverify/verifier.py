@@ -40,6 +40,8 @@ COMFORT_NOISE = 13
 """Payload type that a sender uses between stretches of speech (RFC 3389)."""
 TIMED_PACKETS = 4096
 """Packets whose timing is judged at a time: its cost is by the batch."""
+JUDGED_NS = 100_000_000
+"""Arrival time for which settled frames may wait to be judged: the cost of judging is by the call."""
 STALL_PACKETS = 10
 """A stall is never shorter than this many packet times."""
 
@@ -112,6 +114,7 @@ class Verifier:
         self._untimed_packets = 0
         self._groups: dict[tuple[Format, Encoding], _Group] = {}
         self._told: list[StreamEvent] = []
+        self._judged_ns = 0
         self._held: dict[int, Packets] = {}
         self._spec_of_flow = np.zeros(0, np.int64)
         # One entry a stream.
@@ -145,7 +148,7 @@ class Verifier:
         Everything here is settled in media time, which only packets carry on: a stream that stops is seen by its last
         arrival, not by an event.
         """
-        del now_ns
+        self._judge_when_due(now_ns)
         return self._take_told()
 
     def finish(self) -> list[StreamEvent]:
@@ -254,7 +257,7 @@ class Verifier:
             self._hold(part, int(stream[row]), row, int(frames[row]))
         self._write(part, stream, frames, placement, placement.accepted & whole)
         self._tell_transport(placement)
-        self._advance_groups()
+        self._judge_when_due(int(part.arrival_ns[-1]))
 
     def _change_payload_types(
         self, part: RtpBatch, stream: NDArray[np.int64], placement: Placement, changed: NDArray[np.bool_]
@@ -414,6 +417,12 @@ class Verifier:
             early, stream.early = stream.early, []
             for packets in early:
                 self._write_frames(self._group(stream), packets, packets.timestamp - stream.origin)
+
+    def _judge_when_due(self, now_ns: int) -> None:
+        """Judge what is settled, unless that was done a moment ago; a clock that was set back does not put it off."""
+        if not self._judged_ns <= now_ns < self._judged_ns + JUDGED_NS:
+            self._judged_ns = now_ns
+            self._advance_groups()
 
     def _advance_groups(self) -> None:
         """Judge every block that is settled, and collect what the detectors tell."""
