@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+import pytest
 
-from rtpverify.live import FULL_BATCH, LiveStatistics, run, run_live
+from rtpverify.live import FULL_BATCH, GOOD_BATCH, SHORTEST_TICK_SECONDS, LiveStatistics, _Pace, run, run_live
 from rtpverify.rtp.batch import Flow, PacketBatch
 
 
@@ -22,8 +23,11 @@ class Script:
     ``calls`` holds what was called, in order, with the time of each ``drain`` and the argument of each ``advance``.
     """
 
-    def __init__(self, sizes: Sequence[int], feed: Callable[[], object] = lambda: None) -> None:
+    def __init__(
+        self, sizes: Sequence[int], feed: Callable[[], object] = lambda: None, receive_buffer_bytes: int = 16 << 20
+    ) -> None:
         self.calls: list[tuple[str, int]] = []
+        self.receive_buffer_bytes = receive_buffer_bytes
         self._sizes = list(sizes)
         self._feed = feed
 
@@ -100,6 +104,30 @@ async def test_a_feed_longer_than_the_tick_shows_as_lag_and_the_next_drain_comes
     assert statistics.max_lag_seconds >= 0.008
     assert statistics.batches == 5
     assert statistics.datagrams == 5
+
+
+@pytest.mark.parametrize(
+    ("size", "receive_buffer_bytes", "longest_seconds"),
+    [
+        pytest.param(1, 16 << 20, 0.05, id="as long as allowed where little arrives"),
+        pytest.param(0, 16 << 20, SHORTEST_TICK_SECONDS, id="short while nothing arrives"),
+        pytest.param(GOOD_BATCH, 16 << 20, SHORTEST_TICK_SECONDS, id="short where much arrives"),
+        pytest.param(100, 400_000, SHORTEST_TICK_SECONDS, id="short where the receive buffer is small"),
+    ],
+)
+def test_a_tick_is_as_long_as_what_arrives_allows(size: int, receive_buffer_bytes: int, longest_seconds: float) -> None:
+    pace = _Pace(0.05, receive_buffer_bytes)
+    seconds = pace.seconds(datagrams(size) if size else None, SHORTEST_TICK_SECONDS)
+    assert seconds == longest_seconds
+
+
+def test_the_pace_settles_at_once() -> None:
+    pace = _Pace(0.05, 16 << 20)
+    packets_per_second = 64_000
+    seconds = SHORTEST_TICK_SECONDS
+    for _ in range(3):
+        seconds = pace.seconds(datagrams(round(packets_per_second * seconds)), seconds)
+        assert seconds * packets_per_second == pytest.approx(GOOD_BATCH, rel=0.01)
 
 
 async def test_what_still_waits_at_the_end_is_taken_in_and_then_it_finishes() -> None:
