@@ -1,0 +1,64 @@
+"""Captures of real networks: the figures that other tools measured in them."""
+
+import os
+from pathlib import Path
+
+import pytest
+from end_to_end.programs import check_capture
+
+pytestmark = pytest.mark.skipif(
+    "RTPVERIFY_CAPTURES" not in os.environ, reason="RTPVERIFY_CAPTURES names no folder of captures"
+)
+
+
+def check(name, *options):
+    return check_capture(Path(os.environ["RTPVERIFY_CAPTURES"]) / name, *options)
+
+
+def test_a_clean_stream_of_a_commercial_sender():
+    exit_status, result = check("l16-48000-2ch-1ms.pcap", "--encoding", "L16/48000/2", "--reference", "tone:1000")
+    assert (exit_status, result["verdict"], result["discarded"]) == (0, "pass", {})
+    [stream] = result["streams"]
+    assert stream["events"] == []
+    assert (stream["ssrc"], stream["payload_type"]) == ("0x007c3d72", 98)
+    assert stream["packet_time_seconds"] == 0.001
+    transport = stream["transport"]
+    assert (transport["packets_received"], transport["packets_expected"]) == (10_062, 10_062)
+    assert transport["clock_drift_ppm"] == pytest.approx(24.6, abs=0.05)
+    assert transport["jitter_seconds"] == pytest.approx(21.3e-6, abs=0.05e-6)
+    assert [signal["channel"] for signal in stream["signal"]] == [1, 2]
+    for signal in stream["signal"]:
+        # 1000.00053 Hz at first, 1000.00061 Hz from 5.5 s on.
+        assert 1000.00053 < signal["frequency_hz"] < 1000.00061
+        assert signal["level_dbfs"] == pytest.approx(-20.0, abs=0.001)
+        assert signal["dc_offset"] * 2**15 == pytest.approx(-0.496, abs=0.002)
+        # Measured with numpy over stretches of 20 ms to 1 s: 0.279 to 0.290 steps.
+        assert 2**15 / 2**0.5 * 10 ** (signal["residual_dbfs"] / 20) == pytest.approx(0.2845, abs=0.006)
+        assert signal["blind_slip_frames"] == 48
+        assert signal["effective_bits"] == 16
+    [warning] = stream["warnings"]
+    assert "blind to slips of 48 frames" in warning
+
+
+def test_a_telephone_call():
+    exit_status, result = check("g711a.pcap", "--reference", "none")
+    assert exit_status == 0
+    [stream] = result["streams"]
+    assert (stream["ssrc"], stream["encoding"], stream["sample_rate"]) == ("0xdee0ee8f", "PCMA", 8000)
+    assert stream["packet_time_seconds"] == 0.03
+    assert stream["transport"]["packets_received"] == stream["transport"]["packets_expected"] == 236
+    assert stream["transport"]["jitter_seconds"] == pytest.approx(0.365e-3, abs=0.5e-6)
+    assert stream["signal"] == []
+
+
+def test_two_legs_with_losses_of_their_own():
+    exit_status, result = check("st2022-7-l24-dropped-in-both.pcap", "--encoding", "L24/48000/1", "--reference", "none")
+    assert exit_status == 1
+    legs = result["streams"]
+    assert [leg["ssrc"] for leg in legs] == ["0x01020304", "0x01020304"]
+    assert [leg["packet_time_seconds"] for leg in legs] == [0.000125, 0.000125]
+    counts = [(leg["transport"]["packets_received"], leg["transport"]["packets_lost"]) for leg in legs]
+    assert counts == [(189, 11), (185, 5)]
+    for leg in legs:
+        gap = leg["events"][-1]
+        assert (gap["kind"], gap["packets"], gap["duration_frames"]) == ("gap", [24967, 24971], 30)
