@@ -110,8 +110,8 @@ class Measurements:
         else:
             run_weight, run_omega = self._run_weight(line)
             weight, weighted = self._omega[line]
-            omega = (weighted + run_omega) / (weight + run_weight)
-            amplitude, dc = math.sqrt(power / blocks), offset / blocks
+            omega = float((weighted + run_omega) / (weight + run_weight))
+            amplitude, dc = math.sqrt(power / blocks), float(offset / blocks)
             rms = math.sqrt(residual / max(frames - MODEL_COLUMNS * blocks, 1.0))
             harmonics = float(np.sum(np.abs(self._harmonics[line] / blocks) ** 2))
             if harmonics > 0.0:

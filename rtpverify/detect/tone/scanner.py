@@ -143,9 +143,13 @@ class Scanner:
     def finish(self, stop: int) -> None:
         """End everything that is still open at the end of the stream."""
         self.steps.resolve(stop, final=True)
+        if self.model is not None and self._judged_until <= self.values_since < stop:
+            self._judge_end(stop)
         if self._muted is not None:
+            self._call_silence(self._muted.event, stop)
             self._end(self._muted.event, stop, self._muted_text(self._muted))
         if self._silence is not None:
+            self._call_silence(self._silence, stop)
             self._end_silence(stop)
         if self._foreign is not None:
             self._end(self._foreign, stop)
@@ -153,6 +157,31 @@ class Scanner:
             self._tell_damage(self._lost[0], stop, self._lost[1])
         self.steps.end_inversion(stop)
         self.monitor.close(stop)
+
+    def _judge_end(self, stop: int) -> None:
+        """Judge the values of the last frames, which fill no block."""
+        sine, start = self._model, self.values_since
+        frames = min(self.model_frames, stop - start)
+        self.monitor.judge(
+            Reading(
+                stop - frames,
+                frames,
+                sine.amplitude,
+                sine.dc,
+                self.sigma,
+                self.sigma,
+                sine.omega,
+                self.rate_frames,
+                sine.amplitude,
+                frames,
+            ),
+            start,
+        )
+
+    def _call_silence(self, event: Event, stop: int) -> None:
+        """Call a dropout that is long and never ended what it is: a channel without signal."""
+        if stop - event.start_frame >= TELL_OPEN_SECONDS * self.settings.sample_rate_hz and not self._mirrored:
+            event.kind = Kind.SILENCE
 
     def take_over(self, frame: int, model: Sine, frames: int, sigma: float, threshold: float) -> None:
         """Go on from ``frame`` where the bank stopped, with its model, which rests on ``frames`` frames."""
@@ -199,7 +228,8 @@ class Scanner:
         filled = np.where(valid, x, x[first])
         run = max(equal_run(filled, first)[1], band_run(filled, first, 0.0, 1.5 * self.settings.step)[1])
         run = int(np.flatnonzero(valid[:run])[-1]) + 1
-        lowest_hz = self.settings.reference_hz or 20.0
+        nominal_hz = self.settings.reference_hz or 20.0
+        lowest_hz = min(nominal_hz, self.settings.sample_rate_hz / 2.0 - nominal_hz)
         # Where a tone was lost, a clipped peak holds one value for up to half a period.
         share = 1.0 if self._lost else 8.0
         least = max(LEAST_MUTED_FRAMES, int(self.settings.sample_rate_hz / lowest_hz / share) + 1)
@@ -265,6 +295,7 @@ class Scanner:
                 self._foreign = None
             elif first - start > 2:
                 self._tell_damage(start, first, before)
+            self.clean_from = first  # what lies between is damaged
             self._add_step(first, first, before, found.sine, max(self.sigma, earlier_sigma))
             self._start_anew(first)
             self.values_since = first
@@ -314,6 +345,11 @@ class Scanner:
                 told.append(event)
         for event in told:
             event.start_frame = turn - event.start_frame - event.duration_frames
+            if event.kind is Kind.GAIN and event.start_frame <= start and mirror.model is not None:
+                # Seen forwards, the level of the start is the reference, and what follows departs from it.
+                self.monitor.level_reference, self.monitor.level_settled = mirror.model.amplitude, True
+                self.values_since = start + event.duration_frames
+                told = [other for other in told if other is not event]
         self.events += sorted(told, key=lambda event: event.start_frame)
 
     # Scanning -------------------------------------------------------------------------------------------------------
@@ -353,6 +389,11 @@ class Scanner:
         if self.model is None:
             raise AssertionError("the channel has no model")
         return self.model
+
+    @property
+    def _pace(self) -> float:
+        """Angular frequency of the sine, or of its beat with half the sample rate: how fast it takes all its values."""
+        return min(self._model.omega, math.pi - self._model.omega)
 
     def _allowance(self, stop: int) -> float:
         """Return the largest deviation up to frame ``stop`` that noise and the model's own uncertainty explain."""
@@ -469,16 +510,43 @@ class Scanner:
             return
         if self._drifted(low, at, x, valid, residual):
             return
-        guard = max(GUARD_FRAMES, math.ceil(2.0 * math.pi / self._model.omega) + 2)
+        guard = max(GUARD_FRAMES, math.ceil(2.0 * math.pi / self._pace) + 2)
         end = at + first_cluster_end(bad[at:], guard)
         mild = float(np.abs(residual[at:end]).max()) < MILD * self.threshold
-        if (look - low - end >= guard or final) and self._same_after(low + end, look, bad[end:], mild=mild):
+        followed = look - low - end >= guard or (final and end < len(x) and end - at < LEAST_REPEAT_FRAMES)
+        if followed and self._same_after(low + end, look, bad[end:], mild=mild):
             self._tell_damage(departure, low + end, self._model)
             self._note_damage(departure, low + end)
             self.position = low + end
+        elif self._step(low, at, x, valid, residual):
             return
-        if not self._step(low, at, x, valid, residual):
+        elif final and self._last_step(low, at, x, valid):
+            self.position = look
+        elif final:
+            self._tell_damage(departure, low + end, self._model)
+            self._note_damage(departure, low + end)
+            self.position = low + end
+        else:
             self._lose(departure)
+
+    def _last_step(self, low: int, at: int, x: NDArray[np.float64], valid: NDArray[np.bool_]) -> bool:
+        """Explain the last frames of the signal as the same sine out of step, where they are too few for a window."""
+        model, tail = self._model, slice(at, len(x))
+        if len(x) - at < LEAST_REPEAT_FRAMES:
+            return False
+        sine = fit_phasor(x[tail] - model.dc, low + at, model.omega, valid[tail], with_dc=False)
+        if sine is None:
+            return False
+        sine = replace(sine, dc=model.dc)
+        off = np.where(valid, x - sine.at(low, low + len(x)), 0.0)[tail]
+        if np.abs(off).max() > self._allowance(low + len(x)):
+            return False
+        self._add_step(low + at, low + at, model, sine)
+        self._start_anew(low + at)
+        self._follow_model(sine, len(x) - at, self.rate_frames)
+        if self._values_differ(sine, model, len(x) - at):
+            self.values_since = low + at
+        return True
 
     def _drifted(
         self, low: int, at: int, x: NDArray[np.float64], valid: NDArray[np.bool_], residual: NDArray[np.float64]
@@ -587,12 +655,12 @@ class Scanner:
     def _is_held(self, start: int, stop: int, bound: float) -> bool:
         """Tell whether a run within ``bound`` of one value is longer than the sine's own stay there, at its peaks."""
         band = 2.0 * bound + self.settings.step
-        natural = int(2.0 * math.sqrt(band / self._model.amplitude) / self._model.omega) + 1
+        natural = int(2.0 * math.sqrt(band / self._model.amplitude) / self._pace) + 1
         return stop - start >= max(LEAST_MUTED_FRAMES, natural + 2)
 
     def _is_flat_top(self, value: float, bound: float, after: NDArray[np.float64], run: int) -> bool:
         """Tell whether a run of equal values is a clipped peak: the same value is reached again, and never passed."""
-        period = math.ceil(2.0 * math.pi / self._model.omega)
+        period = math.ceil(2.0 * math.pi / self._pace)
         if run > period // 2 or abs(value) <= bound:
             return False
         following = after[: 3 * period] * math.copysign(1.0, value)
@@ -625,7 +693,7 @@ class Scanner:
     ) -> bool:
         """Find another sine of the same frequency after the departure; return whether there is one."""
         model, allowance = self._model, self._allowance(low + at)
-        window = max(LEAST_WINDOW_FRAMES, math.ceil(3.0 * math.pi / model.omega))
+        window = max(LEAST_WINDOW_FRAMES, math.ceil(3.0 * math.pi / self._pace))
         fixed = (window, self.rate_frames)
         free = (self.settings.block_frames, self.settings.block_frames)
         found = self._free_window(low, at, x, valid) if abs(residual[at]) < MILD * self.threshold else None
@@ -654,6 +722,7 @@ class Scanner:
         if len(wrong) > 2:
             self._tell_damage(low + int(wrong[0]), low + int(wrong[-1]) + 1, model)
             resume = frame = max(frame, int(wrong[-1]) + 1)
+            self._note_damage(low + int(wrong[0]), low + frame)
         self._add_step(low + frame, low + resume, model, sine)
         if self._values_differ(sine, model, window):
             self.values_since = low + frame
@@ -769,7 +838,7 @@ class Scanner:
         deviation = self.sigma * math.sqrt(2.0 / len(x)) / model.amplitude
         if abs(sine.amplitude / model.amplitude - 1.0) > FALSE_ALARM_Z * deviation + 1e-3:
             return None
-        step = wrap_phase(sine.phase - model.phase_at(sine.anchor))
+        step = wrap_phase(sine.phase - model.phase_at(sine.anchor)) * (-1.0 if self._mirrored else 1.0)
         slip_frames = self.code.decode(step, deviation) if self.code else None
         if slip_frames is not None and slip_frames > 0:
             return None  # content from ahead has not arrived before

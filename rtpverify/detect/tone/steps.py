@@ -21,6 +21,8 @@ from rtpverify.events import Event, Kind
 _LONGEST_SECONDS = 1.0
 _BEFORE_BLOCKS = 8
 _LONGEST_REPEAT_SECONDS = 0.25
+LEAST_AFTER_FRAMES = 8
+"""A step that less of the signal follows is not measured."""
 GRACE_FRAMES = 4
 """How exactly the ends of a step are located."""
 _LONGEST_SLIP_OF_HALF_A_PERIOD_SECONDS = 0.01
@@ -190,14 +192,18 @@ class StepResolver:
     def _phase_step(self, step: Step, length: int) -> tuple[float, float] | None:
         """Return the phase step and its standard deviation, rad."""
         before = self._fit_before(step, length)
-        if before is None or length < 16:
+        if before is None or length < LEAST_AFTER_FRAMES:
             return None
         omega = before.sine.omega
         x, valid = self._read(step.resume, step.resume + length)
+        own, common = _deviations(step, step.sigma / before.sine.amplitude, before.frames, length)
+        if length < 3.0 * math.pi / omega:
+            # Too short for a frequency or an offset of its own.
+            fixed = fit_phasor(x - before.sine.dc, step.resume, omega, valid, with_dc=False)
+            return None if fixed is None else (wrap_phase(fixed.phase - before.sine.phase_at(fixed.anchor)), common)
         after = fit_free(x, step.resume, omega, valid)
         if after is None:
             return None
-        own, common = _deviations(step, step.sigma / before.sine.amplitude, before.frames, after.frames)
         self._judge_level(step.frame, before, after, own)
         bend = after.sine.omega - omega
         phase_step = wrap_phase(after.sine.phase_at(step.frame) - before.sine.phase_at(step.frame))
