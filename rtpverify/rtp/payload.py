@@ -190,17 +190,17 @@ def _encode_l20(samples: NDArray[np.float64]) -> NDArray[np.generic]:
 
 
 def _decode_l24(raw: NDArray[np.uint8]) -> NDArray[np.float64]:
-    return _decode_24_of(raw.reshape(len(raw), raw.shape[1] // 3, 3))
-
-
-def _decode_24_of(columns: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Decode 24-bit samples whose bytes stand in the last axis, shape (n, samples, 3)."""
-    words = np.zeros((*columns.shape[:2], 4), np.uint8)
-    # A copy per column is three times as fast as one of three bytes per sample.
-    words[..., 3] = columns[..., 0]
-    words[..., 2] = columns[..., 1]
-    words[..., 1] = columns[..., 2]
-    samples: NDArray[np.float64] = np.multiply(words.view("<i4")[..., 0], 2.0**-31, dtype=np.float64)
+    rows, size = raw.shape
+    words = np.empty((rows, size // 3), np.int32)
+    # Each sample as the upper three bytes of a word; the last one has no byte behind it.
+    overlapping = np.lib.stride_tricks.as_strided(
+        raw, (rows, size // 3 - 1, 4), (raw.strides[0], 3, 1), writeable=False
+    )
+    words[:, :-1] = overlapping.view(">i4")[..., 0]
+    words &= -256
+    last = raw[:, -3:].astype(np.int32)
+    words[:, -1] = last[:, 0] << 24 | last[:, 1] << 16 | last[:, 2] << 8
+    samples: NDArray[np.float64] = np.multiply(words, 2.0**-31, dtype=np.float64)
     return samples
 
 
@@ -224,7 +224,10 @@ def _encode_f32(samples: NDArray[np.float64]) -> NDArray[np.generic]:
 
 def _decode_am824(raw: NDArray[np.uint8]) -> NDArray[np.float64]:
     """One AES3 subframe in four bytes (ST 2110-31): flags, then 24 bits of audio."""
-    return _decode_24_of(raw.reshape(len(raw), raw.shape[1] // 4, 4)[..., 1:])
+    words = raw.view(">i4").astype(np.int32)
+    words <<= 8
+    samples: NDArray[np.float64] = np.multiply(words, 2.0**-31, dtype=np.float64)
+    return samples
 
 
 def _encode_am824(samples: NDArray[np.float64]) -> NDArray[np.generic]:
