@@ -11,6 +11,7 @@ level and offset of frequency per frame.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -48,7 +49,7 @@ class ToneBasis:
     harmonics: tuple[int, ...]
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=1024)
 def tone_basis(omega: float, n: int) -> ToneBasis:
     """Return the basis of a frequency (rad per frame) over blocks of ``n`` frames, with the harmonics that fit."""
     t = block_time(n)
@@ -106,6 +107,18 @@ class BlockFit:
             self.peak.reshape(shape),
         )
 
+    def take(self, index: NDArray[np.intp]) -> BlockFit:
+        """Return the fits at ``index`` of the first axis, in that order."""
+        return BlockFit(
+            self.n,
+            self.z[index],
+            self.slope_z[index],
+            self.dc[index],
+            self.harmonics[index],
+            self.square_sum[index],
+            self.peak[index],
+        )
+
     @property
     def d_omega(self) -> NDArray[np.float64]:
         """Offset of the frequency from the basis, rad per frame."""
@@ -126,21 +139,36 @@ def fit_blocks(x: NDArray[np.float64], basis: ToneBasis, *, with_harmonics: bool
 
     The residual is what the five model columns leave; ``with_harmonics`` takes the harmonics away too.
     """
-    coefficients = x @ basis.solver
-    used = len(basis.columns) if with_harmonics else MODEL_COLUMNS
-    residual = coefficients[:, :used] @ basis.columns[:used]
-    np.subtract(x, residual, out=residual)
+    return fit_runs(x, [(basis, len(x))], with_harmonics=with_harmonics)
+
+
+def fit_runs(
+    x: NDArray[np.float64], runs: Sequence[tuple[ToneBasis, int]], *, with_harmonics: bool = False
+) -> BlockFit:
+    """Fit every row of ``x``, shape (r, n), each run of so many rows by a basis of its own, all of ``n`` frames."""
+    rows, n = x.shape
+    coefficients = np.zeros((rows, MODEL_COLUMNS + 2 * (MAX_HARMONIC - 1)))
+    square_sum, peak = np.empty((2, rows))
+    start = 0
+    for basis, count in runs:
+        part = slice(start, start + count)
+        solution = x[part] @ basis.solver
+        columns = basis.columns if with_harmonics else basis.columns[:MODEL_COLUMNS]
+        residual = solution[:, : len(columns)] @ columns
+        np.subtract(x[part], residual, out=residual)
+        coefficients[part, : solution.shape[1]] = solution
+        np.einsum("rn,rn->r", residual, residual, out=square_sum[part])
+        np.abs(residual, out=residual).max(axis=1, out=peak[part])
+        start += count
     pairs = coefficients[:, MODEL_COLUMNS:]
-    harmonics = np.zeros((len(x), MAX_HARMONIC - 1), np.complex128)
-    harmonics[:, : len(basis.harmonics)] = pairs[:, 0::2] - 1j * pairs[:, 1::2]
     return BlockFit(
-        n=basis.n,
+        n=n,
         z=coefficients[:, 0] - 1j * coefficients[:, 1],
         slope_z=coefficients[:, 3] - 1j * coefficients[:, 4],
-        dc=coefficients[:, 2],
-        harmonics=harmonics,
-        square_sum=np.einsum("rn,rn->r", residual, residual),
-        peak=np.maximum(residual.max(axis=1), -residual.min(axis=1)),
+        dc=coefficients[:, 2].copy(),
+        harmonics=pairs[:, 0::2] - 1j * pairs[:, 1::2],
+        square_sum=square_sum,
+        peak=peak,
     )
 
 

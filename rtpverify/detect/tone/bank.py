@@ -7,7 +7,7 @@ the line's basis frequency from block to block, so that nothing loses precision 
 from __future__ import annotations
 
 import math
-from dataclasses import fields, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ from rtpverify.detect.tone.measurement import Measurements
 from rtpverify.detect.tone.monitor import Reading
 from rtpverify.detect.tone.scanner import NOISE_POWER_RANGE, Scanner
 from rtpverify.detect.tone.settings import SMALLEST_NOISE, Settings
-from rtpverify.dsp.sine import MODEL_COLUMNS, BlockFit, Sine, block_time, fit_blocks, tone_basis, wrap_phase
+from rtpverify.dsp.sine import MODEL_COLUMNS, BlockFit, Sine, block_time, fit_blocks, fit_runs, tone_basis, wrap_phase
 from rtpverify.dsp.slip import FALSE_ALARM_Z
 from rtpverify.events import Event, Kind
 from rtpverify.result import Signal
@@ -454,16 +454,15 @@ class ToneBank:
     def _fit(self, lines: NDArray[np.int64], x: NDArray[np.float64]) -> BlockFit:
         """Fit all blocks; lines of one basis frequency go through one product of matrices."""
         m, count, n = x.shape
-        omegas, group = np.unique(self._omega[lines], return_inverse=True)
-        if len(omegas) == 1:
-            return fit_blocks(x.reshape(m * count, n), tone_basis(float(omegas[0]), n)).reshape(m, count)
-        fits = []
-        for i, omega in enumerate(omegas.tolist()):
-            part = x[group == i]
-            fits.append(fit_blocks(part.reshape(-1, n), tone_basis(omega, n)).reshape(len(part), count))
-        order = np.argsort(np.argsort(group, kind="stable"), kind="stable")
-        arrays = (item.name for item in fields(BlockFit) if item.name != "n")
-        return BlockFit(n, *(np.concatenate([getattr(fit, name) for fit in fits])[order] for name in arrays))
+        omega = self._omega[lines]
+        order = np.argsort(omega, kind="stable")
+        first = np.flatnonzero(np.diff(omega[order], prepend=-1.0))
+        runs = np.diff(first, append=m) * count
+        bases = [tone_basis(value, n) for value in omega[order[first]].tolist()]
+        in_order = bool((np.diff(order) > 0).all())
+        sorted_x = x if in_order else x[order]
+        fit = fit_runs(sorted_x.reshape(m * count, n), list(zip(bases, runs.tolist(), strict=True))).reshape(m, count)
+        return fit if in_order else fit.take(np.argsort(order))
 
     def _fill(
         self, lines: NDArray[np.int64], x: NDArray[np.float64], valid: NDArray[np.bool_], holes: NDArray[np.bool_]
