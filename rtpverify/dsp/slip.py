@@ -44,7 +44,7 @@ class SlipCode:
         """Return the slips of whole packets that the phase step allows, nearest to zero first."""
         tolerance = FALSE_ALARM_Z * deviation + self.phase_quantum / 2.0
         found = []
-        for packets in range(1, max(2, self.modulus // max(packet_frames, 1)) + 1):
+        for packets in range(1, self.modulus // math.gcd(self.modulus, packet_frames) + 1):
             for frames in (packets * packet_frames, -packets * packet_frames):
                 expected = 2.0 * math.pi * (self.cycles * frames % self.modulus) / self.modulus
                 if abs((phase_step - expected + math.pi) % (2.0 * math.pi) - math.pi) <= tolerance:

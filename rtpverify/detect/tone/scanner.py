@@ -531,22 +531,32 @@ class Scanner:
 
     def _last_step(self, low: int, at: int, x: NDArray[np.float64], valid: NDArray[np.bool_]) -> bool:
         """Explain the last frames of the signal as the same sine out of step, where they are too few for a window."""
-        model, tail = self._model, slice(at, len(x))
-        if len(x) - at < LEAST_REPEAT_FRAMES:
-            return False
-        sine = fit_phasor(x[tail] - model.dc, low + at, model.omega, valid[tail], with_dc=False)
+        sine = self._out_of_step(low, slice(at, len(x)), x, valid)
         if sine is None:
             return False
-        sine = replace(sine, dc=model.dc)
-        off = np.where(valid, x - sine.at(low, low + len(x)), 0.0)[tail]
-        if np.abs(off).max() > self._allowance(low + len(x)):
-            return False
-        self._add_step(low + at, low + at, model, sine)
-        self._start_anew(low + at)
-        self._follow_model(sine, len(x) - at, self.rate_frames)
-        if self._values_differ(sine, model, len(x) - at):
-            self.values_since = low + at
+        self._go_out_of_step(low + at, sine, len(x) - at)
         return True
+
+    def _out_of_step(self, low: int, part: slice, x: NDArray[np.float64], valid: NDArray[np.bool_]) -> Sine | None:
+        """Return the sine that explains a few frames as the same tone out of step, None where it does not."""
+        model, frames = self._model, part.stop - part.start
+        if frames < LEAST_REPEAT_FRAMES:
+            return None
+        sine = fit_phasor(x[part] - model.dc, low + part.start, model.omega, valid[part], with_dc=False)
+        if sine is None:
+            return None
+        sine = replace(sine, dc=model.dc)
+        off = np.where(valid[part], x[part] - sine.at(low + part.start, low + part.stop), 0.0)
+        return sine if np.abs(off).max() <= self._allowance(low + part.stop) else None
+
+    def _go_out_of_step(self, frame: int, sine: Sine, frames: int) -> None:
+        """Go on with a sine that ``frames`` frames from ``frame`` on tell."""
+        model = self._model
+        self._add_step(frame, frame, model, sine)
+        if self._values_differ(sine, model, frames):
+            self.values_since = frame
+        self._start_anew(frame)
+        self._follow_model(sine, frames, self.rate_frames)
 
     def _drifted(
         self, low: int, at: int, x: NDArray[np.float64], valid: NDArray[np.bool_], residual: NDArray[np.float64]
@@ -720,6 +730,12 @@ class Scanner:
         wrong = at + np.flatnonzero(unexplained[at:steady])
         resume = frame
         if len(wrong) > 2:
+            between = self._out_of_step(low, slice(int(wrong[0]), int(wrong[-1]) + 1), x, valid)
+            if between is not None and not self._values_differ(between, model, len(wrong)):
+                # Out of step first, and something else a moment later.
+                self._go_out_of_step(low + int(wrong[0]), between, len(wrong))
+                self.position = low + int(wrong[-1]) + 1
+                return True
             self._tell_damage(low + int(wrong[0]), low + int(wrong[-1]) + 1, model)
             resume = frame = max(frame, int(wrong[-1]) + 1)
             self._note_damage(low + int(wrong[0]), low + frame)

@@ -89,14 +89,20 @@ class StepResolver:
         return frame
 
     def add(self, step: Step) -> None:
-        """Take a new step; one that still waits is resolved with what lies between."""
+        """Take a new step; one that still waits is resolved with what lies between.
+
+        The frames next to a step may belong to either side: where there are enough others, they are left out.
+        """
         self.interrupt(step.frame)
+        if step.before_stop - step.before_start >= 4 * GRACE_FRAMES:
+            step.before_stop -= GRACE_FRAMES
+        step.resume += GRACE_FRAMES
         self._pending = step
 
     def interrupt(self, frame: int) -> None:
         """Another event begins at ``frame``: the signal after a waiting step is undisturbed only up to there."""
         if self._pending is not None:
-            self._pending.stop = frame
+            self._pending.stop = max(frame, self._pending.resume)
             self.resolve(frame)
 
     def resolve(self, limit: int, *, final: bool = False) -> None:
