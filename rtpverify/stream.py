@@ -146,8 +146,10 @@ class Stream:
             if event.packets is not None:
                 event.time_ns = self.track.packets.arrival_ns(self.track.row, event.packets[0])
         event.name(f"{self.ssrc:08x}@{self.first_arrival_ns}")
+        # What has the identity of an event that was told is that event, judged anew.
+        is_new = event.id not in self.events
         self.events[event.id] = event
-        return True
+        return is_new
 
     def judge_counts(self) -> list[Event]:
         """Return events for counts that are past a limit of one's own."""

@@ -27,6 +27,7 @@ from rtpverify.reference import Tone
 from rtpverify.result import Result, StreamResult
 from rtpverify.rtp.batch import PacketBatch, RtpBatch, parse
 from rtpverify.rtp.demux import Demux
+from rtpverify.rtp.groups import group_by_stream
 from rtpverify.rtp.order import Discontinuity
 from rtpverify.rtp.payload import Encoding, decode
 from rtpverify.rtp.sequence import Placement, SequenceTracker
@@ -122,7 +123,8 @@ class Verifier:
         self._payload_type = np.zeros(0, np.int64)
         self._origin = np.zeros(0, np.int64)
         self._last_arrival_ns = np.zeros(0, np.int64)
-        self._last_sequence = np.zeros(0, np.int64)
+        self._accepted_ns = np.zeros(0, np.int64)
+        self._accepted_sequence = np.zeros(0, np.int64)
         self._stall_ns = np.zeros(0, np.int64)
 
     @property
@@ -219,7 +221,8 @@ class Verifier:
             self._payload_type = np.append(self._payload_type, source.payload_type)
             self._origin = np.append(self._origin, -1)
             self._last_arrival_ns = np.append(self._last_arrival_ns, first_arrival_ns)
-            self._last_sequence = np.append(self._last_sequence, -1)
+            self._accepted_ns = np.append(self._accepted_ns, first_arrival_ns)
+            self._accepted_sequence = np.append(self._accepted_sequence, -1)
             self._stall_ns = np.append(self._stall_ns, int(1e9 * spec.limits.max_stall_seconds))
             if encoding is None:
                 continue
@@ -253,8 +256,8 @@ class Verifier:
             whole &= ~self._change_payload_types(part, stream, placement, changed)
         self._watch_arrivals(part, stream, placement)
         self._write_resolved(placement)
-        for row in np.flatnonzero(placement.held & whole).tolist():
-            self._hold(part, int(stream[row]), row, int(frames[row]))
+        for row in np.flatnonzero(placement.held).tolist():
+            self._hold(part, int(stream[row]), row, int(frames[row]) if whole[row] else 0)
         self._write(part, stream, frames, placement, placement.accepted & whole)
         self._tell_transport(placement)
         self._judge_when_due(int(part.arrival_ns[-1]))
@@ -278,42 +281,44 @@ class Verifier:
 
     def _watch_arrivals(self, part: RtpBatch, stream: NDArray[np.int64], placement: Placement) -> None:
         """Follow arrival times: jitter, drift, and senders that fall silent."""
-        self._note_arrivals(part, stream, placement)
-        order = np.argsort(stream, kind="stable")
-        of, at, sequence = stream[order], part.arrival_ns[order], placement.sequence[order]
-        first = np.flatnonzero(np.diff(of, prepend=-1))
-        last = np.append(first[1:], len(of)) - 1
-        before, before_sequence = np.empty_like(at), np.empty_like(sequence)
-        before[1:], before_sequence[1:] = at[:-1], sequence[:-1]
-        before[first], before_sequence[first] = self._last_arrival_ns[of[first]], self._last_sequence[of[first]]
-        self._last_arrival_ns[of[last]] = at[last]
-        self._last_sequence[of[last]] = sequence[last]
-        silent = (at - before > self._stall_ns[of]) & (sequence - before_sequence == 1) & placement.accepted[order]
-        for i in np.flatnonzero(silent).tolist():
-            owner = self.streams[int(of[i])]
-            frame = self._frame(owner, int(placement.timestamp[order[i]]))
-            self._tell(owner, owner.stall(int(sequence[i]), frame, int(at[i] - before[i]) / 1e9, int(at[i])))
-
-    def _note_arrivals(self, part: RtpBatch, stream: NDArray[np.int64], placement: Placement) -> None:
-        """Keep arrivals until there are enough for the timing of all of them at once."""
+        self._last_arrival_ns[stream] = part.arrival_ns
         for resolved in placement.resolved:
-            held = self._held.get(resolved.stream)
-            if held is not None:
-                sequence, timestamp = np.array([resolved.sequence]), np.array([resolved.timestamp])
-                owner = np.array([resolved.stream])
-                self._untimed.append(_Arrivals(owner, sequence, timestamp, held.arrival_ns, []))
+            held = self._held[resolved.stream]
+            owner, sequence = np.array([resolved.stream]), np.array([resolved.sequence])
+            self._note_arrivals(_Arrivals(owner, sequence, np.array([resolved.timestamp]), held.arrival_ns, []))
         kept = placement.accepted
-        arrivals = _Arrivals(
-            stream[kept],
-            placement.sequence[kept],
-            placement.timestamp[kept],
-            part.arrival_ns[kept],
-            placement.discontinuities,
+        self._note_arrivals(
+            _Arrivals(
+                stream[kept],
+                placement.sequence[kept],
+                placement.timestamp[kept],
+                part.arrival_ns[kept],
+                placement.discontinuities,
+            )
         )
-        self._untimed.append(arrivals)
-        self._untimed_packets += len(arrivals.stream)
         if self._untimed_packets >= TIMED_PACKETS:
             self._time_arrivals()
+
+    def _note_arrivals(self, arrivals: _Arrivals) -> None:
+        """Tell of silences, and keep arrivals until there are enough for the timing of all of them at once."""
+        self._untimed.append(arrivals)
+        self._untimed_packets += len(arrivals.stream)
+        if len(arrivals.stream) == 0:
+            return
+        groups = group_by_stream(arrivals.stream)
+        of, first, last = arrivals.stream[groups.rows], groups.first, groups.stop - 1
+        at, sequence = arrivals.arrival_ns[groups.rows], arrivals.sequence[groups.rows]
+        before, before_sequence = np.empty_like(at), np.empty_like(sequence)
+        before[1:], before_sequence[1:] = at[:-1], sequence[:-1]
+        before[first] = self._accepted_ns[groups.stream]
+        before_sequence[first] = self._accepted_sequence[groups.stream]
+        self._accepted_ns[groups.stream] = at[last]
+        self._accepted_sequence[groups.stream] = sequence[last]
+        silent = (at - before > self._stall_ns[of]) & (sequence - before_sequence == 1)
+        for i in np.flatnonzero(silent).tolist():
+            owner = self.streams[int(of[i])]
+            frame = self._frame(owner, int(arrivals.timestamp[groups.rows][i]))
+            self._tell(owner, owner.stall(int(sequence[i]), frame, int(at[i] - before[i]) / 1e9, int(at[i])))
 
     def _time_arrivals(self) -> None:
         """Bring jitter, drift and packet times up to date."""
@@ -387,9 +392,9 @@ class Verifier:
     def _write_resolved(self, placement: Placement) -> None:
         """Write packets that had been held and turned out to be right."""
         for resolved in placement.resolved:
-            held = self._held.pop(resolved.stream, None)
+            held = self._held.pop(resolved.stream)
             stream = self.streams[resolved.stream]
-            if held is None or stream.track is None or stream.encoding is None:
+            if stream.track is None or held.samples.shape[1] == 0:
                 continue
             group = self._group(stream)
             row = np.array([stream.track.row])
@@ -399,10 +404,10 @@ class Verifier:
     def _hold(self, part: RtpBatch, index: int, row: int, frames: int) -> None:
         """Keep the payload of a packet of which the next ones decide whether it is right."""
         stream = self.streams[index]
-        if stream.track is None or stream.encoding is None:
-            return
         at = slice(row, row + 1)
-        samples = decode(stream.encoding, part.source.arena, part.payload_offset[at], frames)
+        samples = np.zeros((1, 0, 1))
+        if stream.track is not None and stream.encoding is not None and frames > 0:
+            samples = decode(stream.encoding, part.source.arena, part.payload_offset[at], frames)
         none = np.zeros(1, np.int64)
         self._held[index] = Packets(none, none, none, part.arrival_ns[at].copy(), samples)
 

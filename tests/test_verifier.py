@@ -480,6 +480,32 @@ class TestSameAnswer:
         for stream in verifier.result("test").streams:
             assert (stream.transport.packets_received, brief(stream.events)) == (100, [])
 
+    @pytest.mark.parametrize("reference", [f"tone:{FREQUENCY_HZ:g}", "none"])
+    @pytest.mark.parametrize("silence_ns", [0, 400_000_000])
+    def test_a_restart_that_a_cut_runs_through(self, reference, silence_ns):
+        """The first packet behind it is held until the next one bears it out."""
+        before, after = Sender(seconds=0.3), Sender(seconds=0.3, sequence=7, timestamp=123_456)
+        packets = before.send() + after.send(start_ns=START_NS + 300_000_000)
+        packets = [
+            (at + (silence_ns if i >= 301 else 0) + 1000 * (i % 7), f, d) for i, (at, f, d) in enumerate(packets)
+        ]
+        spec = spec_of(before, reference=reference)
+        whole, _ = verify(packets, spec)
+        pieces, _ = verify(packets, spec, [301])
+        assert_same(pieces, whole)
+        assert [str(event.kind) for event in whole.streams[0].result().events] == ["restart"] + ["stall"] * bool(
+            silence_ns
+        )
+
+    def test_a_silence_behind_a_late_packet(self):
+        """It came after the silence too, and its number says nothing of what is missing."""
+        sender = Sender(*LONG, seconds=0.3)
+        packets = sender.send(lost=[12, 14], delayed={1: 48.7, 13: 52.1})
+        whole, _ = verify(packets, spec_of(sender))
+        pieces, _ = verify(packets, spec_of(sender), range(len(packets)))
+        assert_same(pieces, whole)
+        assert "stall" not in {str(event.kind) for event in whole.streams[0].result().events}
+
     def test_packet_by_packet(self):
         sender = Sender(seconds=0.6, slips={9_000: 48}, dropouts={15_000: 100}, clicks={20_000: 0.1})
         packets = sender.send(lost=[250, 251], copied=[100], delayed={0: 2.5, 120: 1.5, 400: 70.5})
