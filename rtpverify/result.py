@@ -39,6 +39,26 @@ class Transport:
 
 
 @dataclass(slots=True)
+class Sensitivity:
+    """The smallest faults that one channel at this noise could have shown.
+
+    Attributes
+    ----------
+    click
+        Deviation of a single frame, as a fraction of full scale.
+    level_step_db, phase_step_rad
+        Steps between stretches of a second.
+    exact_slips
+        Whether the length of a slip can be told to the frame.
+    """
+
+    click: float
+    level_step_db: float
+    phase_step_rad: float
+    exact_slips: bool
+
+
+@dataclass(slots=True)
 class Signal:
     """What one channel carried, measured over all of it that was steady."""
 
@@ -52,6 +72,35 @@ class Signal:
     thd_plus_n_db: float | None = None
     effective_bits: int | None = None
     blind_slip_frames: int | None = None
+    noise_floor_dbfs: float | None = None
+    """Residual without the harmonics."""
+    crosstalk_db: float | None = None
+    """Strongest of the other channels' tones in this channel, relative to the tone where it belongs."""
+    phase_degrees: float | None = None
+    """Phase against the first channel that has the same reference."""
+    frames_exact: int | None = None
+    """Frames that equal the rounded sine, where the residual is that of plain rounding."""
+    bit_errors: int | None = None
+    """Wrong bits in single wrong frames, where the residual is that of plain rounding."""
+    sensitivity: Sensitivity | None = None
+    label: str | None = None
+    """What a session description calls the channel."""
+
+
+@dataclass(slots=True)
+class Leg:
+    """What one of several paths alone brought of a stream. Counts are packets; skew is behind the first copy."""
+
+    sender: str | None
+    destination: str | None
+    packets_received: int = 0
+    packets_expected: int = 0
+    packets_lost: int = 0
+    packets_duplicated: int = 0
+    packets_reordered: int = 0
+    packets_late: int = 0
+    skew_seconds: float | None = None
+    max_skew_seconds: float | None = None
 
 
 @dataclass(slots=True)
@@ -69,6 +118,11 @@ class StreamResult:
     payload_type: int | None = None
     packet_time_seconds: float | None = None
     transport: Transport | None = None
+    legs: list[Leg] = field(default_factory=list)
+    """Where copies of the stream come over several paths; ``transport`` is then what is left of it after merging."""
+    packets_differing: int | None = None
+    """Copies that are not what the first copy was, where there are legs."""
+    channel_order: str | None = None
     signal: list[Signal] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
@@ -140,6 +194,9 @@ def stream_as_dict(stream: StreamResult) -> dict[str, Any]:
     }
     if stream.transport is not None:
         data |= {"packet_time_seconds": stream.packet_time_seconds, "transport": asdict(stream.transport)}
+        data["channel_order"] = stream.channel_order
+        data["legs"] = [asdict(leg) for leg in stream.legs]
+        data["packets_differing"] = stream.packets_differing
     data["signal"] = [asdict(signal) for signal in stream.signal]
     data["events"] = events_as_dicts(stream.events)
     data["warnings"] = stream.warnings

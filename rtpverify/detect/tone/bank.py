@@ -12,11 +12,13 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from rtpverify.detect.tone.crosstalk import Crosstalk
 from rtpverify.detect.tone.forms import empty_low_bits
 from rtpverify.detect.tone.measurement import Measurements
 from rtpverify.detect.tone.monitor import Reading
 from rtpverify.detect.tone.scanner import NOISE_POWER_RANGE, Scanner
-from rtpverify.detect.tone.settings import SMALLEST_NOISE, Settings
+from rtpverify.detect.tone.settings import SMALLEST_NOISE, Settings, sensitivity
+from rtpverify.dsp.levels import amplitude_ratio
 from rtpverify.dsp.sine import MODEL_COLUMNS, BlockFit, Sine, block_time, fit_blocks, fit_runs, tone_basis, wrap_phase
 from rtpverify.dsp.slip import FALSE_ALARM_Z
 from rtpverify.events import Event, Kind
@@ -89,6 +91,8 @@ class ToneBank:
         amplitude, absolute)."""
         self._half_level_limit = np.zeros(0)
         self._half_dc_limit = np.zeros(0)
+        self._exact_frames = np.zeros(0, np.int64)
+        self._crosstalk: list[Crosstalk] = []
         self._word_length: dict[int, Event] = {}
 
     # Rows -----------------------------------------------------------------------------------------------------------
@@ -109,6 +113,8 @@ class ToneBank:
         self._last_z = np.append(self._last_z, np.zeros(n, np.complex128))
         self._count = np.append(self._count, np.zeros(n, np.int64))
         self._low_bits_blocks = np.append(self._low_bits_blocks, np.zeros(n, np.int64))
+        self._exact_frames = np.append(self._exact_frames, np.zeros(n, np.int64))
+        self._crosstalk += [Crosstalk() for _ in settings]
         self._departed = np.append(self._departed, np.zeros(n, np.bool_))
         self._line_limits = np.concatenate([self._line_limits, np.full((n, 7), math.nan)])
         self._half_level_limit = np.append(
@@ -162,6 +168,8 @@ class ToneBank:
         for line in range(row * channels, (row + 1) * channels):
             scanner = self.scanners[line]
             if self._locked[line]:
+                if not self._crosstalk[line].measured:
+                    self._measure_crosstalk(line)
                 self._unlock(line, int(self.timeline.consumed_block[row]))
             scanner.advance(stop, final=True)
             scanner.finish(stop)
@@ -196,16 +204,68 @@ class ToneBank:
     def signal(self, row: int) -> list[Signal]:
         """Return what each channel of a row measured so far."""
         channels = self.timeline.channels
+        first_line = row * channels
         signals = []
-        for line in range(row * channels, (row + 1) * channels):
-            scanner = self.scanners[line]
-            signal = self._measured.signal(line, self._settings[line], scanner.model, scanner.sigma)
-            signal.blind_slip_frames = scanner.code.blind_frames if scanner.code else None
-            bits = self._settings[line].bits
-            if bits is not None and signal.level_dbfs is not None:
-                signal.effective_bits = bits - int(self._empty_bits[line])
+        for line in range(first_line, first_line + channels):
+            scanner, settings = self.scanners[line], self._settings[line]
+            locked = bool(self._locked[line])
+            sigma = float(self._sigma[line]) if locked else scanner.sigma
+            signal = self._measured.signal(line, settings, scanner.model, sigma)
+            if signal.level_dbfs is not None:
+                signal.blind_slip_frames = scanner.code.blind_frames if scanner.code else None
+                if settings.bits is not None:
+                    signal.effective_bits = settings.bits - int(self._empty_bits[line])
+                threshold = float(self._threshold[line]) if locked else scanner.threshold
+                if settings.is_plain(threshold):
+                    signal.frames_exact, signal.bit_errors = int(self._exact_frames[line]), scanner.bit_errors
+                signal.phase_degrees = self._phase_between(self._same_tone(line), line)
+                signal.sensitivity = sensitivity(
+                    settings, amplitude_ratio(signal.level_dbfs), sigma, threshold, scanner.code
+                )
             signals.append(signal)
+        amplitudes = {
+            channel: amplitude_ratio(signal.level_dbfs)
+            for channel, signal in enumerate(signals)
+            if signal.level_dbfs is not None
+        }
+        for channel, signal in enumerate(signals):
+            signal.crosstalk_db = self._crosstalk[first_line + channel].worst_db(amplitudes)
         return signals
+
+    def _same_tone(self, line: int) -> int:
+        """Return the first line of the row with the same reference."""
+        first_line = line - line % self.timeline.channels
+        reference_hz = self._settings[line].reference_hz
+        return next(
+            other for other in range(first_line, line + 1) if self._settings[other].reference_hz == reference_hz
+        )
+
+    def _phase_between(self, one: int, other: int) -> float | None:
+        """Return how far the tone of a line is ahead of another's, degrees; None where either has none now."""
+        row = one // self.timeline.channels
+        block = int(self.timeline.consumed_block[row])
+        sines = [self._model(line, block) if self._locked[line] else self.scanners[line].model for line in (one, other)]
+        if one == other or sines[0] is None or sines[1] is None:
+            return None
+        frame = float(block * self._block)
+        return math.degrees(wrap_phase(sines[1].phase_at(frame) - sines[0].phase_at(frame)))
+
+    def _measure_crosstalk(self, line: int) -> None:
+        """Look for the other channels' tones in the last second of a locked line."""
+        settings, row = self._settings[line], line // self.timeline.channels
+        others = {
+            channel: 2.0 * math.pi * hz / settings.sample_rate_hz
+            for channel, hz in enumerate(settings.references_hz)
+            if hz is not None and hz != settings.reference_hz
+        }
+        if not others:
+            return
+        stop = int(self.timeline.consumed_block[row]) * self._block
+        start = stop - min(int(self._count[line]), self._window) * self._block
+        x, valid = self.timeline.read(row, settings.channel, start, stop)
+        if valid.all():
+            omega = self._model(line, stop // self._block).omega
+            self._crosstalk[line].measure(x, omega, others, float(self._sigma[line]))
 
     def ever_acquired(self, row: int) -> bool:
         """Tell whether a tone was found on any channel of a row."""
@@ -341,6 +401,7 @@ class ToneBank:
             if self._locked[line]:
                 sigma = math.sqrt(float(self._power[line, -int(min(self._count[line], self._window)) :].mean()))
                 self._sigma[line] = max(sigma, SMALLEST_NOISE)
+                self._measure_crosstalk(line)
                 self._threshold[line] = self._settings[line].frame_threshold(sigma, float(self._peak[line]))
 
     # Channels against each other ------------------------------------------------------------------------------------
@@ -443,8 +504,11 @@ class ToneBank:
         self._dc[lines] = dc[at, newest]
         self._power[lines] = power[at, newest]
         self._count[lines] += clean_blocks
+        self._exact_frames[lines] += (frames * kept).sum(axis=1)
         self._last_z[lines] = np.where(clean_blocks > 0, fit.z[at[:, 0], clean_blocks - 1], self._last_z[lines])
-        self._peak[lines] = np.maximum(self._peak[lines], np.where(kept, fit.peak, 0.0).max(axis=1))
+        # What a block's own fit leaves beyond the threshold, the latest blocks together do not (see _peaks_fit).
+        peak = np.minimum(np.where(kept, fit.peak, 0.0).max(axis=1), self._threshold[lines])
+        self._peak[lines] = np.maximum(self._peak[lines], peak)
         for i in np.flatnonzero(self._low_bits_open[lines]).tolist():
             self._watch_low_bits(int(lines[i]), x[i][kept[i] & ~holes[i]])
         for i in np.flatnonzero(clean_blocks < due).tolist():

@@ -67,3 +67,11 @@ def swap_bytes(x: NDArray[np.float64], bits: int) -> NDArray[np.float64]:
         swapped |= (integers >> shift & 0xFF) << (bits - 8 - shift)
     swapped -= (swapped >> (bits - 1) & 1) << bits
     return swapped / 2.0 ** (bits - 1)
+
+
+def wrong_bits(x: NDArray[np.float64], expected: NDArray[np.float64], bits: int) -> int:
+    """Return how many bits of ``bits``-bit samples differ from those of the rounded expectation."""
+    scale, mask = 2.0 ** (bits - 1), (1 << bits) - 1
+    got = np.rint(x * scale).astype(np.int64)
+    wanted = np.rint(np.clip(expected * scale, -scale, scale - 1)).astype(np.int64)
+    return int(np.bitwise_count((got ^ wanted) & mask).sum())

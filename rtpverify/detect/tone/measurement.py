@@ -116,6 +116,9 @@ class Measurements:
             harmonics = float(np.sum(np.abs(self._harmonics[line] / blocks) ** 2))
             if harmonics > 0.0:
                 result.thd_db = decibels(math.sqrt(harmonics) / amplitude)
+            noise = rms**2 - harmonics / 2.0
+            if noise > 0.0:
+                result.noise_floor_dbfs = dbfs(math.sqrt(noise))
         result.frequency_hz = omega * settings.sample_rate_hz / (2.0 * math.pi)
         tone_rms = amplitude * FULL_SCALE_SINE_RMS
         result.level_dbfs = dbfs(math.hypot(tone_rms, rms))

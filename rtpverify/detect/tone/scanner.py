@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtpverify.detect.tone.acquisition import Acquired, acquire, is_byte_swapped, is_silent
-from rtpverify.detect.tone.forms import residual_form
+from rtpverify.detect.tone.forms import residual_form, wrong_bits
 from rtpverify.detect.tone.monitor import Form, Monitor, Reading, nominal_frequency
 from rtpverify.detect.tone.regions import (
     band_run,
@@ -103,6 +103,8 @@ class Scanner:
         """Where the present level, offset and noise began."""
         self.quiet_blocks = 0
         self.ever_acquired = False
+        self.bit_errors = 0
+        """Wrong bits in wrong frames, counted while the residual is that of plain rounding."""
         self.events: list[Event] = []
         self.code: SlipCode | None = None
         self.monitor = Monitor(settings, self.events.append, self._form)
@@ -823,14 +825,21 @@ class Scanner:
         """Tell of frames that neither the sine before nor the sine after explains."""
         x, valid = self.read(start, stop)
         frames = stop - start
-        off = np.where(valid, x - model.at(start, stop), 0.0)
+        expected, plain = model.at(start, stop), self.settings.is_plain(self.threshold)
+        if plain:
+            expected = np.rint(expected / self.settings.step) * self.settings.step
+        off = np.where(valid, x - expected, 0.0)
         deviation = float(np.abs(off).max(initial=0.0))
         repeat = self._repeat(start, x, valid, model)
         if repeat is not None:
             event = repeat
         elif frames <= LONGEST_CLICK_SECONDS * self.settings.sample_rate_hz:
             message = f"{frames} frame(s) off by up to {deviation:.3g} of full scale"
-            event = Event(Kind.CLICK, start, frames, size={"deviation": deviation}, message=message)
+            size: dict[str, float | int] = {"deviation": deviation}
+            if plain:
+                size["bit_errors"] = wrong_bits(x[valid], expected[valid], self.settings.bits or 0)
+                self.bit_errors += int(size["bit_errors"])
+            event = Event(Kind.CLICK, start, frames, size=size, message=message)
         else:
             message = f"{frames} frames of something else, off by up to {deviation:.3g} of full scale"
             event = Event(Kind.NOISE, start, frames, size={"deviation": deviation}, message=message)

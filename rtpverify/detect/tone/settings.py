@@ -6,8 +6,9 @@ import math
 from dataclasses import dataclass
 
 from rtpverify.dsp.levels import FULL_SCALE_SINE_RMS, amplitude_ratio, quantisation_rms
-from rtpverify.dsp.slip import FALSE_ALARM_Z
+from rtpverify.dsp.slip import FALSE_ALARM_Z, SlipCode
 from rtpverify.limits import Limits
+from rtpverify.result import Sensitivity
 
 COMPANDED_THD_N_DB = -37.0
 """Quantisation limit of G.711 over most of its range, relative to the tone (ITU-T G.712 figure for the mid levels)."""
@@ -67,6 +68,27 @@ class Settings:
                 if abs(sigma / self.step - rms) < 0.04 * rms and peak <= limit:
                     return limit
         return FALSE_ALARM_Z * max(sigma, SMALLEST_NOISE)
+
+    def is_plain(self, threshold: float) -> bool:
+        """Tell whether a threshold is that of plain rounding, where every clean frame equals the rounded sine."""
+        return self.bits is not None and threshold < _QUANTISERS[0][1] * 1.2 * self.step
+
+
+def sensitivity(
+    settings: Settings, amplitude: float, sigma: float, threshold: float, code: SlipCode | None
+) -> Sensitivity:
+    """Return the smallest faults that a tone with noise of RMS ``sigma`` shows, at the stated false-alarm rate."""
+    second = settings.sample_rate_hz
+    relative = FALSE_ALARM_Z * sigma / amplitude
+    level_step_db = 8.686 * relative * math.sqrt(4.0 / second)
+    block_phase = relative * math.sqrt(2.0 / settings.block_frames)
+    quantum = code.phase_quantum if code else 0.0
+    return Sensitivity(
+        click=threshold,
+        level_step_db=max(level_step_db, settings.limits.max_level_change_db),
+        phase_step_rad=max(block_phase, quantum / 2.0),
+        exact_slips=code is not None and 2.0 * relative / math.sqrt(second) < quantum / 2.0,
+    )
 
 
 def block_frames(sample_rate_hz: int, frequencies_hz: tuple[float | None, ...]) -> int:
