@@ -14,6 +14,11 @@ that are not. Rules:
   head, the held one was a stray. (RFC 3550 A.1 does the same with ``bad_seq``.)
 - *Jumps*. After a restart or timestamp jump the timeline goes on directly behind the head, whatever the new numbers
   are. What was missing before is lost at once.
+- *Start over*. A run of copies of earlier packets, longer than the window and with nothing new between them, is a
+  sender that started over with the same numbers.
+- *Pauses*. Where a sender may leave silence out, a packet that says so lies ahead in time with the next sequence number,
+  and the timeline goes on directly behind the head there too. Packets *beside* the audio (comfort noise, telephone
+  events) take sequence numbers and no media time.
 - *Start*. Packets before the first one received are good while they lie in the window; the earliest is the origin.
 """
 
@@ -21,8 +26,10 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from dataclasses import dataclass, replace
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from typing import Protocol
+
+from rtpverify.rtp.bursts import Bursts
 
 MIN_WINDOW_STEPS = 3
 """Least reorder window, in packets."""
@@ -41,6 +48,19 @@ class Jump(StrEnum):
 
     RESTART = "restart"
     TIMESTAMP = "timestamp_jump"
+    SSRC = "ssrc_change"
+    PAUSE = "pause"
+    """No fault: the sender left silence out."""
+
+
+class Mark(IntEnum):
+    """What a packet says of its place, beside its numbers."""
+
+    NONE = 0
+    SPURT = 1
+    """The first one after silence that was left out."""
+    BESIDE = 2
+    """It holds no audio of the stream's encoding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,12 +203,17 @@ class StreamOrder:
     """
 
     __slots__ = (
+        "_beside",
+        "_copies",
         "_held",
         "_holes",
+        "_last_copy",
         "_lost_runs",
         "_previous",
         "_segment_sequence",
         "_segment_timestamp",
+        "_succeeds",
+        "bursts",
         "counts",
         "frames",
         "learned_step",
@@ -214,6 +239,14 @@ class StreamOrder:
         self.longest_step = 0
         self.counts = Counts()
         self.run_lengths: Counter[int] = Counter()
+        self.bursts = Bursts()
+        self._succeeds = False
+        self._beside: int | None = None
+        """The head, where the packet there is none of audio."""
+        self._copies = 0
+        """Copies one after another, with nothing new between them."""
+        self._last_copy: tuple[int, int] | None = None
+        """The last of them, and the head at that time."""
         self._holes: list[Hole] = []
         self._held: Held | None = None
         self._lost_runs: deque[tuple[int, int]] = deque()
@@ -235,7 +268,15 @@ class StreamOrder:
         """Unwrapped timestamp of the first packet that is missing and may still come."""
         return min((hole.frame(hole.lost) for hole in self._holes), default=None)
 
-    def packet(self, row: int | None, sequence: int, timestamp: int, frames: int, out: Verdicts) -> None:
+    def succeed(self) -> None:
+        """Take the next packet for the first of another sender, who goes on in place of this one."""
+        self._drop_held()
+        self._succeeds = self.started
+        self.started = False
+
+    def packet(
+        self, row: int | None, sequence: int, timestamp: int, frames: int, out: Verdicts, mark: int = Mark.NONE
+    ) -> None:
         """Judge one packet.
 
         Parameters
@@ -246,11 +287,16 @@ class StreamOrder:
             As on the wire.
         frames
             Frames in the payload; negative where unknown.
+        mark
+            What else the packet says of its place, a :class:`Mark`.
         """
         if not self.started:
             self._begin(row, sequence, timestamp, frames, out)
             return
         ahead = wrap_difference(sequence, self.sequence, 16)
+        if mark == Mark.BESIDE:
+            self._take_beside(row, ahead, out)
+            return
         elapsed = wrap_difference(timestamp, self.timestamp - self.shift, 32)
         if self.step < 0 and ahead and elapsed % ahead == 0 and 0 < elapsed // ahead <= MAX_STEP_FRAMES:
             self.learned_step = elapsed // ahead
@@ -258,6 +304,8 @@ class StreamOrder:
             self.learned_step = 0
         if self._follows(ahead, elapsed, self.step, frames):
             self._move_on(row, ahead, elapsed, frames, out)
+        elif self._ends_pause(ahead, elapsed, frames, mark):
+            self._break(Held(row, sequence, timestamp, frames), Jump.PAUSE, ahead - 1, out)
         elif not (ahead <= 0 and self._behind(row, ahead, elapsed, frames, out)) and not self._of_previous_segment(
             sequence, timestamp
         ):
@@ -305,7 +353,12 @@ class StreamOrder:
         return HORIZON_WINDOWS * self._window
 
     def _begin(self, row: int | None, sequence: int, timestamp: int, frames: int, out: Verdicts) -> None:
-        self.started = self.origin_open = True
+        self.started = True
+        if self._succeeds:
+            self._succeeds = False
+            self._break(Held(row, sequence, timestamp, frames), Jump.SSRC, 0, out)
+            return
+        self.origin_open = True
         self.origin = self._segment_timestamp = timestamp
         self._segment_sequence = sequence
         self._advance(row, sequence, timestamp, frames, out)
@@ -321,6 +374,43 @@ class StreamOrder:
         usual = self.learned_step or max(step, frames)
         slack = 0 if self._held else min(ahead - 1, usual)
         return elapsed >= step and abs(elapsed - step - (ahead - 1) * usual) <= slack
+
+    def _ends_pause(self, ahead: int, elapsed: int, frames: int, mark: int) -> bool:
+        """Tell whether a packet ends silence that its sender left out."""
+        if ahead < 1 or self.step < 0 or not (mark == Mark.SPURT or self._beside == self.sequence):
+            return False
+        missing = (ahead - 1) * (self.learned_step or max(self.step, frames))
+        return missing <= self._horizon and elapsed > max(self.step, 0) + missing
+
+    def _take_beside(self, row: int | None, ahead: int, out: Verdicts) -> None:
+        """Judge a packet that takes a sequence number and no media time."""
+        step = max(self.step, 0)
+        missing = (ahead - 1) * step
+        if ahead >= 1 and missing <= self._horizon:
+            self._drop_held()
+            if ahead > 1:
+                start = self.timestamp + step
+                self._holes.append(Hole(self.sequence + 1, ahead - 1, start, start + missing))
+                self.timestamp += missing
+            self.sequence += ahead
+            self._beside = self.sequence
+            self._accept(row, self.sequence, self.timestamp, out)
+            self.settle(out)
+            return
+        sequence = self.sequence + ahead
+        for index, hole in enumerate(self._holes):
+            before = sequence - hole.first
+            if hole.lost <= before < hole.count:
+                middle = hole.frame(before)
+                parts = [
+                    Hole(hole.first, before, hole.start, middle, hole.lost),
+                    Hole(sequence + 1, hole.count - before - 1, middle, hole.end),
+                ]
+                self._holes[index : index + 1] = [part for part in parts if part.count]
+                self.counts.reordered += 1
+                self._accept(row, sequence, middle, out)
+                return
+        self._count_old(sequence)
 
     def _move_on(self, row: int | None, ahead: int, elapsed: int, frames: int, out: Verdicts) -> None:
         """Accept a packet ahead of the head, and miss those between."""
@@ -361,8 +451,19 @@ class StreamOrder:
         for index, hole in enumerate(self._holes):
             if hole.first <= sequence < hole.first + hole.count:
                 return self._fill(index, row, sequence, timestamp, step, out)
+        if self._starts_over(sequence, step):
+            return False
         self._count_old(sequence)
         return True
+
+    def _starts_over(self, sequence: int, step: int) -> bool:
+        """Tell whether the last copies came in order and with nothing new between them, for longer than the window."""
+        if self._was_lost(sequence):
+            return False
+        goes_on = self._last_copy == (sequence - 1, self.sequence)
+        self._copies = self._copies + 1 if goes_on else 1
+        self._last_copy = (sequence, self.sequence)
+        return self._copies * max(step, 1) > self._window
 
     def _before_start(self, row: int | None, sequence: int, timestamp: int, step: int, out: Verdicts) -> bool:
         """Judge a packet before the first one of the segment."""
@@ -404,10 +505,13 @@ class StreamOrder:
 
     def _count_old(self, sequence: int) -> None:
         """Count a packet whose place is settled: late where it was lost, else a duplicate."""
-        if any(first <= sequence <= last for first, last in self._lost_runs):
+        if self._was_lost(sequence):
             self.counts.late += 1
         else:
             self.counts.duplicated += 1
+
+    def _was_lost(self, sequence: int) -> bool:
+        return any(first <= sequence <= last for first, last in self._lost_runs)
 
     def _of_previous_segment(self, sequence: int, timestamp: int) -> bool:
         """Count a packet that was on its way while the stream jumped."""
@@ -483,12 +587,16 @@ class StreamOrder:
             # So long a gap that the sequence number wrapped meanwhile.
             self._move_on(first.row, missed // usual + 1, elapsed, first.frames, out)
             return
+        self._break(first, Jump.TIMESTAMP if near else Jump.RESTART, missing if near else 0, out)
+
+    def _break(self, first: Held, kind: Jump, missing: int, out: Verdicts) -> None:
+        """Go on with ``first`` directly behind the head and ``missing`` packets that are lost."""
         self._close(None, out)
-        if near:
-            kind, sequence = Jump.TIMESTAMP, self.sequence + ahead
-        else:
-            kind, missing = Jump.RESTART, 0
-            sequence = self.sequence + 1 + ((first.sequence - self.sequence - 1) & 0xFFFF)
+        step = max(self.step, 0)
+        usual = max(self.learned_step or max(step, first.frames), 1)
+        sequence = self.sequence + 1 + missing
+        if kind in (Jump.RESTART, Jump.SSRC):
+            sequence += (first.sequence - sequence) & 0xFFFF
         lost_start = self.timestamp + step
         start = lost_start + missing * usual
         expected_timestamp = (start - self.shift) & 0xFFFFFFFF
@@ -509,6 +617,9 @@ class StreamOrder:
             self._holes.append(Hole(self.sequence + 1, missing, lost_start, start))
             self._close(None, out)
         self._previous = (self.sequence, self.timestamp - self.shift, max(step, 1))
+        if kind is Jump.SSRC:
+            self._previous = None
+            self.learned_step = 0
         self.shift = start - first.timestamp
         self._segment_sequence, self._segment_timestamp = sequence, start
         self.origin_open = False
@@ -527,6 +638,7 @@ class StreamOrder:
             last = hole.first + hole.count - 1
             out.gaps.append(Gap(self.stream, hole.first, last, hole.start, hole.end - hole.start))
             self.run_lengths[min(hole.count, LONGEST_RUN)] += 1
+            self.bursts.add(hole.first, last)
             self._lost_runs.append((hole.first, last))
         self._holes = kept
         while self._lost_runs and self._lost_runs[0][1] < self.sequence - RECENT_SEQUENCES:

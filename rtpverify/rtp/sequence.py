@@ -18,8 +18,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from rtpverify.rtp.bursts import LossPattern
 from rtpverify.rtp.groups import group_by_stream
-from rtpverify.rtp.order import Counts, Discontinuity, Gap, Resolved, StreamOrder
+from rtpverify.rtp.order import Counts, Discontinuity, Gap, Mark, Resolved, StreamOrder
 
 __all__ = ["Counts", "Discontinuity", "Gap", "Placement", "Resolved", "SequenceTracker"]
 
@@ -117,12 +118,19 @@ class SequenceTracker:
         self._orders[stream] = order
         self._store(order)
 
+    def succeed(self, stream: int) -> None:
+        """Take a stream's next packet for the first of another sender, who goes on in its place."""
+        order = self._load(stream)
+        order.succeed()
+        self._store(order)
+
     def update(
         self,
         stream: NDArray[np.int64],
         sequence: NDArray[np.int64],
         timestamp: NDArray[np.int64],
         frames: NDArray[np.int64],
+        marks: NDArray[np.int64] | None = None,
     ) -> Placement:
         """Place packets, in order of arrival.
 
@@ -134,6 +142,8 @@ class SequenceTracker:
             As on the wire, shape (n,).
         frames
             Frames in each payload, shape (n,); negative where the encoding is unknown, the timestamps tell then.
+        marks
+            What else each packet says of its place, a :class:`Mark`, shape (n,); None: nothing.
         """
         n = len(stream)
         out = Placement(np.zeros(n, np.int64), np.zeros(n, np.int64), np.zeros(n, np.bool_), np.zeros(n, np.bool_))
@@ -143,7 +153,11 @@ class SequenceTracker:
         groups = group_by_stream(stream)
         by_stream, of, first, stop = groups.rows, groups.stream, groups.first, groups.stop
         sequence, timestamp, frames = sequence[by_stream], timestamp[by_stream], frames[by_stream]
+        marks = np.zeros(n, np.int64) if marks is None else marks[by_stream]
         in_step = self._in_step(of, first, sequence, timestamp, frames)
+        beside = marks == Mark.BESIDE
+        in_step &= ~beside
+        in_step[1:] &= ~beside[:-1]
 
         count = stop - first
         position = np.arange(n) - np.repeat(first - 1, count)
@@ -169,7 +183,14 @@ class SequenceTracker:
         for i in np.flatnonzero(~regular).tolist():
             part = slice(int(first[i]), int(stop[i]))
             self._judge(
-                int(of[i]), groups.rows_of(i), sequence[part], timestamp[part], frames[part], in_step[part], out
+                int(of[i]),
+                groups.rows_of(i),
+                sequence[part],
+                timestamp[part],
+                frames[part],
+                marks[part],
+                in_step[part],
+                out,
             )
         return out
 
@@ -217,6 +238,11 @@ class SequenceTracker:
         """Return how often each number of consecutive packets was lost."""
         return Counter(self._orders[stream].run_lengths)
 
+    def loss_pattern(self, stream: int) -> LossPattern:
+        """Return how a stream's losses lie together (RFC 3611 section 4.7.2)."""
+        order = self._load(stream)
+        return order.bursts.pattern(order.counts.expected)
+
     def _in_step(
         self,
         of: NDArray[np.int64],
@@ -263,6 +289,7 @@ class SequenceTracker:
         sequence: NDArray[np.int64],
         timestamp: NDArray[np.int64],
         frames: NDArray[np.int64],
+        marks: NDArray[np.int64],
         in_step: NDArray[np.bool_],
         out: Placement,
     ) -> None:
@@ -274,7 +301,7 @@ class SequenceTracker:
             at = start
             while at < stop:
                 row = int(rows[at])
-                order.packet(row, int(sequence[at]), int(timestamp[at]), int(frames[at]), out)
+                order.packet(row, int(sequence[at]), int(timestamp[at]), int(frames[at]), out, int(marks[at]))
                 at += 1
                 is_head = out.accepted[row] and out.sequence[row] == order.sequence
                 if at == stop or not is_head or order.learned_step != learned_step:
