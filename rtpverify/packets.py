@@ -48,15 +48,19 @@ class PacketIndex:
     def __init__(self, packet_frames: int, sample_rate_hz: int) -> None:
         wanted = max(256.0, REMEMBERED_SECONDS * sample_rate_hz / max(packet_frames, 1))
         self._size = min(1 << int(np.ceil(np.log2(wanted))), _MOST_PACKETS)
+        self._streams = 0
         self._sequence = np.zeros((0, self._size), np.int64)
         self._frame = np.zeros((0, self._size), np.int64)
         self._arrival_ns = np.zeros((0, self._size), np.int64)
 
     def add(self) -> None:
         """Add a stream."""
+        self._streams += 1
+        if self._streams <= len(self._sequence):
+            return
         for name in ("_sequence", "_frame", "_arrival_ns"):
-            empty = np.full((1, self._size), -1, np.int64)
-            setattr(self, name, np.concatenate([getattr(self, name), empty]))
+            more = np.full((self._streams, self._size), -1, np.int64)
+            setattr(self, name, np.concatenate([getattr(self, name), more]))
 
     def write(
         self,

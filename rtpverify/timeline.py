@@ -12,6 +12,11 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+FIRST_ROWS = 4
+"""Rings made at first."""
+GROWTH = 4
+"""How many times as many rings are made when they are used up."""
+
 
 class Timeline:
     """Planar rings of many streams.
@@ -43,21 +48,23 @@ class Timeline:
         self.capacity = -(-wanted // grain) * grain
         self._on_grid = self.capacity % packet_frames == 0 and packet_frames > 1
         self._history_blocks = -(-history_frames // block_frames)
-        self._data = np.zeros((0, channels, self.capacity))
-        self._valid = np.zeros((0, self.capacity), np.bool_)
+        self.streams = 0
+        """Number of streams."""
+        # There may be more rows than streams: memory that is not touched costs nothing, copies of rings do.
+        self._data = np.zeros((FIRST_ROWS, channels, self.capacity))
+        self._valid = np.zeros((FIRST_ROWS, self.capacity), np.bool_)
         self.consumed_block = np.zeros(0, np.int64)
         """First block of each stream that has not been consumed yet."""
 
-    @property
-    def streams(self) -> int:
-        """Number of streams."""
-        return len(self._data)
-
     def add(self) -> int:
         """Add a stream whose timeline starts at frame 0; return its row."""
-        self._data = np.concatenate([self._data, np.zeros((1, self.channels, self.capacity))])
-        self._valid = np.concatenate([self._valid, np.zeros((1, self.capacity), np.bool_)])
+        if self.streams == len(self._data):
+            data, valid = self._data, self._valid
+            self._data = np.zeros((GROWTH * len(data), *data.shape[1:]))
+            self._valid = np.zeros((GROWTH * len(valid), *valid.shape[1:]), np.bool_)
+            self._data[: len(data)], self._valid[: len(valid)] = data, valid
         self.consumed_block = np.append(self.consumed_block, 0)
+        self.streams += 1
         return self.streams - 1
 
     def limits(self, row: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -93,8 +100,8 @@ class Timeline:
         planar = samples.transpose(0, 2, 1)
         if self._on_grid and frames == self.packet_frames and not (frame % frames).any():
             slot = frame // frames % (self.capacity // frames)
-            self._data.reshape(self.streams, self.channels, -1, frames)[row, :, slot] = planar
-            self._valid.reshape(self.streams, -1, frames)[row, slot] = True
+            self._data.reshape(len(self._data), self.channels, -1, frames)[row, :, slot] = planar
+            self._valid.reshape(len(self._data), -1, frames)[row, slot] = True
             return left_out
         position = (frame[:, None] + np.arange(frames)) % self.capacity
         for channel in range(self.channels):
@@ -114,16 +121,17 @@ class Timeline:
             self._valid[row, : len(samples) - head] = True
 
     def blocks(
-        self, row: NDArray[np.int64], first_block: NDArray[np.int64], count: int
+        self, row: NDArray[np.int64], first_block: NDArray[np.int64], count: NDArray[np.int64]
     ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-        """Return ``count`` blocks from ``first_block`` of each row.
+        """Return ``count`` blocks, one at least, from ``first_block`` of each row.
 
-        Samples have shape (n, channels, count, block_frames), their validity (n, count, block_frames).
+        Samples have shape (n, channels, max(count), block_frames), their validity (n, max(count), block_frames); in
+        rows that have fewer blocks the last one stands in the place of the others.
         """
         per_ring = self.capacity // self.block_frames
-        slot = (first_block[:, None] + np.arange(count)) % per_ring
-        data = self._data.reshape(self.streams, self.channels, per_ring, self.block_frames)
-        valid = self._valid.reshape(self.streams, per_ring, self.block_frames)
+        slot = (first_block[:, None] + np.minimum(np.arange(count.max()), count[:, None] - 1)) % per_ring
+        data = self._data.reshape(len(self._data), self.channels, per_ring, self.block_frames)
+        valid = self._valid.reshape(len(self._data), per_ring, self.block_frames)
         channel = np.arange(self.channels)
         return data[row[:, None, None], channel[None, :, None], slot[:, None, :]], valid[row[:, None], slot]
 
@@ -132,7 +140,7 @@ class Timeline:
         per_ring = self.capacity // self.block_frames
         first = self.consumed_block[row] - self._history_blocks
         forgotten = first[:, None] + np.arange(count.max())
-        valid = self._valid.reshape(self.streams, per_ring, self.block_frames)
+        valid = self._valid.reshape(len(self._data), per_ring, self.block_frames)
         rows, columns = np.nonzero((forgotten >= 0) & (forgotten < (first + count)[:, None]))
         valid[row[rows], forgotten[rows, columns] % per_ring] = False
         self.consumed_block[row] += count

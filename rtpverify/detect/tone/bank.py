@@ -143,7 +143,7 @@ class ToneBank:
     def _process(self, rows: NDArray[np.int64], count: NDArray[np.int64]) -> None:
         timeline, channels = self.timeline, self.timeline.channels
         first_block = timeline.consumed_block[rows]
-        x, valid = timeline.blocks(rows, first_block, int(count.max()))
+        x, valid = timeline.blocks(rows, first_block, count)
         lines = rows[:, None] * channels + np.arange(channels)
         locked = self._locked[lines]
         if locked.all():
