@@ -22,7 +22,7 @@ from rtpverify.limits import Limits
 from rtpverify.reference import Recording, Reference, Tone
 from rtpverify.sources.endpoint import SCHEME, Endpoint, parse_endpoint
 from rtpverify.sources.session import read_session, spec_at
-from rtpverify.spec import StreamSpec
+from rtpverify.spec import Selection, StreamSpec
 
 if TYPE_CHECKING:
     from rtpverify.result import Result
@@ -48,6 +48,7 @@ class _Live:
     duration_seconds: float | None
     backend: Backend | None
     on_listening: Callable[[Sequence[Endpoint]], None]
+    selection: Selection | None
 
 
 def check(
@@ -60,6 +61,8 @@ def check(
     duration_seconds: float | None = None,
     backend: Backend | None = None,
     on_listening: Callable[[Sequence[Endpoint]], None] = _ignore,
+    streams: Sequence[str] = (),
+    redundant: bool = False,
 ) -> Result:
     """Verify a capture, an audio file, or a live stream.
 
@@ -79,6 +82,11 @@ def check(
         How live packets are received; None: as this system does best.
     on_listening
         Called once a live source is open.
+    streams
+        Only these: SSRCs (``0x...``), senders or destinations (``ADDRESS`` or ``ADDRESS:PORT``); all where empty.
+    redundant
+        Packets of a capture with one SSRC over several flows are copies of one stream (ST 2022-7). A session
+        description with ``group:DUP`` says so by itself.
 
     Raises
     ------
@@ -87,21 +95,28 @@ def check(
     """
     if isinstance(reference, Recording):
         raise RequestError(f"reference {reference.path}: a recording as reference is not supported yet")
-    live = _Live(duration_seconds, backend, on_listening)
+    selection = Selection.parse(streams) if streams else None
+    live = _Live(duration_seconds, backend, on_listening, selection)
     base = StreamSpec(encoding=encoding, reference=reference, limits=limits)
     if source.startswith(SCHEME):
+        _refuse_redundant(source, redundant)
         endpoint = parse_endpoint(source)
-        return _check_live(source, [(endpoint, spec_at(endpoint, base, read_session(sdp) if sdp else None))], live)
+        return _check_live(source, [([endpoint], spec_at(endpoint, base, read_session(sdp) if sdp else None))], live)
     path = Path(source)
     if path.suffix.lower() == ".sdp":
         if sdp is not None:
             raise RequestError(f"{source}: is a session description itself, and --sdp {sdp} another")
+        _refuse_redundant(source, redundant)
         return _check_live(source, read_session(path).streams(base), live)
     from rtpverify.sources.capture import is_capture
 
     if is_capture(path):
-        specs = [base] if sdp is None else [_anywhere(spec) for _, spec in read_session(sdp).streams(base)]
-        return _check_capture(path, specs)
+        if sdp is None:
+            return _check_capture(path, [replace(base, redundant=redundant)], selection)
+        _refuse_redundant(str(sdp), redundant)
+        return _check_capture(path, [_anywhere(spec) for _, spec in read_session(sdp).streams(base)], selection)
+    if streams or redundant:
+        raise RequestError(f"{source}: an audio file has no RTP streams; --stream and --redundant are for captures")
     if encoding is not None or sdp is not None:
         raise RequestError(f"{source}: an audio file tells its own encoding; --encoding and --sdp are for RTP")
     return _check_file(path, base)
@@ -127,11 +142,37 @@ def _check_file(path: Path, spec: StreamSpec) -> Result:
     return verifier.result(str(path))
 
 
-def _check_capture(path: Path, specs: Sequence[StreamSpec]) -> Result:
+def _refuse_redundant(source: str, redundant: bool) -> None:
+    """Refuse ``--redundant`` where it says nothing."""
+    if redundant:
+        raise RequestError(f"{source}: --redundant is for captures; a session description tells legs by a=group:DUP")
+
+
+def _check_capture(path: Path, specs: Sequence[StreamSpec], selection: Selection | None) -> Result:
+    result = _verify_capture(path, specs, selection)
+    if not result.streams and len(specs) == 1 and specs[0].announced and result.discarded.get("unmatched"):
+        # The description says where its stream goes, and nothing goes there: what looks like it is it.
+        announced = frozenset(specs[0].announced.medium.payload_types)
+        looks_like_it = replace(selection or Selection(), payload_types=announced)
+        elsewhere = replace(specs[0], destination=None, sender=None, legs=())
+        found = _verify_capture(path, [elsewhere], looks_like_it)
+        return found if found.streams else result
+    if selection is not None and not result.streams and result.discarded.get("not_selected"):
+        raise RequestError(f"{path}: --stream picks none of its streams: {_streams_in(path)}")
+    return result
+
+
+def _streams_in(path: Path) -> str:
+    """Return what ``--stream`` can pick from a capture."""
+    streams = _verify_capture(path, [StreamSpec()], None).streams
+    return "; ".join(f"0x{one.ssrc or 0:08x} {one.sender} to {one.destination}" for one in streams) or "it holds none"
+
+
+def _verify_capture(path: Path, specs: Sequence[StreamSpec], selection: Selection | None) -> Result:
     from rtpverify.sources.capture import read_capture
     from rtpverify.verifier import Verifier
 
-    verifier = Verifier(specs)
+    verifier = Verifier(specs, selection=selection)
     capture = read_capture(path)
     for batch in capture:
         verifier.feed(batch)
@@ -140,19 +181,20 @@ def _check_capture(path: Path, specs: Sequence[StreamSpec]) -> Result:
     _require_encodings(verifier, str(path))
     result = verifier.result(str(path))
     _add(result.discarded, {reason: capture.skipped[reason] for reason in _HIDES_AUDIO})
-    if capture.records and not result.streams and not verifier.discarded["unmatched"]:
+    ours = verifier.discarded["unmatched"] + verifier.discarded["not_selected"]
+    if capture.records and not result.streams and not ours:
         seen = ", ".join(f"{count} {reason}" for reason, count in (verifier.discarded + capture.skipped).items())
         raise RequestError(f"{path}: no RTP stream among its {capture.records} frames ({seen})")
     return result
 
 
-def _check_live(source: str, streams: Sequence[tuple[Endpoint, StreamSpec]], live: _Live) -> Result:
+def _check_live(source: str, streams: Sequence[tuple[Sequence[Endpoint], StreamSpec]], live: _Live) -> Result:
     from rtpverify.live import run, run_live
     from rtpverify.sources.receiver import open_receiver
     from rtpverify.verifier import Verifier
 
-    verifier = Verifier([spec for _, spec in streams])
-    endpoints = [endpoint for endpoint, _ in streams]
+    verifier = Verifier([spec for _, spec in streams], selection=live.selection)
+    endpoints = [endpoint for ends, _ in streams for endpoint in ends]
 
     async def main() -> Result:
         stop = asyncio.Event()

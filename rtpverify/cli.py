@@ -166,6 +166,18 @@ def _outlet(_ctx: click.Context, parameter: click.Parameter, value: str | None) 
     help="Session description that goes with a capture or rtp:// address.",
 )
 @click.option(
+    "--stream",
+    "streams",
+    multiple=True,
+    metavar="SSRC|ADDRESS[:PORT]",
+    help="Only the streams with this SSRC (0x...), sender or destination; may be given again.",
+)
+@click.option(
+    "--redundant",
+    is_flag=True,
+    help="Captures: packets of one SSRC over several flows are copies of one stream (ST 2022-7).",
+)
+@click.option(
     "--duration",
     type=_DURATION,
     metavar="SECONDS",
@@ -218,6 +230,8 @@ def check(ctx: click.Context, /, source: str, **options: Any) -> None:
         duration_seconds=options["duration"],
         backend=options["backend"],
         on_listening=_tell_listening,
+        streams=options["streams"],
+        redundant=options["redundant"],
     )
     _write(result, outlets)
     ctx.exit(result.exit_status)

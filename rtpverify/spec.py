@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from ipaddress import ip_address
+from typing import Self
 
+from rtpverify.announced import Announced
+from rtpverify.errors import RequestError
 from rtpverify.limits import Limits
 from rtpverify.reference import Reference
 from rtpverify.rtp.batch import Flow
 from rtpverify.rtp.payload import Encoding, static_encoding
+from rtpverify.rtp.redundancy import LegEnds
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +28,12 @@ class StreamSpec:
         ``address:port`` to match; ``sender`` may be an address alone.
     encodings
         Encoding by payload type (from an SDP); ``encoding`` holds for every other dynamic payload type.
+    legs
+        Paths that carry copies of the same packets, instead of ``destination`` and ``sender``.
+    redundant
+        Packets of one SSRC are copies of each other, over whatever paths they come.
+    announced
+        What a session description says of it, to be held against the packets.
     """
 
     name: str = ""
@@ -32,13 +43,83 @@ class StreamSpec:
     encodings: Mapping[int, Encoding] = field(default_factory=dict)
     reference: Reference = None
     limits: Limits = field(default_factory=Limits)
+    legs: tuple[LegEnds, ...] = ()
+    redundant: bool = False
+    announced: Announced | None = None
+
+    @property
+    def is_merged(self) -> bool:
+        """Whether streams may have several legs."""
+        return self.redundant or bool(self.legs)
 
     def matches(self, flow: Flow) -> bool:
         """Tell whether packets of this flow belong here."""
-        if self.destination is not None and flow.destination != self.destination:
-            return False
-        return self.sender is None or self.sender in (flow.sender, flow.sender.rpartition(":")[0].strip("[]"))
+        ends = self.legs or (LegEnds(self.destination, self.sender),)
+        return any(leg.matches(flow) for leg in ends)
 
     def encoding_of(self, payload_type: int) -> Encoding | None:
         """Return how this payload type is decoded: SDP, then static table, then the one given for the rest."""
         return self.encodings.get(payload_type) or static_encoding(payload_type) or self.encoding
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Some of the streams: those that any of the criteria picks, and no payload type but these.
+
+    Attributes
+    ----------
+    ssrcs
+        SSRCs picked.
+    ends
+        Senders or destinations picked, as ``address:port`` or an address alone.
+    payload_types
+        Payload types let through; None lets all.
+    """
+
+    ssrcs: frozenset[int] = frozenset()
+    ends: frozenset[str] = frozenset()
+    payload_types: frozenset[int] | None = None
+
+    @classmethod
+    def parse(cls, texts: Sequence[str], place: str = "--stream") -> Self:
+        """Read SSRCs (``0x5eed0001``) and addresses (``239.1.2.3``, ``239.1.2.3:5004``, ``[2001:db8::7]:5004``).
+
+        Raises
+        ------
+        RequestError
+            Where a text is neither; the message starts with ``place`` and holds the text.
+        """
+        ssrcs, ends = set(), set()
+        for text in texts:
+            if text.lower().startswith("0x"):
+                try:
+                    ssrcs.add(int(text, 16))
+                except ValueError:
+                    ssrcs.add(-1)
+                if not 0 <= max(ssrcs) <= 0xFFFFFFFF or min(ssrcs) < 0:
+                    raise RequestError(f"{place}: {text!r} is not an SSRC of 32 bits")
+            else:
+                ends.add(_ends(text, place))
+        return cls(frozenset(ssrcs), frozenset(ends))
+
+    def matches(self, flow: Flow) -> bool:
+        """Tell whether packets of this flow are picked, whatever their SSRC."""
+        return not self.ends.isdisjoint(
+            end for side in (flow.sender, flow.destination) for end in (side, side.rpartition(":")[0].strip("[]"))
+        )
+
+
+def _ends(text: str, place: str) -> str:
+    """Return an address, with its port where there is one, as flows spell it."""
+    host, colon, port = text.rpartition(":")
+    if not colon or (":" in host and not host.endswith("]")):
+        host, port = text, ""
+    try:
+        address = str(ip_address(host.removeprefix("[").removesuffix("]")))
+    except ValueError:
+        raise RequestError(f"{place}: {text!r} is not an SSRC (0x...), ADDRESS or ADDRESS:PORT") from None
+    if not colon or not port:
+        return address
+    if not (port.isascii() and port.isdigit() and int(port) <= 65535):
+        raise RequestError(f"{place}: {text!r}: port {port!r} is not a number up to 65535")
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"

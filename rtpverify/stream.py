@@ -11,13 +11,16 @@ from dataclasses import dataclass, field
 from rtpverify.analysis import Analysis
 from rtpverify.events import Cause, Event, Kind
 from rtpverify.packets import PacketIndex, Packets
-from rtpverify.result import StreamResult, Transport
+from rtpverify.result import Leg, StreamResult, Transport
 from rtpverify.rtp.batch import Flow
 from rtpverify.rtp.order import Counts, Discontinuity, Gap
 from rtpverify.rtp.payload import Encoding
+from rtpverify.rtp.redundancy import LegState
 from rtpverify.sensitivity import blindness, why_inconclusive
 from rtpverify.spec import StreamSpec
 
+SILENT_LEG_NS = 1_000_000_000
+"""A leg that is this far behind the others has fallen silent."""
 NEAR_JUMP_FRAMES = 64
 """A step of the content this close to a jump of the sender's numbers is that jump."""
 
@@ -69,6 +72,9 @@ class Stream:
     packet_time_seconds: float | None = None
     jumps: list[int] = field(default_factory=list)
     """Frames at which the sender's numbers jumped."""
+    legs: list[LegState] = field(default_factory=list)
+    differing: tuple[int, list[int]] = (0, [])
+    """How many copies over the legs differ from the first, and some of their sequence numbers."""
 
     @property
     def name(self) -> str:
@@ -80,7 +86,8 @@ class Stream:
         start = gap.start_frame - (self.origin or 0)
         packets = f"{gap.packets} packet{'s' if gap.packets > 1 else ''}"
         if gap.frames:
-            message = f"{packets} lost on the way, {gap.frames} frames{self._milliseconds(gap.frames)} never arrived"
+            where = "on all legs" if self.spec.is_merged else "on the way"
+            message = f"{packets} lost {where}, {gap.frames} frames{self._milliseconds(gap.frames)} never arrived"
         else:
             message = f"{packets} skipped by sequence number, no frame is missing"
         event = Event(
@@ -201,8 +208,64 @@ class Stream:
             result.warnings.append(f"{self.odd_lengths} packets hold no whole number of {self.encoding} frames")
         if counts.stray:
             result.warnings.append(f"{counts.stray} packets fit nowhere in the stream and were left out")
+        self._add_legs(result)
         self._add_signal(result)
+        self._add_announced(result)
         return result
+
+    def _add_legs(self, result: StreamResult) -> None:
+        """Add what each path alone brought, where there are several."""
+        if len(self.legs) < 2:
+            if self.spec.redundant:
+                result.warnings.append("only one leg brought packets: no redundancy")
+            return
+        for leg in self.legs:
+            counts = leg.counts
+            result.legs.append(
+                Leg(
+                    sender=leg.flow.sender if leg.flow else leg.ends.sender,
+                    destination=leg.flow.destination if leg.flow else leg.ends.destination,
+                    packets_received=counts.received,
+                    packets_expected=counts.expected,
+                    packets_lost=counts.lost,
+                    packets_duplicated=counts.duplicated,
+                    packets_reordered=counts.reordered,
+                    packets_late=counts.late,
+                    skew_seconds=leg.skew_seconds,
+                    max_skew_seconds=leg.max_skew_seconds,
+                )
+            )
+            name = f"leg {len(result.legs)} ({result.legs[-1].destination})"
+            if leg.last_arrival_ns is None:
+                result.warnings.append(f"nothing came over {name}: no redundancy")
+            elif self.last_arrival_ns - leg.last_arrival_ns > SILENT_LEG_NS:
+                silent_seconds = (self.last_arrival_ns - leg.last_arrival_ns) / 1e9
+                result.warnings.append(f"nothing came over {name} for the last {silent_seconds:.1f} s")
+        result.packets_differing, listed = self.differing
+        if result.packets_differing:
+            numbers = ", ".join(map(str, listed)) + (", …" if len(listed) < result.packets_differing else "")
+            count = f"{result.packets_differing} packet{'s' if result.packets_differing > 1 else ''}"
+            result.warnings.append(
+                f"the legs carry different payloads in {count} (sequence {numbers}); the copy that came first counts"
+            )
+
+    def _add_announced(self, result: StreamResult) -> None:
+        """Add what a session description says of the stream, and where the packets contradict it."""
+        announced = self.spec.announced
+        if announced is None:
+            return
+        result.channel_order = announced.channel_order(self.payload_type)
+        labels = announced.labels(self.payload_type, self.encoding.channels) if self.encoding else []
+        for signal, label in zip(result.signal, labels, strict=False):
+            signal.label = label or None
+        result.warnings += announced.contradictions(
+            destination=self.flow.destination,
+            payload_type=self.payload_type,
+            encoding=self.encoding,
+            packet_time_seconds=self.packet_time_seconds,
+            clock_drift_ppm=self.clock_drift_ppm,
+            is_leg=bool(self.legs),
+        )
 
     def _add_signal(self, result: StreamResult) -> None:
         if self.spec.reference is None:

@@ -20,19 +20,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtpverify.analysis import Analysis, Format, tone_format
+from rtpverify.announced import fitting
 from rtpverify.events import Event
 from rtpverify.frames import COMPANDED
 from rtpverify.packets import PacketIndex, Packets
 from rtpverify.reference import Tone
 from rtpverify.result import Result, StreamResult
-from rtpverify.rtp.batch import PacketBatch, RtpBatch, parse
+from rtpverify.rtp.batch import Flow, PacketBatch, RtpBatch, parse
 from rtpverify.rtp.demux import Demux
 from rtpverify.rtp.groups import group_by_stream
-from rtpverify.rtp.order import Discontinuity
+from rtpverify.rtp.order import Discontinuity, wrap_difference
 from rtpverify.rtp.payload import Encoding, decode
+from rtpverify.rtp.redundancy import LegMerger
 from rtpverify.rtp.sequence import Placement, SequenceTracker
 from rtpverify.rtp.timing import Timing
-from rtpverify.spec import StreamSpec
+from rtpverify.spec import Selection, StreamSpec
 from rtpverify.stream import Stream, Track
 
 AHEAD_SECONDS = 0.5
@@ -43,6 +45,8 @@ TIMED_PACKETS = 4096
 """Packets whose timing is judged at a time: its cost is by the batch."""
 JUDGED_NS = 100_000_000
 """Arrival time for which settled frames may wait to be judged: the cost of judging is by the call."""
+FIRST_PACKETS = 8
+"""Packets of a new stream that are looked at for its packet time."""
 STALL_PACKETS = 10
 """A stall is never shorter than this many packet times."""
 
@@ -97,6 +101,8 @@ class Verifier:
         What is expected; the first that matches a flow holds for its streams.
     max_streams
         Streams at a time; packets of further sources are counted as ``too_many_streams``.
+    selection
+        Packets of other streams are counted as ``not_selected``; None takes all.
 
     Attributes
     ----------
@@ -104,8 +110,11 @@ class Verifier:
         Streams in order of appearance.
     """
 
-    def __init__(self, specs: Sequence[StreamSpec], *, max_streams: int = 256) -> None:
+    def __init__(
+        self, specs: Sequence[StreamSpec], *, max_streams: int = 256, selection: Selection | None = None
+    ) -> None:
         self.specs = list(specs)
+        self._selection = selection
         self.streams: list[Stream] = []
         self._no_rtp: Counter[str] = Counter()
         self._demux = Demux(max_streams)
@@ -117,7 +126,11 @@ class Verifier:
         self._told: list[StreamEvent] = []
         self._judged_ns = 0
         self._held: dict[int, Packets] = {}
+        self._merger: LegMerger | None = None
         self._spec_of_flow = np.zeros(0, np.int64)
+        self._source_flow = np.zeros(0, np.int64)
+        """The flow by which the source of each flow's packets is known: the first of all legs."""
+        self._selected_flow = np.zeros(0, np.bool_)
         # One entry a stream.
         self._bytes_per_frame = np.zeros(0, np.int64)
         self._payload_type = np.zeros(0, np.int64)
@@ -130,7 +143,13 @@ class Verifier:
     @property
     def discarded(self) -> Counter[str]:
         """Datagrams that are no RTP, or belong to no stream, by reason."""
-        return self._no_rtp + self._demux.refused
+        refused = self._no_rtp + self._demux.refused
+        return refused if self._merger is None else refused + self._merger.refused
+
+    @property
+    def merges(self) -> bool:
+        """Whether streams have legs; their packets are to be fed in order of arrival."""
+        return any(spec.is_merged for spec in self.specs)
 
     # Input ----------------------------------------------------------------------------------------------------------
 
@@ -138,7 +157,7 @@ class Verifier:
         """Take datagrams in order of arrival; return events that are new or have changed."""
         rtp = self._matching(parse(batch))
         if len(rtp):
-            parts = self._demux.assign(rtp)
+            parts = self._demux.assign(rtp, None if self._merger is None else self._source_flow[rtp.flow])
             self._open_streams(parts)
             for part, stream in parts:
                 self._take(part, stream)
@@ -156,6 +175,8 @@ class Verifier:
     def finish(self) -> list[StreamEvent]:
         """End the input; return events that are new or have changed."""
         self._demux.finish()
+        if self._merger is not None:
+            self._merger.finish()
         placement = self._tracker.finish()
         self._settle_origins()
         self._write_resolved(placement)
@@ -188,13 +209,35 @@ class Verifier:
         self._no_rtp.update(rtp.discarded)
         flows = rtp.source.flows
         for flow in flows[len(self._spec_of_flow) :]:
-            matches = (i for i, spec in enumerate(self.specs) if spec.matches(flow))
-            self._spec_of_flow = np.append(self._spec_of_flow, next(matches, -1))
+            self._note_flow(flow)
         wanted = self._spec_of_flow[rtp.flow] >= 0
-        if wanted.all():
-            return rtp
-        self._no_rtp["unmatched"] += len(rtp) - int(np.count_nonzero(wanted))
-        return rtp.take(np.flatnonzero(wanted))
+        if not wanted.all():
+            self._no_rtp["unmatched"] += len(rtp) - int(np.count_nonzero(wanted))
+            rtp = rtp.take(np.flatnonzero(wanted))
+        return rtp if self._selection is None else self._selected(rtp, self._selection)
+
+    def _note_flow(self, flow: Flow) -> None:
+        """Find out what is expected of a flow that was not seen before."""
+        number = len(self._spec_of_flow)
+        spec = next((i for i, spec in enumerate(self.specs) if spec.matches(flow)), -1)
+        source = number
+        if spec >= 0 and self.specs[spec].is_merged:
+            self._merger = self._merger or LegMerger()
+            source = int(np.append(np.flatnonzero(self._spec_of_flow == spec), number)[0])
+        self._spec_of_flow = np.append(self._spec_of_flow, spec)
+        self._source_flow = np.append(self._source_flow, source)
+        chosen = self._selection is None or self._selection.matches(flow)
+        self._selected_flow = np.append(self._selected_flow, chosen)
+
+    def _selected(self, rtp: RtpBatch, selection: Selection) -> RtpBatch:
+        """Leave out packets that the selection does not pick."""
+        chosen = np.ones(len(rtp), np.bool_)
+        if selection.ssrcs or selection.ends:
+            chosen = self._selected_flow[rtp.flow] | np.isin(rtp.ssrc, list(selection.ssrcs))
+        if selection.payload_types is not None:
+            chosen &= np.isin(rtp.payload_type, list(selection.payload_types))
+        self._no_rtp["not_selected"] += len(rtp) - int(np.count_nonzero(chosen))
+        return rtp.take(np.flatnonzero(chosen))
 
     def _open_streams(self, parts: Sequence[tuple[RtpBatch, NDArray[np.int64]]]) -> None:
         """Take in streams that the demultiplexer has just admitted, at the first packet that any part holds of them."""
@@ -204,11 +247,11 @@ class Verifier:
             part, first = next((part, int(np.argmax(of == index))) for part, of in parts if (of == index).any())
             first_arrival_ns = int(part.arrival_ns[first])
             spec = self.specs[self._spec_of_flow[source.flow]]
-            encoding = spec.encoding_of(source.payload_type)
+            encoding = _encoding_of(parts, index, spec, source.payload_type)
             opened = Stream(
                 index=index,
                 spec=spec,
-                flow=part.source.flows[source.flow],
+                flow=part.source.flows[int(part.flow[first])],
                 ssrc=source.ssrc,
                 payload_type=source.payload_type,
                 encoding=encoding,
@@ -224,11 +267,14 @@ class Verifier:
             self._accepted_ns = np.append(self._accepted_ns, first_arrival_ns)
             self._accepted_sequence = np.append(self._accepted_sequence, -1)
             self._stall_ns = np.append(self._stall_ns, int(1e9 * spec.limits.max_stall_seconds))
+            window_frames = int(spec.limits.reorder_window_seconds * (encoding.sample_rate_hz if encoding else 0))
+            if self._merger is not None and spec.is_merged:
+                self._merger.add(index, spec.legs, window_frames)
             if encoding is None:
                 continue
             rate_hz = encoding.sample_rate_hz
             self._timing.set_clock_rate(index, rate_hz)
-            self._tracker.set_window(index, int(spec.limits.reorder_window_seconds * rate_hz))
+            self._tracker.set_window(index, window_frames)
             packet_frames = int(part.payload_length[first]) // encoding.bytes_per_frame
             self._stall_ns[index] = max(self._stall_ns[index], STALL_PACKETS * packet_frames * 10**9 // rate_hz)
             if isinstance(spec.reference, Tone) and packet_frames > 0:
@@ -245,10 +291,23 @@ class Verifier:
         per_frame = self._bytes_per_frame[stream]
         known = per_frame > 0
         frames = np.where(known, part.payload_length // np.maximum(per_frame, 1), -1)
-        whole = known & (frames * per_frame == part.payload_length) & (frames > 0)
-        if not (whole | ~known).all():
-            for index in stream[known & ~whole].tolist():
-                self.streams[index].odd_lengths += 1
+        now_ns = int(part.arrival_ns[-1])
+        if self._merger is not None:
+            kept = np.flatnonzero(self._merger.merge(part, stream, frames))
+            part, stream, frames = part.take(kept), stream[kept], frames[kept]
+            per_frame, known = per_frame[kept], known[kept]
+        if len(part):
+            self._take_first_copies(part, stream, frames, known & (frames * per_frame == part.payload_length))
+        self._judge_when_due(now_ns)
+
+    def _take_first_copies(
+        self, part: RtpBatch, stream: NDArray[np.int64], frames: NDArray[np.int64], whole: NDArray[np.bool_]
+    ) -> None:
+        """Take packets that no other leg brought before; ``whole`` are those that hold whole frames."""
+        odd = (frames >= 0) & ~(whole & (frames > 0))
+        for index in stream[odd].tolist() if odd.any() else ():
+            self.streams[index].odd_lengths += 1
+        whole = whole & ~odd
         placement = self._tracker.update(stream, part.sequence, part.timestamp, frames)
         self._settle_origins()
         changed = part.payload_type != self._payload_type[stream]
@@ -260,7 +319,6 @@ class Verifier:
             self._hold(part, int(stream[row]), row, int(frames[row]) if whole[row] else 0)
         self._write(part, stream, frames, placement, placement.accepted & whole)
         self._tell_transport(placement)
-        self._judge_when_due(int(part.arrival_ns[-1]))
 
     def _change_payload_types(
         self, part: RtpBatch, stream: NDArray[np.int64], placement: Placement, changed: NDArray[np.bool_]
@@ -477,3 +535,28 @@ class Verifier:
         stream.jitter_seconds = self._timing.jitter_seconds(index)
         stream.clock_drift_ppm = self._timing.clock_drift_ppm(index)
         stream.packet_time_seconds = self._timing.packet_time_seconds(index)
+        if self._merger is not None:
+            stream.legs = self._merger.legs(index)
+            stream.differing = self._merger.differing(index)
+
+
+def _encoding_of(
+    parts: Sequence[tuple[RtpBatch, NDArray[np.int64]]], index: int, spec: StreamSpec, payload_type: int
+) -> Encoding | None:
+    """Return how a new stream is decoded; what a description says of the channels gives way to its first packets."""
+    encoding = spec.encoding_of(payload_type)
+    if spec.announced is None:
+        return encoding
+    encoding = encoding or spec.announced.encoding(payload_type)
+    if encoding is None:
+        return None
+    seen: tuple[int, int] | None = None
+    for part, of in parts:
+        for row in np.flatnonzero((of == index) & (part.payload_type == payload_type))[:FIRST_PACKETS].tolist():
+            sequence, timestamp = int(part.sequence[row]), int(part.timestamp[row])
+            if seen is not None and sequence != seen[0]:
+                steps = wrap_difference(sequence, seen[0], 16)
+                step, rest = divmod(wrap_difference(timestamp, seen[1], 32), steps)
+                return encoding if rest else fitting(encoding, int(part.payload_length[row]), step)
+            seen = seen or (sequence, timestamp)
+    return encoding

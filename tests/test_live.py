@@ -27,6 +27,7 @@ class Script:
         self, sizes: Sequence[int], feed: Callable[[], object] = lambda: None, receive_buffer_bytes: int = 16 << 20
     ) -> None:
         self.calls: list[tuple[str, int]] = []
+        self.merges = False
         self.receive_buffer_bytes = receive_buffer_bytes
         self._sizes = list(sizes)
         self._feed = feed

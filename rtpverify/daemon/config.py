@@ -150,10 +150,10 @@ class StreamTable(_Table):
     limits: dict[str, Any] = Field(default_factory=dict)
 
     @property
-    def endpoint(self) -> Endpoint:
-        """Where it is received."""
-        endpoint = self.source or _only_stream(self.sdp)
-        return replace(endpoint, interface=self.interface) if self.interface else endpoint
+    def endpoints(self) -> list[Endpoint]:
+        """Where it is received: one place, or one for each leg."""
+        endpoints = [self.source] if self.source else _only_stream(self.sdp)[0]
+        return [replace(one, interface=self.interface) for one in endpoints] if self.interface else endpoints
 
     def spec(self) -> StreamSpec:
         """Return what is expected of it."""
@@ -163,17 +163,23 @@ class StreamTable(_Table):
             reference=self.reference,
             limits=with_values(PROFILES[self.profile], self.limits, "limits"),
         )
-        return spec_at(self.endpoint, base, self.sdp)
+        return spec_at(self.source, base, self.sdp) if self.source else _only_stream(self.sdp, base)[1]
 
 
-def _only_stream(session: Session | None) -> Endpoint:
-    """Return where the one stream of a description arrives; raise ConfigurationError where that is not one."""
+def _only_stream(session: Session | None, base: StreamSpec = StreamSpec()) -> tuple[list[Endpoint], StreamSpec]:  # noqa: B008
+    """Return where the one stream of a description arrives, and what is expected of it.
+
+    Raises
+    ------
+    ConfigurationError
+        Where it does not describe one stream.
+    """
     if session is None:
         raise ConfigurationError("is missing")
-    endpoints = [endpoint for endpoint, _ in session.streams(StreamSpec())]
-    if len(endpoints) != 1:
-        raise ConfigurationError(f"is missing, and {session.path} describes {len(endpoints)} streams")
-    return endpoints[0]
+    streams = session.streams(base)
+    if len(streams) != 1:
+        raise ConfigurationError(f"is missing, and {session.place} describes {len(streams)} streams")
+    return streams[0]
 
 
 class Configuration(_Table):
@@ -259,7 +265,7 @@ def _check_together(streams: list[dict[str, Any]], folder: Path, mistakes: dict[
     if not streams:
         mistakes["stream",] = "holds no stream"
     names: dict[str, int] = {}
-    endpoints: dict[int, Endpoint] = {}
+    endpoints: dict[int, list[Endpoint]] = {}
     for index, stream in enumerate(streams):
         name, limits = stream.get("name"), stream.get("limits")
         if isinstance(name, str) and names.setdefault(name, index) != index:
@@ -276,41 +282,46 @@ def _check_together(streams: list[dict[str, Any]], folder: Path, mistakes: dict[
         with suppress(PydanticCustomError):
             _check_source(stream, index, session, endpoints, mistakes)
         with suppress(PydanticCustomError):
-            _check_reference(stream, index, session, endpoints.get(index), mistakes)
+            _check_reference(stream, index, session, endpoints.get(index, []), mistakes)
 
 
 def _check_source(
     stream: dict[str, Any],
     index: int,
     session: Session | None,
-    endpoints: dict[int, Endpoint],
+    endpoints: dict[int, list[Endpoint]],
     mistakes: dict[Place, str],
 ) -> None:
     """Check where a stream arrives against the streams before it, and add it to them."""
     if "source" not in stream and session is None and "sdp" in stream:
         return  # what is wrong is told of the description
     try:
-        endpoint = _source(stream["source"]) if "source" in stream else _only_stream(session)
+        ours = [_source(stream["source"])] if "source" in stream else _only_stream(session)[0]
     except ConfigurationError as error:
         mistakes["stream", index, "source"] = str(error)
         return
-    for other_index, other in endpoints.items():
-        same = (other.address, other.port) == (endpoint.address, endpoint.port)
-        if same and (other.sender is None or endpoint.sender in (None, other.sender)):
+    for other_index, others in endpoints.items():
+        if any(_overlap(one, other) for one in ours for other in others):
             mistakes["stream", index, "source"] = f"takes packets of stream[{other_index + 1}] too"
-    endpoints[index] = endpoint
+    endpoints[index] = ours
+
+
+def _overlap(one: Endpoint, other: Endpoint) -> bool:
+    """Tell whether a packet could belong to both."""
+    same = (one.address, one.port) == (other.address, other.port)
+    return same and (None in (one.sender, other.sender) or one.sender == other.sender)
 
 
 def _check_reference(
     stream: dict[str, Any],
     index: int,
     session: Session | None,
-    endpoint: Endpoint | None,
+    endpoints: list[Endpoint],
     mistakes: dict[Place, str],
 ) -> None:
     """Check the reference of a stream against every encoding it may have."""
     reference = _reference(stream.get("reference"))
-    encodings = list(session.encodings_at(endpoint).values()) if session and endpoint else []
+    encodings = list(session.encodings_at(endpoints[0]).values()) if session and endpoints else []
     if "encoding" in stream:
         encodings.append(_encoding(stream["encoding"]))
     if reference is None:

@@ -106,7 +106,9 @@ class Service:
     async def __aenter__(self) -> Self:
         receive = self._configuration.receive
         self._receiver = open_receiver(
-            [table.endpoint for table in self._configuration.stream], receive.backend, receive.buffer_bytes
+            [endpoint for table in self._configuration.stream for endpoint in table.endpoints],
+            receive.backend,
+            receive.buffer_bytes,
         )
         try:
             listen = await self._web.start(self._configuration.metrics.listen)
@@ -116,7 +118,7 @@ class Service:
         self.metrics_url = f"http://{listen}/metrics"
         self._log.info("listening", streams=len(self.states), metrics=self.metrics_url)
         for table in self._configuration.stream:
-            self._log.info("waiting", stream=table.name, source=str(table.endpoint))
+            self._log.info("waiting", stream=table.name, source=" ".join(map(str, table.endpoints)))
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -92,7 +92,9 @@ async def _demo(console: Console) -> int:
     ports = dict(zip(("clean", "faulty"), _free_ports(2), strict=True))
     configuration = parse_config(CONFIGURATION.format(**ports), Path("demo"))
     streams = [
-        StreamSettings(table.endpoint, faults=[parse_fault(text) for text in FAULTS] if table.name == "faulty" else ())
+        StreamSettings(
+            table.endpoints[0], faults=[parse_fault(text) for text in FAULTS] if table.name == "faulty" else ()
+        )
         for table in configuration.stream
     ]
     with Sender(streams) as sender:

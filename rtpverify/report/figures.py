@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from rtpverify.events import Event
-from rtpverify.result import Result, Signal, StreamResult, Verdict
+from rtpverify.result import Leg, Result, Signal, StreamResult, Verdict
 
 UNMEASURED = "–"
 
@@ -97,6 +97,8 @@ def host_lines(result: Result) -> list[str]:
     if result.discarded:
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in result.discarded.items())
         lines.append(f"{counted(sum(result.discarded.values()), 'datagram')} ignored: {reasons}")
+    if fragments := result.discarded.get("fragment"):
+        lines.append(f"{counted(fragments, 'IP fragment')} not put together: audio in them counts as lost")
     return lines
 
 
@@ -136,16 +138,25 @@ def transport(stream: StreamResult) -> list[tuple[str, str]]:
         f"{wire.packets_late:,} late",
     )
     drift = number(wire.clock_drift_ppm, "+.1f") + (" ppm" if wire.clock_drift_ppm is not None else "")
+    legs = [("Leg", leg_line(number, leg)) for number, leg in enumerate(stream.legs, 1)]
     return [
         ("Packets", ", ".join(packets)),
+        *legs,
         ("Timing", f"jitter {seconds(wire.jitter_seconds)}, sender's clock {drift} against arrival"),
     ]
+
+
+def leg_line(number: int, leg: Leg) -> str:
+    """Write what one leg alone brought, and how far behind the first copies its own came."""
+    lost = f"{leg.packets_received:,} received of {leg.packets_expected:,}, {leg.packets_lost:,} lost"
+    skew = f"skew {seconds(leg.skew_seconds)} (at most {seconds(leg.max_skew_seconds)})"
+    return f"{number}: {leg.sender or UNMEASURED} → {leg.destination or UNMEASURED}, {lost}, {skew}"
 
 
 def signal_row(signal: Signal) -> tuple[str, ...]:
     """Return the cells of one channel, under :data:`SIGNAL_COLUMNS`."""
     return (
-        str(signal.channel),
+        f"{signal.channel} {signal.label}" if signal.label else str(signal.channel),
         number(signal.frequency_hz, ".5f"),
         number(signal.frequency_error_ppm, "+.3f"),
         number(signal.level_dbfs, ".3f"),

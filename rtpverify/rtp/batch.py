@@ -53,6 +53,14 @@ class PacketBatch:
     def __len__(self) -> int:
         return len(self.offset)
 
+    def by_arrival(self) -> PacketBatch:
+        """Return the same datagrams in order of arrival, where several sockets stand behind one another."""
+        if (self.arrival_ns[1:] >= self.arrival_ns[:-1]).all():
+            return self
+        order = np.argsort(self.arrival_ns, kind="stable")
+        offset, length = self.offset[order], self.length[order]
+        return PacketBatch(self.arena, offset, length, self.arrival_ns[order], self.flow[order], self.flows)
+
 
 @dataclass(slots=True)
 class RtpBatch:

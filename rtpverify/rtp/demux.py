@@ -43,6 +43,7 @@ class _Held:
     """One packet on probation; ``row`` is its index in the batch at hand, None once that batch is gone."""
 
     row: int | None
+    flow: int
     payload_type: int
     sequence: int
     arrival_ns: int
@@ -79,8 +80,18 @@ class Demux:
         self._keys = np.zeros(0, np.int64)
         self._key_stream = np.zeros(0, np.int64)
 
-    def assign(self, rtp: RtpBatch) -> list[tuple[RtpBatch, NDArray[np.int64]]]:
+    def assign(
+        self, rtp: RtpBatch, flow: NDArray[np.int64] | None = None
+    ) -> list[tuple[RtpBatch, NDArray[np.int64]]]:
         """Find the stream of each packet.
+
+        Parameters
+        ----------
+        rtp
+            Packets in order of arrival.
+        flow
+            Flow by which each packet's source is known, shape (n,), where that is not the one it came over: the legs
+            of one stream have one source.
 
         Returns
         -------
@@ -91,7 +102,7 @@ class Demux:
         """
         if len(rtp) == 0:
             return []
-        flow = rtp.flow
+        flow = rtp.flow if flow is None else flow
         if len(rtp.source.flows) > len(self._flow_ssrc):
             more = len(rtp.source.flows) - len(self._flow_ssrc)
             self._flow_ssrc = np.append(self._flow_ssrc, np.full(more, -1))
@@ -101,7 +112,7 @@ class Demux:
         if not unknown.any():
             return [(rtp, stream)]
         stream[unknown] = self._look_up(_key(flow[unknown], rtp.ssrc[unknown]))
-        replayed = [] if stream.min() >= 0 else self._admit(rtp, stream)
+        replayed = [] if stream.min() >= 0 else self._admit(rtp, flow, stream)
         if stream.min() < 0:
             index = np.flatnonzero(stream >= 0)
             rtp, stream = rtp.take(index), stream[index]
@@ -139,10 +150,12 @@ class Demux:
     def _full(self) -> bool:
         return len(self.sources) - len(self._free) >= self.max_streams
 
-    def _admit(self, rtp: RtpBatch, stream: NDArray[np.int64]) -> list[tuple[RtpBatch, NDArray[np.int64]]]:
+    def _admit(
+        self, rtp: RtpBatch, flow: NDArray[np.int64], stream: NDArray[np.int64]
+    ) -> list[tuple[RtpBatch, NDArray[np.int64]]]:
         """Judge the packets of unknown sources in order; fill in ``stream`` where one is admitted."""
         replayed: list[tuple[RtpBatch, NDArray[np.int64]]] = []
-        keys = _key(rtp.flow, rtp.ssrc)
+        keys = _key(flow, rtp.ssrc)
         for row in np.flatnonzero(stream < 0).tolist():
             if stream[row] >= 0:
                 continue
@@ -158,7 +171,7 @@ class Demux:
             stream[[packet.row for packet in near if packet.row is not None]] = index
             earlier = [packet for packet in near if packet.row is None]
             if earlier:
-                replay = parse(_batch_of(earlier, key >> 32, rtp.source))
+                replay = parse(_batch_of(earlier, rtp.source))
                 replayed.append((replay, np.full(len(replay), index)))
         for packets in self._probation.values():
             for packet in packets:
@@ -228,6 +241,7 @@ def _held(rtp: RtpBatch, index: int) -> _Held:
     start = int(source.offset[row])
     return _Held(
         row=index,
+        flow=int(source.flow[row]),
         payload_type=int(rtp.payload_type[index]),
         sequence=int(rtp.sequence[index]),
         arrival_ns=int(source.arrival_ns[row]),
@@ -235,14 +249,14 @@ def _held(rtp: RtpBatch, index: int) -> _Held:
     )
 
 
-def _batch_of(packets: list[_Held], flow: int, source: PacketBatch) -> PacketBatch:
-    """Return held packets of one flow as a batch of their own."""
+def _batch_of(packets: list[_Held], source: PacketBatch) -> PacketBatch:
+    """Return held packets as a batch of their own."""
     length = np.array([len(packet.datagram) for packet in packets], np.int64)
     return PacketBatch(
         arena=np.frombuffer(b"".join(packet.datagram for packet in packets), np.uint8),
         offset=np.cumsum(length) - length,
         length=length,
         arrival_ns=np.array([packet.arrival_ns for packet in packets], np.int64),
-        flow=np.full(len(packets), flow),
+        flow=np.array([packet.flow for packet in packets], np.int64),
         flows=source.flows,
     )

@@ -6,38 +6,70 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from rtpverify.announced import Announced
 from rtpverify.errors import ConfigurationError, SourceError
 from rtpverify.rtp.payload import Encoding
-from rtpverify.rtp.sdp import Media, parse_sdp
+from rtpverify.rtp.redundancy import MAX_LEGS, LegEnds
+from rtpverify.rtp.sdp import Media, SessionDescription, parse_sdp
 from rtpverify.sources.endpoint import SCHEME, Endpoint, join_address, parse_endpoint
 from rtpverify.spec import StreamSpec
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """The audio of a session description, at least one medium."""
+    """The audio of a session description, at least one medium.
 
-    path: Path
+    Attributes
+    ----------
+    place
+        File or origin of the description, for messages.
+    media
+        In order; those of one group stand for themselves here.
+    duplicates
+        Groups of media that carry the same (``group:DUP``), each of at least two.
+    """
+
+    place: str
     media: Sequence[Media]
+    duplicates: Sequence[Sequence[Media]] = ()
 
-    def streams(self, base: StreamSpec) -> list[tuple[Endpoint, StreamSpec]]:
+    def streams(self, base: StreamSpec) -> list[tuple[list[Endpoint], StreamSpec]]:
         """Return where each of its streams arrives, and ``base`` with what the description adds to it.
+
+        A stream arrives at one endpoint, or at one for each of its legs.
 
         Raises
         ------
         ConfigurationError
-            For a medium without a usable address.
+            For a medium without a usable address, or more legs than can be followed.
         """
-        streams = []
+        streams: list[tuple[list[Endpoint], StreamSpec]] = []
         for medium in self.media:
-            place = f"{self.path}:{medium.line}"
-            if medium.connection is None:
-                raise ConfigurationError(f"{place}: no c= line tells where this medium goes")
-            for sender in medium.senders or (None,):
-                at = f"{join_address(sender, 0).rpartition(':')[0]}@" if sender else ""
-                endpoint = parse_endpoint(f"{SCHEME}{at}{medium.destination}", place)
-                streams.append((endpoint, replace(spec_at(endpoint, base), encodings=medium.encodings)))
+            group = next((group for group in self.duplicates if medium in group), None)
+            announced = Announced(f"{self.place}:{medium.line}", medium)
+            if group is None:
+                for endpoint in self._endpoints(medium):
+                    spec = replace(spec_at(endpoint, base), encodings=medium.encodings, announced=announced)
+                    streams.append(([endpoint], spec))
+            elif medium is group[0]:
+                endpoints = [endpoint for leg in group for endpoint in self._endpoints(leg)]
+                if len(endpoints) > MAX_LEGS:
+                    raise ConfigurationError(f"{announced.place}: has {len(endpoints)} legs, more than {MAX_LEGS}")
+                legs = tuple(LegEnds(endpoint.destination, endpoint.sender) for endpoint in endpoints)
+                spec = replace(base, legs=legs, encodings=medium.encodings, announced=announced)
+                streams.append((endpoints, spec))
         return streams
+
+    def _endpoints(self, medium: Media) -> list[Endpoint]:
+        """Return where a medium arrives, from each sender allowed."""
+        place = f"{self.place}:{medium.line}"
+        if medium.connection is None:
+            raise ConfigurationError(f"{place}: no c= line tells where this medium goes")
+        endpoints = []
+        for sender in medium.senders or (None,):
+            at = f"{join_address(sender, 0).rpartition(':')[0]}@" if sender else ""
+            endpoints.append(parse_endpoint(f"{SCHEME}{at}{medium.destination}", place))
+        return endpoints
 
     def encodings_at(self, endpoint: Endpoint) -> dict[int, Encoding]:
         """Return the encodings of what arrives at an address, or of every medium where none is sent there."""
@@ -45,6 +77,11 @@ class Session:
         for medium in [one for one in self.media if one.destination == endpoint.destination] or self.media:
             encodings |= medium.encodings
         return encodings
+
+    def announced_at(self, endpoint: Endpoint) -> Announced | None:
+        """Return what is announced for an address; of a description of one medium, that one."""
+        media = [one for one in self.media if one.destination == endpoint.destination] or self.media
+        return Announced(f"{self.place}:{media[0].line}", media[0]) if len(media) == 1 else None
 
 
 def read_session(path: Path) -> Session:
@@ -61,13 +98,28 @@ def read_session(path: Path) -> Session:
         text = path.read_text(encoding="utf-8", errors="replace")
     except OSError as error:
         raise SourceError(f"{path}: {error.strerror}") from error
-    media = parse_sdp(text, str(path)).audio
+    return session_of(parse_sdp(text, str(path)), str(path))
+
+
+def session_of(description: SessionDescription, place: str) -> Session:
+    """Return the audio of a description; ``place`` is its file or origin.
+
+    Raises
+    ------
+    ConfigurationError
+        Where it describes no audio.
+    """
+    media = description.audio
     if not media:
-        raise ConfigurationError(f"{path}: describes no audio")
-    return Session(path, media)
+        raise ConfigurationError(f"{place}: describes no audio")
+    groups = [[medium for medium in media if medium.mid in mids] for mids in description.duplicates]
+    return Session(place, media, [group for group in groups if len(group) > 1])
 
 
 def spec_at(endpoint: Endpoint, base: StreamSpec, session: Session | None = None) -> StreamSpec:
-    """Return ``base`` for what arrives at an address; a description may tell its encodings."""
+    """Return ``base`` for what arrives at an address; a description may tell its encodings, and what it announces."""
     encodings = session.encodings_at(endpoint) if session else {}
-    return replace(base, destination=endpoint.destination, sender=endpoint.sender, encodings=encodings)
+    announced = session.announced_at(endpoint) if session else None
+    return replace(
+        base, destination=endpoint.destination, sender=endpoint.sender, encodings=encodings, announced=announced
+    )

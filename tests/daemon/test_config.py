@@ -42,7 +42,7 @@ def test_a_stream_takes_what_its_table_says() -> None:
     stream = configuration.stream[0]
     spec = stream.spec()
     assert (spec.name, spec.destination, spec.sender) == ("a", "239.1.2.3:5004", "192.0.2.7")
-    assert stream.endpoint.interface == "lo"
+    assert stream.endpoints[0].interface == "lo"
     assert (spec.limits.max_dc_offset, spec.limits.max_level_change_db) == (0.5, 0.1)
 
 
@@ -170,7 +170,7 @@ def test_a_session_description_tells_source_and_encodings(tmp_path: Path) -> Non
     stream = parse_config(DESCRIBED, tmp_path / "bench.toml").stream[0]
     spec = stream.spec()
     assert (spec.destination, spec.sender) == ("239.1.2.3:5004", "192.0.2.7")
-    assert stream.endpoint.address == "239.1.2.3"
+    assert stream.endpoints[0].address == "239.1.2.3"
     assert spec.encoding_of(98) == Encoding("L16", 44100, 2)
 
 
