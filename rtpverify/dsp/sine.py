@@ -284,6 +284,23 @@ def omega_deviation(noise_to_amplitude: float, n: int) -> float:
     return noise_to_amplitude * math.sqrt(24.0 / n**3)
 
 
+def distinct_phases(omega: float, n: int) -> int:
+    """Return how many different phases ``n`` frames of a sine take, near enough: its period in frames where short.
+
+    The error of plain rounding repeats with them, so that more frames do not average it any further. (The first
+    continued fraction p/q of the frequency whose pattern of q phases does not move on within n frames.)
+    """
+    x = omega / (2.0 * math.pi)
+    rest, before, q = x, 0, 1
+    while q < n and abs(q * x - round(q * x)) * n >= 1.0:
+        fraction = rest - math.floor(rest)
+        if fraction < 1e-12:
+            break
+        rest = 1.0 / fraction
+        before, q = q, math.floor(rest) * q + before
+    return min(q, n)
+
+
 def wrap_phase(phase: float) -> float:
     """Return the phase in (-π, π]."""
     return math.pi - (math.pi - phase) % (2.0 * math.pi)

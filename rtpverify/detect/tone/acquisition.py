@@ -14,8 +14,14 @@ from rtpverify.dsp.sine import FreeFit, Sine, find_omega, fit_free
 
 _LARGEST_RESIDUAL = 0.35
 """Residual RMS over amplitude above which a fit is not taken for a tone (a signal-to-noise ratio of 6 dB)."""
+_LARGEST_RESIDUAL_OF_ANY = 0.1
+"""The same where the frequency is to be found, over all that is looked at."""
+_LEAST_PERIODS = 1.5
+"""A fit over fewer periods than this tells no tone from an offset that drifts."""
 _LARGEST_FADE = 0.2
 """Relative change of level over a block above which a fit is not taken for a steady tone."""
+_LARGEST_AMPLITUDE = 16.0
+"""Floating-point audio may pass full scale, but not without end."""
 QUIET_RMS = 2.2e-4
 """A stretch without a tone is silent below this RMS (-70 dBFS), or below four steps of its encoding."""
 
@@ -47,7 +53,14 @@ def acquire(
         if found is not None:
             return found
     omega = find_omega(np.where(valid, x, 0.0))
-    return None if omega is None else _at(settings, x, valid, start, omega)
+    if omega is None:
+        return None
+    found = _at(settings, x, valid, start, omega)
+    if found is None or nominal_hz is not None:
+        return found
+    # Any frequency would do: speech and music hold one for a moment, a test tone all the time.
+    whole = fit_free(x, start, found.sine.omega, valid)
+    return found if whole is not None and whole.rms < _LARGEST_RESIDUAL_OF_ANY * whole.sine.amplitude else None
 
 
 def _at(
@@ -95,7 +108,8 @@ def _is_tone(fit: FreeFit) -> bool:
     sine = fit.sine
     return (
         fit.rms < _LARGEST_RESIDUAL * sine.amplitude
-        and sine.amplitude > 16.0 * SMALLEST_NOISE
+        and 16.0 * SMALLEST_NOISE < sine.amplitude < _LARGEST_AMPLITUDE
+        and sine.omega * fit.frames > 2.0 * math.pi * _LEAST_PERIODS
         and abs(sine.slope) * fit.frames < _LARGEST_FADE
     )
 

@@ -18,6 +18,7 @@ from rtpverify.detect.tone.measurement import Measurements
 from rtpverify.detect.tone.monitor import Reading
 from rtpverify.detect.tone.scanner import NOISE_POWER_RANGE, Scanner
 from rtpverify.detect.tone.settings import SMALLEST_NOISE, Settings, sensitivity
+from rtpverify.detect.tone.steps import Step
 from rtpverify.dsp.levels import amplitude_ratio
 from rtpverify.dsp.sine import MODEL_COLUMNS, BlockFit, Sine, block_time, fit_blocks, fit_runs, tone_basis, wrap_phase
 from rtpverify.dsp.slip import FALSE_ALARM_Z
@@ -39,6 +40,14 @@ def _predictor(n: int) -> NDArray[np.float64]:
     """Return the weights that carry the straight line through ``n`` points on to the next, shape (n,)."""
     t = block_time(n)
     return 1.0 / n + t * ((n + 1) / 2.0) / float(t @ t)
+
+
+def _step_estimator(n: int) -> NDArray[np.float64]:
+    """Return the weights that measure a step in the middle of ``n`` points on a straight line, shape (n,)."""
+    t = block_time(n)
+    columns = np.array([np.ones(n), t, np.arange(n) >= n // 2])
+    weights: NDArray[np.float64] = np.linalg.pinv(columns)[:, 2]
+    return weights
 
 
 def _line_end(values: NDArray[np.float64]) -> tuple[float, float]:
@@ -64,12 +73,16 @@ class ToneBank:
         self._block = timeline.block_frames
         self._window = max(PREDICTOR_BLOCKS, sample_rate_hz // timeline.block_frames)
         self._weights = _predictor(PREDICTOR_BLOCKS)
+        self._step_weights = _step_estimator(self._window)
+        self._step_factor = float(np.linalg.norm(self._step_weights))
         self._prediction_factor = math.sqrt(1.0 + float(self._weights @ self._weights))
         self.scanners: list[Scanner] = []
         self._settings: list[Settings] = []
         self._measured = Measurements()
         self._compared = np.zeros(0, np.bool_)
         """Rows whose channels have been held against each other."""
+        self._start = np.zeros(0, np.int64)
+        """Frame from which on each row is of one sender."""
         self._locked = np.zeros(0, np.bool_)
         self._omega = np.zeros(0)
         self._last_z = np.zeros(0, np.complex128)
@@ -100,14 +113,11 @@ class ToneBank:
     def add(self, row: int, settings: list[Settings]) -> None:
         """Add the channels of the timeline's newest row, in order."""
         for channel, item in enumerate(settings):
-
-            def read(start: int, stop: int, channel: int = channel) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-                return self.timeline.read(row, channel, start, stop)
-
-            self.scanners.append(Scanner(item, read))
+            self.scanners.append(self._scanner(row, channel, item))
             self._settings.append(item)
         n = len(settings)
         self._compared = np.append(self._compared, n == 1)
+        self._start = np.append(self._start, 0)
         self._measured.grow(n)
         self._locked = np.append(self._locked, np.zeros(n, np.bool_))
         self._last_z = np.append(self._last_z, np.zeros(n, np.complex128))
@@ -127,6 +137,12 @@ class ToneBank:
             setattr(self, name, np.append(getattr(self, name), np.zeros(n)))
         for name in ("_phase", "_amplitude", "_dc", "_power"):
             setattr(self, name, np.concatenate([getattr(self, name), np.zeros((n, self._window))]))
+
+    def _scanner(self, row: int, channel: int, settings: Settings) -> Scanner:
+        def read(start: int, stop: int) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+            return self.timeline.read(row, channel, start, stop)
+
+        return Scanner(settings, read)
 
     def process(self, rows: NDArray[np.int64], count: NDArray[np.int64]) -> None:
         """Judge the next ``count`` blocks of each of these rows, and consume them."""
@@ -166,18 +182,33 @@ class ToneBank:
         """Judge what is left of a row that ends before frame ``stop``."""
         channels = self.timeline.channels
         for line in range(row * channels, (row + 1) * channels):
-            scanner = self.scanners[line]
-            if self._locked[line]:
-                if not self._crosstalk[line].measured:
-                    self._measure_crosstalk(line)
-                self._unlock(line, int(self.timeline.consumed_block[row]))
-            scanner.advance(stop, final=True)
-            scanner.finish(stop)
+            self._end_line(row, line, stop)
             self._settle_word_length(line)
             event = self._word_length.get(line)
             if event is not None:
                 event.duration_frames, event.open = stop, False
-                scanner.events.append(event)
+                self.scanners[line].events.append(event)
+
+    def restart(self, row: int, frame: int) -> None:
+        """Judge what is left of a row before ``frame``, where its sender started over, and what follows anew."""
+        channels = self.timeline.channels
+        for channel in range(channels):
+            line = row * channels + channel
+            self._end_line(row, line, frame)
+            scanner = self._scanner(row, channel, self._settings[line])
+            scanner.succeed(self.scanners[line], frame)
+            self.scanners[line] = scanner
+        self._start[row] = frame
+        self._compared[row] = channels == 1
+
+    def _end_line(self, row: int, line: int, stop: int) -> None:
+        """Judge what is left of a line that ends before frame ``stop``."""
+        if self._locked[line]:
+            if not self._crosstalk[line].measured:
+                self._measure_crosstalk(line)
+            self._unlock(line, int(self.timeline.consumed_block[row]))
+        self.scanners[line].advance(stop, final=True)
+        self.scanners[line].finish(stop)
 
     def horizon(self, row: int) -> int:
         """Return the frame up to which every event of a row has been told."""
@@ -325,7 +356,7 @@ class ToneBank:
         self._sigma[line] = scanner.sigma
         self._peak[line] = 0.0
         self._threshold[line] = scanner.threshold
-        self._least_phase[line] = scanner.code.phase_quantum / 2.0 if scanner.code else 0.0
+        self._least_phase[line] = scanner.least_phase
         self._locked[line] = True
         self._learn_limits(line)
         at = np.array([line])
@@ -426,7 +457,7 @@ class ToneBank:
         if len(same) == 2:
             others = abs(wrap_phase(sines[same[1]].phase_at(0.0) + math.pi / 2.0)) < OPPOSITE_RAD
         for line in np.array(same)[~opposite if others else opposite].tolist():
-            self.scanners[line].steps.begin_inversion(0)
+            self.scanners[line].steps.begin_inversion(int(self._start[row]))
 
     # Word length ----------------------------------------------------------------------------------------------------
 
@@ -493,7 +524,12 @@ class ToneBank:
         power = np.concatenate([self._power[lines], fit.square_sum / np.maximum(frames - MODEL_COLUMNS, 1)], axis=1)
         clean = self._steady(lines, fit, phase, amplitude, dc, power) & ~sparse
         clean &= self._peaks_fit(lines, x, valid, fit, clean, phase, amplitude, dc)
-        clean_blocks = np.where(clean.all(axis=1), count, clean.argmin(axis=1))
+        faint = self._faint_steps(lines, phase, amplitude, count)
+        clean_blocks = np.where((clean & ~faint).all(axis=1), count, (clean & ~faint).argmin(axis=1))
+        for i in np.flatnonzero(clean_blocks < count).tolist():
+            k = int(clean_blocks[i])
+            if clean[i, k] and faint[i, k]:
+                self._add_faint_step(int(lines[i]), int(first_block[i]) + k, phase[i, k + 1 : k + 1 + self._window])
         self._watch_limits(lines, first_block, clean_blocks, phase, amplitude, dc, power)
         kept = np.arange(count) < clean_blocks[:, None]
         self._measured.add(lines, self._omega[lines], fit, phase[:, self._window :], frames, kept)
@@ -600,6 +636,41 @@ class ToneBank:
         ratio = power[:, -count:] / sigma**2
         clean &= (ratio > NOISE_POWER_RANGE[0]) & (ratio < NOISE_POWER_RANGE[1])
         return clean
+
+    def _faint_steps(
+        self, lines: NDArray[np.int64], phase: NDArray[np.float64], amplitude: NDArray[np.float64], count: int
+    ) -> NDArray[np.bool_]:
+        """Tell with which blocks a step in the middle of the last second stands out of the noise, (lines, blocks).
+
+        A step too faint for single blocks shows in the straight line with a step through all of them. The middle is
+        looked at because there a constant change of the frequency has no part in it.
+        """
+        known = self._count[lines, None] + np.arange(1, count + 1) >= self._window
+        if not known.any():
+            return known
+        windows = np.lib.stride_tricks.sliding_window_view(phase[:, 1:], self._window, axis=1)
+        step = np.abs(windows @ self._step_weights)
+        level = np.maximum(amplitude[:, -count:], SMALLEST_NOISE)
+        deviation = self._sigma[lines, None] / level * math.sqrt(2.0 / self._block) * self._step_factor
+        return known & (step > np.maximum(FALSE_ALARM_Z * deviation, self._least_phase[lines, None]))
+
+    def _add_faint_step(self, line: int, block: int, phase: NDArray[np.float64]) -> None:
+        """Have a step measured that lies in the middle of the phases of the blocks up to ``block``."""
+        n, half = self._block, self._window // 2
+        frame = (block + 1 - self._window + half) * n
+        last, bend = _line_end(phase[:half])
+        # The phasor of the last block before ``block`` belongs to the last but one of these phases.
+        angle = float(np.angle(self._last_z[line])) + last - float(phase[-2])
+        turns = float(self._omega[line]) * n * (self._window - 1 - half)
+        before = Sine(
+            float(self._omega[line]) + bend / n,
+            frame - (n + 1) / 2.0,
+            angle - turns,
+            float(self._amplitude[line].mean()),
+            float(self._dc[line].mean()),
+        )
+        start, sigma = frame - half * n, float(self._sigma[line])
+        self.scanners[line].steps.add(Step(frame, start, frame, frame, before, sigma, float(self._least_phase[line])))
 
     def _watch_limits(
         self,

@@ -185,6 +185,18 @@ class Scanner:
         if stop - event.start_frame >= TELL_OPEN_SECONDS * self.settings.sample_rate_hz and not self._mirrored:
             event.kind = Kind.SILENCE
 
+    def succeed(self, earlier: Scanner, frame: int) -> None:
+        """Begin at ``frame``, where another sine may begin, in place of a scanner that has finished.
+
+        What was told, and which tone is expected, stay; its level, phase and noise are found anew.
+        """
+        self.position = self.clean_from = self.values_since = self._judged_until = frame
+        self._undisturbed_before = (frame, frame)
+        self.ever_acquired, self.bit_errors = earlier.ever_acquired, earlier.bit_errors
+        self.code = self.steps.code = earlier.code
+        self.monitor.nominal_hz = earlier.monitor.nominal_hz
+        self.events += earlier.events
+
     def take_over(self, frame: int, model: Sine, frames: int, sigma: float, threshold: float) -> None:
         """Go on from ``frame`` where the bank stopped, with its model, which rests on ``frames`` frames."""
         self.position = frame
@@ -245,9 +257,11 @@ class Scanner:
 
     def _end_silence(self, stop: int) -> None:
         event, self._silence = self._silence, None
-        if event is not None:
+        if event is None:
+            return
+        self.clean_from = self.values_since = stop
+        if self.ever_acquired or event.open or event.start_frame == 0:
             self._end(event, stop)
-            self.clean_from = self.values_since = stop
 
     def _stay_without_tone(self, x: NDArray[np.float64], valid: NDArray[np.bool_], stop: int) -> None:
         """No tone was found up to ``stop``: it is silent, or something else is there."""
@@ -393,6 +407,14 @@ class Scanner:
         return self.model
 
     @property
+    def least_phase(self) -> float:
+        """Phase step, rad, below which nothing is told."""
+        if self.model is None:
+            return 0.0
+        quantum = self.code.phase_quantum if self.code else 0.0
+        return self.settings.least_phase(self.model.omega, self.model.amplitude, self.sigma, quantum)
+
+    @property
     def _pace(self) -> float:
         """Angular frequency of the sine, or of its beat with half the sample rate: how fast it takes all its values."""
         return min(self._model.omega, math.pi - self._model.omega)
@@ -424,8 +446,7 @@ class Scanner:
             return
         deviation = math.hypot(self._model_deviation(stop), self.sigma * math.sqrt(2.0 / frames))
         phase = wrap_phase(local.sine.phase - self._model.phase_at(local.sine.anchor))
-        least = self.code.phase_quantum / 2.0 if self.code else 0.0
-        if abs(phase) > max(FALSE_ALARM_Z * deviation / self._model.amplitude, least):
+        if abs(phase) > max(FALSE_ALARM_Z * deviation / self._model.amplitude, self.least_phase):
             after = np.where(valid, x - local.sine.at(start, stop), 0.0)
             frame = start + change_point(np.where(valid, residual, 0.0), after)
             self._add_step(frame, frame, self._model, local.sine)
@@ -634,7 +655,7 @@ class Scanner:
         runs += [
             (*band_run(filled, at, value, bound), value, bound) for value, bound in ((0.0, noise), (held, 2 * noise))
         ]
-        runs = [run for run in runs if self._is_held(run[0], run[1], run[3])]
+        runs = [run for run in runs if self._is_held(int(np.count_nonzero(valid[run[0] : run[1]])), run[3])]
         if not runs:
             return False
         exact = runs[0]
@@ -652,23 +673,24 @@ class Scanner:
             start += int(x[start] == value != 0.0)
         elif value != 0.0 and not self._mirrored and not bad[start]:
             start += 1  # the frame that is held is itself a good one
-        event = Event(Kind.DROPOUT, low + start, size={"held_value": value if bound == 0.0 or value else 0.0})
-        self._muted = _Muted(event, value, bound)
+        ends = stop < len(x)
+        held_last = bool(ends and bound == 0.0 and value != 0.0 and self._mirrored and not bad[stop - 1])
+        if ends and bound > 0.0:
+            tail = slice(max(start, stop - 8), stop)
+            stop = tail.start + change_point(x[tail] - value, residual[tail])
+        if stop - start < LEAST_MUTED_FRAMES:
+            return False
+        self._muted = _Muted(Event(Kind.DROPOUT, low + start, size={"held_value": value}), value, bound)
         self.position = low + stop
-        if stop < len(x):
-            held_last = bool(bound == 0.0 and value != 0.0 and self._mirrored and not bad[stop - 1])
-            if bound > 0.0:
-                tail = slice(max(start, stop - 8), stop)
-                back = change_point(x[tail] - value, residual[tail]) - (stop - tail.start)
-                stop += back
+        if ends:
             self._end_muted(low + stop, held_last=held_last)
         return True
 
-    def _is_held(self, start: int, stop: int, bound: float) -> bool:
-        """Tell whether a run within ``bound`` of one value is longer than the sine's own stay there, at its peaks."""
+    def _is_held(self, frames: int, bound: float) -> bool:
+        """Tell whether a run within ``bound`` of one value is longer than the sine stays there at its peaks."""
         band = 2.0 * bound + self.settings.step
         natural = int(2.0 * math.sqrt(band / self._model.amplitude) / self._pace) + 1
-        return stop - start >= max(LEAST_MUTED_FRAMES, natural + 2)
+        return frames >= max(LEAST_MUTED_FRAMES, natural + 2)
 
     def _is_flat_top(self, value: float, bound: float, after: NDArray[np.float64], run: int) -> bool:
         """Tell whether a run of equal values is a clipped peak: the same value is reached again, and never passed."""
@@ -728,6 +750,8 @@ class Scanner:
         after = np.where(valid, x - sine.at(low, low + len(x)), 0.0)
         first = max(0, self.clean_from - low)
         frame = first + change_point(residual[first : steady + window], after[first : steady + window])
+        while not valid[frame]:
+            frame += 1  # what lies in a hole is told by the first frame behind it
         unexplained = np.concatenate([np.abs(residual[:frame]), np.abs(after[frame:])]) > allowance
         wrong = at + np.flatnonzero(unexplained[at:steady])
         resume = frame
@@ -796,7 +820,7 @@ class Scanner:
         span = (self.clean_from, frame)
         if span[1] - span[0] < self.settings.block_frames // 2:
             span = max(span, self._undisturbed_before, key=lambda item: item[1] - item[0])
-        self.steps.add(Step(frame, *span, resume, before, sigma or self.sigma))
+        self.steps.add(Step(frame, *span, resume, before, sigma or self.sigma, self.least_phase))
 
     def _start_anew(self, frame: int) -> None:
         """Another sine begins at ``frame``: nothing before it tells about what follows."""

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 from rtpverify.dsp.levels import FULL_SCALE_SINE_RMS, amplitude_ratio, quantisation_rms
+from rtpverify.dsp.sine import distinct_phases
 from rtpverify.dsp.slip import FALSE_ALARM_Z, SlipCode
 from rtpverify.limits import Limits
 from rtpverify.result import Sensitivity
@@ -19,6 +20,9 @@ SMALLEST_NOISE = 1e-10
 
 # Sum of rounding and dither as (RMS, bound), both in steps of the quantiser: plain rounding, RPDF and TPDF dither.
 _QUANTISERS = ((1 / math.sqrt(12), 0.5), (1 / math.sqrt(6), 1.0), (0.5, 1.5))
+
+_UNDITHERED_STEPS = 0.45
+"""Residual RMS, in steps of the quantiser, below which there is no full dither."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +73,17 @@ class Settings:
                     return limit
         return FALSE_ALARM_Z * max(sigma, SMALLEST_NOISE)
 
+    def least_phase(self, omega: float, amplitude: float, sigma: float, quantum: float) -> float:
+        """Return the phase step, rad, below which nothing is told, however many frames say so.
+
+        Half the smallest step of any slip (``quantum``), and what rounding without dither does to a tone that takes
+        few different phases.
+        """
+        if self.bits is None or sigma > _UNDITHERED_STEPS * self.step:
+            return quantum / 2.0
+        frames = distinct_phases(omega, self.block_frames)
+        return max(quantum / 2.0, FALSE_ALARM_Z * sigma / amplitude * math.sqrt(2.0 / frames))
+
     def is_plain(self, threshold: float) -> bool:
         """Tell whether a threshold is that of plain rounding, where every clean frame equals the rounded sine."""
         return self.bits is not None and threshold < _QUANTISERS[0][1] * 1.2 * self.step
@@ -81,12 +96,13 @@ def sensitivity(
     second = settings.sample_rate_hz
     relative = FALSE_ALARM_Z * sigma / amplitude
     level_step_db = 8.686 * relative * math.sqrt(4.0 / second)
-    block_phase = relative * math.sqrt(2.0 / settings.block_frames)
+    # A straight line with a step in its middle, through a second of phases.
+    phase_step = 4.0 * relative * math.sqrt(2.0 / second)
     quantum = code.phase_quantum if code else 0.0
     return Sensitivity(
         click=threshold,
         level_step_db=max(level_step_db, settings.limits.max_level_change_db),
-        phase_step_rad=max(block_phase, quantum / 2.0),
+        phase_step_rad=max(phase_step, quantum / 2.0),
         exact_slips=code is not None and 2.0 * relative / math.sqrt(second) < quantum / 2.0,
     )
 

@@ -37,7 +37,7 @@ class Step:
 
     ``frame`` is the first of the new. The signal is undisturbed under ``before`` from ``before_start`` to
     ``before_stop``, and under the new sine from ``resume`` on, up to ``stop`` where that is known. ``sigma`` is the
-    noise on the noisier side.
+    noise on the noisier side; smaller phase steps than ``least_phase``, rad, are none.
     """
 
     frame: int
@@ -46,6 +46,7 @@ class Step:
     resume: int
     before: Sine
     sigma: float
+    least_phase: float
     stop: int | None = None
 
 
@@ -145,15 +146,14 @@ class StepResolver:
             self._release()
             return
         phase_step, deviation = measured
-        quantum = self.code.phase_quantum if self.code else 0.0
-        tolerance = max(FALSE_ALARM_Z * deviation, quantum / 2.0)
+        tolerance = max(FALSE_ALARM_Z * deviation, step.least_phase)
         if abs(phase_step) <= tolerance:
             self._release()
             return
         held = self._held
         if held is not None:
             apart = abs(wrap_phase(held.phase_step + phase_step))
-            allowed = max(FALSE_ALARM_Z * math.hypot(deviation, held.deviation), quantum / 2.0)
+            allowed = max(FALSE_ALARM_Z * math.hypot(deviation, held.deviation), step.least_phase)
             if step.frame <= held.deadline and apart <= allowed:
                 self._held = None
                 self._tell(self._as_repeat(held.event, step.frame))
