@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -312,11 +313,11 @@ class Timing:
         """Keep the least transit of each stretch of media time; of equal ones the first."""
         usable = np.flatnonzero(media_ns >= 0)
         stream, media_ns, transit_ns = stream[usable], media_ns[usable], transit_ns[usable]
-        bucket = (media_ns // self._bucket_ns[stream]).astype(np.int64)
+        bucket = (media_ns / self._bucket_ns[stream]).astype(np.int64)
         while (beyond := bucket >= DRIFT_BUCKETS).any():
             for full in np.unique(stream[beyond]).tolist():
                 self._halve_buckets(full)
-            bucket = (media_ns // self._bucket_ns[stream]).astype(np.int64)
+            bucket = (media_ns / self._bucket_ns[stream]).astype(np.int64)
         less = np.flatnonzero(transit_ns < self._bucket_transit[stream, bucket])
         if len(less) == 0:
             return
@@ -340,9 +341,15 @@ class Timing:
         time, transit = self._bucket_time[stream, filled], self._bucket_transit[stream, filled]
         if len(filled) < 2 or time[-1] - time[0] < MIN_DRIFT_NS:
             return None
-        one, other = np.triu_indices(len(filled), max(len(filled) // 2, 1))
+        one, other = _distant_pairs(len(filled))
         slope = float(np.median((transit[other] - transit[one]) / (time[other] - time[one])))
         return -1e6 * slope / (1 + slope) if slope > -1 else None
+
+
+@lru_cache(maxsize=DRIFT_BUCKETS)
+def _distant_pairs(n: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return every pair of ``n`` points that half of them lie between."""
+    return np.triu_indices(n, max(n // 2, 1))
 
 
 def _steps(values: NDArray[np.int64], first: NDArray[np.intp], before: NDArray[np.int64]) -> NDArray[np.int64]:
