@@ -1,14 +1,15 @@
 # Needs Python 3.11 or newer (with venv) and make; everything else comes into .venv from the package registry.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint format bench-live bench-check docker clean
+.PHONY: help demo test lint format bench-live bench-check bench-detection docker clean
 
 VENV := .venv
 BIN := $(VENV)/bin
+BENCH_VENV := .venv-bench
 PYTHON ?=
 
 help: ## show this list
-	@sed -n 's/^\([a-z-]*\):.*## /\1 @/p' $(MAKEFILE_LIST) | awk -F@ '{printf "make %-13s%s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z-]*\):.*## /\1 @/p' $(MAKEFILE_LIST) | awk -F@ '{printf "make %-17s%s\n", $$1, $$2}'
 
 demo: $(VENV)/.run ## send two streams to itself, one with faults, and show what was found
 	$(BIN)/rtpverify demo
@@ -31,11 +32,14 @@ bench-live: $(VENV)/.run ## CPU per packet: a bare receive loop, rtpverify and G
 bench-check: $(VENV)/.run ## speed and memory of checking an hour of audio
 	$(BIN)/python benchmarks/check.py
 
+bench-detection: $(BENCH_VENV)/.run ## faults found by rtpverify and by other tools, side by side
+	$(BENCH_VENV)/bin/python benchmarks/detection.py
+
 docker: ## build the container image
 	docker build --tag rtpverify .
 
 clean: ## remove the environment and everything generated
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(BENCH_VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A stamp is newer than pyproject.toml once what it stands for is installed.
@@ -46,6 +50,14 @@ $(VENV)/.run: pyproject.toml | $(BIN)/python
 $(VENV)/.dev: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@ $(VENV)/.run
+
+# The peers are large and no dependency of the package; one that cannot be had is shown as not installed.
+$(BENCH_VENV)/.run: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m venv $(BENCH_VENV)
+	$(BENCH_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable .
+	-$(BENCH_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --pre essentia
+	-$(BENCH_VENV)/bin/python -m pip install --quiet --disable-pip-version-check librosa
+	@touch $@
 
 $(BIN)/python:
 	@for python in $(PYTHON) python3 python3.14 python3.13 python3.12 python3.11 python; do \
