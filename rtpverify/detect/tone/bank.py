@@ -50,11 +50,17 @@ def _step_estimator(n: int) -> NDArray[np.float64]:
     return weights
 
 
+def _line_ends(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the straight line through each row of values at its last point, and its slope, shape (rows,) each."""
+    t = block_time(values.shape[1])
+    slope = values @ t / float(t @ t)
+    return values.mean(axis=1) + slope * float(t[-1]), slope
+
+
 def _line_end(values: NDArray[np.float64]) -> tuple[float, float]:
     """Return the straight line through values at its last point, and its slope."""
-    t = block_time(len(values))
-    slope = float(t @ values) / float(t @ t)
-    return float(values.mean()) + slope * float(t[-1]), slope
+    end, slope = _line_ends(values[None])
+    return float(end[0]), float(slope[0])
 
 
 class ToneBank:
@@ -593,14 +599,18 @@ class ToneBank:
         fits: NDArray[np.bool_] = fit.peak <= self._threshold[lines, None]
         margin = 6.0 * self._sigma[lines] * math.sqrt(8.0 / self._block)
         close = steady & ~fits & (fit.peak <= (self._threshold[lines] + margin)[:, None])
-        n = self._block
-        for i, k in np.argwhere(close).tolist():
-            line = int(lines[i])
-            newest = slice(self._window + k + 1 - PREDICTOR_BLOCKS, self._window + k + 1)
-            omega, z = float(self._omega[line]), complex(fit.z[i, k])
-            sine = self._sine(omega, z, phase[i, newest], amplitude[i, newest], dc[i, newest])
-            residual = np.abs(x[i, k] - sine.at(0, n))[valid[i, k]]
-            fits[i, k] = residual.max() <= self._threshold[line]
+        i, k = np.nonzero(close)
+        if len(i):
+            newest = self._window + 1 - PREDICTOR_BLOCKS + k[:, None] + np.arange(PREDICTOR_BLOCKS)
+            at, t = i[:, None], block_time(self._block)
+            last_phase, bend = _line_ends(phase[at, newest])
+            level, slope = _line_ends(amplitude[at, newest])
+            angle = np.angle(fit.z[i, k]) + last_phase - phase[i, newest[:, -1]]
+            omega = self._omega[lines[i]] + bend / self._block
+            wave = np.cos(omega[:, None] * t + angle[:, None]) * (level[:, None] + (slope / self._block)[:, None] * t)
+            wave += dc[at, newest].mean(axis=1)[:, None]
+            residual = np.where(valid[i, k], np.abs(x[i, k] - wave), 0.0)
+            fits[i, k] = residual.max(axis=1) <= self._threshold[lines[i]]
         return fits
 
     def _steady(
