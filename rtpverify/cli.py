@@ -330,6 +330,36 @@ def demo(ctx: click.Context) -> None:
     ctx.exit(run_demo())
 
 
+@main.command(short_help="List the sessions that are announced (SAP).")
+@click.option(
+    "--duration", type=_DURATION, default=35.0, show_default=True, metavar="SECONDS", help="How long to listen."
+)
+@click.option("--interface", metavar="NAME|ADDRESS", help="Interface to listen on.  [as routed]")
+@click.option(
+    "--json",
+    "json_to",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, writable=True, allow_dash=True),
+    callback=_outlet,
+    help="Write what is announced as JSON; - is standard output.",
+)
+@click.pass_context
+def discover(ctx: click.Context, duration: float, interface: str | None, json_to: str | None) -> None:
+    """Listen for session announcements (SAP, RFC 2974) and list them.
+
+    Exit status: 0 sessions found, 2 the request is unusable, 3 nothing is announced.
+    """
+    from rtpverify import discover as discovery
+
+    directory = discovery.discover(duration, interface=interface)
+    if json_to is not None:
+        _write_file("--json", json_to, discovery.render_json(directory))
+    if json_to != "-":
+        for line in discovery.lines(directory) or ["nothing is announced"]:
+            click.echo(line)
+    ctx.exit(0 if directory.sessions else 3)
+
+
 def _tell_listening(endpoints: Sequence[Endpoint]) -> None:
     """Tell a person why nothing happens yet; a log or pipe is not told."""
     if sys.stderr.isatty():
@@ -344,11 +374,16 @@ def _write(result: Result, outlets: dict[str, str]) -> None:
 
     for name, place in outlets.items():
         content = import_module(f"rtpverify.report.{name}").render(result)
-        if place == "-":
-            click.echo(content, nl=False)
-            continue
-        try:
-            Path(place).write_text(content, encoding="utf-8")
-        except OSError as error:
-            raise RequestError(f"--{name} {place}: {error.strerror}") from error
+        _write_file(f"--{name}", place, content)
     text.write(result, sys.stderr if "-" in outlets.values() else sys.stdout)
+
+
+def _write_file(option: str, place: str, content: str) -> None:
+    """Write a report where an option says."""
+    if place == "-":
+        click.echo(content, nl=False)
+        return
+    try:
+        Path(place).write_text(content, encoding="utf-8")
+    except OSError as error:
+        raise RequestError(f"{option} {place}: {error.strerror}") from error

@@ -1,0 +1,170 @@
+"""Which sessions are announced on this network: the Python API of ``rtpverify discover``."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from rtpverify.errors import RequestError
+from rtpverify.live import run
+from rtpverify.rtp.sap import GROUPS, PORT, Announcement, SessionDirectory
+from rtpverify.rtp.sdp import Media
+from rtpverify.sources.endpoint import Endpoint
+from rtpverify.sources.receiver import Backend, Receiver, open_receiver
+
+if TYPE_CHECKING:
+    from rtpverify.rtp.batch import PacketBatch
+
+SCHEMA = "rtpverify.discover/1"
+TICK_SECONDS = 0.05
+
+
+class Listener:
+    """Hears announcements in every group that can be joined; a context that holds its sockets.
+
+    Attributes
+    ----------
+    directory
+        What is announced.
+    refused
+        Why a group could not be joined, by group.
+
+    Raises
+    ------
+    RequestError
+        On entering, where not one group can be joined.
+    """
+
+    def __init__(
+        self, interface: str | None = None, backend: Backend | None = None, groups: Sequence[str] = GROUPS
+    ) -> None:
+        self.directory = SessionDirectory()
+        self.refused: dict[str, str] = {}
+        self._interface = interface
+        self._backend = backend
+        self._groups = groups
+        self._receivers: list[Receiver] = []
+
+    def __enter__(self) -> Listener:
+        for group in self._groups:
+            try:
+                # One each: a host without IPv6, or without a route to one group, hears the others.
+                self._receivers.append(open_receiver([Endpoint(group, PORT, None, self._interface)], self._backend))
+            except RequestError as error:
+                self.refused[group] = str(error)
+        if not self._receivers:
+            raise RequestError(next(iter(self.refused.values())))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for receiver in self._receivers:
+            receiver.close()
+
+    def drain(self) -> list[Announcement]:
+        """Take what has arrived, without waiting; return sessions that are new or have changed."""
+        found = []
+        for receiver in self._receivers:
+            batch = receiver.drain()
+            if batch is not None:
+                found += [item for datagram in _datagrams(batch) if (item := self.directory.take(datagram))]
+        return found
+
+
+def _datagrams(batch: PacketBatch) -> list[bytes]:
+    return [
+        batch.arena[start : start + length].tobytes()
+        for start, length in zip(batch.offset.tolist(), batch.length.tolist(), strict=True)
+    ]
+
+
+def discover(
+    duration_seconds: float,
+    *,
+    interface: str | None = None,
+    backend: Backend | None = None,
+    on_found: Callable[[Announcement], None] = lambda _: None,
+) -> SessionDirectory:
+    """Listen for announcements.
+
+    Parameters
+    ----------
+    interface
+        Name or address of the interface to listen on; None leaves the choice to the routing table.
+    on_found
+        Called with each session that is new or has changed.
+
+    Raises
+    ------
+    RequestError
+        Where no announcements can be received.
+    """
+
+    async def main() -> SessionDirectory:
+        with Listener(interface, backend) as listener:
+            loop = asyncio.get_running_loop()
+            end = loop.time() + duration_seconds
+            while loop.time() < end:
+                await asyncio.sleep(min(TICK_SECONDS, max(0.0, end - loop.time())))
+                for announcement in listener.drain():
+                    on_found(announcement)
+            return listener.directory
+
+    return run(main())
+
+
+def as_dict(directory: SessionDirectory) -> dict[str, Any]:
+    """Return what is announced in the published JSON form."""
+    return {
+        "schema": SCHEMA,
+        "sessions": [_session(announcement) for announcement in directory.sessions.values()],
+        "discarded": dict(directory.discarded),
+        "mistakes": list(directory.mistakes),
+    }
+
+
+def _session(announcement: Announcement) -> dict[str, Any]:
+    return {
+        "name": announcement.name,
+        "origin": announcement.message.origin,
+        "identifier": f"0x{announcement.message.identifier:04x}",
+        "authenticated": announcement.message.authenticated,
+        "duplicates": [list(group) for group in announcement.description.duplicates],
+        "media": [_medium(medium) for medium in announcement.description.audio],
+        "sdp": announcement.message.text,
+    }
+
+
+def _medium(medium: Media) -> dict[str, Any]:
+    return {
+        "mid": medium.mid,
+        "destination": medium.destination,
+        "senders": list(medium.senders),
+        "encodings": {str(number): str(encoding) for number, encoding in medium.encodings.items()},
+        "ptime_ms": medium.ptime_ms,
+    }
+
+
+def render_json(directory: SessionDirectory) -> str:
+    """Return the JSON text, with a line end."""
+    return json.dumps(as_dict(directory), indent=2, ensure_ascii=False) + "\n"
+
+
+def lines(directory: SessionDirectory) -> list[str]:
+    """Return what a person is told: a line for each session, indented ones for its media, and what was ignored."""
+    told = []
+    for announcement in directory.sessions.values():
+        told.append(f"{_printable(announcement.name) or '(no name)'}  announced by {announcement.message.origin}")
+        for medium in announcement.description.audio:
+            encodings = ", ".join(f"{encoding} ({number})" for number, encoding in medium.encodings.items())
+            source = f" from {', '.join(medium.senders)}" if medium.senders else ""
+            told.append(f"  {medium.destination}{source}  {encodings or 'encoding unknown'}")
+    told += [f"ignored: {_printable(mistake)}" for mistake in directory.mistakes]
+    reasons = ", ".join(f"{count} {reason}" for reason, count in directory.discarded.items())
+    return told + ([f"{sum(directory.discarded.values())} packets ignored: {reasons}"] if reasons else [])
+
+
+def _printable(text: str) -> str:
+    """Return text from the network without what would steer a terminal."""
+    return "".join(character if character.isprintable() else "�" for character in text)
