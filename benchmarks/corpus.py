@@ -85,6 +85,14 @@ FAULTS = (
 )
 """``{t}`` is drawn anew for each fault and seed."""
 
+CLEAN: tuple[tuple[str, Dither, int], ...] = (
+    ("plain", "none", 1),
+    ("dithered", "tpdf", 5),
+    ("wandering", "none", 3),
+    ("wandering", "tpdf", 3),
+)
+"""The sorts of clip without a fault, and how many of each."""
+
 
 @dataclass(frozen=True, slots=True)
 class Clip:
@@ -116,17 +124,11 @@ def faulty(folder: Path, seed: int, dither: Dither) -> Iterator[Clip]:
 
 
 def clean(folder: Path, seed: int, name: str) -> list[Clip]:
-    """Write clips without a fault: one plainly rounded, five dithered, six of a generator that wanders."""
+    """Write the clips without a fault; those of another ``name`` have other dither and wander otherwise."""
     chance = random.Random(f"{seed} {name}")
-    kinds: Sequence[tuple[str, Dither, bool]] = (
-        ("plain", "none", False),
-        *[("dithered", "tpdf", False)] * 5,
-        *[("wandering", "none", True)] * 3,
-        *[("wandering", "tpdf", True)] * 3,
-    )
     clips = []
-    for number, (sort, dither, wanders) in enumerate(kinds):
-        source = tone(_wander(chance) if wanders else ())
+    for number, (sort, dither) in enumerate((sort, dither) for sort, dither, count in CLEAN for _ in range(count)):
+        source = tone(_wander(chance) if sort == "wandering" else ())
         signal = DamagedSignal(source, bits=BITS, dither=dither, seed=chance.randrange(1 << 20))
         clips.append(Clip(_write(folder / f"{name}-{number:02}.wav", signal, FRAMES), sort))
     return clips

@@ -110,7 +110,15 @@ class Rtpverify(Tool):
 
     def judge(self, clip: Clip) -> list[Told]:
         """Return its events that are faults."""
-        command = [sys.executable, "-m", "rtpverify", "check", clip.path, "--reference", f"tone:{FREQUENCY_HZ:g}"]
+        command: list[str | Path] = [
+            sys.executable,
+            "-m",
+            "rtpverify",
+            "check",
+            clip.path,
+            "--reference",
+            f"tone:{FREQUENCY_HZ:g}",
+        ]
         text, _ = _run([*command, "--json", "-"], (0, 1, 3))
         events = json.loads(text)["streams"][0]["events"]
         return [Told(frozenset({item["kind"]}), item["start_frame"], _event(item)) for item in events if item["fault"]]
@@ -304,7 +312,17 @@ class FfmpegAstats(_Statistics):
 
     def read(self, clip: Clip) -> Iterator[Statistic]:
         """Yield the statistics of all windows; each is told at its middle."""
-        command = ["ffmpeg", "-nostdin", "-hide_banner", "-loglevel", "error", "-i", clip.path, "-af", self._FILTER]
+        command: list[str | Path] = [
+            "ffmpeg",
+            "-nostdin",
+            "-hide_banner",
+            "-loglevel",
+            "error",
+            "-i",
+            clip.path,
+            "-af",
+            self._FILTER,
+        ]
         frame = 0
         for line in _run([*command, "-f", "null", "-"])[0].splitlines():
             if line.startswith("frame:"):
@@ -502,7 +520,7 @@ class EssentiaSaturation(_Essentia):
 class EssentiaAll(Tool):
     """The four together."""
 
-    name = "essentia, all four"
+    name = "essentia (all four)"
     settings = "the four above, an alarm of any"
 
     def __init__(self) -> None:
