@@ -62,3 +62,28 @@ def test_two_legs_with_losses_of_their_own():
     for leg in legs:
         gap = leg["events"][-1]
         assert (gap["kind"], gap["packets"], gap["duration_frames"]) == ("gap", [24967, 24971], 30)
+
+
+@pytest.mark.parametrize("told_by", ["option", "description"])
+def test_two_legs_merged(told_by, tmp_path):
+    options = ["--redundant", "--encoding", "L24/48000/1"]
+    if told_by == "description":
+        lines = ["v=0", "o=- 1 1 IN IP4 192.168.120.2", "s=legs", "t=0 0", "a=group:DUP 1 2"]
+        for leg in (1, 2):
+            lines += ["m=audio 6000 RTP/AVP 96", f"c=IN IP4 239.1.2.{leg}/32", "a=rtpmap:96 L24/48000", f"a=mid:{leg}"]
+        (tmp_path / "legs.sdp").write_text("\n".join(lines))
+        options = ["--sdp", str(tmp_path / "legs.sdp")]
+    exit_status, result = check("st2022-7-l24-dropped-in-both.pcap", "--reference", "none", *options)
+    assert exit_status == 1
+    [stream] = result["streams"]
+    assert (stream["transport"]["packets_received"], stream["transport"]["packets_lost"]) == (195, 5)
+    [gap] = stream["events"]
+    assert (gap["kind"], gap["packets"], gap["duration_frames"]) == ("gap", [24967, 24971], 30)
+    first, second = stream["legs"]
+    assert (first["destination"], first["packets_received"], first["packets_lost"]) == ("239.1.2.1:6000", 189, 11)
+    assert (second["destination"], second["packets_received"], second["packets_lost"]) == ("239.1.2.2:6000", 185, 5)
+    assert first["max_skew_seconds"] < 1e-6
+    assert second["max_skew_seconds"] < 1e-6
+    assert stream["packets_differing"] == 1
+    [warning] = stream["warnings"]
+    assert "in 1 packet (sequence 25081)" in warning
