@@ -28,7 +28,7 @@ import numpy as np
 
 import rtpverify
 from rtpverify import mmsg
-from rtpverify.live import TICK_SECONDS
+from rtpverify.live import GOOD_BATCH, TICK_SECONDS
 from rtpverify.sender.rtp import Progress, Sender, StreamSettings
 from rtpverify.sender.tone import ToneSignal
 from rtpverify.sources.endpoint import Endpoint
@@ -41,9 +41,9 @@ ADDRESS = "127.0.0.1"
 SPAWN = multiprocessing.get_context("spawn")
 
 FAIRNESS = f"""\
-bare       recvmmsg through ctypes on the daemon's tick ({1000 * TICK_SECONDS:g} ms), one socket a stream, one call a
-           socket and tick, all datagrams into the same 2 KiB, no address, no arrival time; in C it would save some of
-           the Python around it
+bare       recvmmsg through ctypes on the daemon's tick ({1000 * TICK_SECONDS:g} ms, or {GOOD_BATCH} packets), one socket a
+           stream, one call a socket and tick, all datagrams into the same 2 KiB, no address, no arrival time; in C it
+           would save some of the Python around it
 drain      (on request) the daemon's receiver alone, with addresses and arrival times, its batches thrown away
 rtpverify  `rtpverify serve` with its detectors on, its metrics read at the end only
 gstreamer  does less than the daemon: it takes the packets apart and throws the samples away, nothing is verified;
@@ -83,6 +83,11 @@ def frequency_hz(stream: int) -> float:
     return 1283.0 + 2 * stream
 
 
+def tick_seconds(streams: int) -> float:
+    """Return the daemon's tick under this load."""
+    return min(TICK_SECONDS, GOOD_BATCH / (1000 * streams))
+
+
 def ports(first: int, streams: int) -> list[int]:
     """Return the ports of the streams: even ones, as RTP has them."""
     return [first + 2 * k for k in range(streams)]
@@ -115,7 +120,7 @@ def run_bare(first_port: int, streams: int) -> None:
         for descriptor in descriptors:
             while mmsg.receive(descriptor, address, len(messages)) == len(messages):
                 pass
-        time.sleep(TICK_SECONDS)
+        time.sleep(tick_seconds(streams))
 
 
 def run_drain(first_port: int, streams: int) -> None:
@@ -123,7 +128,7 @@ def run_drain(first_port: int, streams: int) -> None:
     receiver = UdpReceiver([Endpoint(ADDRESS, port) for port in ports(first_port, streams)])
     while True:
         receiver.drain()
-        time.sleep(TICK_SECONDS)
+        time.sleep(tick_seconds(streams))
 
 
 @contextmanager
