@@ -1,7 +1,7 @@
 # Needs Python 3.11 or newer (with venv) and make; everything else comes into .venv from the package registry.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint format bench-live bench-check bench-detection docker clean
+.PHONY: help demo test lint format bench-live bench-check bench-detection soak docker clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -35,6 +35,9 @@ bench-check: $(VENV)/.run ## speed and memory of checking an hour of audio
 bench-detection: $(BENCH_VENV)/.run ## faults found by rtpverify and by other tools, side by side
 	$(BENCH_VENV)/bin/python benchmarks/detection.py
 
+soak: $(VENV)/.run ## a day of clean audio of each format: no event may come (HOURS=1 for less)
+	PYTHONPATH=tests $(BIN)/python benchmarks/soak.py
+
 docker: ## build the container image
 	docker build --tag rtpverify .
 
@@ -55,7 +58,7 @@ $(VENV)/.dev: pyproject.toml | $(BIN)/python
 $(BENCH_VENV)/.run: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m venv $(BENCH_VENV)
 	$(BENCH_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable .
-	-$(BENCH_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --pre essentia
+	-$(BENCH_VENV)/bin/python -m pip install --quiet --disable-pip-version-check essentia
 	-$(BENCH_VENV)/bin/python -m pip install --quiet --disable-pip-version-check librosa
 	@touch $@
 
