@@ -1,0 +1,53 @@
+"""Clean audio gives no event. ``make soak`` does the same for a day of each format."""
+
+import random
+
+import numpy as np
+import pytest
+from clean import WANDER_PPM, Clean, draw_clean
+
+STREAMS = 24
+SECONDS = 25
+"""Ten minutes in all."""
+
+
+@pytest.mark.parametrize("seed", [random.SystemRandom().randrange(2**32) for _ in range(STREAMS)], ids=range(STREAMS))
+def test_a_clean_stream_tells_nothing(seed):
+    stream = draw_clean(random.Random(seed))
+    verifier = stream.verifier()
+    for start in range(0, SECONDS * stream.rate_hz, stream.rate_hz):
+        verifier.feed(stream.read(start, stream.rate_hz))
+    verifier.finish()
+    result = verifier.result("clean").streams[0]
+    assert not [event for event in result.events if event.fault], stream
+    assert not result.inconclusive, stream
+    for signal in result.signal:
+        assert signal.frequency_hz == pytest.approx(stream.frequency_hz, rel=2 * WANDER_PPM * 1e-6, abs=1e-3), stream
+
+
+def test_the_generator_wanders_as_it_says():
+    stream = Clean(wander_ppm_per_second=0.1, bits=24)
+    seconds = np.arange(0, 41) * stream.rate_hz
+    wandered = np.array([np.broadcast_to(stream._wandered_cycles(int(at), 1), 1)[0] for at in seconds])
+    ppm = np.diff(wandered) / stream.frequency_hz * 1e6
+    assert ppm.max() == pytest.approx(WANDER_PPM, abs=0.06)
+    assert ppm.min() == pytest.approx(-WANDER_PPM, abs=0.06)
+    assert np.abs(np.diff(ppm)).max() <= 0.1 + 1e-9
+    assert wandered[40] == pytest.approx(0.0, abs=1e-12)
+
+
+def test_a_clean_stream_is_the_same_however_it_is_read():
+    stream = Clean(wander_ppm_per_second=0.1, dither="tpdf", noise_dbfs=-80.0)
+    whole = stream.read(1_000_000, 5000)
+    assert np.array_equal(whole, np.concatenate([stream.read(1_000_000, 1), stream.read(1_000_001, 4999)]))
+
+
+def test_what_is_not_clean_is_told():
+    stream = Clean(dither="tpdf")
+    x = stream.read(0, 2 * stream.rate_hz)
+    x[50_000] += 0.001
+    verifier = stream.verifier()
+    verifier.feed(x)
+    assert [(str(event.kind), event.start_frame) for event in verifier.finish()] or verifier.result("x").streams[
+        0
+    ].events

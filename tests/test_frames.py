@@ -1,0 +1,218 @@
+"""Frames in, result out: corner cases have a clear answer, and the cut into pieces changes nothing."""
+
+import math
+from dataclasses import asdict
+
+import numpy as np
+import pytest
+from corpus import Case, verify
+from hypothesis import Phase, example, given, settings
+from hypothesis import strategies as st
+
+from rtpverify.errors import RequestError
+from rtpverify.frames import FrameVerifier
+from rtpverify.reference import Tone
+from rtpverify.result import Verdict, event_as_dict, stream_as_dict
+from rtpverify.spec import StreamSpec
+
+RATE_HZ = 48000
+
+
+def verifier(channels=1, bits=16, reference=None, rate_hz=RATE_HZ):
+    spec = StreamSpec(reference=reference or Tone((997.0,)))
+    return FrameVerifier(spec, rate_hz, channels, "F32" if bits is None else f"L{bits}", bits)
+
+
+def tone(frames, channels=1, amplitude=0.5, bits=16):
+    x = amplitude * np.sin(2 * np.pi * 997 / RATE_HZ * np.arange(frames))
+    if bits is not None:
+        x = np.rint(x * 2 ** (bits - 1)) / 2 ** (bits - 1)
+    return np.repeat(x[:, None], channels, axis=1)
+
+
+def only_numbers(value):
+    """Tell that nothing in a result is NaN or infinite."""
+    if isinstance(value, dict):
+        return all(only_numbers(item) for item in value.values())
+    if isinstance(value, list | tuple):
+        return all(only_numbers(item) for item in value)
+    return not isinstance(value, float) or math.isfinite(value)
+
+
+def unmeasured(signal):
+    """Return what a channel that had no tone claims to have measured."""
+    named = ("frequency_hz", "level_dbfs", "thd_db", "thd_plus_n_db", "frequency_error_ppm", "effective_bits")
+    return {name: value for name, value in asdict(signal).items() if name in named and value is not None}
+
+
+@pytest.mark.parametrize("frames", [0, 1, 2, 3, 15, 16, 63])
+@pytest.mark.parametrize("bits", [16, 24, None])
+def test_too_short_to_say_anything(frames, bits):
+    result = verify(verifier(bits=bits), tone(frames, bits=bits))
+    assert result.verdict is Verdict.INCONCLUSIVE
+    assert result.inconclusive
+    assert not result.events
+    assert not unmeasured(result.signal[0])
+    assert only_numbers(stream_as_dict(result))
+
+
+@pytest.mark.parametrize("frames", [960, 2000, 4799, 48000])
+def test_short_streams_are_judged_when_there_is_enough(frames):
+    result = verify(verifier(), tone(frames))
+    assert result.verdict is Verdict.PASS
+    assert result.signal[0].frequency_hz == pytest.approx(997, rel=1e-4)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 8])
+@pytest.mark.parametrize("value", [0.0, 0.25, -1.0])
+def test_channels_that_hold_one_value_are_silent(channels, value):
+    result = verify(verifier(channels), np.full((RATE_HZ, channels), value))
+    assert {str(event.kind) for event in result.events} <= {"silence", "dc_offset"}
+    assert "silence" in {str(event.kind) for event in result.events}
+    assert result.verdict is Verdict.FAIL
+    assert result.inconclusive
+    assert not any(unmeasured(signal) for signal in result.signal)
+    assert only_numbers(stream_as_dict(result))
+
+
+@pytest.mark.parametrize("amplitude", [0.0, 1e-3, 3e-3])
+def test_a_tone_under_the_noise_is_not_made_up(amplitude):
+    x = tone(3 * RATE_HZ, amplitude=amplitude) + 0.1 * np.random.default_rng(1).standard_normal((3 * RATE_HZ, 1))
+    result = verify(verifier(), np.clip(np.rint(x * 32768), -32768, 32767) / 32768)
+    assert result.verdict is Verdict.INCONCLUSIVE
+    assert "997" in result.inconclusive
+    assert not unmeasured(result.signal[0])
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("where", [slice(0, 1), slice(30_000, 30_001), slice(30_000, 30_100), slice(95_999, 96_000)])
+def test_frames_that_are_no_numbers_are_counted_and_told(bad, where):
+    x = tone(2 * RATE_HZ, 2, bits=None)
+    x[where, 1] = bad
+    result = verify(verifier(2, None), x)
+    count = where.stop - where.start
+    assert any(f"{count} frames hold NaN or infinity" in warning for warning in result.warnings)
+    assert only_numbers(stream_as_dict(result))
+    assert result.signal[0].frequency_hz == pytest.approx(997)
+    if 0 < where.start < 90_000:
+        assert [(event.channel, event.start_frame) for event in result.events if event.fault] == [(2, where.start)]
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_nothing_but_what_is_no_number(bad):
+    result = verify(verifier(2, None), np.full((RATE_HZ, 2), bad))
+    assert result.verdict is not Verdict.PASS
+    assert result.inconclusive
+    assert only_numbers(stream_as_dict(result))
+
+
+@given(st.integers(0, 2**32), st.sampled_from([None, 16, 24]), st.integers(1, 12_000))
+@settings(max_examples=25, deadline=None)
+def test_whatever_comes_is_no_exception(seed, bits, frames):
+    """Random mixtures of tone, noise, constants and steps."""
+    rng = np.random.default_rng(seed)
+    x = tone(frames, bits=None)[:, 0]
+    for _ in range(rng.integers(0, 6)):
+        start, length = rng.integers(0, frames), rng.integers(1, 3000)
+        part = x[start : start + length]
+        damage = rng.integers(0, 5)
+        part[:] = [part * 0, part * 1e6, rng.standard_normal(len(part)), part[::-1], part + rng.standard_normal()][
+            damage
+        ]
+    if bits is not None:
+        x = np.clip(np.rint(x * 2 ** (bits - 1)), -(2 ** (bits - 1)), 2 ** (bits - 1) - 1) / 2 ** (bits - 1)
+    result = verify(verifier(bits=bits), x[:, None])
+    assert only_numbers(stream_as_dict(result))
+    for event in result.events:
+        assert 0 <= event.start_frame <= frames
+        assert 0 <= event.duration_frames <= frames - event.start_frame
+        assert not event.open
+
+
+@pytest.mark.parametrize("hz", [24000.0, 30000.0])
+def test_a_tone_above_half_the_rate_is_refused(hz):
+    with pytest.raises(RequestError, match=f"tone:{hz:g}.*48000"):
+        verifier(reference=Tone((hz,)))
+
+
+def test_as_many_frequencies_as_channels():
+    with pytest.raises(RequestError, match=r"2 frequencies .* 3 channel"):
+        verifier(3, reference=Tone((997.0, 1499.0)))
+
+
+def test_frames_need_a_tone():
+    with pytest.raises(TypeError):
+        FrameVerifier(StreamSpec(reference=None), RATE_HZ, 1, "L16", 16)
+
+
+EVERY = [
+    "slip:at=0.9,frames=48",
+    "slip:at=0.9,frames=-960,channel=1",
+    "dropout:at=0.9,frames=40",
+    "dropout:at=0.9,frames=30000,mode=hold",
+    "repeat:at=0.9,frames=480",
+    "click:at=0.9,size=0.01",
+    "gain:at=0.9,db=-0.5,duration=0.4",
+    "gain:at=0.9,drift_db_per_second=0.2",
+    "clipping:at=0.9,level=0.4",
+    "distortion:at=0.9,duration=0.5",
+    "noise:at=0.9,dbfs=-50,duration=0.5",
+    "dc_offset:at=0.9,offset=0.001",
+    "frequency:at=0.9,ppm=50",
+    "sample_rate:at=0.9,made_for=44100",
+    "silence:at=0,duration=0.3",
+    "polarity:at=0.9,channel=2",
+    "word_length:at=0,bits=12",
+    "byte_order:at=0.9",
+]
+
+
+@pytest.mark.parametrize("fault", EVERY)
+@given(dither=st.sampled_from(["none", "tpdf"]), cuts=st.lists(st.integers(1, 80_000), max_size=40, unique=True))
+@example(dither="none", cuts=list(range(960, 80_000, 960)))
+@settings(max_examples=2, deadline=None, phases=[Phase.explicit, Phase.generate])
+def test_the_cut_into_pieces_changes_nothing(fault, dither, cuts):
+    case = Case((fault,), dither=dither, seconds=1.7)
+    whole = stream_as_dict(case.run())["events"]
+    assert whole
+    assert stream_as_dict(case.run(cuts))["events"] == whole
+
+
+@pytest.mark.parametrize("piece", [1, 7, 48])
+def test_small_pieces(piece):
+    frames = 8000
+    x = Case(("click:at=0.08,size=0.1", "dropout:at=0.12,frames=50")).signal().read(0, frames)
+    whole = verify(verifier(2), x)
+    cut = verify(verifier(2), x, range(0, frames, piece))
+    assert stream_as_dict(whole)["events"] == stream_as_dict(cut)["events"]
+    assert len(whole.events) == 2
+
+
+def test_events_are_told_once_and_grow_in_place():
+    case = Case(("click:at=0.5,size=0.1", "gain:at=0.8,db=-1,duration=0.7"), seconds=2.5)
+    subject, told = case.verifier(), {}
+    x = case.signal().read(0, case.frames)
+    for start in range(0, len(x), 480):
+        for event in subject.feed(x[start : start + 480]):
+            assert event.id
+            told.setdefault(event.id, []).append((event.duration_frames, event.open))
+    for event in subject.finish():
+        told.setdefault(event.id, []).append((event.duration_frames, event.open))
+    assert len(told) == 2
+    assert len({event.id for event in subject.result("x").streams[0].events}) == 2
+    for history in told.values():
+        durations = [duration for duration, _ in history]
+        assert durations == sorted(durations)
+        assert [is_open for _, is_open in history].count(False) == 1
+        assert not history[-1][1]
+
+
+def test_a_result_can_be_had_at_any_time():
+    case = Case(("click:at=0.5,size=0.1",), seconds=2.0)
+    subject, x = case.verifier(), case.signal().read(0, case.frames)
+    subject.feed(x[:30_000])
+    assert [event_as_dict(event)["kind"] for event in subject.result("x").streams[0].events] == ["click"]
+    assert subject.result("x").streams[0].frames == 30_000
+    subject.feed(x[30_000:])
+    subject.finish()
+    assert len(subject.result("x").streams[0].events) == 1
