@@ -129,6 +129,8 @@ class ChannelMerger:
         instant = all(member.duration_frames == 0 for member in members)
         event.duration_frames = 0 if instant else end - event.start_frame
         event.open = any(member.open for member in members)
+        event.size, event.message = members[0].size, members[0].message
+        event.kind, event.size, event.message = members[0].kind, members[0].size, members[0].message
 
     def _forget(self, published: _Published) -> None:
         for member in published.members:

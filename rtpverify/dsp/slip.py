@@ -13,6 +13,9 @@ from fractions import Fraction
 FALSE_ALARM_Z = 6.3
 """Deviations of a Gaussian that chance exceeds about once in a day at 48 kHz."""
 
+ARITHMETIC_RAD = 1e-7
+"""What float64 arithmetic may be off by, where there is next to no noise."""
+
 
 @dataclass(frozen=True, slots=True)
 class SlipCode:
@@ -34,11 +37,15 @@ class SlipCode:
     def decode(self, phase_step: float, deviation: float) -> int | None:
         """Return the signed slip in frames nearest to zero, positive where frames are missing.
 
-        None where ``deviation``, the standard deviation of ``phase_step`` in rad, leaves more than one candidate.
+        None where ``deviation``, the standard deviation of ``phase_step`` in rad, leaves more than one candidate, or
+        none.
         """
-        if FALSE_ALARM_Z * deviation > self.phase_quantum / 2.0:
+        tolerance = FALSE_ALARM_Z * deviation
+        step = round(phase_step / self.phase_quantum)
+        off = abs(phase_step - step * self.phase_quantum)
+        if tolerance > self.phase_quantum / 2.0 or off > tolerance + ARITHMETIC_RAD:
             return None
-        return self._frames(round(phase_step / self.phase_quantum))
+        return self._frames(step)
 
     def candidates(self, phase_step: float, deviation: float, packet_frames: int, most: int = 8) -> list[int]:
         """Return the slips of whole packets that the phase step allows, nearest to zero first."""

@@ -452,8 +452,12 @@ class ToneBank:
             return
         self._compared[row] = True
         one = lines[0]
-        same = [line for line in lines if self._settings[line].reference_hz == self._settings[one].reference_hz]
         frame = sines[one].anchor
+        same = [
+            line
+            for line, sine in sines.items()
+            if abs(sine.omega - sines[one].omega) * max(abs(sine.anchor - frame), self._block) < OPPOSITE_RAD / 4.0
+        ]
         turn = np.array([wrap_phase(sines[line].phase_at(frame) - sines[one].phase_at(frame)) for line in same])
         opposite = np.abs(np.abs(turn) - math.pi) < OPPOSITE_RAD
         if not opposite.any():
@@ -739,7 +743,8 @@ class ToneBank:
                     float(omega[i, k]),
                     used,
                     float(recent_level[i, k]),
-                    min(used, PREDICTOR_BLOCKS * n),
+                    # Before there are so many, the model that the line began with stands in for the others.
+                    PREDICTOR_BLOCKS * n if blocks[i, k] >= PREDICTOR_BLOCKS else n,
                 )
             )
             self._learn_limits(line)

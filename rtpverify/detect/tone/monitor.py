@@ -77,10 +77,9 @@ class Monitor:
         self._reference_frames = 1
         self._level_before_step: float | None = None
         self._reopen_at: dict[str, int] = {}
-        # Clipping, distortion and truncation move level and offset: while they go on, these are held against what they
-        # became.
-        self._level_during: float | None = None
-        self._dc_during = 0.0
+        self._shaped = False
+        """Whether a residual that is not plain noise goes on."""
+        self._shaped_until = 0
 
     @property
     def departed(self) -> bool:
@@ -91,6 +90,9 @@ class Monitor:
         """Judge a steady stretch; ``since`` is where its values began to hold, as far as known."""
         self._judge_frequency(reading, since)
         self._judge_residual(reading, since)
+        # Clipping, distortion and truncation move level and offset: these are theirs while they go on.
+        if self._shaped or reading.stop - max(reading.recent_frames, reading.frames) < self._shaped_until:
+            return
         self._judge_level(reading, since)
         self._judge_dc(reading, since)
 
@@ -130,12 +132,13 @@ class Monitor:
             self._tell(event)
         else:
             current.duration_frames = max(0, frame - current.start_frame)
-            current.size, current.message = event.size, event.message
+            if _magnitude(event) > _magnitude(current):
+                current.size, current.message = event.size, event.message
 
     def _judge_level(self, reading: Reading, since: int) -> None:
         if self.level_reference is None:
             self.level_reference, self._reference_frames = reading.amplitude, reading.frames
-        reference = self._level_during or self.level_reference
+        reference = self.level_reference
         limit_db = self.settings.limits.max_level_change_db
         # A slow drift shows in the whole stretch first, a faster one at its end.
         for amplitude, frames in (
@@ -143,7 +146,11 @@ class Monitor:
             (reading.amplitude, reading.frames),
         ):
             change_db = decibels(amplitude / reference)
-            spread = reading.sigma / reading.amplitude * math.sqrt(2.0 / frames + 2.0 / self._reference_frames)
+            spread = (
+                max(reading.sigma, reading.rms)
+                / reading.amplitude
+                * math.sqrt(2.0 / frames + 2.0 / self._reference_frames)
+            )
             if abs(change_db) > limit_db + 8.686 * FALSE_ALARM_Z * spread:
                 break
         else:
@@ -161,8 +168,8 @@ class Monitor:
 
     def _judge_dc(self, reading: Reading, since: int) -> None:
         limit = self.settings.limits.max_dc_offset
-        uncertainty = FALSE_ALARM_Z * reading.sigma / math.sqrt(reading.frames)
-        if abs(reading.dc - self._dc_during) <= limit + uncertainty:
+        uncertainty = FALSE_ALARM_Z * max(reading.sigma, reading.rms) / math.sqrt(reading.frames)
+        if abs(reading.dc) <= limit + uncertainty:
             self._depart("dc", since, None)
             return
         message = f"DC offset of {reading.dc:+.2e} of full scale, limit {limit:g}"
@@ -204,15 +211,15 @@ class Monitor:
         uncertainty = 1.0 + FALSE_ALARM_Z / math.sqrt(2.0 * reading.frames)
         if reading.rms <= limit * uncertainty:
             self._depart("residual", since, None)
-            self._level_during, self._dc_during = None, 0.0
+            if self._shaped:
+                self._shaped, self._shaped_until = False, since
             return
         if "residual" in self._open:
             self._depart("residual", reading.stop, self._open["residual"])
             return
         kind, form_size = self._form(since, reading.stop, reading.omega)
         if kind is not Kind.NOISE:
-            self._level_during, self._dc_during = reading.amplitude, reading.dc
-            self.level_settled = True
+            self._shaped = self.level_settled = True
         thd_n_db = decibels(reading.rms / (reading.amplitude * FULL_SCALE_SINE_RMS))
         size = {"residual_dbfs": dbfs(reading.rms), "thd_plus_n_db": thd_n_db, **form_size}
         message = f"{_FORM_TEXT[kind]}: residual {size['residual_dbfs']:.1f} dBFS, limit {dbfs(limit):.1f} dBFS"
@@ -226,6 +233,13 @@ _FORM_TEXT = {
     Kind.CLIPPING: "clipped peaks",
     Kind.WORD_LENGTH: "word length shortened",
 }
+
+
+def _magnitude(event: Event) -> float:
+    """Return how large a departure is, to compare it with itself a moment later."""
+    return max(
+        (abs(event.size.get(name, 0.0)) for name in ("gain_db", "dc_offset", "frequency_error_ppm")), default=0.0
+    )
 
 
 def nominal_frequency(hz: float) -> float:

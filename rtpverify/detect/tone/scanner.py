@@ -531,13 +531,14 @@ class Scanner:
         at = departure - low
         if self._begin_muted(low, at, x, valid, bad, residual):
             return
-        if self._drifted(low, at, x, valid, residual):
+        if self._drifted(low, at, x, valid, residual, final=final):
             return
         guard = max(GUARD_FRAMES, math.ceil(2.0 * math.pi / self._pace) + 2)
         end = at + first_cluster_end(bad[at:], guard)
         mild = float(np.abs(residual[at:end]).max()) < MILD * self.threshold
         followed = look - low - end >= guard or (final and end < len(x) and end - at < LEAST_REPEAT_FRAMES)
-        if followed and self._same_after(low + end, look, bad[end:], mild=mild):
+        vague = mild or end - at > LONGEST_CLICK_SECONDS * self.settings.sample_rate_hz
+        if followed and self._same_after(low + end, look, bad[end:], vague=vague):
             self._tell_damage(departure, low + end, self._model)
             self._note_damage(departure, low + end)
             self.position = low + end
@@ -582,15 +583,26 @@ class Scanner:
         self._follow_model(sine, frames, self.rate_frames)
 
     def _drifted(
-        self, low: int, at: int, x: NDArray[np.float64], valid: NDArray[np.bool_], residual: NDArray[np.float64]
+        self,
+        low: int,
+        at: int,
+        x: NDArray[np.float64],
+        valid: NDArray[np.bool_],
+        residual: NDArray[np.float64],
+        *,
+        final: bool,
     ) -> bool:
         """Follow a departure that is only a slow change of the sine: one fit across it leaves nothing."""
         block = self.settings.block_frames
-        first, stop = max(at - block // 2, self.clean_from - low, 0), min(at + block // 2, len(x))
-        if abs(residual[at]) > MILD * self.threshold or stop - at < LEAST_WINDOW_FRAMES:
+        stop = min(at + block // 2, len(x))
+        first = max(stop - block, self.clean_from - low, 0)
+        followed = stop - at >= LEAST_WINDOW_FRAMES or final
+        if abs(residual[at]) > MILD * self.threshold or stop - first < LEAST_WINDOW_FRAMES or not followed:
             return False
         fit = fit_free(x[first:stop], low + first, self._model.omega, valid[first:stop])
         if fit is None or fit.peak > self.threshold + 3.5 * self.sigma * math.sqrt(16.0 / fit.frames):
+            return False
+        if fit.rms > self.sigma * (1.0 + FALSE_ALARM_Z / math.sqrt(2.0 * fit.frames)):
             return False
         if self._values_differ(fit.sine, self._model, fit.frames):
             self.values_since = max(low + first, self.values_since)
@@ -613,22 +625,25 @@ class Scanner:
         )
         return True
 
-    def _same_after(self, start: int, look: int, bad: NDArray[np.bool_], *, mild: bool) -> bool:
+    def _same_after(self, start: int, look: int, bad: NDArray[np.bool_], *, vague: bool) -> bool:
         """Tell whether the model of before holds again from frame ``start`` on.
 
-        Where too little follows before the next departure, ``mild`` ones are taken for a model that is slightly off.
+        Where too little follows before the next departure, a ``vague`` one (slight, or long) has not ended.
         """
         stop = min(look, start + self.settings.block_frames)
         bad = bad[: stop - start]
         if bad.any():
             stop = start + int(bad.argmax())
         if stop - start < LEAST_WINDOW_FRAMES:
-            return not (mild and stop < look)
+            return not (vague and stop < look)
         x, valid = self.read(start, stop)
         sine = fit_phasor(x, start, self._model.omega, valid)
         if sine is None:
             return True
         model, frames = self._model, int(np.count_nonzero(valid))
+        rms = float((x - model.at(start, stop))[valid].std())
+        if rms > self.sigma * (1.0 + FALSE_ALARM_Z / math.sqrt(2.0 * frames)) + self._model_deviation(stop):
+            return False
         spread = FALSE_ALARM_Z * math.hypot(self._model_deviation(stop), self.sigma * math.sqrt(2.0 / frames))
         expected = model.amplitude_at(sine.anchor)
         return (

@@ -159,7 +159,10 @@ class StepResolver:
                 self._tell(self._as_repeat(held.event, step.frame))
                 return
             self._release()
-        event = self._event(step.frame, phase_step, deviation)
+        quantum = self.code.phase_quantum if self.code else 0.0
+        # Where rounding moves the phase by more than half the step of a slip, it makes the length of one uncertain.
+        uncertain = step.least_phase / FALSE_ALARM_Z if step.least_phase > quantum / 2.0 else 0.0
+        event = self._event(step.frame, phase_step, max(deviation, uncertain))
         if event.kind is Kind.POLARITY and self.inverted is not None:
             self.end_inversion(step.frame)
             return
