@@ -146,6 +146,10 @@ class Verifier:
         refused = self._no_rtp + self._demux.refused
         return refused if self._merger is None else refused + self._merger.refused
 
+    def add(self, spec: StreamSpec) -> None:
+        """Expect one more stream; flows seen before stay with what they matched then."""
+        self.specs.append(spec)
+
     @property
     def merges(self) -> bool:
         """Whether streams have legs; their packets are to be fed in order of arrival."""
@@ -557,6 +561,13 @@ def _encoding_of(
             if seen is not None and sequence != seen[0]:
                 steps = wrap_difference(sequence, seen[0], 16)
                 step, rest = divmod(wrap_difference(timestamp, seen[1], 32), steps)
-                return encoding if rest else fitting(encoding, int(part.payload_length[row]), step)
+                if rest or not _takes_any_channels(spec):
+                    return encoding
+                return fitting(encoding, int(part.payload_length[row]), step)
             seen = seen or (sequence, timestamp)
     return encoding
+
+
+def _takes_any_channels(spec: StreamSpec) -> bool:
+    """Tell whether the reference holds for another number of channels than announced."""
+    return not isinstance(spec.reference, Tone) or len(spec.reference.frequencies_hz) <= 1

@@ -240,10 +240,10 @@ def test_legs_without_a_description_are_merged_on_request(verify):
     assert [len(stream.legs) for stream in two] == [2, 0]
 
 
-def test_redundant_is_refused_where_it_says_nothing(verify, tmp_path):
-    with pytest.raises(RequestError, match="stream.sdp: --redundant is for captures"):
+def test_redundant_is_refused_where_it_says_nothing(verify):
+    with pytest.raises(RequestError, match=r"stream\.sdp: --redundant is for captures"):
         verify(records(), sdp=DUP, redundant=True)
-    with pytest.raises(RequestError, match="rtp://127.0.0.1:5004: --redundant is for captures"):
+    with pytest.raises(RequestError, match=r"rtp://127\.0\.0\.1:5004: --redundant is for captures"):
         check("rtp://127.0.0.1:5004", redundant=True)
 
 
@@ -284,7 +284,7 @@ def test_a_bad_pick_is_named(verify, text):
     assert repr(text) in str(caught.value)
 
 
-def test_fragments_are_told(verify, tmp_path):
+def test_fragments_are_told(verify):
     parts = [(START_NS, ethernet(ipv4(bytes(40), fragment=0x2000))), (START_NS, ethernet(ipv4(bytes(40), fragment=5)))]
     result = verify(records(), parts, encoding=parse_rtpmap("L24/48000/2"))
     assert result.discarded == {"fragment": 2}

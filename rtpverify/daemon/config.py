@@ -166,6 +166,23 @@ class StreamTable(_Table):
         return spec_at(self.source, base, self.sdp) if self.source else _only_stream(self.sdp, base)[1]
 
 
+class AnnouncedTable(_Table):
+    """``[announced]``: sessions to follow as they are announced (SAP)."""
+
+    names: Annotated[tuple[Annotated[str, Field(strict=True, min_length=1)], ...], Field(min_length=1)]
+    """Patterns of session names, with ``*``, ``?`` and ``[...]``."""
+    max_streams: Annotated[int, Field(strict=True, ge=1, le=256)] = 16
+    interface: Annotated[str, Field(strict=True, min_length=1)] | None = None
+    reference: Annotated[Tone | None, BeforeValidator(_reference)]
+    profile: Literal["digital", "analog"] = "digital"
+    limits: dict[str, Any] = Field(default_factory=dict)
+
+    def spec(self) -> StreamSpec:
+        """Return what is expected of each stream."""
+        limits = with_values(PROFILES[self.profile], self.limits, "limits")
+        return StreamSpec(reference=self.reference, limits=limits)
+
+
 def _only_stream(session: Session | None, base: StreamSpec = StreamSpec()) -> tuple[list[Endpoint], StreamSpec]:  # noqa: B008
     """Return where the one stream of a description arrives, and what is expected of it.
 
@@ -188,7 +205,8 @@ class Configuration(_Table):
     metrics: MetricsTable = MetricsTable()
     log: LogTable = LogTable()
     receive: ReceiveTable = ReceiveTable()
-    stream: tuple[StreamTable, ...]
+    announced: AnnouncedTable | None = None
+    stream: tuple[StreamTable, ...] = ()
 
 
 def read_config(path: Path) -> Configuration:
@@ -224,6 +242,11 @@ def parse_config(text: str, path: Path) -> Configuration:
         for detail in errors.errors(include_url=False):
             mistakes.setdefault(detail["loc"], _message(detail))
     streams = data.get("stream")
+    announced = data.get("announced")
+    if streams is None and announced is None:
+        mistakes["stream",] = "is missing"
+    if isinstance(announced, dict) and isinstance(announced.get("limits"), dict):
+        _check_limits(announced["limits"], ("announced", "limits"), mistakes)
     if isinstance(streams, list):
         _check_together([item if isinstance(item, dict) else {} for item in streams], path.parent, mistakes)
     if mistakes or configuration is None:
@@ -239,6 +262,7 @@ _TABLES: dict[str, type[_Table]] = {
     "metrics": MetricsTable,
     "log": LogTable,
     "receive": ReceiveTable,
+    "announced": AnnouncedTable,
     "stream": StreamTable,
 }
 
@@ -270,12 +294,8 @@ def _check_together(streams: list[dict[str, Any]], folder: Path, mistakes: dict[
         name, limits = stream.get("name"), stream.get("limits")
         if isinstance(name, str) and names.setdefault(name, index) != index:
             mistakes.setdefault(("stream", index, "name"), f"is the name of stream[{names[name] + 1}] already")
-        for limit, value in limits.items() if isinstance(limits, dict) else ():
-            try:
-                with_values(Limits(), {limit: value}, "")
-            except RequestError as error:
-                reason = str(error).removeprefix(": ").removeprefix(f"{limit} = {value!r} ")
-                mistakes["stream", index, "limits", limit] = reason
+        if isinstance(limits, dict):
+            _check_limits(limits, ("stream", index, "limits"), mistakes)
         session = None
         with suppress(PydanticCustomError, KeyError):
             session = _session(stream["sdp"], folder)
@@ -283,6 +303,15 @@ def _check_together(streams: list[dict[str, Any]], folder: Path, mistakes: dict[
             _check_source(stream, index, session, endpoints, mistakes)
         with suppress(PydanticCustomError):
             _check_reference(stream, index, session, endpoints.get(index, []), mistakes)
+
+
+def _check_limits(limits: dict[str, Any], place: Place, mistakes: dict[Place, str]) -> None:
+    """Check limits one by one."""
+    for limit, value in limits.items():
+        try:
+            with_values(Limits(), {limit: value}, "")
+        except RequestError as error:
+            mistakes[*place, limit] = str(error).removeprefix(": ").removeprefix(f"{limit} = {value!r} ")
 
 
 def _check_source(

@@ -18,14 +18,19 @@ from typing import Self
 
 from structlog.typing import FilteringBoundLogger
 
+from rtpverify.daemon.announced import AnnouncedSessions
 from rtpverify.daemon.config import Configuration, read_config
 from rtpverify.daemon.log import LogWriter, make_logger
 from rtpverify.daemon.metrics import Exposition, Snapshot
 from rtpverify.daemon.state import StreamState
 from rtpverify.daemon.web import WebServer
+from rtpverify.discover import Listener
+from rtpverify.errors import RequestError
 from rtpverify.live import LiveStatistics, run, run_live
 from rtpverify.result import Result, event_as_dict
+from rtpverify.sources.endpoint import Endpoint
 from rtpverify.sources.receiver import open_receiver
+from rtpverify.spec import StreamSpec
 from rtpverify.verifier import StreamEvent, Verifier
 
 REFRESH_NS = 1_000_000_000
@@ -101,6 +106,9 @@ class Service:
         self._event_lines: Counter[str] = Counter()
         self._next_totals_ns = 0
         self._snapshot = Snapshot(tuple(state.snapshot for state in self.states.values()))
+        announced = configuration.announced
+        self._announced = AnnouncedSessions(announced) if announced else None
+        self._listener = Listener(announced.interface, configuration.receive.backend) if announced else None
         self._web = WebServer(Exposition(lambda: self._snapshot))
 
     async def __aenter__(self) -> Self:
@@ -111,9 +119,11 @@ class Service:
             receive.buffer_bytes,
         )
         try:
+            if self._listener is not None:
+                self._listener.__enter__()
             listen = await self._web.start(self._configuration.metrics.listen)
         except BaseException:
-            self._receiver.close()
+            self._close()
             raise
         self.metrics_url = f"http://{listen}/metrics"
         self._log.info("listening", streams=len(self.states), metrics=self.metrics_url)
@@ -123,7 +133,12 @@ class Service:
 
     async def __aexit__(self, *_: object) -> None:
         await self._web.stop()
+        self._close()
+
+    def _close(self) -> None:
         self._receiver.close()
+        if self._listener is not None:
+            self._listener.__exit__()
 
     async def run(self, stop: asyncio.Event, duration_seconds: float | None = None) -> Result:
         """Verify until ``stop`` is set or the duration is over, log a summary, and return what was found.
@@ -188,17 +203,38 @@ class Service:
         """Measure the streams whose turn it is."""
         if len(self.verifier.streams) > self._known_streams:
             self._welcome()
-        if self._turns[0][0] > now_ns:
+        if now_ns >= self._next_totals_ns:
+            self._next_totals_ns = now_ns + REFRESH_NS
+            self._hear_announcements(now_ns)
+            self._renew_totals()
+        if not self._turns or self._turns[0][0] > now_ns:
             return
         while self._turns[0][0] <= now_ns:
             due_ns, state = self._turns.popleft()
             periods = (now_ns - due_ns) // REFRESH_NS + 1
             self._turns.append((due_ns + periods * REFRESH_NS, state))
             self._refresh(state, now_ns)
-        if now_ns >= self._next_totals_ns:
-            self._next_totals_ns = now_ns + REFRESH_NS
-            self._renew_totals()
         self._renew_snapshot()
+
+    def _hear_announcements(self, now_ns: int) -> None:
+        """Follow sessions that are announced and asked for; one that cannot be followed is logged and left alone."""
+        if self._listener is None or self._announced is None:
+            return
+        for announcement in self._listener.drain():
+            try:
+                for endpoints, spec in self._announced.streams_of(announcement, self.states):
+                    self._follow(endpoints, spec, now_ns)
+            except RequestError as error:
+                self._log.warning("announced session not followed", reason=str(error))
+
+    def _follow(self, endpoints: Sequence[Endpoint], spec: StreamSpec, now_ns: int) -> None:
+        """Verify one more stream."""
+        self._receiver.add(endpoints)
+        self.verifier.add(spec)
+        state = self.states[spec.name] = StreamState(spec)
+        self._turns.append((now_ns + REFRESH_NS, state))
+        self._next_line_ns[spec.name] = now_ns + self._line_interval_ns
+        self._log.info("announced", stream=spec.name, source=" ".join(map(str, endpoints)))
 
     def _refresh(self, state: StreamState, now_ns: int) -> None:
         """Measure one stream; log it where it went up or down, or where its line is due."""

@@ -44,9 +44,9 @@ class DgramReceiver:
         max_flows: int = MAX_FLOWS,
         max_queued: int = MAX_QUEUED,
     ) -> None:
-        loop = asyncio.get_running_loop()
         self.discarded: Counter[str] = Counter()
-        self._sockets = open_sockets(endpoints, receive_buffer_bytes)
+        self._sockets: list[ReceiveSocket] = []
+        self._receive_buffer_asked = receive_buffer_bytes
         self._table = FlowTable(max_flows)
         self._known: dict[tuple[int, str, int], int] = {}
         self._max_known = 2 * max_flows
@@ -54,7 +54,8 @@ class DgramReceiver:
         self._max_queued = max_queued
         self._queue_dropped = 0
         self._streams: dict[int, asyncio_dgram.DatagramServer | asyncio_dgram.DatagramClient] = {}
-        self._pumps = [loop.create_task(self._pump(number, item)) for number, item in enumerate(self._sockets)]
+        self._pumps: list[asyncio.Task[None]] = []
+        self.add(endpoints)
 
     @property
     def flows(self) -> list[Flow]:
@@ -69,7 +70,15 @@ class DgramReceiver:
     @property
     def receive_buffer_bytes(self) -> int:
         """The smallest receive buffer granted, as the kernel accounts it."""
-        return min(item.buffer_bytes() for item in self._sockets)
+        return min((item.buffer_bytes() for item in self._sockets), default=self._receive_buffer_asked)
+
+    def add(self, endpoints: Iterable[Endpoint]) -> None:
+        """Receive on more endpoints; SourceError where one cannot be opened, and then none is added."""
+        opened = open_sockets(endpoints, self._receive_buffer_asked)
+        loop = asyncio.get_running_loop()
+        first = len(self._sockets)
+        self._sockets += opened
+        self._pumps += [loop.create_task(self._pump(number, item)) for number, item in enumerate(opened, first)]
 
     def drain(self) -> PacketBatch | None:
         """Take what has arrived, without waiting; None where nothing has. Order is that of arrival.

@@ -31,6 +31,9 @@ class Receiver(Protocol):
     def receive_buffer_bytes(self) -> int:
         """The smallest receive buffer granted, as the kernel accounts it."""
 
+    def add(self, endpoints: Iterable[Endpoint]) -> None:
+        """Receive on more endpoints; SourceError where one cannot be opened, and then none is added."""
+
     def drain(self) -> PacketBatch | None:
         """Take what has arrived, without waiting; None where nothing has. The next call may overwrite the arena."""
 

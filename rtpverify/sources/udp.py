@@ -81,12 +81,10 @@ class UdpReceiver:
         if not mmsg.available:
             raise SourceError("recvmmsg: only Linux has it")
         self.discarded: Counter[str] = Counter()
-        self._sockets = open_sockets(endpoints, receive_buffer_bytes)
-        for item in self._sockets:
-            item.socket.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
-        self._descriptors = [item.socket.fileno() for item in self._sockets]
-        self._order = list(range(len(self._sockets)))
-
+        self._receive_buffer_asked = receive_buffer_bytes
+        self._sockets: list[ReceiveSocket] = []
+        self._descriptors: list[int] = []
+        self._order: list[int] = []
         arena = np.empty((MAX_BATCH, _SLOT_BYTES), np.uint8)
         self._arena = arena.reshape(-1)
         self._offset = np.arange(MAX_BATCH, dtype=np.int64) * _SLOT_BYTES
@@ -108,8 +106,8 @@ class UdpReceiver:
         self._name_length = header["name_length"]
         self._control_length = header["control_length"]
         self._seconds, self._nanoseconds = control["seconds"], control["nanoseconds"]
-        self._mixed = len({item.endpoint.is_ipv6 for item in self._sockets}) > 1
         self._flows = _FlowIndex(self._sockets, max_flows)
+        self.add(endpoints)
 
     @property
     def flows(self) -> list[Flow]:
@@ -124,7 +122,19 @@ class UdpReceiver:
     @property
     def receive_buffer_bytes(self) -> int:
         """The smallest receive buffer granted, as the kernel accounts it."""
-        return min(item.buffer_bytes() for item in self._sockets)
+        return min((item.buffer_bytes() for item in self._sockets), default=self._receive_buffer_asked)
+
+    def add(self, endpoints: Iterable[Endpoint]) -> None:
+        """Receive on more endpoints; SourceError where one cannot be opened, and then none is added."""
+        opened = open_sockets(endpoints, self._receive_buffer_asked)
+        for item in opened:
+            item.socket.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+        self._order += range(len(self._sockets), len(self._sockets) + len(opened))
+        self._sockets += opened
+        self._descriptors += [item.socket.fileno() for item in opened]
+        self._mixed = len({item.endpoint.is_ipv6 for item in self._sockets}) > 1
+        self._name_length[:] = mmsg.NAME_BYTES
+        self._names[:] = 0
 
     def drain(self) -> PacketBatch | None:
         """Take what has arrived, without waiting; None where nothing has.

@@ -1,0 +1,133 @@
+"""Which announced sessions are followed; a daemon that follows one over loopback."""
+
+import asyncio
+import socket
+
+import pytest
+import structlog
+from rtp.test_sap import sap, sdp
+
+from rtpverify.daemon.announced import AnnouncedSessions
+from rtpverify.daemon.config import AnnouncedTable, parse_config
+from rtpverify.daemon.service import Service
+from rtpverify.errors import ConfigurationError, RequestError
+from rtpverify.rtp.sap import PORT, SessionDirectory
+from rtpverify.sender.rtp import Sender, StreamSettings
+from rtpverify.sources.endpoint import Endpoint
+
+
+def table(**values):
+    return AnnouncedTable.model_validate({"names": ["tone*"], "reference": "tone:1283", **values})
+
+
+def announced(*payloads):
+    directory = SessionDirectory()
+    return [directory.take(sap(payload, identifier=number)) for number, payload in enumerate(payloads)]
+
+
+def follow(sessions, items, taken=()):
+    return [
+        (spec.name, [str(end) for end in ends]) for item in items for ends, spec in sessions.streams_of(item, taken)
+    ]
+
+
+def test_sessions_are_picked_by_name():
+    sessions = AnnouncedSessions(table(interface="lo"))
+    items = announced(sdp("tone 1"), sdp("talk", session=2), sdp("tone/2", session=3))
+    assert follow(sessions, items) == [
+        ("tone-1", ["rtp://239.1.2.3:5004?interface=lo"]),
+        ("tone-2", ["rtp://239.1.2.3:5004?interface=lo"]),
+    ]
+
+
+def test_a_session_is_followed_once_and_a_name_is_borne_once():
+    sessions = AnnouncedSessions(table())
+    [item] = announced(sdp())
+    assert follow(sessions, [item, item], taken=["tone"]) == [("tone-2", ["rtp://239.1.2.3:5004"])]
+
+
+def test_no_more_streams_than_allowed():
+    sessions = AnnouncedSessions(table(max_streams=1))
+    first, second = announced(sdp(), sdp("tone 2", session=2))
+    assert len(follow(sessions, [first])) == 1
+    with pytest.raises(
+        RequestError, match=r"session 'tone 2' of 192\.0\.2\.7: has 1 streams, 0 of max_streams are left"
+    ):
+        follow(sessions, [second])
+
+
+def test_a_reference_that_cannot_hold_is_refused_before_anything_arrives():
+    with pytest.raises(RequestError, match="not below half the sample rate"):
+        follow(AnnouncedSessions(table(reference="tone:30000")), announced(sdp()))
+
+
+def test_a_name_without_letters_gets_one():
+    assert follow(AnnouncedSessions(table(names=["*"])), announced(sdp("…")))[0][0] == "session"
+
+
+@pytest.mark.parametrize(
+    ("text", "mistake"),
+    [
+        ("[announced]\nnames = []\nreference = 'none'\n", "c.toml:2: announced.names = []"),
+        ("[announced]\nnames = ['*']\n", "c.toml:1: announced.reference: is missing"),
+        ("[announced]\nnames = ['*']\nreference='none'\nmax_streams = 0\n", "c.toml:4: announced.max_streams = 0"),
+        ("[announced]\nnames = ['*']\nreference='none'\nlimits.max_x = 0\n", "c.toml:4: announced.limits.max_x = 0"),
+        ("", "c.toml: stream: is missing"),
+    ],
+)
+def test_mistakes_of_the_table_name_the_place(text, mistake, tmp_path):
+    with pytest.raises(ConfigurationError) as caught:
+        parse_config(text, tmp_path / "c.toml")
+    assert mistake in str(caught.value)
+
+
+SESSION = (
+    b"v=0\no=- 77 1 IN IP4 127.0.0.1\ns=bench tone\nt=0 0\na=group:DUP 1 2\n"
+    b"m=audio %d RTP/AVP 97\nc=IN IP4 127.0.0.1\na=rtpmap:97 L24/48000/2\na=mid:1\n"
+    b"m=audio %d RTP/AVP 97\nc=IN IP4 127.0.0.1\na=rtpmap:97 L24/48000/2\na=mid:2\n"
+)
+
+
+@pytest.mark.parametrize("backend", ["recvmmsg", "asyncio-dgram"])
+async def test_the_daemon_follows_a_session_of_two_legs_once_it_is_announced(tmp_path, backend):
+    ports = []
+    for _ in range(2):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
+            free.bind(("127.0.0.1", 0))
+            ports.append(free.getsockname()[1])
+    configuration = parse_config(
+        f"""
+        [metrics]
+        listen = "127.0.0.1:0"
+        [receive]
+        backend = "{backend}"
+        [announced]
+        names = ["bench *"]
+        interface = "lo"
+        reference = "tone:1283"
+        """,
+        tmp_path / "c.toml",
+    )
+    stop = asyncio.Event()
+    async with Service(configuration, structlog.get_logger().bind()) as service:
+        running = asyncio.create_task(service.run(stop))
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton("127.0.0.1"))
+            for _ in range(100):
+                sock.sendto(sap(SESSION % tuple(ports)), ("239.255.255.255", PORT))
+                await asyncio.sleep(0.1)
+                if "bench-tone" in service.states:
+                    break
+        to = [StreamSettings(Endpoint("127.0.0.1", port), ssrc=1, sequence=5, timestamp=9) for port in ports]
+        with Sender(to, duration_seconds=0.5) as sender:
+            sender.start()
+            while not await asyncio.to_thread(sender.wait, 0.1):
+                pass
+        await asyncio.sleep(0.3)
+        stop.set()
+        result = await running
+    assert list(service.states) == ["bench-tone"]
+    [stream] = result.streams
+    assert (stream.transport.packets_received, stream.transport.packets_duplicated) == (500, 0)
+    assert [leg.packets_received for leg in stream.legs] == [500, 500]
+    assert stream.events == []
