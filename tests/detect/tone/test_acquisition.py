@@ -1,0 +1,85 @@
+"""Finding the sine."""
+
+import math
+
+import numpy as np
+import pytest
+
+from rtpverify.detect.tone.acquisition import acquire, is_byte_swapped, is_silent
+from rtpverify.detect.tone.forms import swap_bytes
+from rtpverify.detect.tone.settings import Settings
+from rtpverify.limits import Limits
+
+N = 4800
+
+
+def settings(bits=16):
+    return Settings(0, 48000, 960, 48, bits, False, (997.0,), Limits())
+
+
+def tone(hz=997.0, amplitude=0.5, frames=N):
+    x = amplitude * np.sin(2 * math.pi * hz / 48000 * np.arange(frames) + 0.4)
+    return np.rint(x * 32768) / 32768
+
+
+def found_hz(found):
+    return found.sine.omega * 48000 / (2 * math.pi)
+
+
+@pytest.mark.parametrize("hz", [997.0, 440.0, 3150.5, 15000.0])
+@pytest.mark.parametrize("nominal_hz", [997.0, None])
+def test_the_tone_is_found_at_its_frequency_or_anywhere(hz, nominal_hz):
+    found = acquire(settings(), tone(hz), np.ones(N, bool), 100, nominal_hz)
+    assert found_hz(found) == pytest.approx(hz, rel=1e-5)
+    assert found.confirmed
+    assert (found.start, found.stop) == (100, 100 + N)
+    assert found.sigma == pytest.approx(2**-15 / math.sqrt(12), rel=0.2)
+    assert np.abs(found.sine.at(100, 100 + N) - tone(hz)).max() < 2**-15
+
+
+def test_faults_do_not_enter_the_noise():
+    x = tone()
+    x[1000] += 0.3
+    x[3000:3010] = 0.0
+    found = acquire(settings(), x, np.ones(N, bool), 0, 997.0)
+    assert found.sigma == pytest.approx(2**-15 / math.sqrt(12), rel=0.2)
+    assert found.stop - found.start >= 960
+
+
+@pytest.mark.parametrize(
+    "x",
+    [
+        np.zeros(N),
+        np.full(N, 0.3),
+        np.random.default_rng(1).standard_normal(N) / 10,
+        tone(amplitude=0.001) + np.random.default_rng(2).standard_normal(N) / 100,
+        np.zeros(1),
+        tone(frames=8),
+    ],
+    ids=["zeros", "constant", "noise", "tone under noise", "one frame", "eight frames"],
+)
+@pytest.mark.parametrize("nominal_hz", [997.0, None])
+def test_no_tone_is_made_up(x, nominal_hz):
+    assert acquire(settings(), x, np.ones(len(x), bool), 0, nominal_hz) is None
+
+
+def test_holes_are_no_signal():
+    valid = np.ones(N, bool)
+    valid[100:2000] = False
+    x = np.where(valid, tone(), 0.0)
+    assert found_hz(acquire(settings(), x, valid, 0, 997.0)) == pytest.approx(997, rel=1e-5)
+    assert acquire(settings(), x, np.zeros(N, bool), 0, 997.0) is None
+
+
+def test_silence_is_quiet():
+    rng = np.random.default_rng(3)
+    assert is_silent(settings(), np.zeros(100))
+    assert is_silent(settings(), rng.integers(-1, 2, N) / 32768)
+    assert not is_silent(settings(), rng.standard_normal(N) / 100)
+
+
+def test_swapped_bytes_are_noticed():
+    valid = np.ones(N, bool)
+    assert is_byte_swapped(settings(), swap_bytes(tone(), 16), valid, 997.0)
+    assert not is_byte_swapped(settings(), np.random.default_rng(4).standard_normal(N) / 10, valid, 997.0)
+    assert not is_byte_swapped(settings(None), swap_bytes(tone(), 16), valid, 997.0)

@@ -1,0 +1,64 @@
+"""Departures by their form."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rtpverify.detect.tone.forms import empty_low_bits, residual_form, swap_bytes
+from rtpverify.events import Kind
+
+OMEGA = 2 * math.pi * 997 / 48000
+N = 4800
+
+
+def tone(amplitude=0.5):
+    return amplitude * np.sin(OMEGA * np.arange(N) + 0.2)
+
+
+def rounded(x, bits):
+    return np.rint(x * 2 ** (bits - 1)) / 2 ** (bits - 1)
+
+
+@pytest.mark.parametrize("used", range(8, 16))
+def test_empty_low_bits_are_counted(used):
+    assert empty_low_bits(rounded(tone(), used), 16) == 16 - used
+    assert empty_low_bits(rounded(tone(), 16), 16) == 0
+
+
+def test_too_few_values_tell_nothing_of_low_bits():
+    assert empty_low_bits(np.array([0.5, -0.5, 0.5]), 16) == 0
+    assert empty_low_bits(np.zeros(1000), 16) == 0
+    assert empty_low_bits(np.zeros(0), 16) == 0
+
+
+def test_forms():
+    rng = np.random.default_rng(1)
+    noisy = rounded(tone() + 1e-3 * rng.standard_normal(N), 24)
+    assert residual_form(noisy, OMEGA, 24)[0] is Kind.NOISE
+    kind, size = residual_form(rounded(tone() + 0.005 * np.cos(2 * OMEGA * np.arange(N)), 24), OMEGA, 24)
+    assert kind is Kind.DISTORTION
+    assert size["thd_db"] == pytest.approx(-40.0, abs=0.1)
+    kind, size = residual_form(rounded(np.clip(tone(), -0.4, 0.4), 24), OMEGA, 24)
+    assert kind is Kind.CLIPPING
+    assert size["clip_level"] == pytest.approx(0.4, rel=0.01)
+    kind, size = residual_form(rounded(tone(), 12), OMEGA, 16)
+    assert (kind, size["effective_bits"]) == (Kind.WORD_LENGTH, 12)
+
+
+def test_what_is_no_sine_at_all_is_noise():
+    assert residual_form(np.zeros(N), OMEGA, None)[0] is Kind.NOISE
+    assert residual_form(np.zeros(3), OMEGA, 16)[0] is Kind.NOISE
+
+
+@pytest.mark.parametrize("bits", [16, 24])
+@given(data=st.data())
+def test_bytes_swapped_are_those_of_the_wire(bits, data):
+    values = data.draw(st.lists(st.integers(-(2 ** (bits - 1)), 2 ** (bits - 1) - 1), min_size=1, max_size=20))
+    x = np.array(values) / 2 ** (bits - 1)
+    wire = [int(v).to_bytes(bits // 8, "big", signed=True) for v in values]
+    expected = np.array([int.from_bytes(item, "little", signed=True) for item in wire]) / 2 ** (bits - 1)
+    assert np.array_equal(swap_bytes(x, bits), expected)
+    assert np.array_equal(swap_bytes(swap_bytes(x, bits), bits), x)

@@ -1,0 +1,57 @@
+"""Thresholds and block lengths."""
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rtpverify.detect.tone.settings import Settings, block_frames
+from rtpverify.dsp.slip import FALSE_ALARM_Z
+from rtpverify.limits import Limits
+
+RATES_HZ = [8000, 11025, 16000, 44100, 48000, 96000, 192000]
+
+
+def settings(bits=16, companded=False, limits=None, references_hz=(997.0,)):
+    return Settings(0, 48000, 960, 48, bits, companded, references_hz, limits or Limits())
+
+
+@given(st.sampled_from(RATES_HZ), st.floats(0.001, 0.999))
+def test_blocks_hold_four_periods_and_at_most_a_second(rate_hz, share):
+    hz = 20.0 + share * (rate_hz / 2 - 40.0)
+    frames = block_frames(rate_hz, (hz,))
+    assert rate_hz // 50 <= frames <= rate_hz
+    assert frames % (rate_hz // 50) == 0
+    assert frames / rate_hz * min(hz, rate_hz / 2 - hz) >= 4 * 0.99
+
+
+def test_blocks_of_usual_tones_are_20_ms():
+    assert block_frames(48000, (997.0,)) == 960
+    assert block_frames(48000, (None,)) == 960
+    assert block_frames(48000, (997.0, 50.0)) == block_frames(48000, (50.0,)) > 960
+
+
+@pytest.mark.parametrize("bits", [16, 24])
+@pytest.mark.parametrize(("rms", "bound"), [(1 / math.sqrt(12), 0.5), (1 / math.sqrt(6), 1.0), (0.5, 1.5)])
+def test_rounding_and_dither_are_bounded(bits, rms, bound):
+    subject = settings(bits)
+    assert bound <= subject.frame_threshold(rms * subject.step, 0.9 * bound * subject.step) / subject.step < bound + 0.2
+
+
+def test_other_noise_is_gaussian():
+    assert settings().frame_threshold(0.01, 0.03) == pytest.approx(FALSE_ALARM_Z * 0.01)
+    step = settings().step
+    assert settings().frame_threshold(0.5 * step, 3 * step) == pytest.approx(FALSE_ALARM_Z * 0.5 * step)
+    assert settings(None).frame_threshold(0.0, 0.0) > 0.0
+
+
+def test_the_residual_limit_is_6_db_above_the_quantiser():
+    assert settings().residual_limit(0.5) == pytest.approx(2**-15 / math.sqrt(12) * 10**0.3)
+    assert settings(limits=Limits(max_thd_n_db=-60.0)).residual_limit(0.5) == pytest.approx(0.5 / math.sqrt(2) / 1000)
+    assert settings(None, companded=True).residual_limit(1.0) == pytest.approx(10 ** (-31 / 20) / math.sqrt(2))
+
+
+def test_one_reference_or_one_per_channel():
+    assert settings(references_hz=(None,)).reference_hz is None
+    assert Settings(1, 48000, 960, 48, 16, False, (997.0, 1499.0), Limits()).reference_hz == 1499.0
