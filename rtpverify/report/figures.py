@@ -168,6 +168,20 @@ def signal_row(signal: Signal) -> tuple[str, ...]:
     )
 
 
+def sensitivity(stream: StreamResult) -> str | None:
+    """Write the smallest faults that every channel could have shown, None where nothing was measured."""
+    known = [signal.sensitivity for signal in stream.signal if signal.sensitivity is not None]
+    if not known:
+        return None
+    exact = all(item.exact_slips for item in known)
+    return (
+        f"fault that would show: click of {max(item.click for item in known):.1e} FS, "
+        f"level step of {max(item.level_step_db for item in known):.2g} dB, "
+        f"phase step of {max(item.phase_step_rad for item in known):.1e} rad; "
+        f"slips {'told to the frame' if exact else 'told, their length not to the frame'}"
+    )
+
+
 def event_row(event: Event, sample_rate: int | None) -> tuple[str, ...]:
     """Return the cells of one event, under :data:`EVENT_COLUMNS`."""
     return (

@@ -63,6 +63,9 @@ def _stream(console: Console, stream: StreamResult) -> None:
     _labelled(console, "Format", figures.form(stream))
     for label, text in figures.transport(stream):
         _labelled(console, label, text)
+    smallest = figures.sensitivity(stream)
+    if smallest is not None:
+        _labelled(console, "Smallest", smallest)
     if stream.inconclusive:
         _labelled(console, "Unjudged", stream.inconclusive, style="yellow")
     for warning in stream.warnings:
