@@ -41,8 +41,8 @@ ADDRESS = "127.0.0.1"
 SPAWN = multiprocessing.get_context("spawn")
 
 FAIRNESS = f"""\
-bare       recvmmsg through ctypes on the daemon's tick ({1000 * TICK_SECONDS:g} ms, or {GOOD_BATCH} packets), one socket
-           a stream, one call a socket and tick, all datagrams into the same 2 KiB, no address, no arrival time; in C it
+bare       recvmmsg through ctypes on the daemon's tick ({1000 * TICK_SECONDS:g} ms, or {GOOD_BATCH} packets), one
+           socket a stream, one call a socket and tick, all datagrams into one 2 KiB, no address, no time; in C it
            would save some of the Python around it
 drain      (on request) the daemon's receiver alone, with addresses and arrival times, its batches thrown away
 rtpverify  `rtpverify serve` with its detectors on, its metrics read at the end only
