@@ -35,6 +35,9 @@ class Detector(Protocol):
     def finish(self, row: int, stop: int) -> None:
         """Judge what is left of a row that ends before frame ``stop``."""
 
+    def restart(self, row: int, frame: int) -> None:
+        """Judge what is left of a row before ``frame``, where its sender started over, and what follows anew."""
+
     def horizon(self, row: int) -> int:
         """Return the frame up to which every event of a row has been told."""
 
@@ -133,9 +136,20 @@ class Analysis:
             told += [(row, event) for event in merger.take(self.detector.horizon(row))]
         return told
 
+    def restart(self, row: int, frame: int) -> list[Event]:
+        """Judge a row before ``frame`` to its end and what follows anew; return the events that were left."""
+        row_only = np.array([row])
+        self.advance(row_only, np.array([frame]))
+        self.detector.restart(row, frame)
+        return self._take_rest(row)
+
     def finish(self, row: int, stop: int) -> list[Event]:
         """End a row before frame ``stop``; return the events that were left."""
         self.detector.finish(row, stop)
+        return self._take_rest(row)
+
+    def _take_rest(self, row: int) -> list[Event]:
+        """Return all events of a row that has ended."""
         merger = self._mergers[row]
         for channel, event in self.detector.take_events(row):
             merger.add(channel, event)

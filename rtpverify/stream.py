@@ -6,10 +6,12 @@ two timelines meet. Frames of events count from the stream's earliest packet.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
 
 from rtpverify.analysis import Analysis
 from rtpverify.events import Cause, Event, Kind
+from rtpverify.mediatime import MediaTime
 from rtpverify.packets import PacketIndex, Packets
 from rtpverify.result import Leg, StreamResult, Transport
 from rtpverify.rtp.batch import Flow
@@ -21,8 +23,8 @@ from rtpverify.spec import StreamSpec
 
 SILENT_LEG_NS = 1_000_000_000
 """A leg that is this far behind the others has fallen silent."""
-NEAR_JUMP_FRAMES = 64
-"""A step of the content this close to a jump of the sender's numbers is that jump."""
+MAX_EVENTS = 10_000
+"""Events of one stream that are kept; further ones are told and counted."""
 
 
 @dataclass(slots=True)
@@ -63,6 +65,8 @@ class Stream:
     early: list[Packets] = field(default_factory=list)
     """Packets that came before the earliest packet of the stream is known for sure."""
     events: dict[str, Event] = field(default_factory=dict)
+    before: int = 0
+    """The SSRC before, where another one took over."""
     odd_lengths: int = 0
     """Packets whose payload is no whole number of frames."""
     counts: Counts | None = None
@@ -70,8 +74,20 @@ class Stream:
     jitter_seconds: float | None = None
     clock_drift_ppm: float | None = None
     packet_time_seconds: float | None = None
-    jumps: list[int] = field(default_factory=list)
-    """Frames at which the sender's numbers jumped."""
+    media_time: MediaTime = field(default_factory=MediaTime)
+    events_left_out: int = 0
+    """Events beyond those that are kept."""
+    pauses: int = 0
+    """Stretches of silence that the sender left out."""
+    packets_beside: int = 0
+    """Packets of comfort noise or telephone events."""
+    _identity: str = ""
+    _shifted: dict[int, tuple[Event, Event]] = field(default_factory=dict)
+    """Events that are still open where frames are shifted: as they are kept, and as they are told."""
+
+    def __post_init__(self) -> None:
+        self._identity = f"{self.ssrc:08x}@{self.first_arrival_ns}"
+
     legs: list[LegState] = field(default_factory=list)
     differing: tuple[int, list[int]] = (0, [])
     """How many copies over the legs differ from the first, and some of their sequence numbers."""
@@ -102,18 +118,30 @@ class Stream:
             event.time_ns = self.track.packets.arrival_ns(self.track.row, gap.last_sequence + 1)
         return event
 
+    def take_over(self, ssrc: int, flow: Flow, payload_type: int) -> None:
+        """Go on with another source."""
+        self.before, self.ssrc, self.flow, self.payload_type = self.ssrc, ssrc, flow, payload_type
+
     def jump(self, jump: Discontinuity) -> Event:
         """Return the event of a sender whose numbers jumped."""
         kind = Kind(str(jump.kind))
         frame = jump.frame - (self.origin or 0)
-        self.jumps.append(frame)
-        what = "the sender started over" if kind is Kind.RESTART else "the RTP timestamp jumped"
-        message = (
-            f"{what}: sequence {jump.from_sequence} expected, {jump.to_sequence} came; "
+        numbers = (
+            f"sequence {jump.from_sequence} expected, {jump.to_sequence} came; "
             f"timestamp {jump.from_timestamp} expected, {jump.to_timestamp} came"
         )
-        size = {"timestamp_jump_frames": jump.frames}
-        return Event(kind, frame, size=size, packets=(jump.sequence, jump.sequence), message=message)
+        size: dict[str, Any] = {"timestamp_jump_frames": jump.frames}
+        if kind is Kind.SSRC_CHANGE:
+            size = {"from_ssrc": f"0x{self.before:08x}", "to_ssrc": f"0x{self.ssrc:08x}"}
+            message = f"SSRC 0x{self.before:08x} fell silent and 0x{self.ssrc:08x} goes on in its place"
+        elif kind is Kind.RESTART:
+            message = f"the sender started over: {numbers}"
+        else:
+            message = f"the RTP timestamp jumped: {numbers}"
+        event = Event(kind, frame, size=size, packets=(jump.sequence, jump.sequence), message=message)
+        if self.track is not None:
+            event.time_ns = self.track.packets.arrival_ns(self.track.row, jump.sequence)
+        return event
 
     def stall(self, sequence: int, frame: int, seconds: float, arrival_ns: int) -> Event:
         """Return the event of a sender that was silent for too long."""
@@ -139,24 +167,46 @@ class Stream:
             message=message,
         )
 
-    def told(self, event: Event) -> bool | None:
-        """Take an event in: True where it is new, False where it has changed, None where it is told already."""
+    def told(self, event: Event) -> tuple[Event, bool]:
+        """Take an event in; return it as it is told, and whether it is new."""
         if event.id:
-            return False
-        if event.kind in (Kind.SLIP, Kind.POLARITY, Kind.REPEAT) and any(
-            abs(event.start_frame - frame) <= NEAR_JUMP_FRAMES for frame in self.jumps
-        ):
-            return None
+            if event.packets is not None and self.track is not None and not event.open:
+                stop = event.start_frame + max(event.duration_frames, 1)
+                last = self.track.packets.carriers(self.track.row, stop - 1, stop)
+                event.packets = (event.packets[0], max(last or event.packets))
+            return self._on_media_time(event), False
         if event.packets is None and self.track is not None:
             stop = event.start_frame + max(event.duration_frames, 1)
             event.packets = self.track.packets.carriers(self.track.row, event.start_frame, stop)
             if event.packets is not None:
                 event.time_ns = self.track.packets.arrival_ns(self.track.row, event.packets[0])
-        event.name(f"{self.ssrc:08x}@{self.first_arrival_ns}")
+        event.name(self._identity)
         # What has the identity of an event that was told is that event, judged anew.
         is_new = event.id not in self.events
-        self.events[event.id] = event
-        return is_new
+        if is_new and len(self.events) >= MAX_EVENTS:
+            self.events_left_out += 1
+        else:
+            self.events[event.id] = event
+        return self._on_media_time(event), is_new
+
+    def _on_media_time(self, event: Event) -> Event:
+        """Return an event on the media timeline: a copy where frames are shifted there, always the same while open."""
+        shift = self.media_time.shift(event.start_frame)
+        if not shift:
+            return event
+        _, told = self._shifted.get(id(event), (event, None))
+        if told is None:
+            told = replace(event)
+        for item in fields(event):
+            setattr(told, item.name, getattr(event, item.name))
+        told.start_frame += shift
+        if event.open:
+            self._shifted[id(event)] = event, told
+        else:
+            self._shifted.pop(id(event), None)
+        if event.id in self.events:
+            self.events[event.id] = told
+        return told
 
     def judge_counts(self) -> list[Event]:
         """Return events for counts that are past a limit of one's own."""
@@ -186,7 +236,7 @@ class Stream:
             sample_rate=self.encoding.sample_rate_hz if self.encoding else None,
             channels=self.encoding.channels if self.encoding else None,
             encoding=self.encoding.name if self.encoding else None,
-            frames=self.end_frame,
+            frames=self.end_frame + self.media_time.shift(self.end_frame),
             ssrc=self.ssrc,
             sender=self.flow.sender,
             destination=self.flow.destination,
@@ -206,6 +256,13 @@ class Stream:
         )
         if self.odd_lengths:
             result.warnings.append(f"{self.odd_lengths} packets hold no whole number of {self.encoding} frames")
+        if self.pauses:
+            result.warnings.append(
+                f"the sender left silence out {self.pauses} time{'s' if self.pauses > 1 else ''}; "
+                "what it hid there cannot be told"
+            )
+        if self.events_left_out:
+            result.warnings.append(f"{self.events_left_out} more events were told than are kept here")
         if counts.stray:
             result.warnings.append(f"{counts.stray} packets fit nowhere in the stream and were left out")
         self._add_legs(result)

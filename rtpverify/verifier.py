@@ -13,7 +13,7 @@ batches.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,9 +27,9 @@ from rtpverify.packets import PacketIndex, Packets
 from rtpverify.reference import Tone
 from rtpverify.result import Result, StreamResult
 from rtpverify.rtp.batch import Flow, PacketBatch, RtpBatch, parse
-from rtpverify.rtp.demux import Demux
+from rtpverify.rtp.demux import Demux, Part
 from rtpverify.rtp.groups import group_by_stream
-from rtpverify.rtp.order import Discontinuity, wrap_difference
+from rtpverify.rtp.order import Discontinuity, Jump, Mark, Resolved, wrap_difference
 from rtpverify.rtp.payload import Encoding, decode
 from rtpverify.rtp.redundancy import LegMerger
 from rtpverify.rtp.sequence import Placement, SequenceTracker
@@ -41,6 +41,10 @@ AHEAD_SECONDS = 0.5
 """How far packets may run ahead of what is settled before a batch is taken in pieces."""
 COMFORT_NOISE = 13
 """Payload type that a sender uses between stretches of speech (RFC 3389)."""
+TELEPHONE_EVENT_BYTES = 4
+"""Payload of a telephone event (RFC 4733 section 2.3)."""
+FIRST_DYNAMIC = 96
+"""Least payload type whose encoding is agreed on elsewhere (RFC 3551)."""
 TIMED_PACKETS = 4096
 """Packets whose timing is judged at a time: its cost is by the batch."""
 JUDGED_NS = 100_000_000
@@ -117,7 +121,7 @@ class Verifier:
         self._selection = selection
         self.streams: list[Stream] = []
         self._no_rtp: Counter[str] = Counter()
-        self._demux = Demux(max_streams)
+        self._demux = Demux(max_streams, self._place_of)
         self._tracker = SequenceTracker()
         self._timing = Timing()
         self._untimed: list[_Arrivals] = []
@@ -127,6 +131,7 @@ class Verifier:
         self._judged_ns = 0
         self._held: dict[int, Packets] = {}
         self._merger: LegMerger | None = None
+        self._flows: Sequence[Flow] = ()
         self._spec_of_flow = np.zeros(0, np.int64)
         self._source_flow = np.zeros(0, np.int64)
         """The flow by which the source of each flow's packets is known: the first of all legs."""
@@ -134,6 +139,10 @@ class Verifier:
         # One entry a stream.
         self._bytes_per_frame = np.zeros(0, np.int64)
         self._payload_type = np.zeros(0, np.int64)
+        self._foreign = np.zeros(0, np.bool_)
+        """Whether the present payload type is decoded otherwise than the one the stream began with."""
+        self._is_speech = np.zeros(0, np.bool_)
+        """Whether the sender may leave silence out (RFC 3551 section 4.1)."""
         self._origin = np.zeros(0, np.int64)
         self._last_arrival_ns = np.zeros(0, np.int64)
         self._accepted_ns = np.zeros(0, np.int64)
@@ -162,9 +171,7 @@ class Verifier:
         rtp = self._matching(parse(batch))
         if len(rtp):
             parts = self._demux.assign(rtp, None if self._merger is None else self._source_flow[rtp.flow])
-            self._open_streams(parts)
-            for part, stream in parts:
-                self._take(part, stream)
+            self._take_parts(parts)
         return self._take_told()
 
     def advance(self, now_ns: int) -> list[StreamEvent]:
@@ -178,12 +185,13 @@ class Verifier:
 
     def finish(self) -> list[StreamEvent]:
         """End the input; return events that are new or have changed."""
+        self._take_undecided()
         self._demux.finish()
         if self._merger is not None:
             self._merger.finish()
         placement = self._tracker.finish()
         self._settle_origins()
-        self._write_resolved(placement)
+        self._write_resolved(placement.resolved)
         self._tell_transport(placement)
         self._advance_groups()
         self._time_arrivals()
@@ -211,7 +219,7 @@ class Verifier:
     def _matching(self, rtp: RtpBatch) -> RtpBatch:
         """Leave out packets whose flow no spec matches."""
         self._no_rtp.update(rtp.discarded)
-        flows = rtp.source.flows
+        self._flows = flows = rtp.source.flows
         for flow in flows[len(self._spec_of_flow) :]:
             self._note_flow(flow)
         wanted = self._spec_of_flow[rtp.flow] >= 0
@@ -233,6 +241,34 @@ class Verifier:
         chosen = self._selection is None or self._selection.matches(flow)
         self._selected_flow = np.append(self._selected_flow, chosen)
 
+    def _place_of(self, flow: int, payload_type: int) -> Hashable:
+        """Return what two sources share where one may come back as the other.
+
+        A sender that is started again has another port as often as not, and may have another payload type.
+        """
+        spec, ends = int(self._spec_of_flow[flow]), self._flows[flow]
+        encoding = self.specs[spec].encoding_of(payload_type) or payload_type
+        if self.specs[spec].is_merged:
+            return spec, encoding
+        return spec, ends.sender.rpartition(":")[0], ends.destination, encoding
+
+    def _take_over(self, part: Part) -> None:
+        """Let another source go on with a stream."""
+        index = int(part.stream[0])
+        stream, flow = self.streams[index], part.rtp.source.flows[int(part.rtp.flow[0])]
+        payload_type = int(part.rtp.payload_type[0])
+        stream.take_over(int(part.rtp.ssrc[0]), flow, payload_type)
+        self._payload_type[index] = payload_type
+        self._tracker.succeed(index)
+        self._held.pop(index, None)
+
+    def _take_undecided(self) -> None:
+        """Take in sources of which it was open whether they go on with a stream."""
+        if self._flows:
+            none = np.zeros(0, np.int64)
+            parts = self._demux.settle(PacketBatch(none.astype(np.uint8), none, none, none, none, self._flows))
+            self._take_parts(parts)
+
     def _selected(self, rtp: RtpBatch, selection: Selection) -> RtpBatch:
         """Leave out packets that the selection does not pick."""
         chosen = np.ones(len(rtp), np.bool_)
@@ -243,21 +279,31 @@ class Verifier:
         self._no_rtp["not_selected"] += len(rtp) - int(np.count_nonzero(chosen))
         return rtp.take(np.flatnonzero(chosen))
 
-    def _open_streams(self, parts: Sequence[tuple[RtpBatch, NDArray[np.int64]]]) -> None:
+    def _take_parts(self, parts: Sequence[Part]) -> None:
+        """Take packets whose streams are known."""
+        self._open_streams(parts)
+        for part in parts:
+            if part.takes_over:
+                self._take_over(part)
+            self._take(part.rtp, part.stream)
+
+    def _open_streams(self, parts: Sequence[Part]) -> None:
         """Take in streams that the demultiplexer has just admitted, at the first packet that any part holds of them."""
         for index, source in enumerate(self._demux.sources[len(self.streams) :], len(self.streams)):
             if source is None:
                 raise AssertionError(f"stream {index} was released before it was taken in")
-            part, first = next((part, int(np.argmax(of == index))) for part, of in parts if (of == index).any())
+            part, first = next((part, int(np.argmax(of == index))) for part, of, _ in parts if (of == index).any())
             first_arrival_ns = int(part.arrival_ns[first])
-            spec = self.specs[self._spec_of_flow[source.flow]]
-            encoding = _encoding_of(parts, index, spec, source.payload_type)
+            # What the demultiplexer knows of a source may be of one that took over since.
+            payload_type = int(part.payload_type[first])
+            spec = self.specs[self._spec_of_flow[int(part.flow[first])]]
+            encoding = _encoding_of(parts, index, spec, payload_type)
             opened = Stream(
                 index=index,
                 spec=spec,
                 flow=part.source.flows[int(part.flow[first])],
-                ssrc=source.ssrc,
-                payload_type=source.payload_type,
+                ssrc=int(part.ssrc[first]),
+                payload_type=payload_type,
                 encoding=encoding,
                 first_arrival_ns=first_arrival_ns,
                 last_arrival_ns=first_arrival_ns,
@@ -265,7 +311,9 @@ class Verifier:
             self.streams.append(opened)
             self._tracker.resize(index + 1)
             self._bytes_per_frame = np.append(self._bytes_per_frame, encoding.bytes_per_frame if encoding else 0)
-            self._payload_type = np.append(self._payload_type, source.payload_type)
+            self._payload_type = np.append(self._payload_type, payload_type)
+            self._foreign = np.append(self._foreign, False)
+            self._is_speech = np.append(self._is_speech, encoding is not None and encoding.name in COMPANDED)
             self._origin = np.append(self._origin, -1)
             self._last_arrival_ns = np.append(self._last_arrival_ns, first_arrival_ns)
             self._accepted_ns = np.append(self._accepted_ns, first_arrival_ns)
@@ -308,47 +356,109 @@ class Verifier:
         self, part: RtpBatch, stream: NDArray[np.int64], frames: NDArray[np.int64], whole: NDArray[np.bool_]
     ) -> None:
         """Take packets that no other leg brought before; ``whole`` are those that hold whole frames."""
-        odd = (frames >= 0) & ~(whole & (frames > 0))
+        changed = part.payload_type != self._payload_type[stream]
+        beside = self._beside(part, changed) if changed.any() else changed
+        odd = (frames >= 0) & ~(whole & (frames > 0)) & ~beside
         for index in stream[odd].tolist() if odd.any() else ():
             self.streams[index].odd_lengths += 1
-        whole = whole & ~odd
-        placement = self._tracker.update(stream, part.sequence, part.timestamp, frames)
+        whole = whole & ~odd & ~beside & ~self._foreign[stream]
+        frames = np.where(beside, 0, frames)
+        placement = self._tracker.update(
+            stream, part.sequence, part.timestamp, frames, self._marks(part, stream, beside)
+        )
         self._settle_origins()
-        changed = part.payload_type != self._payload_type[stream]
         if changed.any():
-            whole &= ~self._change_payload_types(part, stream, placement, changed)
-        self._watch_arrivals(part, stream, placement)
-        self._write_resolved(placement)
+            whole &= ~self._change_payload_types(part, stream, placement, beside, np.unique(stream[changed]))
+        self._watch_arrivals(part, stream, placement, beside)
+        rest = self._restart_rows(part, stream, frames, placement, placement.accepted & whole)
+        self._write_resolved(placement.resolved)
         for row in np.flatnonzero(placement.held).tolist():
             self._hold(part, int(stream[row]), row, int(frames[row]) if whole[row] else 0)
-        self._write(part, stream, frames, placement, placement.accepted & whole)
+        self._write(part, stream, frames, placement, rest)
         self._tell_transport(placement)
 
-    def _change_payload_types(
-        self, part: RtpBatch, stream: NDArray[np.int64], placement: Placement, changed: NDArray[np.bool_]
+    def _beside(self, part: RtpBatch, changed: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Tell which packets of another payload type lie beside the audio: comfort noise and telephone events."""
+        event = (part.payload_type >= FIRST_DYNAMIC) & (part.payload_length == TELEPHONE_EVENT_BYTES)
+        beside: NDArray[np.bool_] = changed & ((part.payload_type == COMFORT_NOISE) | event)
+        return beside
+
+    def _marks(self, part: RtpBatch, stream: NDArray[np.int64], beside: NDArray[np.bool_]) -> NDArray[np.int64] | None:
+        """Return what packets say of their place beside their numbers."""
+        speech = self._is_speech[stream]
+        if not (speech | beside).any():
+            return None
+        audio = np.where(part.marker, Mark.SPURT, Mark.SPEECH)
+        return np.where(beside, Mark.BESIDE, np.where(speech, audio, Mark.NONE))
+
+    def _restart_rows(
+        self,
+        part: RtpBatch,
+        stream: NDArray[np.int64],
+        frames: NDArray[np.int64],
+        placement: Placement,
+        wanted: NDArray[np.bool_],
     ) -> NDArray[np.bool_]:
-        """Tell of packets of another payload type; return which cannot be decoded as the rest of their stream."""
+        """Write and judge what lies before each break of a stream, which begins anew there.
+
+        Return which of the packets that are ``wanted`` are still to be written.
+        """
+        for jump in placement.discontinuities:
+            owner = self.streams[jump.stream]
+            if owner.track is None:
+                continue
+            before = [item for item in placement.resolved if item.stream == jump.stream and item.timestamp < jump.frame]
+            self._write_resolved(before)
+            placement.resolved = [item for item in placement.resolved if item not in before]
+            earlier = wanted & (stream == jump.stream) & (placement.timestamp < jump.frame)
+            self._write(part, stream, frames, placement, earlier)
+            wanted = wanted & ~earlier
+            for event in owner.track.analysis.restart(owner.track.row, self._frame(owner, jump.frame)):
+                self._tell(owner, event)
+        return wanted
+
+    def _change_payload_types(
+        self,
+        part: RtpBatch,
+        stream: NDArray[np.int64],
+        placement: Placement,
+        beside: NDArray[np.bool_],
+        changing: NDArray[np.int64],
+    ) -> NDArray[np.bool_]:
+        """Tell of other payload types in streams that have some.
+
+        Return which packets cannot be decoded as the rest of their stream.
+        """
         foreign = np.zeros(len(part), np.bool_)
-        for row in np.flatnonzero(changed).tolist():
+        for row in np.flatnonzero(np.isin(stream, changing) & ~beside).tolist():
             owner, payload_type = self.streams[int(stream[row])], int(part.payload_type[row])
             foreign[row] = owner.spec.encoding_of(payload_type) != owner.encoding
-            if payload_type in (owner.payload_type, COMFORT_NOISE) or not placement.accepted[row]:
+            if payload_type == owner.payload_type or not placement.accepted[row]:
                 continue
             frame = self._frame(owner, int(placement.timestamp[row]))
             sequence = int(placement.sequence[row])
             event = owner.payload_type_change(payload_type, sequence, frame, int(part.arrival_ns[row]))
             self._tell(owner, event)
             owner.payload_type = payload_type
+            self._payload_type[owner.index] = payload_type
+            self._foreign[owner.index] = foreign[row]
         return foreign
 
-    def _watch_arrivals(self, part: RtpBatch, stream: NDArray[np.int64], placement: Placement) -> None:
+    def _watch_arrivals(
+        self, part: RtpBatch, stream: NDArray[np.int64], placement: Placement, beside: NDArray[np.bool_]
+    ) -> None:
         """Follow arrival times: jitter, drift, and senders that fall silent."""
         self._last_arrival_ns[stream] = part.arrival_ns
+        for index in stream[beside & placement.accepted].tolist() if beside.any() else ():
+            self.streams[index].packets_beside += 1
+        behind_breaks = {(jump.stream, jump.sequence) for jump in placement.discontinuities}
         for resolved in placement.resolved:
             held = self._held[resolved.stream]
             owner, sequence = np.array([resolved.stream]), np.array([resolved.sequence])
-            self._note_arrivals(_Arrivals(owner, sequence, np.array([resolved.timestamp]), held.arrival_ns, []))
-        kept = placement.accepted
+            self._note_arrivals(
+                _Arrivals(owner, sequence, np.array([resolved.timestamp]), held.arrival_ns, []), behind_breaks
+            )
+        kept = placement.accepted & ~beside
         self._note_arrivals(
             _Arrivals(
                 stream[kept],
@@ -356,13 +466,17 @@ class Verifier:
                 placement.timestamp[kept],
                 part.arrival_ns[kept],
                 placement.discontinuities,
-            )
+            ),
+            behind_breaks,
         )
         if self._untimed_packets >= TIMED_PACKETS:
             self._time_arrivals()
 
-    def _note_arrivals(self, arrivals: _Arrivals) -> None:
-        """Tell of silences, and keep arrivals until there are enough for the timing of all of them at once."""
+    def _note_arrivals(self, arrivals: _Arrivals, behind_breaks: set[tuple[int, int]]) -> None:
+        """Tell of silences, except where the sender's numbers broke, and keep the arrivals.
+
+        The timing of many of them is judged at once.
+        """
         self._untimed.append(arrivals)
         self._untimed_packets += len(arrivals.stream)
         if len(arrivals.stream) == 0:
@@ -378,6 +492,8 @@ class Verifier:
         self._accepted_sequence[groups.stream] = sequence[last]
         silent = (at - before > self._stall_ns[of]) & (sequence - before_sequence == 1)
         for i in np.flatnonzero(silent).tolist():
+            if (int(of[i]), int(sequence[i])) in behind_breaks:
+                continue
             owner = self.streams[int(of[i])]
             frame = self._frame(owner, int(arrivals.timestamp[groups.rows][i]))
             self._tell(owner, owner.stall(int(sequence[i]), frame, int(at[i] - before[i]) / 1e9, int(at[i])))
@@ -451,9 +567,9 @@ class Verifier:
             next_frame = np.array([frame[packets.row == row].min() for row in rows.tolist()])
             group.analysis.advance(rows, next_frame)
 
-    def _write_resolved(self, placement: Placement) -> None:
+    def _write_resolved(self, packets: Sequence[Resolved]) -> None:
         """Write packets that had been held and turned out to be right."""
-        for resolved in placement.resolved:
+        for resolved in packets:
             held = self._held.pop(resolved.stream)
             stream = self.streams[resolved.stream]
             if stream.track is None or held.samples.shape[1] == 0:
@@ -515,16 +631,22 @@ class Verifier:
 
     def _tell_transport(self, placement: Placement) -> None:
         for jump in placement.discontinuities:
-            stream = self.streams[jump.stream]
-            self._tell(stream, stream.jump(jump))
+            self._tell_jump(self.streams[jump.stream], jump)
         for gap in placement.gaps:
             stream = self.streams[gap.stream]
             self._tell(stream, stream.gap(gap))
 
+    def _tell_jump(self, stream: Stream, jump: Discontinuity) -> None:
+        """Tell that the sender's numbers broke; silence that it left out is only noted."""
+        if jump.kind is Jump.PAUSE:
+            stream.pauses += 1
+        else:
+            self._tell(stream, stream.jump(jump))
+        if jump.kind in (Jump.PAUSE, Jump.TIMESTAMP):
+            stream.media_time.jump(self._frame(stream, jump.frame), jump.frames)
+
     def _tell(self, stream: Stream, event: Event) -> None:
-        is_new = stream.told(event)
-        if is_new is not None:
-            self._told.append(StreamEvent(stream, event, is_new))
+        self._told.append(StreamEvent(stream, *stream.told(event)))
 
     def _take_told(self) -> list[StreamEvent]:
         told, self._told = self._told, []
@@ -544,9 +666,7 @@ class Verifier:
             stream.differing = self._merger.differing(index)
 
 
-def _encoding_of(
-    parts: Sequence[tuple[RtpBatch, NDArray[np.int64]]], index: int, spec: StreamSpec, payload_type: int
-) -> Encoding | None:
+def _encoding_of(parts: Sequence[Part], index: int, spec: StreamSpec, payload_type: int) -> Encoding | None:
     """Return how a new stream is decoded; what a description says of the channels gives way to its first packets."""
     encoding = spec.encoding_of(payload_type)
     if spec.announced is None:
@@ -555,7 +675,7 @@ def _encoding_of(
     if encoding is None:
         return None
     seen: tuple[int, int] | None = None
-    for part, of in parts:
+    for part, of, _ in parts:
         for row in np.flatnonzero((of == index) & (part.payload_type == payload_type))[:FIRST_PACKETS].tolist():
             sequence, timestamp = int(part.sequence[row]), int(part.timestamp[row])
             if seen is not None and sequence != seen[0]:

@@ -3,7 +3,10 @@
 A source becomes a stream once two of its packets belong together (RFC 3550 A.1, MIN_SEQUENTIAL): same payload type,
 sequence numbers at most :data:`NEAR` apart, either way round. Until then its packets are held, and when it is admitted
 those that belong together are played back ahead of the one that proved it, so a stream loses nothing at its start.
-Everything goes by the order of packets alone: how the input is cut into batches changes nothing.
+
+A source that turns up where another one was (same *place*) takes over its stream once that one has been silent for
+:data:`SILENT_NS`: a sender came back with a new SSRC. Where the other one goes on, they are two streams. Until that is
+known the newcomer's packets are held, and then played back. How the input is cut into batches changes nothing.
 
 Bounded against floods of unknown sources: by ``max_streams``, by the number of sources on probation and by the bytes
 held for them, the oldest giving way.
@@ -12,7 +15,9 @@ held for them, the oldest giving way.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +32,22 @@ MAX_HELD_PACKETS = 4
 """Packets held for one source on probation."""
 MAX_HELD_BYTES = 4 << 20
 """Bytes held for all sources on probation."""
+
+
+SILENT_NS = 100_000_000
+"""A stream that is silent for longer may be taken over."""
+STRAGGLERS = 4
+"""A stream goes on that sends this many packets after a newcomer began; fewer may have been on their way."""
+MAX_WAITING_PACKETS = 1024
+"""Packets for which a newcomer waits at most."""
+
+
+class Part(NamedTuple):
+    """Packets and the stream of each, shape (n,); ``takes_over`` where they are the first ones of a new source."""
+
+    rtp: RtpBatch
+    stream: NDArray[np.int64]
+    takes_over: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +71,14 @@ class _Held:
     datagram: bytes
 
 
+@dataclass(slots=True)
+class _Newcomer:
+    """A source that has proved itself, and the streams of its place with the packets they have sent since."""
+
+    packets: list[_Held]
+    since: dict[int, int]
+
+
 class Demux:
     """Assigns packets to streams.
 
@@ -57,6 +86,9 @@ class Demux:
     ----------
     max_streams
         Streams at a time; packets of further sources are refused.
+    place
+        What two sources must share for one to take over the stream of the other, from flow and payload type; by
+        default the flow.
 
     Attributes
     ----------
@@ -66,13 +98,17 @@ class Demux:
         Packets of no stream, by reason: ``too_many_streams``, ``probation`` (never proved to be a source).
     """
 
-    def __init__(self, max_streams: int = 256) -> None:
+    def __init__(self, max_streams: int = 256, place: Callable[[int, int], Hashable] = lambda flow, _: flow) -> None:
         self.max_streams = max_streams
+        self._place = place
         self.sources: list[Source | None] = []
         self.refused: Counter[str] = Counter()
         self._free: list[int] = []
         self._probation: dict[int, list[_Held]] = {}
+        self._newcomers: dict[int, _Newcomer] = {}
         self._held_bytes = 0
+        self._places: dict[Hashable, list[int]] = {}
+        self._last_arrival_ns: NDArray[np.int64] = np.zeros(0, np.int64)
         # Latest SSRC and stream of each flow: nearly always the answer.
         self._flow_ssrc = np.zeros(0, np.int64)
         self._flow_stream = np.zeros(0, np.int64)
@@ -80,9 +116,7 @@ class Demux:
         self._keys = np.zeros(0, np.int64)
         self._key_stream = np.zeros(0, np.int64)
 
-    def assign(
-        self, rtp: RtpBatch, flow: NDArray[np.int64] | None = None
-    ) -> list[tuple[RtpBatch, NDArray[np.int64]]]:
+    def assign(self, rtp: RtpBatch, flow: NDArray[np.int64] | None = None) -> list[Part]:
         """Find the stream of each packet.
 
         Parameters
@@ -95,10 +129,10 @@ class Demux:
 
         Returns
         -------
-        list of (RtpBatch, NDArray[np.int64])
-            Packets and their stream index, shape (n,), to be taken in this order: where a source that was held back
-            is admitted, first its packets of earlier batches, one batch per stream, then those of ``rtp``, without
-            what is on probation or refused.
+        list of Part
+            To be taken in this order: where a source that was held back is admitted, first its packets of earlier
+            batches, one part per stream, then those of ``rtp``, without what is on probation or refused. Where a
+            source takes over, they are cut there, with all the packets that were held of it between.
         """
         if len(rtp) == 0:
             return []
@@ -109,14 +143,23 @@ class Demux:
             self._flow_stream = np.append(self._flow_stream, np.full(more, -1))
         stream = self._flow_stream[flow]
         unknown = self._flow_ssrc[flow] != rtp.ssrc
-        if not unknown.any():
-            return [(rtp, stream)]
-        stream[unknown] = self._look_up(_key(flow[unknown], rtp.ssrc[unknown]))
-        replayed = [] if stream.min() >= 0 else self._admit(rtp, flow, stream)
-        if stream.min() < 0:
-            index = np.flatnonzero(stream >= 0)
-            rtp, stream = rtp.take(index), stream[index]
-        return [*replayed, (rtp, stream)] if len(rtp) else replayed
+        if unknown.any():
+            stream[unknown] = self._look_up(_key(flow[unknown], rtp.ssrc[unknown]))
+        if self._newcomers or (unknown.any() and stream.min() < 0):
+            return self._admit(rtp, flow, stream)
+        self._last_arrival_ns[stream] = rtp.arrival_ns
+        return [Part(rtp, stream)]
+
+    def settle(self, flows: PacketBatch) -> list[Part]:
+        """Decide at the end of the input what was still open; ``flows`` is any batch of the source."""
+        parts = []
+        for key, newcomer in list(self._newcomers.items()):
+            silent = [stream for stream, packets in newcomer.since.items() if packets == 0]
+            if silent:
+                parts.append(self._take_over(key, max(silent, key=self._heard_ns), flows))
+            else:
+                parts += self._join(key, None, None, flows)
+        return parts
 
     def release(self, stream: int) -> None:
         """Forget a stream; a later source may get its index, and its own source would have to prove itself again."""
@@ -125,6 +168,7 @@ class Demux:
             return
         self.sources[stream] = None
         self._free.append(stream)
+        self._places[self._place(source.flow, source.payload_type)].remove(stream)
         kept = self._key_stream != stream
         self._keys, self._key_stream = self._keys[kept], self._key_stream[kept]
         if self._flow_stream[source.flow] == stream:
@@ -150,33 +194,140 @@ class Demux:
     def _full(self) -> bool:
         return len(self.sources) - len(self._free) >= self.max_streams
 
-    def _admit(
-        self, rtp: RtpBatch, flow: NDArray[np.int64], stream: NDArray[np.int64]
-    ) -> list[tuple[RtpBatch, NDArray[np.int64]]]:
+    def _admit(self, rtp: RtpBatch, flow: NDArray[np.int64], stream: NDArray[np.int64]) -> list[Part]:
         """Judge the packets of unknown sources in order; fill in ``stream`` where one is admitted."""
-        replayed: list[tuple[RtpBatch, NDArray[np.int64]]] = []
-        keys = _key(flow, rtp.ssrc)
-        for row in np.flatnonzero(stream < 0).tolist():
+        unknown = stream < 0
+        watched = {of for newcomer in self._newcomers.values() for of in newcomer.since}
+        kinds = np.unique(flow[unknown] << 8 | rtp.payload_type[unknown])
+        for kind in kinds.tolist():
+            watched.update(self._places.get(self._place(kind >> 8, kind & 0xFF), ()))
+        if self._full and not watched:
+            self.refused["too_many_streams"] += int(np.count_nonzero(unknown))
+            known = np.flatnonzero(~unknown)
+            return [Part(rtp.take(known), stream[known])] if len(known) else []
+        replayed: list[Part] = []
+        cuts: list[tuple[int, Part]] = []
+        keys, arrival_ns = _key(flow, rtp.ssrc), rtp.arrival_ns
+        for row in np.flatnonzero(unknown | np.isin(stream, list(watched))).tolist():
+            key, index = int(keys[row]), int(stream[row])
+            if index >= 0:
+                joining = [key for key, newcomer in self._newcomers.items() if self._goes_on(newcomer, index)]
+            else:
+                newcomer = self._newcomers.get(key) or self._newcomer(key, rtp, row)
+                joining = [key] if newcomer is not None and not newcomer.since else []
+            for other in joining:
+                replayed += self._join(other, keys, stream, rtp.source, row)
             if stream[row] >= 0:
+                self._last_arrival_ns[stream[row]] = arrival_ns[row]
+            if joining or index >= 0 or newcomer is None:
                 continue
-            if self._full:
-                self.refused["too_many_streams"] += int(np.count_nonzero(stream[row:] < 0))
-                break
-            key = int(keys[row])
-            near = self._hold(key, _held(rtp, row))
-            if near is None:
+            silent = self._silent(newcomer, int(arrival_ns[row]))
+            if silent is None:
+                self._wait(newcomer, _held(rtp, row))
                 continue
-            index = self._new_stream(key, near[0].payload_type)
-            stream[row:][keys[row:] == key] = index
-            stream[[packet.row for packet in near if packet.row is not None]] = index
-            earlier = [packet for packet in near if packet.row is None]
-            if earlier:
-                replay = parse(_batch_of(earlier, rtp.source))
-                replayed.append((replay, np.full(len(replay), index)))
-        for packets in self._probation.values():
+            cuts.append((row, self._take_over(key, silent, rtp.source)))
+            # What still comes of the one before has to prove itself again.
+            stream[row:][stream[row:] == silent] = -1
+            stream[row:][keys[row:] == key] = silent
+            self._last_arrival_ns[silent] = arrival_ns[row]
+        self._end_batch()
+        known = np.flatnonzero(stream >= 0)
+        self._last_arrival_ns[stream[known]] = arrival_ns[known]
+        start, parts = 0, replayed
+        for stop, part in [*cuts, (len(rtp), None)]:
+            rows = start + np.flatnonzero(stream[start:stop] >= 0)
+            if len(rows):
+                parts.append(Part(rtp.take(rows), stream[rows]))
+            if part is not None:
+                parts.append(part)
+            start = stop
+        return parts
+
+    def _end_batch(self) -> None:
+        """Forget where held packets stand in the batch at hand."""
+        for packets in (*self._probation.values(), *(newcomer.packets for newcomer in self._newcomers.values())):
             for packet in packets:
                 packet.row = None
-        return replayed
+
+    def _wait(self, newcomer: _Newcomer, packet: _Held) -> None:
+        """Hold a newcomer's packet."""
+        newcomer.packets.append(packet)
+        self._held_bytes += len(packet.datagram)
+        self._make_room()
+
+    def _newcomer(self, key: int, rtp: RtpBatch, row: int) -> _Newcomer | None:
+        """Put a packet of an unknown source on probation; return the source where this proves it."""
+        streams = self._places.get(self._place(key >> 32, int(rtp.payload_type[row])), ())
+        if self._full and not streams:
+            self.refused["too_many_streams"] += 1
+            return None
+        near = self._hold(key, _held(rtp, row))
+        if near is None:
+            return None
+        since = {stream: int(self._heard_ns(stream) > near[0].arrival_ns) for stream in streams}
+        newcomer = self._newcomers[key] = _Newcomer(near, since)
+        self._held_bytes += sum(len(held.datagram) for held in near)
+        return newcomer
+
+    def _goes_on(self, newcomer: _Newcomer, stream: int) -> bool:
+        """Count a packet of a stream that a newcomer may take over; return whether all of them go on."""
+        if stream not in newcomer.since:
+            return False
+        newcomer.since[stream] += 1
+        if newcomer.since[stream] >= STRAGGLERS:
+            del newcomer.since[stream]
+        return not newcomer.since
+
+    def _silent(self, newcomer: _Newcomer, now_ns: int) -> int | None:
+        """Return the stream that a newcomer takes over, None while that is open."""
+        if len(newcomer.packets) >= MAX_WAITING_PACKETS:
+            return max(newcomer.since, key=self._heard_ns)
+        silent = [stream for stream in newcomer.since if now_ns - self._heard_ns(stream) > SILENT_NS]
+        return max(silent, key=self._heard_ns, default=None)
+
+    def _heard_ns(self, stream: int) -> int:
+        return int(self._last_arrival_ns[stream])
+
+    def _join(
+        self,
+        key: int,
+        keys: NDArray[np.int64] | None,
+        stream: NDArray[np.int64] | None,
+        source: PacketBatch,
+        row: int = 0,
+    ) -> list[Part]:
+        """Make a newcomer a stream of its own from ``row`` on; return its packets of earlier batches.
+
+        ``keys`` and ``stream`` are of the batch at hand, None at the end of the input.
+        """
+        newcomer = self._newcomers.pop(key)
+        self._held_bytes -= sum(len(held.datagram) for held in newcomer.packets)
+        if self._full:
+            self.refused["too_many_streams"] += len(newcomer.packets) + (0 if keys is None else int(keys[row] == key))
+            return []
+        index = self._new_stream(key, newcomer.packets[0].payload_type)
+        self._last_arrival_ns[index] = newcomer.packets[-1].arrival_ns
+        if keys is not None and stream is not None:
+            stream[row:][keys[row:] == key] = index
+            stream[[packet.row for packet in newcomer.packets if packet.row is not None]] = index
+        earlier = [packet for packet in newcomer.packets if packet.row is None]
+        return [_replay(earlier, index, source)] if earlier else []
+
+    def _take_over(self, key: int, stream: int, source: PacketBatch) -> Part:
+        """Let a newcomer go on with a stream; return all its packets so far."""
+        packets = self._newcomers.pop(key).packets
+        self._held_bytes -= sum(len(held.datagram) for held in packets)
+        before = self.sources[stream]
+        if before is None:
+            raise AssertionError(f"stream {stream} was released before it was taken over")
+        kept = self._key_stream != stream
+        self._keys, self._key_stream = self._keys[kept], self._key_stream[kept]
+        if self._flow_stream[before.flow] == stream:
+            self._flow_ssrc[before.flow] = self._flow_stream[before.flow] = -1
+        self.sources[stream] = Source(key >> 32, key & 0xFFFFFFFF, packets[0].payload_type)
+        self._learn(key, stream)
+        self._last_arrival_ns[stream] = packets[-1].arrival_ns
+        return _replay(packets, stream, source, takes_over=True)
 
     def _hold(self, key: int, packet: _Held) -> list[_Held] | None:
         """Put a packet on probation; where it proves its source, return the earlier packets to be played back."""
@@ -193,13 +344,19 @@ class Demux:
         if len(held_back) > MAX_HELD_PACKETS:
             self._held_bytes -= len(held_back.pop(0).datagram)
             self.refused["probation"] += 1
-        while len(self._probation) > MAX_PROBATION or self._held_bytes > MAX_HELD_BYTES:
-            self._evict(next(iter(self._probation)))
+        self._make_room()
         return None
+
+    def _make_room(self) -> None:
+        """Give up the oldest sources, where there are too many that wait."""
+        while (len(self._probation) + len(self._newcomers) > MAX_PROBATION or self._held_bytes > MAX_HELD_BYTES) and (
+            self._probation or self._newcomers
+        ):
+            self._evict(next(iter(self._probation or self._newcomers)))
 
     def _evict(self, key: int) -> None:
         """Give up a source on probation."""
-        packets = self._probation.pop(key)
+        packets = self._probation.pop(key) if key in self._probation else self._newcomers.pop(key).packets
         self._held_bytes -= sum(len(held.datagram) for held in packets)
         self.refused["probation"] += len(packets)
 
@@ -213,12 +370,19 @@ class Demux:
         else:
             index = len(self.sources)
             self.sources.append(source)
-        self._flow_ssrc[source.flow] = source.ssrc
-        self._flow_stream[source.flow] = index
+            self._last_arrival_ns = np.append(self._last_arrival_ns, 0)
+        self._places.setdefault(self._place(source.flow, source.payload_type), []).append(index)
+        self._learn(key, index)
+        return index
+
+    def _learn(self, key: int, index: int) -> None:
+        """Know the packets of a source by their stream from now on."""
+        flow, ssrc = key >> 32, key & 0xFFFFFFFF
+        self._flow_ssrc[flow] = ssrc
+        self._flow_stream[flow] = index
         position = int(np.searchsorted(self._keys, key))
         self._keys = np.insert(self._keys, position, key)
         self._key_stream = np.insert(self._key_stream, position, index)
-        return index
 
 
 def _key(flow: NDArray[np.int64], ssrc: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -247,6 +411,12 @@ def _held(rtp: RtpBatch, index: int) -> _Held:
         arrival_ns=int(source.arrival_ns[row]),
         datagram=source.arena[start : start + int(source.length[row])].tobytes(),
     )
+
+
+def _replay(packets: list[_Held], stream: int, source: PacketBatch, *, takes_over: bool = False) -> Part:
+    """Return held packets as a part of one stream."""
+    rtp = parse(_batch_of(packets, source))
+    return Part(rtp, np.full(len(rtp), stream), takes_over)
 
 
 def _batch_of(packets: list[_Held], source: PacketBatch) -> PacketBatch:

@@ -16,9 +16,9 @@ that are not. Rules:
   are. What was missing before is lost at once.
 - *Start over*. A run of copies of earlier packets, longer than the window and with nothing new between them, is a
   sender that started over with the same numbers.
-- *Pauses*. Where a sender may leave silence out, a packet that says so lies ahead in time with the next sequence number,
-  and the timeline goes on directly behind the head there too. Packets *beside* the audio (comfort noise, telephone
-  events) take sequence numbers and no media time.
+- *Pauses*. Where a sender may leave silence out, a packet that says so lies ahead in time with the next sequence
+  number, and the timeline goes on directly behind the head there too. Packets *beside* the audio (comfort noise,
+  telephone events) take sequence numbers and no media time.
 - *Start*. Packets before the first one received are good while they lie in the window; the earliest is the origin.
 """
 
@@ -61,6 +61,8 @@ class Mark(IntEnum):
     """The first one after silence that was left out."""
     BESIDE = 2
     """It holds no audio of the stream's encoding."""
+    SPEECH = 3
+    """Its sender may leave silence out; the packet that would say so may be lost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +167,7 @@ class Held:
     sequence: int
     timestamp: int
     frames: int
+    mark: int = Mark.NONE
     copies: int = 0
 
 
@@ -309,7 +312,7 @@ class StreamOrder:
         elif not (ahead <= 0 and self._behind(row, ahead, elapsed, frames, out)) and not self._of_previous_segment(
             sequence, timestamp
         ):
-            self._doubt(Held(row, sequence, timestamp, frames), out)
+            self._doubt(Held(row, sequence, timestamp, frames, mark), out)
 
     def run(self, count: int, elapsed: int, frames: int, longest_step: int, out: Verdicts) -> None:
         """Move the head over ``count`` packets in step, ``elapsed`` frames in all; the last one has ``frames``.
@@ -587,7 +590,10 @@ class StreamOrder:
             # So long a gap that the sequence number wrapped meanwhile.
             self._move_on(first.row, missed // usual + 1, elapsed, first.frames, out)
             return
-        self._break(first, Jump.TIMESTAMP if near else Jump.RESTART, missing if near else 0, out)
+        kind = Jump.TIMESTAMP if near else Jump.RESTART
+        if near and missing and missed > missing * usual and first.mark == Mark.SPEECH:
+            kind = Jump.PAUSE
+        self._break(first, kind, missing if near else 0, out)
 
     def _break(self, first: Held, kind: Jump, missing: int, out: Verdicts) -> None:
         """Go on with ``first`` directly behind the head and ``missing`` packets that are lost."""

@@ -1,0 +1,257 @@
+"""Senders that change who they are, or what their numbers are: each change is told once, and nothing beside it."""
+
+import struct
+
+import numpy as np
+import pytest
+from test_verifier import START_NS, Sender, assert_same, brief, spec_of, verify
+
+from rtpverify.rtp.payload import encode
+
+
+def later(packets, seconds):
+    return [(at + round(1e9 * seconds), flow, datagram) for at, flow, datagram in packets]
+
+
+def result_of(packets, *senders, cuts=(), **limits):
+    verifier, _ = verify(packets, spec_of(*senders, **limits), cuts)
+    return verifier.result("test").streams
+
+
+def every_cut(packets, *senders):
+    """Return the streams; the same must come out of any cut into batches."""
+    whole, _ = verify(packets, spec_of(*senders))
+    middle = len(packets) // 2
+    for cuts in (range(middle - 8, middle + 12), [600, 1001]):
+        assert_same(verify(packets, spec_of(*senders), cuts)[0], whole)
+    return whole.result("test").streams
+
+
+BEFORE = Sender(seconds=1.0)
+
+
+class TestAnotherSsrc:
+    """A sender comes back with another SSRC."""
+
+    @pytest.mark.parametrize("pause_seconds", [0.0, 0.003, 0.08, 2.0])
+    def test_is_one_event(self, pause_seconds):
+        after = Sender(seconds=1.0, ssrc=7, sequence=30_000, timestamp=77, amplitude=0.1)
+        packets = BEFORE.send() + later(after.send(), 1.0 + pause_seconds)
+        [stream] = every_cut(packets, BEFORE)
+        assert brief(stream.events) == [("ssrc_change", 48_000, 0, None)]
+        [event] = stream.events
+        assert event.size == {"from_ssrc": "0x5eed0001", "to_ssrc": "0x00000007"}
+        assert event.time_ns == START_NS + round((1.0 + pause_seconds) * 1e9)
+        assert stream.ssrc == 7
+        assert (stream.frames, stream.transport.packets_received, stream.transport.packets_lost) == (96_000, 2000, 0)
+
+    def test_and_another_port_and_payload_type(self):
+        after = Sender(seconds=1.0, ssrc=7, sequence=30_000, timestamp=77, payload_type=98, flow=4)
+        [stream] = result_of(BEFORE.send() + later(after.send(), 1.5), BEFORE, after)
+        assert brief(stream.events) == [("ssrc_change", 48_000, 0, None)]
+        assert (stream.payload_type, stream.sender) == (98, "192.0.2.1:5006")
+
+    def test_what_comes_after_is_verified(self):
+        after = Sender(seconds=1.0, ssrc=7, sequence=9, timestamp=77, slips={9_600: 48}, clicks={30_000: 0.2})
+        [stream] = every_cut(BEFORE.send() + later(after.send(), 1.2), BEFORE)
+        assert brief(stream.events) == [
+            ("ssrc_change", 48_000, 0, None),
+            ("slip", 57_600, 0, None),
+            ("click", 78_000, 1, None),
+        ]
+
+    def test_again_and_again(self):
+        packets = []
+        for turn in range(6):
+            packets += later(Sender(seconds=0.4, ssrc=turn % 2, sequence=turn, timestamp=9 * turn).send(), 0.6 * turn)
+        [stream] = every_cut(packets, BEFORE)
+        assert brief(stream.events) == [("ssrc_change", 19_200 * turn, 0, None) for turn in range(1, 6)]
+
+    @pytest.mark.parametrize("overlap", [0.01, 0.05])
+    def test_two_at_a_time_are_two_streams(self, overlap):
+        after = Sender(seconds=1.0, ssrc=7, sequence=30_000, timestamp=77)
+        packets = sorted(BEFORE.send() + later(after.send(), 1.0 - overlap), key=lambda packet: packet[0])
+        streams = every_cut(packets, BEFORE)
+        assert [(stream.ssrc, brief(stream.events)) for stream in streams] == [(0x5EED0001, []), (7, [])]
+
+    def test_of_another_host_is_another_stream(self):
+        after = Sender(seconds=1.0, ssrc=7, flow=1)
+        streams = result_of(BEFORE.send() + later(after.send(), 1.2), BEFORE)
+        assert [brief(stream.events) for stream in streams] == [[], []]
+
+    def test_takes_no_room(self):
+        """A sender may come back more often than there may be streams."""
+        packets = []
+        for turn in range(5):
+            packets += later(Sender(seconds=0.2, ssrc=turn).send(), 0.5 * turn)
+        verifier, _ = verify(packets, spec_of(BEFORE), max_streams=1)
+        assert [len(stream.events) for stream in verifier.streams] == [4]
+        assert verifier.discarded == {}
+
+
+class TestSameSsrc:
+    @pytest.mark.parametrize("sequence", [7, 50_000])
+    def test_a_restart_is_one_event(self, sequence):
+        after = Sender(seconds=1.0, sequence=sequence, timestamp=123_456, amplitude=0.1, slips={24_000: 48})
+        [stream] = every_cut(BEFORE.send() + later(after.send(), 1.4), BEFORE)
+        assert brief(stream.events) == [("restart", 48_000, 0, None), ("slip", 72_000, 0, None)]
+
+    def test_a_restart_with_the_very_same_numbers(self):
+        [stream] = every_cut(BEFORE.send() + later(BEFORE.send(), 1.4), BEFORE)
+        [event] = stream.events
+        assert str(event.kind) == "restart"
+        assert event.start_frame == 48_000
+        assert 0 < stream.transport.packets_duplicated <= 60  # until it is seen that nothing new comes
+
+    def test_content_that_is_wrong_after_a_restart_is_told(self):
+        after = Sender(seconds=1.0, sequence=7, timestamp=5, frequency_hz=1203.0)
+        [stream] = result_of(BEFORE.send() + later(after.send(), 1.4), BEFORE)
+        assert [str(event.kind) for event in stream.events] == ["restart", "frequency"]
+
+    @pytest.mark.parametrize("by", [4_800, 12, -480, 2**31 - 50_000])
+    def test_frames_follow_a_timestamp_jump(self, by):
+        after = Sender(
+            seconds=1.0,
+            sequence=BEFORE.sequence + 1000,
+            timestamp=BEFORE.timestamp + 48_000 + by,
+            slips={9_600: 48},
+            dropouts={30_000: 12_000},
+        )
+        [stream] = every_cut(BEFORE.send() + later(after.send(), 1.0), BEFORE)
+        assert brief(stream.events) == sorted(
+            [
+                ("timestamp_jump", 48_000, 0, None),
+                ("slip", 57_600 + by, 0, None),
+                ("dropout", 78_000 + by, 12_000, None),
+            ],
+            key=lambda event: event[1],
+        )
+        [jump] = [event for event in stream.events if event.kind == "timestamp_jump"]
+        assert jump.size == {"timestamp_jump_frames": by}
+        assert stream.frames == 96_000 + by
+
+    def test_a_timestamp_jump_to_before_the_start_has_no_frames_of_its_own(self):
+        after = Sender(
+            seconds=1.0, sequence=BEFORE.sequence + 1000, timestamp=BEFORE.timestamp - 900_000, slips={9_600: 48}
+        )
+        [stream] = every_cut(BEFORE.send() + later(after.send(), 1.0), BEFORE)
+        assert brief(stream.events) == [("timestamp_jump", 48_000, 0, None), ("slip", 57_600, 0, None)]
+
+
+class TestPayloadType:
+    def test_there_and_back(self):
+        packets = []
+        for turn, payload_type in enumerate([97, 98, 97]):
+            part = Sender(
+                seconds=0.3,
+                payload_type=payload_type,
+                sequence=BEFORE.sequence + 300 * turn,
+                timestamp=BEFORE.timestamp + 14_400 * turn,
+            )
+            packets += later(part.send(), 0.3 * turn)
+        [stream] = every_cut(packets, Sender(), Sender(payload_type=98))
+        changes = [event for event in stream.events if event.kind == "payload_type_change"]
+        assert [(event.start_frame, event.size["to_payload_type"]) for event in changes] == [(14_400, 98), (28_800, 97)]
+
+
+class Phone:
+    """A telephone: G.711, packets of 20 ms, and what else it sends."""
+
+    def __init__(self):
+        self.sender = Sender("PCMA/8000/1", 160, payload_type=8, seconds=10.0, frequency_hz=997.0)
+        self.samples = self.sender.samples()
+        self.sequence, self.frame, self.packets = 65_500, 0, []
+
+    def put(self, payload_type, payload, frame, *, marker=False):
+        header = struct.pack(
+            ">BBHII", 0x80, payload_type | marker << 7, self.sequence % 65536, (frame + 4_294_960_000) % 2**32, 9
+        )
+        self.packets.append((START_NS + frame * 125_000, 0, header + payload))
+        self.sequence += 1
+
+    def talk(self, packets, *, marker=False):
+        for index in range(packets):
+            audio = encode(self.sender.form, self.samples[self.frame : self.frame + 160])
+            self.put(8, audio, self.frame, marker=marker and index == 0)
+            self.frame += 160
+
+    def results(self):
+        return every_cut(self.packets, self.sender)
+
+
+class TestSilenceSuppression:
+    """Silence that a telephone leaves out is no fault."""
+
+    @pytest.mark.parametrize("noise", [(), (0,), (0, 20, 40)])
+    def test_a_pause(self, noise):
+        phone = Phone()
+        phone.talk(50, marker=True)
+        for packets in noise:
+            phone.put(13, b"\x40", phone.frame + 160 * packets)
+        phone.frame += 160 * 75
+        phone.talk(60, marker=True)
+        [stream] = phone.results()
+        assert (brief(stream.events), str(stream.verdict)) == ([], "pass")
+        assert stream.frames == 160 * 185
+        assert stream.transport.packets_received == stream.transport.packets_expected == 110 + len(noise)
+        assert any("silence" in warning for warning in stream.warnings)
+
+    def test_a_pause_ends_without_a_marker_where_noise_began_it(self):
+        phone = Phone()
+        phone.talk(50)
+        phone.put(13, b"\x40", phone.frame)
+        phone.frame += 160 * 75
+        phone.talk(60)
+        [stream] = phone.results()
+        assert brief(stream.events) == []
+
+    def test_frames_after_a_pause_count_on_the_media_timeline(self):
+        phone = Phone()
+        phone.samples[160 * 150] += 0.3
+        phone.talk(50)
+        phone.frame += 160 * 75
+        phone.talk(60, marker=True)
+        [stream] = phone.results()
+        assert brief(stream.events) == [("click", 160 * 150, 1, 1)]
+
+    def test_losses_on_both_sides_of_a_pause(self):
+        phone = Phone()
+        phone.talk(50)
+        phone.frame += 160 * 75
+        phone.talk(60, marker=True)
+        del phone.packets[70], phone.packets[50], phone.packets[30]
+        [stream] = phone.results()
+        assert [str(event.kind) for event in stream.events] == ["gap", "gap", "gap"]
+        assert stream.transport.packets_lost == 3
+
+    def test_a_telephone_event_amid_the_audio(self):
+        phone = Phone()
+        phone.talk(50)
+        start = phone.frame
+        for index in range(8):
+            duration = struct.pack(">BBH", 5, 0x80 | 10 if index > 4 else 10, min(160 * (index + 1), 800))
+            phone.put(101, duration, start, marker=index == 0)
+        phone.frame += 800
+        phone.talk(50)
+        [stream] = phone.results()
+        assert brief(stream.events) == []
+        assert stream.transport.packets_received == 108
+
+    def test_a_jump_without_a_sign_of_silence_is_a_fault(self):
+        phone = Phone()
+        phone.talk(50)
+        phone.frame += 160 * 75
+        phone.talk(60)
+        [stream] = phone.results()
+        assert [str(event.kind) for event in stream.events] == ["timestamp_jump"]
+
+
+def test_events_that_are_kept_are_bounded(monkeypatch):
+    monkeypatch.setattr("rtpverify.stream.MAX_EVENTS", 10)
+    sender = Sender()
+    verifier, told = verify(sender.send(lost=range(20, 900, 20)), spec_of(sender))
+    [stream] = verifier.result("test").streams
+    assert len(told) == 44
+    assert len(stream.events) == 10
+    assert any("34 more" in warning for warning in stream.warnings)
+    assert np.all([event.fault for event in stream.events])
