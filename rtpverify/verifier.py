@@ -260,6 +260,8 @@ class Verifier:
         stream.take_over(int(part.rtp.ssrc[0]), flow, payload_type)
         self._payload_type[index] = payload_type
         self._tracker.succeed(index)
+        if self._merger is not None:
+            self._merger.succeed(index)
         self._held.pop(index, None)
 
     def _take_undecided(self) -> None:

@@ -240,6 +240,17 @@ def test_legs_without_a_description_are_merged_on_request(verify):
     assert [len(stream.legs) for stream in two] == [2, 0]
 
 
+def test_a_sender_that_comes_back_on_both_legs_is_one_stream(verify):
+    first, second = legs(), legs(ssrc=2)
+    later_ns = 2_000_000_000
+    again = [[(time_ns + later_ns, frame) for time_ns, frame in leg] for leg in (records(ssrc=2), second[1])]
+    [stream] = verify(*first, *again, sdp=DUP).streams
+    assert [event.kind for event in stream.events] == ["ssrc_change"]
+    assert stream.transport.packets_received == 1000
+    assert [leg.packets_received for leg in stream.legs] == [1000, 1000]
+    assert stream.packets_differing == 0
+
+
 def test_redundant_is_refused_where_it_says_nothing(verify):
     with pytest.raises(RequestError, match=r"stream\.sdp: --redundant is for captures"):
         verify(records(), sdp=DUP, redundant=True)

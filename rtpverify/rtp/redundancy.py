@@ -190,6 +190,16 @@ class LegMerger:
         kept[at] = self._first_copies(row, leg, ours.sequence, ours.timestamp, arrival_ns, digest)
         return kept
 
+    def succeed(self, stream: int) -> None:
+        """Take a stream's next packets, on every leg, for the first of another sender, who goes on in its place."""
+        row = self._row_of.get(stream)
+        if row is None:
+            return
+        self._key[row * RING : (row + 1) * RING] = -1
+        for leg in range(len(self._streams[row].ends)):
+            if self._last_arrival_ns[row * MAX_LEGS + leg] >= 0:
+                self._tracker.succeed(row * MAX_LEGS + leg)
+
     def finish(self) -> None:
         """End the input: what is missing on a leg is lost."""
         self._tracker.finish()

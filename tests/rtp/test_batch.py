@@ -135,3 +135,14 @@ def test_gather_returns_the_bytes_at_each_offset(offset: list[int], length: int)
     found = gather(arena, np.array(offset, np.int64), length)
     assert found.shape == (len(offset), length)
     assert found.tolist() == [list(range(start, start + length)) for start in offset]
+
+
+def test_sockets_behind_one_another_are_put_in_order_of_arrival() -> None:
+    arrival = np.array([5, 7, 9, 4, 7], np.int64)
+    index = np.arange(5, dtype=np.int64)
+    batch = PacketBatch(np.arange(5, dtype=np.uint8), index, index, arrival, index, [])
+    ordered = batch.by_arrival()
+    assert ordered.arrival_ns.tolist() == [4, 5, 7, 7, 9]
+    for field in (ordered.offset, ordered.length, ordered.flow):
+        assert field.tolist() == [3, 0, 1, 4, 2]  # those of one moment stay as they stood
+    assert ordered.by_arrival() is ordered

@@ -184,6 +184,15 @@ def test_one_bit_changes_the_digest(payload, data):
     assert one == same != changed
 
 
+def test_another_sender_may_begin_with_the_same_numbers():
+    merger, _ = merge([(0, 0, packet(1)), (1, 1, packet(1)), (2, 0, packet(2)), (3, 1, packet(2))])
+    merger.succeed(0)
+    merger.succeed(1)  # has no legs
+    merger, kept = merge([(4, 0, packet(1)), (5, 1, packet(1)), (6, 0, packet(2)), (7, 1, packet(2))], merger=merger)
+    assert kept == [True, False, True, False]
+    assert counted(merger) == [(4, 0), (4, 0)]
+
+
 def test_length_and_place_change_the_digest():
     arena = np.frombuffer(b"\1" * 8 + b"\2" * 8 + b"\2" * 8 + b"\1" * 8 + bytes(9), np.uint8)
     digest = payload_digest(arena, np.array([0, 16, 32, 32]), np.array([16, 16, 8, 9]))

@@ -341,3 +341,23 @@ def test_dropped_packets_are_counted_past_the_wrap_of_the_kernels_counter(monkey
     monkeypatch.setattr(sockets, "_LINUX", True)
     item = sockets.ReceiveSocket(Fake(), Endpoint("127.0.0.1", 5004), None)
     assert [item.dropped() for _ in range(4)] == [0xFFFFFFFE, 0x100000005, 0x100000005, 0x180000000]
+
+
+async def test_more_endpoints_of_another_family_are_received_on_too(make, send):
+    first, second = free_port(), free_port("::1")
+    with make([]) as receiver:
+        assert receiver.drain() is None
+        assert receiver.receive_buffer_bytes > 0
+        receiver.add([Endpoint("127.0.0.1", first)])
+        send(b"one", "127.0.0.1", first)
+        assert [datagram.payload for datagram in await collect(receiver, 1)] == [b"one"]
+        receiver.add([Endpoint("::1", second)])
+        send(b"two", "::1", second, source="::1")
+        send(b"three", "127.0.0.1", first)
+        found = {datagram.payload: datagram.flow for datagram in await collect(receiver, 2)}
+        assert found[b"two"].destination == f"[::1]:{second}"
+        assert found[b"three"].destination == f"127.0.0.1:{first}"
+        with pytest.raises(SourceError, match="in use"):
+            receiver.add([Endpoint("127.0.0.1", first)])
+        send(b"four", "127.0.0.1", first)
+        assert [datagram.payload for datagram in await collect(receiver, 1)] == [b"four"]
