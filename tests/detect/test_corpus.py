@@ -12,7 +12,7 @@ from corpus import Case, complaints, draw, draw_stream
 
 from rtpverify.events import Kind
 
-PER_KIND = 8
+PER_KIND = 6
 
 
 def judge(case, **fixed):
