@@ -34,6 +34,7 @@ _LIMIT_HELP = {
     "word_length_is_fault": "Low bits that are always empty are a fault, not only reported.",
     "max_stall_seconds": "Longest time without a packet; never below ten packet times.",
     "reorder_window_seconds": "How long a missing packet may still come; never below three packet times.",
+    "tsdf_window_seconds": "Window of the time-stamped delay factor (EBU Tech 3337).",
     "max_jitter_seconds": "Interarrival jitter of RFC 3550.",
     "max_duplicated": "Packets that came more than once.",
     "max_reordered": "Packets that came after a later one, within the reorder window.",

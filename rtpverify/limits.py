@@ -32,6 +32,8 @@ class Limits:
     """Longest silence on the wire; never below ten packet times."""
     reorder_window_seconds: float = 0.05
     """How long a missing packet may still arrive; later it is late, and lost. Never below three packet times."""
+    tsdf_window_seconds: float = 0.2
+    """Window of the time-stamped delay factor (EBU Tech 3337); 1 is in use too."""
     max_jitter_seconds: float | None = None
     """RFC 3550 interarrival jitter."""
     max_duplicated: int | None = None

@@ -36,6 +36,30 @@ class Transport:
     packets_late: int = 0
     jitter_seconds: float | None = None
     clock_drift_ppm: float | None = None
+    packets_stray: int = 0
+    """Packets that fit nowhere in the stream."""
+    packets_odd_length: int = 0
+    """Packets that hold no whole number of frames."""
+    packets_beside: int = 0
+    """Packets of comfort noise and telephone events."""
+    pauses: int = 0
+    """Stretches of silence that the sender left out."""
+    loss_run_lengths: dict[str, int] = field(default_factory=dict)
+    """How often so many packets in a row were lost."""
+    loss_bursts: int = 0
+    """Bursts and gaps as RFC 3611 section 4.7.2 has them, with Gmin 16; durations are means."""
+    burst_density: float | None = None
+    gap_density: float | None = None
+    burst_duration_seconds: float | None = None
+    gap_duration_seconds: float | None = None
+    max_jitter_seconds: float | None = None
+    tsdf_seconds: float | None = None
+    """Time-stamped delay factor (EBU Tech 3337) of the last whole window."""
+    max_tsdf_seconds: float | None = None
+    longest_interval_seconds: float | None = None
+    interarrival_histogram: list[tuple[float | None, int]] = field(default_factory=list)
+    """Upper edge in seconds (None: beyond the last) and packets of each bucket that holds any."""
+    packet_time_changes: int = 0
 
 
 @dataclass(slots=True)
@@ -47,7 +71,7 @@ class Sensitivity:
     click
         Deviation of a single frame, as a fraction of full scale.
     level_step_db, phase_step_rad
-        Steps between stretches of a second.
+        Steps: of level between stretches of a second, of phase in the middle of one.
     exact_slips
         Whether the length of a slip can be told to the frame.
     """

@@ -6,6 +6,7 @@ two timelines meet. Frames of events count from the stream's earliest packet.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
@@ -15,9 +16,11 @@ from rtpverify.mediatime import MediaTime
 from rtpverify.packets import PacketIndex, Packets
 from rtpverify.result import Leg, StreamResult, Transport
 from rtpverify.rtp.batch import Flow
+from rtpverify.rtp.bursts import LossPattern
 from rtpverify.rtp.order import Counts, Discontinuity, Gap
 from rtpverify.rtp.payload import Encoding
 from rtpverify.rtp.redundancy import LegState
+from rtpverify.rtp.timing import INTERVAL_EDGES_NS
 from rtpverify.sensitivity import blindness, why_inconclusive
 from rtpverify.spec import StreamSpec
 
@@ -34,6 +37,51 @@ class Track:
     analysis: Analysis
     packets: PacketIndex
     row: int
+
+
+@dataclass(slots=True)
+class WireFigures:
+    """What is measured of a stream's packets beside the counts."""
+
+    run_lengths: Counter[int]
+    pattern: LossPattern
+    intervals: list[int]
+    packet_time_changes: tuple[int, list[tuple[float, float]]]
+    max_jitter_seconds: float | None
+    tsdf_seconds: float | None
+    max_tsdf_seconds: float | None
+    longest_interval_seconds: float | None
+
+    def as_fields(self, packet_time_seconds: float | None) -> dict[str, Any]:
+        """Return the fields of :class:`rtpverify.result.Transport`."""
+        pattern = self.pattern
+
+        def duration(packets: float | None) -> float | None:
+            return None if packets is None or packet_time_seconds is None else packets * packet_time_seconds
+
+        edges = [*(edge / 1e9 for edge in INTERVAL_EDGES_NS), None]
+        return {
+            "loss_run_lengths": {str(length): count for length, count in sorted(self.run_lengths.items())},
+            "loss_bursts": pattern.bursts,
+            "burst_density": pattern.burst_density,
+            "gap_density": pattern.gap_density,
+            "burst_duration_seconds": duration(pattern.burst_packets),
+            "gap_duration_seconds": duration(pattern.gap_packets),
+            "max_jitter_seconds": self.max_jitter_seconds,
+            "tsdf_seconds": self.tsdf_seconds,
+            "max_tsdf_seconds": self.max_tsdf_seconds,
+            "longest_interval_seconds": self.longest_interval_seconds,
+            "interarrival_histogram": [
+                (edge, count) for edge, count in zip(edges, self.intervals, strict=True) if count
+            ],
+            "packet_time_changes": self.packet_time_changes[0],
+        }
+
+    def packet_times(self) -> str:
+        """Say how the packet time changed."""
+        count, listed = self.packet_time_changes
+        steps = ", ".join(f"from {1e3 * before:g} to {1e3 * after:g} ms" for before, after in listed)
+        return f"packet time changed {steps or f'{count} times'}{', …' if len(listed) < count else ''}"
 
 
 @dataclass(slots=True)
@@ -74,6 +122,7 @@ class Stream:
     jitter_seconds: float | None = None
     clock_drift_ppm: float | None = None
     packet_time_seconds: float | None = None
+    wire: WireFigures | None = None
     media_time: MediaTime = field(default_factory=MediaTime)
     events_left_out: int = 0
     """Events beyond those that are kept."""
@@ -251,11 +300,18 @@ class Stream:
                 packets_late=counts.late,
                 jitter_seconds=self.jitter_seconds,
                 clock_drift_ppm=self.clock_drift_ppm,
+                packets_stray=counts.stray,
+                packets_odd_length=self.odd_lengths,
+                packets_beside=self.packets_beside,
+                pauses=self.pauses,
+                **(self.wire.as_fields(self.packet_time_seconds) if self.wire else {}),
             ),
             events=sorted(self.events.values(), key=lambda event: (event.start_frame, event.channel or 0)),
         )
         if self.odd_lengths:
             result.warnings.append(f"{self.odd_lengths} packets hold no whole number of {self.encoding} frames")
+        if self.wire and self.wire.packet_time_changes[0]:
+            result.warnings.append(self.wire.packet_times())
         if self.pauses:
             result.warnings.append(
                 f"the sender left silence out {self.pauses} time{'s' if self.pauses > 1 else ''}; "

@@ -35,7 +35,7 @@ from rtpverify.rtp.redundancy import LegMerger
 from rtpverify.rtp.sequence import Placement, SequenceTracker
 from rtpverify.rtp.timing import Timing
 from rtpverify.spec import Selection, StreamSpec
-from rtpverify.stream import Stream, Track
+from rtpverify.stream import Stream, Track, WireFigures
 
 AHEAD_SECONDS = 0.5
 """How far packets may run ahead of what is settled before a batch is taken in pieces."""
@@ -328,6 +328,7 @@ class Verifier:
                 continue
             rate_hz = encoding.sample_rate_hz
             self._timing.set_clock_rate(index, rate_hz)
+            self._timing.set_tsdf_window(index, spec.limits.tsdf_window_seconds)
             self._tracker.set_window(index, window_frames)
             packet_frames = int(part.payload_length[first]) // encoding.bytes_per_frame
             self._stall_ns[index] = max(self._stall_ns[index], STALL_PACKETS * packet_frames * 10**9 // rate_hz)
@@ -663,6 +664,16 @@ class Verifier:
         stream.jitter_seconds = self._timing.jitter_seconds(index)
         stream.clock_drift_ppm = self._timing.clock_drift_ppm(index)
         stream.packet_time_seconds = self._timing.packet_time_seconds(index)
+        stream.wire = WireFigures(
+            run_lengths=self._tracker.run_lengths(index),
+            pattern=self._tracker.loss_pattern(index),
+            intervals=self._timing.intervals(index),
+            packet_time_changes=self._timing.packet_time_changes(index),
+            max_jitter_seconds=self._timing.max_jitter_seconds(index),
+            tsdf_seconds=self._timing.tsdf_seconds(index),
+            max_tsdf_seconds=self._timing.max_tsdf_seconds(index),
+            longest_interval_seconds=self._timing.longest_interval_seconds(index),
+        )
         if self._merger is not None:
             stream.legs = self._merger.legs(index)
             stream.differing = self._merger.differing(index)

@@ -255,3 +255,27 @@ def test_events_that_are_kept_are_bounded(monkeypatch):
     assert len(stream.events) == 10
     assert any("34 more" in warning for warning in stream.warnings)
     assert np.all([event.fault for event in stream.events])
+
+
+def test_a_change_of_packet_time_is_a_warning():
+    one, two = Sender(), Sender("L24/48000/2", 96, seconds=0.5)
+    two.sequence, two.timestamp = one.sequence + 1000, one.timestamp + 48_000
+    [stream] = every_cut(one.send() + later(two.send(), 1.0), one)
+    assert brief(stream.events) == []
+    assert stream.transport.packet_time_changes == 1
+    assert "packet time changed from 1 to 2 ms" in stream.warnings
+
+
+def test_figures_of_the_wire():
+    sender = Sender()
+    lost = [100, 200, 201, 205, 700]
+    packets = [(at + (70_000_000 if i >= 400 else 0), f, d) for i, (at, f, d) in enumerate(sender.send(lost=lost))]
+    [stream] = result_of(packets, sender)
+    wire = stream.transport
+    assert wire.loss_run_lengths == {"1": 3, "2": 1}
+    assert (wire.loss_bursts, wire.burst_density, wire.burst_duration_seconds) == (1, 0.5, 0.006)
+    assert wire.gap_density == pytest.approx(2 / 994)
+    assert wire.longest_interval_seconds == pytest.approx(0.071)
+    assert wire.max_tsdf_seconds == pytest.approx(0.07)
+    assert sum(count for _, count in wire.interarrival_histogram) == 994
+    assert dict(wire.interarrival_histogram)[0.1] == 1

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from rtpverify.events import Event
-from rtpverify.result import Leg, Result, Signal, StreamResult, Verdict
+from rtpverify.result import Leg, Result, Signal, StreamResult, Transport, Verdict
 
 UNMEASURED = "–"
 
@@ -139,11 +139,20 @@ def transport(stream: StreamResult) -> list[tuple[str, str]]:
     )
     drift = number(wire.clock_drift_ppm, "+.1f") + (" ppm" if wire.clock_drift_ppm is not None else "")
     legs = [("Leg", leg_line(number, leg)) for number, leg in enumerate(stream.legs, 1)]
-    return [
-        ("Packets", ", ".join(packets)),
-        *legs,
-        ("Timing", f"jitter {seconds(wire.jitter_seconds)}, sender's clock {drift} against arrival"),
-    ]
+    timing = f"jitter {seconds(wire.jitter_seconds)}, sender's clock {drift} against arrival"
+    if wire.max_tsdf_seconds is not None:
+        timing += f", delay factor up to {seconds(wire.max_tsdf_seconds)}"
+    losses = [("Losses", loss_line(wire))] if wire.loss_run_lengths else []
+    return [("Packets", ", ".join(packets)), *losses, *legs, ("Timing", timing)]
+
+
+def loss_line(wire: Transport) -> str:
+    """Write how losses lie together."""
+    longest = max(map(int, wire.loss_run_lengths))
+    line = f"up to {counted(longest, 'packet')} in a row, {counted(wire.loss_bursts, 'burst')}"
+    if wire.burst_density is not None and wire.burst_duration_seconds is not None:
+        line += f" that lost {100 * wire.burst_density:.2g} % of {seconds(wire.burst_duration_seconds)} on average"
+    return line
 
 
 def leg_line(number: int, leg: Leg) -> str:

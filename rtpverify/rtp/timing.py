@@ -25,9 +25,16 @@ FIRST_BUCKET_NS = 10_000_000
 """Media time of a drift bucket at first; it doubles whenever they are used up."""
 MIN_DRIFT_NS = 1_000_000_000
 """Media time it takes to tell a drift."""
+INTERVAL_EDGES_NS = tuple(digit * 10**power for power in range(4, 10) for digit in (1, 2, 5))
+"""Upper edges of the inter-arrival histogram, 10 µs to 5 s; a last bucket holds what is longer."""
+STEADY_STEPS = 16
+"""Packets one after the other with another packet time that make it the packet time."""
+MAX_CHANGES = 16
+"""Changes of packet time remembered per stream; all of them are counted."""
 MAX_STEPS = 64
 """Different packet times remembered per stream."""
 _DECAY = 15 / 16
+_INTERVAL_EDGES_NS = np.array(INTERVAL_EDGES_NS)
 
 
 @dataclass(slots=True)
@@ -56,7 +63,8 @@ class Timing:
     """
 
     def __init__(self, tsdf_window_seconds: float = TSDF_WINDOW_SECONDS) -> None:
-        self._tsdf_window_ns = round(tsdf_window_seconds * 1e9)
+        self._default_window_ns = round(tsdf_window_seconds * 1e9)
+        self._tsdf_window_ns = np.zeros(0, np.int64)
         self._rate = np.zeros(0)
         self._started = np.zeros(0, np.bool_)
         # The packet before, and the first one since the last break.
@@ -77,6 +85,13 @@ class Timing:
         self._usual_step = np.zeros(0, np.int64)
         self._usual_count = np.zeros(0, np.int64)
         self._other_steps: list[Counter[int]] = []
+        # The step of the latest packets and how many had it, and the one that was steady before.
+        self._run_step = np.zeros(0, np.int64)
+        self._run_length = np.zeros(0, np.int64)
+        self._steady_step = np.zeros(0, np.int64)
+        self._changes: list[list[tuple[int, int]]] = []
+        self._change_count = np.zeros(0, np.int64)
+        self._intervals = np.zeros((0, len(INTERVAL_EDGES_NS) + 1), np.int64)
         # Least transit in each stretch of media time, and when.
         self._bucket_ns = np.zeros(0, np.int64)
         self._bucket_time = np.zeros((0, DRIFT_BUCKETS))
@@ -93,6 +108,8 @@ class Timing:
                 setattr(self, name, np.concatenate([value, np.zeros((more, *value.shape[1:]), value.dtype)]))
         self._other_steps += [Counter() for _ in range(more)]
         self._earlier_drift += [None] * more
+        self._changes += [[] for _ in range(more)]
+        self._tsdf_window_ns[-more:] = self._default_window_ns
         for stream in range(streams - more, streams):
             self.reset(stream)
 
@@ -101,15 +118,21 @@ class Timing:
         self.resize(stream + 1)
         self._rate[stream] = rate_hz
 
+    def set_tsdf_window(self, stream: int, seconds: float) -> None:
+        """Set the window of a stream's time-stamped delay factor, before its first packet."""
+        self.resize(stream + 1)
+        self._tsdf_window_ns[stream] = max(round(seconds * 1e9), 1)
+
     def reset(self, stream: int) -> None:
         """Forget all about a stream, to start over with another source."""
         for name, value in vars(self).items():
-            if isinstance(value, np.ndarray) and name != "_rate":
+            if isinstance(value, np.ndarray) and name not in ("_rate", "_tsdf_window_ns"):
                 value[stream] = 0
         for maximum in (self._max_interval, self._max_tsdf, self._tsdf):
             maximum[stream] = -1
         self._other_steps[stream] = Counter()
         self._earlier_drift[stream] = None
+        self._changes[stream] = []
         self._clear_buckets(stream)
 
     def update(
@@ -171,6 +194,17 @@ class Timing:
         """Return the largest time-stamped delay factor of a whole window."""
         return float(self._max_tsdf[stream]) / 1e9 if self._max_tsdf[stream] >= 0 else None
 
+    def intervals(self, stream: int) -> list[int]:
+        """Return how many inter-arrival times there were up to each of the edges, and beyond the last."""
+        counts: list[int] = self._intervals[stream].tolist()
+        return counts
+
+    def packet_time_changes(self, stream: int) -> tuple[int, list[tuple[float, float]]]:
+        """Return how often the packet time changed for good, and the first changes as seconds before and after."""
+        rate = float(self._rate[stream])
+        listed = [(before / rate, after / rate) for before, after in self._changes[stream]] if rate else []
+        return int(self._change_count[stream]), listed
+
     def packet_frames(self, stream: int) -> int | None:
         """Return the packet time in frames: the most frequent timestamp step between neighbours in sequence."""
         steps = self._other_steps[stream] + Counter({int(self._usual_step[stream]): int(self._usual_count[stream])})
@@ -228,6 +262,7 @@ class Timing:
         variation = np.abs(interval / 1e9 - frames / rate)
         variation[fresh] = self._jitter[of[~started]]
         interval[fresh] = -1
+        self._count_intervals(np.repeat(of, groups.count), interval)
         jitter = _smooth(variation, groups, self._jitter[of])
         media_ns = (timestamp - np.repeat(self._first_timestamp[of], groups.count)) * 1e9 / rate
         transit_ns = arrival_ns - np.repeat(self._first_arrival[of], groups.count) - media_ns
@@ -255,6 +290,7 @@ class Timing:
     def _count_steps(self, groups: Groups, frames: NDArray[np.int64], neighbour: NDArray[np.bool_]) -> None:
         """Count timestamp steps between neighbours in sequence."""
         of = groups.stream
+        self._follow_steady(groups, frames, neighbour)
         usual = neighbour & (frames == np.repeat(self._usual_step[of], groups.count))
         self._usual_count[of] += np.add.reduceat(usual, groups.first)
         other = neighbour & ~usual
@@ -276,6 +312,41 @@ class Timing:
                 del counter[best]
                 self._usual_step[stream], self._usual_count[stream] = best, most
 
+    def _count_intervals(self, of: NDArray[np.int64], interval_ns: NDArray[np.int64]) -> None:
+        """Count inter-arrival times; -1 is none."""
+        known = interval_ns >= 0
+        buckets = self._intervals.shape[1]
+        slot = of[known] * buckets + np.searchsorted(_INTERVAL_EDGES_NS, interval_ns[known])
+        self._intervals += np.bincount(slot, minlength=self._intervals.size).reshape(self._intervals.shape)
+
+    def _follow_steady(self, groups: Groups, frames: NDArray[np.int64], neighbour: NDArray[np.bool_]) -> None:
+        """See packet times that change for good."""
+        of, first = groups.stream, groups.first
+        goes_on = frames == np.repeat(self._run_step[of], groups.count)
+        same = np.logical_and.reduceat(goes_on | ~neighbour, first)
+        self._run_length[of[same]] += np.add.reduceat(neighbour, first, dtype=np.int64)[same]
+        for group in np.flatnonzero(~same).tolist():
+            stream, part = int(of[group]), slice(int(first[group]), int(groups.stop[group]))
+            steps = frames[part][neighbour[part]]
+            ends = np.append(np.flatnonzero(np.diff(steps)), len(steps) - 1)
+            for step, length in zip(steps[ends].tolist(), np.diff(ends, prepend=-1).tolist(), strict=True):
+                before = int(self._run_length[stream]) if step == self._run_step[stream] else 0
+                self._run_step[stream], self._run_length[stream] = step, before + length
+                self._note_steady(stream)
+        for stream in of[same & (self._run_step[of] != self._steady_step[of])].tolist():
+            self._note_steady(stream)
+
+    def _note_steady(self, stream: int) -> None:
+        """Take the step of the latest packets for the packet time once there are enough of them."""
+        step, steady = int(self._run_step[stream]), int(self._steady_step[stream])
+        if step == steady or step <= 0 or self._run_length[stream] < STEADY_STEPS:
+            return
+        self._steady_step[stream] = step
+        if steady:
+            self._change_count[stream] += 1
+            if len(self._changes[stream]) < MAX_CHANGES:
+                self._changes[stream].append((steady, step))
+
     def _follow_windows(
         self,
         groups: Groups,
@@ -285,7 +356,7 @@ class Timing:
     ) -> None:
         """Widen the span of transit times, window by window; a window starts with the first packet past the last."""
         of, first = groups.stream, groups.first
-        whole = np.maximum.reduceat(arrival_ns, first) - self._window_start[of] >= self._tsdf_window_ns
+        whole = np.maximum.reduceat(arrival_ns, first) - self._window_start[of] >= self._tsdf_window_ns[of]
         inside = known & ~whole
         self._window_low[of[inside]] = np.minimum(self._window_low[of], np.minimum.reduceat(transit_ns, first))[inside]
         self._window_high[of[inside]] = np.maximum(self._window_high[of], np.maximum.reduceat(transit_ns, first))[
@@ -295,7 +366,7 @@ class Timing:
             stream = int(of[group])
             at, stop = int(first[group]), int(groups.stop[group])
             while at < stop:
-                past = arrival_ns[at:stop] - self._window_start[stream] >= self._tsdf_window_ns
+                past = arrival_ns[at:stop] - self._window_start[stream] >= self._tsdf_window_ns[stream]
                 end = at + int(past.argmax()) if past.any() else stop
                 if end > at:
                     self._window_low[stream] = min(self._window_low[stream], transit_ns[at:end].min())
