@@ -142,7 +142,7 @@ def transport(stream: StreamResult) -> list[tuple[str, str]]:
     timing = f"jitter {seconds(wire.jitter_seconds)}, sender's clock {drift} against arrival"
     if wire.max_tsdf_seconds is not None:
         timing += f", delay factor up to {seconds(wire.max_tsdf_seconds)}"
-    losses = [("Losses", loss_line(wire))] if wire.loss_run_lengths else []
+    losses = [("Losses", loss_line(wire))] if sum(wire.loss_run_lengths.values()) > 1 else []
     return [("Packets", ", ".join(packets)), *losses, *legs, ("Timing", timing)]
 
 
@@ -151,7 +151,7 @@ def loss_line(wire: Transport) -> str:
     longest = max(map(int, wire.loss_run_lengths))
     line = f"up to {counted(longest, 'packet')} in a row, {counted(wire.loss_bursts, 'burst')}"
     if wire.burst_density is not None and wire.burst_duration_seconds is not None:
-        line += f" that lost {100 * wire.burst_density:.2g} % of {seconds(wire.burst_duration_seconds)} on average"
+        line += f" that lost {100 * wire.burst_density:.3g} % of {seconds(wire.burst_duration_seconds)} on average"
     return line
 
 
