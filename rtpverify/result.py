@@ -25,6 +25,30 @@ class Verdict(StrEnum):
 
 
 @dataclass(slots=True)
+class Rtcp:
+    """What a sender reports of itself, and what a receiver would report of it (RFC 3550 section 6.4).
+
+    Packets and octets are those between the first and the latest sender report; ``fraction_lost`` is that since the
+    latest.
+    """
+
+    sender_reports: int = 0
+    media_clock_drift_ppm: float | None = None
+    """Against the sender's own NTP time; positive: fast."""
+    packets_sent: int | None = None
+    packets_by_sequence: int | None = None
+    octets_sent: int | None = None
+    octets_received: int | None = None
+    said_goodbye: bool = False
+    fraction_lost: float | None = None
+    cumulative_lost: int | None = None
+    extended_highest_sequence: int | None = None
+    jitter_frames: int | None = None
+    last_sender_report: int | None = None
+    delay_since_last_sender_report_seconds: float | None = None
+
+
+@dataclass(slots=True)
 class Transport:
     """What the wire did to one stream. Counts are packets."""
 
@@ -60,6 +84,8 @@ class Transport:
     interarrival_histogram: list[tuple[float | None, int]] = field(default_factory=list)
     """Upper edge in seconds (None: beyond the last) and packets of each bucket that holds any."""
     packet_time_changes: int = 0
+    rtcp: Rtcp | None = None
+    """None where the sender reports nothing of itself."""
 
 
 @dataclass(slots=True)

@@ -14,12 +14,13 @@ from rtpverify.analysis import Analysis
 from rtpverify.events import Cause, Event, Kind
 from rtpverify.mediatime import MediaTime
 from rtpverify.packets import PacketIndex, Packets
-from rtpverify.result import Leg, StreamResult, Transport
+from rtpverify.result import Leg, Rtcp, StreamResult, Transport
 from rtpverify.rtp.batch import Flow
 from rtpverify.rtp.bursts import LossPattern
 from rtpverify.rtp.order import Counts, Discontinuity, Gap
 from rtpverify.rtp.payload import Encoding
 from rtpverify.rtp.redundancy import LegState
+from rtpverify.rtp.rtcp import TOLERANCE_PACKETS, Arrived, Bye, Report, SenderReport, SenderReports
 from rtpverify.rtp.timing import INTERVAL_EDGES_NS
 from rtpverify.sensitivity import blindness, why_inconclusive
 from rtpverify.spec import StreamSpec
@@ -123,6 +124,12 @@ class Stream:
     clock_drift_ppm: float | None = None
     packet_time_seconds: float | None = None
     wire: WireFigures | None = None
+    extended_sequence: int = 0
+    reports: SenderReports | None = None
+    said_goodbye: bool = False
+    """Whether the sender said that it leaves, and has not started over since."""
+    _at_report: Counts = field(default_factory=Counts)
+    """Counts when the latest sender report came."""
     media_time: MediaTime = field(default_factory=MediaTime)
     events_left_out: int = 0
     """Events beyond those that are kept."""
@@ -167,6 +174,21 @@ class Stream:
             event.time_ns = self.track.packets.arrival_ns(self.track.row, gap.last_sequence + 1)
         return event
 
+    def take_report(self, report: Report, arrived: Arrived, counts: Counts, arrival_ns: int) -> None:
+        """Take what the sender reports of itself, with what had come of its packets before."""
+        if isinstance(report, Bye):
+            self.said_goodbye = True
+        elif isinstance(report, SenderReport) and self.encoding is not None:
+            self.reports = self.reports or SenderReports(self.encoding.sample_rate_hz)
+            self.reports.add(report, arrived, arrival_ns)
+            self._at_report = counts
+
+    def start_over(self) -> None:
+        """Forget what holds only as long as the sender's numbers go on."""
+        self.said_goodbye = False
+        if self.reports is not None:
+            self.reports.start_over()
+
     def take_over(self, ssrc: int, flow: Flow, payload_type: int) -> None:
         """Go on with another source."""
         self.before, self.ssrc, self.flow, self.payload_type = self.ssrc, ssrc, flow, payload_type
@@ -182,12 +204,14 @@ class Stream:
         size: dict[str, Any] = {"timestamp_jump_frames": jump.frames}
         if kind is Kind.SSRC_CHANGE:
             size = {"from_ssrc": f"0x{self.before:08x}", "to_ssrc": f"0x{self.ssrc:08x}"}
-            message = f"SSRC 0x{self.before:08x} fell silent and 0x{self.ssrc:08x} goes on in its place"
+            left = "said goodbye" if self.said_goodbye else "fell silent"
+            message = f"SSRC 0x{self.before:08x} {left} and 0x{self.ssrc:08x} goes on in its place"
         elif kind is Kind.RESTART:
             message = f"the sender started over: {numbers}"
         else:
             message = f"the RTP timestamp jumped: {numbers}"
         event = Event(kind, frame, size=size, packets=(jump.sequence, jump.sequence), message=message)
+        event.fault = not (kind is Kind.SSRC_CHANGE and self.said_goodbye)
         if self.track is not None:
             event.time_ns = self.track.packets.arrival_ns(self.track.row, jump.sequence)
         return event
@@ -304,12 +328,18 @@ class Stream:
                 packets_odd_length=self.odd_lengths,
                 packets_beside=self.packets_beside,
                 pauses=self.pauses,
+                rtcp=self._rtcp(),
                 **(self.wire.as_fields(self.packet_time_seconds) if self.wire else {}),
             ),
             events=sorted(self.events.values(), key=lambda event: (event.start_frame, event.channel or 0)),
         )
         if self.odd_lengths:
             result.warnings.append(f"{self.odd_lengths} packets hold no whole number of {self.encoding} frames")
+        sent = self.reports.packets if self.reports else None
+        if sent and abs(sent[0] - sent[1]) > max(TOLERANCE_PACKETS, self._packets_in_window):
+            result.warnings.append(
+                f"the sender says it sent {sent[0]} packets between its reports, sequence numbers tell {sent[1]}"
+            )
         if self.wire and self.wire.packet_time_changes[0]:
             result.warnings.append(self.wire.packet_times())
         if self.pauses:
@@ -378,6 +408,36 @@ class Stream:
             packet_time_seconds=self.packet_time_seconds,
             clock_drift_ppm=self.clock_drift_ppm,
             is_leg=bool(self.legs),
+        )
+
+    @property
+    def _packets_in_window(self) -> float:
+        return self.spec.limits.reorder_window_seconds / (self.packet_time_seconds or 1.0)
+
+    def _rtcp(self) -> Rtcp | None:
+        """Return what the sender reports of itself against what came, and what a receiver would report."""
+        reports = self.reports
+        if reports is None:
+            return Rtcp(said_goodbye=True) if self.said_goodbye else None
+        counts = self.counts or Counts()
+        expected = counts.expected - self._at_report.expected
+        lost = counts.lost - self._at_report.lost
+        rate_hz = self.encoding.sample_rate_hz if self.encoding else 0
+        sent, octets = reports.packets or (None, None), reports.octets or (None, None)
+        return Rtcp(
+            sender_reports=reports.count,
+            media_clock_drift_ppm=reports.drift_ppm,
+            packets_sent=sent[0],
+            packets_by_sequence=sent[1],
+            octets_sent=octets[0],
+            octets_received=octets[1],
+            said_goodbye=self.said_goodbye,
+            fraction_lost=lost / expected if expected > 0 else None,
+            cumulative_lost=counts.lost,
+            extended_highest_sequence=self.extended_sequence,
+            jitter_frames=None if self.jitter_seconds is None else round(self.jitter_seconds * rate_hz),
+            last_sender_report=reports.last_ntp >> 16 & 0xFFFFFFFF,
+            delay_since_last_sender_report_seconds=max(self.last_arrival_ns - reports.last_arrival_ns, 0) / 1e9,
         )
 
     def _add_signal(self, result: StreamResult) -> None:

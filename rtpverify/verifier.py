@@ -26,12 +26,13 @@ from rtpverify.frames import COMPANDED
 from rtpverify.packets import PacketIndex, Packets
 from rtpverify.reference import Tone
 from rtpverify.result import Result, StreamResult
-from rtpverify.rtp.batch import Flow, PacketBatch, RtpBatch, parse
+from rtpverify.rtp.batch import Flow, PacketBatch, RtpBatch, gather, header_field, parse
 from rtpverify.rtp.demux import Demux, Part
 from rtpverify.rtp.groups import group_by_stream
 from rtpverify.rtp.order import Discontinuity, Jump, Mark, Resolved, wrap_difference
 from rtpverify.rtp.payload import Encoding, decode
 from rtpverify.rtp.redundancy import LegMerger
+from rtpverify.rtp.rtcp import Arrived, Bye, parse_rtcp
 from rtpverify.rtp.sequence import Placement, SequenceTracker
 from rtpverify.rtp.timing import Timing
 from rtpverify.spec import Selection, StreamSpec
@@ -41,6 +42,8 @@ AHEAD_SECONDS = 0.5
 """How far packets may run ahead of what is settled before a batch is taken in pieces."""
 COMFORT_NOISE = 13
 """Payload type that a sender uses between stretches of speech (RFC 3389)."""
+RTCP_BYTES = 8
+"""Header of an RTCP packet and the SSRC of its sender (RFC 3550 section 6.4)."""
 TELEPHONE_EVENT_BYTES = 4
 """Payload of a telephone event (RFC 4733 section 2.3)."""
 FIRST_DYNAMIC = 96
@@ -141,6 +144,8 @@ class Verifier:
         self._payload_type = np.zeros(0, np.int64)
         self._foreign = np.zeros(0, np.bool_)
         """Whether the present payload type is decoded otherwise than the one the stream began with."""
+        self._octets = np.zeros(0, np.int64)
+        """Payload bytes of accepted packets."""
         self._is_speech = np.zeros(0, np.bool_)
         """Whether the sender may leave silence out (RFC 3551 section 4.1)."""
         self._origin = np.zeros(0, np.int64)
@@ -168,11 +173,21 @@ class Verifier:
 
     def feed(self, batch: PacketBatch) -> list[StreamEvent]:
         """Take datagrams in order of arrival; return events that are new or have changed."""
-        rtp = self._matching(parse(batch))
+        rtp = parse(batch)
+        rest = self._matching(rtp)
+        for row in self._report_rows(rtp).tolist():
+            # What a report says is held against what arrived before it.
+            self._take_rtp(rest.take(np.flatnonzero(rest.row < row)))
+            rest = rest.take(np.flatnonzero(rest.row > row))
+            self._take_report(batch, row)
+        self._take_rtp(rest)
+        return self._take_told()
+
+    def _take_rtp(self, rtp: RtpBatch) -> None:
+        """Take packets that are wanted."""
         if len(rtp):
             parts = self._demux.assign(rtp, None if self._merger is None else self._source_flow[rtp.flow])
             self._take_parts(parts)
-        return self._take_told()
 
     def advance(self, now_ns: int) -> list[StreamEvent]:
         """Let the arrival clock go on without packets; return events that are new or have changed.
@@ -281,6 +296,31 @@ class Verifier:
         self._no_rtp["not_selected"] += len(rtp) - int(np.count_nonzero(chosen))
         return rtp.take(np.flatnonzero(chosen))
 
+    def _report_rows(self, rtp: RtpBatch) -> NDArray[np.int64]:
+        """Return the rows of RTCP datagrams that begin with the SSRC of a stream, or of a packet of this batch."""
+        rows = rtp.rtcp[rtp.source.length[rtp.rtcp] >= RTCP_BYTES] if len(rtp.rtcp) else rtp.rtcp
+        if len(rows) == 0:
+            return rows
+        ssrc = header_field(gather(rtp.source.arena, rtp.source.offset[rows], RTCP_BYTES), 4, ">u4")
+        known = np.append(np.unique(rtp.ssrc), [stream.ssrc for stream in self.streams])
+        return rows[np.isin(ssrc, known)]
+
+    def _take_report(self, batch: PacketBatch, row: int) -> None:
+        """Take what a sender reports of itself, where it is the sender of a stream."""
+        start = int(batch.offset[row])
+        host = batch.flows[int(batch.flow[row])].sender.rpartition(":")[0]
+        compound = parse_rtcp(batch.arena[start : start + int(batch.length[row])].tobytes())
+        taken = False
+        for report in compound.reports:
+            ssrcs = report.ssrcs if isinstance(report, Bye) else (report.ssrc,)
+            for stream in self.streams:
+                if stream.ssrc in ssrcs and stream.flow.sender.rpartition(":")[0] == host:
+                    taken = True
+                    arrived = Arrived(self._tracker.head_sequence(stream.index), int(self._octets[stream.index]))
+                    counts = self._tracker.counts(stream.index)
+                    stream.take_report(report, arrived, counts, int(batch.arrival_ns[row]))
+        self._no_rtp["rtcp"] -= taken
+
     def _take_parts(self, parts: Sequence[Part]) -> None:
         """Take packets whose streams are known."""
         self._open_streams(parts)
@@ -315,6 +355,7 @@ class Verifier:
             self._bytes_per_frame = np.append(self._bytes_per_frame, encoding.bytes_per_frame if encoding else 0)
             self._payload_type = np.append(self._payload_type, payload_type)
             self._foreign = np.append(self._foreign, False)
+            self._octets = np.append(self._octets, 0)
             self._is_speech = np.append(self._is_speech, encoding is not None and encoding.name in COMPANDED)
             self._origin = np.append(self._origin, -1)
             self._last_arrival_ns = np.append(self._last_arrival_ns, first_arrival_ns)
@@ -369,6 +410,8 @@ class Verifier:
         placement = self._tracker.update(
             stream, part.sequence, part.timestamp, frames, self._marks(part, stream, beside)
         )
+        octets = np.bincount(stream, part.payload_length * placement.accepted, len(self._octets))
+        self._octets += octets.astype(np.int64)
         self._settle_origins()
         if changed.any():
             whole &= ~self._change_payload_types(part, stream, placement, beside, np.unique(stream[changed]))
@@ -495,9 +538,9 @@ class Verifier:
         self._accepted_sequence[groups.stream] = sequence[last]
         silent = (at - before > self._stall_ns[of]) & (sequence - before_sequence == 1)
         for i in np.flatnonzero(silent).tolist():
-            if (int(of[i]), int(sequence[i])) in behind_breaks:
-                continue
             owner = self.streams[int(of[i])]
+            if (owner.index, int(sequence[i])) in behind_breaks or owner.said_goodbye:
+                continue
             frame = self._frame(owner, int(arrivals.timestamp[groups.rows][i]))
             self._tell(owner, owner.stall(int(sequence[i]), frame, int(at[i] - before[i]) / 1e9, int(at[i])))
 
@@ -645,6 +688,7 @@ class Verifier:
             stream.pauses += 1
         else:
             self._tell(stream, stream.jump(jump))
+            stream.start_over()
         if jump.kind in (Jump.PAUSE, Jump.TIMESTAMP):
             stream.media_time.jump(self._frame(stream, jump.frame), jump.frames)
 
@@ -664,6 +708,7 @@ class Verifier:
         stream.jitter_seconds = self._timing.jitter_seconds(index)
         stream.clock_drift_ppm = self._timing.clock_drift_ppm(index)
         stream.packet_time_seconds = self._timing.packet_time_seconds(index)
+        stream.extended_sequence = self._tracker.head_sequence(index)
         stream.wire = WireFigures(
             run_lengths=self._tracker.run_lengths(index),
             pattern=self._tracker.loss_pattern(index),

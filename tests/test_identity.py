@@ -279,3 +279,55 @@ def test_figures_of_the_wire():
     assert wire.max_tsdf_seconds == pytest.approx(0.07)
     assert sum(count for _, count in wire.interarrival_histogram) == 994
     assert dict(wire.interarrival_histogram)[0.1] == 1
+
+
+def sender_report(seconds, packets, ssrc=BEFORE.ssrc):
+    ntp, timestamp = round((4e9 + seconds) * 2**32), (BEFORE.timestamp + round(48_000 * seconds)) % 2**32
+    return struct.pack(">BBHIQIII", 0x80, 200, 6, ssrc, ntp, timestamp, packets, 288 * packets)
+
+
+def goodbye(ssrc=BEFORE.ssrc):
+    return struct.pack(">BBHIBBHI", 0x80, 201, 1, ssrc, 0x81, 203, 1, ssrc)
+
+
+def with_reports(packets, reports, flow=4):
+    """Add reports, each at a time in seconds."""
+    more = [(START_NS + round(1e9 * seconds), flow, datagram) for seconds, datagram in reports]
+    return sorted(packets + more, key=lambda packet: packet[0])
+
+
+class TestReports:
+    """What a sender reports of itself."""
+
+    @pytest.mark.parametrize("said", [2000, 2100])
+    def test_against_what_arrived(self, said):
+        sender = Sender(seconds=3.0)
+        reports = [(0.5, sender_report(0.5, 7500)), (2.5004, sender_report(2.5, 7500 + said))]
+        packets = with_reports(sender.send(lost=[700, 2800]), reports)
+        [stream] = every_cut(packets, sender)
+        rtcp = stream.transport.rtcp
+        assert rtcp.sender_reports == 2
+        assert rtcp.media_clock_drift_ppm == pytest.approx(0.0, abs=1e-3)
+        assert (rtcp.packets_sent, rtcp.packets_by_sequence) == (said, 2000)
+        assert rtcp.octets_received == 288 * 1999
+        assert rtcp.fraction_lost == pytest.approx(1 / 499)
+        assert (rtcp.cumulative_lost, rtcp.extended_highest_sequence) == (2, sender.sequence + 2999)
+        assert rtcp.delay_since_last_sender_report_seconds == pytest.approx(0.4986)
+        assert any("says it sent 2100 packets" in warning for warning in stream.warnings) == (said == 2100)
+
+    def test_after_a_goodbye_nothing_is_a_fault(self):
+        after = Sender(seconds=1.0, ssrc=7, sequence=30_000, timestamp=77)
+        packets = with_reports(BEFORE.send() + later(after.send(), 1.5), [(1.0001, goodbye())])
+        [stream] = every_cut(packets, BEFORE)
+        assert brief(stream.events) == [("ssrc_change", 48_000, 0, None)]
+        assert (stream.events[0].fault, str(stream.verdict)) == (False, "pass")
+
+    def test_of_others_are_ignored(self):
+        reports = [(0.5, goodbye(99)), (0.6, sender_report(0.6, 1, ssrc=99)), (0.7, b"\x80\xc8\x00\x00")]
+        verifier, _ = verify(with_reports(BEFORE.send(), reports), spec_of(BEFORE))
+        assert verifier.result("test").streams[0].transport.rtcp is None
+        assert verifier.discarded["rtcp"] + verifier.discarded["short"] == 3
+
+    def test_of_another_host_are_ignored(self):
+        verifier, _ = verify(with_reports(BEFORE.send(), [(0.5, goodbye())], flow=1), spec_of(BEFORE))
+        assert not verifier.streams[0].said_goodbye

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,6 +82,8 @@ class RtpBatch:
     payload_length: NDArray[np.int64]
     discarded: Counter[str]
     """Datagrams that are no RTP, by reason: ``short``, ``version``, ``rtcp``, ``csrc``, ``extension``, ``padding``."""
+    rtcp: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    """Rows of the source batch that are RTCP."""
 
     def __len__(self) -> int:
         return len(self.row)
@@ -126,6 +128,7 @@ def parse(batch: PacketBatch) -> RtpBatch:
 
     version_ok = (header[:, 0] & 0xC0) == 0x80
     rtp = version_ok & ((header[:, 1] < 192) | (header[:, 1] > 223))
+    rtcp = row[version_ok & ~rtp]
     if not rtp.all():
         other_version = len(row) - int(np.count_nonzero(version_ok))
         discarded.update({"version": other_version, "rtcp": int(np.count_nonzero(version_ok & ~rtp))})
@@ -148,6 +151,7 @@ def parse(batch: PacketBatch) -> RtpBatch:
         payload_offset=offset,
         payload_length=length,
         discarded=+discarded,
+        rtcp=rtcp,
     )
 
 

@@ -234,6 +234,10 @@ class SequenceTracker:
         """Return a stream's counters; ``expected`` is received and lost together."""
         return self._load(stream).counts.copy()
 
+    def head_sequence(self, stream: int) -> int:
+        """Return the extended sequence number of the packet furthest ahead."""
+        return int(self._sequence[stream])
+
     def run_lengths(self, stream: int) -> Counter[int]:
         """Return how often each number of consecutive packets was lost."""
         return Counter(self._orders[stream].run_lengths)

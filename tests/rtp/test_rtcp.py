@@ -1,0 +1,99 @@
+"""Sender and receiver reports, descriptions and goodbyes, whole, cut off and random."""
+
+import struct
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rtpverify.rtp.rtcp import (
+    Arrived,
+    Bye,
+    ReceiverReport,
+    ReceptionBlock,
+    SenderReport,
+    SenderReports,
+    SourceDescription,
+    parse_rtcp,
+)
+
+BLOCK = struct.pack(">IIIIII", 0x11223344, 64 << 24 | 0xFFFFFE, 70_000, 12, 0x56781234, 65_536)
+READ_BLOCK = ReceptionBlock(0x11223344, 64, -2, 70_000, 12, 0x56781234, 65_536)
+
+
+def packet(kind, count, body, *, padding=0):
+    body += bytes(-len(body) % 4)
+    if padding:
+        body += bytes(padding - 1) + bytes([padding])
+    return struct.pack(">BBH", 0x80 | (0x20 if padding else 0) | count, kind, len(body) // 4) + body
+
+
+SR = packet(200, 1, struct.pack(">IQIII", 9, 0x1234_5678_9ABC_DEF0, 48_000, 1000, 288_000) + BLOCK)
+RR = packet(201, 1, struct.pack(">I", 8) + BLOCK)
+SDES = packet(202, 2, struct.pack(">IBB", 9, 1, 4) + b"a@bc\0\0" + struct.pack(">IBB", 8, 1, 1) + b"x\0")
+BYE = packet(203, 1, struct.pack(">IB", 9, 3) + b"end")
+WHOLE = SR + RR + SDES + BYE
+
+
+def test_a_compound_packet():
+    found = parse_rtcp(WHOLE)
+    assert found.reports == [
+        SenderReport(9, 0x1234_5678_9ABC_DEF0, 48_000, 1000, 288_000, (READ_BLOCK,)),
+        ReceiverReport(8, (READ_BLOCK,)),
+        SourceDescription(9, ((1, "a@bc"),)),
+        SourceDescription(8, ((1, "x"),)),
+        Bye((9,), "end"),
+    ]
+    assert not found.unread
+
+
+def test_padding_is_no_content():
+    assert parse_rtcp(packet(203, 1, struct.pack(">I", 9), padding=4)).reports == [Bye((9,))]
+
+
+@pytest.mark.parametrize("length", range(len(WHOLE)))
+def test_every_prefix(length):
+    found = parse_rtcp(WHOLE[:length])
+    assert found.reports == parse_rtcp(WHOLE).reports[: len(found.reports)]
+    whole = length in (0, len(SR), len(SR + RR), len(SR + RR + SDES))
+    assert sum(found.unread.values()) == (0 if whole else 1)
+
+
+@pytest.mark.parametrize(
+    ("datagram", "reason"),
+    [
+        (packet(200, 1, bytes(24)), "truncated"),
+        (packet(203, 2, bytes(4)), "truncated"),
+        (packet(202, 1, struct.pack(">IBB", 9, 1, 200) + b"x"), "truncated"),
+        (packet(205, 1, bytes(8)), "type"),
+        (b"\x00\xc8\x00\x00", "version"),
+    ],
+)
+def test_what_cannot_be_read_is_counted(datagram, reason):
+    found = parse_rtcp(datagram)
+    assert (found.reports, dict(found.unread)) == ([], {reason: 1})
+
+
+@given(datagram=st.binary(max_size=200) | st.builds(lambda head, rest: head + rest, st.just(b"\x81\xc8"), st.binary()))
+def test_random_bytes(datagram):
+    parse_rtcp(datagram)
+
+
+def report(seconds, packets, *, rate_hz=48_000.0, octets=None):
+    ntp = round((4e9 + seconds) * 2**32)
+    octets = 288 * packets if octets is None else octets
+    return SenderReport(9, ntp, round(4_294_900_000 + seconds * rate_hz) % 2**32, packets % 2**32, octets % 2**32)
+
+
+def test_against_what_arrived():
+    reports = SenderReports(48_000)
+    assert (reports.drift_ppm, reports.packets, reports.octets) == (None, None, None)
+    for seconds in (0, 5, 10):
+        reports.add(
+            report(seconds, 2**32 - 3000 + 1000 * seconds, rate_hz=48_000.96), Arrived(500 + 998 * seconds, 7), 0
+        )
+    assert reports.drift_ppm == pytest.approx(20.0, abs=1.0)  # to a frame
+    assert reports.packets == (10_000, 9_980)
+    assert reports.octets == (2_880_000, 0)
+    reports.start_over()
+    assert (reports.count, reports.drift_ppm, reports.packets) == (3, None, None)
