@@ -16,8 +16,8 @@ from rtpverify.detect.tone.crosstalk import Crosstalk
 from rtpverify.detect.tone.forms import empty_low_bits
 from rtpverify.detect.tone.measurement import Measurements
 from rtpverify.detect.tone.monitor import Reading
-from rtpverify.detect.tone.scanner import NOISE_POWER_RANGE, Scanner
-from rtpverify.detect.tone.settings import SMALLEST_NOISE, Settings, sensitivity
+from rtpverify.detect.tone.scanner import Scanner
+from rtpverify.detect.tone.settings import NOISE_POWER_RANGE, SMALLEST_NOISE, Settings, sensitivity
 from rtpverify.detect.tone.steps import Step
 from rtpverify.dsp.levels import amplitude_ratio
 from rtpverify.dsp.sine import MODEL_COLUMNS, BlockFit, Sine, block_time, fit_blocks, fit_runs, tone_basis, wrap_phase
@@ -148,7 +148,7 @@ class ToneBank:
         def read(start: int, stop: int) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
             return self.timeline.read(row, channel, start, stop)
 
-        return Scanner(settings, read)
+        return Scanner.of(settings, read)
 
     def process(self, rows: NDArray[np.int64], count: NDArray[np.int64]) -> None:
         """Judge the next ``count`` blocks of each of these rows, and consume them."""
@@ -181,8 +181,8 @@ class ToneBank:
         for line, limit in zip(lines.ravel().tolist(), np.repeat(limits, channels).tolist(), strict=True):
             if not self._locked[line]:
                 self._follow(line, limit)
-            elif self.scanners[line].steps.waiting:
-                self.scanners[line].steps.resolve(limit)
+            elif self.scanners[line].track.steps.waiting:
+                self.scanners[line].track.steps.resolve(limit)
 
     def finish(self, row: int, stop: int) -> None:
         """Judge what is left of a row that ends before frame ``stop``."""
@@ -202,7 +202,7 @@ class ToneBank:
             line = row * channels + channel
             self._end_line(row, line, frame)
             scanner = self._scanner(row, channel, self._settings[line])
-            scanner.succeed(self.scanners[line], frame)
+            scanner.track.begin_at(frame, self.scanners[line].track)
             self.scanners[line] = scanner
         self._start[row] = frame
         self._compared[row] = channels == 1
@@ -221,7 +221,7 @@ class ToneBank:
         channels = self.timeline.channels
         consumed = int(self.timeline.consumed_block[row]) * self._block
         return min(
-            self.scanners[line].steps.horizon(consumed) if self._locked[line] else self.scanners[line].horizon
+            self.scanners[line].track.steps.horizon(consumed) if self._locked[line] else self.scanners[line].horizon
             for line in range(row * channels, (row + 1) * channels)
         )
 
@@ -246,18 +246,18 @@ class ToneBank:
         for line in range(first_line, first_line + channels):
             scanner, settings = self.scanners[line], self._settings[line]
             locked = bool(self._locked[line])
-            sigma = float(self._sigma[line]) if locked else scanner.sigma
-            signal = self._measured.signal(line, settings, scanner.model, sigma)
+            sigma = float(self._sigma[line]) if locked else scanner.track.sigma
+            signal = self._measured.signal(line, settings, scanner.track.sine, sigma)
             if signal.level_dbfs is not None:
-                signal.blind_slip_frames = scanner.code.blind_frames if scanner.code else None
+                signal.blind_slip_frames = scanner.track.code.blind_frames if scanner.track.code else None
                 if settings.bits is not None:
                     signal.effective_bits = settings.bits - int(self._empty_bits[line])
-                threshold = float(self._threshold[line]) if locked else scanner.threshold
+                threshold = float(self._threshold[line]) if locked else scanner.track.threshold
                 if settings.is_plain(threshold):
-                    signal.frames_exact, signal.bit_errors = int(self._exact_frames[line]), scanner.bit_errors
+                    signal.frames_exact, signal.bit_errors = int(self._exact_frames[line]), scanner.track.bit_errors
                 signal.phase_degrees = self._phase_between(self._same_tone(line), line)
                 signal.sensitivity = sensitivity(
-                    settings, amplitude_ratio(signal.level_dbfs), sigma, threshold, scanner.code
+                    settings, amplitude_ratio(signal.level_dbfs), sigma, threshold, scanner.track.code
                 )
             signals.append(signal)
         amplitudes = {
@@ -281,7 +281,9 @@ class ToneBank:
         """Return how far the tone of a line is ahead of another's, degrees; None where either has none now."""
         row = one // self.timeline.channels
         block = int(self.timeline.consumed_block[row])
-        sines = [self._model(line, block) if self._locked[line] else self.scanners[line].model for line in (one, other)]
+        sines = [
+            self._model(line, block) if self._locked[line] else self.scanners[line].track.sine for line in (one, other)
+        ]
         if one == other or sines[0] is None or sines[1] is None:
             return None
         frame = float(block * self._block)
@@ -307,7 +309,7 @@ class ToneBank:
     def ever_acquired(self, row: int) -> bool:
         """Tell whether a tone was found on any channel of a row."""
         channels = self.timeline.channels
-        return any(self.scanners[line].ever_acquired for line in range(row * channels, (row + 1) * channels))
+        return any(self.scanners[line].track.ever_acquired for line in range(row * channels, (row + 1) * channels))
 
     # Locking --------------------------------------------------------------------------------------------------------
 
@@ -318,7 +320,7 @@ class ToneBank:
             scanner.advance(limit)
             if not scanner.quiet:
                 return
-            block = scanner.position // self._block
+            block = scanner.track.position // self._block
             self._lock(line, block)
             remaining = limit // self._block - block
             row, channel = divmod(line, self.timeline.channels)
@@ -331,13 +333,13 @@ class ToneBank:
                 block += step
                 remaining -= step
             if self._locked[line]:
-                scanner.steps.resolve(limit)
+                scanner.track.steps.resolve(limit)
                 return
 
     def _lock(self, line: int, block: int) -> None:
         """Take a line over from its scanner, which is quiet up to ``block``."""
         scanner, n = self.scanners[line], self._block
-        model = scanner.model
+        model = scanner.track.sine
         if model is None:
             raise AssertionError("a quiet scanner has a model")
         seeds = 2
@@ -357,12 +359,12 @@ class ToneBank:
         self._amplitude[line, -seeds:] = np.abs(fit.z)
         self._dc[line] = model.dc
         self._dc[line, -seeds:] = fit.dc
-        self._power[line] = scanner.sigma**2
+        self._power[line] = scanner.track.sigma**2
         self._count[line] = seeds
-        self._sigma[line] = scanner.sigma
+        self._sigma[line] = scanner.track.sigma
         self._peak[line] = 0.0
-        self._threshold[line] = scanner.threshold
-        self._least_phase[line] = scanner.least_phase
+        self._threshold[line] = scanner.track.threshold
+        self._least_phase[line] = scanner.track.least_phase
         self._locked[line] = True
         self._learn_limits(line)
         at = np.array([line])
@@ -383,7 +385,7 @@ class ToneBank:
         frames = min(PREDICTOR_BLOCKS, int(self._count[line])) * n
         self._locked[line] = False
         self._measured.end(line)
-        self.scanners[line].take_over(
+        self.scanners[line].track.take_over(
             block * n, self._model(line, block), frames, float(self._sigma[line]), float(self._threshold[line])
         )
 
@@ -417,7 +419,7 @@ class ToneBank:
 
     def _learn_limits(self, line: int) -> None:
         """Write down where the monitor of a line has to be asked."""
-        settings, monitor = self._settings[line], self.scanners[line].monitor
+        settings, monitor = self._settings[line], self.scanners[line].track.monitor
         limits = settings.limits
         self._departed[line] = monitor.departed
         nominal_hz = monitor.nominal_hz or math.nan
@@ -447,7 +449,7 @@ class ToneBank:
         """Tell of channels that began with the same tone upside down, once a tone was found on every channel."""
         channels = self.timeline.channels
         lines = range(row * channels, (row + 1) * channels)
-        sines = {line: first for line in lines if (first := self.scanners[line].first) is not None}
+        sines = {line: first for line in lines if (first := self.scanners[line].track.first) is not None}
         if len(sines) < channels:
             return
         self._compared[row] = True
@@ -467,7 +469,7 @@ class ToneBank:
         if len(same) == 2:
             others = abs(wrap_phase(sines[same[1]].phase_at(0.0) + math.pi / 2.0)) < OPPOSITE_RAD
         for line in np.array(same)[~opposite if others else opposite].tolist():
-            self.scanners[line].steps.begin_inversion(int(self._start[row]))
+            self.scanners[line].track.steps.begin_inversion(int(self._start[row]))
 
     # Word length ----------------------------------------------------------------------------------------------------
 
@@ -490,7 +492,7 @@ class ToneBank:
         if not self._low_bits_open[line] or empty == 0 or settings.bits is None:
             return
         self._low_bits_open[line] = False
-        if scanner.monitor.tells(Kind.WORD_LENGTH):
+        if scanner.track.monitor.tells(Kind.WORD_LENGTH):
             return
         event = Event(
             Kind.WORD_LENGTH,
@@ -684,7 +686,8 @@ class ToneBank:
             float(self._dc[line].mean()),
         )
         start, sigma = frame - half * n, float(self._sigma[line])
-        self.scanners[line].steps.add(Step(frame, start, frame, frame, before, sigma, float(self._least_phase[line])))
+        step = Step(frame, start, frame, frame, before, sigma, float(self._least_phase[line]))
+        self.scanners[line].track.steps.add(step)
 
     def _watch_limits(
         self,
@@ -732,7 +735,7 @@ class ToneBank:
             line, used = int(lines[i]), int(blocks[i, k]) * n
             scanner = self.scanners[line]
             end = int(first_block[i] + k + 1) * n
-            scanner.judge(
+            scanner.track.judge(
                 Reading(
                     end - used,
                     used,

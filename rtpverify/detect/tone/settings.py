@@ -18,6 +18,15 @@ FLOAT_BITS = 24
 SMALLEST_NOISE = 1e-10
 """Residual RMS below which float64 arithmetic, not the signal, would be judged."""
 
+ACQUISITION_BLOCKS = 5
+"""How much of the signal an acquisition, or the naming of a residual, looks at."""
+NOISE_POWER_RANGE = (0.65, 1.45)
+"""Residual power of a block relative to the channel's own: outside, the noise has changed."""
+LEAST_MUTED_FRAMES = 3
+"""Shorter runs of equal values are wrong frames, not a dropout."""
+LEAST_WINDOW_FRAMES = 64
+"""Fewer frames tell no sine from another."""
+
 # Sum of rounding and dither as (RMS, bound), both in steps of the quantiser: plain rounding, RPDF and TPDF dither.
 _QUANTISERS = ((1 / math.sqrt(12), 0.5), (1 / math.sqrt(6), 1.0), (0.5, 1.5))
 

@@ -280,8 +280,15 @@ class StepResolver:
         frames = stop - slip.start_frame
         back = slip.size.get("slip_frames")
         distance = -back if isinstance(back, int) and back < 0 else None
-        message = f"{frames} frames were replaced by earlier ones"
-        return Event(Kind.REPEAT, slip.start_frame, frames, size={"repeat_distance_frames": distance}, message=message)
+        return repeat_event(slip.start_frame, frames, distance)
+
+
+def repeat_event(start: int, frames: int, distance: int | None) -> Event:
+    """Return the event of ``frames`` frames that are those of ``distance`` frames before (None: unknown)."""
+    message = f"{frames} frames were replaced by earlier ones"
+    if distance is not None:
+        message = f"{frames} frames were replaced by those of {distance} frames before"
+    return Event(Kind.REPEAT, start, frames, size={"repeat_distance_frames": distance}, message=message)
 
 
 def _inversion(frame: int) -> Event:

@@ -23,17 +23,18 @@ def explain(faults, piece=FRAMES, holes=(), dither="none"):
         at = np.clip(span, 0, FRAMES - 1)
         return np.where(inside, x[at], 0.0), inside & valid[at]
 
-    scanner = Scanner(Settings(0, 48000, 960, 1, 16, False, (997.0,), case.limits), read)
+    scanner = Scanner.of(Settings(0, 48000, 960, 1, 16, False, (997.0,), case.limits), read)
+    track = scanner.track
     for limit in range(piece, FRAMES + piece, piece):
         position = -1
-        while scanner.position < min(limit, FRAMES) and scanner.position > position:
-            position = scanner.position
-            scanner.quiet_blocks = 0  # nobody takes over what is quiet
+        while track.position < min(limit, FRAMES) and track.position > position:
+            position = track.position
+            track.quiet_blocks = 0  # nobody takes over what is quiet
             scanner.advance(min(limit, FRAMES))
-    scanner.quiet_blocks = 0
+    track.quiet_blocks = 0
     scanner.advance(FRAMES, final=True)
-    while scanner.position < FRAMES:
-        scanner.quiet_blocks = 0
+    while track.position < FRAMES:
+        track.quiet_blocks = 0
         scanner.advance(FRAMES, final=True)
     scanner.finish(FRAMES)
     told = {id(event): event for event in scanner.events}.values()

@@ -1,0 +1,115 @@
+"""Going on with a tone that was found: at the start of a channel, or after it had been lost."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtpverify.detect.tone.absence import Absence
+from rtpverify.detect.tone.acquisition import Acquired
+from rtpverify.detect.tone.damage import tell_damage
+from rtpverify.detect.tone.monitor import nominal_frequency
+from rtpverify.detect.tone.track import Track
+from rtpverify.dsp.sine import Sine
+from rtpverify.dsp.slip import slip_code
+from rtpverify.events import Event, Kind
+
+ExplainAll = Callable[[Track, int], None]
+"""Explains a track up to a frame at which the signal ends."""
+
+_SHORTEST_DAMAGE_FRAMES = 3
+"""Fewer frames between the sine before and the sine after belong to the step from one to the other."""
+
+
+def adopt(track: Track, absence: Absence, found: Acquired, explain_all: ExplainAll) -> None:
+    """Take an acquired sine as the model, and explain what lies before it.
+
+    Parameters
+    ----------
+    track, absence
+        The channel, and what was there while no tone was.
+    found
+        The sine.
+    explain_all
+        Explains the start of the channel, seen backwards.
+    """
+    earlier_sigma = track.sigma
+    track.sigma, track.threshold = found.sigma, track.settings.frame_threshold(found.sigma, found.peak)
+    if track.code is None:
+        rate_hz = track.settings.sample_rate_hz
+        hz = track.settings.reference_hz or nominal_frequency(found.sine.omega * rate_hz / (2.0 * math.pi))
+        track.steps.code = slip_code(hz, rate_hz)
+    start, lost, absence.lost = absence.start, absence.lost, None
+    first = _reach_back(track, found.sine, start, found.start)
+    absence.end_silence(first)
+    was_foreign = absence.end_foreign(first)
+    if lost is not None:
+        if not was_foreign and first - start >= _SHORTEST_DAMAGE_FRAMES:
+            tell_damage(track, start, first, lost.sine)
+        track.clean_from = first  # what lies between is damaged
+        track.add_step(first, first, lost.sine, found.sine, max(track.sigma, earlier_sigma))
+        track.start_anew(first)
+        track.values_since = first
+    elif was_foreign:
+        track.start_anew(first)
+    elif first > start and track.clean_from < first:
+        _explain_backwards(track, found, start, explain_all)
+        first = track.clean_from = found.start
+    track.first = track.first or found.sine
+    track.follow(found.sine, found.stop - found.start)
+    track.position = first
+    track.quiet_blocks = 0
+    track.ever_acquired = True
+
+
+def _reach_back(track: Track, sine: Sine, low: int, high: int) -> int:
+    """Return the first frame from which on ``sine`` holds up to ``high``."""
+    if high <= low:
+        return high
+    x, valid = track.read(low, high)
+    bad = np.flatnonzero(valid & (np.abs(x - sine.at(low, high)) > 1.2 * track.threshold))
+    return low + int(bad[-1]) + 1 if len(bad) else low
+
+
+def _explain_backwards(track: Track, found: Acquired, start: int, explain_all: ExplainAll) -> None:
+    """Explain the frames between the start of the channel and the first steady stretch, seen backwards from it.
+
+    A sine seen backwards is a sine, so the same search serves; a jump of the content has the same length and sign.
+    """
+    mirror, turn = _mirror(track, found), found.start
+    explain_all(mirror, turn - start)
+    told: list[Event] = []
+    for event in mirror.teller.events:
+        if not any(event is other for other in told):
+            told.append(event)
+    for event in told:
+        event.start_frame = turn - event.start_frame - event.duration_frames
+        if event.kind is Kind.GAIN and event.start_frame <= start and mirror.sine is not None:
+            # Seen forwards, the level of the start is the reference, and what follows departs from it.
+            track.monitor.level_reference, track.monitor.level_settled = mirror.sine.amplitude, True
+            track.values_since = start + event.duration_frames
+            told = [other for other in told if other is not event]
+    track.teller.events += sorted(told, key=lambda event: event.start_frame)
+
+
+def _mirror(track: Track, found: Acquired) -> Track:
+    """Return a track that runs backwards from the first frame of an acquired sine."""
+    turn, sine = found.start, found.sine
+
+    def read(low: int, high: int) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        x, valid = track.read(turn - high, turn - low)
+        return x[::-1], valid[::-1]
+
+    mirror = Track(track.settings, read, mirrored=True)
+    mirror.steps.code = track.code
+    mirror.monitor.nominal_hz = track.monitor.nominal_hz
+    mirror.monitor.level_reference = sine.amplitude
+    mirror.ever_acquired = True
+    mirror.clean_from = mirror.values_since = turn - found.stop
+    backwards = replace(sine, anchor=turn - 1 - sine.anchor, phase=-sine.phase, slope=-sine.slope)
+    mirror.take_over(0, backwards, found.stop - found.start, track.sigma, track.threshold)
+    return mirror

@@ -1,0 +1,46 @@
+"""A departure that is only a slow change of the sine."""
+
+from __future__ import annotations
+
+import math
+
+from rtpverify.detect.tone.departure import Departure
+from rtpverify.detect.tone.monitor import Reading
+from rtpverify.detect.tone.settings import LEAST_WINDOW_FRAMES
+from rtpverify.detect.tone.track import Track
+from rtpverify.dsp.sine import fit_free
+from rtpverify.dsp.slip import FALSE_ALARM_Z
+
+
+def drifts(track: Track, departure: Departure) -> bool:
+    """Follow a departure that is only a slow change of the sine: one fit across it leaves nothing."""
+    block, low, at = track.settings.block_frames, departure.low, departure.at
+    stop = min(at + block // 2, len(departure.x))
+    first = max(stop - block, track.clean_from - low, 0)
+    followed = stop - at >= LEAST_WINDOW_FRAMES or departure.final
+    if not departure.begins_mildly or stop - first < LEAST_WINDOW_FRAMES or not followed:
+        return False
+    fit = fit_free(departure.x[first:stop], low + first, track.model.omega, departure.valid[first:stop])
+    if fit is None or fit.peak > track.fit_allowance(fit.frames):
+        return False
+    if fit.rms > track.sigma * (1.0 + FALSE_ALARM_Z / math.sqrt(2.0 * fit.frames)):
+        return False
+    if track.values_differ(fit.sine, track.model, fit.frames):
+        track.values_since = max(low + first, track.values_since)
+    track.follow(fit.sine, fit.frames)
+    track.position = low + stop
+    track.judge(
+        Reading(
+            start=low + first,
+            frames=stop - first,
+            amplitude=fit.sine.amplitude,
+            dc=fit.sine.dc,
+            rms=fit.rms,
+            sigma=track.sigma,
+            omega=fit.sine.omega,
+            omega_frames=fit.frames,
+            recent_amplitude=fit.sine.amplitude,
+            recent_frames=fit.frames,
+        )
+    )
+    return True

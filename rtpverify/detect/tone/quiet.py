@@ -1,0 +1,129 @@
+"""Following a tone through blocks in which no frame departs.
+
+Each block refines the sine. What is too small for single frames shows in the block as a whole: a phase, level, offset
+or noise that is not that of before.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtpverify.detect.tone.monitor import Reading
+from rtpverify.detect.tone.regions import change_point, variance_change_point
+from rtpverify.detect.tone.settings import NOISE_POWER_RANGE, SMALLEST_NOISE
+from rtpverify.detect.tone.track import Track
+from rtpverify.dsp.sine import FreeFit, fit_free, wrap_phase
+from rtpverify.dsp.slip import FALSE_ALARM_Z
+
+MODEL_BLOCKS = 8
+"""How much of the undisturbed signal before a frame the model rests on, at most."""
+
+
+def follow_quiet(
+    track: Track, start: int, x: NDArray[np.float64], valid: NDArray[np.bool_], residual: NDArray[np.float64]
+) -> None:
+    """Follow frames ``start`` …, at most a block of them, in which none departs.
+
+    Parameters
+    ----------
+    track
+        The channel; its model is that of before.
+    start
+        First frame.
+    x, valid, residual
+        Frames, which of them are there, and what the model leaves of them, shape (n,).
+    """
+    block, stop = track.settings.block_frames, start + len(x)
+    frames = int(np.count_nonzero(valid))
+    if frames < block // 2:
+        return
+    local = fit_free(x, start, track.model.omega, valid)
+    if local is None:
+        return
+    if _phase_steps(track, start, x, valid, residual, local) or _values_change(track, start, stop, local):
+        track.quiet_blocks = 0
+        return
+    if len(x) == block:
+        track.quiet_blocks += 1
+    low, whole = _refine(track, start, stop, local)
+    track.follow(whole.sine, whole.frames)
+    # Values that changed since are measured on what came after the change.
+    moved = track.values_since > low
+    values, values_from, values_frames = (local, start, frames) if moved else (whole, low, whole.frames)
+    track.judge(
+        Reading(
+            start=values_from,
+            frames=values_frames,
+            amplitude=values.sine.amplitude,
+            dc=values.sine.dc,
+            rms=values.rms,
+            sigma=track.sigma,
+            omega=whole.sine.omega,
+            omega_frames=whole.frames,
+            recent_amplitude=local.sine.amplitude,
+            recent_frames=frames,
+        )
+    )
+
+
+def _phase_steps(
+    track: Track,
+    start: int,
+    x: NDArray[np.float64],
+    valid: NDArray[np.bool_],
+    residual: NDArray[np.float64],
+    local: FreeFit,
+) -> bool:
+    """Go on with the block's own sine where its phase is not that of the model; return whether it is not."""
+    model, stop = track.model, start + len(x)
+    deviation = math.hypot(track.deviation(stop), track.sigma * math.sqrt(2.0 / local.frames))
+    phase = wrap_phase(local.sine.phase - model.phase_at(local.sine.anchor))
+    if abs(phase) <= max(FALSE_ALARM_Z * deviation / model.amplitude, track.least_phase):
+        return False
+    after = np.where(valid, x - local.sine.at(start, stop), 0.0)
+    frame = start + change_point(np.where(valid, residual, 0.0), after)
+    track.add_step(frame, frame, model, local.sine)
+    track.start_anew(frame)
+    track.follow(local.sine, local.frames)
+    return True
+
+
+def _values_change(track: Track, start: int, stop: int, local: FreeFit) -> bool:
+    """Follow level, offset and noise: two blocks in a row that differ mean that they have changed, and when."""
+    power = (local.rms / track.sigma) ** 2
+    noise_differs = not NOISE_POWER_RANGE[0] < power < NOISE_POWER_RANGE[1]
+    if not noise_differs and not track.values_differ(local.sine, track.model, local.frames):
+        track.unsettled = False
+        return False
+    if not track.unsettled:
+        track.unsettled = True
+        return True
+    track.unsettled = False
+    low = max(track.clean_from, start - 2 * track.settings.block_frames)
+    x, valid = track.read(low, stop)
+    before = np.where(valid, x - track.model.at(low, stop), 0.0)
+    if noise_differs:
+        frame = low + variance_change_point(before)
+        track.sigma = max(local.rms, SMALLEST_NOISE)
+        track.threshold = track.settings.frame_threshold(track.sigma, local.peak)
+    else:
+        frame = low + change_point(before, np.where(valid, x - local.sine.at(low, stop), 0.0))
+    track.values_since = frame
+    track.start_anew(frame)
+    track.follow(local.sine, local.frames)
+    return True
+
+
+def _refine(track: Track, start: int, stop: int, local: FreeFit) -> tuple[int, FreeFit]:
+    """Fit the sine to as much of what is undisturbed as one sine explains; return its first frame and the fit."""
+    low = max(track.clean_from, stop - MODEL_BLOCKS * track.settings.block_frames)
+    if low >= start:
+        return start, local
+    x, valid = track.read(low, stop)
+    whole = fit_free(x, low, track.model.omega, valid) or local
+    if whole.rms > 1.2 * max(local.rms, track.sigma):
+        return start, local  # too long for one sine: something drifts
+    return low, whole

@@ -1,0 +1,54 @@
+"""Telling events: once when they are known, again when they have grown or ended."""
+
+from __future__ import annotations
+
+from rtpverify.events import Event, Kind
+
+TELL_OPEN_SECONDS = 0.2
+"""An event that lasts longer is told while it still goes on."""
+
+
+class Teller:
+    """Events of one channel, in the order in which they are told; the same object comes again when it has changed.
+
+    Parameters
+    ----------
+    sample_rate_hz
+        Rate of the channel.
+    """
+
+    def __init__(self, sample_rate_hz: int) -> None:
+        self.events: list[Event] = []
+        self._open_frames = TELL_OPEN_SECONDS * sample_rate_hz
+
+    def tell(self, event: Event) -> None:
+        """Tell of an event."""
+        self.events.append(event)
+
+    def is_long(self, event: Event, stop: int) -> bool:
+        """Tell whether an event that lasts up to frame ``stop`` is long enough to be told while it goes on."""
+        return stop - event.start_frame >= self._open_frames
+
+    def grow(self, event: Event, stop: int, text: str = "") -> None:
+        """Follow an event that goes on up to frame ``stop``; tell of it once it is long.
+
+        ``text`` becomes its message, with the number of frames after it; without, the message stays.
+        """
+        event.duration_frames = stop - event.start_frame
+        if text:
+            event.message = f"{text} {event.duration_frames} frames"
+        if not event.open and self.is_long(event, stop):
+            event.open = True
+            self.events.append(event)
+
+    def end(self, event: Event, stop: int, text: str = "") -> None:
+        """End an event before frame ``stop`` and tell of it; ``text`` as for :meth:`grow`."""
+        event.duration_frames, event.open = max(0, stop - event.start_frame), False
+        if text or event.kind is Kind.SILENCE:
+            event.message = f"{text or 'no signal for'} {event.duration_frames} frames"
+        self.events.append(event)
+
+    def call_silence(self, event: Event, stop: int) -> None:
+        """Call a dropout that is long and never ended what it is: a channel without signal."""
+        if self.is_long(event, stop):
+            event.kind = Kind.SILENCE

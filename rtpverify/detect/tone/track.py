@@ -1,0 +1,243 @@
+"""The tone of one channel as far as it is known: the sine of before, how certain it is, and since when it holds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtpverify.detect.tone.forms import residual_form
+from rtpverify.detect.tone.monitor import Form, Monitor, Reading
+from rtpverify.detect.tone.settings import ACQUISITION_BLOCKS, SMALLEST_NOISE, Settings
+from rtpverify.detect.tone.steps import Step, StepResolver
+from rtpverify.detect.tone.telling import Teller
+from rtpverify.dsp.sine import Sine
+from rtpverify.dsp.slip import FALSE_ALARM_Z, SlipCode
+from rtpverify.events import Event, Kind
+
+Read = Callable[[int, int], tuple[NDArray[np.float64], NDArray[np.bool_]]]
+"""Gives frames ``start`` to ``stop`` of a channel, and which of them are valid."""
+
+LARGEST_WANDER = 1e-4
+"""Relative change of frequency that is no wander of the same tone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Muted:
+    """A stretch that is muted or held at ``value``, within ``bound`` of it (full scale ±1.0), and its event."""
+
+    event: Event
+    value: float
+    bound: float
+
+    @property
+    def text(self) -> str:
+        """What happened; a number of frames follows."""
+        return "muted for" if self.value == 0.0 else f"held at {self.value:+.6f} for"
+
+
+class Track:
+    """State of one channel, shared by all that explain it.
+
+    Parameters
+    ----------
+    settings
+        Format, reference and limits.
+    read
+        Gives frames of the channel.
+    mirrored
+        Whether ``read`` runs backwards in time.
+    """
+
+    def __init__(self, settings: Settings, read: Read, *, mirrored: bool = False) -> None:
+        self.settings = settings
+        self.read = read
+        self.mirrored = mirrored
+        self.teller = Teller(settings.sample_rate_hz)
+        self.monitor = Monitor(settings, self.teller.tell, self._form)
+        self.steps = StepResolver(settings, read, self.teller.tell, self.monitor.step)
+        self.position = 0
+        """First frame that is not explained yet."""
+        self.first: Sine | None = None
+        """The sine of the first acquisition."""
+        self.sine: Sine | None = None
+        """The sine of before, carried forward; None where there is no tone."""
+        self.frames = 0
+        """How many frames level and phase of the sine rest on."""
+        self.rate_frames = 0
+        """How many frames its frequency rests on."""
+        self.sigma = SMALLEST_NOISE
+        """RMS of what the sine leaves of clean signal, full scale ±1.0."""
+        self.threshold = math.inf
+        """Deviation that no frame of clean signal reaches, full scale ±1.0."""
+        self.clean_from = 0
+        """End of the last event: from here on the signal is undisturbed."""
+        self.values_since = 0
+        """Where the present level, offset and noise began."""
+        self.quiet_blocks = 0
+        """Whole blocks since the last departure."""
+        self.unsettled = False
+        """Whether the latest block's level, offset or noise differed from those before."""
+        self.ever_acquired = False
+        self.bit_errors = 0
+        """Wrong bits in wrong frames, counted while the residual is that of plain rounding."""
+        self.muted: Muted | None = None
+        """The dropout that goes on."""
+        self._judged_until = 0
+        self._undisturbed_before: tuple[int, int] = (0, 0)
+
+    @property
+    def model(self) -> Sine:
+        """The sine of before, where there must be one."""
+        if self.sine is None:
+            raise AssertionError("the channel has no model")
+        return self.sine
+
+    @property
+    def code(self) -> SlipCode | None:
+        """How lengths of slips show in the tone's phase; None before a tone was found."""
+        return self.steps.code
+
+    @property
+    def pace(self) -> float:
+        """Angular frequency, rad per frame, of the sine or of its beat with half the sample rate.
+
+        It tells how fast the sine takes all its values.
+        """
+        return min(self.model.omega, math.pi - self.model.omega)
+
+    @property
+    def least_phase(self) -> float:
+        """Phase step, rad, below which nothing is told; 0 without a tone."""
+        if self.sine is None:
+            return 0.0
+        quantum = self.code.phase_quantum if self.code else 0.0
+        return self.settings.least_phase(self.sine.omega, self.sine.amplitude, self.sigma, quantum)
+
+    def deviation(self, stop: int) -> float:
+        """Return the standard deviation of the model carried to frame ``stop``, full scale ±1.0 (Cramér–Rao bounds)."""
+        away = abs(stop - self.model.anchor)
+        frames = max(self.frames, 16)
+        return self.sigma * math.sqrt(5.0 / frames + 48.0 * away**2 / max(self.rate_frames, 16) ** 3)
+
+    def allowance(self, stop: int) -> float:
+        """Return the largest deviation up to frame ``stop`` that noise and the model's own uncertainty explain."""
+        return self.threshold + 3.5 * self.deviation(stop)
+
+    def fit_allowance(self, frames: int) -> float:
+        """Return the largest residual that noise leaves of a fit over so many frames, frequency and slope free."""
+        return self.threshold + 3.5 * self.sigma * math.sqrt(16.0 / frames)
+
+    def values_differ(self, sine: Sine, model: Sine, frames: int) -> bool:
+        """Tell whether level or offset of two sines differ beyond noise and half their limits.
+
+        ``sine`` rests on so many frames, ``model`` on those of the track.
+        """
+        limits = self.settings.limits
+        spread = FALSE_ALARM_Z * self.sigma * math.sqrt(2.0 / frames + 2.0 / max(self.frames, 8))
+        level = limits.max_level_change_db / 8.686 / 2.0 * model.amplitude
+        moved = sine.amplitude - model.amplitude_at(sine.anchor)
+        return abs(moved) > max(spread, level) or abs(sine.dc - model.dc) > max(spread, limits.max_dc_offset / 2.0)
+
+    # Following ------------------------------------------------------------------------------------------------------
+
+    def follow(self, sine: Sine, frames: int, rate_frames: int | None = None) -> None:
+        """Carry on with a sine fitted to ``frames`` frames; its frequency may rest on more."""
+        self.sine, self.frames, self.rate_frames = sine, frames, rate_frames or frames
+
+    def start_anew(self, frame: int) -> None:
+        """Another sine begins at ``frame``: nothing before it tells about what follows."""
+        self.clean_from = frame
+        self._undisturbed_before = (frame, frame)
+
+    def note_damage(self, start: int, stop: int) -> None:
+        """Frames ``start`` to ``stop`` are damaged; the sine goes on after them as far as is known."""
+        before = (self.clean_from, start)
+        longest = self._undisturbed_before[1] - self._undisturbed_before[0]
+        if start - self.clean_from >= min(longest, self.settings.block_frames):
+            self._undisturbed_before = before
+        self.clean_from = stop
+
+    def add_step(self, frame: int, resume: int, before: Sine, after: Sine, sigma: float | None = None) -> None:
+        """Have a step measured between the longest undisturbed stretch before it and what follows.
+
+        Where the frequency is another, nothing can be said of the phase.
+        """
+        if abs(after.omega / before.omega - 1.0) > LARGEST_WANDER:
+            self.steps.interrupt(frame)
+            return
+        span = (self.clean_from, frame)
+        if span[1] - span[0] < self.settings.block_frames // 2:
+            span = max(span, self._undisturbed_before, key=lambda item: item[1] - item[0])
+        self.steps.add(Step(frame, *span, resume, before, sigma or self.sigma, self.least_phase))
+
+    def begin_at(self, frame: int, earlier: Track) -> None:
+        """Begin at ``frame``, where another sine may begin, in place of a track that has ended.
+
+        What was told, and which tone is expected, stay; its level, phase and noise are found anew.
+        """
+        self.position = self.values_since = self._judged_until = frame
+        self.start_anew(frame)
+        self.ever_acquired, self.bit_errors = earlier.ever_acquired, earlier.bit_errors
+        self.steps.code = earlier.code
+        self.monitor.nominal_hz = earlier.monitor.nominal_hz
+        self.teller.events += earlier.teller.events
+
+    def take_over(self, frame: int, model: Sine, frames: int, sigma: float, threshold: float) -> None:
+        """Go on from ``frame`` with the sine of somebody else, which rests on ``frames`` frames."""
+        self.position = frame
+        self.follow(model, frames)
+        self.sigma, self.threshold = sigma, threshold
+        self.quiet_blocks = 0
+        self.unsettled = False
+
+    def end_muted(self, stop: int, *, held_last: bool = False) -> None:
+        """End the dropout: frame ``stop`` is the first of the signal again.
+
+        ``held_last`` tells that the frame before it is a good one, which a mirrored track meets at the far end.
+        """
+        muted, self.muted = self.muted, None
+        if muted is None:
+            return
+        self.position = stop
+        self.note_damage(muted.event.start_frame, stop)
+        self.teller.end(muted.event, stop - 1 if held_last else stop, muted.text)
+
+    # Limits ---------------------------------------------------------------------------------------------------------
+
+    def judge(self, reading: Reading) -> None:
+        """Hold a steady stretch against the limits; a departure began where the values last changed, if just now."""
+        recent = self._judged_until - 2 * self.settings.block_frames
+        newest = reading.stop - self.settings.block_frames
+        since = self.values_since if self.values_since >= recent else max(newest, self._judged_until)
+        self.monitor.judge(reading, since)
+        self._judged_until = reading.stop
+
+    def judge_end(self, stop: int) -> None:
+        """Judge values that began in the last frames, which fill no block."""
+        if self.sine is None or not self._judged_until <= self.values_since < stop:
+            return
+        frames = min(self.frames, stop - self.values_since)
+        sine, sigma = self.sine, self.sigma
+        reading = Reading(
+            start=stop - frames,
+            frames=frames,
+            amplitude=sine.amplitude,
+            dc=sine.dc,
+            rms=sigma,
+            sigma=sigma,
+            omega=sine.omega,
+            omega_frames=self.rate_frames,
+            recent_amplitude=sine.amplitude,
+            recent_frames=frames,
+        )
+        self.monitor.judge(reading, self.values_since)
+
+    def _form(self, start: int, stop: int, omega: float) -> Form:
+        """Tell what kind of residual a stretch shows."""
+        stop = min(stop, start + ACQUISITION_BLOCKS * self.settings.block_frames)
+        x, valid = self.read(start, stop)
+        return residual_form(x[valid], omega, self.settings.bits) if valid.any() else (Kind.NOISE, {})
