@@ -1,0 +1,76 @@
+"""What strangers send costs bounded memory and opens no metric series."""
+
+import struct
+import tracemalloc
+
+import numpy as np
+import pytest
+
+from rtpverify.daemon.metrics import Exposition, Snapshot
+from rtpverify.daemon.state import StreamState
+from rtpverify.reference import Tone
+from rtpverify.rtp.batch import Flow, PacketBatch
+from rtpverify.rtp.payload import parse_rtpmap
+from rtpverify.spec import StreamSpec
+from rtpverify.verifier import Verifier
+
+FLOWS = [Flow(f"192.0.2.{host}:5004", "239.1.2.3:5004") for host in range(1, 101)]
+
+
+def batch_of(datagrams, flows, first_ns):
+    length = np.array([len(datagram) for datagram in datagrams], np.int64)
+    arrival_ns = first_ns + 1_000_000 * np.arange(len(datagrams))
+    arena = np.frombuffer(b"".join(datagrams), np.uint8)
+    return PacketBatch(arena, np.cumsum(length) - length, length, arrival_ns, np.array(flows), FLOWS)
+
+
+def unknown_sources(rng, _index):
+    return [(rng.integers(2**32), rng.integers(2**16), rng.integers(2**32), rng.integers(100)) for _ in range(500)]
+
+
+def pairs_of_packets(_rng, index):
+    """Sources that prove themselves, one after the other, in the place of each other."""
+    return [(500 * index + n // 2, n % 2, 48 * (n % 2), 0) for n in range(500)]
+
+
+def absurd_timestamps(rng, index):
+    """One source whose timestamp jumps with every other packet."""
+    return [(7, 500 * index + n, int(rng.integers(2**32)) if n % 2 else 48 * n, 0) for n in range(500)]
+
+
+def jumps(rng, index):
+    """One source whose timestamps jump every three packets, each time borne out."""
+    start = [int(rng.integers(2**32)) for _ in range(167)]
+    return [(7, 500 * index + n, start[n // 3] + 48 * (n % 3), 0) for n in range(500)]
+
+
+@pytest.mark.parametrize("flood", [unknown_sources, pairs_of_packets, absurd_timestamps, jumps])
+def test_a_flood(flood, monkeypatch):
+    monkeypatch.setattr("rtpverify.stream.MAX_EVENTS", 500)
+    rng = np.random.default_rng(1)
+    spec = StreamSpec("one", encoding=parse_rtpmap("L24/48000/2"), reference=Tone((997.0,)))
+    verifier, state, known = Verifier([spec], max_streams=4), StreamState(spec), 0
+    exposition = Exposition(lambda: Snapshot((state.snapshot,), verifier.discarded))
+    series, sizes = set(), []
+    tracemalloc.start()
+    for index in range(16):
+        sent = flood(rng, index)
+        datagrams = [
+            struct.pack(">BBHII", 0x80, 97, int(number) % 2**16, int(at) % 2**32, int(ssrc)) + bytes(288)
+            for ssrc, number, at, _ in sent
+        ]
+        for told in verifier.feed(batch_of(datagrams, [int(flow) for *_, flow in sent], 10**18 + 10**9 * index)):
+            state.count(told)
+        for stream in verifier.streams[known:]:
+            state.add(stream)
+        known = len(verifier.streams)
+        state.refresh(verifier.result_of, 10**18 + 10**9 * index)
+        text = exposition.render()[0].decode()
+        series.add(frozenset(line.rpartition(" ")[0] for line in text.splitlines() if 'stream="' in line))
+        sizes.append(tracemalloc.get_traced_memory()[0])
+    tracemalloc.stop()
+    labels = {line for lines in series for line in lines}
+    assert all('stream="one"' in line for line in labels)
+    assert len(labels) < 150
+    assert known <= 4
+    assert max(sizes[8:]) < 1.2 * max(sizes[:8]) + 2_000_000
