@@ -65,7 +65,8 @@ class ChannelMerger:
         """Take an event of a channel (from 0); one that was taken before has changed."""
         known = self._published.get(id(event))
         if known is not None:
-            self._changed.append(known)
+            if not any(other is known for other in self._changed):
+                self._changed.append(known)
         elif not any(other is event for _, other in self._waiting):
             self._waiting.append((channel, event))
 
@@ -129,7 +130,6 @@ class ChannelMerger:
         instant = all(member.duration_frames == 0 for member in members)
         event.duration_frames = 0 if instant else end - event.start_frame
         event.open = any(member.open for member in members)
-        event.size, event.message = members[0].size, members[0].message
         event.kind, event.size, event.message = members[0].kind, members[0].size, members[0].message
 
     def _forget(self, published: _Published) -> None:
