@@ -112,8 +112,9 @@ class Absence:
             return
         track = self._track
         track.clean_from = track.values_since = stop
-        # Before the first tone, a few quiet frames in something else are no silence.
-        if track.ever_acquired or event.open or event.start_frame == 0:
+        # Before the first tone, a few quiet frames are no silence: something else may pass through zero.
+        from_the_start = event.start_frame == 0 and stop >= LEAST_MUTED_FRAMES
+        if track.ever_acquired or event.open or from_the_start:
             track.teller.end(event, stop)
 
     def end_foreign(self, stop: int) -> bool:

@@ -1,7 +1,8 @@
 """Sustained departures of one channel: level, offset, frequency and residual against the limits.
 
 A departure is one event from where it begins to where it ends, however long. It counts only as far as the measurement's
-own uncertainty cannot explain it.
+own uncertainty cannot explain it. Sizes are rounded to less than any measurement resolves, so that the last bits of
+sums, which hang on how the input was cut, do not show.
 """
 
 from __future__ import annotations
@@ -173,7 +174,8 @@ class Monitor:
             self._depart("dc", since, None)
             return
         message = f"DC offset of {reading.dc:+.2e} of full scale, limit {limit:g}"
-        self._depart("dc", reading.stop, Event(Kind.DC_OFFSET, since, size={"dc_offset": reading.dc}, message=message))
+        size = {"dc_offset": round(reading.dc, 10)}
+        self._depart("dc", reading.stop, Event(Kind.DC_OFFSET, since, size=size, message=message))
 
     def _judge_frequency(self, reading: Reading, since: int) -> None:
         rate_hz = self.settings.sample_rate_hz
@@ -192,7 +194,7 @@ class Monitor:
     def _frequency_event(self, since: int, hz: float, error_ppm: float) -> Event:
         rate_hz = self.settings.sample_rate_hz
         nominal_hz = self.nominal_hz or hz
-        size: dict[str, float | int] = {"frequency_hz": hz, "frequency_error_ppm": error_ppm}
+        size: dict[str, float | int] = {"frequency_hz": round(hz, 7), "frequency_error_ppm": round(error_ppm, 4)}
         for other, other_hz in enumerate(self.settings.references_hz):
             if other_hz not in (None, self.settings.reference_hz) and abs(hz / (other_hz or hz) - 1.0) < 1e-4:
                 message = f"carries the {other_hz:g} Hz of channel {other + 1} instead of {nominal_hz:g} Hz"
@@ -221,7 +223,7 @@ class Monitor:
         if kind is not Kind.NOISE:
             self._shaped = self.level_settled = True
         thd_n_db = decibels(reading.rms / (reading.amplitude * FULL_SCALE_SINE_RMS))
-        size = {"residual_dbfs": dbfs(reading.rms), "thd_plus_n_db": thd_n_db, **form_size}
+        size = {"residual_dbfs": round(dbfs(reading.rms), 4), "thd_plus_n_db": round(thd_n_db, 4), **form_size}
         message = f"{_FORM_TEXT[kind]}: residual {size['residual_dbfs']:.1f} dBFS, limit {dbfs(limit):.1f} dBFS"
         fault = kind is not Kind.WORD_LENGTH or self.settings.limits.word_length_is_fault
         self._depart("residual", reading.stop, Event(kind, since, size=size, message=message, fault=fault))
