@@ -50,12 +50,14 @@ class FrameVerifier:
         self._events: dict[str, Event] = {}
 
     def feed(self, frames: NDArray[np.float64]) -> list[Event]:
-        """Take the next frames, shape (n, channels), full scale ±1.0; return events that are new or have changed."""
+        """Take the next frames, shape (n, channels), full scale ±1.0; return events that are new or have changed.
+
+        Frames are judged a piece at a time, so events may come with a later call.
+        """
         told: list[Event] = []
-        block = self._analysis.form.block_frames
         start = 0
         while start < len(frames):
-            room = self._piece - self.frames % block
+            room = self._piece - self.frames % self._piece
             piece = frames[start : start + room]
             start += len(piece)
             finite = np.isfinite(piece)
@@ -64,13 +66,19 @@ class FrameVerifier:
                 piece = np.where(finite, piece, 0.0)
             self._analysis.timeline.write_run(int(self._row[0]), self.frames, piece)
             self.frames += len(piece)
-            self._analysis.advance(self._row, np.array([self.frames]))
-            told += [event for _, event in self._analysis.take_events()]
+            if self.frames % self._piece == 0:
+                told += self._judge()
         return self._name(told)
 
     def finish(self) -> list[Event]:
         """End the input; return events that are new or have changed."""
-        return self._name(self._analysis.finish(int(self._row[0]), self.frames))
+        told = self._judge()
+        return self._name(told + self._analysis.finish(int(self._row[0]), self.frames))
+
+    def _judge(self) -> list[Event]:
+        """Judge every whole block that is there."""
+        self._analysis.advance(self._row, np.array([self.frames]))
+        return [event for _, event in self._analysis.take_events()]
 
     def _name(self, told: list[Event]) -> list[Event]:
         for event in told:

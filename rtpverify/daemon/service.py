@@ -33,7 +33,7 @@ from rtpverify.sources.receiver import open_receiver
 from rtpverify.spec import StreamSpec
 from rtpverify.verifier import StreamEvent, Verifier
 
-REFRESH_NS = 1_000_000_000
+REFRESH_NS = 2_000_000_000
 """How old a measurement in the metrics may be. Counts of events are never older than a tick."""
 
 MAX_EVENT_LINES = 20
