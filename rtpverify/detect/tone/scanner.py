@@ -20,8 +20,8 @@ from rtpverify.detect.tone.drift import drifts
 from rtpverify.detect.tone.jump import ends_out_of_step, goes_on_as_another_sine
 from rtpverify.detect.tone.muted import begins_muted, follow_muted
 from rtpverify.detect.tone.quiet import follow_quiet
-from rtpverify.detect.tone.settings import ACQUISITION_BLOCKS, Settings
-from rtpverify.detect.tone.track import Read, Track
+from rtpverify.detect.tone.settings import ACQUISITION_BLOCKS
+from rtpverify.detect.tone.track import Track
 from rtpverify.events import Event
 
 Explanation = Callable[[Track, Departure], bool]
@@ -50,11 +50,6 @@ class Scanner:
     def __init__(self, track: Track) -> None:
         self.track = track
         self._absence = Absence(track)
-
-    @classmethod
-    def of(cls, settings: Settings, read: Read) -> Scanner:
-        """Return the scanner of a new channel."""
-        return cls(Track(settings, read))
 
     @property
     def events(self) -> list[Event]:

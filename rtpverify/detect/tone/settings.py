@@ -57,6 +57,15 @@ class Settings:
         return self.references_hz[self.channel]
 
     @property
+    def other_omegas(self) -> dict[int, float]:
+        """Frequencies of the other channels' references that are not this one's, rad per frame, by channel."""
+        return {
+            channel: 2.0 * math.pi * hz / self.sample_rate_hz
+            for channel, hz in enumerate(self.references_hz)
+            if hz is not None and hz != self.reference_hz
+        }
+
+    @property
     def step(self) -> float:
         """Smallest step of the encoding, full scale ±1.0."""
         return 2.0 ** (1 - (self.bits or FLOAT_BITS))

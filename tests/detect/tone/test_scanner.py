@@ -6,6 +6,7 @@ from corpus import Case
 
 from rtpverify.detect.tone.scanner import Scanner
 from rtpverify.detect.tone.settings import Settings
+from rtpverify.detect.tone.track import Track
 
 FRAMES = 72_000
 
@@ -23,8 +24,8 @@ def explain(faults, piece=FRAMES, holes=(), dither="none"):
         at = np.clip(span, 0, FRAMES - 1)
         return np.where(inside, x[at], 0.0), inside & valid[at]
 
-    scanner = Scanner.of(Settings(0, 48000, 960, 1, 16, False, (997.0,), case.limits), read)
-    track = scanner.track
+    track = Track(Settings(0, 48000, 960, 1, 16, False, (997.0,), case.limits), read)
+    scanner = Scanner(track)
     for limit in range(piece, FRAMES + piece, piece):
         position = -1
         while track.position < min(limit, FRAMES) and track.position > position:

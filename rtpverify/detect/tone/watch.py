@@ -1,0 +1,116 @@
+"""Where the monitor of a line has to be asked: level, offset, frequency and residual of its last second, at once.
+
+The limits here are those of :mod:`.monitor` without its allowance for noise: whatever passes them is nothing to tell,
+and the rest is left to the monitor.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtpverify.detect.tone.lines import PREDICTOR_BLOCKS, Lines, NewBlocks
+from rtpverify.detect.tone.monitor import Monitor, Reading
+from rtpverify.detect.tone.settings import Settings
+
+
+class LimitWatch:
+    """Limits of all lines as arrays."""
+
+    def __init__(self) -> None:
+        self._departed = np.zeros(0, np.bool_)
+        # Per line: reference level and how far it may be off, offset, frequency and how far off, residual (per
+        # amplitude, absolute).
+        self._limits = np.zeros((0, 7))
+
+    def grow(self, lines: int) -> None:
+        """Add lines."""
+        self._departed = np.append(self._departed, np.zeros(lines, np.bool_))
+        self._limits = np.concatenate([self._limits, np.full((lines, 7), math.nan)])
+
+    def learn(self, line: int, settings: Settings, monitor: Monitor) -> None:
+        """Write down what the monitor of a line holds now; a limit that is not known yet is always passed."""
+        limits = settings.limits
+        self._departed[line] = monitor.departed
+        nominal_hz = monitor.nominal_hz or math.nan
+        relative_residual = settings.residual_limit(1.0) if settings.residual_limit(0.0) == 0.0 else 0.0
+        self._limits[line] = (
+            monitor.level_reference if monitor.level_settled and monitor.level_reference else math.nan,
+            10.0 ** (limits.max_level_change_db / 20.0) - 1.0,
+            limits.max_dc_offset,
+            2.0 * math.pi * nominal_hz / settings.sample_rate_hz,
+            limits.max_frequency_error_ppm * 1e-6,
+            relative_residual,
+            settings.residual_limit(0.0),
+        )
+
+    def readings(self, state: Lines, new: NewBlocks, clean_blocks: NDArray[np.int64]) -> Iterator[tuple[int, Reading]]:
+        """Yield what the monitors have to judge, in order: the line, and its reading at the end of a clean block.
+
+        ``clean_blocks`` tells how many of the new blocks of each line are clean, shape (m,).
+        """
+        lines, count, n, window = new.lines, new.count, state.block_frames, state.window
+        blocks = np.minimum(state.count[lines, None] + np.arange(1, count + 1), window)
+        stop = window + np.arange(1, count + 1)
+        at = np.arange(len(lines))[:, None]
+
+        def total(values: NDArray[np.float64]) -> NDArray[np.float64]:
+            sums = np.concatenate([np.zeros((len(values), 1)), np.cumsum(values, axis=1)], axis=1)
+            result: NDArray[np.float64] = sums[at, stop] - sums[at, stop - blocks]
+            return result
+
+        level, dc, rms = total(new.amplitude) / blocks, total(new.dc) / blocks, np.sqrt(total(new.power) / blocks)
+        recent_level = np.lib.stride_tricks.sliding_window_view(
+            new.amplitude[:, window + 1 - PREDICTOR_BLOCKS :], PREDICTOR_BLOCKS, axis=1
+        ).mean(axis=2)
+        index = np.arange(new.phase.shape[1], dtype=np.float64)
+        centred = new.phase - new.phase[:, -1:]  # keeps the sums small after hours of drift
+        middle = stop - (blocks + 1) / 2.0
+        moment = total(centred * index) - middle * total(centred)
+        slope = 12.0 * moment / (blocks * (blocks**2 - 1.0))
+        omega = state.omega[lines, None] + slope / n
+
+        suspicious = self._pass_limits(lines, level, recent_level, dc, omega, rms)
+        suspicious &= np.arange(count) < clean_blocks[:, None]
+        for i, k in np.argwhere(suspicious).tolist():
+            line, used = int(lines[i]), int(blocks[i, k]) * n
+            yield (
+                line,
+                Reading(
+                    start=int(new.first_block[i] + k + 1) * n - used,
+                    frames=used,
+                    amplitude=float(level[i, k]),
+                    dc=float(dc[i, k]),
+                    rms=float(rms[i, k]),
+                    sigma=float(state.sigma[line]),
+                    omega=float(omega[i, k]),
+                    omega_frames=used,
+                    recent_amplitude=float(recent_level[i, k]),
+                    # Before there are so many, the model that the line began with stands in for the others.
+                    recent_frames=PREDICTOR_BLOCKS * n if blocks[i, k] >= PREDICTOR_BLOCKS else n,
+                ),
+            )
+
+    def _pass_limits(
+        self,
+        lines: NDArray[np.int64],
+        level: NDArray[np.float64],
+        recent_level: NDArray[np.float64],
+        dc: NDArray[np.float64],
+        omega: NDArray[np.float64],
+        rms: NDArray[np.float64],
+    ) -> NDArray[np.bool_]:
+        """Tell where a limit is passed or a departure goes on, shape (lines, blocks)."""
+        reference, level_limit, dc_limit, nominal, omega_limit, relative_residual, residual = self._limits[lines].T[
+            :, :, None
+        ]
+        passed: NDArray[np.bool_] = ~(np.abs(level / reference - 1.0) < level_limit)
+        passed |= ~(np.abs(recent_level / reference - 1.0) < level_limit)
+        passed |= np.abs(dc) > dc_limit
+        passed |= np.abs(omega / nominal - 1.0) > omega_limit
+        passed |= rms > relative_residual * level + residual
+        passed |= self._departed[lines, None]
+        return passed
