@@ -48,13 +48,13 @@ class FrameVerifier:
         self._analysis = Analysis(form, self._piece)
         self._row = np.array([self._analysis.add(spec.reference, spec.limits, bits, companded=encoding in COMPANDED)])
         self._events: dict[str, Event] = {}
+        self._told: list[Event] = []
 
     def feed(self, frames: NDArray[np.float64]) -> list[Event]:
         """Take the next frames, shape (n, channels), full scale ±1.0; return events that are new or have changed.
 
         Frames are judged a piece at a time, so events may come with a later call.
         """
-        told: list[Event] = []
         start = 0
         while start < len(frames):
             room = self._piece - self.frames % self._piece
@@ -67,28 +67,34 @@ class FrameVerifier:
             self._analysis.timeline.write_run(int(self._row[0]), self.frames, piece)
             self.frames += len(piece)
             if self.frames % self._piece == 0:
-                told += self._judge()
-        return self._name(told)
+                self._judge()
+        return self._take_told()
 
     def finish(self) -> list[Event]:
         """End the input; return events that are new or have changed."""
-        told = self._judge()
-        return self._name(told + self._analysis.finish(int(self._row[0]), self.frames))
+        self._judge()
+        self._tell(self._analysis.finish(int(self._row[0]), self.frames))
+        return self._take_told()
 
-    def _judge(self) -> list[Event]:
+    def _judge(self) -> None:
         """Judge every whole block that is there."""
         self._analysis.advance(self._row, np.array([self.frames]))
-        return [event for _, event in self._analysis.take_events()]
+        self._tell([event for _, event in self._analysis.take_events()])
 
-    def _name(self, told: list[Event]) -> list[Event]:
+    def _tell(self, told: list[Event]) -> None:
         for event in told:
             if not event.id:
                 event.name(self.spec.name)
             self._events[event.id] = event
+        self._told += told
+
+    def _take_told(self) -> list[Event]:
+        told, self._told = self._told, []
         return told
 
     def result(self, source: str) -> Result:
         """Return what was found so far."""
+        self._judge()
         form, row = self._analysis.form, int(self._row[0])
         signal = self._analysis.detector.signal(row)
         stream = StreamResult(
