@@ -47,7 +47,7 @@ def test_every_slip_is_told_modulo_the_blind_frames(frequency_hz, rate_hz, frame
     code = slip_code(frequency_hz, rate_hz)
     measured = phase_step(frequency_hz, rate_hz, frames) + 2 * math.pi * turns + error * code.phase_quantum
     assume(code.phase_quantum > 1e-9)  # beyond it float64 holds no such error
-    decoded = code.decode(measured, 0.0)
+    decoded = code.decode(measured, code.phase_quantum / 2 / FALSE_ALARM_Z * 0.999)
     assert (decoded - frames) % code.blind_frames == 0
     assert abs(decoded) <= code.blind_frames / 2
     if abs(frames) < code.blind_frames / 2:
@@ -60,7 +60,16 @@ def test_nothing_is_invented_where_noise_leaves_several(frequency_hz, rate_hz, r
     code = slip_code(frequency_hz, rate_hz)
     limit = code.phase_quantum / 2 / FALSE_ALARM_Z
     assume(abs(relative - 1) > 1e-9)
-    assert (code.decode(1.0, relative * limit) is None) == (relative > 1)
+    assert (code.decode(code.phase_quantum, relative * limit) is None) == (relative > 1)
+
+
+@given(TONES_HZ, RATES_HZ, st.floats(0.01, 0.49), st.sampled_from([-1, 1]))
+def test_a_step_between_two_slips_is_none(frequency_hz, rate_hz, off, sign):
+    assume(frequency_hz < rate_hz / 2)
+    code = slip_code(frequency_hz, rate_hz)
+    deviation = 0.5 * off * code.phase_quantum / FALSE_ALARM_Z
+    assume(off * code.phase_quantum > 1e-6)
+    assert code.decode(sign * off * code.phase_quantum, deviation) is None
 
 
 @given(
