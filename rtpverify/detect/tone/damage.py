@@ -133,7 +133,9 @@ def _repeat(track: Track, start: int, x: NDArray[np.float64], valid: NDArray[np.
     step = wrap_phase(sine.phase - model.phase_at(sine.anchor)) * (-1.0 if track.mirrored else 1.0)
     slip_frames = track.code.decode(step, deviation) if track.code else None
     if slip_frames is not None and slip_frames > 0:
-        return None  # content from ahead has not arrived before
+        if not track.steps.ambiguous:
+            return None  # content from ahead has not arrived before
+        slip_frames = None
     first, stop = _edges(track, start, start + len(x), model, replace(sine, dc=model.dc))
     return repeat_event(first, stop - first, None if slip_frames is None else -slip_frames)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from rtpverify.detect.tone.departure import Departure
-from rtpverify.detect.tone.monitor import Reading
+from rtpverify.detect.tone.monitor import Reading, bend_rms
 from rtpverify.detect.tone.settings import LEAST_WINDOW_FRAMES
 from rtpverify.detect.tone.track import Track
 from rtpverify.dsp.sine import fit_free
@@ -41,6 +41,7 @@ def drifts(track: Track, departure: Departure) -> bool:
             omega_frames=fit.frames,
             recent_amplitude=fit.sine.amplitude,
             recent_frames=fit.frames,
+            bend=bend_rms(fit.sine.amplitude, fit.sine.amplitude * fit.sine.slope * fit.frames),
         )
     )
     return True

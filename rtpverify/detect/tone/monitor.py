@@ -28,6 +28,7 @@ class Reading:
     """A steady stretch of ``frames`` frames from ``start``, measured as a whole.
 
     The frequency is measured over ``omega_frames`` of it; ``recent_amplitude`` over its last ``recent_frames``.
+    ``bend`` is the part of ``rms`` that is the curvature of a level drift (see :func:`bend_rms`).
     """
 
     start: int
@@ -40,6 +41,7 @@ class Reading:
     omega_frames: int
     recent_amplitude: float
     recent_frames: int
+    bend: float = 0.0
 
     @property
     def stop(self) -> int:
@@ -211,7 +213,7 @@ class Monitor:
     def _judge_residual(self, reading: Reading, since: int) -> None:
         limit = self.settings.residual_limit(reading.amplitude)
         uncertainty = 1.0 + FALSE_ALARM_Z / math.sqrt(2.0 * reading.frames)
-        if reading.rms <= limit * uncertainty:
+        if reading.rms <= math.hypot(limit, reading.bend) * uncertainty:
             self._depart("residual", since, None)
             if self._shaped:
                 self._shaped, self._shaped_until = False, since
@@ -235,6 +237,24 @@ _FORM_TEXT = {
     Kind.CLIPPING: "clipped peaks",
     Kind.WORD_LENGTH: "word length shortened",
 }
+
+
+def bend_rms(amplitude: float, change: float) -> float:
+    """Return the RMS that a level drift of constant dB per second leaves of a straight-line fit, full scale ±1.0.
+
+    Parameters
+    ----------
+    amplitude
+        Amplitude of the tone.
+    change
+        How much it changes over the frames of the fit.
+
+    Notes
+    -----
+    Over n frames ``exp(a t)`` bends by ``(a t)² / 2`` off the straight line, whose deviation from its own mean is
+    ``(a n)² / √720``; the tone carries ``1 / √2`` of it.
+    """
+    return change**2 / amplitude / math.sqrt(1440.0)
 
 
 def _magnitude(event: Event) -> float:

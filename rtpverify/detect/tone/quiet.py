@@ -11,7 +11,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from rtpverify.detect.tone.monitor import Reading
+from rtpverify.detect.tone.monitor import Reading, bend_rms
 from rtpverify.detect.tone.regions import change_point, variance_change_point
 from rtpverify.detect.tone.settings import NOISE_POWER_RANGE, SMALLEST_NOISE
 from rtpverify.detect.tone.track import Track
@@ -65,6 +65,7 @@ def follow_quiet(
             omega_frames=whole.frames,
             recent_amplitude=local.sine.amplitude,
             recent_frames=frames,
+            bend=bend_rms(values.sine.amplitude, values.sine.amplitude * values.sine.slope * values_frames),
         )
     )
 

@@ -169,9 +169,9 @@ class StepResolver:
         if event.kind is Kind.POLARITY:
             self.inverted = event
         slip_frames = event.size.get("slip_frames")
-        if event.kind is Kind.SLIP and (slip_frames is None or slip_frames < 0 or self._ambiguous):
+        if event.kind is Kind.SLIP and (slip_frames is None or slip_frames < 0 or self.ambiguous):
             longest = int(_LONGEST_REPEAT_SECONDS * self.settings.sample_rate_hz)
-            reach = longest if slip_frames is None or self._ambiguous else min(-slip_frames, longest)
+            reach = longest if slip_frames is None or self.ambiguous else min(-slip_frames, longest)
             self._held = _Held(event, phase_step, deviation, step.frame + reach + GRACE_FRAMES)
         else:
             self._tell(event)
@@ -189,7 +189,7 @@ class StepResolver:
             self._tell(event)
 
     @property
-    def _ambiguous(self) -> bool:
+    def ambiguous(self) -> bool:
         """Whether a slip is known only modulo less than 20 ms, so that its sign tells nothing."""
         return self.code is not None and self.code.blind_frames < 0.02 * self.settings.sample_rate_hz
 

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from rtpverify.detect.tone.lines import PREDICTOR_BLOCKS, Lines, NewBlocks
-from rtpverify.detect.tone.monitor import Monitor, Reading
+from rtpverify.detect.tone.lines import PREDICTOR_BLOCKS, Lines, NewBlocks, line_end
+from rtpverify.detect.tone.monitor import Monitor, Reading, bend_rms
 from rtpverify.detect.tone.settings import Settings
 
 
@@ -57,15 +57,14 @@ class LimitWatch:
         stop = window + np.arange(1, count + 1)
         at = np.arange(len(lines))[:, None]
 
-        def total(values: NDArray[np.float64]) -> NDArray[np.float64]:
+        def total(values: NDArray[np.float64], blocks: NDArray[np.int64] = blocks) -> NDArray[np.float64]:
             sums = np.concatenate([np.zeros((len(values), 1)), np.cumsum(values, axis=1)], axis=1)
             result: NDArray[np.float64] = sums[at, stop] - sums[at, stop - blocks]
             return result
 
         level, dc, rms = total(new.amplitude) / blocks, total(new.dc) / blocks, np.sqrt(total(new.power) / blocks)
-        recent_level = np.lib.stride_tricks.sliding_window_view(
-            new.amplitude[:, window + 1 - PREDICTOR_BLOCKS :], PREDICTOR_BLOCKS, axis=1
-        ).mean(axis=2)
+        recent = np.minimum(blocks, PREDICTOR_BLOCKS)
+        recent_level = total(new.amplitude, recent) / recent
         index = np.arange(new.phase.shape[1], dtype=np.float64)
         centred = new.phase - new.phase[:, -1:]  # keeps the sums small after hours of drift
         middle = stop - (blocks + 1) / 2.0
@@ -89,8 +88,8 @@ class LimitWatch:
                     omega=float(omega[i, k]),
                     omega_frames=used,
                     recent_amplitude=float(recent_level[i, k]),
-                    # Before there are so many, the model that the line began with stands in for the others.
-                    recent_frames=PREDICTOR_BLOCKS * n if blocks[i, k] >= PREDICTOR_BLOCKS else n,
+                    recent_frames=int(recent[i, k]) * n,
+                    bend=bend_rms(*line_end(new.amplitude[i, k + 1 + window - int(recent[i, k]) : k + 1 + window])),
                 ),
             )
 
