@@ -77,6 +77,7 @@ class Monitor:
         self._tell = tell
         self._form = form
         self._open: dict[str, Event] = {}
+        self._measured_frames: dict[str, int] = {}
         self._reference_frames = 1
         self._level_before_step: float | None = None
         self._reopen_at: dict[str, int] = {}
@@ -122,8 +123,12 @@ class Monitor:
                 if key == "level":
                     self._level_before_step = level
 
-    def _depart(self, key: str, frame: int, event: Event | None) -> None:
-        """Open, go on with or end the departure of one aspect; ``event`` is None where the limit holds."""
+    def _depart(self, key: str, frame: int, event: Event | None, measured_frames: int = 0) -> None:
+        """Open, go on with or end the departure of one aspect; ``event`` is None where the limit holds.
+
+        The largest size counts, of those that were measured over the most frames (``measured_frames``): the first
+        glimpse of a departure is the least certain.
+        """
         current, reopen_at = self._open.get(key), self._reopen_at.pop(key, None)
         if event is None:
             self.close(frame, key)
@@ -131,11 +136,13 @@ class Monitor:
             event.open = True
             event.start_frame = event.start_frame if reopen_at is None else reopen_at
             event.duration_frames = max(0, frame - event.start_frame)
-            self._open[key] = event
+            self._open[key], self._measured_frames[key] = event, measured_frames
             self._tell(event)
         else:
             current.duration_frames = max(0, frame - current.start_frame)
-            if _magnitude(event) > _magnitude(current):
+            more = measured_frames - self._measured_frames[key]
+            if more > 0 or (more == 0 and _magnitude(event) > _magnitude(current)):
+                self._measured_frames[key] = measured_frames
                 current.size, current.message = event.size, event.message
 
     def _judge_level(self, reading: Reading, since: int) -> None:
@@ -181,7 +188,7 @@ class Monitor:
 
     def _judge_frequency(self, reading: Reading, since: int) -> None:
         rate_hz = self.settings.sample_rate_hz
-        hz = reading.omega * rate_hz / (2.0 * math.pi)
+        hz = float(reading.omega) * rate_hz / (2.0 * math.pi)
         if self.nominal_hz is None:
             self.nominal_hz = nominal_frequency(hz)
         error_ppm = (hz / self.nominal_hz - 1.0) * 1e6
@@ -191,7 +198,7 @@ class Monitor:
         if abs(error_ppm) <= limit_ppm + uncertainty_ppm:
             self._depart("frequency", since, None)
             return
-        self._depart("frequency", reading.stop, self._frequency_event(since, hz, error_ppm))
+        self._depart("frequency", reading.stop, self._frequency_event(since, hz, error_ppm), reading.omega_frames)
 
     def _frequency_event(self, since: int, hz: float, error_ppm: float) -> Event:
         rate_hz = self.settings.sample_rate_hz
