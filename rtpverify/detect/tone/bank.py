@@ -194,7 +194,8 @@ class ToneBank:
         if settings.bits is not None:
             signal.effective_bits = settings.bits - self._word_length[line].empty_bits
         if settings.is_plain(threshold):
-            signal.frames_exact, signal.bit_errors = int(self._exact_frames[line]), track.bit_errors
+            signal.frames_exact = int(self._exact_frames[line]) + track.exact_frames
+            signal.bit_errors = track.bit_errors
         signal.phase_degrees = self._phase_between(self._same_tone(line), line)
         signal.sensitivity = sensitivity(settings, amplitude_ratio(signal.level_dbfs), sigma, threshold, code)
         return signal
@@ -273,9 +274,14 @@ class ToneBank:
 
     def _phase_between(self, one: int, other: int) -> float | None:
         """Return how far the tone of a line is ahead of another's, degrees; None where either has none now."""
+        if one == other:
+            return None
+        if self._lines.locked[one] and self._lines.locked[other]:
+            # Both phasors are of the middle of the block that was judged last.
+            return math.degrees(float(np.angle(self._lines.last_z[other] * np.conj(self._lines.last_z[one]))))
         block = int(self.timeline.consumed_block[one // self.timeline.channels])
         sines = [self._present_sine(line, block) for line in (one, other)]
-        if one == other or sines[0] is None or sines[1] is None:
+        if sines[0] is None or sines[1] is None:
             return None
         frame = float(block * self._block)
         return math.degrees(wrap_phase(sines[1].phase_at(frame) - sines[0].phase_at(frame)))

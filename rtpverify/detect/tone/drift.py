@@ -40,6 +40,7 @@ def drifts(track: Track, departure: Departure) -> bool:
             omega=fit.sine.omega,
             omega_frames=fit.frames,
             recent_amplitude=fit.sine.amplitude,
+            recent_dc=fit.sine.dc,
             recent_frames=fit.frames,
             bend=bend_rms(fit.sine.amplitude, fit.sine.amplitude * fit.sine.slope * fit.frames),
         )

@@ -27,7 +27,8 @@ _REFERENCE_SECONDS = 0.9
 class Reading:
     """A steady stretch of ``frames`` frames from ``start``, measured as a whole.
 
-    The frequency is measured over ``omega_frames`` of it; ``recent_amplitude`` over its last ``recent_frames``.
+    The frequency is measured over ``omega_frames`` of it; ``recent_amplitude`` and ``recent_dc`` over its last
+    ``recent_frames``.
     ``bend`` is the part of ``rms`` that is the curvature of a level drift (see :func:`bend_rms`).
     """
 
@@ -40,6 +41,7 @@ class Reading:
     omega: float
     omega_frames: int
     recent_amplitude: float
+    recent_dc: float
     recent_frames: int
     bend: float = 0.0
 
@@ -145,9 +147,13 @@ class Monitor:
                 self._measured_frames[key] = measured_frames
                 current.size, current.message = event.size, event.message
 
+    def _telling(self, reading: Reading, frames: int) -> int:
+        """Return how many of ``frames`` frames of a reading tell something new."""
+        return self.settings.telling_frames(reading.omega, reading.sigma, frames)
+
     def _judge_level(self, reading: Reading, since: int) -> None:
         if self.level_reference is None:
-            self.level_reference, self._reference_frames = reading.amplitude, reading.frames
+            self.level_reference, self._reference_frames = reading.amplitude, self._telling(reading, reading.frames)
         reference = self.level_reference
         limit_db = self.settings.limits.max_level_change_db
         # A slow drift shows in the whole stretch first, a faster one at its end.
@@ -159,7 +165,7 @@ class Monitor:
             spread = (
                 max(reading.sigma, reading.rms)
                 / reading.amplitude
-                * math.sqrt(2.0 / frames + 2.0 / self._reference_frames)
+                * math.sqrt(2.0 / self._telling(reading, frames) + 2.0 / self._reference_frames)
             )
             if abs(change_db) > limit_db + 8.686 * FALSE_ALARM_Z * spread:
                 break
@@ -167,7 +173,7 @@ class Monitor:
             self._level_before_step = None
             self._depart("level", since, None)
             if not self.level_settled and reading.frames >= _REFERENCE_SECONDS * self.settings.sample_rate_hz:
-                self.level_reference, self._reference_frames = reading.amplitude, reading.frames
+                self.level_reference, self._reference_frames = reading.amplitude, self._telling(reading, reading.frames)
                 self.level_settled = True
             return
         self.level_settled = True  # what departed does not move the reference
@@ -178,12 +184,16 @@ class Monitor:
 
     def _judge_dc(self, reading: Reading, since: int) -> None:
         limit = self.settings.limits.max_dc_offset
-        uncertainty = FALSE_ALARM_Z * max(reading.sigma, reading.rms) / math.sqrt(reading.frames)
-        if abs(reading.dc) <= limit + uncertainty:
+        # As with the level: a faint offset shows in the whole stretch, a larger one at once.
+        for dc, frames in ((reading.recent_dc, reading.recent_frames), (reading.dc, reading.frames)):
+            noise = max(reading.sigma, reading.rms) / math.sqrt(self._telling(reading, frames))
+            if abs(dc) > limit + FALSE_ALARM_Z * noise:
+                break
+        else:
             self._depart("dc", since, None)
             return
-        message = f"DC offset of {reading.dc:+.2e} of full scale, limit {limit:g}"
-        size = {"dc_offset": round(reading.dc, 10)}
+        message = f"DC offset of {dc:+.2e} of full scale, limit {limit:g}"
+        size = {"dc_offset": round(dc, 10)}
         self._depart("dc", reading.stop, Event(Kind.DC_OFFSET, since, size=size, message=message))
 
     def _judge_frequency(self, reading: Reading, since: int) -> None:

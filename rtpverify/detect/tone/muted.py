@@ -58,7 +58,9 @@ def _longest_run(track: Track, departure: Departure) -> _Run | None:
     """Return the longest run around the departure that holds a value for longer than the sine does."""
     at, x, valid = departure.at, departure.x, departure.valid
     filled = np.where(valid, x, x[at])
-    held = float(x[at - 1]) if at > 0 and valid[at - 1] else 0.0
+    # Backwards in time the frame that is held comes last; the first held one stands in for it.
+    before = at if track.mirrored else at - 1
+    held = float(x[before]) if before >= 0 and valid[before] else 0.0
     noise = track.threshold + track.settings.step
     exact = _Run(*equal_run(filled, at), float(x[at]), 0.0)
     # Exactly one value, silence with noise on it, the last good frame held with noise on it: the longest holds.

@@ -46,6 +46,7 @@ def follow_quiet(
     if _phase_steps(track, start, x, valid, residual, local) or _values_change(track, start, stop, local):
         track.quiet_blocks = 0
         return
+    track.exact_frames += frames
     if len(x) == block:
         track.quiet_blocks += 1
     low, whole = _refine(track, start, stop, local)
@@ -64,6 +65,7 @@ def follow_quiet(
             omega=whole.sine.omega,
             omega_frames=whole.frames,
             recent_amplitude=local.sine.amplitude,
+            recent_dc=local.sine.dc,
             recent_frames=frames,
             bend=bend_rms(values.sine.amplitude, values.sine.amplitude * values.sine.slope * values_frames),
         )

@@ -102,6 +102,15 @@ class Settings:
         frames = distinct_phases(omega, self.block_frames)
         return max(quantum / 2.0, FALSE_ALARM_Z * sigma / amplitude * math.sqrt(2.0 / frames))
 
+    def telling_frames(self, omega: float, sigma: float, frames: int) -> int:
+        """Return how many of ``frames`` frames tell something new of level and offset.
+
+        The error of rounding without dither repeats with the phases that the tone takes, and does not average out.
+        """
+        if self.bits is None or sigma > _UNDITHERED_STEPS * self.step:
+            return frames
+        return distinct_phases(omega, frames)
+
     def is_plain(self, threshold: float) -> bool:
         """Tell whether a threshold is that of plain rounding, where every clean frame equals the rounded sine."""
         return self.bits is not None and threshold < _QUANTISERS[0][1] * 1.2 * self.step

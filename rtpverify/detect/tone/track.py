@@ -82,6 +82,8 @@ class Track:
         self.unsettled = False
         """Whether the latest block's level, offset or noise differed from those before."""
         self.ever_acquired = False
+        self.exact_frames = 0
+        """Frames that were followed without a departure."""
         self.bit_errors = 0
         """Wrong bits in wrong frames, counted while the residual is that of plain rounding."""
         self.muted: Muted | None = None
@@ -182,6 +184,7 @@ class Track:
         self.position = self.values_since = self._judged_until = frame
         self.start_anew(frame)
         self.ever_acquired, self.bit_errors = earlier.ever_acquired, earlier.bit_errors
+        self.exact_frames = earlier.exact_frames
         self.steps.code = earlier.code
         self.monitor.nominal_hz = earlier.monitor.nominal_hz
         self.teller.events += earlier.teller.events
@@ -232,6 +235,7 @@ class Track:
             omega=sine.omega,
             omega_frames=self.rate_frames,
             recent_amplitude=sine.amplitude,
+            recent_dc=sine.dc,
             recent_frames=frames,
         )
         self.monitor.judge(reading, self.values_since)

@@ -64,7 +64,7 @@ class LimitWatch:
 
         level, dc, rms = total(new.amplitude) / blocks, total(new.dc) / blocks, np.sqrt(total(new.power) / blocks)
         recent = np.minimum(blocks, PREDICTOR_BLOCKS)
-        recent_level = total(new.amplitude, recent) / recent
+        recent_level, recent_dc = total(new.amplitude, recent) / recent, total(new.dc, recent) / recent
         index = np.arange(new.phase.shape[1], dtype=np.float64)
         centred = new.phase - new.phase[:, -1:]  # keeps the sums small after hours of drift
         middle = stop - (blocks + 1) / 2.0
@@ -72,7 +72,7 @@ class LimitWatch:
         slope = 12.0 * moment / (blocks * (blocks**2 - 1.0))
         omega = state.omega[lines, None] + slope / n
 
-        suspicious = self._pass_limits(lines, level, recent_level, dc, omega, rms)
+        suspicious = self._pass_limits(lines, level, recent_level, dc, recent_dc, omega, rms)
         suspicious &= np.arange(count) < clean_blocks[:, None]
         for i, k in np.argwhere(suspicious).tolist():
             line, used = int(lines[i]), int(blocks[i, k]) * n
@@ -88,6 +88,7 @@ class LimitWatch:
                     omega=float(omega[i, k]),
                     omega_frames=used,
                     recent_amplitude=float(recent_level[i, k]),
+                    recent_dc=float(recent_dc[i, k]),
                     recent_frames=int(recent[i, k]) * n,
                     bend=bend_rms(*line_end(new.amplitude[i, k + 1 + window - int(recent[i, k]) : k + 1 + window])),
                 ),
@@ -99,6 +100,7 @@ class LimitWatch:
         level: NDArray[np.float64],
         recent_level: NDArray[np.float64],
         dc: NDArray[np.float64],
+        recent_dc: NDArray[np.float64],
         omega: NDArray[np.float64],
         rms: NDArray[np.float64],
     ) -> NDArray[np.bool_]:
@@ -109,6 +111,7 @@ class LimitWatch:
         passed: NDArray[np.bool_] = ~(np.abs(level / reference - 1.0) < level_limit)
         passed |= ~(np.abs(recent_level / reference - 1.0) < level_limit)
         passed |= np.abs(dc) > dc_limit
+        passed |= np.abs(recent_dc) > dc_limit
         passed |= np.abs(omega / nominal - 1.0) > omega_limit
         passed |= rms > relative_residual * level + residual
         passed |= self._departed[lines, None]

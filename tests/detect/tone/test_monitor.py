@@ -12,7 +12,7 @@ from rtpverify.limits import PROFILES, Limits
 
 OMEGA = 2 * math.pi * 997 / 48000
 SECOND = 48000
-GOOD = Reading(0, SECOND, 0.5, 0.0, 1e-5, 1e-5, OMEGA, SECOND, 0.5, 8 * 960)
+GOOD = Reading(0, SECOND, 0.5, 0.0, 1e-5, 1e-5, OMEGA, SECOND, 0.5, 0.0, 8 * 960)
 
 
 def monitor(limits=None, reference_hz=997.0):
