@@ -145,13 +145,19 @@ def _peaks_fit(state: Lines, new: NewBlocks, steady: NDArray[np.bool_]) -> NDArr
     i, k = np.nonzero(close)
     if len(i):
         newest = state.window + 1 - PREDICTOR_BLOCKS + k[:, None] + np.arange(PREDICTOR_BLOCKS)
-        at, t = i[:, None], block_time(n)
+        at = i[:, None]
         last_phase, bend = line_ends(new.phase[at, newest])
         level, slope = line_ends(new.amplitude[at, newest])
         angle = np.angle(fit.z[i, k]) + last_phase - new.phase[i, newest[:, -1]]
-        omega = state.omega[lines[i]] + bend / n
-        wave = np.cos(omega[:, None] * t + angle[:, None]) * (level[:, None] + (slope / n)[:, None] * t)
-        wave += new.dc[at, newest].mean(axis=1)[:, None]
+        z = level * np.exp(1j * angle)
+        # To first order in the block, as the fit itself.
+        slope_z = z * (slope / level + 1j * bend) / n
+        dc = new.dc[at, newest].mean(axis=1)
+        model = np.stack([z.real, -z.imag, dc, slope_z.real, -slope_z.imag], axis=1)
+        omegas = state.omega[lines[i]].tolist()
+        wave = np.stack(
+            [one @ tone_basis(omega, n).columns[:MODEL_COLUMNS] for one, omega in zip(model, omegas, strict=True)]
+        )
         residual = np.where(new.valid[i, k], np.abs(new.x[i, k] - wave), 0.0)
         fits[i, k] = residual.max(axis=1) <= state.threshold[lines[i]]
     return fits

@@ -21,12 +21,11 @@ from rtpverify.events import Event, Kind
 _LONGEST_SECONDS = 1.0
 _BEFORE_BLOCKS = 8
 _LONGEST_REPEAT_SECONDS = 0.25
+_LONGEST_LOST_BUFFER_SECONDS = 0.01
 LEAST_AFTER_FRAMES = 8
 """A step that less of the signal follows is not measured."""
 GRACE_FRAMES = 4
 """How exactly the ends of a step are located."""
-_LONGEST_SLIP_OF_HALF_A_PERIOD_SECONDS = 0.01
-"""A step of half a period that only a longer slip explains is an inversion."""
 
 Read = Callable[[int, int], tuple[NDArray[np.float64], NDArray[np.bool_]]]
 
@@ -176,6 +175,13 @@ class StepResolver:
         else:
             self._tell(event)
 
+    def _is_lost_buffer(self, slip_frames: int | None) -> bool:
+        """Tell whether a slip is of a few whole packets: only then is half a period not taken for an inversion."""
+        packet_frames = self.settings.packet_frames
+        if slip_frames is None or packet_frames <= 1 or slip_frames % packet_frames:
+            return False
+        return abs(slip_frames) <= _LONGEST_LOST_BUFFER_SECONDS * self.settings.sample_rate_hz
+
     def begin_inversion(self, frame: int) -> None:
         """Tell that the channel is inverted from ``frame`` on."""
         self.inverted = _inversion(frame)
@@ -254,8 +260,7 @@ class StepResolver:
         slip_frames = self.code.decode(phase_step, deviation) if self.code else None
         size: dict[str, object] = {"slip_frames": slip_frames, "phase_step_rad": phase_step}
         half_period = math.pi - abs(phase_step) <= FALSE_ALARM_Z * deviation + 1e-6
-        longest = _LONGEST_SLIP_OF_HALF_A_PERIOD_SECONDS * rate_hz
-        if half_period and (slip_frames is None or abs(slip_frames) > longest):
+        if half_period and not self._is_lost_buffer(slip_frames):
             return Event(
                 Kind.POLARITY, frame, message="polarity inverted", size={"phase_step_rad": phase_step}, open=True
             )

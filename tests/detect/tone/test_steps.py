@@ -81,6 +81,7 @@ def test_no_step_is_no_event():
 
 
 def test_half_a_period_is_an_inversion():
+    """Also where a short slip would do the same: of all its steps, one in a modulus is half a period."""
     told = resolve([(FRAME, 24_000)])
     assert [event.kind for event in told] == [Kind.POLARITY]
     assert told[0].open
