@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtpverify.detect.tone.lines import PREDICTOR_BLOCKS, Lines, NewBlocks, line_end, line_ends
-from rtpverify.detect.tone.settings import NOISE_POWER_RANGE, SMALLEST_NOISE
+from rtpverify.detect.tone.settings import SMALLEST_NOISE, noise_power_range
 from rtpverify.detect.tone.steps import Step
 from rtpverify.dsp.sine import MODEL_COLUMNS, BlockFit, Sine, block_time, fit_runs, tone_basis
 from rtpverify.dsp.slip import FALSE_ALARM_Z
@@ -128,7 +128,8 @@ def _are_steady(state: Lines, new: NewBlocks) -> NDArray[np.bool_]:
     dc_change = np.abs(new.dc[:, window:] - before(new.dc).mean(axis=2))
     steady &= dc_change <= np.maximum(mean_spread, state.half_dc_limit[lines, None])
     ratio = new.power[:, -count:] / sigma**2
-    steady &= (ratio > NOISE_POWER_RANGE[0]) & (ratio < NOISE_POWER_RANGE[1])
+    low, high = noise_power_range(state.block_frames)
+    steady &= (ratio > low) & (ratio < high)
     return steady
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from rtpverify.detect.tone.monitor import Reading, bend_rms
 from rtpverify.detect.tone.regions import change_point, variance_change_point
-from rtpverify.detect.tone.settings import NOISE_POWER_RANGE, SMALLEST_NOISE
+from rtpverify.detect.tone.settings import SMALLEST_NOISE, noise_power_range
 from rtpverify.detect.tone.track import Track
 from rtpverify.dsp.sine import FreeFit, fit_free, wrap_phase
 from rtpverify.dsp.slip import FALSE_ALARM_Z
@@ -97,7 +97,8 @@ def _phase_steps(
 def _values_change(track: Track, start: int, stop: int, local: FreeFit) -> bool:
     """Follow level, offset and noise: two blocks in a row that differ mean that they have changed, and when."""
     power = (local.rms / track.sigma) ** 2
-    noise_differs = not NOISE_POWER_RANGE[0] < power < NOISE_POWER_RANGE[1]
+    low_power, high_power = noise_power_range(local.frames)
+    noise_differs = not low_power < power < high_power
     if not noise_differs and not track.values_differ(local.sine, track.model, local.frames):
         track.unsettled = False
         return False

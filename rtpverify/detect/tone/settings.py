@@ -20,8 +20,8 @@ SMALLEST_NOISE = 1e-10
 
 ACQUISITION_BLOCKS = 5
 """How much of the signal an acquisition, or the naming of a residual, looks at."""
-NOISE_POWER_RANGE = (0.65, 1.45)
-"""Residual power of a block relative to the channel's own: outside, the noise has changed."""
+LEAST_NOISE_CHANGE = 0.4
+"""Relative change of the residual's power that no block's own chance reaches, where blocks are long."""
 LEAST_MUTED_FRAMES = 3
 """Shorter runs of equal values are wrong frames, not a dropout."""
 LEAST_WINDOW_FRAMES = 64
@@ -32,6 +32,15 @@ _QUANTISERS = ((1 / math.sqrt(12), 0.5), (1 / math.sqrt(6), 1.0), (0.5, 1.5))
 
 _UNDITHERED_STEPS = 0.45
 """Residual RMS, in steps of the quantiser, below which there is no full dither."""
+
+
+def noise_power_range(frames: int) -> tuple[float, float]:
+    """Return between which powers, relative to a channel's noise, a block of ``frames`` frames lies by chance.
+
+    The power of n Gaussian frames has a relative standard deviation of √(2/n).
+    """
+    spread = max(LEAST_NOISE_CHANGE, FALSE_ALARM_Z * math.sqrt(2.0 / frames))
+    return max(1.0 - spread, 0.2), 1.0 + spread
 
 
 @dataclass(frozen=True, slots=True)
