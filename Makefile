@@ -1,7 +1,7 @@
 # Needs Python 3.11 or newer (with venv) and make; everything else comes into .venv from the package registry.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint format bench-live bench-check bench-detection soak docker clean
+.PHONY: help demo test lint format bench-live bench-check bench-detection corpus soak docker clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -37,6 +37,9 @@ bench-detection: $(BENCH_VENV)/.run ## faults found by rtpverify and by other to
 
 soak: $(VENV)/.run ## a day of clean audio of each format: no event may come (HOURS=1 for less)
 	PYTHONPATH=tests $(BIN)/python benchmarks/soak.py
+
+corpus: $(VENV)/.dev ## many more random faults than make test draws (CASES=60 of each kind)
+	RTPVERIFY_CORPUS_CASES=$(or $(CASES),60) $(BIN)/python -m pytest tests/detect/test_corpus.py
 
 docker: ## build the container image
 	docker build --tag rtpverify .

@@ -3,6 +3,7 @@
 The seeds are others in every run; a failure prints the case, which can be given to :class:`corpus.Case` as it stands.
 """
 
+import os
 import random
 from dataclasses import replace
 
@@ -12,7 +13,8 @@ from corpus import Case, complaints, draw, draw_stream
 
 from rtpverify.events import Kind
 
-PER_KIND = 6
+PER_KIND = int(os.environ.get("RTPVERIFY_CORPUS_CASES", "1"))
+"""Random cases of each kind; the seeds are others in every run. ``make corpus`` draws many more."""
 
 
 def judge(case, **fixed):

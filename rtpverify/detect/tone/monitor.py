@@ -83,6 +83,7 @@ class Monitor:
         self._reference_frames = 1
         self._level_before_step: float | None = None
         self._reopen_at: dict[str, int] = {}
+        self._ended_at: dict[str, int] = {}
         self._shaped = False
         """Whether a residual that is not plain noise goes on."""
         self._shaped_until = 0
@@ -147,6 +148,33 @@ class Monitor:
                 self._measured_frames[key] = measured_frames
                 current.size, current.message = event.size, event.message
 
+    def _departure(
+        self, key: str, reading: Reading, recent: float, whole: float, allowed: Callable[[int], float]
+    ) -> float | None:
+        """Return by how much a value departs, None where its limit holds.
+
+        The end of a stretch shows a departure at once, the whole of it a fainter one. What the end alone would show
+        also ends with it; after that the whole is of use again once nothing of the departure is left in it.
+
+        Parameters
+        ----------
+        recent, whole
+            The value at the end of the stretch, and over all of it.
+        allowed
+            What the limit and the noise allow over so many frames.
+        """
+        allowed_recent = allowed(reading.recent_frames)
+        if abs(recent) > allowed_recent:
+            return recent
+        current = self._open.get(key)
+        seen_at_once = current is not None and _magnitude(current) > 2.0 * allowed_recent
+        whole_departs = abs(whole) > allowed(reading.frames) and reading.start >= self._ended_at.get(key, 0)
+        if whole_departs and not seen_at_once:
+            return whole
+        if current is not None:
+            self._ended_at[key] = reading.stop
+        return None
+
     def _telling(self, reading: Reading, frames: int) -> int:
         """Return how many of ``frames`` frames of a reading tell something new."""
         return self.settings.telling_frames(reading.omega, reading.sigma, frames)
@@ -156,20 +184,15 @@ class Monitor:
             self.level_reference, self._reference_frames = reading.amplitude, self._telling(reading, reading.frames)
         reference = self.level_reference
         limit_db = self.settings.limits.max_level_change_db
-        # A slow drift shows in the whole stretch first, a faster one at its end.
-        for amplitude, frames in (
-            (reading.recent_amplitude, reading.recent_frames),
-            (reading.amplitude, reading.frames),
-        ):
-            change_db = decibels(amplitude / reference)
-            spread = (
-                max(reading.sigma, reading.rms)
-                / reading.amplitude
-                * math.sqrt(2.0 / self._telling(reading, frames) + 2.0 / self._reference_frames)
-            )
-            if abs(change_db) > limit_db + 8.686 * FALSE_ALARM_Z * spread:
-                break
-        else:
+        noise = max(reading.sigma, reading.rms) / reading.amplitude
+
+        def allowed_db(frames: int) -> float:
+            spread = noise * math.sqrt(2.0 / self._telling(reading, frames) + 2.0 / self._reference_frames)
+            return limit_db + 8.686 * FALSE_ALARM_Z * spread
+
+        recent_db, whole_db = decibels(reading.recent_amplitude / reference), decibels(reading.amplitude / reference)
+        change_db = self._departure("level", reading, recent_db, whole_db, allowed_db)
+        if change_db is None:
             self._level_before_step = None
             self._depart("level", since, None)
             if not self.level_settled and reading.frames >= _REFERENCE_SECONDS * self.settings.sample_rate_hz:
@@ -177,19 +200,21 @@ class Monitor:
                 self.level_settled = True
             return
         self.level_settled = True  # what departed does not move the reference
-        gain_db = change_db if self._level_before_step is None else decibels(amplitude / self._level_before_step)
+        before_step_db = decibels((self._level_before_step or reference) / reference)
+        gain_db = change_db - before_step_db
         message = f"level changed by {gain_db:+.3f} dB, limit ±{limit_db:g} dB"
         event = Event(Kind.GAIN, since, size={"gain_db": round(gain_db, 4)}, message=message)
         self._depart("level", reading.stop, event)
 
     def _judge_dc(self, reading: Reading, since: int) -> None:
         limit = self.settings.limits.max_dc_offset
-        # As with the level: a faint offset shows in the whole stretch, a larger one at once.
-        for dc, frames in ((reading.recent_dc, reading.recent_frames), (reading.dc, reading.frames)):
-            noise = max(reading.sigma, reading.rms) / math.sqrt(self._telling(reading, frames))
-            if abs(dc) > limit + FALSE_ALARM_Z * noise:
-                break
-        else:
+        noise = max(reading.sigma, reading.rms)
+
+        def allowed(frames: int) -> float:
+            return limit + FALSE_ALARM_Z * noise / math.sqrt(self._telling(reading, frames))
+
+        dc = self._departure("dc", reading, reading.recent_dc, reading.dc, allowed)
+        if dc is None:
             self._depart("dc", since, None)
             return
         message = f"DC offset of {dc:+.2e} of full scale, limit {limit:g}"

@@ -24,6 +24,8 @@ def monitor(limits=None, reference_hz=997.0):
 def at(frame, **changes):
     if "amplitude" in changes:
         changes.setdefault("recent_amplitude", changes["amplitude"])
+    if "dc" in changes:
+        changes.setdefault("recent_dc", changes["dc"])
     return replace(GOOD, start=frame, **changes)
 
 
