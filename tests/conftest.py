@@ -6,8 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from rtpverify.rtp.payload import encode, parse_rtpmap
+
+# No test is held to a time: a busy machine is no fault of the program.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 _START_NS = 1_790_000_000_000_000_000
 

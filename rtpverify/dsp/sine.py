@@ -134,17 +134,15 @@ def _ratio(a: NDArray[np.complex128], b: NDArray[np.complex128]) -> NDArray[np.c
     return np.divide(a, b, out=np.zeros_like(a), where=b != 0)
 
 
-def fit_blocks(x: NDArray[np.float64], basis: ToneBasis, *, with_harmonics: bool = False) -> BlockFit:
+def fit_blocks(x: NDArray[np.float64], basis: ToneBasis) -> BlockFit:
     """Fit every row of ``x``, shape (r, n).
 
-    The residual is what the five model columns leave; ``with_harmonics`` takes the harmonics away too.
+    The residual is what the five model columns leave, harmonics included.
     """
-    return fit_runs(x, [(basis, len(x))], with_harmonics=with_harmonics)
+    return fit_runs(x, [(basis, len(x))])
 
 
-def fit_runs(
-    x: NDArray[np.float64], runs: Sequence[tuple[ToneBasis, int]], *, with_harmonics: bool = False
-) -> BlockFit:
+def fit_runs(x: NDArray[np.float64], runs: Sequence[tuple[ToneBasis, int]]) -> BlockFit:
     """Fit every row of ``x``, shape (r, n), each run of so many rows by a basis of its own, all of ``n`` frames."""
     rows, n = x.shape
     coefficients = np.zeros((rows, MODEL_COLUMNS + 2 * (MAX_HARMONIC - 1)))
@@ -153,8 +151,8 @@ def fit_runs(
     for basis, count in runs:
         part = slice(start, start + count)
         solution = x[part] @ basis.solver
-        columns = basis.columns if with_harmonics else basis.columns[:MODEL_COLUMNS]
-        residual = solution[:, : len(columns)] @ columns
+        columns = basis.columns[:MODEL_COLUMNS]
+        residual = solution[:, :MODEL_COLUMNS] @ columns
         np.subtract(x[part], residual, out=residual)
         coefficients[part, : solution.shape[1]] = solution
         np.einsum("rn,rn->r", residual, residual, out=square_sum[part])
