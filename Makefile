@@ -39,7 +39,8 @@ soak: $(VENV)/.run ## a day of clean audio of each format: no event may come (HO
 	PYTHONPATH=tests $(BIN)/python benchmarks/soak.py
 
 corpus: $(VENV)/.dev ## many more random faults than make test draws (CASES=60 of each kind)
-	RTPVERIFY_CORPUS_CASES=$(or $(CASES),60) $(BIN)/python -m pytest tests/detect/test_corpus.py
+	RTPVERIFY_SEED=$(or $(SEED),$(shell date +%s)) RTPVERIFY_CORPUS_CASES=$(or $(CASES),60) \
+		$(BIN)/python -m pytest tests/detect/test_corpus.py tests/detect/test_no_false_alarm.py
 
 docker: ## build the container image
 	docker build --tag rtpverify .

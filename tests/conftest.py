@@ -7,12 +7,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hypothesis import settings
+from seeds import SEED
 
 from rtpverify.rtp.payload import encode, parse_rtpmap
 
 # No test is held to a time: a busy machine is no fault of the program.
-settings.register_profile("untimed", deadline=None)
+settings.register_profile("untimed", deadline=None, derandomize=SEED == "0")
 settings.load_profile("untimed")
+
+
+def pytest_report_header() -> str:
+    """Tell how to repeat the run."""
+    return f"RTPVERIFY_SEED={SEED}"
+
 
 _START_NS = 1_790_000_000_000_000_000
 

@@ -1,20 +1,21 @@
 """Every kind of fault, of random size in random streams: found, named, located and told once.
 
-The seeds are others in every run; a failure prints the case, which can be given to :class:`corpus.Case` as it stands.
+``make corpus`` draws many more, others each time; a failure prints the case, which can be given to
+:class:`corpus.Case` as it stands.
 """
 
 import os
-import random
 from dataclasses import replace
 
 import corpus
 import pytest
 from corpus import Case, complaints, draw, draw_stream
+from seeds import generator
 
 from rtpverify.events import Kind
 
 PER_KIND = int(os.environ.get("RTPVERIFY_CORPUS_CASES", "1"))
-"""Random cases of each kind; the seeds are others in every run. ``make corpus`` draws many more."""
+"""Random cases of each kind."""
 
 
 def judge(case, **fixed):
@@ -25,8 +26,8 @@ def judge(case, **fixed):
 
 
 @pytest.fixture
-def rng():
-    return random.Random(random.SystemRandom().randrange(2**32))
+def rng(request):
+    return generator(request.node.name)
 
 
 @pytest.mark.parametrize("kind", corpus.KINDS)
@@ -185,4 +186,4 @@ def test_the_corpus_can_fail():
     result.events.clear()
     assert len(complaints(case, result)) == 1
     assert complaints(replace(case, faults=()), replace(case, faults=("click:at=1.0,size=0.1",)).run())
-    assert not complaints(draw_stream(random.Random(1)), draw_stream(random.Random(1)).run())
+    assert not complaints(draw_stream(generator("1")), draw_stream(random.Random(1)).run())

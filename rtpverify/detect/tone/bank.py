@@ -188,7 +188,7 @@ class ToneBank:
         if self._lines.locked[line]:
             sigma, threshold = float(self._lines.sigma[line]), float(self._lines.threshold[line])
         signal = self._measured.signal(line, settings, track.sine, sigma)
-        if signal.level_dbfs is None:
+        if signal.level_dbfs is None or signal.frequency_hz is None:
             return signal
         signal.blind_slip_frames = code.blind_frames if code else None
         if settings.bits is not None:
@@ -197,7 +197,8 @@ class ToneBank:
             signal.frames_exact = int(self._exact_frames[line]) + track.exact_frames
             signal.bit_errors = track.bit_errors
         signal.phase_degrees = self._phase_between(self._same_tone(line), line)
-        signal.sensitivity = sensitivity(settings, amplitude_ratio(signal.level_dbfs), sigma, threshold, code)
+        omega = 2.0 * math.pi * signal.frequency_hz / settings.sample_rate_hz
+        signal.sensitivity = sensitivity(settings, omega, amplitude_ratio(signal.level_dbfs), sigma, threshold, code)
         return signal
 
     def ever_acquired(self, row: int) -> bool:

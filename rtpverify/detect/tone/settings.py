@@ -22,6 +22,8 @@ ACQUISITION_BLOCKS = 5
 """How much of the signal an acquisition, or the naming of a residual, looks at."""
 LEAST_NOISE_CHANGE = 0.4
 """Relative change of the residual's power that no block's own chance reaches, where blocks are long."""
+WANDER_TURN = 2e-7
+"""Change of a generator's wander that is no fault, relative frequency per second: from +0.1 to -0.1 ppm/s."""
 LEAST_MUTED_FRAMES = 3
 """Shorter runs of equal values are wrong frames, not a dropout."""
 LEAST_WINDOW_FRAMES = 64
@@ -125,21 +127,43 @@ class Settings:
         return self.bits is not None and threshold < _QUANTISERS[0][1] * 1.2 * self.step
 
 
+def wander_phase(omega: float, sample_rate_hz: int, frames: float) -> float:
+    """Return the phase step, rad, that lines through ``frames`` frames on either side of a turn of the wander show.
+
+    A line through T seconds of a parabola of curvature c misses its end by c T²/12.
+    """
+    return omega * sample_rate_hz * WANDER_TURN * (frames / sample_rate_hz) ** 2 / 12.0
+
+
+def phase_window_frames(omega: float, sample_rate_hz: int, ratio: float) -> int:
+    """Return over how many frames on either side a phase step is measured best, at most a second.
+
+    ``ratio`` is noise over amplitude. Noise asks for long stretches (6.3 · 4 ``ratio`` / √n), wander for short ones
+    (:func:`wander_phase`); their sum is least here.
+    """
+    wander = wander_phase(omega, sample_rate_hz, 1.0)
+    return int(min((FALSE_ALARM_Z * ratio / wander) ** 0.4, sample_rate_hz))
+
+
 def sensitivity(
-    settings: Settings, amplitude: float, sigma: float, threshold: float, code: SlipCode | None
+    settings: Settings, omega: float, amplitude: float, sigma: float, threshold: float, code: SlipCode | None
 ) -> Sensitivity:
-    """Return the smallest faults that a tone with noise of RMS ``sigma`` shows, at the stated false-alarm rate."""
+    """Return the smallest faults that a tone with noise of RMS ``sigma`` shows, at the stated false-alarm rate.
+
+    ``omega`` is in rad per frame.
+    """
     second = settings.sample_rate_hz
     relative = FALSE_ALARM_Z * sigma / amplitude
     level_step_db = 8.686 * relative * math.sqrt(4.0 / second)
-    # A straight line with a step in its middle, through a second of phases.
-    phase_step = 4.0 * relative * math.sqrt(2.0 / second)
+    # A straight line on either side of the step, each through its own phases.
+    window = max(phase_window_frames(omega, second, sigma / amplitude), 1)
+    phase_step = 4.0 * relative / math.sqrt(window) + wander_phase(omega, second, window)
     quantum = code.phase_quantum if code else 0.0
     return Sensitivity(
         click=threshold,
         level_step_db=max(level_step_db, settings.limits.max_level_change_db),
         phase_step_rad=max(phase_step, quantum / 2.0),
-        exact_slips=code is not None and 2.0 * relative / math.sqrt(second) < quantum / 2.0,
+        exact_slips=code is not None and 4.0 * relative / math.sqrt(window) < quantum / 2.0,
     )
 
 

@@ -1,7 +1,8 @@
 """Steps of a tone's phase: slips, repeats, inversions.
 
 A step is measured between the sine before and the sine after it, each fitted with its own frequency, so that a wander
-of the generator is no step. The stretch after it is as long as an exact answer needs, and at most one second.
+of the generator is no step. The stretches are as long as an exact answer needs, and never so long that a turn of the
+wander would show more than the noise does.
 """
 
 from __future__ import annotations
@@ -13,12 +14,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from rtpverify.detect.tone.settings import Settings
+from rtpverify.detect.tone.settings import Settings, phase_window_frames, wander_phase
 from rtpverify.dsp.sine import FreeFit, Sine, fit_free, fit_phasor, omega_deviation, wrap_phase
 from rtpverify.dsp.slip import FALSE_ALARM_Z, SlipCode
 from rtpverify.events import Event, Kind
 
-_LONGEST_SECONDS = 1.0
 _BEFORE_BLOCKS = 8
 _LONGEST_REPEAT_SECONDS = 0.25
 _LONGEST_LOST_BUFFER_SECONDS = 0.01
@@ -119,7 +119,7 @@ class StepResolver:
 
     def _length_after(self, step: Step, limit: int, final: bool) -> int | None:
         """Return how many frames after the step to measure, None where more must be waited for."""
-        block, longest = self.settings.block_frames, int(_LONGEST_SECONDS * self.settings.sample_rate_hz)
+        block, longest = self.settings.block_frames, self._longest(step)
         available = min(limit if step.stop is None else min(step.stop, limit), step.resume + longest) - step.resume
         ratio = step.sigma / step.before.amplitude
         wanted = self._wanted_deviation
@@ -134,8 +134,12 @@ class StepResolver:
         """Standard deviation of a phase step that tells every slip from its neighbours, rad."""
         return self.code.phase_quantum / 2.0 / FALSE_ALARM_Z if self.code else math.inf
 
+    def _longest(self, step: Step) -> int:
+        """Return how many frames on either side of a step may be measured."""
+        return phase_window_frames(step.before.omega, self.settings.sample_rate_hz, step.sigma / step.before.amplitude)
+
     def _before_length(self, step: Step, after: int) -> int:
-        longest = min(step.before_stop - step.before_start, int(_LONGEST_SECONDS * self.settings.sample_rate_hz))
+        longest = min(step.before_stop - step.before_start, self._longest(step))
         return min(longest, max(_BEFORE_BLOCKS * self.settings.block_frames, after))
 
     def _measure(self, step: Step, length: int) -> None:
@@ -145,7 +149,10 @@ class StepResolver:
             self._release()
             return
         phase_step, deviation = measured
-        tolerance = max(FALSE_ALARM_Z * deviation, step.least_phase)
+        wander = wander_phase(
+            step.before.omega, self.settings.sample_rate_hz, max(length, self._before_length(step, length))
+        )
+        tolerance = max(FALSE_ALARM_Z * deviation + wander, step.least_phase)
         if abs(phase_step) <= tolerance:
             self._release()
             return
