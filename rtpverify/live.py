@@ -88,6 +88,10 @@ def _ignore_events(_told: Sequence[StreamEvent]) -> None:
     """Take events that nobody asked for."""
 
 
+def _ignore_batch(_batch: PacketBatch) -> None:
+    """Take datagrams that nobody asked for."""
+
+
 def _ignore_tick(_now_ns: int) -> None:
     """Take a tick that nobody asked for."""
 
@@ -99,6 +103,7 @@ async def run_live(
     duration_seconds: float | None = None,
     stop: asyncio.Event | None = None,
     on_events: Callable[[Sequence[StreamEvent]], None] = _ignore_events,
+    on_batch: Callable[[PacketBatch], None] = _ignore_batch,
     on_tick: Callable[[int], None] = _ignore_tick,
     tick_seconds: float = TICK_SECONDS,
     statistics: LiveStatistics | None = None,
@@ -111,6 +116,8 @@ async def run_live(
         Longest time between two drains; the more arrives, the shorter it gets.
     on_events
         Called on the event loop with the events of every drain that told any; must be quick.
+    on_batch
+        Called with the datagrams of every drain before they are verified; must be quick.
     on_tick
         Called after every drain with the time in ns since the Unix epoch; must be quick.
     statistics
@@ -143,6 +150,7 @@ async def run_live(
             more = len(batch) >= FULL_BATCH
             statistics.batches += 1
             statistics.datagrams += len(batch)
+            on_batch(batch)
             # Legs are received one behind another; which copy came first must not depend on that.
             tell(verifier.feed(batch.by_arrival() if verifier.merges else batch))
         if not more:

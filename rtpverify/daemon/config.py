@@ -9,22 +9,23 @@ from __future__ import annotations
 import json
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from ipaddress import ip_address
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args, get_origin
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError, ValidationInfo
 from pydantic_core import ErrorDetails, PydanticCustomError
 
+from rtpverify.daemon.tables import Table, mistake, text_of, told
+from rtpverify.daemon.web import MetricsTable
 from rtpverify.errors import ConfigurationError, RequestError
 from rtpverify.limits import PROFILES, Limits, with_values
 from rtpverify.live import TICK_SECONDS
 from rtpverify.reference import Recording, Tone, parse_reference
 from rtpverify.rtp.payload import Encoding, parse_rtpmap
-from rtpverify.sources.endpoint import Endpoint, join_address, parse_endpoint
+from rtpverify.sources.endpoint import Endpoint, parse_endpoint
 from rtpverify.sources.receiver import Backend
 from rtpverify.sources.session import Session, read_session, spec_at
 from rtpverify.sources.sockets import RECEIVE_BUFFER_BYTES
@@ -34,57 +35,28 @@ Place = tuple[str | int, ...]
 """Keys, and indexes from 0 in lists, that lead to a value."""
 
 
-@dataclass(frozen=True, slots=True)
-class Listen:
-    """Where a server listens; port 0 takes a free one."""
-
-    address: str
-    port: int
-
-    def __str__(self) -> str:
-        return join_address(self.address, self.port)
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise PydanticCustomError("told", "is not text")
-    return value
-
-
-def _listen(value: object) -> Listen:
-    address, _, port = _text(value).rpartition(":")
-    address = address.removeprefix("[").removesuffix("]")
-    try:
-        ip_address(address)
-    except ValueError:
-        raise PydanticCustomError("told", "is not ADDRESS:PORT with a numeric address") from None
-    if not (port.isascii() and port.isdigit() and int(port) <= 65535):
-        raise PydanticCustomError("told", "is not ADDRESS:PORT with a port from 0 to 65535")
-    return Listen(address, int(port))
-
-
 def _source(value: object) -> Endpoint:
-    text = _text(value)
+    text = text_of(value)
     try:
         return parse_endpoint(text, "source")
     except RequestError as error:
-        raise _told(error, f"source: {text!r}") from None
+        raise told(error, f"source: {text!r}") from None
 
 
 def _encoding(value: object) -> Encoding:
-    text = _text(value)
+    text = text_of(value)
     try:
         return parse_rtpmap(text, "encoding")
     except RequestError as error:
-        raise _told(error, f"encoding: {text!r}") from None
+        raise told(error, f"encoding: {text!r}") from None
 
 
 def _session(value: object, folder: Path) -> Session:
-    path = folder / _text(value)
+    path = folder / text_of(value)
     try:
         return read_session(path)
     except RequestError as error:
-        raise _told(error, "") from None
+        raise told(error, "") from None
 
 
 def _session_field(value: object, info: ValidationInfo) -> Session:
@@ -93,32 +65,17 @@ def _session_field(value: object, info: ValidationInfo) -> Session:
 
 
 def _reference(value: object) -> Tone | None:
-    text = _text(value)
+    text = text_of(value)
     try:
         reference = parse_reference(text)
     except RequestError as error:
-        raise _told(error, f"reference {text}") from None
+        raise told(error, f"reference {text}") from None
     if isinstance(reference, Recording):
-        raise PydanticCustomError("told", "is not tone, tone:FREQUENCY or none")
+        raise mistake("is not tone, tone:FREQUENCY or none")
     return reference
 
 
-def _told(error: RequestError, known: str) -> PydanticCustomError:
-    """Take over a one-line message, less the place and value that stand before it in ours."""
-    return PydanticCustomError("told", "{reason}", {"reason": str(error).removeprefix(known).lstrip(": ")})
-
-
-class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
-
-
-class MetricsTable(_Table):
-    """``[metrics]``."""
-
-    listen: Annotated[Listen, BeforeValidator(_listen)] = Listen("127.0.0.1", 9464)
-
-
-class LogTable(_Table):
+class LogTable(Table):
     """``[log]``."""
 
     format: Literal["console", "json"] = "console"
@@ -126,7 +83,7 @@ class LogTable(_Table):
     """Time between two lines that tell a stream's state."""
 
 
-class ReceiveTable(_Table):
+class ReceiveTable(Table):
     """``[receive]``."""
 
     backend: Backend | None = None
@@ -136,7 +93,7 @@ class ReceiveTable(_Table):
     """Receive buffer asked for, per socket."""
 
 
-class StreamTable(_Table):
+class StreamTable(Table):
     """``[[stream]]``."""
 
     name: Annotated[str, Field(strict=True, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")]
@@ -166,7 +123,7 @@ class StreamTable(_Table):
         return spec_at(self.source, base, self.sdp) if self.source else _only_stream(self.sdp, base)[1]
 
 
-class AnnouncedTable(_Table):
+class AnnouncedTable(Table):
     """``[announced]``: sessions to follow as they are announced (SAP)."""
 
     names: Annotated[tuple[Annotated[str, Field(strict=True, min_length=1)], ...], Field(min_length=1)]
@@ -199,7 +156,7 @@ def _only_stream(session: Session | None, base: StreamSpec = StreamSpec()) -> tu
     return streams[0]
 
 
-class Configuration(_Table):
+class Configuration(Table):
     """The whole file."""
 
     metrics: MetricsTable = MetricsTable()
@@ -258,15 +215,6 @@ def parse_config(text: str, path: Path) -> Configuration:
     return configuration
 
 
-_TABLES: dict[str, type[_Table]] = {
-    "metrics": MetricsTable,
-    "log": LogTable,
-    "receive": ReceiveTable,
-    "announced": AnnouncedTable,
-    "stream": StreamTable,
-}
-
-
 def _message(error: ErrorDetails) -> str:
     """Say what pydantic found in our words."""
     place = error["loc"]
@@ -274,14 +222,32 @@ def _message(error: ErrorDetails) -> str:
         case "missing":
             return "is missing"
         case "extra_forbidden":
-            table = _TABLES.get(str(place[0]), Configuration) if len(place) > 1 else Configuration
+            table = _table_at(place[:-1])
             return f"is not known; known are {', '.join(table.model_fields)}"
         case "string_pattern_mismatch":
             return "is not a name of 1 to 63 letters, digits, '_', '-' and '.' that starts with a letter or digit"
         case "model_type" | "tuple_type" | "dict_type":
-            return "is not a table" if place != ("stream",) else "is not a list of tables [[stream]]"
+            is_list = len(place) == 1 and get_origin(Configuration.model_fields[str(place[0])].annotation) is tuple
+            return f"is not a list of tables [[{place[0]}]]" if is_list else "is not a table"
         case _:
             return error["msg"].removeprefix("Input ")
+
+
+def _table_at(place: Place) -> type[BaseModel]:
+    """Return the model of the table at a place."""
+    table: type[BaseModel] = Configuration
+    for key in place:
+        if isinstance(key, str):
+            table = next(_tables_in(table.model_fields[key].annotation))
+    return table
+
+
+def _tables_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    """Yield the models of tables that a field may hold."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for part in get_args(annotation):
+        yield from _tables_in(part)
 
 
 def _check_together(streams: list[dict[str, Any]], folder: Path, mistakes: dict[Place, str]) -> None:

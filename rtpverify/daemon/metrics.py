@@ -71,11 +71,25 @@ class StreamSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Everything a scrape shows; ``discarded`` counts datagrams that were no RTP of any stream, by reason."""
+    """Everything a scrape shows.
+
+    Attributes
+    ----------
+    discarded
+        Datagrams that were no RTP of any stream, by reason.
+    outlets
+        What became of events and files, by outlet and outcome; see :class:`rtpverify.daemon.outlets.Outlet`.
+    last_reload_successful, last_reload_seconds
+        Whether the configuration was taken over when it was last read, and when one last was, in seconds since the
+        Unix epoch.
+    """
 
     streams: tuple[StreamSnapshot, ...] = ()
     discarded: Mapping[str, int] = field(default_factory=dict)
     receive_buffer_dropped: int = 0
+    outlets: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    last_reload_successful: bool = True
+    last_reload_seconds: float | None = None
 
 
 def countable_events(reference: Reference) -> dict[tuple[str, str], int]:

@@ -11,7 +11,8 @@ import signal
 import sys
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Self
@@ -21,13 +22,15 @@ from structlog.typing import FilteringBoundLogger
 from rtpverify.daemon.announced import AnnouncedSessions
 from rtpverify.daemon.config import Configuration, read_config
 from rtpverify.daemon.log import LogWriter, make_logger
-from rtpverify.daemon.metrics import Exposition, Snapshot
+from rtpverify.daemon.metrics import Snapshot
+from rtpverify.daemon.outlets import AnyOutlet, Outlet, OutletTable, Told
 from rtpverify.daemon.state import StreamState
 from rtpverify.daemon.web import WebServer
 from rtpverify.discover import Listener
 from rtpverify.errors import RequestError
 from rtpverify.live import LiveStatistics, run, run_live
-from rtpverify.result import Result, event_as_dict
+from rtpverify.result import Result
+from rtpverify.rtp.batch import PacketBatch
 from rtpverify.sources.endpoint import Endpoint
 from rtpverify.sources.receiver import open_receiver
 from rtpverify.spec import StreamSpec
@@ -35,6 +38,9 @@ from rtpverify.verifier import StreamEvent, Verifier
 
 REFRESH_NS = 2_000_000_000
 """How old a measurement in the metrics may be. Counts of events are never older than a tick."""
+
+STILL_NS = 2_000_000_000
+"""A receive loop that did not go round for so long does not move."""
 
 MAX_EVENT_LINES = 20
 """Most events of one stream that are logged one by one between two lines of its state."""
@@ -74,8 +80,10 @@ class Service:
         What verifies.
     states
         What is known of each configured stream, by name.
-    metrics_url
-        Where the metrics are; set while the context is entered.
+    outlets
+        What is told every event, by the section of the configuration that made it.
+    snapshot
+        What a scrape may see; replaced as a whole, never changed.
     statistics
         How the live loop fares.
 
@@ -89,56 +97,63 @@ class Service:
         self,
         configuration: Configuration,
         log: FilteringBoundLogger,
-        on_events: Callable[[Sequence[StreamEvent]], None] | None = None,
     ) -> None:
         specs = [table.spec() for table in configuration.stream]
         self.verifier = Verifier(specs)
         self.states = {spec.name: StreamState(spec) for spec in specs}
-        self.metrics_url = ""
+        self.log = log
         self.statistics = LiveStatistics()
         self._configuration = configuration
         self._line_interval_ns = round(configuration.log.state_seconds * 1e9)
-        self._log = log
-        self._on_events = on_events
         self._turns: deque[tuple[int, StreamState]] = deque()
         self._next_line_ns: dict[str, int] = {}
         self._known_streams = 0
         self._event_lines: Counter[str] = Counter()
         self._next_totals_ns = 0
-        self._snapshot = Snapshot(tuple(state.snapshot for state in self.states.values()))
+        self.snapshot = Snapshot(tuple(state.snapshot for state in self.states.values()))
         announced = configuration.announced
         self._announced = AnnouncedSessions(announced) if announced else None
         self._listener = Listener(announced.interface, configuration.receive.backend) if announced else None
-        self._web = WebServer(Exposition(lambda: self._snapshot))
+        self.outlets = {section: table.open(self) for section, table in _outlet_tables(configuration)}
+        self._opened = AsyncExitStack()
+        self._last_tick_ns: int | None = None
 
     async def __aenter__(self) -> Self:
         receive = self._configuration.receive
-        self._receiver = open_receiver(
-            [endpoint for table in self._configuration.stream for endpoint in table.endpoints],
-            receive.backend,
-            receive.buffer_bytes,
-        )
-        try:
+        async with AsyncExitStack() as opening:
+            endpoints = [endpoint for table in self._configuration.stream for endpoint in table.endpoints]
+            self._receiver = opening.enter_context(open_receiver(endpoints, receive.backend, receive.buffer_bytes))
             if self._listener is not None:
-                self._listener.__enter__()
-            listen = await self._web.start(self._configuration.metrics.listen)
-        except BaseException:
-            self._close()
-            raise
-        self.metrics_url = f"http://{listen}/metrics"
-        self._log.info("listening", streams=len(self.states), metrics=self.metrics_url)
+                opening.enter_context(self._listener)
+            for outlet in self.outlets.values():
+                await opening.enter_async_context(_started(outlet))
+            self._opened = opening.pop_all()
+        self.log.info("listening", streams=len(self.states), metrics=self.metrics_url)
         for table in self._configuration.stream:
-            self._log.info("waiting", stream=table.name, source=" ".join(map(str, table.endpoints)))
+            self.log.info("waiting", stream=table.name, source=" ".join(map(str, table.endpoints)))
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._web.stop()
-        self._close()
+        await self._opened.aclose()
 
-    def _close(self) -> None:
-        self._receiver.close()
-        if self._listener is not None:
-            self._listener.__exit__()
+    @property
+    def metrics_url(self) -> str:
+        """Where the metrics are, while the context is entered."""
+        web = self.outlet(WebServer)
+        return f"http://{web.listen}/metrics" if web else ""
+
+    def outlet(self, kind: type[AnyOutlet]) -> AnyOutlet | None:
+        """Return the outlet of a kind, where there is one."""
+        return next((outlet for outlet in self.outlets.values() if isinstance(outlet, kind)), None)
+
+    def unready(self) -> list[str]:
+        """Return why the daemon does not do its whole work at present; nothing while it does."""
+        reasons = [f"{section}: {outlet.trouble}" for section, outlet in self.outlets.items() if outlet.trouble]
+        if self._last_tick_ns is None:
+            reasons.insert(0, "not receiving yet")
+        elif (still_ns := time.monotonic_ns() - self._last_tick_ns) > STILL_NS:
+            reasons.insert(0, f"no packet was looked at for {still_ns / 1e9:.1f} s")
+        return reasons
 
     async def run(self, stop: asyncio.Event, duration_seconds: float | None = None) -> Result:
         """Verify until ``stop`` is set or the duration is over, log a summary, and return what was found.
@@ -158,6 +173,7 @@ class Service:
             duration_seconds=duration_seconds,
             stop=stop,
             on_events=self._tell,
+            on_batch=self._take,
             on_tick=self._tick,
             tick_seconds=self._configuration.receive.tick_seconds,
             statistics=self.statistics,
@@ -165,8 +181,8 @@ class Service:
         result = self.verifier.result("serve", self._receiver.dropped)
         for state in self.states.values():
             state.refresh(self.verifier.result_of, time.time_ns())
-            self._log.info("summary", **state.summary(), event_lines_left_out=self._left_out(state.name))
-        self._log.info(
+            self.log.info("summary", **state.summary(), event_lines_left_out=self._left_out(state.name))
+        self.log.info(
             "stopped",
             verdict=str(result.verdict),
             receive_buffer_dropped=result.receive_buffer_dropped,
@@ -175,25 +191,31 @@ class Service:
         )
         return result
 
-    def _tell(self, told: Sequence[StreamEvent]) -> None:
-        """Count and log events."""
+    def _take(self, batch: PacketBatch) -> None:
+        """Show outlets what arrived."""
+        for outlet in self.outlets.values():
+            outlet.take(batch)
+
+    def _tell(self, events: Sequence[StreamEvent]) -> None:
+        """Count and log events, and tell the outlets."""
+        told = [Told(item.stream, item.event, item.is_new) for item in events]
         for item in told:
-            self.states[item.stream.name].count(item)
+            self.states[item.name].count(item)
             if item.is_new or not item.event.open:
                 self._log_event(item)
         self._renew_snapshot()
-        if self._on_events is not None:
-            self._on_events(told)
+        for outlet in self.outlets.values():
+            outlet.tell(told)
 
-    def _log_event(self, told: StreamEvent) -> None:
+    def _log_event(self, told: Told) -> None:
         """Log that an event began or ended, but never a flood of them."""
-        name = told.stream.name
+        name = told.name
         self._event_lines[name] += 1
         if self._event_lines[name] > MAX_EVENT_LINES:
             return
-        write = self._log.warning if told.event.fault else self._log.info
-        fields = {key: value for key, value in event_as_dict(told.event).items() if value is not None}
-        write("event" if told.is_new else "event ended", stream=name, **fields)
+        write = self.log.warning if told.event.fault else self.log.info
+        fields = {key: value for key, value in told.document.items() if value is not None}
+        write("event" if told.is_new else "event ended", **fields)
 
     def _left_out(self, name: str) -> int:
         """Return how many event lines of a stream were not logged since the last call."""
@@ -201,6 +223,9 @@ class Service:
 
     def _tick(self, now_ns: int) -> None:
         """Measure the streams whose turn it is."""
+        self._last_tick_ns = time.monotonic_ns()
+        for outlet in self.outlets.values():
+            outlet.tick(now_ns)
         if len(self.verifier.streams) > self._known_streams:
             self._welcome()
         if now_ns >= self._next_totals_ns:
@@ -225,7 +250,7 @@ class Service:
                 for endpoints, spec in self._announced.streams_of(announcement, self.states):
                     self._follow(endpoints, spec, now_ns)
             except RequestError as error:
-                self._log.warning("announced session not followed", reason=str(error))
+                self.log.warning("announced session not followed", reason=str(error))
 
     def _follow(self, endpoints: Sequence[Endpoint], spec: StreamSpec, now_ns: int) -> None:
         """Verify one more stream."""
@@ -234,23 +259,23 @@ class Service:
         state = self.states[spec.name] = StreamState(spec)
         self._turns.append((now_ns + REFRESH_NS, state))
         self._next_line_ns[spec.name] = now_ns + self._line_interval_ns
-        self._log.info("announced", stream=spec.name, source=" ".join(map(str, endpoints)))
+        self.log.info("announced", stream=spec.name, source=" ".join(map(str, endpoints)))
 
     def _refresh(self, state: StreamState, now_ns: int) -> None:
         """Measure one stream; log it where it went up or down, or where its line is due."""
         if state.refresh(self.verifier.result_of, now_ns):
-            write = self._log.info if state.up else self._log.warning
+            write = self.log.info if state.up else self.log.warning
             write("stream up" if state.up else "stream down", stream=state.name)
         if now_ns >= self._next_line_ns[state.name]:
             self._next_line_ns[state.name] = now_ns + self._line_interval_ns
-            self._log.info("state", **state.summary(), event_lines_left_out=self._left_out(state.name))
+            self.log.info("state", **state.summary(), event_lines_left_out=self._left_out(state.name))
 
     def _welcome(self) -> None:
         """Log the streams that appeared since the last call, and hand them to the states they belong to."""
         for stream in self.verifier.streams[self._known_streams :]:
             self.states[stream.name].add(stream)
             result = self.verifier.result_of(stream)
-            self._log.info(
+            self.log.info(
                 "stream appeared",
                 stream=stream.name,
                 sender=result.sender,
@@ -260,7 +285,7 @@ class Service:
                 encoding=str(stream.encoding) if stream.encoding else None,
             )
             if stream.encoding is None and stream.spec.reference is not None:
-                self._log.warning(
+                self.log.warning(
                     "encoding unknown, transport alone is verified",
                     stream=stream.name,
                     payload_type=result.payload_type,
@@ -269,12 +294,34 @@ class Service:
 
     def _renew_snapshot(self) -> None:
         """Let a scrape see what is known of the streams."""
-        self._snapshot = replace(self._snapshot, streams=tuple(state.snapshot for state in self.states.values()))
+        self.snapshot = replace(self.snapshot, streams=tuple(state.snapshot for state in self.states.values()))
 
     def _renew_totals(self) -> None:
         """Let a scrape see the counts of this host; they take a system call per socket."""
-        self._snapshot = replace(
-            self._snapshot,
+        self.snapshot = replace(
+            self.snapshot,
             discarded=dict(self.verifier.discarded + self._receiver.discarded),
             receive_buffer_dropped=self._receiver.dropped,
+            outlets={section: dict(outlet.counts) for section, outlet in self.outlets.items()},
         )
+
+
+def _outlet_tables(configuration: Configuration) -> Iterator[tuple[str, OutletTable]]:
+    """Yield the tables that make outlets, with their sections."""
+    for section, value in configuration:
+        if isinstance(value, OutletTable):
+            yield section, value
+        elif isinstance(value, tuple):
+            for number, table in enumerate(value, 1):
+                if isinstance(table, OutletTable):
+                    yield f"{section}[{number}]", table
+
+
+@asynccontextmanager
+async def _started(outlet: Outlet) -> AsyncIterator[Outlet]:
+    """Start an outlet, and stop it in any case."""
+    try:
+        await outlet.start()
+        yield outlet
+    finally:
+        await outlet.stop()

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from rtpverify.daemon.config import Listen, parse_config, read_config
+from rtpverify.daemon.config import parse_config, read_config
+from rtpverify.daemon.tables import Listen
 from rtpverify.errors import ConfigurationError
 from rtpverify.reference import Tone
 from rtpverify.rtp.payload import Encoding

@@ -1,15 +1,24 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import aiohttp
 import pytest
 
-from rtpverify.daemon.config import Listen
-from rtpverify.daemon.metrics import Exposition, Snapshot
-from rtpverify.daemon.web import WebServer
+from rtpverify.daemon.metrics import Snapshot
+from rtpverify.daemon.tables import Listen
+from rtpverify.daemon.web import MetricsTable, WebServer
 from rtpverify.errors import SourceError
+
+
+def server_of(latest: Callable[[], Snapshot], listen: Listen = Listen("127.0.0.1", 0)) -> WebServer:  # noqa: B008
+    class Bench:
+        @property
+        def snapshot(self) -> Snapshot:
+            return latest()
+
+    return MetricsTable(listen=str(listen)).open(Bench())  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -25,14 +34,14 @@ async def session() -> AsyncIterator[aiohttp.ClientSession]:
 async def test_metrics_come_in_the_form_asked_for(
     session: aiohttp.ClientSession, accept: str, content_type: str
 ) -> None:
-    server = WebServer(Exposition(lambda: Snapshot(receive_buffer_dropped=5)))
-    listen = await server.start(Listen("127.0.0.1", 0))
+    server = server_of(lambda: Snapshot(receive_buffer_dropped=5))
+    await server.start()
     try:
-        async with session.get(f"http://{listen}/metrics", headers={"Accept": accept}) as answer:
+        async with session.get(f"http://{server.listen}/metrics", headers={"Accept": accept}) as answer:
             assert answer.status == 200
             assert answer.headers["Content-Type"].startswith(content_type)
             assert "rtpverify_receive_buffer_dropped_total 5.0" in await answer.text()
-        async with session.get(f"http://{listen}/healthz") as answer:
+        async with session.get(f"http://{server.listen}/healthz") as answer:
             assert (answer.status, await answer.text()) == (200, "ok\n")
     finally:
         await server.stop()
@@ -45,11 +54,11 @@ async def test_text_is_never_rendered_on_the_event_loop(session: aiohttp.ClientS
         threads.append(threading.current_thread())
         return Snapshot()
 
-    server = WebServer(Exposition(latest))
+    server = server_of(latest)
     threads.clear()
-    listen = await server.start(Listen("127.0.0.1", 0))
+    await server.start()
     try:
-        await (await session.get(f"http://{listen}/metrics")).read()
+        await (await session.get(f"http://{server.listen}/metrics")).read()
     finally:
         await server.stop()
     assert len(threads) == 1
@@ -57,10 +66,12 @@ async def test_text_is_never_rendered_on_the_event_loop(session: aiohttp.ClientS
 
 
 async def test_a_port_in_use_is_named() -> None:
-    first, second = (WebServer(Exposition(Snapshot)) for _ in range(2))
-    listen = await first.start(Listen("127.0.0.1", 0))
+    first = server_of(Snapshot)
+    await first.start()
+    second = server_of(Snapshot, first.listen)
     try:
-        with pytest.raises(SourceError, match=rf"^metrics listen {listen}: Address already in use$"):
-            await second.start(listen)
+        with pytest.raises(SourceError, match=rf"^metrics listen {first.listen}: Address already in use$"):
+            await second.start()
     finally:
         await first.stop()
+        await second.stop()
