@@ -1,0 +1,49 @@
+"""Resampling against the same sine computed at the other rate, and block by block against all at once."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rtpverify.dsp.resample import PASSBAND, resample, resample_blocks, resampled_length
+
+
+def sine(frequency_hz, rate_hz, frames):
+    return 0.5 * np.sin(2 * np.pi * frequency_hz * np.arange(frames) / rate_hz + 0.3)
+
+
+@pytest.mark.parametrize(("from_hz", "to_hz"), [(44100, 48000), (48000, 44100), (96000, 48000), (8000, 48000)])
+def test_a_sine_stays_where_and_what_it_is(from_hz, to_hz):
+    frequency_hz = PASSBAND * min(from_hz, to_hz) / 2
+    out = resample(sine(frequency_hz, from_hz, from_hz), from_hz, to_hz)
+    assert out.shape == (to_hz,)
+    middle = slice(to_hz // 4, 3 * to_hz // 4)
+    wanted = sine(frequency_hz, to_hz, to_hz)[middle]
+    gain = out[middle] @ wanted / (wanted @ wanted)
+    assert abs(20 * np.log10(gain)) < 0.01
+    assert np.abs(out[middle] - gain * wanted).max() < 1e-8
+
+
+def test_what_does_not_fit_is_gone():
+    out = resample(sine(15000, 48000, 48000), 48000, 16000)
+    assert np.abs(out[2000:-2000]).max() < 1e-8
+
+
+def test_equal_rates_change_nothing():
+    frames = np.random.default_rng(1).normal(size=(100, 2))
+    assert resample(frames, 48000, 48000) is frames
+    np.testing.assert_array_equal(
+        np.concatenate(list(resample_blocks([frames[:7], frames[7:]], 2, 8000, 8000))), frames
+    )
+
+
+@settings(max_examples=20, derandomize=True)
+@given(st.lists(st.integers(0, 3000), min_size=1, max_size=6), st.sampled_from([(44100, 48000), (48000, 16000)]))
+def test_blocks_give_what_the_whole_gives(lengths, rates):
+    whole = np.random.default_rng(1).uniform(-1, 1, (sum(lengths), 2))
+    blocks = np.split(whole, np.cumsum(lengths)[:-1])
+    parts = [np.zeros((0, 2)), *resample_blocks(blocks, 2, *rates)]
+    out = np.concatenate(parts)
+    assert len(out) == resampled_length(len(whole), *rates)
+    if len(whole):
+        np.testing.assert_allclose(out, resample(whole, *rates), atol=1e-12)
