@@ -230,6 +230,10 @@ class SequenceTracker:
         """Unwrapped timestamp behind the packet furthest ahead, shape (streams,)."""
         return self._timestamp + np.where(self._learned_step > 0, self._learned_step, np.maximum(self._frames, 0))
 
+    def frame_of(self, stream: int, timestamp: int) -> int:
+        """Return the frame of an unwrapped timestamp, counted from the stream's earliest packet so far."""
+        return timestamp - int(self._origin[stream])
+
     def counts(self, stream: int) -> Counts:
         """Return a stream's counters; ``expected`` is received and lost together."""
         return self._load(stream).counts.copy()

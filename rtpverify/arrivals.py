@@ -1,0 +1,128 @@
+"""When the packets of streams arrive: senders that fall silent, and what :mod:`rtpverify.rtp.timing` measures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtpverify.rtp.groups import group_by_stream
+from rtpverify.rtp.order import Discontinuity
+from rtpverify.rtp.timing import Timing
+
+TIMED_PACKETS = 4096
+"""Packets whose timing is judged at a time: its cost is by the batch."""
+STALL_PACKETS = 10
+"""A stall is never shorter than this many packet times."""
+
+
+@dataclass(slots=True)
+class Accepted:
+    """Accepted packets in order of arrival, shape (n,), and the breaks among them.
+
+    ``sequence`` is extended, ``timestamp`` unwrapped.
+    """
+
+    stream: NDArray[np.int64]
+    sequence: NDArray[np.int64]
+    timestamp: NDArray[np.int64]
+    arrival_ns: NDArray[np.int64]
+    breaks: Sequence[Discontinuity] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """No packet came for too long, and then the next one; fields are those of that one."""
+
+    stream: int
+    sequence: int
+    timestamp: int
+    arrival_ns: int
+    seconds: float
+
+
+class Arrivals:
+    """Follows the arrivals of any number of streams.
+
+    Attributes
+    ----------
+    timing
+        Jitter, drift and packet times as of the last :meth:`judge`.
+    last_ns
+        Latest arrival of each stream, whatever became of the packet, shape (streams,).
+    """
+
+    def __init__(self) -> None:
+        self.timing = Timing()
+        self.last_ns = np.zeros(0, np.int64)
+        self._accepted_ns = np.zeros(0, np.int64)
+        self._accepted_sequence = np.zeros(0, np.int64)
+        self._stall_ns = np.zeros(0, np.int64)
+        self._waiting: list[Accepted] = []
+        self._waiting_packets = 0
+
+    def add(self, first_arrival_ns: int, max_stall_seconds: float) -> None:
+        """Add a stream."""
+        self.last_ns = np.append(self.last_ns, first_arrival_ns)
+        self._accepted_ns = np.append(self._accepted_ns, first_arrival_ns)
+        self._accepted_sequence = np.append(self._accepted_sequence, -1)
+        self._stall_ns = np.append(self._stall_ns, int(1e9 * max_stall_seconds))
+
+    def set_format(self, stream: int, rate_hz: int, packet_frames: int, tsdf_window_seconds: float) -> None:
+        """Set what the timing of a stream is measured by, before its first packet."""
+        self.timing.set_clock_rate(stream, rate_hz)
+        self.timing.set_tsdf_window(stream, tsdf_window_seconds)
+        self._stall_ns[stream] = max(self._stall_ns[stream], STALL_PACKETS * packet_frames * 10**9 // rate_hz)
+
+    def heard(self, stream: NDArray[np.int64], arrival_ns: NDArray[np.int64]) -> None:
+        """Take in that packets arrived, shape (n,), in order."""
+        self.last_ns[stream] = arrival_ns
+
+    def take(self, accepted: Accepted) -> list[Silence]:
+        """Take in packets; return the silences that were too long and broke no sequence.
+
+        The timing of many of them is judged at once.
+        """
+        self._waiting.append(accepted)
+        self._waiting_packets += len(accepted.stream)
+        if len(accepted.stream) == 0:
+            return []
+        groups = group_by_stream(accepted.stream)
+        of, first, last = accepted.stream[groups.rows], groups.first, groups.stop - 1
+        at, sequence = accepted.arrival_ns[groups.rows], accepted.sequence[groups.rows]
+        before, before_sequence = np.empty_like(at), np.empty_like(sequence)
+        before[1:], before_sequence[1:] = at[:-1], sequence[:-1]
+        before[first] = self._accepted_ns[groups.stream]
+        before_sequence[first] = self._accepted_sequence[groups.stream]
+        self._accepted_ns[groups.stream] = at[last]
+        self._accepted_sequence[groups.stream] = sequence[last]
+        silent = (at - before > self._stall_ns[of]) & (sequence - before_sequence == 1)
+        return [
+            Silence(
+                stream=int(of[i]),
+                sequence=int(sequence[i]),
+                timestamp=int(accepted.timestamp[groups.rows][i]),
+                arrival_ns=int(at[i]),
+                seconds=int(at[i] - before[i]) / 1e9,
+            )
+            for i in np.flatnonzero(silent).tolist()
+        ]
+
+    def judge_when_due(self) -> None:
+        """Bring the timing up to date, where enough packets wait."""
+        if self._waiting_packets >= TIMED_PACKETS:
+            self.judge()
+
+    def judge(self) -> None:
+        """Bring jitter, drift and packet times up to date."""
+        waiting, self._waiting, self._waiting_packets = self._waiting, [], 0
+        if waiting:
+            self.timing.update(
+                np.concatenate([item.stream for item in waiting]),
+                np.concatenate([item.sequence for item in waiting]),
+                np.concatenate([item.timestamp for item in waiting]),
+                np.concatenate([item.arrival_ns for item in waiting]),
+                [item for accepted in waiting for item in accepted.breaks],
+            )

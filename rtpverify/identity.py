@@ -1,0 +1,96 @@
+"""Which packets are wanted, what is expected of them, and which sources may be one and the same."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Hashable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtpverify.rtp.batch import Flow, RtpBatch
+from rtpverify.spec import Selection, StreamSpec
+
+
+class Identity:
+    """From flows to what is expected of them.
+
+    Parameters
+    ----------
+    specs
+        What is expected; the first that matches a flow holds for it.
+    selection
+        Packets of other streams are left out; None takes all.
+
+    Attributes
+    ----------
+    refused
+        Packets left out, by reason: ``unmatched``, ``not_selected``.
+    has_legs
+        Whether any flow seen so far may be a leg of a stream.
+    """
+
+    def __init__(self, specs: Sequence[StreamSpec], selection: Selection | None) -> None:
+        self.specs = list(specs)
+        self.refused: Counter[str] = Counter()
+        self.has_legs = False
+        self._selection = selection
+        self._flows: Sequence[Flow] = ()
+        # One entry a flow.
+        self._spec = np.zeros(0, np.int64)
+        self._source = np.zeros(0, np.int64)
+        """The flow by which the source of its packets is known: the first of all legs."""
+        self._selected = np.zeros(0, np.bool_)
+
+    def matching(self, rtp: RtpBatch) -> RtpBatch:
+        """Leave out packets that nobody wants."""
+        self._flows = flows = rtp.source.flows
+        for flow in flows[len(self._spec) :]:
+            self._note(flow)
+        wanted = self._spec[rtp.flow] >= 0
+        if not wanted.all():
+            self.refused["unmatched"] += len(rtp) - int(np.count_nonzero(wanted))
+            rtp = rtp.take(np.flatnonzero(wanted))
+        return rtp if self._selection is None else self._picked(rtp, self._selection)
+
+    def spec_of(self, flow: int) -> StreamSpec:
+        """Return what is expected of a flow whose packets are wanted."""
+        return self.specs[int(self._spec[flow])]
+
+    def source_flow(self, rtp: RtpBatch) -> NDArray[np.int64] | None:
+        """Return the flow by which the source of each packet is known, shape (n,); None: the one it came over."""
+        return self._source[rtp.flow] if self.has_legs else None
+
+    def place_of(self, flow: int, payload_type: int) -> Hashable:
+        """Return what two sources share where one may come back as the other.
+
+        A sender that is started again has another port as often as not, and may have another payload type.
+        """
+        spec, ends = self.spec_of(flow), self._flows[flow]
+        encoding = spec.encoding_of(payload_type) or payload_type
+        if spec.is_merged:
+            return int(self._spec[flow]), encoding
+        return int(self._spec[flow]), ends.sender.rpartition(":")[0], ends.destination, encoding
+
+    def _note(self, flow: Flow) -> None:
+        """Find out what is expected of a flow that was not seen before."""
+        number = len(self._spec)
+        spec = next((i for i, spec in enumerate(self.specs) if spec.matches(flow)), -1)
+        source = number
+        if spec >= 0 and self.specs[spec].is_merged:
+            self.has_legs = True
+            source = int(np.append(np.flatnonzero(self._spec == spec), number)[0])
+        self._spec = np.append(self._spec, spec)
+        self._source = np.append(self._source, source)
+        chosen = self._selection is None or self._selection.matches(flow)
+        self._selected = np.append(self._selected, chosen)
+
+    def _picked(self, rtp: RtpBatch, selection: Selection) -> RtpBatch:
+        """Leave out packets that the selection does not pick."""
+        chosen = np.ones(len(rtp), np.bool_)
+        if selection.ssrcs or selection.ends:
+            chosen = self._selected[rtp.flow] | np.isin(rtp.ssrc, list(selection.ssrcs))
+        if selection.payload_types is not None:
+            chosen &= np.isin(rtp.payload_type, list(selection.payload_types))
+        self.refused["not_selected"] += len(rtp) - int(np.count_nonzero(chosen))
+        return rtp.take(np.flatnonzero(chosen))
