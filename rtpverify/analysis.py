@@ -50,6 +50,9 @@ class Detector(Protocol):
     def signal(self, row: int) -> list[Signal]:
         """Return what each channel of a row measured so far."""
 
+    def present(self, row: int) -> list[Signal]:
+        """Return what each channel of a row carries now."""
+
     def ever_acquired(self, row: int) -> bool:
         """Tell whether the reference was found on any channel of a row."""
 

@@ -24,7 +24,7 @@ from rtpverify.events import Event
 from rtpverify.identity import Identity
 from rtpverify.payload_types import PayloadTypes, first_encoding, lie_beside
 from rtpverify.reports import report_rows, reports_of
-from rtpverify.result import Result, StreamResult
+from rtpverify.result import Result, Signal, StreamResult
 from rtpverify.rtp.batch import Flow, PacketBatch, RtpBatch, parse
 from rtpverify.rtp.demux import Demux, Part
 from rtpverify.rtp.order import Discontinuity, Jump

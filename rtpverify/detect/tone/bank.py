@@ -16,6 +16,7 @@ from rtpverify.detect.tone.crosstalk import Crosstalk
 from rtpverify.detect.tone.lines import PREDICTOR_BLOCKS, SEED_BLOCKS, Lines, NewBlocks
 from rtpverify.detect.tone.measurement import Measurements
 from rtpverify.detect.tone.polarity import inverted
+from rtpverify.detect.tone.present import present_level, present_tone
 from rtpverify.detect.tone.scanner import Scanner
 from rtpverify.detect.tone.settings import Settings, sensitivity
 from rtpverify.detect.tone.track import Track
@@ -200,6 +201,26 @@ class ToneBank:
         omega = 2.0 * math.pi * signal.frequency_hz / settings.sample_rate_hz
         signal.sensitivity = sensitivity(settings, omega, amplitude_ratio(signal.level_dbfs), sigma, threshold, code)
         return signal
+
+    def present(self, row: int) -> list[Signal]:
+        """Return what each channel of a row carries now.
+
+        Level, offset, frequency and residual are those of the last second of a line that is locked (harmonics: of its
+        last :data:`PREDICTOR_BLOCKS` blocks). A line that is not has no tone that holds, only a level and an offset,
+        those of its last blocks. What is counted, or true of the channel as such, is as in :meth:`signal`.
+        """
+        signals = self.signal(row)
+        stop = int(self.timeline.consumed_block[row])
+        start = max(0, stop - PREDICTOR_BLOCKS)
+        for channel, (line, signal) in enumerate(zip(self._lines_of(row), signals, strict=True)):
+            x, valid = self.timeline.read(row, channel, start * self._block, stop * self._block)
+            if self._lines.locked[line]:
+                figures = present_tone(self._lines, line, self._settings[line], x if valid.all() else x[:0])
+            else:
+                figures = present_level(x[valid])
+            for name, value in figures.items():
+                setattr(signal, name, value)
+        return signals
 
     def ever_acquired(self, row: int) -> bool:
         """Tell whether a tone was found on any channel of a row."""

@@ -15,6 +15,17 @@ from rtpverify.result import Signal
 _ORDERS = np.arange(2, MAX_HARMONIC + 1)
 
 
+def turned_harmonics(fit: BlockFit) -> NDArray[np.complex128]:
+    """Return the harmonics of blocks with the phase of the fundamental taken out, one axis more than ``fit``.
+
+    They add up over blocks, while noise averages away.
+    """
+    amplitude = np.abs(fit.z)
+    unit = np.divide(fit.z.conj(), amplitude, out=np.zeros_like(fit.z), where=amplitude > 0)
+    turned: NDArray[np.complex128] = fit.harmonics * unit[..., None] ** _ORDERS
+    return turned
+
+
 class Measurements:
     """Sums over the clean blocks of every line.
 
@@ -78,9 +89,7 @@ class Measurements:
             ],
             axis=1,
         )
-        unit = np.divide(fit.z.conj(), amplitude, out=np.zeros_like(fit.z), where=amplitude > 0)
-        turned = fit.harmonics * unit[:, :, None] ** _ORDERS
-        self._harmonics[lines] += (turned * kept[:, :, None]).sum(axis=1)
+        self._harmonics[lines] += (turned_harmonics(fit) * kept[:, :, None]).sum(axis=1)
         self._run_omega[lines] = omega
         index = self._run[lines, 0][:, None] + np.arange(kept.shape[1])
         self._run[lines] += np.stack([count, (phase * kept).sum(axis=1), (index * phase * kept).sum(axis=1)], axis=1)
