@@ -159,6 +159,10 @@ class Verifier:
         self._refresh(stream)
         return stream.result()
 
+    def present(self, stream: Stream) -> list[Signal]:
+        """Return what each channel of a stream carries now; nothing where its signal is not judged."""
+        return [] if stream.track is None else stream.track.analysis.detector.present(stream.track.row)
+
     # Streams --------------------------------------------------------------------------------------------------------
 
     def _take_rtp(self, rtp: RtpBatch) -> None:
