@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtpverify.rtp.groups import group_by_stream
-from rtpverify.rtp.order import Discontinuity
 from rtpverify.rtp.timing import Timing
+from rtpverify.rtp.verdicts import Discontinuity
 
 TIMED_PACKETS = 4096
 """Packets whose timing is judged at a time: its cost is by the batch."""

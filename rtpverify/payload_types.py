@@ -13,9 +13,10 @@ from rtpverify.frames import COMPANDED
 from rtpverify.reference import Tone
 from rtpverify.rtp.batch import RtpBatch
 from rtpverify.rtp.demux import Part
-from rtpverify.rtp.order import Mark, wrap_difference
 from rtpverify.rtp.payload import Encoding
 from rtpverify.rtp.sequence import Placement
+from rtpverify.rtp.verdicts import Mark
+from rtpverify.rtp.wrap import wrap_difference
 from rtpverify.spec import StreamSpec
 from rtpverify.stream import Stream
 

@@ -17,11 +17,11 @@ from rtpverify.packets import PacketIndex, Packets
 from rtpverify.result import Leg, Rtcp, StreamResult, Transport
 from rtpverify.rtp.batch import Flow
 from rtpverify.rtp.bursts import LossPattern
-from rtpverify.rtp.order import Counts, Discontinuity, Gap
 from rtpverify.rtp.payload import Encoding
 from rtpverify.rtp.redundancy import LegState
 from rtpverify.rtp.rtcp import TOLERANCE_PACKETS, Arrived, Bye, Report, SenderReport, SenderReports
 from rtpverify.rtp.timing import INTERVAL_EDGES_NS
+from rtpverify.rtp.verdicts import Counts, Discontinuity, Gap
 from rtpverify.sensitivity import blindness, why_inconclusive
 from rtpverify.spec import StreamSpec
 

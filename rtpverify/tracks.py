@@ -16,9 +16,9 @@ from rtpverify.frames import COMPANDED
 from rtpverify.packets import PacketIndex, Packets
 from rtpverify.reference import Tone
 from rtpverify.rtp.batch import RtpBatch
-from rtpverify.rtp.order import Resolved
 from rtpverify.rtp.payload import Encoding, decode
 from rtpverify.rtp.sequence import Placement, SequenceTracker
+from rtpverify.rtp.verdicts import Resolved
 from rtpverify.stream import Stream, Track
 
 AHEAD_SECONDS = 0.5

@@ -27,10 +27,10 @@ from rtpverify.reports import report_rows, reports_of
 from rtpverify.result import Result, Signal, StreamResult
 from rtpverify.rtp.batch import Flow, PacketBatch, RtpBatch, parse
 from rtpverify.rtp.demux import Demux, Part
-from rtpverify.rtp.order import Discontinuity, Jump
 from rtpverify.rtp.redundancy import LegMerger
 from rtpverify.rtp.rtcp import Arrived
 from rtpverify.rtp.sequence import Placement, SequenceTracker
+from rtpverify.rtp.verdicts import Discontinuity, Jump
 from rtpverify.spec import Selection, StreamSpec
 from rtpverify.stream import Stream, WireFigures
 from rtpverify.tracks import Tracks

@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtpverify.rtp.batch import PacketBatch, RtpBatch, parse
+from rtpverify.rtp.wrap import wrap_difference
 
 NEAR = 16
 """Sequence numbers this far apart still prove a source."""
@@ -395,8 +396,7 @@ def _distance(one: _Held, other: _Held) -> int:
     """Return how far apart two packets are in sequence numbers; more than any where payload types differ."""
     if one.payload_type != other.payload_type:
         return 1 << 16
-    forward = (other.sequence - one.sequence) & 0xFFFF
-    return min(forward, 0x10000 - forward)
+    return abs(wrap_difference(other.sequence, one.sequence, 16))
 
 
 def _held(rtp: RtpBatch, index: int) -> _Held:

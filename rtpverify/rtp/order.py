@@ -24,12 +24,11 @@ that are not. Rules:
 
 from __future__ import annotations
 
-from collections import Counter, deque
-from dataclasses import dataclass, replace
-from enum import IntEnum, StrEnum
-from typing import Protocol
+from dataclasses import dataclass
 
-from rtpverify.rtp.bursts import Bursts
+from rtpverify.rtp.missing import Hole, Missing
+from rtpverify.rtp.verdicts import Counts, Discontinuity, Jump, Mark, Resolved, Verdicts
+from rtpverify.rtp.wrap import wrap_difference
 
 MIN_WINDOW_STEPS = 3
 """Least reorder window, in packets."""
@@ -37,126 +36,6 @@ HORIZON_WINDOWS = 20
 """Numbers that jump further than this, back or ahead without the timestamps bearing it out, mean a restart."""
 MAX_STEP_FRAMES = 1 << 20
 """Longest step learned from timestamps."""
-LONGEST_RUN = 1 << 16
-"""Runs of loss from this length on are counted as one length."""
-RECENT_SEQUENCES = 1 << 15
-"""How far back losses are remembered; sequence numbers reach no further."""
-
-
-class Jump(StrEnum):
-    """How a stream's numbers broke."""
-
-    RESTART = "restart"
-    TIMESTAMP = "timestamp_jump"
-    SSRC = "ssrc_change"
-    PAUSE = "pause"
-    """No fault: the sender left silence out."""
-
-
-class Mark(IntEnum):
-    """What a packet says of its place, beside its numbers."""
-
-    NONE = 0
-    SPURT = 1
-    """The first one after silence that was left out."""
-    BESIDE = 2
-    """It holds no audio of the stream's encoding."""
-    SPEECH = 3
-    """Its sender may leave silence out; the packet that would say so may be lost."""
-
-
-@dataclass(frozen=True, slots=True)
-class Gap:
-    """Consecutive packets of one stream that are lost for good.
-
-    ``first_sequence`` and ``last_sequence`` are extended; ``start_frame`` is an unwrapped timestamp. ``frames`` is 0
-    where the sender skipped sequence numbers but no media time.
-    """
-
-    stream: int
-    first_sequence: int
-    last_sequence: int
-    start_frame: int
-    frames: int
-
-    @property
-    def packets(self) -> int:
-        """Number of packets lost."""
-        return self.last_sequence - self.first_sequence + 1
-
-
-@dataclass(frozen=True, slots=True)
-class Discontinuity:
-    """The sender's numbers broke, and two packets bear that out.
-
-    Attributes
-    ----------
-    sequence, frame
-        Extended sequence number and unwrapped timestamp of the first packet behind the break.
-    from_sequence, from_timestamp
-        What the packet behind the head should have had on the wire.
-    to_sequence, to_timestamp
-        What the first packet behind the break has.
-    frames
-        How far the timestamp is off, wrap-safe: positive where it jumped ahead.
-    """
-
-    stream: int
-    kind: Jump
-    sequence: int
-    frame: int
-    from_sequence: int
-    to_sequence: int
-    from_timestamp: int
-    to_timestamp: int
-    frames: int
-
-
-@dataclass(frozen=True, slots=True)
-class Resolved:
-    """A packet held by an earlier update is accepted after all; fields as in :class:`Verdicts`."""
-
-    stream: int
-    sequence: int
-    timestamp: int
-
-
-class Verdicts(Protocol):
-    """Where verdicts go: those of this update by row, and what became certain."""
-
-    gaps: list[Gap]
-    discontinuities: list[Discontinuity]
-    resolved: list[Resolved]
-
-    def accept(self, row: int, sequence: int, timestamp: int) -> None:
-        """Accept the packet in this row."""
-
-    def hold(self, row: int) -> None:
-        """Leave the packet in this row open."""
-
-
-@dataclass(slots=True)
-class Hole:
-    """Missing packets between two received ones, evenly spread over ``start`` to ``end`` (unwrapped frames)."""
-
-    first: int
-    count: int
-    start: int
-    end: int
-    lost: int = 0
-    """Packets from the first one on that left the window."""
-
-    def frame(self, index: int) -> int:
-        """Return where the packet at ``index`` starts."""
-        return self.start + (self.end - self.start) * index // self.count
-
-    def passed(self, limit: int) -> int:
-        """Return how many packets, from the first one on, start before ``limit``."""
-        ahead = limit - self.start
-        if ahead <= 0:
-            return 0
-        frames = self.end - self.start
-        return min(self.count, -(-ahead * self.count // frames)) if frames else self.count
 
 
 @dataclass(slots=True)
@@ -171,33 +50,6 @@ class Held:
     copies: int = 0
 
 
-@dataclass(slots=True)
-class Counts:
-    """Packets of one stream; ``received`` are distinct."""
-
-    received: int = 0
-    lost: int = 0
-    duplicated: int = 0
-    reordered: int = 0
-    late: int = 0
-    stray: int = 0
-
-    @property
-    def expected(self) -> int:
-        """Packets that should have come so far."""
-        return self.received + self.lost
-
-    def copy(self) -> Counts:
-        """Return the counters as they stand."""
-        return replace(self)
-
-
-def wrap_difference(later: int, earlier: int, bits: int) -> int:
-    """Return ``later - earlier`` of numbers that wrap, as the signed number nearest to 0."""
-    half = 1 << (bits - 1)
-    return ((later - earlier + half) & ((1 << bits) - 1)) - half
-
-
 class StreamOrder:
     """State of one stream.
 
@@ -209,21 +61,18 @@ class StreamOrder:
         "_beside",
         "_copies",
         "_held",
-        "_holes",
         "_last_copy",
-        "_lost_runs",
         "_previous",
         "_segment_sequence",
         "_segment_timestamp",
         "_succeeds",
-        "bursts",
         "counts",
         "frames",
         "learned_step",
         "longest_step",
+        "missing",
         "origin",
         "origin_open",
-        "run_lengths",
         "sequence",
         "shift",
         "started",
@@ -241,8 +90,7 @@ class StreamOrder:
         self.learned_step = 0
         self.longest_step = 0
         self.counts = Counts()
-        self.run_lengths: Counter[int] = Counter()
-        self.bursts = Bursts()
+        self.missing = Missing(stream)
         self._succeeds = False
         self._beside: int | None = None
         """The head, where the packet there is none of audio."""
@@ -250,9 +98,7 @@ class StreamOrder:
         """Copies one after another, with nothing new between them."""
         self._last_copy: tuple[int, int] | None = None
         """The last of them, and the head at that time."""
-        self._holes: list[Hole] = []
         self._held: Held | None = None
-        self._lost_runs: deque[tuple[int, int]] = deque()
         self._segment_sequence = self._segment_timestamp = 0
         self._previous: tuple[int, int, int] | None = None
 
@@ -264,12 +110,12 @@ class StreamOrder:
     @property
     def open(self) -> bool:
         """Whether packets in step can still settle something."""
-        return self.origin_open or bool(self._holes) or self._held is not None
+        return self.origin_open or bool(self.missing) or self._held is not None
 
     @property
     def front(self) -> int | None:
         """Unwrapped timestamp of the first packet that is missing and may still come."""
-        return min((hole.frame(hole.lost) for hole in self._holes), default=None)
+        return self.missing.front
 
     def succeed(self) -> None:
         """Take the next packet for the first of another sender, who goes on in place of this one."""
@@ -332,7 +178,7 @@ class StreamOrder:
         limit = self.timestamp - self._window
         if self.origin_open and self.origin <= limit:
             self.origin_open = False
-        if self._holes:
+        if self.missing:
             self._close(limit, out)
 
     def end_update(self, out: Verdicts) -> None:
@@ -393,7 +239,7 @@ class StreamOrder:
             self._drop_held()
             if ahead > 1:
                 start = self.timestamp + step
-                self._holes.append(Hole(self.sequence + 1, ahead - 1, start, start + missing))
+                self.missing.add(Hole(self.sequence + 1, ahead - 1, start, start + missing))
                 self.timestamp += missing
             self.sequence += ahead
             self._beside = self.sequence
@@ -401,25 +247,20 @@ class StreamOrder:
             self.settle(out)
             return
         sequence = self.sequence + ahead
-        for index, hole in enumerate(self._holes):
-            before = sequence - hole.first
-            if hole.lost <= before < hole.count:
-                middle = hole.frame(before)
-                parts = [
-                    Hole(hole.first, before, hole.start, middle, hole.lost),
-                    Hole(sequence + 1, hole.count - before - 1, middle, hole.end),
-                ]
-                self._holes[index : index + 1] = [part for part in parts if part.count]
-                self.counts.reordered += 1
-                self._accept(row, sequence, middle, out)
-                return
+        hole = self.missing.at(sequence)
+        if hole is not None and sequence - hole.first >= hole.lost:
+            middle = hole.frame(sequence - hole.first)
+            self.missing.fill(hole, sequence, middle, middle)
+            self.counts.reordered += 1
+            self._accept(row, sequence, middle, out)
+            return
         self._count_old(sequence)
 
     def _move_on(self, row: int | None, ahead: int, elapsed: int, frames: int, out: Verdicts) -> None:
         """Accept a packet ahead of the head, and miss those between."""
         if ahead > 1:
             start = self.timestamp + max(self.step, 0)
-            self._holes.append(Hole(self.sequence + 1, ahead - 1, start, self.timestamp + elapsed))
+            self.missing.add(Hole(self.sequence + 1, ahead - 1, start, self.timestamp + elapsed))
         self._advance(row, self.sequence + ahead, self.timestamp + elapsed, frames, out)
 
     def _advance(self, row: int | None, sequence: int, timestamp: int, frames: int, out: Verdicts) -> None:
@@ -451,9 +292,9 @@ class StreamOrder:
         sequence, timestamp = self.sequence + ahead, self.timestamp + elapsed
         if sequence < self._segment_sequence:
             return self._before_start(row, sequence, timestamp, step, out)
-        for index, hole in enumerate(self._holes):
-            if hole.first <= sequence < hole.first + hole.count:
-                return self._fill(index, row, sequence, timestamp, step, out)
+        hole = self.missing.at(sequence)
+        if hole is not None:
+            return self._fill(hole, row, sequence, timestamp, step, out)
         if self._starts_over(sequence, step):
             return False
         self._count_old(sequence)
@@ -461,7 +302,7 @@ class StreamOrder:
 
     def _starts_over(self, sequence: int, step: int) -> bool:
         """Tell whether the last copies came in order and with nothing new between them, for longer than the window."""
-        if self._was_lost(sequence):
+        if self.missing.was_lost(sequence):
             return False
         goes_on = self._last_copy == (sequence - 1, self.sequence)
         self._copies = self._copies + 1 if goes_on else 1
@@ -477,30 +318,22 @@ class StreamOrder:
         if not self._follows(ahead, elapsed, step, step):
             return False
         if ahead > 1:
-            self._holes.insert(0, Hole(sequence + 1, ahead - 1, timestamp + step, self._segment_timestamp))
+            self.missing.add(Hole(sequence + 1, ahead - 1, timestamp + step, self._segment_timestamp), first=True)
         self._segment_sequence = sequence
         self.origin = self._segment_timestamp = timestamp
         self.counts.reordered += 1
         self._accept(row, sequence, timestamp, out)
         return True
 
-    def _fill(self, index: int, row: int | None, sequence: int, timestamp: int, step: int, out: Verdicts) -> bool:
+    def _fill(self, hole: Hole, row: int | None, sequence: int, timestamp: int, step: int, out: Verdicts) -> bool:
         """Judge a packet whose place is empty."""
-        hole = self._holes[index]
-        before = sequence - hole.first
-        if before < hole.lost:
+        if sequence - hole.first < hole.lost:
             self.counts.late += 1
             return True
         end = timestamp + step
         if not hole.start <= timestamp <= end <= hole.end:
             return False
-        after = hole.count - before - 1
-        parts = []
-        if before:
-            parts.append(Hole(hole.first, before, hole.start, timestamp, hole.lost))
-        if after:
-            parts.append(Hole(sequence + 1, after, end, hole.end))
-        self._holes[index : index + 1] = parts
+        self.missing.fill(hole, sequence, timestamp, end)
         self.counts.reordered += 1
         self._accept(row, sequence, timestamp, out)
         self.settle(out)
@@ -508,13 +341,10 @@ class StreamOrder:
 
     def _count_old(self, sequence: int) -> None:
         """Count a packet whose place is settled: late where it was lost, else a duplicate."""
-        if self._was_lost(sequence):
+        if self.missing.was_lost(sequence):
             self.counts.late += 1
         else:
             self.counts.duplicated += 1
-
-    def _was_lost(self, sequence: int) -> bool:
-        return any(first <= sequence <= last for first, last in self._lost_runs)
 
     def _of_previous_segment(self, sequence: int, timestamp: int) -> bool:
         """Count a packet that was on its way while the stream jumped."""
@@ -620,7 +450,7 @@ class StreamOrder:
             )
         )
         if missing:
-            self._holes.append(Hole(self.sequence + 1, missing, lost_start, start))
+            self.missing.add(Hole(self.sequence + 1, missing, lost_start, start))
             self._close(None, out)
         self._previous = (self.sequence, self.timestamp - self.shift, max(step, 1))
         if kind is Jump.SSRC:
@@ -633,19 +463,4 @@ class StreamOrder:
 
     def _close(self, limit: int | None, out: Verdicts) -> None:
         """Count missing packets that start before ``limit`` as lost, all of them where it is None."""
-        kept = []
-        for hole in self._holes:
-            lost = hole.count if limit is None else max(hole.lost, hole.passed(limit))
-            self.counts.lost += lost - hole.lost
-            hole.lost = lost
-            if lost < hole.count:
-                kept.append(hole)
-                continue
-            last = hole.first + hole.count - 1
-            out.gaps.append(Gap(self.stream, hole.first, last, hole.start, hole.end - hole.start))
-            self.run_lengths[min(hole.count, LONGEST_RUN)] += 1
-            self.bursts.add(hole.first, last)
-            self._lost_runs.append((hole.first, last))
-        self._holes = kept
-        while self._lost_runs and self._lost_runs[0][1] < self.sequence - RECENT_SEQUENCES:
-            self._lost_runs.popleft()
+        self.counts.lost += self.missing.close(limit, self.sequence, out)

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtpverify.rtp.batch import Flow, RtpBatch, gather
-from rtpverify.rtp.order import Counts
 from rtpverify.rtp.sequence import SequenceTracker
+from rtpverify.rtp.verdicts import Counts
 
 RING = 8192
 """Sequence numbers over which copies are matched: a skew of one second at packets of 125 µs."""

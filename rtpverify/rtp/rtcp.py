@@ -10,6 +10,8 @@ import struct
 from collections import Counter
 from dataclasses import dataclass, field
 
+from rtpverify.rtp.wrap import wrap_difference
+
 NTP_UNITS = 1 << 32
 """Units of an NTP timestamp in a second."""
 MIN_DRIFT_SECONDS = 1.0
@@ -181,7 +183,7 @@ class SenderReports:
         if self._first is None or self._last is None:
             self._first = self._last = (report, arrived)
             return
-        self._media_frames += _signed(report.timestamp - self._last[0].timestamp)
+        self._media_frames += wrap_difference(report.timestamp, self._last[0].timestamp, 32)
         self._last = (report, arrived)
 
     def start_over(self) -> None:
@@ -214,8 +216,3 @@ class SenderReports:
             return None
         said = (self._last[0].octets - self._first[0].octets) & 0xFFFFFFFF
         return said, self._last[1].octets - self._first[1].octets
-
-
-def _signed(difference: int) -> int:
-    """Return a difference of 32-bit numbers as the one nearest to 0."""
-    return ((difference + (1 << 31)) & 0xFFFFFFFF) - (1 << 31)

@@ -20,9 +20,8 @@ from numpy.typing import NDArray
 
 from rtpverify.rtp.bursts import LossPattern
 from rtpverify.rtp.groups import group_by_stream
-from rtpverify.rtp.order import Counts, Discontinuity, Gap, Mark, Resolved, StreamOrder
-
-__all__ = ["Counts", "Discontinuity", "Gap", "Placement", "Resolved", "SequenceTracker"]
+from rtpverify.rtp.order import StreamOrder
+from rtpverify.rtp.verdicts import Counts, Discontinuity, Gap, Mark, Resolved
 
 _NEVER = np.iinfo(np.int64).max
 
@@ -244,12 +243,12 @@ class SequenceTracker:
 
     def run_lengths(self, stream: int) -> Counter[int]:
         """Return how often each number of consecutive packets was lost."""
-        return Counter(self._orders[stream].run_lengths)
+        return Counter(self._orders[stream].missing.run_lengths)
 
     def loss_pattern(self, stream: int) -> LossPattern:
         """Return how a stream's losses lie together (RFC 3611 section 4.7.2)."""
         order = self._load(stream)
-        return order.bursts.pattern(order.counts.expected)
+        return order.missing.bursts.pattern(order.counts.expected)
 
     def _in_step(
         self,

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtpverify.rtp.groups import Groups, group_by_stream
-from rtpverify.rtp.order import Discontinuity
+from rtpverify.rtp.verdicts import Discontinuity
 
 TSDF_WINDOW_SECONDS = 0.2
 DRIFT_BUCKETS = 128

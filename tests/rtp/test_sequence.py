@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rtpverify.rtp.order import Counts, Discontinuity, Gap, Jump, wrap_difference
 from rtpverify.rtp.sequence import Placement, SequenceTracker
+from rtpverify.rtp.verdicts import Counts, Discontinuity, Gap, Jump
 
 WINDOW = 480
 Sent = tuple[int, int, int, int]  # stream, sequence, timestamp, frames; the numbers need not be wrapped
@@ -459,11 +459,3 @@ def test_an_empty_update() -> None:
     none = np.zeros(0, np.int64)
     assert len(tracker.update(none, none, none, none).accepted) == 0
     assert tracker.streams == 0
-
-
-@pytest.mark.parametrize(
-    ("later", "earlier", "expected"), [(0, 65535, 1), (65535, 0, -1), (32767, 0, 32767), (32768, 0, -32768), (5, 5, 0)]
-)
-def test_wrap_difference(later: int, earlier: int, expected: int) -> None:
-    assert wrap_difference(later, earlier, 16) == expected
-    assert wrap_difference(later + 0x50000, earlier, 16) == expected

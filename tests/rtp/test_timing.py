@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from rtpverify.rtp.order import Discontinuity, Jump
 from rtpverify.rtp.timing import DRIFT_BUCKETS, PacketTiming, Timing
+from rtpverify.rtp.verdicts import Discontinuity, Jump
 
 SECOND = 1_000_000_000
 FIGURES = (

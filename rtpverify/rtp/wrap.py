@@ -1,0 +1,9 @@
+"""Differences of numbers that wrap around: the one place where that is reckoned."""
+
+from __future__ import annotations
+
+
+def wrap_difference(later: int, earlier: int, bits: int) -> int:
+    """Return ``later - earlier`` of numbers that wrap, as the signed number nearest to 0."""
+    half = 1 << (bits - 1)
+    return ((later - earlier + half) & ((1 << bits) - 1)) - half
