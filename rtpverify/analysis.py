@@ -12,6 +12,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from rtpverify.detect.glance import Followed, Glance
 from rtpverify.detect.merge import ChannelMerger
 from rtpverify.detect.tone.bank import ToneBank
 from rtpverify.detect.tone.settings import Settings, block_frames
@@ -55,6 +56,12 @@ class Detector(Protocol):
 
     def ever_acquired(self, row: int) -> bool:
         """Tell whether the reference was found on any channel of a row."""
+
+    def glance(self, rows: NDArray[np.int64]) -> Glance:
+        """Return what is seen of every channel of these rows at a glance."""
+
+    def followed(self, row: int, channel: int) -> Followed:
+        """Return what a channel (from 0) is held against now."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,3 +33,10 @@ class MediaTime:
         """Return how far frames are shifted from ``frame``, as they are kept, on."""
         index = bisect_right(self._from, frame)
         return self._shift[index - 1] if index else 0
+
+    def kept(self, frame: int) -> int:
+        """Return where a frame of the media timeline lies as frames are kept; the latest place where it has several."""
+        for start, shift in zip(reversed(self._from), reversed(self._shift), strict=True):
+            if frame - shift >= start:
+                return frame - shift
+        return frame

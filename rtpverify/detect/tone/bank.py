@@ -11,6 +11,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from rtpverify.detect.glance import Followed, Glance
 from rtpverify.detect.tone.blocks import FaintSteps, are_clean, take_blocks
 from rtpverify.detect.tone.crosstalk import Crosstalk
 from rtpverify.detect.tone.lines import PREDICTOR_BLOCKS, SEED_BLOCKS, Lines, NewBlocks
@@ -46,6 +47,7 @@ class ToneBank:
     def __init__(self, timeline: Timeline, sample_rate_hz: int) -> None:
         self.timeline = timeline
         self._block = timeline.block_frames
+        self._sample_rate_hz = sample_rate_hz
         window = max(PREDICTOR_BLOCKS, sample_rate_hz // timeline.block_frames)
         self._lines = Lines(timeline.block_frames, window)
         self._faint_steps = FaintSteps(window)
@@ -225,6 +227,48 @@ class ToneBank:
     def ever_acquired(self, row: int) -> bool:
         """Tell whether a tone was found on any channel of a row."""
         return any(self._track(line).ever_acquired for line in self._lines_of(row))
+
+    # Looking on -----------------------------------------------------------------------------------------------------
+
+    def glance(self, rows: NDArray[np.int64]) -> Glance:
+        """Return what is seen of every channel of these rows at a glance, all of them in a few array operations."""
+        state, timeline, n = self._lines, self.timeline, self._block
+        lines = rows[:, None] * timeline.channels + np.arange(timeline.channels)
+        followed = state.locked[lines]
+        last_block = timeline.consumed_block[rows] - 1
+        reference_hz = self._nominal_hz(lines)
+        middle = last_block[:, None] * n + (n - 1) / 2.0
+        reference_turns = np.mod(reference_hz * middle / self._sample_rate_hz, 1.0)
+        phase = np.angle(state.last_z[lines] * np.exp(-2j * math.pi * reference_turns))
+        power = state.power[lines].mean(axis=2)
+        square = (state.amplitude[lines] ** 2).mean(axis=2) / 2.0 + power + (state.dc[lines] ** 2).mean(axis=2)
+        rms = np.where(followed, np.sqrt(square), np.nan)
+        behind = np.flatnonzero(~followed.all(axis=1) & (last_block >= 0))
+        if len(behind):
+            x, valid = timeline.blocks(rows[behind], last_block[behind], np.ones(len(behind), np.int64))
+            there = valid[:, None, 0, :]
+            heard = np.sqrt((x[:, :, 0, :] ** 2 * there).sum(axis=2) / np.maximum(there.sum(axis=2), 1))
+            rms[behind] = np.where(followed[behind], rms[behind], heard)
+        return Glance(
+            followed=followed,
+            rms=rms,
+            residual_rms=np.where(followed, np.sqrt(power), np.nan),
+            phase_rad=np.where(followed, phase, np.nan),
+        )
+
+    def _nominal_hz(self, lines: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return the frequency that each line should have; NaN before it was found, where it is to be found."""
+        nominal = [self._track(line).monitor.nominal_hz for line in lines.ravel().tolist()]
+        return np.array([math.nan if hz is None else hz for hz in nominal]).reshape(lines.shape)
+
+    def followed(self, row: int, channel: int) -> Followed:
+        """Return what a channel (from 0) is held against now."""
+        line = row * self.timeline.channels + channel
+        track = self._track(line)
+        sine = self._present_sine(line, int(self.timeline.consumed_block[row]))
+        threshold = float(self._lines.threshold[line]) if self._lines.locked[line] else track.threshold
+        known = sine is not None and math.isfinite(threshold)
+        return Followed(sine, track.monitor.nominal_hz, threshold if known else None)
 
     # Locking --------------------------------------------------------------------------------------------------------
 
