@@ -40,6 +40,15 @@ class Track:
     row: int
 
 
+@dataclass(frozen=True, slots=True)
+class WireGlance:
+    """What the wire did to a stream so far, as far as it is seen at a glance."""
+
+    counts: Counts
+    jitter_seconds: float | None
+    last_arrival_ns: int
+
+
 @dataclass(slots=True)
 class WireFigures:
     """What is measured of a stream's packets beside the counts."""

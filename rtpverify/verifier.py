@@ -32,7 +32,7 @@ from rtpverify.rtp.rtcp import Arrived
 from rtpverify.rtp.sequence import Placement, SequenceTracker
 from rtpverify.rtp.verdicts import Discontinuity, Jump
 from rtpverify.spec import Selection, StreamSpec
-from rtpverify.stream import Stream, WireFigures
+from rtpverify.stream import Stream, WireFigures, WireGlance
 from rtpverify.tracks import Tracks
 
 
@@ -162,6 +162,12 @@ class Verifier:
     def present(self, stream: Stream) -> list[Signal]:
         """Return what each channel of a stream carries now; nothing where its signal is not judged."""
         return [] if stream.track is None else stream.track.analysis.detector.present(stream.track.row)
+
+    def wire(self, stream: Stream) -> WireGlance:
+        """Return what the wire did to a stream so far, at a glance: :meth:`result_of` costs more."""
+        index, timing = stream.index, self._arrivals.timing
+        last_ns = int(self._arrivals.last_ns[index])
+        return WireGlance(self._tracker.counts(index), timing.jitter_seconds(index), last_ns)
 
     # Streams --------------------------------------------------------------------------------------------------------
 

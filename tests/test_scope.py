@@ -11,6 +11,7 @@ from rtpverify.scope import MOST_COLUMNS, measure, take
 from rtpverify.spec import StreamSpec
 from rtpverify.verifier import Verifier
 
+
 def verified(sender, reference="tone:997", lost=()):
     spec = StreamSpec("bench", encoding=parse_rtpmap(sender.encoding), reference=parse_reference(reference))
     verifier = Verifier([spec])
@@ -115,11 +116,17 @@ def test_a_glance_shows_the_last_second_of_every_channel():
 def test_the_phase_at_a_glance_shows_a_slip():
     _, before = verified(Sender(seconds=3.0))
     _, after = verified(Sender(seconds=3.0, slips={60_000: 48}))
-    phases = [
-        one.track.analysis.detector.glance(np.array([one.track.row])).phase_rad[0, 0] for one in (before, after)
-    ]
+    phases = [one.track.analysis.detector.glance(np.array([one.track.row])).phase_rad[0, 0] for one in (before, after)]
     step = np.angle(np.exp(1j * (phases[1] - phases[0])))
     assert step == pytest.approx(np.angle(np.exp(2j * np.pi * 997 * 48 / 48000)), abs=1e-5)
+
+
+def test_the_wire_at_a_glance_is_that_of_the_result():
+    verifier, stream = verified(Sender(seconds=1.0), lost=(500, 501))
+    wire, transport = verifier.wire(stream), verifier.result_of(stream).transport
+    assert (wire.counts.received, wire.counts.lost) == (998, 2)
+    assert (wire.counts.expected, wire.counts.lost) == (transport.packets_expected, transport.packets_lost)
+    assert wire.last_arrival_ns == stream.last_arrival_ns > START_NS
 
 
 def test_a_channel_that_is_not_followed_still_has_a_level():
