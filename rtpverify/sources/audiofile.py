@@ -1,14 +1,17 @@
 """Audio files: WAV (RF64, W64 too), AIFF, FLAC, Ogg, MP3 and what else libsndfile reads, as blocks of frames.
 
-Sample values are scaled to full scale ±1.0, integers exactly: a sample k of b bits is k * 2**-(b-1).
+What libsndfile cannot read (MP4 and AAC first of all) is read by PyAV where that is installed
+(:mod:`rtpverify.sources.libav`). Sample values are scaled to full scale ±1.0, integers exactly: a sample k of b bits
+is k * 2**-(b-1).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+import stat
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtpverify.errors import SourceError
+from rtpverify.sources import libav
+from rtpverify.sources.channelnames import names_by_format, names_by_wave_header
 
 if TYPE_CHECKING:
     from soundfile import SoundFile
@@ -36,6 +41,9 @@ _ANNOUNCED_BYTES = re.compile(r"^\s*(?:data|SSND|Data Size|riff)\s*: (\d+) \(sho
 _ANNOUNCED_FRAMES = re.compile(r"Calculated frame count (\d+) does not match value from 'ds64' chunk of (\d+)")
 _MPEG_START_BYTES = 4096
 _OGG_CUT_OFF = "File ended unexpectedly"
+_NOT_RECOGNISED = "Format not recognised"
+_HEADER_BYTES = 4096
+"""Behind a header of a file without audio there is less than this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +61,10 @@ class AudioFile:
         otherwise libsndfile's name of the codec.
     bits
         Quantiser bits of linear PCM; None otherwise.
+    channel_names
+        What each channel is called, such as ``L`` and ``R``; empty where nothing tells.
+    warnings
+        What a reader should know before trusting the file.
     """
 
     path: Path
@@ -61,6 +73,16 @@ class AudioFile:
     frames: int
     encoding: str
     bits: int | None
+    channel_names: tuple[str, ...] = field(default=(), compare=False)
+    warnings: tuple[str, ...] = field(default=(), compare=False)
+    bytes_when_opened: int = field(default=0, compare=False)
+    by_libav: bool = field(default=False, compare=False)
+    """Whether PyAV reads it, not libsndfile."""
+
+    @property
+    def has_grown(self) -> bool:
+        """Whether something has been written to the file since it was opened; that part is not read."""
+        return self.path.stat().st_size > self.bytes_when_opened
 
     def blocks(self, frames_per_block: int) -> Iterator[NDArray[np.float64]]:
         """Yield the audio from its start, each block of shape (n, channels), n = ``frames_per_block``.
@@ -72,13 +94,20 @@ class AudioFile:
         SourceError
             Where the file cannot be read to the end it announces.
         """
+        if self.by_libav:
+            yield from _cut(libav.read(self.path, self.frames), frames_per_block)
+        else:
+            yield from self._blocks(frames_per_block)
+
+    def _blocks(self, frames_per_block: int) -> Iterator[NDArray[np.float64]]:
+        """Yield the audio as libsndfile reads it."""
         frames_read = 0
         frames_per_read = frames_per_block * max(1, _SAMPLES_PER_READ // (self.channels * frames_per_block))
         with _opened(self.path) as file:
             dtype, scale = _storage(file.subtype)
             while frames_read < self.frames:
                 try:
-                    block = file.read(frames_per_read, dtype=dtype, always_2d=True)
+                    block = file.read(min(frames_per_read, self.frames - frames_read), dtype=dtype, always_2d=True)
                 except RuntimeError as error:
                     raise SourceError(
                         f"{self.path}: damaged or cut off after {frames_read} of {self.frames} frames: {error}"
@@ -97,19 +126,66 @@ def open_audio(path: str | Path) -> AudioFile:
     Raises
     ------
     SourceError
-        Where there is no such file, it cannot be read, is empty, is no audio, holds no frames, announces more than it
-        holds (the length that a writer to a pipe puts for "unknown" is none), or does not tell how long it is (MP3
-        and FLAC that were written to a pipe; a guess would leave their end unread).
+        Where there is no such file, it is no regular file (a pipe has no end), cannot be read, is empty, is no audio,
+        holds no frames, announces more than it holds (the length that a writer to a pipe puts for "unknown" is none),
+        or does not tell how long it is (MP3 and FLAC that were written to a pipe; a guess would leave their end
+        unread) and PyAV is not there to count.
     """
     path = Path(path)
+    _check_regular(path)
+    try:
+        return _open_by_libsndfile(path)
+    except _UnsuitedError as unsuited:
+        if not libav.is_installed():
+            hint = f"install rtpverify[{libav.EXTRA}] for MP4/AAC and more" if unsuited.is_strange else unsuited.hint
+            raise SourceError(f"{path}: {unsuited}; {hint}") from unsuited.__cause__
+        found = libav.probe(path)
+        if found is None:
+            raise SourceError(f"{path}: {unsuited}") from unsuited.__cause__
+        bits = unsuited.bits
+    return AudioFile(
+        path=path,
+        sample_rate_hz=found.sample_rate_hz,
+        channels=found.channels,
+        frames=found.frames,
+        encoding=f"L{bits}" if bits else found.encoding,
+        bits=bits,
+        channel_names=found.names,
+        warnings=found.warnings,
+        bytes_when_opened=path.stat().st_size,
+        by_libav=True,
+    )
+
+
+class _UnsuitedError(Exception):
+    """libsndfile cannot read a file to its end; ``is_strange`` where it does not know the format at all."""
+
+    hint = f"convert it to WAV or install rtpverify[{libav.EXTRA}]"
+
+    def __init__(self, message: str, *, is_strange: bool, bits: int | None = None) -> None:
+        super().__init__(message)
+        self.is_strange = is_strange
+        self.bits = bits
+
+
+def _open_by_libsndfile(path: Path) -> AudioFile:
     with _opened(path) as file:
         subtype = file.subtype
-        if file.frames >= _FRAMES_UNKNOWN or (file.format == "MP3" and not _mpeg_states_length(path)):
-            raise SourceError(f"{path}: does not state how many frames it holds; convert it to WAV first")
-        _check_complete(path, file.extra_info, file.channels)
-        if file.frames == 0:
-            raise SourceError(f"{path}: holds no audio frames")
         bits = _PCM_BITS.get(subtype)
+        if file.frames >= _FRAMES_UNKNOWN or (file.format == "MP3" and not _mpeg_states_length(path)):
+            raise _UnsuitedError("does not state how many frames it holds", is_strange=False, bits=bits)
+        states_length = _check_complete(path, file.extra_info, file.channels)
+        size = path.stat().st_size
+        if file.frames == 0:
+            if size > _HEADER_BYTES and re.search(r"^\s*data : 0$", file.extra_info, re.MULTILINE):
+                raise SourceError(
+                    f"{path}: its header states no audio, yet {size} bytes are there: it is still being written, or "
+                    "its writer was stopped"
+                )
+            raise SourceError(f"{path}: holds no audio frames")
+        with path.open("rb") as header:
+            names = names_by_wave_header(header, file.channels)
+        unknown = "its header states no length: it was written to a pipe, or is still being written; read to its end"
         return AudioFile(
             path=path,
             sample_rate_hz=file.samplerate,
@@ -117,7 +193,39 @@ def open_audio(path: str | Path) -> AudioFile:
             frames=file.frames,
             encoding=f"L{bits}" if bits else _ENCODING.get(subtype, subtype),
             bits=bits or _ALAC_BITS.get(subtype),
+            channel_names=names or names_by_format("FLAC" if file.format == "FLAC" else subtype, file.channels),
+            warnings=() if states_length else (unknown,),
+            bytes_when_opened=size,
         )
+
+
+def _cut(blocks: Iterable[NDArray[np.float64]], frames_per_block: int) -> Iterator[NDArray[np.float64]]:
+    """Yield the same frames in blocks of one length, the last one perhaps shorter."""
+    waiting: list[NDArray[np.float64]] = []
+    frames = 0
+    for block in blocks:
+        waiting.append(block)
+        frames += len(block)
+        if frames >= frames_per_block:
+            joined = np.concatenate(waiting)
+            whole = frames - frames % frames_per_block
+            for start in range(0, whole, frames_per_block):
+                yield joined[start : start + frames_per_block]
+            waiting, frames = [joined[whole:]], frames - whole
+    if frames:
+        yield np.concatenate(waiting)
+
+
+def _check_regular(path: Path) -> None:
+    """Raise SourceError for what is no file with an end; opening a pipe would wait for a writer."""
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise SourceError(f"{path}: {reason}") from error
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        kind = "a pipe" if stat.S_ISFIFO(mode) else "a socket" if stat.S_ISSOCK(mode) else "a device"
+        raise SourceError(f"{path}: is {kind}, not a file: it has no end")
 
 
 @contextmanager
@@ -132,7 +240,11 @@ def _opened(path: Path) -> Iterator[SoundFile]:
             try:
                 sound = soundfile.SoundFile(file.fileno(), closefd=False)
             except soundfile.LibsndfileError as error:
-                raise SourceError(f"{path}: not an audio file that can be read: {error.error_string}") from error
+                reason = error.error_string
+                message = f"not an audio file that can be read: {reason}"
+                if reason.startswith(_NOT_RECOGNISED):
+                    raise _UnsuitedError(message, is_strange=True) from error
+                raise SourceError(f"{path}: {message}") from error
             with sound:
                 yield sound
     except (OSError, ValueError) as error:
@@ -151,17 +263,20 @@ def _storage(subtype: str) -> tuple[str, float | None]:
     return ("int32", 2.0**-31) if wide else ("int16", 2.0**-15)
 
 
-def _check_complete(path: Path, log: str, channels: int) -> None:
-    """Raise SourceError where libsndfile's log tells that the file was cut off."""
+def _check_complete(path: Path, log: str, channels: int) -> bool:
+    """Raise SourceError where libsndfile's log tells that the file was cut off; return whether it states a length."""
+    states_length = True
     for announced, present in _ANNOUNCED_BYTES.findall(log):
-        missing = int(announced) - int(present)
-        if missing >= channels and not _means_unknown(int(announced)):
+        if _means_unknown(int(announced)):
+            states_length = False
+        elif int(announced) - int(present) >= channels:
             raise SourceError(f"{path}: cut off: {present} of {announced} bytes of audio are there")
     for present, announced in _ANNOUNCED_FRAMES.findall(log):
         if int(present) < int(announced):
             raise SourceError(f"{path}: cut off: {present} of {announced} frames are there")
     if _OGG_CUT_OFF in log:
         raise SourceError(f"{path}: cut off: the end of the stream is missing")
+    return states_length
 
 
 def _means_unknown(announced_bytes: int) -> bool:

@@ -1,5 +1,6 @@
 """Audio files against samples that were written, and against files cut off at every kind of place."""
 
+import os
 import shutil
 import struct
 import subprocess
@@ -193,17 +194,173 @@ def test_a_length_that_means_unknown_is_no_cut(tmp_path, unknown):
     np.testing.assert_array_equal(samples(open_audio(path)) * 32768, values)
 
 
-@pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="ffmpeg is not installed: nothing else writes to a pipe")
-@pytest.mark.parametrize("form", ["wav", "flac", "mp3"])
-def test_files_written_to_a_pipe(tmp_path, form):
-    source = tone(tmp_path / "source.wav", "WAV", "PCM_16")
+needs_ffmpeg = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="ffmpeg is not installed")
+
+
+def ffmpeg(source: Path, path: Path, *options: str) -> Path:
+    subprocess.run(["ffmpeg", "-v", "error", "-y", "-i", source, *options, path], check=True)
+    return path
+
+
+def written_to_a_pipe(source: Path, form: str) -> Path:
     command = ["ffmpeg", "-v", "error", "-i", source, "-f", form, "pipe:1"]
-    path = tmp_path / "file"
+    path = source.with_name("file")
     path.write_bytes(subprocess.run(command, capture_output=True, check=True).stdout)
-    if form == "wav":
-        np.testing.assert_array_equal(samples(open_audio(path)), samples(open_audio(source)))
-    else:
-        assert refusal(path) == "does not state how many frames it holds; convert it to WAV first"
+    return path
+
+
+@needs_ffmpeg
+@pytest.mark.parametrize("form", ["wav", "flac"])
+def test_a_file_written_to_a_pipe_is_read_to_its_end(tmp_path, form):
+    if form == "flac":
+        pytest.importorskip("av", exc_type=ImportError)
+    source = tone(tmp_path / "source.wav", "WAV", "PCM_16")
+    audio = open_audio(written_to_a_pipe(source, form))
+    assert audio == AudioFile(tmp_path / "file", 48000, 1, 24000, "L16", 16)
+    np.testing.assert_array_equal(samples(audio), samples(open_audio(source)))
+
+
+@needs_ffmpeg
+@pytest.mark.parametrize("form", ["flac", "mp3"])
+def test_a_length_that_is_not_stated_needs_the_extra(tmp_path, monkeypatch, form):
+    monkeypatch.setattr("rtpverify.sources.libav.is_installed", lambda: False)
+    path = written_to_a_pipe(tone(tmp_path / "source.wav", "WAV", "PCM_16"), form)
+    assert refusal(path) == ("does not state how many frames it holds; convert it to WAV or install rtpverify[mp4]")
+
+
+# What libsndfile cannot read
+
+
+@needs_ffmpeg
+@pytest.mark.parametrize(
+    ("suffix", "encoding", "frames"),
+    [("m4a", "AAC", 48000), ("wv", "WAVPACK", 48000), ("webm", "OPUS", 48000), ("mka", "VORBIS", None)],
+)
+def test_other_formats_by_libav(tmp_path, suffix, encoding, frames):
+    pytest.importorskip("av", exc_type=ImportError)
+    source, time = tmp_path / "source.wav", np.arange(48000) / 48000
+    soundfile.write(source, np.sin(2 * np.pi * 997 * time)[:, None] * [0.5, 0.25], 48000, "PCM_16")
+    path = ffmpeg(source, tmp_path / f"file.{suffix}").rename(tmp_path / "wrong-extension.wav")
+    audio = open_audio(path)
+    assert (audio.sample_rate_hz, audio.channels, audio.encoding, audio.channel_names) == (
+        48000,
+        2,
+        encoding,
+        ("L", "R"),
+    )
+    assert audio.frames == frames or frames is None
+    blocks = list(audio.blocks(1000))
+    assert {len(block) for block in blocks[:-1]} == {1000}
+    read, original = np.concatenate(blocks), samples(open_audio(source))
+    assert read.shape == (audio.frames, 2)
+    middle = slice(10000, 30000)
+    # In its place, too: the priming of the codec is left out.
+    np.testing.assert_allclose(read[middle], original[middle], atol=1e-12 if suffix == "wv" else 0.02)
+
+
+@needs_ffmpeg
+def test_damaged_mp4_is_refused(tmp_path):
+    pytest.importorskip("av", exc_type=ImportError)
+    source = tone(tmp_path / "source.wav", "WAV", "PCM_16", seconds=2.0)
+    path = ffmpeg(source, tmp_path / "file.m4a", "-movflags", "faststart")
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) * 2 // 3])
+    assert "cut off" in refusal(path)
+    path.write_bytes(content[:100])
+    assert refusal(path).startswith("not an audio file that can be read")
+
+
+def test_mp4_names_the_extra(tmp_path, monkeypatch):
+    monkeypatch.setattr("rtpverify.sources.libav.is_installed", lambda: False)
+    (tmp_path / "file.m4a").write_bytes(b"\0\0\0\x1cftypM4A " + bytes(2000))
+    assert refusal(tmp_path / "file.m4a") == (
+        "not an audio file that can be read: Format not recognised.; install rtpverify[mp4] for MP4/AAC and more"
+    )
+
+
+# Files that others still write
+
+
+def test_a_recording_that_goes_on_is_read_to_where_it_was(tmp_path):
+    values = integers(16)
+    path = write(tmp_path / "file.wav", values, "WAV", "PCM_16", 16)
+    content = bytearray(path.read_bytes())
+    content[4:8] = content[40:44] = struct.pack("<I", 0xFFFFFFFF)
+    path.write_bytes(content)
+    audio = open_audio(path)
+    assert "states no length" in audio.warnings[0]
+    assert not audio.has_grown
+    with path.open("ab") as file:
+        file.write(bytes(20000))
+    assert audio.has_grown
+    np.testing.assert_array_equal(samples(audio) * 32768, values)
+
+
+def test_a_recording_whose_header_is_not_written_yet(tmp_path):
+    path = write(tmp_path / "file.wav", integers(16), "WAV", "PCM_16", 16)
+    content = bytearray(path.read_bytes())
+    content[4:8] = content[40:44] = bytes(4)
+    path.write_bytes(content)
+    assert "still being written, or its writer was stopped" in refusal(path)
+
+
+def test_what_has_no_end_is_refused_at_once(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    assert refusal(tmp_path / "pipe") == "is a pipe, not a file: it has no end"
+    assert refusal(Path("/dev/zero")) == "is a device, not a file: it has no end"
+
+
+# Channels
+
+
+@needs_ffmpeg
+@pytest.mark.parametrize(
+    ("suffix", "layout", "names"),
+    [
+        ("wav", "5.1", "L R C LFE Ls Rs"),
+        ("wav", "5.1(side)", "L R C LFE Ls Rs"),
+        ("wav", "7.1", "L R C LFE Lrs Rrs Lss Rss"),
+        ("wav", "mono", ""),
+        ("flac", "5.1", "L R C LFE Ls Rs"),
+        ("ogg", "5.1", "L C R Ls Rs LFE"),
+        ("m4a", "5.1", "L R C LFE Ls Rs"),
+    ],
+)
+def test_channels_are_called_what_they_are(tmp_path, suffix, layout, names):
+    if suffix == "m4a":
+        pytest.importorskip("av", exc_type=ImportError)
+    at = {
+        "L": 0.1,
+        "R": 0.2,
+        "C": 0.3,
+        "LFE": 0.05,
+        "Ls": 0.5,
+        "Rs": 0.6,
+        "Lrs": 0.5,
+        "Rrs": 0.6,
+        "Lss": 0.7,
+        "Rss": 0.8,
+    }
+    order = {"mono": "L", "7.1": "L R C LFE Lrs Rrs Lss Rss"}.get(layout, "L R C LFE Ls Rs").split()
+    waves = "|".join(f"{at[name]}*sin(2*PI*{60 if name == 'LFE' else 500}*t)" for name in order)
+    path = tmp_path / f"file.{suffix}"
+    source = ["-f", "lavfi", "-i", f"aevalsrc={waves}:c={layout}:s=48000:d=1"]
+    subprocess.run(["ffmpeg", "-v", "error", *source, path], check=True)
+    audio = open_audio(path)
+    assert audio.channel_names == tuple(names.split())
+    level = np.abs(samples(audio)[9600:38400]).max(axis=0)
+    for name, peak in zip(audio.channel_names, level, strict=False):
+        assert peak == pytest.approx(at[name], rel=0.2, abs=0.02), name
+
+
+def test_a_mask_of_another_number_of_channels_names_none(tmp_path):
+    form = struct.pack("<HHIIHH", 0xFFFE, 4, 48000, 384000, 8, 16) + struct.pack("<HHI", 22, 16, 0x3F)
+    form += bytes.fromhex("0100000000001000800000aa00389b71")
+    data = bytes(8 * 10)
+    head = struct.pack("<4sI4s4sI", b"RIFF", 60 + len(data), b"WAVE", b"fmt ", 40) + form
+    path = tmp_path / "file.wav"
+    path.write_bytes(head + struct.pack("<4sI", b"data", len(data)) + data)
+    assert open_audio(path).channel_names == ()
 
 
 def test_mp3_with_a_picture_before_its_length(tmp_path):
