@@ -100,6 +100,8 @@ class Analysis:
         )
         self._bank = ToneBank(self.timeline, form.sample_rate_hz)
         self._mergers: list[ChannelMerger] = []
+        self._free: list[int] = []
+        """Rows of streams that were removed."""
 
     @property
     def detector(self) -> Detector:
@@ -109,26 +111,35 @@ class Analysis:
     def add(self, reference: Tone, limits: Limits, bits: int | None, *, companded: bool = False) -> int:
         """Add a stream; return its row."""
         form = self.form
-        row = self.timeline.add()
         references = tuple(reference.frequency_hz(channel) for channel in range(form.channels))
-        self._bank.add(
-            row,
-            [
-                Settings(
-                    channel,
-                    form.sample_rate_hz,
-                    form.block_frames,
-                    form.packet_frames,
-                    bits,
-                    companded,
-                    references,
-                    limits,
-                )
-                for channel in range(form.channels)
-            ],
-        )
-        self._mergers.append(ChannelMerger(form.channels, TOLERANCE_BLOCKS * form.block_frames))
+        settings = [
+            Settings(
+                channel,
+                form.sample_rate_hz,
+                form.block_frames,
+                form.packet_frames,
+                bits,
+                companded,
+                references,
+                limits,
+            )
+            for channel in range(form.channels)
+        ]
+        merger = ChannelMerger(form.channels, TOLERANCE_BLOCKS * form.block_frames)
+        if self._free:
+            row = self._free.pop()
+            self.timeline.reset(row)
+            self._bank.replace(row, settings)
+            self._mergers[row] = merger
+        else:
+            row = self.timeline.add()
+            self._bank.add(row, settings)
+            self._mergers.append(merger)
         return row
+
+    def remove(self, row: int) -> None:
+        """Give up a row that has been finished; a stream that is added later may get it."""
+        self._free.append(row)
 
     def advance(self, rows: NDArray[np.int64], settled: NDArray[np.int64]) -> None:
         """Judge every whole block that lies before the settled frame of its row."""

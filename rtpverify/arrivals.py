@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from rtpverify.rtp.groups import group_by_stream
 from rtpverify.rtp.timing import Timing
 from rtpverify.rtp.verdicts import Discontinuity
+from rtpverify.slots import put_value
 
 TIMED_PACKETS = 4096
 """Packets whose timing is judged at a time: its cost is by the batch."""
@@ -63,12 +64,18 @@ class Arrivals:
         self._waiting: list[Accepted] = []
         self._waiting_packets = 0
 
-    def add(self, first_arrival_ns: int, max_stall_seconds: float) -> None:
-        """Add a stream."""
-        self.last_ns = np.append(self.last_ns, first_arrival_ns)
-        self._accepted_ns = np.append(self._accepted_ns, first_arrival_ns)
-        self._accepted_sequence = np.append(self._accepted_sequence, -1)
-        self._stall_ns = np.append(self._stall_ns, int(1e9 * max_stall_seconds))
+    def add(self, stream: int, first_arrival_ns: int, max_stall_seconds: float) -> None:
+        """Take in a stream."""
+        self.last_ns = put_value(self.last_ns, stream, first_arrival_ns)
+        self._accepted_ns = put_value(self._accepted_ns, stream, first_arrival_ns)
+        self._accepted_sequence = put_value(self._accepted_sequence, stream, -1)
+        self._stall_ns = put_value(self._stall_ns, stream, int(1e9 * max_stall_seconds))
+
+    def remove(self, stream: int) -> None:
+        """Forget a stream; its place may be another's later."""
+        self.judge()
+        self.timing.set_clock_rate(stream, 0)
+        self.timing.reset(stream)
 
     def set_format(self, stream: int, rate_hz: int, packet_frames: int, tsdf_window_seconds: float) -> None:
         """Set what the timing of a stream is measured by, before its first packet."""

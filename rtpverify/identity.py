@@ -24,6 +24,8 @@ class Identity:
 
     Attributes
     ----------
+    specs
+        What is expected; None where it is not any more: flows refer to what is expected by its place here.
     refused
         Packets left out, by reason: ``unmatched``, ``not_selected``.
     has_legs
@@ -31,7 +33,7 @@ class Identity:
     """
 
     def __init__(self, specs: Sequence[StreamSpec], selection: Selection | None) -> None:
-        self.specs = list(specs)
+        self.specs: list[StreamSpec | None] = list(specs)
         self.refused: Counter[str] = Counter()
         self.has_legs = False
         self._selection = selection
@@ -41,6 +43,20 @@ class Identity:
         self._source = np.zeros(0, np.int64)
         """The flow by which the source of its packets is known: the first of all legs."""
         self._selected = np.zeros(0, np.bool_)
+
+    def add(self, spec: StreamSpec) -> None:
+        """Expect one more stream; flows that matched nothing so far are matched again."""
+        if None in self.specs:
+            self.specs[self.specs.index(None)] = spec
+        else:
+            self.specs.append(spec)
+        self._match_again(-1)
+
+    def remove(self, spec: StreamSpec) -> None:
+        """Expect a stream no longer; its flows are matched against what still is expected."""
+        place = next(place for place, known in enumerate(self.specs) if known is spec)
+        self.specs[place] = None
+        self._match_again(place)
 
     def matching(self, rtp: RtpBatch) -> RtpBatch:
         """Leave out packets that nobody wants."""
@@ -55,7 +71,10 @@ class Identity:
 
     def spec_of(self, flow: int) -> StreamSpec:
         """Return what is expected of a flow whose packets are wanted."""
-        return self.specs[int(self._spec[flow])]
+        spec = self.specs[int(self._spec[flow])]
+        if spec is None:
+            raise AssertionError(f"flow {flow} matches what is not expected any more")
+        return spec
 
     def source_flow(self, rtp: RtpBatch) -> NDArray[np.int64] | None:
         """Return the flow by which the source of each packet is known, shape (n,); None: the one it came over."""
@@ -75,15 +94,25 @@ class Identity:
     def _note(self, flow: Flow) -> None:
         """Find out what is expected of a flow that was not seen before."""
         number = len(self._spec)
-        spec = next((i for i, spec in enumerate(self.specs) if spec.matches(flow)), -1)
-        source = number
-        if spec >= 0 and self.specs[spec].is_merged:
-            self.has_legs = True
-            source = int(np.append(np.flatnonzero(self._spec == spec), number)[0])
-        self._spec = np.append(self._spec, spec)
-        self._source = np.append(self._source, source)
+        self._spec = np.append(self._spec, -1)
+        self._source = np.append(self._source, number)
+        self._match(number, flow)
         chosen = self._selection is None or self._selection.matches(flow)
         self._selected = np.append(self._selected, chosen)
+
+    def _match(self, number: int, flow: Flow) -> None:
+        """Find out which spec holds for a flow."""
+        matching = (place for place, spec in enumerate(self.specs) if spec is not None and spec.matches(flow))
+        place = next(matching, -1)
+        self._spec[number], self._source[number] = place, number
+        if place >= 0 and self.spec_of(number).is_merged:
+            self.has_legs = True
+            self._source[number] = np.flatnonzero(self._spec == place)[0]
+
+    def _match_again(self, place: int) -> None:
+        """Find out which spec holds for the flows of a place; -1 for those that matched nothing."""
+        for number in np.flatnonzero(self._spec == place).tolist():
+            self._match(number, self._flows[number])
 
     def _picked(self, rtp: RtpBatch, selection: Selection) -> RtpBatch:
         """Leave out packets that the selection does not pick."""

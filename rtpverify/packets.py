@@ -62,6 +62,11 @@ class PacketIndex:
             more = np.full((self._streams, self._size), -1, np.int64)
             setattr(self, name, np.concatenate([getattr(self, name), more]))
 
+    def reset(self, row: int) -> None:
+        """Forget a stream; its row is another's."""
+        for ring in (self._sequence, self._frame, self._arrival_ns):
+            ring[row] = -1
+
     def write(
         self,
         row: NDArray[np.int64],

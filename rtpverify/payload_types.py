@@ -17,6 +17,7 @@ from rtpverify.rtp.payload import Encoding
 from rtpverify.rtp.sequence import Placement
 from rtpverify.rtp.verdicts import Mark
 from rtpverify.rtp.wrap import wrap_difference
+from rtpverify.slots import put, put_value
 from rtpverify.spec import StreamSpec
 from rtpverify.stream import Stream
 
@@ -53,12 +54,14 @@ class PayloadTypes:
 
     def add(self, stream: Stream) -> None:
         """Take in a stream with the payload type it begins with."""
-        encoding = stream.encoding
-        self._streams.append(stream)
-        self._present = np.append(self._present, stream.payload_type)
-        self._bytes_per_frame = np.append(self._bytes_per_frame, encoding.bytes_per_frame if encoding else 0)
-        self._foreign = np.append(self._foreign, False)
-        self._is_speech = np.append(self._is_speech, encoding is not None and encoding.name in COMPANDED)
+        index, encoding = stream.index, stream.encoding
+        put(self._streams, index, stream)
+        self._present = put_value(self._present, index, stream.payload_type)
+        bytes_per_frame = encoding.bytes_per_frame if encoding else 0
+        self._bytes_per_frame = put_value(self._bytes_per_frame, index, bytes_per_frame)
+        self._foreign = put_value(self._foreign, index, False)
+        is_speech = encoding is not None and encoding.name in COMPANDED
+        self._is_speech = put_value(self._is_speech, index, is_speech)
 
     def take_over(self, stream: int, payload_type: int) -> None:
         """Let a source with this payload type go on with a stream."""

@@ -67,6 +67,11 @@ class Timeline:
         self.streams += 1
         return self.streams - 1
 
+    def reset(self, row: int) -> None:
+        """Start a row over at frame 0, for another stream."""
+        self._valid[row] = False
+        self.consumed_block[row] = 0
+
     def limits(self, row: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return first and one-past-last frame that may be written, for each row."""
         start = self.consumed_block[row] * self.block_frames

@@ -19,6 +19,7 @@ from rtpverify.rtp.batch import RtpBatch
 from rtpverify.rtp.payload import Encoding, decode
 from rtpverify.rtp.sequence import Placement, SequenceTracker
 from rtpverify.rtp.verdicts import Resolved
+from rtpverify.slots import put, put_value
 from rtpverify.stream import Stream, Track
 
 AHEAD_SECONDS = 0.5
@@ -36,16 +37,30 @@ class _Group:
         self.packets = PacketIndex(form.packet_frames, form.sample_rate_hz)
         self.streams: list[Stream] = []
         self.index = np.zeros(0, np.int64)
-        """Stream index of each row."""
+        """Stream index of each row; -1 where the stream was removed."""
+        self.rows = np.zeros(0, np.int64)
+        """Rows that hold a stream."""
 
     def add(self, stream: Stream, reference: Tone) -> None:
         """Give a stream a row."""
         companded = self.encoding.name in COMPANDED
         row = self.analysis.add(reference, stream.spec.limits, self.encoding.bits, companded=companded)
-        self.packets.add()
-        self.streams.append(stream)
-        self.index = np.append(self.index, stream.index)
+        if row < len(self.streams):
+            self.packets.reset(row)
+        else:
+            self.packets.add()
+        put(self.streams, row, stream)
+        self._set_index(row, stream.index)
         stream.track = Track(self.analysis, self.packets, row)
+
+    def remove(self, row: int) -> None:
+        """Take a row from its stream, which has been finished."""
+        self.analysis.remove(row)
+        self._set_index(row, -1)
+
+    def _set_index(self, row: int, index: int) -> None:
+        self.index = put_value(self.index, row, index)
+        self.rows = np.flatnonzero(self.index >= 0)
 
 
 class Tracks:
@@ -77,8 +92,8 @@ class Tracks:
         RequestError
             Where its reference cannot hold for its encoding.
         """
-        self._streams.append(stream)
-        self._origin = np.append(self._origin, -1)
+        put(self._streams, stream.index, stream)
+        self._origin = put_value(self._origin, stream.index, -1)
         reference, encoding = stream.spec.reference, stream.encoding
         if isinstance(reference, Tone) and encoding is not None and packet_frames > 0:
             reference.check(encoding.sample_rate_hz, encoding.channels)
@@ -86,6 +101,17 @@ class Tracks:
             if (form, encoding) not in self._groups:
                 self._groups[form, encoding] = _Group(form, encoding)
             self._groups[form, encoding].add(stream, reference)
+
+    def remove(self, stream: Stream) -> None:
+        """Forget a stream that has been finished, and a format that no stream has any more."""
+        self.drop_held(stream.index)
+        self._origin[stream.index] = -1
+        if stream.track is None:
+            return
+        group = self._group(stream)
+        group.remove(stream.track.row)
+        if len(group.rows) == 0:
+            self._groups = {form: one for form, one in self._groups.items() if one is not group}
 
     # Writing --------------------------------------------------------------------------------------------------------
 
@@ -100,7 +126,7 @@ class Tracks:
         """Decode payloads and write their frames to the timelines, packets of one format and length together."""
         for group in self._groups.values():
             row_of = np.full(len(self._streams), -1)
-            row_of[group.index] = np.arange(len(group.index))
+            row_of[group.index[group.rows]] = group.rows
             row = row_of[stream]
             at = np.flatnonzero(wanted & (row >= 0))
             if len(at) == 0:
@@ -225,9 +251,9 @@ class Tracks:
         """Judge every block that is settled, and collect what the detectors tell."""
         settled = self._tracker.settled
         for group in self._groups.values():
-            origin = self._origin[group.index]
-            rows = np.flatnonzero(origin >= 0)
-            group.analysis.advance(rows, settled[group.index[rows]] - origin[rows])
+            origin = self._origin[group.index[group.rows]]
+            rows, origin = group.rows[origin >= 0], origin[origin >= 0]
+            group.analysis.advance(rows, settled[group.index[rows]] - origin)
             for row, event in group.analysis.take_events():
                 self._tell(group.streams[row], event)
 

@@ -31,6 +31,7 @@ from rtpverify.rtp.redundancy import LegMerger
 from rtpverify.rtp.rtcp import Arrived
 from rtpverify.rtp.sequence import Placement, SequenceTracker
 from rtpverify.rtp.verdicts import Discontinuity, Jump
+from rtpverify.slots import put, put_value
 from rtpverify.spec import Selection, StreamSpec
 from rtpverify.stream import Stream, WireFigures, WireGlance
 from rtpverify.tracks import Tracks
@@ -60,13 +61,15 @@ class Verifier:
     Attributes
     ----------
     streams
-        Streams in order of appearance.
+        Streams in order of appearance, without those that were removed.
     """
 
     def __init__(
         self, specs: Sequence[StreamSpec], *, max_streams: int = 256, selection: Selection | None = None
     ) -> None:
         self.streams: list[Stream] = []
+        self._slots: list[Stream] = []
+        """The stream of each index; one that was removed stands there until the index is another's."""
         self._identity = Identity(specs, selection)
         self._demux = Demux(max_streams, self._identity.place_of)
         self._merger: LegMerger | None = None
@@ -83,7 +86,7 @@ class Verifier:
     @property
     def specs(self) -> Sequence[StreamSpec]:
         """What is expected."""
-        return self._identity.specs
+        return [spec for spec in self._identity.specs if spec is not None]
 
     @property
     def discarded(self) -> Counter[str]:
@@ -92,8 +95,31 @@ class Verifier:
         return refused if self._merger is None else refused + self._merger.refused
 
     def add(self, spec: StreamSpec) -> None:
-        """Expect one more stream; flows seen before stay with what they matched then."""
-        self._identity.specs.append(spec)
+        """Expect one more stream; flows seen before stay with what they matched then, if anything."""
+        self._identity.add(spec)
+
+    def remove(self, spec: StreamSpec) -> list[StreamEvent]:
+        """Expect a stream no longer: judge what came of it to its end, and forget it.
+
+        Nothing changes for other streams. Packets that come later are matched against what is still expected.
+
+        Returns
+        -------
+        list of StreamEvent
+            Events that are new or have changed.
+        """
+        self._tracks.judge()
+        for stream in [stream for stream in self.streams if stream.spec is spec]:
+            self._end(stream)
+            self.streams.remove(stream)
+            self._demux.release(stream.index)
+            self._tracker.reset(stream.index)
+            self._arrivals.remove(stream.index)
+            self._tracks.remove(stream)
+            if self._merger is not None:
+                self._merger.remove(stream.index)
+        self._identity.remove(spec)
+        return self._take_told()
 
     @property
     def merges(self) -> bool:
@@ -143,10 +169,7 @@ class Verifier:
         self._tell_transport(placement)
         self._tracks.judge()
         for stream in self.streams:
-            self._refresh(stream)
-            self._tracks.finish(stream)
-            for event in stream.judge_counts():
-                self._tell(stream, event)
+            self._end(stream)
         return self._take_told()
 
     def result(self, source: str, receive_buffer_dropped: int = 0) -> Result:
@@ -186,9 +209,7 @@ class Verifier:
 
     def _open_streams(self, parts: Sequence[Part]) -> None:
         """Take in streams that the demultiplexer has just admitted, at the first packet that any part holds of them."""
-        for index, source in enumerate(self._demux.sources[len(self.streams) :], len(self.streams)):
-            if source is None:
-                raise AssertionError(f"stream {index} was released before it was taken in")
+        for index in self._demux.take_admitted():
             part, first = next((part, int(np.argmax(of == index))) for part, of, _ in parts if (of == index).any())
             # What the demultiplexer knows of a source may be of one that took over since.
             payload_type = int(part.payload_type[first])
@@ -210,26 +231,34 @@ class Verifier:
         """Take in a stream whose first payload has so many bytes."""
         index, encoding, limits = stream.index, stream.encoding, stream.spec.limits
         self.streams.append(stream)
-        self._octets = np.append(self._octets, 0)
+        put(self._slots, index, stream)
+        self._octets = put_value(self._octets, index, 0)
         self._tracker.resize(index + 1)
         self._payload_types.add(stream)
-        self._arrivals.add(stream.first_arrival_ns, limits.max_stall_seconds)
+        self._arrivals.add(index, stream.first_arrival_ns, limits.max_stall_seconds)
         rate_hz = encoding.sample_rate_hz if encoding else 0
         window_frames = int(limits.reorder_window_seconds * rate_hz)
         if self._merger is not None and stream.spec.is_merged:
             self._merger.add(index, stream.spec.legs, window_frames)
+        self._tracker.set_window(index, window_frames)
         packet_frames = payload_bytes // encoding.bytes_per_frame if encoding else 0
         if encoding is not None:
-            self._tracker.set_window(index, window_frames)
             self._arrivals.set_format(index, rate_hz, packet_frames, limits.tsdf_window_seconds)
         self._tracks.add(stream, packet_frames)
+
+    def _end(self, stream: Stream) -> None:
+        """Judge what is left of a stream that ends."""
+        self._refresh(stream)
+        self._tracks.finish(stream)
+        for event in stream.judge_counts():
+            self._tell(stream, event)
 
     def _take_over(self, part: Part) -> None:
         """Let another source go on with a stream."""
         index = int(part.stream[0])
         flow = part.rtp.source.flows[int(part.rtp.flow[0])]
         payload_type = int(part.rtp.payload_type[0])
-        self.streams[index].take_over(int(part.rtp.ssrc[0]), flow, payload_type)
+        self._slots[index].take_over(int(part.rtp.ssrc[0]), flow, payload_type)
         self._payload_types.take_over(index, payload_type)
         self._tracker.succeed(index)
         if self._merger is not None:
@@ -267,7 +296,7 @@ class Verifier:
         beside = lie_beside(part, changed) if changed.any() else changed
         odd = (frames >= 0) & ~(whole & (frames > 0)) & ~beside
         for index in stream[odd].tolist() if odd.any() else ():
-            self.streams[index].odd_lengths += 1
+            self._slots[index].odd_lengths += 1
         whole = whole & ~odd & ~beside & ~self._payload_types.is_foreign(stream)
         frames = np.where(beside, 0, frames)
         marks = self._payload_types.marks(part, stream, beside)
@@ -280,7 +309,7 @@ class Verifier:
             changes, foreign = self._payload_types.follow(part, stream, placement, beside, changing)
             whole &= ~foreign
             for change in changes:
-                self._tell_payload_type(part, placement, self.streams[change.stream], change.row)
+                self._tell_payload_type(part, placement, self._slots[change.stream], change.row)
         self._watch_arrivals(part, stream, placement, beside)
         rest = self._tracks.write_before_breaks(part, stream, frames, placement, placement.accepted & whole)
         self._tracks.write_resolved(placement.resolved)
@@ -295,7 +324,7 @@ class Verifier:
         """Follow arrival times; tell of senders that fell silent, except where their numbers broke."""
         self._arrivals.heard(stream, part.arrival_ns)
         for index in stream[beside & placement.accepted].tolist() if beside.any() else ():
-            self.streams[index].packets_beside += 1
+            self._slots[index].packets_beside += 1
         silences = []
         for resolved in placement.resolved:
             owner, sequence, timestamp = np.array([[resolved.stream], [resolved.sequence], [resolved.timestamp]])
@@ -314,7 +343,7 @@ class Verifier:
         self._arrivals.judge_when_due()
         behind_breaks = {(jump.stream, jump.sequence) for jump in placement.discontinuities}
         for silence in silences:
-            quiet = self.streams[silence.stream]
+            quiet = self._slots[silence.stream]
             if (silence.stream, silence.sequence) not in behind_breaks and not quiet.said_goodbye:
                 frame = self._tracker.frame_of(silence.stream, silence.timestamp)
                 self._tell(quiet, quiet.stall(silence.sequence, frame, silence.seconds, silence.arrival_ns))
@@ -330,9 +359,9 @@ class Verifier:
 
     def _tell_transport(self, placement: Placement) -> None:
         for jump in placement.discontinuities:
-            self._tell_jump(self.streams[jump.stream], jump)
+            self._tell_jump(self._slots[jump.stream], jump)
         for gap in placement.gaps:
-            stream = self.streams[gap.stream]
+            stream = self._slots[gap.stream]
             self._tell(stream, stream.gap(gap))
 
     def _tell_jump(self, stream: Stream, jump: Discontinuity) -> None:

@@ -103,6 +103,7 @@ class Demux:
         self.max_streams = max_streams
         self._place = place
         self.sources: list[Source | None] = []
+        self._admitted: list[int] = []
         self.refused: Counter[str] = Counter()
         self._free: list[int] = []
         self._probation: dict[int, list[_Held]] = {}
@@ -151,6 +152,11 @@ class Demux:
         self._last_arrival_ns[stream] = rtp.arrival_ns
         return [Part(rtp, stream)]
 
+    def take_admitted(self) -> list[int]:
+        """Return the streams that are new since the last call."""
+        admitted, self._admitted = self._admitted, []
+        return admitted
+
     def settle(self, flows: PacketBatch) -> list[Part]:
         """Decide at the end of the input what was still open; ``flows`` is any batch of the source."""
         parts = []
@@ -167,6 +173,8 @@ class Demux:
         source = self.sources[stream]
         if source is None:
             return
+        for key in [key for key, newcomer in self._newcomers.items() if stream in newcomer.since]:
+            self._evict(key)
         self.sources[stream] = None
         self._free.append(stream)
         self._places[self._place(source.flow, source.payload_type)].remove(stream)
@@ -372,6 +380,7 @@ class Demux:
             index = len(self.sources)
             self.sources.append(source)
             self._last_arrival_ns = np.append(self._last_arrival_ns, 0)
+        self._admitted.append(index)
         self._places.setdefault(self._place(source.flow, source.payload_type), []).append(index)
         self._learn(key, index)
         return index

@@ -111,6 +111,7 @@ class LegMerger:
     def __init__(self) -> None:
         self.refused: Counter[str] = Counter()
         self._streams: list[_Merged] = []
+        self._free: list[int] = []
         self._row_of: dict[int, int] = {}
         self._row = np.zeros(0, np.int64)
         """Row of each stream; -1 where it has no legs."""
@@ -132,20 +133,38 @@ class LegMerger:
         Parameters
         ----------
         stream
-            Its index, above those of all streams before.
+            Its index.
         ends
             Its legs; where empty, every flow that brings it is one.
         window_frames
             Reorder window of a leg.
         """
-        row = len(self._streams)
-        self._streams.append(_Merged(list(ends), not ends))
+        row = self._free.pop() if self._free else self._new_row()
+        self._streams[row] = _Merged(list(ends), not ends)
         self._row_of[stream] = row
-        self._row = np.append(self._row, np.full(stream + 1 - len(self._row), -1))
+        self._row = np.append(self._row, np.full(max(0, stream + 1 - len(self._row)), -1))
         self._row[stream] = row
-        self._tracker.resize((row + 1) * MAX_LEGS)
         for leg in range(MAX_LEGS):
             self._tracker.set_window(row * MAX_LEGS + leg, window_frames)
+
+    def remove(self, stream: int) -> None:
+        """Forget a stream, where it has legs."""
+        row = self._row_of.pop(stream, None)
+        if row is None:
+            return
+        self._row[stream] = -1
+        self._free.append(row)
+        self._key[row * RING : (row + 1) * RING] = -1
+        places = slice(row * MAX_LEGS, (row + 1) * MAX_LEGS)
+        self._skew_ns[places] = self._max_skew_ns[places] = np.nan
+        self._last_arrival_ns[places] = -1
+        for place in range(row * MAX_LEGS, (row + 1) * MAX_LEGS):
+            self._tracker.reset(place)
+
+    def _new_row(self) -> int:
+        """Make room for one more stream; return its row."""
+        self._streams.append(_Merged([], is_open=True))
+        self._tracker.resize(len(self._streams) * MAX_LEGS)
         self._key = np.append(self._key, np.full(RING, -1))
         self._legs = np.append(self._legs, np.zeros(RING, np.uint8))
         self._first_leg = np.append(self._first_leg, np.zeros(RING, np.int8))
@@ -154,6 +173,7 @@ class LegMerger:
         self._skew_ns = np.append(self._skew_ns, np.full(MAX_LEGS, np.nan))
         self._max_skew_ns = np.append(self._max_skew_ns, np.full(MAX_LEGS, np.nan))
         self._last_arrival_ns = np.append(self._last_arrival_ns, np.full(MAX_LEGS, -1))
+        return len(self._streams) - 1
 
     def merge(self, part: RtpBatch, stream: NDArray[np.int64], frames: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Tell which packets go on, shape (n,): all but the copies that further legs brought.

@@ -80,6 +80,20 @@ class ToneBank:
         self._compared = np.append(self._compared, n == 1)
         self._start = np.append(self._start, 0)
 
+    def replace(self, row: int, settings: list[Settings]) -> None:
+        """Make the channels of a row that has been finished those of another stream."""
+        for channel, (line, item) in enumerate(zip(self._lines_of(row), settings, strict=True)):
+            self._lines.reset(line, item)
+            self._watch.reset(line)
+            self._measured.reset(line)
+            self._exact_frames[line] = 0
+            self._scanners[line] = self._scanner(row, channel, item)
+            self._settings[line] = item
+            self._crosstalk[line] = Crosstalk()
+            self._word_length[line] = WordLength(item)
+        self._compared[row] = len(settings) == 1
+        self._start[row] = 0
+
     def _scanner(self, row: int, channel: int, settings: Settings) -> Scanner:
         def read(start: int, stop: int) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
             return self.timeline.read(row, channel, start, stop)

@@ -142,6 +142,12 @@ class Lines:
         self.half_level_limit = np.append(self.half_level_limit, level_limits)
         self.half_dc_limit = np.append(self.half_dc_limit, [item.limits.max_dc_offset / 2.0 for item in settings])
 
+    def reset(self, line: int, settings: Settings) -> None:
+        """Make a line that is not needed any more another one, not locked."""
+        self.locked[line] = False
+        self.half_level_limit[line] = settings.limits.max_level_change_db / 8.686 / 2.0
+        self.half_dc_limit[line] = settings.limits.max_dc_offset / 2.0
+
     def lock(self, line: int, track: Track, block: int, seed: BlockFit) -> None:
         """Take a line over from a track that is quiet up to ``block``; ``seed`` are the fits of its last blocks."""
         n, model = self.block_frames, track.model

@@ -50,6 +50,11 @@ class Measurements:
         self._run_omega = np.append(self._run_omega, np.zeros(lines))
         self._omega = np.concatenate([self._omega, np.zeros((lines, 2))])
 
+    def reset(self, line: int) -> None:
+        """Forget a line, which becomes another one."""
+        for sums in (self._sums, self._harmonics, self._run, self._run_omega, self._omega):
+            sums[line] = 0.0
+
     def begin(self, lines: NDArray[np.int64]) -> None:
         """Begin an undisturbed run of blocks on these lines."""
         self._run[lines] = 0.0

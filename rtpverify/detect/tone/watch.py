@@ -31,6 +31,10 @@ class LimitWatch:
         self._departed = np.append(self._departed, np.zeros(lines, np.bool_))
         self._limits = np.concatenate([self._limits, np.full((lines, 7), math.nan)])
 
+    def reset(self, line: int) -> None:
+        """Forget a line, which becomes another one."""
+        self._departed[line], self._limits[line] = False, math.nan
+
     def learn(self, line: int, settings: Settings, monitor: Monitor) -> None:
         """Write down what the monitor of a line holds now; a limit that is not known yet is always passed."""
         limits = settings.limits
