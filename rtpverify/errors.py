@@ -4,6 +4,7 @@ Only a caller's mistake raises: faults of a stream are events, bad packets are c
 
     RequestError        the request or its input is unusable; ``rtpverify`` exits with status 2
       SourceError       a file, capture or socket cannot be read or opened
+        DamagedError    what a file holds contradicts itself
       ConfigurationError  a configuration, limits file or session description is wrong
 
 A message is one line that names the place (file, line, option, key) and the bad value.
@@ -16,6 +17,10 @@ class RequestError(Exception):
 
 class SourceError(RequestError):
     """A source of audio cannot be opened or read."""
+
+
+class DamagedError(SourceError):
+    """What a file holds contradicts itself; reading it again will not help."""
 
 
 class ConfigurationError(RequestError):

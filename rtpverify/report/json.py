@@ -12,16 +12,16 @@ from rtpverify.result import Result
 
 def render(result: Result) -> str:
     """Return the result as JSON text, indented, with a newline at its end."""
-    return json.dumps(_strict(result.as_dict()), indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+    return json.dumps(strict(result.as_dict()), indent=2, allow_nan=False, ensure_ascii=False) + "\n"
 
 
-def _strict(value: Any) -> Any:
+def strict(value: Any) -> Any:
     """Return the value in JSON's own types: numpy's numbers as Python's, what is not finite as None."""
     match value:
         case dict():
-            return {str(key): _strict(item) for key, item in value.items()}
+            return {str(key): strict(item) for key, item in value.items()}
         case list() | tuple():
-            return [_strict(item) for item in value]
+            return [strict(item) for item in value]
         case None | bool() | str():
             return value
         case Integral():

@@ -1,0 +1,149 @@
+"""What waits for something slow: a bounded queue, and a thread of its own that empties it.
+
+Rules: ``put`` never waits; what does not fit is dropped and counted. What cannot be written stays in the queue and is
+tried again, at growing intervals, until it can or the queue is closed; meanwhile ``trouble`` says why. Nothing that
+happens in the thread reaches the event loop but through these figures.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from itertools import islice
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+FIRST_WAIT_SECONDS = 0.5
+LONGEST_WAIT_SECONDS = 30.0
+"""Between two tries, doubled from the first each time."""
+
+
+class Backlog(Generic[T]):
+    """Hands items to ``write`` in order, all that wait at once.
+
+    Parameters
+    ----------
+    name
+        Of the thread.
+    write
+        Called in the thread with items; takes all of them, or raises and takes none.
+    capacity
+        Most items that wait.
+    errors
+        What ``write`` and ``idle`` may raise where trying again is of use; anything else is a mistake of ours.
+    counts
+        ``written``, ``dropped`` and ``failed`` (tries) are kept there.
+    on_trouble
+        Called in the thread when trouble begins or changes, with the reason, and with None when it is over.
+    idle
+        Called in the thread every ``idle_seconds``, whether items wait or not.
+    most
+        Most items handed over at once.
+
+    Attributes
+    ----------
+    trouble
+        Why nothing is written at present; None while it is.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        write: Callable[[Sequence[T]], None],
+        *,
+        capacity: int,
+        errors: tuple[type[Exception], ...],
+        counts: Counter[str],
+        on_trouble: Callable[[str | None], None],
+        idle: Callable[[], None] | None = None,
+        idle_seconds: float = 60.0,
+        most: int = 1000,
+    ) -> None:
+        self.trouble: str | None = None
+        self._write = write
+        self._capacity = capacity
+        self._errors = errors
+        self._counts = counts
+        self._on_trouble = on_trouble
+        self._idle = idle
+        self._idle_seconds = idle_seconds
+        self._most = most
+        self._items: deque[T] = deque()
+        self._changed = threading.Condition()
+        self._closing = False
+        counts.update({"written": 0, "dropped": 0, "failed": 0})
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    @property
+    def waiting(self) -> int:
+        """How many items wait."""
+        return len(self._items)
+
+    def put(self, items: Sequence[T]) -> None:
+        """Take items, or as many as there is room for."""
+        with self._changed:
+            room = max(0, self._capacity - len(self._items))
+            self._items.extend(items[:room])
+            self._counts["dropped"] += max(0, len(items) - room)
+            self._changed.notify()
+
+    def close(self, timeout_seconds: float) -> None:
+        """Write what waits, but not for ever; what could not be written is dropped. May be called twice."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify()
+        self._thread.join(timeout_seconds)
+        with self._changed:
+            self._counts["dropped"] += len(self._items)
+            self._items.clear()
+
+    def _run(self) -> None:
+        """Write until closed; the last try after that may fail."""
+        wait_seconds = 0.0
+        idle_at = time.monotonic()
+        while True:
+            with self._changed:
+                # In trouble a new item is no reason to try sooner.
+                self._changed.wait_for(
+                    lambda: self._closing or (bool(self._items) and not wait_seconds),  # noqa: B023 - called at once
+                    wait_seconds or max(0.0, idle_at - time.monotonic()),
+                )
+                closing = self._closing
+                batch = list(islice(self._items, self._most))
+            try:
+                if batch:
+                    self._write(batch)
+                if self._idle is not None and time.monotonic() >= idle_at and not closing:
+                    self._idle()
+                    idle_at = time.monotonic() + self._idle_seconds
+            except self._errors as error:
+                self._counts["failed"] += 1
+                self._tell(reason(error))
+                wait_seconds = min(max(FIRST_WAIT_SECONDS, 2 * wait_seconds), LONGEST_WAIT_SECONDS)
+                if closing:
+                    return
+                continue
+            wait_seconds = 0.0
+            self._tell(None)
+            with self._changed:
+                for _ in batch[: len(self._items)]:
+                    self._items.popleft()
+                self._counts["written"] += len(batch)
+                if closing and not self._items:
+                    return
+
+    def _tell(self, trouble: str | None) -> None:
+        if trouble != self.trouble:
+            self.trouble = trouble
+            self._on_trouble(trouble)
+
+
+def reason(error: Exception) -> str:
+    """Return what an error says, on one line; of an error of the system what and where, without its number."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return " ".join(str(error).split()) or type(error).__name__

@@ -1,0 +1,110 @@
+"""Events of a store as a table, JSON, JSON lines or CSV."""
+
+from __future__ import annotations
+
+import csv
+import json
+from typing import IO, Literal
+
+from rtpverify.history.query import Found
+from rtpverify.history.store import Document
+from rtpverify.report import figures
+from rtpverify.result import event_from_dict
+
+SCHEMA = "rtpverify.events/1"
+
+Form = Literal["table", "json", "jsonl", "csv"]
+
+CSV_COLUMNS = (
+    *("time", "stream", "kind", "cause", "fault", "open", "channel", "start_frame", "duration_frames"),
+    *("first_packet", "last_packet", "sizes", "message", "id"),
+)
+
+
+def write(found: Found, form: Form, out: IO[str]) -> None:
+    """Write events in order of time."""
+    match form:
+        case "json":
+            answer = {"schema": SCHEMA, "total": found.total, "events": found.events}
+            json.dump(answer, out, indent=2, ensure_ascii=False)
+            out.write("\n")
+        case "jsonl":
+            lines = (json.dumps(event, ensure_ascii=False, separators=(",", ":")) for event in found.events)
+            out.writelines(f"{line}\n" for line in lines)
+        case "csv":
+            _write_csv(found, out)
+        case "table":
+            _write_table(found, out)
+
+
+def _write_csv(found: Found, out: IO[str]) -> None:
+    """Write one line an event; the sizes of its kind are a JSON object in one cell."""
+    table = csv.writer(out, lineterminator="\n")
+    table.writerow(CSV_COLUMNS)
+    for document in found.events:
+        event = event_from_dict(document)
+        first, last = event.packets or ("", "")
+        sizes = json.dumps(event.size, ensure_ascii=False) if event.size else ""
+        common = [_plain(document.get(name)) for name in CSV_COLUMNS[:9]]
+        table.writerow([*common, first, last, sizes, event.message, event.id])
+
+
+def _plain(value: object) -> object:
+    """Return what CSV shows: nothing for None, truth as in JSON."""
+    if value is None:
+        return ""
+    return str(value).lower() if isinstance(value, bool) else value
+
+
+def _write_table(found: Found, out: IO[str]) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console(file=out, highlight=False, markup=False, emoji=False)
+    if not console.is_terminal:
+        console = Console(file=out, highlight=False, markup=False, emoji=False, width=240)
+    if not found.events:
+        console.print("no such event")
+        return
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for title in ("Time (UTC)", "Stream", "Kind", "Cause"):
+        table.add_column(title, no_wrap=True)
+    table.add_column("Ch", justify="right")
+    table.add_column("Frame", justify="right", no_wrap=True)
+    table.add_column("What", overflow="fold")
+    table.add_column("Id", no_wrap=True)
+    for document in found.events:
+        event = event_from_dict(document)
+        style = _STYLES[str(event.cause)] if event.fault else "dim"
+        table.add_row(
+            _moment(document),
+            document["stream"],
+            Text(str(event.kind) if event.fault else f"{event.kind} (no fault)", style),
+            Text(str(event.cause), style),
+            "all" if event.channel is None else str(event.channel),
+            f"{event.start_frame:,}",
+            event.message + _ending(document) or figures.size(event, document.get("sample_rate")),
+            Text(event.id, "dim"),
+        )
+    console.print(table)
+    if found.total > len(found.events):
+        console.print(f"the latest {len(found.events):,} of {found.total:,} events; --limit 0 lists all")
+
+
+_STYLES = {"network": "blue", "upstream": "red", "unknown": "yellow"}
+"""As in the reports."""
+
+
+def _moment(document: Document) -> str:
+    """Write the arrival of an event's first packet to the millisecond."""
+    time: str | None = document["time"]
+    return figures.UNMEASURED if time is None else time[:23].replace("T", " ")
+
+
+def _ending(document: Document) -> str:
+    """Say what is known of an event's end, where that is not in its sentence."""
+    if document.get("cut_off"):
+        return " (went on when watching stopped)"
+    return " (going on)" if document["open"] else ""

@@ -1,0 +1,137 @@
+"""Questions to a store of events. Reading never waits for the writer, nor the writer for it."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from rtpverify.errors import SourceError
+from rtpverify.history.store import BUSY_SECONDS, Document, check_layout
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """Which events: those that fit everything asked for; an empty choice leaves all.
+
+    Attributes
+    ----------
+    streams, kinds, causes
+        One of these names each; in ``streams`` ``*``, ``?`` and ``[...]`` stand for other characters.
+    since_ns, until_ns
+        Arrival of the event's first packet (or, where that is not known, when it was told), from and before.
+    faults_only
+        Without what was told but is within the limits.
+    ids
+        One of these.
+    limit
+        Only so many, the latest; None: all.
+    """
+
+    streams: tuple[str, ...] = ()
+    kinds: tuple[str, ...] = ()
+    causes: tuple[str, ...] = ()
+    since_ns: int | None = None
+    until_ns: int | None = None
+    faults_only: bool = False
+    ids: tuple[str, ...] = ()
+    limit: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """An answer.
+
+    Attributes
+    ----------
+    events
+        In their published JSON form, in order of time.
+    total
+        How many there are without the limit.
+    """
+
+    events: list[Document]
+    total: int
+
+
+def find(path: Path, query: Query) -> Found:
+    """Return the events of a store that a query asks for.
+
+    Raises
+    ------
+    SourceError
+        Where the store is not there, is none, or cannot be read.
+    """
+    condition, values = _condition(query)
+    with _reading(path) as database:
+        total = database.execute(f"SELECT count(*) FROM event WHERE {condition}", values).fetchone()[0]  # noqa: S608
+        rows = database.execute(
+            f"SELECT document FROM event WHERE {condition} ORDER BY time_ns DESC, number DESC LIMIT ?",  # noqa: S608
+            [*values, -1 if query.limit is None else query.limit],
+        )
+        events = [json.loads(document) for (document,) in rows]
+    return Found(events[::-1], total)
+
+
+def streams(path: Path) -> list[str]:
+    """Return the names of the streams that a store holds events of.
+
+    Raises
+    ------
+    SourceError
+        Where the store is not there, is none, or cannot be read.
+    """
+    with _reading(path) as database:
+        return [name for (name,) in database.execute("SELECT DISTINCT stream FROM event ORDER BY stream")]
+
+
+def _condition(query: Query) -> tuple[str, list[str | int]]:
+    """Return the condition in SQL, with a place for each of the values."""
+    conditions = ["1"]
+    values: list[str | int] = []
+    for column, wanted in (("kind", query.kinds), ("cause", query.causes), ("id", query.ids)):
+        if wanted:
+            conditions.append(f"{column} IN ({', '.join('?' * len(wanted))})")
+            values += list(wanted)
+    if query.streams:
+        conditions.append(f"({' OR '.join(['stream GLOB ?'] * len(query.streams))})")
+        values += list(query.streams)
+    if query.faults_only:
+        conditions.append("fault = 1")
+    for comparison, moment in ((">=", query.since_ns), ("<", query.until_ns)):
+        if moment is not None:
+            conditions.append(f"time_ns {comparison} ?")
+            values.append(moment)
+    return " AND ".join(conditions), values
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[sqlite3.Connection]:
+    """Open a store to read from one state of it."""
+    if not path.exists():
+        raise SourceError(f"{path}: No such file or directory")
+    try:
+        with closing(_connect(path)) as database:
+            check_layout(database, path)
+            database.execute("BEGIN")
+            yield database
+    except sqlite3.Error as error:
+        raise SourceError(f"{path}: {error}") from error
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    """Connect for reading; on a disk that nobody can write to, without the help files that readers else share."""
+    address = path.absolute().as_uri()
+    database = sqlite3.connect(f"{address}?mode=ro", uri=True, timeout=BUSY_SECONDS, isolation_level=None)
+    try:
+        database.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    except sqlite3.OperationalError:
+        database.close()
+        log = path.with_name(f"{path.name}-wal")
+        if log.exists() and log.stat().st_size:
+            raise
+        database = sqlite3.connect(f"{address}?mode=ro&immutable=1", uri=True, isolation_level=None)
+    return database
