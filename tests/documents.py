@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import io
+import json
+import time
+from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
+from rtpverify.daemon.log import make_logger
+from rtpverify.daemon.outlets import Told
+from rtpverify.events import Event, Kind
 from rtpverify.result import rfc3339
 
 NOW_NS = 1_790_000_000_123_456_000
@@ -26,3 +35,33 @@ def document(number: int, **more: Any) -> dict[str, Any]:
         "packets_lost": 1,
         "message": "1 packet lost on the way",
     } | more
+
+
+class Telling:
+    """A service that outlets may see, and events told by it."""
+
+    def __init__(self, stream: str = "left") -> None:
+        self._stream = SimpleNamespace(name=stream)
+        self._lines = io.StringIO()
+        self.log = make_logger(self._lines, "json")
+
+    def told(self, number: int, *, is_new: bool = True, **more: Any) -> Told:
+        """Return the ``number``-th lost packet as it is told."""
+        event = Event(Kind.GAP, number, 48, packets=(number, number), time_ns=NOW_NS + number * 1_000_000)
+        for name, value in more.items():
+            setattr(event, name, value)
+        event.id = f"{number:012x}"
+        return Told(self._stream, event, is_new)  # type: ignore[arg-type]
+
+    @property
+    def logged(self) -> list[dict[str, Any]]:
+        """Lines of the log."""
+        return [json.loads(line) for line in self._lines.getvalue().splitlines()]
+
+
+async def until(holds: Callable[[], object], seconds: float = 20) -> None:
+    """Let others go on until something holds."""
+    give_up = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < give_up
+        await asyncio.sleep(0.005)

@@ -6,12 +6,16 @@ import shlex
 import signal
 import subprocess
 import sys
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+from documents import NOW_NS, document
+
+from rtpverify.history.store import Store
 
 ROOT = Path(__file__).parents[1]
 
@@ -77,6 +81,8 @@ def folder(tmp_path, write_capture):
     soundfile.write(tmp_path / "tone.wav", np.stack([tone, tone], axis=1), 48000, "PCM_24")
     (tmp_path / "stream.sdp").write_text(SDP)
     (tmp_path / "limits.toml").write_text("max_thd_n_db = -60\n")
+    with closing(Store(tmp_path / "events.sqlite", max_age_seconds=1e9, max_bytes=1 << 30)) as history:
+        history.write([document(number) for number in range(3)], NOW_NS)
     (tmp_path / "configs").symlink_to(ROOT / "configs")
     return tmp_path
 

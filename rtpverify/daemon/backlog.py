@@ -70,6 +70,7 @@ class Backlog(Generic[T]):
         self._on_trouble = on_trouble
         self._idle = idle
         self._idle_seconds = idle_seconds
+        self._idle_at = time.monotonic()
         self._most = most
         self._items: deque[T] = deque()
         self._changed = threading.Condition()
@@ -102,39 +103,44 @@ class Backlog(Generic[T]):
             self._items.clear()
 
     def _run(self) -> None:
-        """Write until closed; the last try after that may fail."""
-        wait_seconds = 0.0
-        idle_at = time.monotonic()
+        """Write until closed; what is tried last after that may fail."""
+        wait_seconds: float | None = None
         while True:
-            with self._changed:
-                # In trouble a new item is no reason to try sooner.
-                self._changed.wait_for(
-                    lambda: self._closing or (bool(self._items) and not wait_seconds),  # noqa: B023 - called at once
-                    wait_seconds or max(0.0, idle_at - time.monotonic()),
-                )
-                closing = self._closing
-                batch = list(islice(self._items, self._most))
+            closing, batch = self._next(wait_seconds)
             try:
                 if batch:
                     self._write(batch)
-                if self._idle is not None and time.monotonic() >= idle_at and not closing:
+                    self._done(len(batch))
+                if self._idle is not None and time.monotonic() >= self._idle_at and not closing:
+                    self._idle_at = time.monotonic() + self._idle_seconds
                     self._idle()
-                    idle_at = time.monotonic() + self._idle_seconds
             except self._errors as error:
                 self._counts["failed"] += 1
                 self._tell(reason(error))
-                wait_seconds = min(max(FIRST_WAIT_SECONDS, 2 * wait_seconds), LONGEST_WAIT_SECONDS)
+                wait_seconds = min(2 * wait_seconds if wait_seconds else FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS)
                 if closing:
                     return
-                continue
-            wait_seconds = 0.0
-            self._tell(None)
-            with self._changed:
-                for _ in batch[: len(self._items)]:
-                    self._items.popleft()
-                self._counts["written"] += len(batch)
+            else:
+                self._tell(None)
+                wait_seconds = None
                 if closing and not self._items:
                     return
+
+    def _next(self, wait_seconds: float | None) -> tuple[bool, list[T]]:
+        """Wait for items, or in trouble for the next try; return whether this is the end, and what waits."""
+        with self._changed:
+            if wait_seconds is not None:  # a new item is no reason to try sooner
+                self._changed.wait_for(lambda: self._closing, wait_seconds)
+            else:
+                until_idle = None if self._idle is None else max(0.0, self._idle_at - time.monotonic())
+                self._changed.wait_for(lambda: self._closing or bool(self._items), until_idle)
+            return self._closing, list(islice(self._items, self._most))
+
+    def _done(self, count: int) -> None:
+        with self._changed:
+            for _ in range(min(count, len(self._items))):  # fewer where they were given up meanwhile
+                self._items.popleft()
+            self._counts["written"] += count
 
     def _tell(self, trouble: str | None) -> None:
         if trouble != self.trouble:

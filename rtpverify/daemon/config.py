@@ -18,6 +18,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError, ValidationInfo
 from pydantic_core import ErrorDetails, PydanticCustomError
 
+from rtpverify.daemon.history import HistoryTable
 from rtpverify.daemon.tables import Table, mistake, text_of, told
 from rtpverify.daemon.web import MetricsTable
 from rtpverify.errors import ConfigurationError, RequestError
@@ -163,6 +164,7 @@ class Configuration(Table):
     log: LogTable = LogTable()
     receive: ReceiveTable = ReceiveTable()
     announced: AnnouncedTable | None = None
+    history: HistoryTable | None = None
     stream: tuple[StreamTable, ...] = ()
 
 

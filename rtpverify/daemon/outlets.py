@@ -69,6 +69,11 @@ class Outlet:
         self.counts: Counter[str] = Counter()
         self.trouble: str | None = None
 
+    @property
+    def waiting(self) -> int:
+        """How many items wait to be written or sent."""
+        return 0
+
     async def start(self) -> None:
         """Open what it writes to.
 

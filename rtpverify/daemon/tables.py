@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from ipaddress import ip_address
+from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationInfo
 from pydantic_core import PydanticCustomError
 
 from rtpverify.errors import RequestError
@@ -59,6 +60,17 @@ def _listen(value: object) -> Listen:
 
 ListenField = Annotated[Listen, BeforeValidator(_listen)]
 """``"ADDRESS:PORT"``."""
+
+
+def _path(value: object, info: ValidationInfo) -> Path:
+    folder: Path = info.context or Path()
+    if not text_of(value):
+        raise mistake("is empty")
+    return folder / text_of(value)
+
+
+PathField = Annotated[Path, BeforeValidator(_path)]
+"""A path; a relative one starts from the folder of the configuration."""
 
 
 def told(error: RequestError, known: str) -> PydanticCustomError:

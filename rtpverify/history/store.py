@@ -97,6 +97,7 @@ class Store:
         try:
             check_layout(self._database, path)
             self._prepare()
+            self._inode = path.stat().st_ino
         except BaseException:
             self._database.close()
             raise
@@ -187,6 +188,14 @@ class Store:
             for name in ("page_count", "freelist_count", "page_size")
         )
         return (int(pages) - int(free)) * int(size)
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether the file was removed or replaced, so that what is written now is written to nowhere."""
+        try:
+            return self.path.stat().st_ino != self._inode
+        except FileNotFoundError:
+            return True
 
     def close(self) -> None:
         """Close the file. May be called twice."""

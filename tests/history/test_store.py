@@ -242,7 +242,7 @@ def test_a_disk_that_cannot_be_written_to_can_be_read(small_disk):
         opened.write([document(1)], NOW_NS)
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
     assert kept(path) == [document(1)["id"]]
-    with pytest.raises(sqlite3.OperationalError, match="readonly|unable to open") as caught, store(path):
+    with pytest.raises(sqlite3.OperationalError, match=r"readonly|unable to open") as caught, store(path):
         pass
     assert not is_damage(caught.value)
 

@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+
+from rtpverify.daemon import backlog as module
+from rtpverify.daemon.backlog import Backlog
+
+
+class Disk:
+    """Takes items; ``fails`` and ``slow`` may be set while it is used."""
+
+    def __init__(self) -> None:
+        self.calls: list[list[int]] = []
+        self.fails: Exception | None = None
+        self.free = threading.Event()
+        self.free.set()
+        self.troubles: list[str | None] = []
+        self.idled = 0
+        self.entered = threading.Event()
+
+    def write(self, items: Sequence[int]) -> None:
+        self.entered.set()
+        self.free.wait(20)
+        if self.fails:
+            raise self.fails
+        self.calls.append(list(items))
+
+    def idle(self) -> None:
+        self.idled += 1
+
+    @property
+    def written(self) -> list[int]:
+        return [item for call in self.calls for item in call]
+
+
+@pytest.fixture
+def disk() -> Disk:
+    return Disk()
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "FIRST_WAIT_SECONDS", 0.02)
+
+
+def backlog_of(disk: Disk, **options: Any) -> Backlog[int]:
+    counts: Counter[str] = Counter()
+    settings = {"capacity": 100, "errors": (OSError,), "counts": counts, "on_trouble": disk.troubles.append} | options
+    return Backlog("test", disk.write, **settings)
+
+
+def until(holds: Callable[[], bool]) -> None:
+    give_up = time.monotonic() + 20
+    while not holds():
+        assert time.monotonic() < give_up
+        time.sleep(0.002)
+
+
+def test_items_are_written_in_order_and_all_that_wait_at_once(disk: Disk) -> None:
+    disk.free.clear()
+    backlog = backlog_of(disk, most=50)
+    backlog.put([0])
+    assert disk.entered.wait(20)
+    for start in range(1, 61, 10):
+        backlog.put(list(range(start, start + 10)))
+    disk.free.set()
+    backlog.close(20)
+    assert disk.written == list(range(61))
+    assert [len(call) for call in disk.calls] == [1, 50, 10]
+    assert backlog._counts == {"written": 61, "dropped": 0, "failed": 0}
+
+
+def test_a_disk_that_hangs_holds_nobody_up_and_what_does_not_fit_is_counted(disk: Disk) -> None:
+    disk.free.clear()
+    backlog = backlog_of(disk, capacity=100)
+    start = time.monotonic()
+    for _ in range(50):
+        backlog.put(list(range(10)))
+    backlog.close(0.05)
+    assert time.monotonic() - start < 10
+    assert backlog._counts["dropped"] == 500
+    disk.free.set()
+
+
+def test_what_could_not_be_written_is_tried_again_and_trouble_told_once(disk: Disk) -> None:
+    disk.fails = OSError(28, "No space left on device", "/disk/file")
+    backlog = backlog_of(disk)
+    backlog.put([1, 2])
+    until(lambda: backlog._counts["failed"] >= 3)
+    assert backlog.trouble == "/disk/file: No space left on device"
+    backlog.put([3])
+    disk.fails = None
+    until(lambda: backlog.waiting == 0)
+    backlog.close(20)
+    assert disk.written == [1, 2, 3]
+    assert backlog.trouble is None
+    assert disk.troubles == ["/disk/file: No space left on device", None]
+
+
+def test_a_new_item_does_not_make_it_try_sooner(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "FIRST_WAIT_SECONDS", 30.0)
+    disk.fails = OSError("broken")
+    backlog = backlog_of(disk)
+    backlog.put([1])
+    until(lambda: backlog._counts["failed"] == 1)
+    for item in range(50):
+        backlog.put([item])
+    time.sleep(0.05)
+    assert backlog._counts["failed"] == 1
+    backlog.close(20)
+    assert backlog._counts == {"written": 0, "dropped": 51, "failed": 2}
+
+
+def test_what_waits_at_the_end_is_written(disk: Disk) -> None:
+    disk.free.clear()
+    backlog = backlog_of(disk, most=10)
+    for item in range(100):
+        backlog.put([item])
+    threading.Timer(0.05, disk.free.set).start()
+    backlog.close(20)
+    backlog.close(20)
+    assert disk.written == list(range(100))
+
+
+def test_idle_work_is_done_while_nothing_comes_and_while_much_does(disk: Disk) -> None:
+    backlog = backlog_of(disk, idle=disk.idle, idle_seconds=0.01)
+    until(lambda: disk.idled >= 3)
+    before = disk.idled
+    give_up = time.monotonic() + 20
+    while disk.idled < before + 3:
+        backlog.put([1])
+        time.sleep(0.001)
+        assert time.monotonic() < give_up
+    backlog.close(20)
