@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter, deque
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any, Self
 
 import asyncio_dgram
@@ -18,7 +18,7 @@ from rtpverify.errors import SourceError
 from rtpverify.rtp.batch import Flow, PacketBatch
 from rtpverify.sources.endpoint import Endpoint
 from rtpverify.sources.flows import DISCARD_REASONS, MAX_FLOWS, FlowTable
-from rtpverify.sources.sockets import RECEIVE_BUFFER_BYTES, ReceiveSocket, open_sockets
+from rtpverify.sources.sockets import RECEIVE_BUFFER_BYTES, ReceiveSocket, SocketTable
 
 MAX_QUEUED = 16384
 """Most datagrams that wait for the next drain."""
@@ -45,8 +45,7 @@ class DgramReceiver:
         max_queued: int = MAX_QUEUED,
     ) -> None:
         self.discarded: Counter[str] = Counter()
-        self._sockets: list[ReceiveSocket] = []
-        self._receive_buffer_asked = receive_buffer_bytes
+        self._sockets = SocketTable(receive_buffer_bytes)
         self._table = FlowTable(max_flows)
         self._known: dict[tuple[int, str, int], int] = {}
         self._max_known = 2 * max_flows
@@ -54,7 +53,7 @@ class DgramReceiver:
         self._max_queued = max_queued
         self._queue_dropped = 0
         self._streams: dict[int, asyncio_dgram.DatagramServer | asyncio_dgram.DatagramClient] = {}
-        self._pumps: list[asyncio.Task[None]] = []
+        self._pumps: dict[int, asyncio.Task[None]] = {}
         self.add(endpoints)
 
     @property
@@ -65,20 +64,26 @@ class DgramReceiver:
     @property
     def dropped(self) -> int:
         """Packets this host lost: by the full queue, and on Linux by the kernel's full buffers."""
-        return self._queue_dropped + sum(item.dropped() for item in self._sockets)
+        return self._queue_dropped + self._sockets.dropped
 
     @property
     def receive_buffer_bytes(self) -> int:
         """The smallest receive buffer granted, as the kernel accounts it."""
-        return min((item.buffer_bytes() for item in self._sockets), default=self._receive_buffer_asked)
+        return self._sockets.buffer_bytes
 
     def add(self, endpoints: Iterable[Endpoint]) -> None:
         """Receive on more endpoints; SourceError where one cannot be opened, and then none is added."""
-        opened = open_sockets(endpoints, self._receive_buffer_asked)
         loop = asyncio.get_running_loop()
-        first = len(self._sockets)
-        self._sockets += opened
-        self._pumps += [loop.create_task(self._pump(number, item)) for number, item in enumerate(opened, first)]
+        opened, changed = self._sockets.add(endpoints)
+        self._pumps |= {number: loop.create_task(self._pump(number, self._sockets[number])) for number in opened}
+        self._forget(changed)
+
+    def remove(self, endpoints: Iterable[Endpoint]) -> None:
+        """Receive no longer on endpoints that were added; the others lose nothing."""
+        needless, changed = self._sockets.remove(endpoints)
+        for number in needless:
+            self._close(number)
+        self._forget(needless + changed)
 
     def drain(self) -> PacketBatch | None:
         """Take what has arrived, without waiting; None where nothing has. Order is that of arrival.
@@ -88,7 +93,7 @@ class DgramReceiver:
         SourceError
             Where a socket failed.
         """
-        for pump in self._pumps:
+        for pump in self._pumps.values():
             if pump.done() and not pump.cancelled():
                 pump.result()
         if not self._queue:
@@ -107,20 +112,28 @@ class DgramReceiver:
 
     def close(self) -> None:
         """Stop receiving and close every socket. May be called twice."""
-        for pump in self._pumps:
-            pump.cancel()
-        for number, item in enumerate(self._sockets):
-            stream = self._streams.pop(number, None)
-            if stream is not None:
-                # The loop must forget the descriptor before its number is free for others.
-                stream.close()
-            item.close()
+        for number in list(self._pumps):
+            self._close(number)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _close(self, number: int) -> None:
+        """Stop receiving on a socket, and close it."""
+        self._pumps.pop(number).cancel()
+        stream = self._streams.pop(number, None)
+        if stream is not None:
+            # The loop must forget the descriptor before its number is free for others.
+            stream.close()
+        self._sockets.close(number)
+
+    def _forget(self, sockets: Collection[int]) -> None:
+        """Look again at addresses on these sockets."""
+        if sockets:
+            self._known = {key: flow for key, flow in self._known.items() if key[0] not in sockets}
 
     async def _pump(self, number: int, item: ReceiveSocket) -> None:
         """Move datagrams from asyncio-dgram's queue, which has no bound, into ours, which has.

@@ -20,14 +20,15 @@ MAX_FLOWS = 4096
 
 
 class FlowTable:
-    """Numbers (sender, destination); ``flows`` only grows, up to ``max_flows``."""
+    """Numbers (sender, destination); ``flows`` only grows, up to ``max_flows``, and holds each once."""
 
     def __init__(self, max_flows: int = MAX_FLOWS) -> None:
         self.flows: list[Flow] = []
+        self._numbers: dict[Flow, int] = {}
         self._max_flows = max_flows
 
     def index(self, address: str, port: int, destination: str, senders: Set[str] | None) -> int:
-        """Return the number of a flow seen for the first time, or why it has none.
+        """Return the number of a flow, or why it has none.
 
         Parameters
         ----------
@@ -40,7 +41,12 @@ class FlowTable:
         """
         if senders is not None and address not in senders:
             return WRONG_SENDER
+        flow = Flow(join_address(address, port), destination)
+        number = self._numbers.get(flow)
+        if number is not None:
+            return number
         if len(self.flows) >= self._max_flows:
             return FLOWS_FULL
-        self.flows.append(Flow(join_address(address, port), destination))
+        self.flows.append(flow)
+        self._numbers[flow] = len(self.flows) - 1
         return len(self.flows) - 1

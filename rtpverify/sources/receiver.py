@@ -34,6 +34,9 @@ class Receiver(Protocol):
     def add(self, endpoints: Iterable[Endpoint]) -> None:
         """Receive on more endpoints; SourceError where one cannot be opened, and then none is added."""
 
+    def remove(self, endpoints: Iterable[Endpoint]) -> None:
+        """Receive no longer on endpoints that were added; the others lose nothing."""
+
     def drain(self) -> PacketBatch | None:
         """Take what has arrived, without waiting; None where nothing has. The next call may overwrite the arena."""
 

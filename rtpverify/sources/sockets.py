@@ -10,11 +10,12 @@ import contextlib
 import ctypes
 import errno
 import ipaddress
+import itertools
 import os
 import socket
 import struct
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from rtpverify.errors import SourceError
@@ -31,6 +32,7 @@ _MEMINFO_DROPS = 8
 _IP_MULTICAST_ALL = 49
 _IPV6_MULTICAST_ALL = 29
 _MCAST_JOIN_SOURCE_GROUP = 46
+_MCAST_LEAVE_SOURCE_GROUP = 47
 
 _LINUX = sys.platform == "linux"
 
@@ -41,14 +43,37 @@ class ReceiveSocket:
 
     Attributes
     ----------
+    endpoints
+        Those that share it: they differ in the sender alone.
     senders
         The addresses its endpoints take; None takes all.
     """
 
     socket: socket.socket
-    endpoint: Endpoint
+    endpoints: list[Endpoint]
     senders: frozenset[str] | None
     _dropped: int = field(default=0, init=False)
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """One of its endpoints."""
+        return self.endpoints[0]
+
+    def receive_for(self, endpoints: list[Endpoint]) -> None:
+        """Receive for other endpoints, at least one, of the same address, port and interface.
+
+        Raises
+        ------
+        SourceError
+            Where the kernel refuses a sender; packets that come all the same are taken as asked.
+        """
+        before, self.endpoints, self.senders = self.senders, endpoints, _senders_of(endpoints)
+        if self.endpoint.is_multicast and before != self.senders:
+            try:
+                index = 0 if self.endpoint.interface is None else interface_index(self.endpoint.interface)
+                _change_membership(self.socket, self.endpoint, index, before, self.senders)
+            except OSError as error:
+                raise SourceError(f"{self.endpoint.destination}: {_reason(error, self.endpoint)}") from error
 
     def dropped(self) -> int:
         """Return how many packets the kernel dropped on this socket so far; off Linux it does not tell, and this is 0.
@@ -82,18 +107,134 @@ def open_sockets(
         Where one cannot be opened: port in use, address not on this host, no permission, no such interface. The message
         names address, port and reason; no socket stays open.
     """
-    groups: dict[tuple[str, int, str | None], list[Endpoint]] = {}
-    for endpoint in endpoints:
-        groups.setdefault((endpoint.address, endpoint.port, endpoint.interface), []).append(endpoint)
     with contextlib.ExitStack() as stack:
         opened = []
-        for group in groups.values():
-            senders = frozenset(endpoint.sender for endpoint in group if endpoint.sender is not None)
-            wanted = senders if all(endpoint.sender is not None for endpoint in group) else None
-            sock = stack.enter_context(_open(group[0], wanted, receive_buffer_bytes))
-            opened.append(ReceiveSocket(sock, group[0], wanted))
+        for group in _by_socket(endpoints).values():
+            senders = _senders_of(group)
+            sock = stack.enter_context(_open(group[0], senders, receive_buffer_bytes))
+            opened.append(ReceiveSocket(sock, group, senders))
         stack.pop_all()
     return opened
+
+
+_Name = tuple[str, int, str | None]
+"""What endpoints of one socket share: address, port, interface."""
+
+
+def _name(endpoint: Endpoint) -> _Name:
+    return endpoint.address, endpoint.port, endpoint.interface
+
+
+def _by_socket(endpoints: Iterable[Endpoint]) -> dict[_Name, list[Endpoint]]:
+    groups: dict[_Name, list[Endpoint]] = {}
+    for endpoint in endpoints:
+        groups.setdefault(_name(endpoint), []).append(endpoint)
+    return groups
+
+
+def _senders_of(endpoints: list[Endpoint]) -> frozenset[str] | None:
+    """Return the senders that endpoints of one socket take; None takes all."""
+    senders = [endpoint.sender for endpoint in endpoints if endpoint.sender is not None]
+    return frozenset(senders) if len(senders) == len(endpoints) else None
+
+
+class SocketTable:
+    """The open sockets of a receiver, by number; the number of one that was closed is used again.
+
+    Parameters
+    ----------
+    receive_buffer_bytes
+        Asked for per socket.
+    """
+
+    def __init__(self, receive_buffer_bytes: int) -> None:
+        self._buffer_asked = receive_buffer_bytes
+        self._items: dict[int, ReceiveSocket] = {}
+        self._dropped_before = 0
+        """Packets that were dropped on sockets closed since."""
+
+    def __getitem__(self, number: int) -> ReceiveSocket:
+        return self._items[number]
+
+    def __iter__(self) -> Iterator[ReceiveSocket]:
+        return iter(self._items.values())
+
+    @property
+    def dropped(self) -> int:
+        """Packets the kernel dropped, the sockets' buffers being full; asks it, so always up to date."""
+        return self._dropped_before + sum(item.dropped() for item in self)
+
+    @property
+    def buffer_bytes(self) -> int:
+        """The smallest receive buffer granted, as the kernel accounts it."""
+        return min((item.buffer_bytes() for item in self), default=self._buffer_asked)
+
+    def add(self, endpoints: Iterable[Endpoint]) -> tuple[list[int], list[int]]:
+        """Receive for more endpoints; return the sockets that were opened, and those that take more senders now.
+
+        Raises
+        ------
+        SourceError
+            Where one cannot be had, and then none is.
+        """
+        known = {_name(item.endpoint): number for number, item in self._items.items()}
+        groups = _by_socket(endpoints)
+        for name, group in groups.items():
+            senders, more = self._items[known[name]].senders if name in known else frozenset(), _senders_of(group)
+            if name in known and (senders is None or more is None or senders & more):
+                raise SourceError(f"{group[0].destination}: port {group[0].port} is in use")
+        opened = open_sockets(
+            (one for name, group in groups.items() if name not in known for one in group), self._buffer_asked
+        )
+        changed: list[tuple[int, list[Endpoint]]] = []
+        try:
+            for name, group in groups.items():
+                if name in known:
+                    item = self._items[known[name]]
+                    changed.append((known[name], item.endpoints))
+                    item.receive_for(item.endpoints + group)
+        except SourceError:
+            for number, before in changed:
+                with contextlib.suppress(SourceError):
+                    self._items[number].receive_for(before)
+            for item in opened:
+                item.close()
+            raise
+        free = (number for number in itertools.count() if number not in self._items)
+        numbers = list(itertools.islice(free, len(opened)))
+        self._items |= zip(numbers, opened, strict=True)
+        return numbers, [number for number, _ in changed]
+
+    def remove(self, endpoints: Iterable[Endpoint]) -> tuple[list[int], list[int]]:
+        """Receive for fewer endpoints; return the sockets nobody needs any more, and those that take fewer senders.
+
+        The former are to be closed by :meth:`close`.
+        """
+        needless, changed = [], []
+        groups = _by_socket(endpoints)
+        for number, item in self._items.items():
+            if _name(item.endpoint) in groups:
+                left = list(item.endpoints)
+                for endpoint in groups[_name(item.endpoint)]:
+                    left.remove(endpoint)
+                if left:
+                    with contextlib.suppress(SourceError):  # on an interface that has gone there is nothing to leave
+                        item.receive_for(left)
+                    changed.append(number)
+                else:
+                    needless.append(number)
+        return needless, changed
+
+    def close(self, number: int) -> None:
+        """Close a socket; what was dropped on it stays counted."""
+        item = self._items.pop(number)
+        item.close()
+        self._dropped_before += item.dropped()
+
+    def close_all(self) -> None:
+        """Close every socket. May be called twice."""
+        for number in list(self._items):
+            self.close(number)
 
 
 def _open(endpoint: Endpoint, senders: frozenset[str] | None, receive_buffer_bytes: int) -> socket.socket:
@@ -125,15 +266,40 @@ def _bind_multicast(sock: socket.socket, endpoint: Endpoint, index: int, senders
         # Otherwise whatever any program of this host joined comes in, from any source.
         sock.setsockopt(level, _IPV6_MULTICAST_ALL if endpoint.is_ipv6 else _IP_MULTICAST_ALL, 0)
     sock.bind(_socket_address(endpoint, index))
+    _change_membership(sock, endpoint, index, frozenset(), senders)
+
+
+def _change_membership(
+    sock: socket.socket, endpoint: Endpoint, index: int, before: frozenset[str] | None, after: frozenset[str] | None
+) -> None:
+    """Hear a group from other senders than before; None hears all, an empty set none."""
+    level = socket.IPPROTO_IPV6 if endpoint.is_ipv6 else socket.IPPROTO_IP
     group = ipaddress.ip_address(endpoint.address).packed
-    if _LINUX and senders is not None:
+    if endpoint.is_ipv6:
+        join, leave, membership = socket.IPV6_JOIN_GROUP, socket.IPV6_LEAVE_GROUP, group + struct.pack("@I", index)
+    else:
+        join, leave = socket.IP_ADD_MEMBERSHIP, socket.IP_DROP_MEMBERSHIP
+        membership = group + struct.pack("@4si", bytes(4), index)
+
+    def change(option: int, senders: Iterable[str]) -> None:
         for sender in sorted(senders):
             request = struct.pack("@I0Q128s128s", index, sockaddr(endpoint.address), sockaddr(sender))
-            sock.setsockopt(level, _MCAST_JOIN_SOURCE_GROUP, request)
-    elif endpoint.is_ipv6:
-        sock.setsockopt(level, socket.IPV6_JOIN_GROUP, group + struct.pack("@I", index))
+            sock.setsockopt(level, option, request)
+
+    if not _LINUX:
+        # Who sends is looked at packet by packet.
+        before, after = (frozenset() if before == frozenset() else None), None
+    if before is None and after is None:
+        return
+    if before is None:
+        sock.setsockopt(level, leave, membership)
+        before = frozenset()
+    if after is None:
+        change(_MCAST_LEAVE_SOURCE_GROUP, before)
+        sock.setsockopt(level, join, membership)
     else:
-        sock.setsockopt(level, socket.IP_ADD_MEMBERSHIP, group + struct.pack("@4si", bytes(4), index))
+        change(_MCAST_JOIN_SOURCE_GROUP, after - before)
+        change(_MCAST_LEAVE_SOURCE_GROUP, before - after)
 
 
 def _socket_address(endpoint: Endpoint, index: int) -> tuple[str, int] | tuple[str, int, int, int]:

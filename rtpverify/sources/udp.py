@@ -9,7 +9,7 @@ from __future__ import annotations
 import socket
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Self
 
 import numpy as np
@@ -20,7 +20,7 @@ from rtpverify.errors import SourceError
 from rtpverify.rtp.batch import Flow, PacketBatch
 from rtpverify.sources.endpoint import Endpoint
 from rtpverify.sources.flows import DISCARD_REASONS, MAX_FLOWS, FlowTable
-from rtpverify.sources.sockets import RECEIVE_BUFFER_BYTES, ReceiveSocket, open_sockets
+from rtpverify.sources.sockets import RECEIVE_BUFFER_BYTES, SocketTable
 
 MAX_DATAGRAM_BYTES = 2048
 """Longest datagram taken; RTP audio keeps below an Ethernet frame."""
@@ -81,9 +81,8 @@ class UdpReceiver:
         if not mmsg.available:
             raise SourceError("recvmmsg: only Linux has it")
         self.discarded: Counter[str] = Counter()
-        self._receive_buffer_asked = receive_buffer_bytes
-        self._sockets: list[ReceiveSocket] = []
-        self._descriptors: list[int] = []
+        self._sockets = SocketTable(receive_buffer_bytes)
+        self._descriptors: dict[int, int] = {}
         self._order: list[int] = []
         arena = np.empty((MAX_BATCH, _SLOT_BYTES), np.uint8)
         self._arena = arena.reshape(-1)
@@ -117,21 +116,36 @@ class UdpReceiver:
     @property
     def dropped(self) -> int:
         """Packets the kernel dropped on these sockets, their buffers being full; asks it, so always up to date."""
-        return sum(item.dropped() for item in self._sockets)
+        return self._sockets.dropped
 
     @property
     def receive_buffer_bytes(self) -> int:
         """The smallest receive buffer granted, as the kernel accounts it."""
-        return min((item.buffer_bytes() for item in self._sockets), default=self._receive_buffer_asked)
+        return self._sockets.buffer_bytes
 
     def add(self, endpoints: Iterable[Endpoint]) -> None:
         """Receive on more endpoints; SourceError where one cannot be opened, and then none is added."""
-        opened = open_sockets(endpoints, self._receive_buffer_asked)
-        for item in opened:
-            item.socket.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
-        self._order += range(len(self._sockets), len(self._sockets) + len(opened))
-        self._sockets += opened
-        self._descriptors += [item.socket.fileno() for item in opened]
+        opened, changed = self._sockets.add(endpoints)
+        for number in opened:
+            sock = self._sockets[number].socket
+            sock.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+            self._descriptors[number] = sock.fileno()
+        self._order += opened
+        self._sockets_changed(changed)
+
+    def remove(self, endpoints: Iterable[Endpoint]) -> None:
+        """Receive no longer on endpoints that were added; the others lose nothing."""
+        needless, changed = self._sockets.remove(endpoints)
+        for number in needless:
+            self._sockets.close(number)
+            del self._descriptors[number]
+            self._order.remove(number)
+        self._sockets_changed(needless + changed)
+
+    def _sockets_changed(self, others: Collection[int]) -> None:
+        """Go on with other sockets, some of which mean something else than before."""
+        if others:
+            self._flows.forget(others)
         self._mixed = len({item.endpoint.is_ipv6 for item in self._sockets}) > 1
         self._name_length[:] = mmsg.NAME_BYTES
         self._names[:] = 0
@@ -176,8 +190,9 @@ class UdpReceiver:
 
     def close(self) -> None:
         """Close every socket. May be called twice."""
-        for item in self._sockets:
-            item.close()
+        self._sockets.close_all()
+        self._descriptors.clear()
+        self._order.clear()
 
     def __enter__(self) -> Self:
         return self
@@ -223,7 +238,7 @@ class UdpReceiver:
 class _FlowIndex:
     """From the address bytes of a batch to flow numbers: one hash, one search; Python only for unknown addresses."""
 
-    def __init__(self, sockets: list[ReceiveSocket], max_flows: int) -> None:
+    def __init__(self, sockets: SocketTable, max_flows: int) -> None:
         self.table = FlowTable(max_flows)
         self._sockets = sockets
         self._max_known = 2 * max_flows
@@ -248,6 +263,13 @@ class _FlowIndex:
         if strange.any():
             flow[strange] = self._learn(names[strange])
         return flow
+
+    def forget(self, sockets: Collection[int]) -> None:
+        """Look again at addresses on these sockets."""
+        self._known = {
+            raw: number for raw, number in self._known.items() if int(np.frombuffer(raw, np.uint32)[7]) not in sockets
+        }
+        self._index()
 
     def _learn(self, names: NDArray[np.uint64]) -> NDArray[np.int64]:
         """Return the flow of rows that the search did not find, and remember them."""

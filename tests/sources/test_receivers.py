@@ -361,3 +361,69 @@ async def test_more_endpoints_of_another_family_are_received_on_too(make, send):
             receiver.add([Endpoint("127.0.0.1", first)])
         send(b"four", "127.0.0.1", first)
         assert [datagram.payload for datagram in await collect(receiver, 1)] == [b"four"]
+
+
+async def test_an_endpoint_that_is_removed_frees_its_port_and_the_others_lose_nothing(make, send):
+    ports = [free_port() for _ in range(3)]
+    stays, goes, comes = (Endpoint("127.0.0.1", port) for port in ports)
+    with make([stays, goes]) as receiver:
+        send(b"0", stays.address, stays.port)
+        send(b"gone", goes.address, goes.port)
+        assert len(await collect(receiver, 2)) == 2
+        flows = list(receiver.flows)
+        for turn in range(20):
+            send(b"before", stays.address, stays.port)
+            receiver.remove([goes])
+            send(b"between", stays.address, stays.port)
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+                other.bind((goes.address, goes.port))
+            receiver.add([goes if turn % 2 else comes])
+            if turn % 2 == 0:
+                receiver.remove([comes])
+                receiver.add([goes])
+            send(b"again", goes.address, goes.port)
+            found = await collect(receiver, 3)
+            assert sorted(item.payload for item in found) == [b"again", b"before", b"between"]
+            assert {item.flow for item in found} == set(flows)
+        assert receiver.flows == flows
+        assert receiver.dropped == 0
+
+
+@linux_only
+async def test_senders_of_a_group_come_and_go_while_the_others_go_on(make, send):
+    port, group = free_port(), "239.77.0.1"
+    first, second = (Endpoint(group, port, sender, "127.0.0.1") for sender in ("127.0.0.1", "127.0.0.2"))
+
+    async def heard(receiver, count):
+        for source in ("127.0.0.1", "127.0.0.2"):
+            send(source.encode(), group, port, source=source)
+        await asyncio.sleep(0.05)
+        return [item.payload.decode() for item in await collect(receiver, count)]
+
+    with make([first]) as receiver:
+        assert await heard(receiver, 1) == ["127.0.0.1"]
+        receiver.add([second])
+        assert await heard(receiver, 2) == ["127.0.0.1", "127.0.0.2"]
+        receiver.remove([first])
+        assert await heard(receiver, 1) == ["127.0.0.2"]
+        with pytest.raises(SourceError, match="in use"):
+            receiver.add([second])
+        with pytest.raises(SourceError, match="in use"):
+            receiver.add([Endpoint(group, port, None, "127.0.0.1")])
+        assert await heard(receiver, 1) == ["127.0.0.2"]
+        receiver.remove([second])
+        receiver.add([Endpoint(group, port, None, "127.0.0.1")])
+        assert sorted(await heard(receiver, 2)) == ["127.0.0.1", "127.0.0.2"]
+        assert len(receiver.flows) == 2
+
+
+async def test_where_one_of_many_cannot_be_added_none_is(make, send):
+    port, other, taken = (free_port() for _ in range(3))
+    with make([Endpoint("127.0.0.1", port)]) as receiver, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind(("127.0.0.1", taken))
+        with pytest.raises(SourceError, match=f"port {taken} is in use"):
+            receiver.add([Endpoint("127.0.0.1", other), Endpoint("127.0.0.1", taken)])
+        send(b"x", "127.0.0.1", port)
+        assert [item.payload for item in await collect(receiver, 1)] == [b"x"]
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
+            free.bind(("127.0.0.1", other))
