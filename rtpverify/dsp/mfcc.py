@@ -1,0 +1,185 @@
+"""Mel-frequency cepstral coefficients as librosa computes them by default, block by block.
+
+Windows of 2048 frames every 512, periodic Hann, centred with zeros before the start and after the end; power in 128 mel
+bands (Slaney's scale, filters of equal area, rounded to single precision as librosa has them); 10·log10 of at least
+1e-10, floored 80 dB under the maximum of the whole signal; DCT-II, orthonormal; the first 20.
+
+One vector stands for one window; vector i is centred on frame 512 i. The signal has one channel, full scale ±1.0, and
+is taken at its own rate (``librosa.load(path, sr=None)``; librosa's default would resample to 22050 Hz).
+
+librosa works in the precision of its input, so its coefficients of a file it loaded (float32) carry rounding errors of
+up to 1e-4. :func:`mfcc` repeats that; :class:`Cepstra`, for long signals, is in double precision throughout.
+
+Sources: Davis and Mermelstein, IEEE Trans. ASSP 28 (1980); Slaney, Auditory Toolbox, Interval Research 1998-010.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+WINDOW_FRAMES = 2048
+HOP_FRAMES = 512
+BANDS = 128
+COEFFICIENTS = 20
+RANGE_DB = 80.0
+"""How far under the maximum of the whole signal the power of a band is floored."""
+_LEAST_POWER = 1e-10
+_BANDS_AT_ONCE = 16
+"""Neighbouring filters share one product of matrices: each alone is nearly empty, all at once too."""
+_WINDOWS_AT_ONCE = 64
+_WINDOWS_READ = 4096
+_WINDOWS_KEPT = 1 << 16
+"""Up to so many windows (11 minutes at 48 kHz) the levels of all are held until their maximum is known."""
+
+
+class Samples(Protocol):
+    """The frames of one channel, full scale ±1.0: an array, or what reads slices of one."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, frames: slice, /) -> NDArray[Any]: ...
+
+
+def mfcc(signal: NDArray[np.floating], rate_hz: float) -> NDArray[np.floating]:
+    """Return the coefficients of a signal of shape (n,), shape (1 + n // 512, 20), in the precision of the signal."""
+    if signal.dtype != np.float32:
+        return Cepstra(signal, rate_hz)[:]
+    import scipy.fft
+
+    windows, filters = 1 + len(signal) // HOP_FRAMES, mel_filters(rate_hz).T
+    levels = np.empty((windows, BANDS), dtype=np.float32)
+    for first in range(0, windows, _WINDOWS_AT_ONCE):
+        out = levels[first : first + _WINDOWS_AT_ONCE]
+        np.matmul(np.abs(_spectra(signal, first, len(out)).astype(np.complex64)) ** 2, filters, out=out)
+    np.log10(np.maximum(levels, np.float32(_LEAST_POWER)), out=levels)
+    levels *= 10.0
+    np.maximum(levels, levels.max() - np.float32(RANGE_DB), out=levels)
+    return np.asarray(scipy.fft.dct(levels, axis=1, norm="ortho")[:, :COEFFICIENTS])
+
+
+class Cepstra:
+    """The coefficients of a signal, a sequence of vectors of which a slice is computed when asked for.
+
+    What was computed last is kept, so that slices that move on and overlap cost no window twice.
+
+    Parameters
+    ----------
+    signal
+        The signal.
+    rate_hz
+        Its sample rate.
+    """
+
+    def __init__(self, signal: Samples, rate_hz: float) -> None:
+        self._signal = signal
+        self._filters = _filter_groups(rate_hz)
+        self._first = 0
+        self._kept = np.empty((0, COEFFICIENTS))
+        if len(self) <= _WINDOWS_KEPT:
+            levels = self._levels(0, len(self))
+            self._floor_db = float(levels.max()) - RANGE_DB
+            self._kept = self._cepstrum(levels)
+        else:
+            self._floor_db = max(float(self._levels(*span).max()) for span in self._spans(0, len(self))) - RANGE_DB
+
+    def __len__(self) -> int:
+        return 1 + len(self._signal) // HOP_FRAMES
+
+    def __getitem__(self, windows: slice) -> NDArray[np.float64]:
+        first, stop, _ = windows.indices(len(self))
+        kept_stop = self._first + len(self._kept)
+        if not self._first <= first <= kept_stop:
+            self._first, self._kept, kept_stop = first, self._kept[:0], first
+        if stop > kept_stop:
+            new = [self._cepstrum(self._levels(*span)) for span in self._spans(kept_stop, stop)]
+            self._kept = np.concatenate([self._kept[first - self._first :], *new])
+            self._first = first
+        return self._kept[first - self._first : stop - self._first]
+
+    @staticmethod
+    def _spans(first: int, stop: int) -> list[tuple[int, int]]:
+        return [(start, min(start + _WINDOWS_READ, stop)) for start in range(first, stop, _WINDOWS_READ)]
+
+    def _cepstrum(self, levels_db: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.asarray(np.maximum(levels_db, self._floor_db) @ _cosines())
+
+    def _levels(self, first: int, stop: int) -> NDArray[np.float64]:
+        """Return the band levels of windows ``first`` to ``stop``, shape (n, 128), in dB, no floor."""
+        levels = np.empty((stop - first, BANDS))
+        for window in range(first, stop, _WINDOWS_AT_ONCE):
+            out = levels[window - first : window - first + _WINDOWS_AT_ONCE]
+            spectrum = _spectra(self._signal, window, len(out))
+            power = spectrum.real**2
+            power += spectrum.imag**2
+            for band, bins, weights in self._filters:
+                np.matmul(power[:, bins], weights, out=out[:, band])
+            np.maximum(out, _LEAST_POWER, out=out)
+            np.log10(out, out=out)
+            out *= 10.0
+        return levels
+
+
+def _spectra(signal: Samples, first: int, count: int) -> NDArray[np.complex128]:
+    """Return the spectra of some windows of a signal, shape (count, 1025)."""
+    start = first * HOP_FRAMES - WINDOW_FRAMES // 2
+    stop = start + (count - 1) * HOP_FRAMES + WINDOW_FRAMES
+    there = signal[max(start, 0) : min(stop, len(signal))]
+    if len(there) < stop - start:
+        there = np.pad(there, (max(-start, 0), max(stop - len(signal), 0)))
+    windows = np.lib.stride_tricks.sliding_window_view(there, WINDOW_FRAMES)[::HOP_FRAMES]
+    return np.fft.rfft(windows * _hann(), axis=1)
+
+
+@lru_cache(maxsize=1)
+def _hann() -> NDArray[np.float64]:
+    return np.asarray(0.5 - 0.5 * np.cos(2.0 * math.pi / WINDOW_FRAMES * np.arange(WINDOW_FRAMES)))
+
+
+@lru_cache(maxsize=1)
+def _cosines() -> NDArray[np.float64]:
+    """Return the first columns of the orthonormal DCT-II, shape (128, 20)."""
+    angle = math.pi / BANDS * np.outer(np.arange(BANDS) + 0.5, np.arange(COEFFICIENTS))
+    columns = math.sqrt(2.0 / BANDS) * np.cos(angle)
+    columns[:, 0] = math.sqrt(1.0 / BANDS)
+    return np.asarray(columns)
+
+
+def mel_filters(rate_hz: float) -> NDArray[np.float32]:
+    """Return the weight of each bin of the spectrum in each band, shape (128, 1025).
+
+    Triangles between neighbouring points of Slaney's scale (linear to 1 kHz, then logarithmic), each of area 1 over
+    frequency in Hz.
+    """
+    linear_hz, knee_hz = 200.0 / 3.0, 1000.0
+    knee, log_step = knee_hz / linear_hz, math.log(6.4) / 27.0
+    half_hz = rate_hz / 2.0
+    highest = half_hz / linear_hz if half_hz < knee_hz else knee + math.log(half_hz / knee_hz) / log_step
+    mel = np.linspace(0.0, highest, BANDS + 2)
+    with np.errstate(over="ignore"):
+        corner_hz = np.where(mel < knee, linear_hz * mel, knee_hz * np.exp(log_step * (mel - knee)))
+    bin_hz = np.arange(WINDOW_FRAMES // 2 + 1) * (rate_hz / WINDOW_FRAMES)
+    width_hz = np.diff(corner_hz)[:, None]
+    ramp_hz = corner_hz[:, None] - bin_hz
+    triangles = np.maximum(0.0, np.minimum(-ramp_hz[:-2] / width_hz[:-1], ramp_hz[2:] / width_hz[1:]))
+    # Rounded before and after the scaling, as librosa does.
+    return np.asarray(
+        triangles.astype(np.float32) * (2.0 / (corner_hz[2:] - corner_hz[:-2]))[:, None], dtype=np.float32
+    )
+
+
+@lru_cache(maxsize=8)
+def _filter_groups(rate_hz: float) -> list[tuple[slice, slice, NDArray[np.float64]]]:
+    """Return the bands of each group of filters, the bins that they reach, and their weights there (bins, bands)."""
+    filters = mel_filters(rate_hz)
+    groups = []
+    for first in range(0, BANDS, _BANDS_AT_ONCE):
+        band = slice(first, first + _BANDS_AT_ONCE)
+        bins = np.flatnonzero(filters[band].any(axis=0))
+        reach = slice(int(bins[0]), int(bins[-1]) + 1) if len(bins) else slice(0, 0)
+        groups.append((band, reach, np.ascontiguousarray(filters[band, reach].T, dtype=np.float64)))
+    return groups
