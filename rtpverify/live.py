@@ -12,10 +12,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
+
+from rtpverify.histogram import Histogram
 
 if TYPE_CHECKING:
     from rtpverify.rtp.batch import PacketBatch
@@ -43,6 +45,9 @@ FULL_BATCH = 2048
 MAX_LAST_STEPS = 32
 """Most full batches taken in after the end: more than any receive buffer holds, and an end under a flood."""
 
+BATCH_EDGES = (1, 10, 20, 50, 100, 200, 500, 1000, 2000, 4000)
+LAG_EDGES_SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
+
 T = TypeVar("T")
 
 
@@ -52,20 +57,36 @@ class LiveStatistics:
 
     Attributes
     ----------
+    batch_datagrams
+        Datagrams of each batch.
     lag_seconds, max_lag_seconds
-        How late the latest tick began, and the latest of all: what the event loop's other work and this machine cost.
+        How late ticks began, and the latest of all: what the event loop's other work and this machine cost.
+    age_seconds
+        From the arrival of the oldest datagram of a batch until the batch was taken in.
+    busy_seconds
+        Time spent on receiving and verifying.
     """
 
     ticks: int = 0
     batches: int = 0
     datagrams: int = 0
-    lag_seconds: float = 0.0
     max_lag_seconds: float = 0.0
+    busy_seconds: float = 0.0
+    batch_datagrams: Histogram = field(default_factory=lambda: Histogram(BATCH_EDGES))
+    lag_seconds: Histogram = field(default_factory=lambda: Histogram(LAG_EDGES_SECONDS))
+    age_seconds: Histogram = field(default_factory=lambda: Histogram(LAG_EDGES_SECONDS))
 
     def late(self, seconds: float) -> None:
         """Take in how late a tick began."""
-        self.lag_seconds = max(0.0, seconds)
+        self.lag_seconds.add(max(0.0, seconds))
         self.max_lag_seconds = max(self.max_lag_seconds, seconds)
+
+    def took_in(self, datagrams: int, age_seconds: float) -> None:
+        """Take in a batch whose oldest datagram is this old now."""
+        self.batches += 1
+        self.datagrams += datagrams
+        self.batch_datagrams.add(datagrams)
+        self.age_seconds.add(age_seconds)
 
 
 class _Pace:
@@ -140,7 +161,7 @@ async def run_live(
     def step() -> bool:
         """Drain once; return whether more waits."""
         nonlocal tick, drained
-        now_ns = time.time_ns()
+        started, now_ns = time.monotonic(), time.time_ns()
         batch = receiver.drain()
         before, drained = drained, time.monotonic()
         tick = pace.seconds(batch, drained - before)
@@ -148,14 +169,15 @@ async def run_live(
         more = False
         if batch is not None:
             more = len(batch) >= FULL_BATCH
-            statistics.batches += 1
-            statistics.datagrams += len(batch)
             on_batch(batch)
+            oldest_ns = int(batch.arrival_ns.min())
             # Legs are received one behind another; which copy came first must not depend on that.
             tell(verifier.feed(batch.by_arrival() if verifier.merges else batch))
+            statistics.took_in(len(batch), (time.time_ns() - oldest_ns) / 1e9)
         if not more:
             tell(verifier.advance(now_ns))
         on_tick(now_ns)
+        statistics.busy_seconds += time.monotonic() - started
         return more
 
     loop = asyncio.get_running_loop()

@@ -80,6 +80,7 @@ class Transport:
     tsdf_seconds: float | None = None
     """Time-stamped delay factor (EBU Tech 3337) of the last whole window."""
     max_tsdf_seconds: float | None = None
+    mean_interval_seconds: float | None = None
     longest_interval_seconds: float | None = None
     interarrival_histogram: list[tuple[float | None, int]] = field(default_factory=list)
     """Upper edge in seconds (None: beyond the last) and packets of each bucket that holds any."""

@@ -61,6 +61,7 @@ class WireFigures:
     tsdf_seconds: float | None
     max_tsdf_seconds: float | None
     longest_interval_seconds: float | None
+    mean_interval_seconds: float | None
 
     def as_fields(self, packet_time_seconds: float | None) -> dict[str, Any]:
         """Return the fields of :class:`rtpverify.result.Transport`."""
@@ -81,6 +82,7 @@ class WireFigures:
             "tsdf_seconds": self.tsdf_seconds,
             "max_tsdf_seconds": self.max_tsdf_seconds,
             "longest_interval_seconds": self.longest_interval_seconds,
+            "mean_interval_seconds": self.mean_interval_seconds,
             "interarrival_histogram": [
                 (edge, count) for edge, count in zip(edges, self.intervals, strict=True) if count
             ],

@@ -400,6 +400,7 @@ class Verifier:
             max_jitter_seconds=timing.max_jitter_seconds(index),
             tsdf_seconds=timing.tsdf_seconds(index),
             max_tsdf_seconds=timing.max_tsdf_seconds(index),
+            mean_interval_seconds=timing.mean_interval_seconds(index),
             longest_interval_seconds=timing.longest_interval_seconds(index),
         )
         if self._merger is not None:

@@ -22,7 +22,7 @@ from structlog.typing import FilteringBoundLogger
 from rtpverify.daemon.announced import AnnouncedSessions
 from rtpverify.daemon.config import Configuration, read_config
 from rtpverify.daemon.log import LogWriter, make_logger
-from rtpverify.daemon.metrics import Snapshot
+from rtpverify.daemon.metrics.snapshot import LoopSnapshot, Snapshot
 from rtpverify.daemon.outlets import AnyOutlet, Outlet, OutletTable, Told
 from rtpverify.daemon.state import StreamState
 from rtpverify.daemon.web import WebServer
@@ -180,8 +180,8 @@ class Service:
         )
         result = self.verifier.result("serve", self._receiver.dropped)
         for state in self.states.values():
-            state.refresh(self.verifier.result_of, time.time_ns())
-            self.log.info("summary", **state.summary(), event_lines_left_out=self._left_out(state.name))
+            state.refresh(self.verifier, time.time_ns())
+            self.log.info("summary", **state.summary(whole=True), event_lines_left_out=self._left_out(state.name))
         self.log.info(
             "stopped",
             verdict=str(result.verdict),
@@ -263,7 +263,7 @@ class Service:
 
     def _refresh(self, state: StreamState, now_ns: int) -> None:
         """Measure one stream; log it where it went up or down, or where its line is due."""
-        if state.refresh(self.verifier.result_of, now_ns):
+        if state.refresh(self.verifier, now_ns):
             write = self.log.info if state.up else self.log.warning
             write("stream up" if state.up else "stream down", stream=state.name)
         if now_ns >= self._next_line_ns[state.name]:
@@ -302,6 +302,15 @@ class Service:
             self.snapshot,
             discarded=dict(self.verifier.discarded + self._receiver.discarded),
             receive_buffer_dropped=self._receiver.dropped,
+            receive_buffer_bytes=self._receiver.receive_buffer_bytes,
+            receive_buffer_fill=self._receiver.take_fill(),
+            loop=LoopSnapshot(
+                self.statistics.ticks,
+                self.statistics.busy_seconds,
+                self.statistics.batch_datagrams.counts(),
+                self.statistics.lag_seconds.counts(),
+                self.statistics.age_seconds.counts(),
+            ),
             outlets={section: dict(outlet.counts) for section, outlet in self.outlets.items()},
         )
 

@@ -7,18 +7,93 @@ were; measurements are those of the identity heard last.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Iterable
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol
 
-from rtpverify.daemon.metrics import PACKET_COUNTERS, StreamSnapshot, countable_events
-from rtpverify.result import StreamResult
+from rtpverify.daemon.metrics.sizes import SIZES, sizes_of
+from rtpverify.daemon.metrics.snapshot import (
+    CHANNEL_COUNTERS,
+    OTHER_COUNTERS,
+    PACKET_COUNTERS,
+    Key,
+    LegSnapshot,
+    StreamSnapshot,
+    countable_events,
+)
+from rtpverify.daemon.metrics.text import Exemplar
+from rtpverify.histogram import Counts, Histogram
+from rtpverify.result import Leg, Signal, StreamResult, Transport
+from rtpverify.rtp.timing import INTERVAL_EDGES_NS
 from rtpverify.spec import StreamSpec
 from rtpverify.stream import Stream
 from rtpverify.verifier import StreamEvent
 
 UP_NS = 1_000_000_000
 """A stream is up while its last packet is younger than this."""
+MAX_OPEN = 1000
+"""Events of one identity that are known to go on."""
+INTERVAL_EDGES_SECONDS = tuple(edge / 1e9 for edge in INTERVAL_EDGES_NS)
+
+
+class Measured(Protocol):
+    """What tells of streams: the verifier."""
+
+    def result_of(self, stream: Stream) -> StreamResult:
+        """Return what was found of a stream so far."""
+
+    def present(self, stream: Stream) -> list[Signal]:
+        """Return what each channel of a stream carries now."""
+
+
+class _Identity:
+    """What was counted of one stream of the verifier: the core may correct its counts, but these never fall."""
+
+    def __init__(self, stream: Stream) -> None:
+        self.stream = stream
+        self.open: dict[str, Key] = {}
+        """Kind and cause of the events that go on, by id."""
+        self.packets: Counter[str] = Counter()
+        self.counts: Counter[str] = Counter()
+        self.channels: Counter[tuple[str, int]] = Counter()
+        self.legs: list[Counter[str]] = []
+        self.differing: int | None = None
+        self.intervals = [0] * (len(INTERVAL_EDGES_SECONDS) + 1)
+        self.interval_seconds = 0.0
+
+    def take(self, result: StreamResult) -> None:
+        """Take in what is counted by now."""
+        transport = result.transport or Transport()
+        _raise(self.packets, _packets(transport))
+        _raise(self.counts, ((name, getattr(transport, name)) for name in OTHER_COUNTERS))
+        for signal in result.signal:
+            counted = ((name, getattr(signal, name)) for name in CHANNEL_COUNTERS)
+            _raise(self.channels, (((name, signal.channel), n) for name, n in counted if n is not None))
+        self.legs += [Counter() for _ in result.legs[len(self.legs) :]]
+        for counter, leg in zip(self.legs, result.legs, strict=False):
+            _raise(counter, _packets(leg))
+        if result.packets_differing is not None:
+            self.differing = max(self.differing or 0, result.packets_differing)
+        self._take_intervals(transport)
+
+    def _take_intervals(self, transport: Transport) -> None:
+        below = dict(transport.interarrival_histogram)
+        edges = (*INTERVAL_EDGES_SECONDS, None)
+        self.intervals = [max(had, below.get(edge, 0)) for had, edge in zip(self.intervals, edges, strict=True)]
+        if transport.mean_interval_seconds is not None:
+            seconds = transport.mean_interval_seconds * sum(below.values())
+            self.interval_seconds = max(self.interval_seconds, seconds)
+
+
+def _packets(counted: Transport | Leg) -> Iterable[tuple[str, int]]:
+    """Return the packet counts of a stream or leg by the names of ``PACKET_COUNTERS``."""
+    return [(name, getattr(counted, f"packets_{name}")) for name in PACKET_COUNTERS]
+
+
+def _raise(counter: Counter[Any], counted: Iterable[tuple[Any, int]]) -> None:
+    """Raise counters to what is counted, never lower them."""
+    for name, count in counted:
+        counter[name] = max(counter[name], count)
 
 
 class StreamState:
@@ -38,38 +113,73 @@ class StreamState:
         self.name = spec.name
         self.up = False
         self.result: StreamResult | None = None
-        self._streams: list[Stream] = []
-        self._highest: list[Counter[str]] = []
+        self._present: list[Signal] = []
+        self._has_reference = spec.reference is not None
+        self._identities: dict[int, _Identity] = {}
+        self._latest: _Identity | None = None
         self._events = Counter(countable_events(spec.reference))
+        self._ever_open: set[Key] = set()
+        self._exemplars: dict[Key, Exemplar] = {}
+        self._sizes: dict[Key, Histogram] = {}
         self.snapshot = self._take()
 
     def add(self, stream: Stream) -> None:
         """Take in an identity that bears this name."""
-        self._streams.append(stream)
-        self._highest.append(Counter())
+        self._identities.setdefault(id(stream), _Identity(stream))
 
     def count(self, told: StreamEvent) -> None:
-        """Count an event the first time it is told."""
+        """Count an event the first time it is told, and what it amounted to once it has ended."""
+        event, key = told.event, (str(told.event.kind), str(told.event.cause))
+        self.add(told.stream)
+        open_events = self._identities[id(told.stream)].open
         if told.is_new:
-            self._events[str(told.event.kind), str(told.event.cause)] += 1
-            self.snapshot = replace(self.snapshot, events=dict(self._events))
+            self._events[key] += 1
+            self._note_exemplar(key, event.id, event.time_ns or told.stream.last_arrival_ns)
+        if event.open:
+            if event.id in open_events or len(open_events) < MAX_OPEN:
+                open_events[event.id] = key
+                self._ever_open.add(key)
+        elif told.is_new or open_events.pop(event.id, None) is not None:
+            encoding = told.stream.encoding
+            for size, value in sizes_of(event, encoding.sample_rate_hz if encoding else None):
+                place = size, str(event.kind)
+                if place not in self._sizes:
+                    self._sizes[place] = Histogram(SIZES[size].edges)
+                self._sizes[place].add(value)
+        self.snapshot = replace(
+            self.snapshot,
+            events=dict(self._events),
+            open_events=self._open_events(),
+            exemplars=dict(self._exemplars),
+            sizes=self._size_counts(),
+        )
 
-    def refresh(self, result_of: Callable[[Stream], StreamResult], now_ns: int) -> bool:
-        """Measure anew by ``result_of``, replace ``snapshot``, and return whether the stream went up or down."""
+    def _note_exemplar(self, key: Key, event_id: str, time_ns: int) -> None:
+        """Keep the latest event of a kind; Prometheus takes exemplars in order of time only."""
+        latest = self._exemplars.get(key)
+        if latest is None or time_ns >= latest.time_ns:
+            self._exemplars[key] = Exemplar(event_id, time_ns)
+
+    def refresh(self, measured: Measured, now_ns: int) -> bool:
+        """Measure anew, replace ``snapshot``, and return whether the stream went up or down."""
         latest_ns = -1
-        for stream, highest in zip(self._streams, self._highest, strict=True):
-            result = result_of(stream)
-            for name in PACKET_COUNTERS:
-                # A count of the core may be corrected; a counter of the metrics never falls.
-                highest[name] = max(highest[name], getattr(result.transport, f"packets_{name}"))
-            if stream.last_arrival_ns > latest_ns:
-                latest_ns, self.result = stream.last_arrival_ns, result
+        for identity in self._identities.values():
+            result = measured.result_of(identity.stream)
+            identity.take(result)
+            if identity.stream.last_arrival_ns > latest_ns:
+                latest_ns, self.result, self._latest = identity.stream.last_arrival_ns, result, identity
+        for identity in self._identities.values():
+            # What went on in an identity that fell silent while another one goes on is over.
+            if identity is not self._latest and now_ns - identity.stream.last_arrival_ns >= UP_NS:
+                identity.open.clear()
+        if self._latest is not None:
+            self._present = measured.present(self._latest.stream)
         was_up, self.up = self.up, now_ns - latest_ns < UP_NS
         self.snapshot = self._take()
         return was_up != self.up
 
-    def summary(self) -> dict[str, Any]:
-        """Return what a log line tells; channels stand in lists."""
+    def summary(self, *, whole: bool = False) -> dict[str, Any]:
+        """Return what a log line tells, of all that was ``whole`` or of now; channels stand in lists."""
         fields: dict[str, Any] = {"stream": self.name, "state": self._word()}
         result = self.result
         if result is None:
@@ -80,11 +190,12 @@ class StreamState:
             "lost": self.snapshot.packets["lost"],
             "events": sum(self._events.values()),
         }
-        if result.signal:
+        signals = result.signal if whole else self.snapshot.signal
+        if signals:
             fields |= {
-                "level_dbfs": [_rounded(signal.level_dbfs, 2) for signal in result.signal],
-                "frequency_hz": [_rounded(signal.frequency_hz, 4) for signal in result.signal],
-                "residual_dbfs": [_rounded(signal.residual_dbfs, 1) for signal in result.signal],
+                "level_dbfs": [_rounded(signal.level_dbfs, 2) for signal in signals],
+                "frequency_hz": [_rounded(signal.frequency_hz, 4) for signal in signals],
+                "residual_dbfs": [_rounded(signal.residual_dbfs, 1) for signal in signals],
             }
         if result.inconclusive:
             fields["inconclusive"] = result.inconclusive
@@ -95,18 +206,70 @@ class StreamState:
             return "up"
         return "down" if self.result else "waiting"
 
+    def _open_events(self) -> dict[Key, int]:
+        """Count the events that go on; what has once been open stays, with 0."""
+        counts = Counter(key for identity in self._identities.values() for key in identity.open.values())
+        return {key: counts[key] for key in sorted(self._ever_open)}
+
+    def _size_counts(self) -> dict[Key, Counts]:
+        return {place: histogram.counts() for place, histogram in self._sizes.items()}
+
     def _take(self) -> StreamSnapshot:
-        result = self.result
-        transport = result.transport if result else None
+        result, identities = self.result, self._identities.values()
+        stream = self._latest.stream if self._latest else None
+        differing = [identity.differing for identity in identities if identity.differing is not None]
         return StreamSnapshot(
             name=self.name,
             up=self.up,
-            packets={name: sum(highest[name] for highest in self._highest) for name in PACKET_COUNTERS},
+            packets=_total(PACKET_COUNTERS, [identity.packets for identity in identities]),
+            counts=_total(OTHER_COUNTERS, [identity.counts for identity in identities]),
+            packets_differing=sum(differing) if differing else None,
             events=dict(self._events),
-            jitter_seconds=transport.jitter_seconds if transport else None,
-            clock_drift_ppm=transport.clock_drift_ppm if transport else None,
-            signal=tuple(result.signal) if result else (),
+            open_events=self._open_events(),
+            exemplars=dict(self._exemplars),
+            sizes=self._size_counts(),
+            intervals=Counts(
+                INTERVAL_EDGES_SECONDS,
+                [sum(counts) for counts in zip(*(identity.intervals for identity in identities), strict=True)],
+                sum(identity.interval_seconds for identity in identities),
+            )
+            if identities
+            else None,
+            transport=result.transport if result else None,
+            encoding=str(stream.encoding) if stream and stream.encoding else None,
+            packet_time_seconds=result.packet_time_seconds if result else None,
+            judged=self.up and result is not None and result.inconclusive is None if self._has_reference else None,
+            last_packet_ns=stream.last_arrival_ns if stream else None,
+            legs=self._legs(result),
+            signal=tuple(self._present),
+            channel_counts=_total_seen([identity.channels for identity in identities]),
         )
+
+    def _legs(self, result: StreamResult | None) -> tuple[LegSnapshot, ...]:
+        """Return what each path brought, legs of all identities in the order of their numbers."""
+        legs = [identity.legs for identity in self._identities.values()]
+        skews = [leg.skew_seconds for leg in result.legs] if result else []
+        return tuple(
+            LegSnapshot(
+                _total(PACKET_COUNTERS, [counters[number] for counters in legs if number < len(counters)]),
+                skews[number] if number < len(skews) else None,
+            )
+            for number in range(max(map(len, legs), default=0))
+        )
+
+
+def _total(names: Iterable[str], counters: Iterable[Counter[str]]) -> dict[str, int]:
+    """Return the sums of some counts, also those that are 0."""
+    counters = list(counters)
+    return {name: sum(counter[name] for counter in counters) for name in names}
+
+
+def _total_seen(counters: Iterable[Counter[tuple[str, int]]]) -> dict[tuple[str, int], int]:
+    """Return the sums of what was counted at all."""
+    total: Counter[tuple[str, int]] = Counter()
+    for counter in counters:
+        total.update(counter)
+    return dict(total)
 
 
 def _rounded(value: float | None, digits: int) -> float | None:

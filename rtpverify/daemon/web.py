@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from typing import TYPE_CHECKING
 
@@ -40,7 +39,6 @@ class WebServer(Outlet):
         super().__init__()
         self.listen = table.listen
         self._exposition = Exposition(lambda: bench.snapshot)
-        self._rendering = asyncio.Lock()
         app = web.Application()
         app.router.add_get("/metrics", self._metrics)
         app.router.add_get("/healthz", self._health)
@@ -73,8 +71,7 @@ class WebServer(Outlet):
     async def _metrics(self, request: web.Request) -> web.Response:
         from aiohttp import web
 
-        async with self._rendering:  # one at a time: many scrapers must not share the interpreter with the receiver
-            text, content_type = await asyncio.to_thread(self._exposition.render, request.headers.get("Accept", ""))
+        text, content_type = await self._exposition.scrape(request.headers.get("Accept", ""))
         return web.Response(body=text, headers={"Content-Type": content_type})
 
     async def _health(self, _request: web.Request) -> web.Response:

@@ -76,6 +76,7 @@ class Timing:
         self._jitter = np.zeros(0)
         self._max_jitter = np.zeros(0)
         self._max_interval = np.zeros(0, np.int64)
+        self._interval_sum_ns = np.zeros(0, np.int64)
         # Least and most transit in the current TS-DF window.
         self._window_start = np.zeros(0, np.int64)
         self._window_low = np.zeros(0)
@@ -185,6 +186,11 @@ class Timing:
     def longest_interval_seconds(self, stream: int) -> float | None:
         """Return the longest time between two packets that came one after the other."""
         return float(self._max_interval[stream]) / 1e9 if self._has_interval(stream) else None
+
+    def mean_interval_seconds(self, stream: int) -> float | None:
+        """Return the mean time between two packets that came one after the other."""
+        count = int(self._intervals[stream].sum())
+        return float(self._interval_sum_ns[stream]) / count / 1e9 if count else None
 
     def tsdf_seconds(self, stream: int) -> float | None:
         """Return the time-stamped delay factor of the last whole window (EBU Tech 3337)."""
@@ -318,6 +324,9 @@ class Timing:
         buckets = self._intervals.shape[1]
         slot = of[known] * buckets + np.searchsorted(_INTERVAL_EDGES_NS, interval_ns[known])
         self._intervals += np.bincount(slot, minlength=self._intervals.size).reshape(self._intervals.shape)
+        # Sums below 2**53 ns, 104 days between two packets of one batch, are exact in double precision.
+        sums = np.bincount(of[known], interval_ns[known], len(self._interval_sum_ns))
+        self._interval_sum_ns += sums.astype(np.int64)
 
     def _follow_steady(self, groups: Groups, frames: NDArray[np.int64], neighbour: NDArray[np.bool_]) -> None:
         """See packet times that change for good."""

@@ -71,6 +71,11 @@ class DgramReceiver:
         """The smallest receive buffer granted, as the kernel accounts it."""
         return self._sockets.buffer_bytes
 
+    def take_fill(self) -> float | None:
+        """Return which part of a receive buffer is full now, at most; the loop empties them between two drains."""
+        fills = [fill for item in self._sockets if (fill := item.fill()) is not None]
+        return max([*fills, len(self._queue) / self._max_queued], default=None)
+
     def add(self, endpoints: Iterable[Endpoint]) -> None:
         """Receive on more endpoints; SourceError where one cannot be opened, and then none is added."""
         loop = asyncio.get_running_loop()

@@ -31,6 +31,12 @@ class Receiver(Protocol):
     def receive_buffer_bytes(self) -> int:
         """The smallest receive buffer granted, as the kernel accounts it."""
 
+    def take_fill(self) -> float | None:
+        """Return which part of a receive buffer was full before it was read, the most since the last call.
+
+        Every drain asks one socket, in turn. None where the system does not tell.
+        """
+
     def add(self, endpoints: Iterable[Endpoint]) -> None:
         """Receive on more endpoints; SourceError where one cannot be opened, and then none is added."""
 

@@ -86,6 +86,14 @@ class ReceiveSocket:
             self._dropped += (drops - self._dropped) & 0xFFFFFFFF
         return self._dropped
 
+    def fill(self) -> float | None:
+        """Return which part of the receive buffer is full now; None where the system does not tell."""
+        if not _LINUX or self.socket.fileno() < 0:
+            return None
+        raw = self.socket.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, 4 * _MEMINFO_FIELDS)
+        used, size = struct.unpack_from("2I", raw)
+        return used / size if size else None
+
     def buffer_bytes(self) -> int:
         """Return the size of the receive buffer as the kernel accounts it, overhead included."""
         return self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)

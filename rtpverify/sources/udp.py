@@ -84,6 +84,8 @@ class UdpReceiver:
         self._sockets = SocketTable(receive_buffer_bytes)
         self._descriptors: dict[int, int] = {}
         self._order: list[int] = []
+        self._drains = 0
+        self._fill: float | None = None
         arena = np.empty((MAX_BATCH, _SLOT_BYTES), np.uint8)
         self._arena = arena.reshape(-1)
         self._offset = np.arange(MAX_BATCH, dtype=np.int64) * _SLOT_BYTES
@@ -122,6 +124,14 @@ class UdpReceiver:
     def receive_buffer_bytes(self) -> int:
         """The smallest receive buffer granted, as the kernel accounts it."""
         return self._sockets.buffer_bytes
+
+    def take_fill(self) -> float | None:
+        """Return which part of a receive buffer was full before it was read, the most since the last call.
+
+        Every drain asks one socket, in turn.
+        """
+        fill, self._fill = self._fill, None
+        return fill
 
     def add(self, endpoints: Iterable[Endpoint]) -> None:
         """Receive on more endpoints; SourceError where one cannot be opened, and then none is added."""
@@ -164,6 +174,7 @@ class UdpReceiver:
         SourceError
             Where the kernel refuses to go on receiving.
         """
+        self._look_at_buffer()
         rows, which = self._receive()
         if rows == 0:
             return None
@@ -199,6 +210,14 @@ class UdpReceiver:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _look_at_buffer(self) -> None:
+        """See how full the buffer of the socket is whose turn it is."""
+        if self._sockets:
+            fill = self._sockets[self._drains % len(self._sockets)].fill()
+            self._drains += 1
+            if fill is not None:
+                self._fill = max(self._fill or 0.0, fill)
 
     def _receive(self) -> tuple[int, NDArray[np.uint32]]:
         """Fill the arena; return how many rows are used and the socket's number of each, shape (rows,)."""

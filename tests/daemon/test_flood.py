@@ -64,8 +64,8 @@ def test_a_flood(flood, monkeypatch):
         for stream in verifier.streams[known:]:
             state.add(stream)
         known = len(verifier.streams)
-        state.refresh(verifier.result_of, 10**18 + 10**9 * index)
-        text = exposition.render()[0].decode()
+        state.refresh(verifier, 10**18 + 10**9 * index)
+        text = exposition.render().decode()
         series.add(frozenset(line.rpartition(" ")[0] for line in text.splitlines() if 'stream="' in line))
         sizes.append(tracemalloc.get_traced_memory()[0])
     tracemalloc.stop()

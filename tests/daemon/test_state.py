@@ -1,86 +1,244 @@
+"""What is kept of a stream: counters that never fall, figures of now, events that go on."""
+
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from rtpverify.daemon.state import UP_NS, StreamState
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rtpverify.daemon.metrics.families import families
+from rtpverify.daemon.metrics.snapshot import Snapshot
+from rtpverify.daemon.metrics.text import Exemplar
+from rtpverify.daemon.state import INTERVAL_EDGES_SECONDS, UP_NS, StreamState
 from rtpverify.events import Event, Kind
+from rtpverify.histogram import Counts
 from rtpverify.reference import Tone
-from rtpverify.result import Signal, StreamResult, Transport
+from rtpverify.result import Leg, Signal, StreamResult, Transport
+from rtpverify.rtp.payload import Encoding
 from rtpverify.spec import StreamSpec
 from rtpverify.verifier import StreamEvent
 
+L24 = Encoding("L24", 48000, 2)
 
-@dataclass
+
+@dataclass(eq=False)
 class Identity:
     """A stream of the verifier whose measurements a test sets."""
 
     last_arrival_ns: int = 0
     transport: Transport = field(default_factory=Transport)
-    level_dbfs: float | None = None
+    whole_dbfs: float | None = None
+    present_dbfs: float | None = None
+    bit_errors: int | None = None
+    legs: Sequence[Leg] = ()
+    differing: int | None = None
+    inconclusive: str | None = None
+    encoding: Encoding | None = L24
 
-    def result(self) -> StreamResult:
-        return StreamResult(transport=self.transport, signal=[Signal(1, level_dbfs=self.level_dbfs)])
+
+class Measured:
+    """Stands for the verifier."""
+
+    @staticmethod
+    def result_of(stream: Any) -> StreamResult:
+        return StreamResult(
+            transport=replace(stream.transport),
+            signal=[Signal(1, level_dbfs=stream.whole_dbfs, bit_errors=stream.bit_errors)],
+            legs=list(stream.legs),
+            packets_differing=stream.differing,
+            inconclusive=stream.inconclusive,
+        )
+
+    @staticmethod
+    def present(stream: Any) -> list[Signal]:
+        return [Signal(1, level_dbfs=stream.present_dbfs)]
 
 
-def state(*identities: Any) -> StreamState:
-    made = StreamState(StreamSpec(name="a", reference=Tone()))
+MEASURED = Measured()
+
+
+def state(*identities: Any, reference: Tone | None = Tone()) -> StreamState:  # noqa: B008
+    made = StreamState(StreamSpec(name="a", reference=reference))
     for identity in identities:
         made.add(identity)
     return made
 
 
+def told(stream: Any, event: Event, *, is_new: bool = True) -> StreamEvent:
+    return StreamEvent(stream, event, is_new)
+
+
 def test_counters_add_up_over_identities_and_never_fall() -> None:
     first = Identity(1, Transport(packets_received=100, packets_lost=7))
     followed = state(first)
-    followed.refresh(Identity.result, 0)
+    followed.refresh(MEASURED, 0)
     assert followed.snapshot.packets["received"] == 100
-    second = Identity(2, Transport(packets_received=3))
-    followed.add(second)  # type: ignore[arg-type]
-    followed.refresh(Identity.result, 0)
+    followed.add(Identity(2, Transport(packets_received=3)))  # type: ignore[arg-type]
+    followed.refresh(MEASURED, 0)
     assert followed.snapshot.packets["received"] == 103
     first.transport.packets_lost = 5
-    followed.refresh(Identity.result, 0)
+    followed.refresh(MEASURED, 0)
     assert followed.snapshot.packets["lost"] == 7
     first.transport.packets_lost = 8
-    followed.refresh(Identity.result, 0)
+    followed.refresh(MEASURED, 0)
     assert followed.snapshot.packets["lost"] == 8
 
 
-def test_measurements_are_those_of_the_identity_heard_last() -> None:
-    followed = state(Identity(5, level_dbfs=-20.0), Identity(3, level_dbfs=-6.0))
-    followed.refresh(Identity.result, 0)
+Steps = list[tuple[int, Transport, list[Leg], int | None, Kind]]
+counts = st.integers(0, 1000)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, 2),
+            st.builds(
+                Transport,
+                packets_received=counts,
+                packets_lost=counts,
+                packets_stray=counts,
+                loss_bursts=counts,
+                mean_interval_seconds=st.none() | st.floats(0, 1),
+                interarrival_histogram=st.lists(
+                    st.tuples(st.sampled_from([*INTERVAL_EDGES_SECONDS, None]), counts), unique_by=lambda item: item[0]
+                ),
+            ),
+            st.lists(st.builds(Leg, st.none(), st.none(), packets_lost=counts), max_size=2),
+            st.none() | counts,
+            st.sampled_from([*Kind]),
+        )
+    )
+)
+def test_no_counter_ever_falls_and_none_disappears(
+    steps: list[tuple[int, Transport, list[Leg], int | None, Kind]],
+) -> None:
+    identities = [Identity(n) for n in range(3)]
+    followed = state()
+    before: dict[tuple[str, str], float] = {}
+    for number, (which, transport, legs, count, kind) in enumerate(steps):
+        identity = identities[which]
+        identity.transport, identity.legs, identity.differing, identity.bit_errors = transport, legs, count, count
+        followed.count(told(identity, Event(kind, number, duration_frames=number, id=str(number))))
+        followed.refresh(MEASURED, number)
+        now: dict[tuple[str, str], float] = {}
+        for family in families(Snapshot((followed.snapshot,))):
+            for label, value, _ in family.samples:
+                if isinstance(value, Counts):
+                    now |= {(family.name, f"{label}/{n}"): bucket for n, bucket in enumerate(value.counts)}
+                    now[family.name, f"{label}/sum"] = value.total
+                elif family.kind == "counter":
+                    now[family.name, label] = value
+        assert {key: value for key, value in before.items() if now.get(key, -1) < value} == {}
+        before = now
+
+
+def test_measurements_are_those_of_the_identity_heard_last_and_of_now() -> None:
+    followed = state(Identity(5, present_dbfs=-20.0, whole_dbfs=-10.0), Identity(3, present_dbfs=-6.0))
+    followed.refresh(MEASURED, 0)
     assert [signal.level_dbfs for signal in followed.snapshot.signal] == [-20.0]
+    assert followed.summary()["level_dbfs"] == [-20.0]
+    assert followed.summary(whole=True)["level_dbfs"] == [-10.0]
 
 
 def test_a_snapshot_handed_out_never_changes() -> None:
     identity = Identity(1, Transport(packets_received=1))
     followed = state(identity)
-    followed.refresh(Identity.result, 0)
+    followed.refresh(MEASURED, 0)
     before = followed.snapshot
     identity.transport.packets_received = 2
-    followed.count(StreamEvent(identity, Event(Kind.GAP, 0), is_new=True))  # type: ignore[arg-type]
-    followed.refresh(Identity.result, 0)
+    event = Event(Kind.GAP, 0, id="1", open=True)
+    followed.count(told(identity, event))
+    event.open = False
+    followed.count(told(identity, event, is_new=False))
+    followed.refresh(MEASURED, 0)
     assert before.packets["received"] == 1
     assert before.events["gap", "network"] == 0
+    assert (before.open_events, before.sizes, before.exemplars) == ({}, {}, {})
     assert followed.snapshot.events["gap", "network"] == 1
 
 
 def test_an_event_told_again_is_not_counted_again() -> None:
-    followed = state()
-    event = Event(Kind.GAP, 0)
+    followed, identity = state(), Identity()
+    event = Event(Kind.GAP, 0, 48, size={"packets_lost": 2}, id="1")
     for is_new in (True, False, False):
-        followed.count(StreamEvent(None, event, is_new=is_new))  # type: ignore[arg-type]
+        followed.count(told(identity, event, is_new=is_new))
     assert followed.snapshot.events["gap", "network"] == 1
+    assert followed.snapshot.sizes["packets", "gap"].total == 2
+    assert followed.snapshot.sizes["duration", "gap"].total == 0.001
+
+
+def test_an_event_that_goes_on_is_open_until_it_ends_and_measured_then() -> None:
+    followed, identity = state(), Identity()
+    event = Event(Kind.DISTORTION, 0, 4800, size={"residual_dbfs": -40.0}, id="1", open=True)
+    followed.count(told(identity, event))
+    assert followed.snapshot.open_events == {("distortion", "upstream"): 1}
+    assert followed.snapshot.sizes == {}
+    followed.count(told(identity, event, is_new=False))
+    assert followed.snapshot.open_events == {("distortion", "upstream"): 1}
+    event.open, event.duration_frames = False, 96000
+    followed.count(told(identity, event, is_new=False))
+    assert followed.snapshot.open_events == {("distortion", "upstream"): 0}
+    assert followed.snapshot.sizes["duration", "distortion"].total == 2.0
+    assert sum(followed.snapshot.sizes["ratio", "distortion"].counts) == 1
+
+
+def test_nothing_goes_on_in_an_identity_that_another_one_followed() -> None:
+    first, second = Identity(0), Identity(0)
+    followed = state(first, second)
+    for number, identity in enumerate((first, second)):
+        followed.count(told(identity, Event(Kind.NOISE, 0, id=str(number), open=True)))
+    key = "noise", "upstream"
+    second.last_arrival_ns = UP_NS // 2
+    followed.refresh(MEASURED, UP_NS - 1)
+    assert followed.snapshot.open_events[key] == 2
+    followed.refresh(MEASURED, UP_NS)
+    assert followed.snapshot.open_events[key] == 1
+    followed.refresh(MEASURED, 10 * UP_NS)
+    assert followed.snapshot.open_events[key] == 1
+
+
+def test_the_exemplar_is_the_latest_event() -> None:
+    followed, identity = state(), Identity(last_arrival_ns=7)
+    for event_id, time_ns in (("1", 5), ("2", 9), ("3", 8), ("4", None)):
+        followed.count(told(identity, Event(Kind.GAP, 0, id=event_id, time_ns=time_ns)))
+    assert followed.snapshot.exemplars == {("gap", "network"): Exemplar("2", 9)}
 
 
 def test_a_stream_is_up_while_its_last_packet_is_young() -> None:
     identity = Identity(10 * UP_NS)
     nobody, followed = state(), state(identity)
-    changes = [followed.refresh(Identity.result, 11 * UP_NS + late) for late in (-1, -1, 0, 0)]
+    changes = [followed.refresh(MEASURED, 11 * UP_NS + late) for late in (-1, -1, 0, 0)]
     assert changes == [True, False, True, False]
     assert not followed.snapshot.up
-    assert not nobody.refresh(Identity.result, 11 * UP_NS)
+    assert not nobody.refresh(MEASURED, 11 * UP_NS)
     identity.last_arrival_ns = 11 * UP_NS
-    followed.refresh(Identity.result, 11 * UP_NS)
+    followed.refresh(MEASURED, 11 * UP_NS)
     assert followed.snapshot.up
+
+
+def test_a_stream_is_judged_while_it_is_up_and_its_reference_is_found() -> None:
+    identity = Identity(10 * UP_NS)
+    followed, transport_only = state(identity), state(identity, reference=None)
+    assert followed.snapshot.judged is False
+    for one in (followed, transport_only):
+        one.refresh(MEASURED, 10 * UP_NS)
+    assert followed.snapshot.judged is True
+    assert transport_only.snapshot.judged is None
+    identity.inconclusive = "no tone"
+    followed.refresh(MEASURED, 10 * UP_NS)
+    assert followed.snapshot.judged is False
+    identity.inconclusive = None
+    followed.refresh(MEASURED, 12 * UP_NS)
+    assert followed.snapshot.judged is False
+
+
+def test_legs_are_told_apart_by_number_over_all_identities() -> None:
+    one = Identity(1, legs=[Leg(None, None, packets_lost=2), Leg(None, None, packets_lost=3, skew_seconds=0.5)])
+    two = Identity(2, legs=[Leg(None, None, packets_lost=10, skew_seconds=0.25)])
+    followed = state(one, two)
+    followed.refresh(MEASURED, 0)
+    assert [leg.packets["lost"] for leg in followed.snapshot.legs] == [12, 3]
+    assert [leg.skew_seconds for leg in followed.snapshot.legs] == [0.25, None]

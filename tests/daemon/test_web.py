@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import threading
 from collections.abc import AsyncIterator, Callable
 
 import aiohttp
@@ -40,29 +39,11 @@ async def test_metrics_come_in_the_form_asked_for(
         async with session.get(f"http://{server.listen}/metrics", headers={"Accept": accept}) as answer:
             assert answer.status == 200
             assert answer.headers["Content-Type"].startswith(content_type)
-            assert "rtpverify_receive_buffer_dropped_total 5.0" in await answer.text()
+            assert "rtpverify_receive_buffer_dropped_total 5\n" in await answer.text()
         async with session.get(f"http://{server.listen}/healthz") as answer:
             assert (answer.status, await answer.text()) == (200, "ok\n")
     finally:
         await server.stop()
-
-
-async def test_text_is_never_rendered_on_the_event_loop(session: aiohttp.ClientSession) -> None:
-    threads = []
-
-    def latest() -> Snapshot:
-        threads.append(threading.current_thread())
-        return Snapshot()
-
-    server = server_of(latest)
-    threads.clear()
-    await server.start()
-    try:
-        await (await session.get(f"http://{server.listen}/metrics")).read()
-    finally:
-        await server.stop()
-    assert len(threads) == 1
-    assert threading.main_thread() not in threads
 
 
 async def test_a_port_in_use_is_named() -> None:

@@ -1,0 +1,84 @@
+"""Metrics as a scrape gets them: rendered in a thread, once for all who ask at a time.
+
+Whoever asks gets what is known after asking. One rendering runs at a time, those who ask meanwhile share the next, and
+between two there is a pause that grows with what the last one took: however many scrapers there are, and however fast,
+the receive path keeps its share of the interpreter.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
+from prometheus_client.exposition import choose_encoder
+
+from rtpverify.daemon.metrics.families import families
+from rtpverify.daemon.metrics.snapshot import Snapshot
+from rtpverify.daemon.metrics.text import EOF, Family, exposition
+from rtpverify.histogram import Histogram
+
+PAUSE = 9.0
+"""Times what a rendering took."""
+RENDER_EDGES_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
+_OPENMETRICS = "application/openmetrics-text"
+
+
+class Exposition:
+    """Renders snapshots.
+
+    Parameters
+    ----------
+    latest
+        Returns the snapshot to show; called in the rendering thread.
+    """
+
+    def __init__(self, latest: Callable[[], Snapshot]) -> None:
+        self._latest = latest
+        self._process = CollectorRegistry()
+        ProcessCollector(registry=self._process)
+        PlatformCollector(registry=self._process)
+        GCCollector(registry=self._process)
+        self._requests = 0
+        self._durations = Histogram(RENDER_EDGES_SECONDS)
+        self._waiting: dict[bool, asyncio.Task[bytes]] = {}
+        self._turn = asyncio.Lock()
+        self._not_before = 0.0
+
+    async def scrape(self, accept: str = "") -> tuple[bytes, str]:
+        """Return the text and its content type: OpenMetrics where the ``Accept`` header asks for it."""
+        _, content_type = choose_encoder(accept)
+        openmetrics = content_type.startswith(_OPENMETRICS)
+        self._requests += 1
+        task = self._waiting.get(openmetrics)
+        if task is None:
+            task = self._waiting[openmetrics] = asyncio.create_task(self._render_in_turn(openmetrics))
+        # Who gives up must not take the text from the others.
+        return await asyncio.shield(task), content_type
+
+    async def _render_in_turn(self, openmetrics: bool) -> bytes:
+        async with self._turn:
+            await asyncio.sleep(max(0.0, self._not_before - time.monotonic()))
+            del self._waiting[openmetrics]  # from here on it would be too old for who asks
+            started = time.monotonic()
+            text = await asyncio.to_thread(self.render, openmetrics=openmetrics)
+            took = time.monotonic() - started
+            self._durations.add(took)
+            self._not_before = started + took * (1.0 + PAUSE)
+        return text
+
+    def render(self, *, openmetrics: bool = False) -> bytes:
+        """Return the text; may be called in any thread."""
+        encode, _ = choose_encoder(_OPENMETRICS if openmetrics else "")
+        process = encode(self._process).decode().removesuffix(EOF)
+        text = exposition([*families(self._latest()), *self._own()], openmetrics=openmetrics)
+        return f"{text}{process}{EOF if openmetrics else ''}".encode()
+
+    def _own(self) -> list[Family]:
+        """Return what scraping itself costs."""
+        requests = Family("rtpverify_scrapes", "counter", "Requests for metrics.")
+        requests.add("", self._requests)
+        durations = Family("rtpverify_render_duration_seconds", "histogram", "Time it took to write the metrics.")
+        durations.add("", self._durations.counts())
+        return [requests, durations]

@@ -1,0 +1,84 @@
+"""How large events are, in units that compare: seconds, frames, packets, dB, and parts of a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from rtpverify.dsp.levels import FULL_SCALE_SINE_RMS, amplitude_ratio
+from rtpverify.events import Event
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """One measure of events.
+
+    Attributes
+    ----------
+    edges
+        Of its histogram.
+    fields
+        Sizes of :class:`rtpverify.events.Event` that it shows, and what makes them that; the sign is left out.
+    """
+
+    name: str
+    documentation: str
+    edges: Sequence[float]
+    fields: dict[str, Callable[[float], float]]
+
+
+def _as_it_is(value: float) -> float:
+    return value
+
+
+SIZES = {
+    "duration": Size(
+        "rtpverify_event_duration_seconds",
+        "How long events lasted; of a stall, how long no packet came.",
+        (1e-4, 1e-3, 2e-3, 5e-3, 1e-2, 2e-2, 5e-2, 0.1, 0.2, 0.5, 1.0, 10.0, 60.0, 600.0),
+        {"stall_seconds": _as_it_is},
+    ),
+    "frames": Size(
+        "rtpverify_event_frames",
+        "By how many frames content or timestamps jumped, either way; how far back repeated frames came from.",
+        (1.0, 6.0, 12.0, 48.0, 96.0, 192.0, 480.0, 960.0, 1920.0, 4800.0, 48000.0),
+        dict.fromkeys(("slip_frames", "timestamp_jump_frames", "repeat_distance_frames"), _as_it_is),
+    ),
+    "packets": Size(
+        "rtpverify_event_packets",
+        "Packets that were lost in a row, or that were counted past a limit.",
+        (1.0, 2.0, 3.0, 5.0, 10.0, 20.0, 50.0, 100.0, 1000.0),
+        dict.fromkeys(("packets_lost", "packets_counted"), _as_it_is),
+    ),
+    "db": Size(
+        "rtpverify_event_db",
+        "By how much levels changed, either way.",
+        (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 3.0, 6.0, 10.0, 20.0),
+        {"gain_db": _as_it_is},
+    ),
+    "ratio": Size(
+        "rtpverify_event_deviation_ratio",
+        "How far off events were, either way: deviations, offsets and the RMS of residuals as parts of full scale, "
+        "frequencies as parts of the reference.",
+        (1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 0.1, 1.0),
+        {
+            "deviation": _as_it_is,
+            "dc_offset": _as_it_is,
+            "residual_dbfs": lambda dbfs: amplitude_ratio(dbfs) * FULL_SCALE_SINE_RMS,
+            "frequency_error_ppm": lambda ppm: ppm * 1e-6,
+        },
+    ),
+}
+
+
+def sizes_of(event: Event, sample_rate_hz: int | None) -> Iterator[tuple[str, float]]:
+    """Yield the sizes of an event that has ended, by the names of :data:`SIZES`."""
+    seen = set()
+    for name, size in SIZES.items():
+        for field, convert in size.fields.items():
+            value = event.size.get(field)
+            if value is not None and name not in seen:
+                seen.add(name)
+                yield name, abs(convert(value))
+    if "duration" not in seen and sample_rate_hz:
+        yield "duration", event.duration_frames / sample_rate_hz

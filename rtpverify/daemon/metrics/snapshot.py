@@ -1,0 +1,171 @@
+"""What a scrape shows, as of one moment: immutable, so good for any thread.
+
+The event loop makes a :class:`Snapshot` and hands it over; everything else of the metrics runs in another thread. A
+counter of a configured stream stands at 0 before its first packet: Prometheus cannot see the first increase of a
+counter that springs into being at 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from rtpverify.daemon.metrics.text import Exemplar
+from rtpverify.events import DEFAULT_CAUSE, Cause, Kind
+from rtpverify.histogram import Counts
+from rtpverify.reference import Reference, Tone
+from rtpverify.result import Signal, Transport
+
+PACKET_COUNTERS = ("received", "expected", "lost", "duplicated", "reordered", "late")
+"""``packets_NAME`` of :class:`rtpverify.result.Transport` and of :class:`rtpverify.result.Leg`."""
+
+OTHER_COUNTERS = (
+    "packets_stray",
+    "packets_odd_length",
+    "packets_beside",
+    "pauses",
+    "loss_bursts",
+    "packet_time_changes",
+)
+"""Further counts of :class:`rtpverify.result.Transport`."""
+
+_TRANSPORT_KINDS = (
+    Kind.GAP,
+    Kind.DUPLICATE,
+    Kind.REORDER,
+    Kind.LATE,
+    Kind.STALL,
+    Kind.JITTER,
+    Kind.SSRC_CHANGE,
+    Kind.PAYLOAD_TYPE_CHANGE,
+    Kind.TIMESTAMP_JUMP,
+    Kind.RESTART,
+)
+
+CHANNEL_COUNTERS = ("frames_exact", "bit_errors")
+"""Counts of :class:`rtpverify.result.Signal`."""
+
+Key = tuple[str, str]
+"""Kind and cause of events, or kind of size and kind of event."""
+
+
+@dataclass(frozen=True, slots=True)
+class LegSnapshot:
+    """One of several paths of a stream; ``packets`` are totals by the names of ``PACKET_COUNTERS``."""
+
+    packets: Mapping[str, int]
+    skew_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StreamSnapshot:
+    """One configured stream at one moment. Totals never fall, whatever identities the stream takes.
+
+    Attributes
+    ----------
+    packets, counts
+        Totals by the names of ``PACKET_COUNTERS`` and of ``OTHER_COUNTERS``.
+    packets_differing
+        Copies over several legs that are not what the first copy was; None without legs.
+    events, open_events
+        Events told so far, and those that go on, by kind and cause.
+    exemplars
+        The latest event of each kind and cause.
+    sizes
+        Of events that ended, by size (a name of :data:`rtpverify.daemon.metrics.sizes.SIZES`) and kind.
+    intervals
+        Inter-arrival times in seconds.
+    transport
+        As the identity heard last has it; None before the first packet.
+    judged
+        Whether the signal is held against its reference; None where there is none.
+    last_packet_ns
+        When the last packet came, since the Unix epoch.
+    signal
+        What each channel carries now.
+    channel_counts
+        Totals by the names of ``CHANNEL_COUNTERS`` and channel, as far as they could be counted.
+    """
+
+    name: str
+    up: bool = False
+    packets: Mapping[str, int] = field(default_factory=dict)
+    counts: Mapping[str, int] = field(default_factory=dict)
+    packets_differing: int | None = None
+    events: Mapping[Key, int] = field(default_factory=dict)
+    open_events: Mapping[Key, int] = field(default_factory=dict)
+    exemplars: Mapping[Key, Exemplar] = field(default_factory=dict)
+    sizes: Mapping[Key, Counts] = field(default_factory=dict)
+    intervals: Counts | None = None
+    transport: Transport | None = None
+    encoding: str | None = None
+    packet_time_seconds: float | None = None
+    judged: bool | None = None
+    last_packet_ns: int | None = None
+    legs: tuple[LegSnapshot, ...] = ()
+    signal: tuple[Signal, ...] = ()
+    channel_counts: Mapping[tuple[str, int], int] = field(default_factory=dict)
+
+    @property
+    def jitter_seconds(self) -> float | None:
+        """Interarrival jitter (RFC 3550)."""
+        return self.transport.jitter_seconds if self.transport else None
+
+    @property
+    def clock_drift_ppm(self) -> float | None:
+        """How fast the sender's media clock runs against the arrival clock."""
+        return self.transport.clock_drift_ppm if self.transport else None
+
+
+@dataclass(frozen=True, slots=True)
+class LoopSnapshot:
+    """How the receive loop fares; the histograms are those of :class:`rtpverify.live.LiveStatistics`."""
+
+    ticks: int
+    busy_seconds: float
+    batch_datagrams: Counts
+    lag_seconds: Counts
+    age_seconds: Counts
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Everything a scrape shows.
+
+    Attributes
+    ----------
+    discarded
+        Datagrams that were no RTP of any stream, by reason.
+    outlets
+        What became of events and files, by outlet and outcome; see :class:`rtpverify.daemon.outlets.Outlet`.
+    loop
+        How the receive loop fares; None before it runs.
+    receive_buffer_bytes, receive_buffer_fill
+        Smallest receive buffer granted, and the part of one that was full at most, before it was read.
+    last_reload_successful, last_reload_seconds
+        Whether the configuration was taken over when it was last read, and when one last was, in seconds since the
+        Unix epoch.
+    """
+
+    streams: tuple[StreamSnapshot, ...] = ()
+    discarded: Mapping[str, int] = field(default_factory=dict)
+    receive_buffer_dropped: int = 0
+    receive_buffer_bytes: int | None = None
+    receive_buffer_fill: float | None = None
+    loop: LoopSnapshot | None = None
+    outlets: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    last_reload_successful: bool = True
+    last_reload_seconds: float | None = None
+
+
+def countable_events(reference: Reference) -> dict[Key, int]:
+    """Return a count of 0 for every kind and cause that a stream held against ``reference`` can tell."""
+    kinds: Iterable[Kind] = _TRANSPORT_KINDS
+    if reference is not None:
+        kinds = [kind for kind in Kind if kind is not Kind.MISMATCH or not isinstance(reference, Tone)]
+    counts = {}
+    for kind in kinds:
+        cause = DEFAULT_CAUSE.get(kind, Cause.UPSTREAM)
+        for possible in Cause if cause is Cause.UNKNOWN else (cause,):
+            counts[str(kind), str(possible)] = 0
+    return counts

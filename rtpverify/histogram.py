@@ -1,0 +1,46 @@
+"""Counts of values by size, for figures whose spread matters more than their mean."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What a histogram held at one moment.
+
+    Attributes
+    ----------
+    edges
+        Upper edges, ascending; a value on an edge lies below it.
+    counts
+        Values below each edge and above the one before, and those above the last: one more than there are edges.
+    total
+        Sum of all values.
+    """
+
+    edges: Sequence[float]
+    counts: Sequence[int]
+    total: float
+
+
+class Histogram:
+    """Counts values in buckets with fixed edges, ascending."""
+
+    __slots__ = ("_counts", "_edges", "_total")
+
+    def __init__(self, edges: Sequence[float]) -> None:
+        self._edges = tuple(edges)
+        self._counts = [0] * (len(self._edges) + 1)
+        self._total = 0.0
+
+    def add(self, value: float) -> None:
+        """Count a value."""
+        self._counts[bisect_left(self._edges, value)] += 1
+        self._total += value
+
+    def counts(self) -> Counts:
+        """Return what it holds now."""
+        return Counts(self._edges, tuple(self._counts), self._total)
