@@ -213,8 +213,8 @@ class UdpReceiver:
 
     def _look_at_buffer(self) -> None:
         """See how full the buffer of the socket is whose turn it is."""
-        if self._sockets:
-            fill = self._sockets[self._drains % len(self._sockets)].fill()
+        if self._order:
+            fill = self._sockets[self._order[self._drains % len(self._order)]].fill()
             self._drains += 1
             if fill is not None:
                 self._fill = max(self._fill or 0.0, fill)
