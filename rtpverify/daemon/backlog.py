@@ -1,12 +1,13 @@
 """What waits for something slow: a bounded queue, and a thread of its own that empties it.
 
 Rules: ``put`` never waits; what does not fit is dropped and counted. What cannot be written stays in the queue and is
-tried again, at growing intervals, until it can or the queue is closed; meanwhile ``trouble`` says why. Nothing that
-happens in the thread reaches the event loop but through these figures.
+tried again, at growing intervals drawn at random, until it can or the queue is closed; meanwhile ``trouble`` says why.
+Nothing that happens in the thread reaches the event loop but through these figures.
 """
 
 from __future__ import annotations
 
+import random
 import threading
 import time
 from collections import Counter, deque
@@ -18,7 +19,15 @@ T = TypeVar("T")
 
 FIRST_WAIT_SECONDS = 0.5
 LONGEST_WAIT_SECONDS = 30.0
-"""Between two tries, doubled from the first each time."""
+"""Between two tries: the most, doubled from the first each time. The least is half of it."""
+
+
+class LaterError(Exception):
+    """What was asked to write says when to try again, at the soonest."""
+
+    def __init__(self, message: str, wait_seconds: float = 0.0) -> None:
+        super().__init__(message)
+        self.wait_seconds = wait_seconds
 
 
 class Backlog(Generic[T]):
@@ -29,17 +38,21 @@ class Backlog(Generic[T]):
     name
         Of the thread.
     write
-        Called in the thread with items; takes all of them, or raises and takes none.
+        Called in the thread with items; takes all of them, or raises and takes none. Returns whether that proves that
+        it works: not where it gave all of them up.
     capacity
         Most items that wait.
     errors
         What ``write`` and ``idle`` may raise where trying again is of use; anything else is a mistake of ours.
     counts
-        ``written``, ``dropped`` and ``failed`` (tries) are kept there.
+        ``written``, ``dropped`` and ``failed`` (tries) are kept there. Where ``write`` left some out, it takes them off
+        ``written`` and counts them elsewhere.
     on_trouble
         Called in the thread when trouble begins or changes, with the reason, and with None when it is over.
     idle
         Called in the thread every ``idle_seconds``, whether items wait or not.
+    finish
+        Called in the thread at its end.
     most
         Most items handed over at once.
 
@@ -52,7 +65,7 @@ class Backlog(Generic[T]):
     def __init__(
         self,
         name: str,
-        write: Callable[[Sequence[T]], None],
+        write: Callable[[Sequence[T]], bool],
         *,
         capacity: int,
         errors: tuple[type[Exception], ...],
@@ -60,6 +73,7 @@ class Backlog(Generic[T]):
         on_trouble: Callable[[str | None], None],
         idle: Callable[[], None] | None = None,
         idle_seconds: float = 60.0,
+        finish: Callable[[], None] = lambda: None,
         most: int = 1000,
     ) -> None:
         self.trouble: str | None = None
@@ -71,6 +85,7 @@ class Backlog(Generic[T]):
         self._idle = idle
         self._idle_seconds = idle_seconds
         self._idle_at = time.monotonic()
+        self._finish = finish
         self._most = most
         self._items: deque[T] = deque()
         self._changed = threading.Condition()
@@ -103,13 +118,21 @@ class Backlog(Generic[T]):
             self._items.clear()
 
     def _run(self) -> None:
+        try:
+            self._work()
+        finally:
+            self._finish()
+
+    def _work(self) -> None:
         """Write until closed; what is tried last after that may fail."""
+        longest_seconds = 0.0
         wait_seconds: float | None = None
         while True:
             closing, batch = self._next(wait_seconds)
+            works = True
             try:
                 if batch:
-                    self._write(batch)
+                    works = self._write(batch)
                     self._done(len(batch))
                 if self._idle is not None and time.monotonic() >= self._idle_at and not closing:
                     self._idle_at = time.monotonic() + self._idle_seconds
@@ -117,12 +140,16 @@ class Backlog(Generic[T]):
             except self._errors as error:
                 self._counts["failed"] += 1
                 self._tell(reason(error))
-                wait_seconds = min(2 * wait_seconds if wait_seconds else FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS)
+                longest_seconds = min(max(FIRST_WAIT_SECONDS, 2 * longest_seconds), LONGEST_WAIT_SECONDS)
+                wait_seconds = longest_seconds * random.uniform(0.5, 1.0)  # noqa: S311 - no secret
+                if isinstance(error, LaterError):
+                    wait_seconds = max(wait_seconds, error.wait_seconds)
                 if closing:
                     return
             else:
-                self._tell(None)
-                wait_seconds = None
+                if works:
+                    self._tell(None)
+                longest_seconds, wait_seconds = 0.0, None
                 if closing and not self._items:
                     return
 

@@ -18,9 +18,11 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError, ValidationInfo
 from pydantic_core import ErrorDetails, PydanticCustomError
 
+from rtpverify.daemon.eventlog import EventLogTable
 from rtpverify.daemon.history import HistoryTable
 from rtpverify.daemon.tables import Table, mistake, text_of, told
 from rtpverify.daemon.web import MetricsTable
+from rtpverify.daemon.webhook import WebhookTable
 from rtpverify.errors import ConfigurationError, RequestError
 from rtpverify.limits import PROFILES, Limits, with_values
 from rtpverify.live import TICK_SECONDS
@@ -165,6 +167,8 @@ class Configuration(Table):
     receive: ReceiveTable = ReceiveTable()
     announced: AnnouncedTable | None = None
     history: HistoryTable | None = None
+    event_log: EventLogTable | None = None
+    webhook: tuple[WebhookTable, ...] = ()
     stream: tuple[StreamTable, ...] = ()
 
 

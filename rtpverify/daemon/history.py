@@ -94,6 +94,7 @@ class History(Outlet):
             on_trouble=self._note,
             idle=self._trim,
             idle_seconds=TRIM_SECONDS,
+            finish=self._close,
         )
 
     async def stop(self) -> None:
@@ -101,8 +102,6 @@ class History(Outlet):
         if self._backlog is not None:
             self._backlog.put([told.document for _, told in self._open.values()])
             await asyncio.to_thread(self._backlog.close, STOP_SECONDS)
-        if self._store is not None:
-            self._store.close()
 
     def tell(self, told: Sequence[Told]) -> None:
         """Take events; of one that goes on, not every change."""
@@ -127,8 +126,7 @@ class History(Outlet):
         """Return the store, open; a broken one is moved aside first."""
         if self._store is not None and self._store.is_gone:
             self._log.warning("history removed, begun anew", store=str(self.path))
-            self._store.close()
-            self._store = None
+            self._close()
         if self._store is None:
             age_seconds = self._table.max_age_days * 86_400
             try:
@@ -140,12 +138,13 @@ class History(Outlet):
                 self._store = Store(self.path, max_age_seconds=age_seconds, max_bytes=self._table.max_bytes)
         return self._store
 
-    def _write(self, documents: Sequence[Document]) -> None:
+    def _write(self, documents: Sequence[Document]) -> bool:
         try:
             self._opened().write(documents, time.time_ns())
         except _ERRORS as error:
             self._give_up(error)
             raise
+        return True
 
     def _trim(self) -> None:
         try:
@@ -157,12 +156,15 @@ class History(Outlet):
 
     def _give_up(self, error: Exception) -> None:
         """Close the store, so that the next try opens it anew: the disk may be another one by then."""
+        self._close()
+        if is_damage(error):
+            self._set_aside(error)
+
+    def _close(self) -> None:
         if self._store is not None:
             with suppress(sqlite3.Error):
                 self._store.close()
             self._store = None
-        if is_damage(error):
-            self._set_aside(error)
 
     def _set_aside(self, error: Exception) -> None:
         aside = set_aside(self.path, time.time_ns())

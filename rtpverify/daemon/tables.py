@@ -62,15 +62,16 @@ ListenField = Annotated[Listen, BeforeValidator(_listen)]
 """``"ADDRESS:PORT"``."""
 
 
-def _path(value: object, info: ValidationInfo) -> Path:
+def path_of(value: object, info: ValidationInfo) -> Path:
+    """Return a path that text says; a relative one starts from the folder of the configuration."""
     folder: Path = info.context or Path()
     if not text_of(value):
         raise mistake("is empty")
     return folder / text_of(value)
 
 
-PathField = Annotated[Path, BeforeValidator(_path)]
-"""A path; a relative one starts from the folder of the configuration."""
+PathField = Annotated[Path, BeforeValidator(path_of)]
+"""See :func:`path_of`."""
 
 
 def told(error: RequestError, known: str) -> PydanticCustomError:

@@ -22,14 +22,16 @@ class Disk:
         self.free.set()
         self.troubles: list[str | None] = []
         self.idled = 0
+        self.gives_up = False
         self.entered = threading.Event()
 
-    def write(self, items: Sequence[int]) -> None:
+    def write(self, items: Sequence[int]) -> bool:
         self.entered.set()
         self.free.wait(20)
         if self.fails:
             raise self.fails
         self.calls.append(list(items))
+        return not self.gives_up
 
     def idle(self) -> None:
         self.idled += 1
@@ -138,3 +140,17 @@ def test_idle_work_is_done_while_nothing_comes_and_while_much_does(disk: Disk) -
         time.sleep(0.001)
         assert time.monotonic() < give_up
     backlog.close(20)
+
+
+def test_what_is_given_up_does_not_end_the_trouble(disk: Disk) -> None:
+    backlog = backlog_of(disk)
+    disk.fails = OSError("broken")
+    backlog.put([1])
+    until(lambda: backlog._counts["failed"] >= 1)
+    disk.gives_up, disk.fails = True, None
+    until(lambda: backlog.waiting == 0)
+    assert backlog.trouble == "broken"
+    disk.gives_up = False
+    backlog.put([2])
+    backlog.close(20)
+    assert disk.troubles == ["broken", None]

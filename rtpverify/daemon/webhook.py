@@ -1,0 +1,320 @@
+"""``[[webhook]]``: events to another host, by HTTP POST.
+
+Everything happens in a thread of its own, also the making of JSON and TLS: an endpoint that is slow or dead costs a
+bounded queue and nothing else. One request at a time, at once where none is under way; what is told meanwhile goes with
+the next. Requests are signed as Standard Webhooks 1.0 has it (https://www.standardwebhooks.com).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import hashlib
+import hmac
+import json
+import secrets
+import ssl
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Self
+from urllib.parse import urlsplit
+
+from pydantic import BeforeValidator, Field, SecretStr, model_validator
+
+from rtpverify import __version__
+from rtpverify.daemon.backlog import Backlog, LaterError
+from rtpverify.daemon.choice import ChoosingTable
+from rtpverify.daemon.outlets import Bench, Outlet, Told
+from rtpverify.daemon.tables import PathField, mistake, text_of
+from rtpverify.errors import SourceError
+from rtpverify.report.json import strict
+from rtpverify.result import rfc3339
+
+if TYPE_CHECKING:
+    import aiohttp
+
+SCHEMA = "rtpverify.webhook/1"
+CAPACITY = 10_000
+"""Most events that wait for the endpoint."""
+MOST_EVENTS = 100
+"""In one request."""
+MAX_RETRY_AFTER_SECONDS = 300.0
+"""An endpoint that asks for more patience is asked again after this."""
+STOP_SECONDS = 3.0
+"""Most time for what is left, at the end."""
+
+_REFUSED = (400, 413, 422)
+"""Statuses that say that this request will never do."""
+_SECRET_PREFIX = "whsec_"  # noqa: S105 - what secrets of Standard Webhooks begin with
+
+
+def _url(value: object) -> str:
+    text = text_of(value)
+    try:
+        parts = urlsplit(text)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable:
+        raise mistake("is not http://HOST... or https://HOST...")
+    return text
+
+
+def key_of(secret: str) -> bytes:
+    """Return the key of a secret: base64 after ``whsec_``, else the text itself.
+
+    Raises
+    ------
+    ValueError
+        Where ``whsec_`` is not followed by base64.
+    """
+    if not secret.startswith(_SECRET_PREFIX):
+        return secret.encode()
+    try:
+        return base64.b64decode(secret.removeprefix(_SECRET_PREFIX), validate=True)
+    except binascii.Error as error:
+        raise ValueError(f"is not {_SECRET_PREFIX} and base64") from error
+
+
+class WebhookTable(ChoosingTable):
+    """``[[webhook]]``."""
+
+    url: Annotated[str, BeforeValidator(_url)]
+    token: SecretStr | None = None
+    """Sent as ``Authorization: Bearer``."""
+    token_file: PathField | None = None
+    secret: SecretStr | None = None
+    """Key of the signature."""
+    secret_file: PathField | None = None
+    ca_file: PathField | None = None
+    """Certificates (PEM) trusted instead of the system's."""
+    timeout_seconds: Annotated[float, Field(strict=True, gt=0, le=300)] = 10.0
+    """Of one request."""
+    retry_seconds: Annotated[float, Field(strict=True, ge=0)] = 3600.0
+    """How long an event is tried."""
+
+    @model_validator(mode="after")
+    def _one_of_each(self) -> Self:
+        for name in ("token", "secret"):
+            if getattr(self, name) is not None and getattr(self, f"{name}_file") is not None:
+                raise mistake(f"has both {name} and {name}_file")
+        if self.secret is not None:
+            try:
+                key_of(self.secret.get_secret_value())
+            except ValueError as error:
+                raise mistake(f"secret {error}") from None
+        return self
+
+    @property
+    def place(self) -> str:
+        """Scheme and host alone: the rest of an address is often a secret."""
+        parts = urlsplit(self.url)
+        return f"{parts.scheme}://{parts.hostname}{f':{parts.port}' if parts.port else ''}"
+
+    def open(self, bench: Bench) -> Webhook:
+        """Return the outlet, not started yet."""
+        return Webhook(self, bench)
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    told_at: float
+    """On the monotonic clock."""
+    document: dict[str, Any]
+
+
+class Webhook(Outlet):
+    """Sends events as they begin and as they end, each until it is taken or too old.
+
+    ``counts`` has ``written`` (events the endpoint took), ``dropped`` (found no room), ``expired`` (too old),
+    ``refused`` (the endpoint will never take them), ``failed`` (requests).
+    """
+
+    def __init__(self, table: WebhookTable, bench: Bench) -> None:
+        super().__init__()
+        self._table = table
+        self._log = bench.log
+        self._token: str | None = None
+        self._key: bytes | None = None
+        self._context: ssl.SSLContext | None = None
+        self._backlog: Backlog[_Waiting] | None = None
+        self._runner = asyncio.Runner()  # of the thread
+        self._session: aiohttp.ClientSession | None = None
+        self._message_id: tuple[_Waiting, str] | None = None
+        self.counts.update({"expired": 0, "refused": 0})
+
+    @property
+    def waiting(self) -> int:
+        """How many events wait to be sent."""
+        return self._backlog.waiting if self._backlog else 0
+
+    async def start(self) -> None:
+        """Read the files it needs, and begin to send.
+
+        Raises
+        ------
+        SourceError
+            Where one of them cannot be used.
+        """
+        table = self._table
+        self._token = _secret("token_file", table.token, table.token_file)
+        secret = _secret("secret_file", table.secret, table.secret_file)
+        if secret is not None:
+            try:
+                self._key = key_of(secret)
+            except ValueError as error:
+                raise SourceError(f"webhook {table.place}: {table.secret_file}: {error}") from None
+        if table.ca_file is not None:
+            try:
+                self._context = ssl.create_default_context(cafile=table.ca_file)
+            except OSError as error:
+                raise SourceError(f"webhook {table.place}: {table.ca_file}: {error.strerror or error}") from error
+        self._backlog = Backlog(
+            f"webhook {table.place}",
+            self._send,
+            capacity=CAPACITY,
+            errors=(LaterError,),
+            counts=self.counts,
+            on_trouble=self._note,
+            finish=self._close,
+            most=MOST_EVENTS,
+        )
+
+    async def stop(self) -> None:
+        """Send what is left, where that is quick."""
+        if self._backlog is not None:
+            await asyncio.to_thread(self._backlog.close, STOP_SECONDS)
+
+    def tell(self, told: Sequence[Told]) -> None:
+        """Take events."""
+        chosen = self._table.chosen(told)
+        if chosen and self._backlog is not None:
+            now = time.monotonic()
+            self._backlog.put([_Waiting(now, item.document) for item in chosen])
+
+    # In the thread --------------------------------------------------------------------------------------------------
+
+    def _send(self, waiting: Sequence[_Waiting]) -> bool:
+        """Send what is not too old."""
+        oldest = time.monotonic() - self._table.retry_seconds
+        young = [item for item in waiting if item.told_at >= oldest]
+        expired = len(waiting) - len(young)
+        # An event that was not tried yet is never too old.
+        if self._message_id is None and expired:
+            young, expired = list(waiting), 0
+        if young:
+            self._runner.run(self._post(young))
+        self._message_id = None
+        self._take_off("expired", expired)
+        return bool(young)
+
+    def _take_off(self, outcome: str, count: int) -> None:
+        """Count events that were not sent and will not be."""
+        self.counts[outcome] += count
+        self.counts["written"] -= count
+
+    async def _post(self, waiting: Sequence[_Waiting]) -> None:
+        """Send one request; LaterError where it is to be tried again."""
+        import aiohttp
+
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                timeout=aiohttp.ClientTimeout(total=self._table.timeout_seconds),
+                connector=aiohttp.TCPConnector(ssl=self._context or True),
+                headers={"User-Agent": f"rtpverify/{__version__}"},
+                trust_env=True,
+            )
+        body = self._body(waiting)
+        headers = {"Content-Type": "application/json"} | self._authorization(waiting[0], body)
+        for _ in range(2):  # let the loop see which connections were closed while it stood still
+            await asyncio.sleep(0)
+        try:
+            async with self._session.post(self._table.url, data=body, headers=headers, allow_redirects=False) as answer:
+                status = answer.status
+                after = answer.headers.get("Retry-After", "")
+        except TimeoutError:
+            raise LaterError(f"no answer within {self._table.timeout_seconds:g} s") from None
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            raise LaterError(_brief(error)) from error
+        if status in _REFUSED:
+            self._log.error("webhook refused events", to=self._table.place, status=status, events=len(waiting))
+            self._take_off("refused", len(waiting))
+        elif not 200 <= status < 300:
+            raise LaterError(f"answers {status}", _retry_after(after))
+
+    def _close(self) -> None:
+        if self._session is not None:
+            self._runner.run(self._session.close())
+        self._runner.close()
+
+    def _body(self, waiting: Sequence[_Waiting]) -> bytes:
+        documents = [strict(item.document) for item in waiting]
+        content = {
+            "schema": SCHEMA,
+            "sent": rfc3339(time.time_ns()),
+            "dropped": self.counts["dropped"],
+            "text": "\n".join(sentence(document) for document in documents),
+            "events": documents,
+        }
+        return json.dumps(content, ensure_ascii=False, allow_nan=False).encode()
+
+    def _authorization(self, first: _Waiting, body: bytes) -> dict[str, str]:
+        """Return the headers that say who sends; the id of a message is that of its first try."""
+        if self._message_id is None or self._message_id[0] is not first:
+            self._message_id = first, f"msg_{secrets.token_urlsafe(18)}"
+        number, moment = self._message_id[1], int(time.time())
+        headers = {"webhook-id": number, "webhook-timestamp": str(moment)}
+        if self._key is not None:
+            headers["webhook-signature"] = sign(self._key, number, moment, body)
+        if self._token is not None:
+            headers["Authorization"] = f"Bearer {self._token}"
+        return headers
+
+    def _note(self, trouble: str | None) -> None:
+        self.trouble = f"{self._table.place}: {trouble}" if trouble else None
+        if trouble:
+            self._log.error("webhook not taken", to=self._table.place, reason=trouble)
+        else:
+            self._log.info("webhook taken again", to=self._table.place)
+
+
+def sign(key: bytes, message_id: str, timestamp_seconds: int, body: bytes) -> str:
+    """Return the signature of a message (Standard Webhooks 1.0, symmetric)."""
+    signed = f"{message_id}.{timestamp_seconds}.".encode() + body
+    return f"v1,{base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()}"
+
+
+def sentence(document: dict[str, Any]) -> str:
+    """Return an event as one line for people."""
+    channel = "" if document["channel"] is None else f", channel {document['channel']}"
+    state = " (going on)" if document["open"] else ""
+    return f"{document['stream']}{channel}: {document['kind']} ({document['cause']}): {document['message']}{state}"
+
+
+def _secret(field: str, given: SecretStr | None, path: Path | None) -> str | None:
+    """Return a secret from the configuration, or from its file without white space around it."""
+    if path is None:
+        return None if given is None else given.get_secret_value()
+    try:
+        text = path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SourceError(f"webhook {field} {path}: {getattr(error, 'strerror', None) or error}") from error
+    if not text:
+        raise SourceError(f"webhook {field} {path}: is empty")
+    return text
+
+
+def _brief(error: Exception) -> str:
+    """Say what went wrong without the address."""
+    system = getattr(error, "os_error", error)
+    if isinstance(system, OSError) and system.strerror:
+        return system.strerror
+    return type(error).__name__.removesuffix("Error")
+
+
+def _retry_after(text: str) -> float:
+    """Return the patience that an endpoint asks for, in seconds; 0 where it asks for none."""
+    return min(float(text), MAX_RETRY_AFTER_SECONDS) if text.isascii() and text.isdigit() else 0.0
