@@ -39,6 +39,9 @@ class Detector(Protocol):
     def restart(self, row: int, frame: int) -> None:
         """Judge what is left of a row before ``frame``, where its sender started over, and what follows anew."""
 
+    def begin(self, row: int, frame: int) -> None:
+        """Judge a row that has ended, or is new, from ``frame`` on."""
+
     def horizon(self, row: int) -> int:
         """Return the frame up to which every event of a row has been told."""
 
@@ -128,7 +131,7 @@ class Analysis:
         merger = ChannelMerger(form.channels, TOLERANCE_BLOCKS * form.block_frames)
         if self._free:
             row = self._free.pop()
-            self.timeline.reset(row)
+            self.timeline.begin(row, 0)
             self._bank.replace(row, settings)
             self._mergers[row] = merger
         else:
@@ -163,6 +166,11 @@ class Analysis:
         self.advance(row_only, np.array([frame]))
         self.detector.restart(row, frame)
         return self._take_rest(row)
+
+    def begin(self, row: int, frame: int) -> None:
+        """Judge a row that has ended, or is new, from ``frame`` on."""
+        self.timeline.begin(row, frame // self.form.block_frames)
+        self.detector.begin(row, frame)
 
     def finish(self, row: int, stop: int) -> list[Event]:
         """End a row before frame ``stop``; return the events that were left."""

@@ -83,6 +83,12 @@ class Arrivals:
         self.timing.set_tsdf_window(stream, tsdf_window_seconds)
         self._stall_ns[stream] = max(self._stall_ns[stream], STALL_PACKETS * packet_frames * 10**9 // rate_hz)
 
+    def change_format(self, stream: int, rate_hz: int, packet_frames: int) -> None:
+        """Measure the timing of a stream by another clock rate from its next packet on."""
+        self.judge()
+        self.timing.change_clock_rate(stream, rate_hz)
+        self._stall_ns[stream] = max(self._stall_ns[stream], STALL_PACKETS * packet_frames * 10**9 // rate_hz)
+
     def heard(self, stream: NDArray[np.int64], arrival_ns: NDArray[np.int64]) -> None:
         """Take in that packets arrived, shape (n,), in order."""
         self.last_ns[stream] = arrival_ns

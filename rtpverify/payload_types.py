@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,12 +13,12 @@ from rtpverify.reference import Tone
 from rtpverify.rtp.batch import RtpBatch
 from rtpverify.rtp.demux import Part
 from rtpverify.rtp.payload import Encoding
-from rtpverify.rtp.sequence import Placement
 from rtpverify.rtp.verdicts import Mark
 from rtpverify.rtp.wrap import wrap_difference
 from rtpverify.slots import put, put_value
 from rtpverify.spec import StreamSpec
 from rtpverify.stream import Stream
+from rtpverify.tracks import PlacedPacket
 
 COMFORT_NOISE = 13
 """Payload type that a sender uses between stretches of speech (RFC 3389)."""
@@ -31,45 +30,55 @@ FIRST_PACKETS = 8
 """Packets of a new stream that are looked at for its packet time."""
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
-    """A stream goes on with another payload type, from the packet in this row on."""
-
-    stream: int
-    row: int
-    payload_type: int
-
-
 class PayloadTypes:
-    """The present payload type of every stream; arrays run over streams."""
+    """The payload types of every stream; arrays run over streams."""
 
     def __init__(self) -> None:
         self._streams: list[Stream] = []
+        self._encodings: list[dict[int, Encoding | None]] = []
+        """Encoding of each payload type that a stream has had."""
         self._present = np.zeros(0, np.int64)
         self._bytes_per_frame = np.zeros(0, np.int64)
-        self._foreign = np.zeros(0, np.bool_)
-        """Whether the present payload type is decoded otherwise than the one the stream began with."""
         self._is_speech = np.zeros(0, np.bool_)
         """Whether the sender may leave silence out (RFC 3551 section 4.1)."""
+        self._since = np.zeros(0, np.int64)
+        """Unwrapped timestamp from which on the present payload type holds."""
 
     def add(self, stream: Stream) -> None:
         """Take in a stream with the payload type it begins with."""
-        index, encoding = stream.index, stream.encoding
+        index = stream.index
         put(self._streams, index, stream)
+        put(self._encodings, index, {stream.payload_type: stream.encoding})
         self._present = put_value(self._present, index, stream.payload_type)
-        bytes_per_frame = encoding.bytes_per_frame if encoding else 0
-        self._bytes_per_frame = put_value(self._bytes_per_frame, index, bytes_per_frame)
-        self._foreign = put_value(self._foreign, index, False)
-        is_speech = encoding is not None and encoding.name in COMPANDED
-        self._is_speech = put_value(self._is_speech, index, is_speech)
+        self._bytes_per_frame = put_value(self._bytes_per_frame, index, 0)
+        self._is_speech = put_value(self._is_speech, index, False)
+        self._since = put_value(self._since, index, np.iinfo(np.int64).min)
+        self._decode_as(index, stream.encoding)
 
     def take_over(self, stream: int, payload_type: int) -> None:
-        """Let a source with this payload type go on with a stream."""
-        self._present[stream] = payload_type
+        """Let a source that begins with this payload type go on with a stream."""
+        if self.encoding(stream, payload_type) == self._present_encoding(stream):
+            self._present[stream] = self._streams[stream].payload_type = payload_type
+
+    def encoding(self, stream: int, payload_type: int) -> Encoding | None:
+        """Return how a payload type of a stream is decoded."""
+        known = self._encodings[stream]
+        if payload_type not in known:
+            spec = self._streams[stream].spec
+            same = (had for had in known if _announced(spec, had) == _announced(spec, payload_type))
+            # What the first packets showed of the channels holds for every payload type that is described alike.
+            alike = next(same, None)
+            known[payload_type] = _announced(spec, payload_type) if alike is None else known[alike]
+        return known[payload_type]
 
     def frames(self, part: RtpBatch, stream: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         """Return the frames in each payload, -1 where that is not known, and whether they are whole, shape (n,)."""
         per_frame = self._bytes_per_frame[stream]
+        changed = self.changed(part, stream)
+        if changed.any():
+            for code in np.unique(stream[changed] << 8 | part.payload_type[changed]).tolist():
+                encoding = self.encoding(code >> 8, code & 0xFF)
+                per_frame[changed & (stream << 8 | part.payload_type == code)] = _bytes_per_frame(encoding)
         known = per_frame > 0
         frames = np.where(known, part.payload_length // np.maximum(per_frame, 1), -1)
         return frames, known & (frames * per_frame == part.payload_length)
@@ -79,10 +88,6 @@ class PayloadTypes:
         changed: NDArray[np.bool_] = part.payload_type != self._present[stream]
         return changed
 
-    def is_foreign(self, stream: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Tell which packets belong to a stream that is no longer decoded, shape (n,)."""
-        return self._foreign[stream]
-
     def marks(self, part: RtpBatch, stream: NDArray[np.int64], beside: NDArray[np.bool_]) -> NDArray[np.int64] | None:
         """Return what packets say of their place beside their numbers."""
         speech = self._is_speech[stream]
@@ -91,29 +96,37 @@ class PayloadTypes:
         audio = np.where(part.marker, Mark.SPURT, Mark.SPEECH)
         return np.where(beside, Mark.BESIDE, np.where(speech, audio, Mark.NONE))
 
-    def follow(
-        self,
-        part: RtpBatch,
-        stream: NDArray[np.int64],
-        placement: Placement,
-        beside: NDArray[np.bool_],
-        changing: NDArray[np.int64],
-    ) -> tuple[list[Change], NDArray[np.bool_]]:
-        """Go on with other payload types in the streams ``changing`` that have some.
+    def is_change(self, packet: PlacedPacket) -> bool:
+        """Tell whether a stream goes on with another payload type from this packet on."""
+        stream = packet.stream
+        is_later = packet.timestamp >= int(self._since[stream])
+        return is_later and packet.payload_type != int(self._present[stream])
 
-        Return the changes, and which packets cannot be decoded as the rest of their stream.
-        """
-        foreign = np.zeros(len(part), np.bool_)
-        changes = []
-        for row in np.flatnonzero(np.isin(stream, changing) & ~beside).tolist():
-            index, payload_type = int(stream[row]), int(part.payload_type[row])
-            owner = self._streams[index]
-            foreign[row] = owner.spec.encoding_of(payload_type) != owner.encoding
-            if payload_type != self._present[index] and placement.accepted[row]:
-                changes.append(Change(index, row, payload_type))
-                self._present[index] = payload_type
-                self._foreign[index] = foreign[row]
-        return changes, foreign
+    def change(self, packet: PlacedPacket) -> bool:
+        """Go on with the payload type of this packet; return whether its encoding is another one."""
+        stream, before = packet.stream, self._present_encoding(packet.stream)
+        self._present[stream] = self._streams[stream].payload_type = packet.payload_type
+        self._since[stream] = packet.timestamp
+        self._decode_as(stream, packet.encoding)
+        return packet.encoding != before
+
+    def _present_encoding(self, stream: int) -> Encoding | None:
+        return self._encodings[stream][int(self._present[stream])]
+
+    def _decode_as(self, stream: int, encoding: Encoding | None) -> None:
+        self._bytes_per_frame[stream] = _bytes_per_frame(encoding)
+        self._is_speech[stream] = encoding is not None and encoding.name in COMPANDED
+
+
+def _bytes_per_frame(encoding: Encoding | None) -> int:
+    """Return the bytes of a frame, 0 where the encoding is not known."""
+    return encoding.bytes_per_frame if encoding else 0
+
+
+def _announced(spec: StreamSpec, payload_type: int) -> Encoding | None:
+    """Return the encoding of a payload type as the request or a session description has it."""
+    encoding = spec.encoding_of(payload_type)
+    return encoding if encoding or spec.announced is None else spec.announced.encoding(payload_type)
 
 
 def lie_beside(part: RtpBatch, changed: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -125,12 +138,9 @@ def lie_beside(part: RtpBatch, changed: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 def first_encoding(parts: Sequence[Part], index: int, spec: StreamSpec, payload_type: int) -> Encoding | None:
     """Return how a new stream is decoded; what a description says of the channels gives way to its first packets."""
-    encoding = spec.encoding_of(payload_type)
-    if spec.announced is None:
+    encoding = _announced(spec, payload_type)
+    if spec.announced is None or encoding is None:
         return encoding
-    encoding = encoding or spec.announced.encoding(payload_type)
-    if encoding is None:
-        return None
     seen: tuple[int, int] | None = None
     for part, of, _ in parts:
         for row in np.flatnonzero((of == index) & (part.payload_type == payload_type))[:FIRST_PACKETS].tolist():

@@ -13,7 +13,7 @@ from typing import Any
 from rtpverify.analysis import Analysis
 from rtpverify.events import Cause, Event, Kind
 from rtpverify.mediatime import MediaTime
-from rtpverify.packets import PacketIndex, Packets
+from rtpverify.packets import PacketIndex
 from rtpverify.result import Leg, Rtcp, StreamResult, Transport
 from rtpverify.rtp.batch import Flow
 from rtpverify.rtp.bursts import LossPattern
@@ -33,11 +33,23 @@ MAX_EVENTS = 10_000
 
 @dataclass(slots=True)
 class Track:
-    """Where the frames of a stream go: its row in the analysis of its format."""
+    """Where the frames of a stream go: its row in the analysis of its format.
 
+    ``group`` is the number of that format and encoding; frames from ``start_frame`` on lie here, up to ``stop_frame``
+    where the stream went on in another encoding there.
+    """
+
+    group: int
     analysis: Analysis
     packets: PacketIndex
     row: int
+    encoding: Encoding
+    start_frame: int = 0
+    stop_frame: int | None = None
+
+    def holds(self, frame: int) -> bool:
+        """Tell whether a frame lies here."""
+        return self.start_frame <= frame and (self.stop_frame is None or frame < self.stop_frame)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +119,7 @@ class Stream:
     encoding
         None where nothing tells how the payload is decoded; transport is followed all the same.
     track
-        Where its frames go; None without a reference or an encoding.
+        Where its frames go now; None without a reference or an encoding.
     origin
         Unwrapped timestamp of frame 0, None until the earliest packet is known.
     """
@@ -122,8 +134,8 @@ class Stream:
     last_arrival_ns: int
     track: Track | None = None
     origin: int | None = None
-    early: list[Packets] = field(default_factory=list)
-    """Packets that came before the earliest packet of the stream is known for sure."""
+    earlier: list[Track] = field(default_factory=list)
+    """Where frames went before the encoding changed, the latest ones."""
     events: dict[str, Event] = field(default_factory=dict)
     before: int = 0
     """The SSRC before, where another one took over."""
@@ -144,6 +156,10 @@ class Stream:
     media_time: MediaTime = field(default_factory=MediaTime)
     events_left_out: int = 0
     """Events beyond those that are kept."""
+    encoding_since: int = 0
+    """Frame from which on the present encoding holds."""
+    not_judged: str | None = None
+    """Why what comes since then is not judged."""
     pauses: int = 0
     """Stretches of silence that the sender left out."""
     packets_beside: int = 0
@@ -181,8 +197,7 @@ class Stream:
             packets=(gap.first_sequence, gap.last_sequence),
             message=message,
         )
-        if self.track is not None:
-            event.time_ns = self.track.packets.arrival_ns(self.track.row, gap.last_sequence + 1)
+        event.time_ns = self._arrival_ns(start, gap.last_sequence + 1)
         return event
 
     def take_report(self, report: Report, arrived: Arrived, counts: Counts, arrival_ns: int) -> None:
@@ -200,9 +215,14 @@ class Stream:
         if self.reports is not None:
             self.reports.start_over()
 
-    def take_over(self, ssrc: int, flow: Flow, payload_type: int) -> None:
+    def take_over(self, ssrc: int, flow: Flow) -> None:
         """Go on with another source."""
-        self.before, self.ssrc, self.flow, self.payload_type = self.ssrc, ssrc, flow, payload_type
+        self.before, self.ssrc, self.flow = self.ssrc, ssrc, flow
+
+    def go_on_in(self, payload_type: int, encoding: Encoding | None, frame: int) -> None:
+        """Go on in another encoding from ``frame`` on; None: in one that is not known."""
+        self.not_judged = None if encoding else f"payload type {payload_type}: encoding unknown"
+        self.encoding, self.encoding_since = encoding or self.encoding, frame
 
     def jump(self, jump: Discontinuity) -> Event:
         """Return the event of a sender whose numbers jumped."""
@@ -223,8 +243,7 @@ class Stream:
             message = f"the RTP timestamp jumped: {numbers}"
         event = Event(kind, frame, size=size, packets=(jump.sequence, jump.sequence), message=message)
         event.fault = not (kind is Kind.SSRC_CHANGE and self.said_goodbye)
-        if self.track is not None:
-            event.time_ns = self.track.packets.arrival_ns(self.track.row, jump.sequence)
+        event.time_ns = self._arrival_ns(frame, jump.sequence)
         return event
 
     def stall(self, sequence: int, frame: int, seconds: float, arrival_ns: int) -> Event:
@@ -253,17 +272,17 @@ class Stream:
 
     def told(self, event: Event) -> tuple[Event, bool]:
         """Take an event in; return it as it is told, and whether it is new."""
+        stop = event.start_frame + max(event.duration_frames, 1)
+        track = self.track_at(event.start_frame)
         if event.id:
-            if event.packets is not None and self.track is not None and not event.open:
-                stop = event.start_frame + max(event.duration_frames, 1)
-                last = self.track.packets.carriers(self.track.row, stop - 1, stop)
+            if event.packets is not None and track is not None and not event.open:
+                last = track.packets.carriers(track.row, stop - 1, stop)
                 event.packets = (event.packets[0], max(last or event.packets))
             return self._on_media_time(event), False
-        if event.packets is None and self.track is not None:
-            stop = event.start_frame + max(event.duration_frames, 1)
-            event.packets = self.track.packets.carriers(self.track.row, event.start_frame, stop)
+        if event.packets is None and track is not None:
+            event.packets = track.packets.carriers(track.row, event.start_frame, stop)
             if event.packets is not None:
-                event.time_ns = self.track.packets.arrival_ns(self.track.row, event.packets[0])
+                event.time_ns = track.packets.arrival_ns(track.row, event.packets[0])
         event.name(self._identity)
         # What has the identity of an event that was told is that event, judged anew.
         is_new = event.id not in self.events
@@ -272,6 +291,17 @@ class Stream:
         else:
             self.events[event.id] = event
         return self._on_media_time(event), is_new
+
+    def track_at(self, frame: int) -> Track | None:
+        """Return where a frame lies, None where it is not judged or that is forgotten."""
+        if self.track is not None and self.track.start_frame <= frame:
+            return self.track
+        return next((track for track in reversed(self.earlier) if track.holds(frame)), None)
+
+    def _arrival_ns(self, frame: int, sequence: int) -> int | None:
+        """Return when a packet arrived that holds a frame, None where it did not or is forgotten."""
+        track = self.track_at(frame)
+        return None if track is None else track.packets.arrival_ns(track.row, sequence)
 
     def _on_media_time(self, event: Event) -> Event:
         """Return an event on the media timeline: a copy where frames are shifted there, always the same while open."""
@@ -454,15 +484,25 @@ class Stream:
     def _add_signal(self, result: StreamResult) -> None:
         if self.spec.reference is None:
             return
+        track = self.track or next(reversed(self.earlier), None)
         if self.encoding is None:
             result.inconclusive = f"payload type {self.payload_type}: encoding unknown"
-        elif self.track is None:
+        elif track is None:
             result.inconclusive = "no whole packet of audio arrived"
         else:
-            analysis, row = self.track.analysis, self.track.row
-            result.signal = analysis.detector.signal(row)
-            result.warnings += blindness(result.signal, self.encoding.sample_rate_hz)
-            result.inconclusive = why_inconclusive(analysis, row, self.spec, self.end_frame)
+            result.signal = track.analysis.detector.signal(track.row)
+            result.warnings += blindness(result.signal, track.encoding.sample_rate_hz)
+            why_not = [
+                why_inconclusive(one.analysis, one.row, self.spec, self.end_frame) for one in (*self.earlier, track)
+            ]
+            result.inconclusive = None if None in why_not else why_not[-1]
+        if self.not_judged is not None:
+            result.warnings.append(f"from frame {self.encoding_since} on nothing is judged: {self.not_judged}")
+        elif self.earlier:
+            result.warnings.append(
+                f"the encoding is {self.encoding} from frame {self.encoding_since} on; "
+                "what is measured of the signal is of the time since then"
+            )
 
     def _milliseconds(self, frames: int) -> str:
         return f" ({1000 * frames / self.encoding.sample_rate_hz:.3f} ms)" if self.encoding else ""

@@ -67,10 +67,10 @@ class Timeline:
         self.streams += 1
         return self.streams - 1
 
-    def reset(self, row: int) -> None:
-        """Start a row over at frame 0, for another stream."""
+    def begin(self, row: int, block: int) -> None:
+        """Let a stream's timeline begin at a block, with nothing but holes before and behind it."""
         self._valid[row] = False
-        self.consumed_block[row] = 0
+        self.consumed_block[row] = block
 
     def limits(self, row: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return first and one-past-last frame that may be written, for each row."""

@@ -1,16 +1,20 @@
 """From placed packets to judged frames: payloads are decoded, written where they belong, and held against references.
 
-Streams of one format and encoding share a timeline; packets of one length are decoded and written together.
+Streams of one format and encoding share a timeline; packets of one length are decoded and written together. A stream
+whose sender goes on in another encoding goes on in another track; its frames count on.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rtpverify.analysis import Analysis, Format, tone_format
+from rtpverify.arrivals import Accepted
+from rtpverify.errors import RequestError
 from rtpverify.events import Event
 from rtpverify.frames import COMPANDED
 from rtpverify.packets import PacketIndex, Packets
@@ -18,7 +22,7 @@ from rtpverify.reference import Tone
 from rtpverify.rtp.batch import RtpBatch
 from rtpverify.rtp.payload import Encoding, decode
 from rtpverify.rtp.sequence import Placement, SequenceTracker
-from rtpverify.rtp.verdicts import Resolved
+from rtpverify.rtp.verdicts import Discontinuity
 from rtpverify.slots import put, put_value
 from rtpverify.stream import Stream, Track
 
@@ -26,6 +30,48 @@ AHEAD_SECONDS = 0.5
 """How far packets may run ahead of what is settled before a batch is taken in pieces."""
 JUDGED_NS = 100_000_000
 """Arrival time for which settled frames may wait to be judged: the cost of judging is by the call."""
+
+
+MAX_FORMATS = 8
+"""Formats that one stream is judged in; where its sender goes on to further ones, those are not."""
+
+
+@dataclass(slots=True)
+class PlacedBatch:
+    """Packets and what became of them, arrays of shape (n,).
+
+    ``frames`` counts those that can be written: 0 where a packet holds no whole ones.
+    """
+
+    part: RtpBatch
+    stream: NDArray[np.int64]
+    frames: NDArray[np.int64]
+    placement: Placement
+
+    def accepted(self, chosen: NDArray[np.bool_], breaks: Sequence[Discontinuity] = ()) -> Accepted:
+        """Return the packets chosen, which are accepted, as arrivals."""
+        placement = self.placement
+        return Accepted(
+            self.stream[chosen],
+            placement.sequence[chosen],
+            placement.timestamp[chosen],
+            self.part.arrival_ns[chosen],
+            breaks,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedPacket:
+    """One packet by itself, and its place; ``payload`` is a copy."""
+
+    stream: int
+    payload_type: int
+    encoding: Encoding | None
+    sequence: int
+    timestamp: int
+    arrival_ns: int
+    frames: int
+    payload: NDArray[np.uint8]
 
 
 class _Group:
@@ -39,28 +85,38 @@ class _Group:
         self.index = np.zeros(0, np.int64)
         """Stream index of each row; -1 where the stream was removed."""
         self.rows = np.zeros(0, np.int64)
-        """Rows that hold a stream."""
+        """Rows in which their stream goes on."""
 
-    def add(self, stream: Stream, reference: Tone) -> None:
-        """Give a stream a row."""
-        companded = self.encoding.name in COMPANDED
-        row = self.analysis.add(reference, stream.spec.limits, self.encoding.bits, companded=companded)
-        if row < len(self.streams):
-            self.packets.reset(row)
+    def add(self, stream: Stream, reference: Tone, frame: int) -> int:
+        """Give a stream a row that begins at ``frame``: the one that it had before, where there is one."""
+        if self.has(stream):
+            row = int(np.flatnonzero(self.index == stream.index)[0])
         else:
-            self.packets.add()
-        put(self.streams, row, stream)
-        self._set_index(row, stream.index)
-        stream.track = Track(self.analysis, self.packets, row)
+            companded = self.encoding.name in COMPANDED
+            row = self.analysis.add(reference, stream.spec.limits, self.encoding.bits, companded=companded)
+            if row < len(self.streams):
+                self.packets.reset(row)
+            else:
+                self.packets.add()
+            put(self.streams, row, stream)
+            self.index = put_value(self.index, row, stream.index)
+        self.analysis.begin(row, frame)
+        self.rows = np.union1d(self.rows, row)
+        return row
+
+    def has(self, stream: Stream) -> bool:
+        """Tell whether a stream has, or had, a row here."""
+        return bool((self.index == stream.index).any())
+
+    def leave(self, row: int) -> None:
+        """Let a stream go on elsewhere; what is left of its row is still to be judged."""
+        self.rows = np.setdiff1d(self.rows, row)
 
     def remove(self, row: int) -> None:
         """Take a row from its stream, which has been finished."""
         self.analysis.remove(row)
-        self._set_index(row, -1)
-
-    def _set_index(self, row: int, index: int) -> None:
-        self.index = put_value(self.index, row, index)
-        self.rows = np.flatnonzero(self.index >= 0)
+        self.leave(row)
+        self.index[row] = -1
 
 
 class Tracks:
@@ -78,11 +134,23 @@ class Tracks:
         self._tracker = tracker
         self._tell = tell
         self._streams: list[Stream] = []
-        self._groups: dict[tuple[Format, Encoding], _Group] = {}
+        self._groups: dict[int, _Group] = {}
+        self._number: dict[tuple[Format, Encoding], int] = {}
+        self._next_number = 0
+        # One entry a stream.
         self._origin = np.zeros(0, np.int64)
-        """Unwrapped timestamp of frame 0 of each stream, -1 until it is known."""
-        self._held: dict[int, Packets] = {}
+        """Unwrapped timestamp of frame 0, -1 until it is known."""
+        self._group = np.zeros(0, np.int64)
+        """Number of the group that its frames go to; -1: none."""
+        self._row = np.zeros(0, np.int64)
+        """Row of that group."""
+        self._early: dict[int, list[tuple[_Group, Packets]]] = {}
+        """Packets that came before the earliest packet of their stream is known for sure."""
+        self._ending: list[tuple[Stream, Track]] = []
+        """Tracks that were left; packets of theirs may still come."""
         self._judged_ns = 0
+
+    # Streams --------------------------------------------------------------------------------------------------------
 
     def add(self, stream: Stream, packet_frames: int) -> None:
         """Take in a stream; it gets a track where it has a reference and whole frames.
@@ -94,131 +162,138 @@ class Tracks:
         """
         put(self._streams, stream.index, stream)
         self._origin = put_value(self._origin, stream.index, -1)
-        reference, encoding = stream.spec.reference, stream.encoding
-        if isinstance(reference, Tone) and encoding is not None and packet_frames > 0:
-            reference.check(encoding.sample_rate_hz, encoding.channels)
-            form = tone_format(encoding.sample_rate_hz, encoding.channels, packet_frames, reference)
-            if (form, encoding) not in self._groups:
-                self._groups[form, encoding] = _Group(form, encoding)
-            self._groups[form, encoding].add(stream, reference)
+        self._group = put_value(self._group, stream.index, -1)
+        self._row = put_value(self._row, stream.index, -1)
+        self._begin(stream, stream.encoding, packet_frames, 0)
+
+    def switch(self, stream: Stream, encoding: Encoding | None, packet_frames: int, frame: int) -> None:
+        """Let a stream go on in another encoding from ``frame`` on; None: it cannot be decoded any more.
+
+        Raises
+        ------
+        RequestError
+            Where its reference cannot hold for that encoding, or it had too many of them; it has no track then.
+        """
+        track = stream.track
+        if track is not None:
+            track.stop_frame = frame
+            self._groups[track.group].leave(track.row)
+            self._ending.append((stream, track))
+            stream.earlier = [*stream.earlier[1 - MAX_FORMATS :], track]
+            stream.track = None
+            self._group[stream.index] = self._row[stream.index] = -1
+        self._begin(stream, encoding, packet_frames, frame)
+
+    def restart(self, stream: Stream, frame: int) -> None:
+        """Judge a stream anew from ``frame`` on, where its sender started over."""
+        if stream.track is not None:
+            for event in stream.track.analysis.restart(stream.track.row, frame):
+                self._tell(stream, event)
+
+    def finish(self, stream: Stream) -> None:
+        """Judge what is left of a stream that ends."""
+        self._end(stream)
+        if stream.track is not None:
+            for event in stream.track.analysis.finish(stream.track.row, stream.end_frame):
+                self._tell(stream, event)
 
     def remove(self, stream: Stream) -> None:
-        """Forget a stream that has been finished, and a format that no stream has any more."""
-        self.drop_held(stream.index)
-        self._origin[stream.index] = -1
-        if stream.track is None:
+        """Forget a stream that has been finished, and formats that no stream has any more."""
+        index = stream.index
+        self._early.pop(index, None)
+        self._origin[index] = self._group[index] = self._row[index] = -1
+        for number, group in list(self._groups.items()):
+            for row in np.flatnonzero(group.index == index).tolist():
+                group.remove(row)
+            if (group.index < 0).all():
+                del self._groups[number]
+        self._number = {key: number for key, number in self._number.items() if number in self._groups}
+
+    def _begin(self, stream: Stream, encoding: Encoding | None, packet_frames: int, frame: int) -> None:
+        """Give a stream a track from ``frame`` on, where there is something to judge."""
+        reference = stream.spec.reference
+        if not isinstance(reference, Tone) or encoding is None or packet_frames <= 0:
             return
-        group = self._group(stream)
-        group.remove(stream.track.row)
-        if len(group.rows) == 0:
-            self._groups = {form: one for form, one in self._groups.items() if one is not group}
+        reference.check(encoding.sample_rate_hz, encoding.channels)
+        key = tone_format(encoding.sample_rate_hz, encoding.channels, packet_frames, reference), encoding
+        formats = [number for number, group in self._groups.items() if group.has(stream)]
+        number = self._number.get(key, self._next_number)
+        if number not in formats and len(formats) >= MAX_FORMATS:
+            raise RequestError(f"the stream had {MAX_FORMATS} formats before")
+        if number == self._next_number:
+            self._number[key] = number
+            self._groups[number] = _Group(*key)
+            self._next_number += 1
+        group = self._groups[number]
+        self._end(stream, group)
+        row = group.add(stream, reference, frame)
+        stream.track = Track(number, group.analysis, group.packets, row, encoding, frame)
+        self._group[stream.index], self._row[stream.index] = number, row
+
+    def _end(self, stream: Stream, group: _Group | None = None) -> None:
+        """Judge the tracks that a stream has left to their ends, in one group or in all."""
+        for item in [item for item in self._ending if item[0] is stream]:
+            track = item[1]
+            if group is None or self._groups[track.group] is group:
+                self._ending.remove(item)
+                stop = track.stop_frame or 0
+                track.analysis.advance(np.array([track.row]), np.array([stop]))
+                for event in track.analysis.finish(track.row, stop):
+                    self._tell(stream, event)
 
     # Writing --------------------------------------------------------------------------------------------------------
 
-    def write(
-        self,
-        part: RtpBatch,
-        stream: NDArray[np.int64],
-        frames: NDArray[np.int64],
-        placement: Placement,
-        wanted: NDArray[np.bool_],
-    ) -> None:
-        """Decode payloads and write their frames to the timelines, packets of one format and length together."""
-        for group in self._groups.values():
-            row_of = np.full(len(self._streams), -1)
-            row_of[group.index[group.rows]] = group.rows
-            row = row_of[stream]
-            at = np.flatnonzero(wanted & (row >= 0))
+    def write(self, batch: PlacedBatch, wanted: NDArray[np.bool_]) -> None:
+        """Decode payloads in the present encodings of their streams and write their frames to the timelines.
+
+        Packets of one format and length go together.
+        """
+        of_group, row, frames = self._group[batch.stream], self._row[batch.stream], batch.frames
+        for number, group in self._groups.items():
+            at = np.flatnonzero(wanted & (of_group == number))
             if len(at) == 0:
                 continue
             for length in np.unique(frames[at]).tolist():
                 rows = at[frames[at] == length]
-                samples = decode(group.encoding, part.source.arena, part.payload_offset[rows], length)
+                samples = decode(group.encoding, batch.part.source.arena, batch.part.payload_offset[rows], length)
                 packets = Packets(
                     row[rows],
-                    placement.sequence[rows],
-                    placement.timestamp[rows],
-                    part.arrival_ns[rows],
+                    batch.placement.sequence[rows],
+                    batch.placement.timestamp[rows],
+                    batch.part.arrival_ns[rows],
                     samples,
                 )
                 self._place(group, packets)
 
-    def write_before_breaks(
-        self,
-        part: RtpBatch,
-        stream: NDArray[np.int64],
-        frames: NDArray[np.int64],
-        placement: Placement,
-        wanted: NDArray[np.bool_],
-    ) -> NDArray[np.bool_]:
-        """Write and judge what lies before each break of a stream, which begins anew there.
-
-        Return which of the packets that are ``wanted`` are still to be written.
-        """
-        for jump in placement.discontinuities:
-            owner = self._streams[jump.stream]
-            if owner.track is None:
-                continue
-            before = [item for item in placement.resolved if item.stream == jump.stream and item.timestamp < jump.frame]
-            self.write_resolved(before)
-            placement.resolved = [item for item in placement.resolved if item not in before]
-            earlier = wanted & (stream == jump.stream) & (placement.timestamp < jump.frame)
-            self.write(part, stream, frames, placement, earlier)
-            wanted = wanted & ~earlier
-            frame = self._tracker.frame_of(jump.stream, jump.frame)
-            for event in owner.track.analysis.restart(owner.track.row, frame):
-                self._tell(owner, event)
-        return wanted
-
-    def hold(self, part: RtpBatch, index: int, row: int, frames: int) -> None:
-        """Keep the payload of a packet of which the next ones decide whether it is right."""
-        stream = self._streams[index]
-        at = slice(row, row + 1)
-        samples = np.zeros((1, 0, 1))
-        if stream.track is not None and stream.encoding is not None and frames > 0:
-            samples = decode(stream.encoding, part.source.arena, part.payload_offset[at], frames)
-        none = np.zeros(1, np.int64)
-        self._held[index] = Packets(none, none, none, part.arrival_ns[at].copy(), samples)
-
-    def held_arrival_ns(self, index: int) -> NDArray[np.int64]:
-        """Return when the packet arrived that is held for a stream, shape (1,)."""
-        return self._held[index].arrival_ns
-
-    def drop_held(self, index: int) -> None:
-        """Forget the packet that is held for a stream, where there is one."""
-        self._held.pop(index, None)
-
-    def write_resolved(self, packets: Sequence[Resolved]) -> None:
-        """Write packets that had been held and turned out to be right."""
-        for resolved in packets:
-            held = self._held.pop(resolved.stream)
-            stream = self._streams[resolved.stream]
-            if stream.track is None or held.samples.shape[1] == 0:
-                continue
-            group = self._group(stream)
-            row = np.array([stream.track.row])
-            sequence, timestamp = np.array([resolved.sequence]), np.array([resolved.timestamp])
-            self._place(group, Packets(row, sequence, timestamp, held.arrival_ns, held.samples))
+    def write_one(self, stream: Stream, packet: PlacedPacket) -> None:
+        """Write one packet, whatever its encoding, to the track that its stream had there."""
+        frame = self._tracker.frame_of(stream.index, packet.timestamp)
+        track = stream.track_at(frame)
+        if track is None or packet.encoding != track.encoding or packet.frames <= 0:
+            return
+        row, sequence = np.array([track.row]), np.array([packet.sequence])
+        timestamp, arrival_ns = np.array([packet.timestamp]), np.array([packet.arrival_ns])
+        samples = decode(track.encoding, packet.payload, np.zeros(1, np.int64), packet.frames)
+        self._place(self._groups[track.group], Packets(row, sequence, timestamp, arrival_ns, samples))
 
     def settle_origins(self) -> None:
         """Start the timeline of streams whose earliest packet is known now, with the packets that waited for it."""
         settled = self._tracker.origin_settled
         origins = self._tracker.origin_timestamp
         for index in np.flatnonzero((self._origin < 0) & settled[: len(self._origin)]).tolist():
-            stream = self._streams[index]
-            stream.origin = int(origins[index])
-            self._origin[index] = origins[index]
-            early, stream.early = stream.early, []
-            for packets in early:
-                self._write_frames(self._group(stream), packets, packets.timestamp - stream.origin)
+            origin = int(origins[index])
+            self._streams[index].origin = self._origin[index] = origin
+            for group, packets in self._early.pop(index, ()):
+                self._write_frames(group, packets, packets.timestamp - origin)
 
     def _place(self, group: _Group, packets: Packets) -> None:
         """Write decoded packets of one length; those of a stream whose origin is not known yet wait for it."""
-        origin = self._origin[group.index[packets.row]]
+        of = group.index[packets.row]
+        origin = self._origin[of]
         early = origin < 0
         if early.any():
-            for row in np.unique(packets.row[early]).tolist():
-                group.streams[row].early.append(packets.take(early & (packets.row == row)))
+            for index in np.unique(of[early]).tolist():
+                self._early.setdefault(index, []).append((group, packets.take(early & (of == index))))
             packets, origin = packets.take(~early), origin[~early]
         if len(packets.row):
             self._write_frames(group, packets, packets.timestamp - origin)
@@ -256,14 +331,10 @@ class Tracks:
             group.analysis.advance(rows, settled[group.index[rows]] - origin)
             for row, event in group.analysis.take_events():
                 self._tell(group.streams[row], event)
+        for stream in [stream for stream, track in self._ending if self._is_settled(stream, track, settled)]:
+            self._end(stream)
 
-    def finish(self, stream: Stream) -> None:
-        """Judge what is left of a stream that ends."""
-        if stream.track is not None:
-            for event in stream.track.analysis.finish(stream.track.row, stream.end_frame):
-                self._tell(stream, event)
-
-    def _group(self, stream: Stream) -> _Group:
-        if stream.track is None:
-            raise AssertionError(f"stream {stream.index} has no frames to judge")
-        return next(group for group in self._groups.values() if group.analysis is stream.track.analysis)
+    def _is_settled(self, stream: Stream, track: Track, settled: NDArray[np.int64]) -> bool:
+        """Tell whether nothing can come any more of a track that was left."""
+        origin = int(self._origin[stream.index])
+        return origin >= 0 and int(settled[stream.index]) - origin >= (track.stop_frame or 0)

@@ -12,14 +12,15 @@ batches.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import Counter, deque
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rtpverify.arrivals import Accepted, Arrivals
+from rtpverify.errors import RequestError
 from rtpverify.events import Event
 from rtpverify.identity import Identity
 from rtpverify.payload_types import PayloadTypes, first_encoding, lie_beside
@@ -30,11 +31,11 @@ from rtpverify.rtp.demux import Demux, Part
 from rtpverify.rtp.redundancy import LegMerger
 from rtpverify.rtp.rtcp import Arrived
 from rtpverify.rtp.sequence import Placement, SequenceTracker
-from rtpverify.rtp.verdicts import Discontinuity, Jump
+from rtpverify.rtp.verdicts import Discontinuity, Jump, Resolved
 from rtpverify.slots import put, put_value
 from rtpverify.spec import Selection, StreamSpec
 from rtpverify.stream import Stream, WireFigures, WireGlance
-from rtpverify.tracks import Tracks
+from rtpverify.tracks import PlacedBatch, PlacedPacket, Tracks
 
 
 @dataclass(slots=True)
@@ -77,6 +78,8 @@ class Verifier:
         self._tracker = SequenceTracker()
         self._arrivals = Arrivals()
         self._tracks = Tracks(self._tracker, self._tell)
+        self._held: dict[int, PlacedPacket] = {}
+        """Packets of which the next ones decide whether they are right."""
         self._no_rtp: Counter[str] = Counter()
         self._told: list[StreamEvent] = []
         self._flows: Sequence[Flow] = ()
@@ -165,7 +168,6 @@ class Verifier:
             self._merger.finish()
         placement = self._tracker.finish()
         self._tracks.settle_origins()
-        self._tracks.write_resolved(placement.resolved)
         self._tell_transport(placement)
         self._tracks.judge()
         for stream in self.streams:
@@ -258,12 +260,12 @@ class Verifier:
         index = int(part.stream[0])
         flow = part.rtp.source.flows[int(part.rtp.flow[0])]
         payload_type = int(part.rtp.payload_type[0])
-        self._slots[index].take_over(int(part.rtp.ssrc[0]), flow, payload_type)
+        self._slots[index].take_over(int(part.rtp.ssrc[0]), flow)
         self._payload_types.take_over(index, payload_type)
         self._tracker.succeed(index)
         if self._merger is not None:
             self._merger.succeed(index)
-        self._tracks.drop_held(index)
+        self._held.pop(index, None)
 
     def _take_report(self, batch: PacketBatch, row: int) -> None:
         """Take what senders of streams report of themselves."""
@@ -293,53 +295,139 @@ class Verifier:
     ) -> None:
         """Take packets that no other leg brought before; ``whole`` are those that hold whole frames."""
         changed = self._payload_types.changed(part, stream)
-        beside = lie_beside(part, changed) if changed.any() else changed
+        beside = changed
+        if changed.any():
+            beside = lie_beside(part, changed)
+            changed = changed & ~beside
         odd = (frames >= 0) & ~(whole & (frames > 0)) & ~beside
         for index in stream[odd].tolist() if odd.any() else ():
             self._slots[index].odd_lengths += 1
-        whole = whole & ~odd & ~beside & ~self._payload_types.is_foreign(stream)
-        frames = np.where(beside, 0, frames)
         marks = self._payload_types.marks(part, stream, beside)
-        placement = self._tracker.update(stream, part.sequence, part.timestamp, frames, marks)
+        placement = self._tracker.update(stream, part.sequence, part.timestamp, np.where(beside, 0, frames), marks)
         octets = np.bincount(stream, part.payload_length * placement.accepted, len(self._octets))
         self._octets += octets.astype(np.int64)
-        self._tracks.settle_origins()
-        if changed.any():
-            changing = np.unique(stream[changed])
-            changes, foreign = self._payload_types.follow(part, stream, placement, beside, changing)
-            whole &= ~foreign
-            for change in changes:
-                self._tell_payload_type(part, placement, self._slots[change.stream], change.row)
-        self._watch_arrivals(part, stream, placement, beside)
-        rest = self._tracks.write_before_breaks(part, stream, frames, placement, placement.accepted & whole)
-        self._tracks.write_resolved(placement.resolved)
-        for row in np.flatnonzero(placement.held).tolist():
-            self._tracks.hold(part, int(stream[row]), row, int(frames[row]) if whole[row] else 0)
-        self._tracks.write(part, stream, frames, placement, rest)
-        self._tell_transport(placement)
-
-    def _watch_arrivals(
-        self, part: RtpBatch, stream: NDArray[np.int64], placement: Placement, beside: NDArray[np.bool_]
-    ) -> None:
-        """Follow arrival times; tell of senders that fell silent, except where their numbers broke."""
-        self._arrivals.heard(stream, part.arrival_ns)
         for index in stream[beside & placement.accepted].tolist() if beside.any() else ():
             self._slots[index].packets_beside += 1
-        silences = []
-        for resolved in placement.resolved:
-            owner, sequence, timestamp = np.array([[resolved.stream], [resolved.sequence], [resolved.timestamp]])
-            arrival_ns = self._tracks.held_arrival_ns(resolved.stream)
-            silences += self._arrivals.take(Accepted(owner, sequence, timestamp, arrival_ns))
-        kept = placement.accepted & ~beside
-        silences += self._arrivals.take(
-            Accepted(
-                stream[kept],
-                placement.sequence[kept],
-                placement.timestamp[kept],
-                part.arrival_ns[kept],
-                placement.discontinuities,
-            )
+        self._tracks.settle_origins()
+
+        batch = PlacedBatch(part, stream, np.where(whole & ~beside, frames, 0), placement)
+        audio = placement.accepted & ~beside
+        resolved = self._resolve(placement.resolved)
+        changing = {item.stream for item in resolved if self._payload_types.is_change(item)}
+        changing.update(np.unique(stream[changed]).tolist() if changed.any() else ())
+        new_rates: dict[int, PlacedPacket] = {}
+        for index in sorted(changing):
+            self._take_changing(batch, index, np.flatnonzero(audio & (stream == index)), resolved, new_rates)
+        self._watch_arrivals(batch, audio, resolved, new_rates)
+        wanted = audio & (batch.frames > 0)
+        if changing:
+            wanted &= ~np.isin(stream, list(changing))
+        self._write(batch, wanted, [item for item in resolved if item.stream not in changing], changing)
+        for row in np.flatnonzero(placement.held).tolist():
+            self._held[int(stream[row])] = self._packet(batch, row)
+        self._tell_transport(placement)
+
+    def _resolve(self, resolved: Sequence[Resolved]) -> list[PlacedPacket]:
+        """Return packets that were held and turned out to be right, in their places."""
+        return [
+            replace(self._held.pop(item.stream), sequence=item.sequence, timestamp=item.timestamp) for item in resolved
+        ]
+
+    def _packet(self, batch: PlacedBatch, row: int) -> PlacedPacket:
+        """Return one packet of a batch by itself."""
+        part, index, payload_type = batch.part, int(batch.stream[row]), int(batch.part.payload_type[row])
+        return PlacedPacket(
+            stream=index,
+            payload_type=payload_type,
+            encoding=self._payload_types.encoding(index, payload_type),
+            sequence=int(batch.placement.sequence[row]),
+            timestamp=int(batch.placement.timestamp[row]),
+            arrival_ns=int(part.arrival_ns[row]),
+            frames=int(batch.frames[row]),
+            payload=part.source.arena[part.payload_offset[row] :][: part.payload_length[row]].copy(),
         )
+
+    def _take_changing(
+        self,
+        batch: PlacedBatch,
+        index: int,
+        rows: NDArray[np.int64],
+        resolved: Sequence[PlacedPacket],
+        new_rates: dict[int, PlacedPacket],
+    ) -> None:
+        """Take packets of a stream that may go on in another encoding among them, one by one.
+
+        ``new_rates`` takes the first packet of a stream that has another clock rate.
+        """
+        stream = self._slots[index]
+        packets = [item for item in resolved if item.stream == index] + [self._packet(batch, row) for row in rows]
+        breaks = deque(jump for jump in batch.placement.discontinuities if jump.stream == index)
+        for packet in sorted(packets, key=lambda packet: packet.timestamp):
+            while breaks and breaks[0].frame <= packet.timestamp:
+                self._tracks.restart(stream, self._tracker.frame_of(index, breaks.popleft().frame))
+            if self._payload_types.is_change(packet):
+                self._change_payload_type(stream, packet, new_rates)
+            self._tracks.write_one(stream, packet)
+
+    def _change_payload_type(self, stream: Stream, packet: PlacedPacket, new_rates: dict[int, PlacedPacket]) -> None:
+        """Let a stream go on with another payload type from this packet on."""
+        frame = self._tracker.frame_of(stream.index, packet.timestamp)
+        self._tell(stream, stream.payload_type_change(packet.payload_type, packet.sequence, frame, packet.arrival_ns))
+        before = stream.encoding
+        if not self._payload_types.change(packet):
+            return
+        stream.go_on_in(packet.payload_type, packet.encoding, frame)
+        try:
+            self._tracks.switch(stream, packet.encoding, packet.frames, frame)
+        except RequestError as error:
+            stream.not_judged = str(error)
+        if packet.encoding is not None and (before is None or before.sample_rate_hz != packet.encoding.sample_rate_hz):
+            window_frames = int(stream.spec.limits.reorder_window_seconds * packet.encoding.sample_rate_hz)
+            self._tracker.set_window(stream.index, window_frames)
+            new_rates.setdefault(stream.index, packet)
+
+    def _write(
+        self, batch: PlacedBatch, wanted: NDArray[np.bool_], resolved: list[PlacedPacket], done: Collection[int]
+    ) -> None:
+        """Write packets; a stream begins anew at each break, once what lies before is written."""
+        for jump in batch.placement.discontinuities:
+            owner = self._slots[jump.stream]
+            if owner.track is None or jump.stream in done:
+                continue
+            for packet in resolved:
+                if packet.stream == jump.stream and packet.timestamp < jump.frame:
+                    self._tracks.write_one(owner, packet)
+            earlier = wanted & (batch.stream == jump.stream) & (batch.placement.timestamp < jump.frame)
+            self._tracks.write(batch, earlier)
+            wanted = wanted & ~earlier
+            self._tracks.restart(owner, self._tracker.frame_of(jump.stream, jump.frame))
+            resolved = [item for item in resolved if item.stream != jump.stream or item.timestamp >= jump.frame]
+        for packet in resolved:
+            self._tracks.write_one(self._slots[packet.stream], packet)
+        self._tracks.write(batch, wanted)
+
+    def _watch_arrivals(
+        self,
+        batch: PlacedBatch,
+        audio: NDArray[np.bool_],
+        resolved: Sequence[PlacedPacket],
+        new_rates: Mapping[int, PlacedPacket],
+    ) -> None:
+        """Follow arrival times; tell of senders that fell silent, except where their numbers broke."""
+        self._arrivals.heard(batch.stream, batch.part.arrival_ns)
+        placement = batch.placement
+        silences = []
+        for item in resolved:
+            of, sequence = np.array([item.stream]), np.array([item.sequence])
+            timestamp, arrival_ns = np.array([item.timestamp]), np.array([item.arrival_ns])
+            silences += self._arrivals.take(Accepted(of, sequence, timestamp, arrival_ns))
+        for index, packet in new_rates.items():
+            before = audio & (batch.stream == index) & (placement.sequence < packet.sequence)
+            silences += self._arrivals.take(batch.accepted(before))
+            audio = audio & ~before
+            if packet.encoding is not None:
+                self._arrivals.change_format(index, packet.encoding.sample_rate_hz, packet.frames)
+        silences += self._arrivals.take(batch.accepted(audio, placement.discontinuities))
         self._arrivals.judge_when_due()
         behind_breaks = {(jump.stream, jump.sequence) for jump in placement.discontinuities}
         for silence in silences:
@@ -349,13 +437,6 @@ class Verifier:
                 self._tell(quiet, quiet.stall(silence.sequence, frame, silence.seconds, silence.arrival_ns))
 
     # Telling --------------------------------------------------------------------------------------------------------
-
-    def _tell_payload_type(self, part: RtpBatch, placement: Placement, stream: Stream, row: int) -> None:
-        """Tell that a stream has another payload type, from the packet in this row on."""
-        frame = self._tracker.frame_of(stream.index, int(placement.timestamp[row]))
-        payload_type, sequence = int(part.payload_type[row]), int(placement.sequence[row])
-        self._tell(stream, stream.payload_type_change(payload_type, sequence, frame, int(part.arrival_ns[row])))
-        stream.payload_type = payload_type
 
     def _tell_transport(self, placement: Placement) -> None:
         for jump in placement.discontinuities:

@@ -153,6 +153,91 @@ class TestPayloadType:
         changes = [event for event in stream.events if event.kind == "payload_type_change"]
         assert [(event.start_frame, event.size["to_payload_type"]) for event in changes] == [(14_400, 98), (28_800, 97)]
 
+    @pytest.mark.parametrize(
+        ("encoding", "packet_frames"), [("L16/48000/2", 48), ("L24/48000/4", 96), ("PCMA/8000/1", 160)]
+    )
+    def test_audio_goes_on_being_verified_in_another_encoding(self, encoding, packet_frames):
+        """Faults on both sides of the change are found where they are, and the change itself harms nothing."""
+        first = Sender(seconds=1.0, slips={24_000: 48})
+        then = Sender(encoding, packet_frames, seconds=1.0, payload_type=98, amplitude=0.3)
+        rate_hz = then.form.sample_rate_hz
+        then.sequence, then.timestamp = first.sequence + 1000, (first.timestamp + 48_000) % 2**32
+        then.clicks = {rate_hz // 2: 0.2}
+        packets = first.send() + later(then.send(), 1.0)
+        [stream] = every_cut(packets, first, then)
+        assert brief(stream.events) == [
+            ("slip", 24_000, 0, None),
+            ("payload_type_change", 48_000, 0, None),
+            ("click", 48_000 + rate_hz // 2, 1, None if then.form.channels > 1 else 1),
+        ]
+        assert stream.encoding == encoding.partition("/")[0]
+        assert stream.transport.packets_lost == 0
+        assert stream.transport.jitter_seconds == pytest.approx(0, abs=1e-9)
+        # The packet time is the most frequent one, and that of another clock rate is no packet time.
+        assert stream.packet_time_seconds == (0.001 if rate_hz == 48_000 else packet_frames / rate_hz)
+        assert stream.signal[0].level_dbfs == pytest.approx(20 * np.log10(0.3), abs=0.05)
+        assert len(stream.signal) == then.form.channels
+        assert stream.inconclusive is None
+        assert any("encoding is" in warning and "from frame 48000 on" in warning for warning in stream.warnings)
+
+    def test_and_back_again(self):
+        """Time and again: each stretch is judged, in no more memory than one stretch of each encoding takes."""
+        packets = []
+        for turn in range(8):
+            form, payload_type = (("L24/48000/2", 97), ("L16/48000/2", 98))[turn % 2]
+            part = Sender(
+                form,
+                seconds=0.6,
+                payload_type=payload_type,
+                sequence=BEFORE.sequence + 600 * turn,
+                timestamp=(BEFORE.timestamp + 28_800 * turn) % 2**32,
+                clicks={14_400: 0.2},
+            )
+            packets += later(part.send(), 0.6 * turn)
+        verifier, _ = verify(packets, spec_of(Sender(), Sender("L16/48000/2", payload_type=98)), range(0, 4800, 40))
+        [stream] = verifier.result("test").streams
+        expected = [("click", 28_800 * turn + 14_400, 1, None) for turn in range(8)]
+        expected += [("payload_type_change", 28_800 * turn, 0, None) for turn in range(1, 8)]
+        assert brief(stream.events) == sorted(expected, key=lambda event: event[1])
+        timelines = [group.analysis.timeline.streams for group in verifier._tracks._groups]
+        assert timelines == [1, 1]
+
+    def test_packets_that_were_overtaken_by_the_change(self):
+        then = Sender("L16/48000/2", seconds=0.5, payload_type=98)
+        then.sequence, then.timestamp = BEFORE.sequence + 1000, (BEFORE.timestamp + 48_000) % 2**32
+        packets = BEFORE.send(delayed={998: 3.5, 997: 4.5}) + later(then.send(), 1.0)
+        [stream] = every_cut(sorted(packets, key=lambda packet: packet[0]), BEFORE, then)
+        assert brief(stream.events) == [("payload_type_change", 48_000, 0, None)]
+        assert stream.transport.packets_reordered == 2
+
+    def test_with_a_restart_at_once(self):
+        then = Sender("L16/48000/2", seconds=0.5, payload_type=98, sequence=9_000, timestamp=77, clicks={12_000: 0.2})
+        [stream] = every_cut(BEFORE.send() + later(then.send(), 1.3), BEFORE, then)
+        assert sorted(brief(stream.events)) == [
+            ("click", 60_000, 1, None),
+            ("payload_type_change", 48_000, 0, None),
+            ("restart", 48_000, 0, None),
+        ]
+
+    def test_to_one_that_nothing_tells(self):
+        """The audio from there on is not judged, and the result says so."""
+        then = Sender(seconds=0.5, payload_type=98)
+        then.sequence, then.timestamp = BEFORE.sequence + 1000, (BEFORE.timestamp + 48_000) % 2**32
+        [stream] = every_cut(BEFORE.send() + later(then.send(), 1.0), BEFORE)
+        assert brief(stream.events) == [("payload_type_change", 48_000, 0, None)]
+        assert any("48000 on nothing is judged: payload type 98" in warning for warning in stream.warnings)
+        assert (stream.encoding, stream.transport.packets_received) == ("L24", 1500)
+        assert stream.signal[0].frequency_hz == pytest.approx(997)
+
+    def test_to_one_in_which_the_reference_cannot_be(self):
+        high = Sender(seconds=1.0, frequency_hz=9000.0)
+        then = Sender("PCMA/8000/1", 160, seconds=0.5, payload_type=98)
+        then.sequence, then.timestamp = high.sequence + 1000, (high.timestamp + 48_000) % 2**32
+        verifier, _ = verify(high.send() + later(then.send(), 1.0), spec_of(high, then, reference="tone:9000"))
+        [stream] = verifier.result("test").streams
+        assert brief(stream.events) == [("payload_type_change", 48_000, 0, None)]
+        assert any("nothing is judged" in warning and "9000" in warning for warning in stream.warnings)
+
 
 class Phone:
     """A telephone: G.711, packets of 20 ms, and what else it sends."""

@@ -127,3 +127,16 @@ def test_the_ring_holds_what_it_promises(packet_frames, block):
     assert timeline.capacity >= 5 * block
     assert timeline.capacity <= 24 * block
     assert timeline.capacity % block == 0
+
+
+def test_a_timeline_that_begins_anew_has_forgotten_what_was_before():
+    timeline = Timeline(1, 10, 40, 20)
+    row = timeline.add()
+    timeline.write_run(row, 0, np.ones((60, 1)))
+    timeline.begin(row, 100)
+    assert timeline.consumed_block.tolist() == [100]
+    assert not timeline.read(row, 0, 960, 1020)[1].any()
+    timeline.write(np.array([row]), np.array([1000]), np.full((1, 5, 1), 2.0))
+    samples, valid = timeline.read(row, 0, 999, 1006)
+    assert valid.tolist() == [False, *[True] * 5, False]
+    assert (samples[valid] == 2.0).all()

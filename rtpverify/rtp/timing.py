@@ -119,6 +119,15 @@ class Timing:
         self.resize(stream + 1)
         self._rate[stream] = rate_hz
 
+    def change_clock_rate(self, stream: int, rate_hz: int) -> None:
+        """Go on with another clock rate: jitter goes on, drift and packet time are found anew."""
+        self.resize(stream + 1)
+        self._break(stream)
+        self._rate[stream] = rate_hz
+        for steps in (self._usual_step, self._usual_count, self._run_step, self._run_length, self._steady_step):
+            steps[stream] = 0
+        self._other_steps[stream].clear()
+
     def set_tsdf_window(self, stream: int, seconds: float) -> None:
         """Set the window of a stream's time-stamped delay factor, before its first packet."""
         self.resize(stream + 1)

@@ -145,8 +145,13 @@ class ToneBank:
 
     def restart(self, row: int, frame: int) -> None:
         """Judge what is left of a row before ``frame``, where its sender started over, and what follows anew."""
-        for channel, line in enumerate(self._lines_of(row)):
+        for line in self._lines_of(row):
             self._end_line(row, line, frame)
+        self.begin(row, frame)
+
+    def begin(self, row: int, frame: int) -> None:
+        """Judge a row that has ended, or is new, from ``frame`` on."""
+        for channel, line in enumerate(self._lines_of(row)):
             scanner = self._scanner(row, channel, self._settings[line])
             scanner.track.begin_at(frame, self._track(line))
             self._scanners[line] = scanner
