@@ -21,7 +21,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 from rtpverify.daemon.eventlog import EventLogTable
 from rtpverify.daemon.history import HistoryTable
 from rtpverify.daemon.tables import Table, mistake, text_of, told
-from rtpverify.daemon.web import MetricsTable
+from rtpverify.daemon.web.table import MetricsTable
 from rtpverify.daemon.webhook import WebhookTable
 from rtpverify.errors import ConfigurationError, RequestError
 from rtpverify.limits import PROFILES, Limits, with_values

@@ -25,7 +25,7 @@ from rtpverify.daemon.log import LogWriter, make_logger
 from rtpverify.daemon.metrics.snapshot import LoopSnapshot, Snapshot
 from rtpverify.daemon.outlets import AnyOutlet, Outlet, OutletTable, Told
 from rtpverify.daemon.state import StreamState
-from rtpverify.daemon.web import WebServer
+from rtpverify.daemon.web.server import WebServer
 from rtpverify.discover import Listener
 from rtpverify.errors import RequestError
 from rtpverify.live import LiveStatistics, run, run_live

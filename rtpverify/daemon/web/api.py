@@ -1,0 +1,265 @@
+"""The HTTP API: streams, what one of them carries now, its last minutes, and events. Described by :mod:`.openapi`."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+from aiohttp import web
+from numpy.typing import NDArray
+
+import rtpverify
+from rtpverify import scope
+from rtpverify.daemon.outlets import Bench, Told
+from rtpverify.daemon.web import openapi, parameters
+from rtpverify.daemon.web.board import Board
+from rtpverify.daemon.web.events import Document, EventLog, EventPage, EventQuery
+from rtpverify.daemon.web.problems import not_found, response
+from rtpverify.report.json import strict
+from rtpverify.result import StreamResult, rfc3339, stream_as_dict
+from rtpverify.stream import Stream
+
+SHORTEST_SPAN_SECONDS = 0.0005
+DEFAULT_SPAN_SECONDS = 0.01
+MOST_EVENTS = 1000
+LOOK_AGAIN_SECONDS = 0.1
+"""Who asks for the same picture sooner gets the one before."""
+
+
+class Api:
+    """Answers what the page and scripts ask.
+
+    Parameters
+    ----------
+    bench
+        The service.
+    board
+        What is seen of the streams.
+    """
+
+    def __init__(self, bench: Bench, board: Board) -> None:
+        self._bench = bench
+        self._board = board
+        self._log = EventLog()
+        self._working = asyncio.Lock()
+        """One at a time: what many ask for must not share the interpreter with the receiver."""
+        self._pictures: dict[tuple[str, int, float], tuple[float, bytes]] = {}
+        self._started = rfc3339(time.time_ns())
+
+    def add_routes(self, app: web.Application) -> None:
+        """Add what is answered to an application."""
+        app.add_routes(
+            [
+                web.get("/api/openapi.json", self._description),
+                web.get("/api/streams", self._streams),
+                web.get("/api/streams/{name}", self._stream),
+                web.get("/api/streams/{name}/history", self._history),
+                web.get("/api/streams/{name}/scope", self._scope),
+                web.get("/api/events", self._events),
+                web.get("/api/events/{id}", self._event),
+            ]
+        )
+
+    def about(self) -> dict[str, Any]:
+        """Return what is answering."""
+        return {"version": rtpverify.__version__, "started": self._started}
+
+    def streams(self) -> dict[str, Any]:
+        """Return how every stream fares."""
+        return {"time": rfc3339(self._board.now_ns), "streams": self._board.overview()}
+
+    def tell(self, told: Sequence[Told], now_ns: int) -> list[Document]:
+        """Remember events, and return them as they are shown."""
+        documents: list[Document] = [strict(item.document) for item in told]
+        self._log.add(documents, [item.event.time_ns or now_ns for item in told])
+        return documents
+
+    # Answers --------------------------------------------------------------------------------------------------------
+
+    async def _description(self, request: web.Request) -> web.Response:
+        parameters.known_only(request, ())
+        return _json(await asyncio.to_thread(openapi.text))
+
+    async def _streams(self, request: web.Request) -> web.Response:
+        parameters.known_only(request, ())
+        return _json(_text(self.streams()))
+
+    async def _stream(self, request: web.Request) -> web.Response:
+        parameters.known_only(request, ())
+        name = self._name(request)
+        line, state = self._board.line(name), self._bench.states[name]
+        stream = self._board.stream(name)
+        present = [] if stream is None else self._bench.verifier.present(stream)
+
+        def render() -> bytes:
+            document = {**line, "result": None if state.result is None else _result(state.result)}
+            document["present"] = [asdict(signal) for signal in present]
+            return _text(strict(document))
+
+        return _json(await asyncio.to_thread(render))
+
+    async def _history(self, request: web.Request) -> web.Response:
+        parameters.known_only(request, ("since",))
+        name = self._name(request)
+        since = parameters.number(request, "since", 0.0, 1e12) or 0.0
+        times, figures, channels = self._board.history(name, since)
+        return _json(await asyncio.to_thread(lambda: _text(_history(times, figures, channels))))
+
+    async def _scope(self, request: web.Request) -> web.Response:
+        parameters.known_only(request, ("channel", "span", "frame"))
+        name = self._name(request)
+        stream = self._board.stream(name)
+        if stream is None or stream.track is None or stream.encoding is None:
+            raise not_found(f"stream {name}: no audio of it is kept: no packet yet, no reference, or encoding unknown")
+        channel = parameters.integer(request, "channel", 1, stream.encoding.channels) or 1
+        span = parameters.number(request, "span", SHORTEST_SPAN_SECONDS, scope.LONGEST_SECONDS) or DEFAULT_SPAN_SECONDS
+        frame = parameters.integer(request, "frame", 0, parameters.LARGEST_FRAME)
+        return _json(await self._picture(stream, channel, span, frame))
+
+    async def _picture(self, stream: Stream, channel: int, span: float, frame: int | None) -> bytes:
+        """Return what is seen of a channel, drawn at most a few times a second however many ask."""
+        key = stream.name, channel, span
+        async with self._working:
+            drawn = self._pictures.get(key)
+            if frame is None and drawn is not None and time.monotonic() - drawn[0] < LOOK_AGAIN_SECONDS:
+                return drawn[1]
+            taken = scope.take(stream, channel, span, frame)
+            if taken is None:
+                raise not_found(f"stream {stream.name}: no audio of it is kept")
+            text = await asyncio.to_thread(lambda: _text(_scope(scope.measure(taken))))
+            if frame is None:
+                now = time.monotonic()
+                self._pictures = {
+                    other: item for other, item in self._pictures.items() if now - item[0] < LOOK_AGAIN_SECONDS
+                }
+                self._pictures[key] = now, text
+            return text
+
+    async def _events(self, request: web.Request) -> web.Response:
+        known = ("stream", "kind", "cause", "since", "until", "limit", "cursor")
+        parameters.known_only(request, known)
+        at = parameters.cursor(request)
+        query = EventQuery(
+            stream=request.query.get("stream"),
+            kind=parameters.kind(request),
+            cause=parameters.cause(request),
+            since_ns=parameters.moment(request, "since"),
+            until_ns=parameters.moment(request, "until") if at is None else at[0] + 1,
+            skip=0 if at is None else at[1],
+            limit=parameters.integer(request, "limit", 1, MOST_EVENTS) or 100,
+        )
+        page = self._log.find(query)
+        return _json(await asyncio.to_thread(lambda: _text(_page(page, query))))
+
+    async def _event(self, request: web.Request) -> web.Response:
+        parameters.known_only(request, ())
+        event_id = request.match_info["id"]
+        document = self._log.get(event_id)
+        if document is None:
+            raise not_found(f"event {event_id[:40]}: is not known")
+        return _json(_text(document))
+
+    def _name(self, request: web.Request) -> str:
+        name = request.match_info["name"]
+        if name not in self._bench.states:
+            raise not_found(f"stream {name[:80]}: is not known")
+        return name
+
+
+def ready(reasons: Sequence[str]) -> web.Response:
+    """Return the answer that tells whether the daemon does its whole work."""
+    if reasons:
+        return response(503, "; ".join(reasons), reasons=list(reasons))
+    return web.Response(text="ready\n")
+
+
+def _result(result: StreamResult) -> dict[str, Any]:
+    """Return the result of a stream without its events, which are asked for by themselves."""
+    document = stream_as_dict(result)
+    del document["events"]
+    return document
+
+
+def _history(times: NDArray[np.float64], figures: NDArray[np.float32], channels: int) -> dict[str, Any]:
+    signal = figures[:, 3:].reshape(len(figures), channels, 3) if channels else np.zeros((len(figures), 0, 3))
+    return {
+        "time": [round(moment, 3) for moment in times.tolist()],
+        "packets_expected": _numbers(figures[:, 0], 6),
+        "packets_lost": _numbers(figures[:, 1], 6),
+        "jitter_seconds": _numbers(figures[:, 2], 4),
+        "channels": [
+            {
+                "channel": channel + 1,
+                "level_dbfs": _numbers(signal[:, channel, 0], 6),
+                "residual_dbfs": _numbers(signal[:, channel, 1], 6),
+                "phase_degrees": _numbers(np.degrees(signal[:, channel, 2]), 7),
+            }
+            for channel in range(channels)
+        ],
+    }
+
+
+def _scope(seen: scope.Scope) -> dict[str, Any]:
+    reference = None
+    if seen.amplitude is not None and seen.omega is not None:
+        reference = {
+            "amplitude": seen.amplitude,
+            "frequency_hz": seen.omega * seen.sample_rate_hz / (2.0 * np.pi),
+            "phase_rad": seen.phase_rad,
+            "dc_offset": seen.dc,
+        }
+    residual = None
+    if seen.residual_low is not None and seen.residual_high is not None:
+        residual = {"low": _numbers(seen.residual_low, 5)}
+        residual["high"] = residual["low"] if seen.frames_per_column == 1 else _numbers(seen.residual_high, 5)
+    low = _numbers(seen.low, 7)
+    return {
+        "channel": seen.channel,
+        "sample_rate": seen.sample_rate_hz,
+        "start_frame": seen.start_frame,
+        "frames": seen.frames,
+        "frames_per_column": seen.frames_per_column,
+        "start_seconds": seen.start_seconds,
+        "low": low,
+        "high": low if seen.frames_per_column == 1 else _numbers(seen.high, 7),
+        "residual": residual,
+        "reference": reference,
+        "reference_hz": seen.reference_hz,
+        "threshold": seen.threshold,
+        "step": seen.step,
+        "spectrum": {
+            "frequency_hz": _numbers(seen.spectrum_hz, 5),
+            "level_dbfs": _numbers(seen.spectrum_dbfs, 5),
+            "resolution_hz": seen.resolution_hz,
+        },
+    }
+
+
+def _page(page: EventPage, query: EventQuery) -> dict[str, Any]:
+    cursor = None
+    if page.more:
+        last_ns = page.events[-1][0]
+        shown = sum(time_ns == last_ns for time_ns, _ in page.events)
+        if query.until_ns == last_ns + 1:
+            shown += query.skip
+        cursor = f"{last_ns}.{shown}"
+    return {"events": [document for _, document in page.events], "next": cursor}
+
+
+def _numbers(values: NDArray[np.floating[Any]], digits: int) -> list[float | None]:
+    """Return numbers with so many significant digits; what is not finite as None."""
+    form = f"%.{digits}g"
+    return [float(form % value) if value - value == 0 else None for value in values.tolist()]
+
+
+def _text(document: Any) -> bytes:
+    return json.dumps(document, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+
+
+def _json(text: bytes) -> web.Response:
+    return web.Response(body=text, content_type="application/json")

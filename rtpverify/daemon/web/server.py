@@ -1,0 +1,214 @@
+"""The daemon's HTTP server."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import web
+
+from rtpverify.daemon.metrics import Exposition
+from rtpverify.daemon.outlets import Bench, Outlet, Told
+from rtpverify.daemon.tables import Listen
+from rtpverify.daemon.web import problems
+from rtpverify.daemon.web.api import Api, ready
+from rtpverify.daemon.web.assets import Assets
+from rtpverify.daemon.web.board import Board
+from rtpverify.daemon.web.hub import Hub
+from rtpverify.errors import SourceError
+
+if TYPE_CHECKING:
+    from aiohttp.typedefs import Handler
+
+    from rtpverify.daemon.web.table import MetricsTable
+
+LOOK_NS = 250_000_000
+"""Time between two looks at the streams."""
+EVENTS_AT_ONCE = 50
+"""Most events of one message to browsers; the rest of a storm is counted there and asked for."""
+MAX_CONNECTIONS = 128
+ANSWER_SECONDS = 20.0
+"""Longest time to make an answer."""
+IDLE_SECONDS = 30.0
+"""How long a connection may wait for a request, or for its other end to take an answer."""
+OPEN_TO_ALL = ("/healthz", "/readyz")
+
+_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+    "connect-src 'self'; media-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+
+
+class WebServer(Outlet):
+    """Serves metrics, health, the API, live events and the page.
+
+    Attributes
+    ----------
+    listen
+        Where it listens, with the port that was taken.
+    counts
+        ``live_clients_refused``, ``live_clients_dropped``, ``live_states_skipped``, ``connections_refused``,
+        ``unauthorized``.
+    """
+
+    def __init__(self, table: MetricsTable, bench: Bench) -> None:
+        super().__init__()
+        self.listen = table.listen
+        names = ("live_clients_refused", "live_clients_dropped", "live_states_skipped", "connections_refused")
+        self.counts.update(dict.fromkeys((*names, "unauthorized"), 0))
+        self._table = table
+        self._bench = bench
+        self._access = table.access()
+        self._exposition = Exposition(lambda: bench.snapshot)
+        self._board = Board(bench)
+        self._api = Api(bench, self._board)
+        self._hub = Hub(f"{time.time_ns():x}", self.counts)
+        self._next_look_ns = 0
+        self._now_ns = time.time_ns()
+        self._server: asyncio.Server | None = None
+        self._runner = web.AppRunner(
+            self._application(),
+            access_log=None,
+            shutdown_timeout=1.0,
+            keepalive_timeout=IDLE_SECONDS,
+            lingering_time=1.0,
+        )
+
+    def _application(self) -> web.Application:
+        app = web.Application(middlewares=[problems.telling(self._bench.log), self._guard()])
+        app.router.add_get("/metrics", self._metrics)
+        app.router.add_get("/healthz", self._health)
+        app.router.add_get("/readyz", self._ready)
+        app.router.add_get("/api/live", self._live)
+        self._api.add_routes(app)
+        Assets().add_routes(app)
+        app.on_response_prepare.append(_add_headers)
+        return app
+
+    async def start(self) -> None:
+        """Listen.
+
+        Raises
+        ------
+        SourceError
+            Where the address cannot be had.
+        """
+        await self._runner.setup()
+        listen, tls = self.listen, self._table.tls()
+        loop = asyncio.get_running_loop()
+        try:
+            self._server = await loop.create_server(
+                self._connect, listen.address, listen.port, ssl=tls, reuse_address=True
+            )
+        except OSError as error:
+            reason = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
+            raise SourceError(f"metrics listen {listen}: {reason}") from error
+        self.listen = Listen(listen.address, self._server.sockets[0].getsockname()[1])
+        if self._table.is_open:
+            self._bench.log.warning("open to the network: no token or password is asked for", listen=str(self.listen))
+
+    @property
+    def url(self) -> str:
+        """Where the page is, as this host sees it."""
+        return f"{'https' if self._table.certificate else 'http'}://{self.listen}/"
+
+    async def stop(self) -> None:
+        """Close every connection."""
+        self._hub.close()
+        if self._server is not None:
+            self._server.close()
+        await self._runner.cleanup()
+
+    def tell(self, told: Sequence[Told]) -> None:
+        """Tell browsers at once."""
+        self._board.tell(told, self._now_ns)
+        documents = self._api.tell(told, self._now_ns)
+        shown = documents[:EVENTS_AT_ONCE]
+        self._hub.say("events", {"events": shown, "left_out": len(documents) - len(shown)})
+
+    def tick(self, now_ns: int) -> None:
+        """Look at the streams, where it is time."""
+        self._now_ns = now_ns
+        if not self._next_look_ns - LOOK_NS <= now_ns < self._next_look_ns:
+            self._next_look_ns = now_ns + LOOK_NS
+            self._board.look(now_ns)
+            if self._hub.clients:
+                self._hub.show(self._api.streams())
+
+    # Connections ----------------------------------------------------------------------------------------------------
+
+    def _connect(self) -> asyncio.Protocol:
+        """Return what serves a new connection."""
+        server = self._runner.server
+        if server is None or len(server.connections) >= MAX_CONNECTIONS:
+            self.counts["connections_refused"] += 1
+            return _Refusal()
+        return server()
+
+    def _guard(self) -> Any:
+        """Return the middleware that asks who is there, and lets nothing take too long."""
+
+        @web.middleware
+        async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
+            _give_up_dead(request.transport)
+            authorization = request.headers.get("Authorization")
+            if request.path not in OPEN_TO_ALL and not self._access.allows(authorization):
+                self.counts["unauthorized"] += authorization is not None
+                answer = problems.response(401, "a token or password is asked for")
+                for challenge in self._access.challenges:
+                    answer.headers.add("WWW-Authenticate", challenge)
+                return answer
+            if request.path == "/api/live":
+                return await handler(request)
+            async with asyncio.timeout(ANSWER_SECONDS):
+                return await handler(request)
+
+        return guard
+
+    # Answers --------------------------------------------------------------------------------------------------------
+
+    async def _live(self, request: web.Request) -> web.StreamResponse:
+        return await self._hub.listen(request, self._api.about())
+
+    async def _metrics(self, request: web.Request) -> web.Response:
+        text, content_type = await self._exposition.scrape(request.headers.get("Accept", ""))
+        return web.Response(body=text, headers={"Content-Type": content_type})
+
+    async def _health(self, _request: web.Request) -> web.Response:
+        return web.Response(text="ok\n")
+
+    async def _ready(self, _request: web.Request) -> web.Response:
+        return ready(self._bench.unready())
+
+
+class _Refusal(asyncio.Protocol):
+    """Ends a connection that is one too many."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        if isinstance(transport, asyncio.Transport):
+            transport.abort()
+
+
+async def _add_headers(_request: web.Request, response: web.StreamResponse) -> None:
+    response.headers.update(_HEADERS)
+    response.headers.setdefault("Cache-Control", "no-store")
+
+
+def _give_up_dead(transport: asyncio.BaseTransport | None) -> None:
+    """Have the kernel end a connection whose other end takes nothing for too long (Linux)."""
+    connection = transport.get_extra_info("socket") if transport is not None else None
+    option = getattr(socket, "TCP_USER_TIMEOUT", None)
+    if connection is not None and option is not None:
+        with suppress(OSError):
+            connection.setsockopt(socket.IPPROTO_TCP, option, round(1000 * IDLE_SECONDS))

@@ -1,0 +1,114 @@
+"""The table ``[metrics]``: where the server listens, and who may look."""
+
+from __future__ import annotations
+
+import ssl
+from hashlib import sha256
+from ipaddress import ip_address
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Self
+
+from pydantic import BeforeValidator, Field, ValidationInfo, model_validator
+
+from rtpverify.daemon.outlets import Bench, OutletTable
+from rtpverify.daemon.tables import Listen, ListenField, mistake, text_of
+from rtpverify.daemon.web.access import Access, Secret
+
+if TYPE_CHECKING:
+    from rtpverify.daemon.web.server import WebServer
+
+LEAST_SECRET_CHARACTERS = 8
+
+
+def _read(value: object, info: ValidationInfo) -> tuple[Path, bytes]:
+    folder: Path = info.context or Path()
+    path = folder / text_of(value)
+    try:
+        return path, path.read_bytes()
+    except OSError as error:
+        raise mistake(f"{path}: {error.strerror}") from None
+
+
+def _secret(value: object, info: ValidationInfo) -> Secret:
+    path, content = _read(value, info)
+    lines = content.split(b"\n")
+    if any(line.strip() for line in lines[1:]):
+        raise mistake(f"{path}: holds more than one line")
+    secret = lines[0].strip()
+    if len(secret) < LEAST_SECRET_CHARACTERS:
+        raise mistake(f"{path}: holds fewer than {LEAST_SECRET_CHARACTERS} characters")
+    return Secret.of(secret)
+
+
+class PemFile:
+    """A file of a certificate or key; another content makes it another file, so that a renewed one is taken over."""
+
+    def __init__(self, path: Path, content: bytes) -> None:
+        self.path = path
+        self._digest = sha256(content).digest()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, PemFile) and (self.path, self._digest) == (other.path, other._digest)
+
+    def __hash__(self) -> int:
+        return hash((self.path, self._digest))
+
+
+def _pem(value: object, info: ValidationInfo) -> PemFile:
+    return PemFile(*_read(value, info))
+
+
+class MetricsTable(OutletTable):
+    """``[metrics]``: the HTTP server, which also has the API and the live page."""
+
+    listen: ListenField = Listen("127.0.0.1", 9464)
+    token_file: Annotated[Secret, BeforeValidator(_secret)] | None = None
+    """Holds a bearer token; a browser takes it as the password of any user."""
+    user: Annotated[str, Field(strict=True, min_length=1, pattern="^[^:]+$")] | None = None
+    password_file: Annotated[Secret, BeforeValidator(_secret)] | None = None
+    certificate: Annotated[PemFile, BeforeValidator(_pem)] | None = None
+    """PEM, with the chain; with it the server speaks TLS alone."""
+    key: Annotated[PemFile, BeforeValidator(_pem)] | None = None
+    """PEM; left out where it is in the file of the certificate."""
+
+    @model_validator(mode="after")
+    def _goes_together(self) -> Self:
+        if (self.user is None) != (self.password_file is None):
+            raise mistake("user and password_file go together")
+        if self.key is not None and self.certificate is None:
+            raise mistake("key goes with a certificate")
+        self.tls()
+        return self
+
+    def access(self) -> Access:
+        """Return who may look."""
+        return Access(self.token_file, self.user, self.password_file)
+
+    def tls(self) -> ssl.SSLContext | None:
+        """Return what encrypts, None where nothing does."""
+        if self.certificate is None:
+            return None
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        try:
+            context.load_cert_chain(self.certificate.path, self.key.path if self.key else None, _no_password)
+        except (ssl.SSLError, OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+            raise mistake(f"certificate {self.certificate.path}: cannot be used: {reason}") from None
+        return context
+
+    @property
+    def is_open(self) -> bool:
+        """Whether anybody on the network may look."""
+        return not (self.access().is_needed or ip_address(self.listen.address).is_loopback)
+
+    def open(self, bench: Bench) -> WebServer:
+        """Return the server, not started yet."""
+        from rtpverify.daemon.web.server import WebServer
+
+        return WebServer(self, bench)
+
+
+def _no_password() -> str:
+    """Answer for a key that is encrypted: nobody is there to be asked."""
+    raise ValueError("the key is encrypted")

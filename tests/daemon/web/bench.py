@@ -1,0 +1,109 @@
+"""A service in memory: packets are fed by hand, and a server shows what comes of them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+import structlog
+from test_verifier import START_NS, Sender, batch_of
+
+from rtpverify.daemon.metrics import Snapshot
+from rtpverify.daemon.outlets import Outlet, Told
+from rtpverify.daemon.state import StreamState
+from rtpverify.daemon.web.server import WebServer
+from rtpverify.daemon.web.table import MetricsTable
+from rtpverify.reference import parse_reference
+from rtpverify.rtp.payload import parse_rtpmap
+from rtpverify.spec import StreamSpec
+from rtpverify.verifier import Verifier
+
+
+class Bench:
+    """What an outlet sees of the service; stream ``a`` is held against a tone, ``b`` followed on transport alone."""
+
+    def __init__(self, snapshot: Any = Snapshot) -> None:
+        encoding = parse_rtpmap("L24/48000/2")
+        specs = [
+            StreamSpec("a", "239.1.2.3:5004", "192.0.2.1:5004", encoding, reference=parse_reference("tone:997")),
+            StreamSpec("b", "239.1.2.3:5004", "192.0.2.2:5004", encoding),
+        ]
+        self.verifier = Verifier(specs)
+        self.states = {spec.name: StreamState(spec) for spec in specs}
+        self.log = structlog.get_logger()
+        self.outlets: dict[str, Outlet] = {}
+        self.now_ns = START_NS
+        self.reasons: list[str] = []
+        self._snapshot = snapshot
+        self._known = 0
+
+    @property
+    def snapshot(self) -> Snapshot:
+        return self._snapshot()
+
+    def outlet(self, kind: type[Outlet]) -> Outlet | None:
+        return next((outlet for outlet in self.outlets.values() if isinstance(outlet, kind)), None)
+
+    def unready(self) -> list[str]:
+        return self.reasons
+
+    def feed(self, packets: Sequence[tuple[int, int, bytes]]) -> None:
+        """Take packets a tenth of a second at a time, as the service does."""
+        for start in range(0, len(packets), 100):
+            part = list(packets[start : start + 100])
+            told = self.verifier.feed(batch_of(part))
+            self.now_ns = part[-1][0] + 1_000_000
+            told += self.verifier.advance(self.now_ns)
+            for stream in self.verifier.streams[self._known :]:
+                self.states[stream.name].add(stream)
+            self._known = len(self.verifier.streams)
+            items = [Told(item.stream, item.event, item.is_new) for item in told]
+            for outlet in self.outlets.values():
+                if items:
+                    outlet.tell(items)
+                outlet.tick(self.now_ns)
+        for state in self.states.values():
+            state.refresh(self.verifier, self.now_ns)
+
+    def pass_time(self, seconds: float) -> None:
+        """Let time go on without packets."""
+        self.now_ns += round(seconds * 1e9)
+        for outlet in self.outlets.values():
+            outlet.tick(self.now_ns)
+
+
+class Client:
+    """Asks a server."""
+
+    def __init__(self, bench: Bench, server: WebServer, session: aiohttp.ClientSession) -> None:
+        self.bench, self.server, self.session = bench, server, session
+
+    @property
+    def url(self) -> str:
+        return self.server.url.rstrip("/")
+
+    async def get(self, path: str, status: int = 200, **options: Any) -> Any:
+        async with self.session.get(self.url + path, **options) as answer:
+            assert answer.status == status, await answer.text()
+            form = "application/problem+json" if status >= 400 else "application/json"
+            assert answer.content_type == form
+            return await answer.json(content_type=form)
+
+
+@asynccontextmanager
+async def serving(bench: Bench | None = None, **table: Any) -> AsyncIterator[Client]:
+    """Serve a bench on a free port."""
+    bench = bench or Bench()
+    server = MetricsTable(**{"listen": "127.0.0.1:0", **table}).open(bench)
+    bench.outlets["metrics"] = server
+    await server.start()
+    try:
+        async with aiohttp.ClientSession() as session:
+            yield Client(bench, server, session)
+    finally:
+        await server.stop()
+
+
+__all__ = ["START_NS", "Bench", "Client", "Sender", "serving"]

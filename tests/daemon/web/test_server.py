@@ -1,0 +1,335 @@
+"""The server itself: metrics, health, headers, who may look, and what it costs who looks too slowly."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import ssl
+import subprocess
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from structlog.testing import capture_logs
+
+from rtpverify.daemon.config import parse_config
+from rtpverify.daemon.metrics import Snapshot
+from rtpverify.daemon.web import hub, server
+from rtpverify.daemon.web.table import MetricsTable
+from rtpverify.errors import ConfigurationError, SourceError
+from tests.daemon.web.bench import START_NS, Bench, Client, Sender, serving
+
+TOKEN, PASSWORD = "correct horse", "battery staple"
+
+
+@pytest.mark.parametrize(
+    ("accept", "content_type"),
+    [("application/openmetrics-text", "application/openmetrics-text"), ("*/*", "text/plain")],
+)
+async def test_metrics_come_in_the_form_asked_for(accept: str, content_type: str) -> None:
+    async with (
+        serving(Bench(lambda: Snapshot(receive_buffer_dropped=5))) as client,
+        client.session.get(f"{client.url}/metrics", headers={"Accept": accept}) as answer,
+    ):
+        assert answer.status == 200
+        assert answer.headers["Content-Type"].startswith(content_type)
+        assert "rtpverify_receive_buffer_dropped_total 5\n" in await answer.text()
+
+
+async def test_a_port_in_use_is_named() -> None:
+    async with serving() as client:
+        listen = client.server.listen
+        second = MetricsTable(listen=str(listen)).open(Bench())
+        with pytest.raises(SourceError, match=rf"^metrics listen {listen}: Address already in use$"):
+            await second.start()
+        await second.stop()
+
+
+async def test_health_and_readiness_are_two_things() -> None:
+    async with serving() as client:
+        for path, text in (("/healthz", "ok\n"), ("/readyz", "ready\n")):
+            async with client.session.get(client.url + path) as answer:
+                assert (answer.status, await answer.text()) == (200, text)
+        client.bench.reasons = ["history: disk full"]
+        async with client.session.get(f"{client.url}/healthz") as answer:
+            assert answer.status == 200
+        problem = await client.get("/readyz", 503)
+        assert (problem["detail"], problem["reasons"]) == ("history: disk full", ["history: disk full"])
+
+
+@pytest.mark.parametrize("path", ["/", "/page/style.css", "/api/streams", "/api/nothing", "/metrics", "/api/live"])
+async def test_every_answer_is_kept_from_harm(path: str) -> None:
+    async with serving() as client, client.session.get(client.url + path) as answer:
+        policy = answer.headers["Content-Security-Policy"]
+        assert "default-src 'none'" in policy
+        assert "frame-ancestors 'none'" in policy
+        assert "unsafe" not in policy
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        assert answer.headers["Cache-Control"] in ("no-store", "no-cache")
+
+
+async def test_the_page_is_not_sent_twice() -> None:
+    async with serving() as client:
+        async with client.session.get(f"{client.url}/") as answer:
+            assert answer.content_type == "text/html"
+            etag = answer.headers["ETag"]
+        async with client.session.get(f"{client.url}/", headers={"If-None-Match": etag}) as answer:
+            assert (answer.status, await answer.read()) == (304, b"")
+
+
+# Who may look -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def secrets(tmp_path: Path) -> dict[str, str]:
+    for name, text in (("token", TOKEN), ("password", PASSWORD)):
+        (tmp_path / name).write_text(text + "\n")
+    return {"token_file": str(tmp_path / "token"), "password_file": str(tmp_path / "password"), "user": "eve"}
+
+
+def basic(user: str, password: str) -> str:
+    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+
+
+@pytest.mark.parametrize(
+    ("authorization", "status"),
+    [
+        (None, 401),
+        (f"Bearer {TOKEN}", 200),
+        (f"bearer {TOKEN}", 200),
+        ("Bearer wrong", 401),
+        (f"Bearer {PASSWORD}", 401),
+        (basic("eve", PASSWORD), 200),
+        (basic("adam", PASSWORD), 401),
+        (basic("eve", "wrong"), 401),
+        (basic("anybody", TOKEN), 200),
+        ("Basic ???", 401),
+        ("Basic", 401),
+        ("Digest x", 401),
+    ],
+)
+async def test_only_who_is_known_may_look(secrets: dict[str, str], authorization: str | None, status: int) -> None:
+    headers = {"Authorization": authorization} if authorization else {}
+    async with serving(**secrets) as client:
+        for path in ("/", "/api/streams", "/metrics", "/api/live", "/page/style.css", "/api/openapi.json"):
+            async with client.session.get(client.url + path, headers=headers) as answer:
+                assert answer.status == status, path
+                if status == 401:
+                    schemes = [value.split()[0] for value in answer.headers.getall("WWW-Authenticate")]
+                    assert schemes == ["Bearer", "Basic"]
+        for path in ("/healthz", "/readyz"):
+            async with client.session.get(client.url + path) as answer:
+                assert answer.status == 200
+
+
+def mistakes(tmp_path: Path, *lines: str) -> list[str]:
+    text = "\n".join(("[metrics]", *lines, "[[stream]]", 'name = "a"', 'source = "rtp://127.0.0.1:5004"'))
+    with pytest.raises(ConfigurationError) as raised:
+        parse_config(text + '\nreference = "none"\n', tmp_path / "bench.toml")
+    return str(raised.value).removeprefix(str(tmp_path / "bench.toml")).splitlines()
+
+
+@pytest.mark.parametrize(
+    ("lines", "told"),
+    [
+        (['token_file = "none"'], ':2: metrics.token_file = "none": FOLDER/none: No such file or directory'),
+        (['token_file = "short"'], ':2: metrics.token_file = "short": FOLDER/short: holds fewer than 8 characters'),
+        (['token_file = "long"'], ':2: metrics.token_file = "long": FOLDER/long: holds more than one line'),
+        (['user = "eve"'], ":1: metrics: user and password_file go together"),
+        (['key = "short"'], ":1: metrics: key goes with a certificate"),
+    ],
+)
+def test_a_wrong_secret_is_told_with_its_line(tmp_path: Path, lines: list[str], told: str) -> None:
+    (tmp_path / "short").write_text("1234567\n")
+    (tmp_path / "long").write_text("12345678\n12345678\n")
+    assert mistakes(tmp_path, *lines) == [told.replace("FOLDER", str(tmp_path))]
+
+
+def test_a_secret_is_never_shown(secrets: dict[str, str]) -> None:
+    table = MetricsTable(**secrets)  # type: ignore[arg-type]
+    assert TOKEN not in repr(table)
+    assert PASSWORD not in repr(table)
+
+
+async def test_an_open_door_is_told() -> None:
+    with capture_logs() as log:
+        async with serving(listen="0.0.0.0:0"):
+            pass
+    assert [line["event"] for line in log] == ["open to the network: no token or password is asked for"]
+    with capture_logs() as log:
+        async with serving():
+            pass
+    assert log == []
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    folder = tmp_path_factory.mktemp("tls")
+    names = {"certificate": str(folder / "cert.pem"), "key": str(folder / "key.pem")}
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=bench"]
+    command += ["-addext", "subjectAltName=IP:127.0.0.1", "-out", names["certificate"], "-keyout", names["key"]]
+    try:
+        subprocess.run(command, check=True, capture_output=True)
+    except FileNotFoundError:
+        pytest.skip("openssl is not there")
+    return names
+
+
+async def test_with_a_certificate_it_speaks_tls_alone(certificate: dict[str, str]) -> None:
+    async with serving(**certificate) as client:
+        trust = ssl.create_default_context(cafile=certificate["certificate"])
+        async with client.session.get(f"{client.url}/healthz", ssl=trust) as answer:
+            assert answer.status == 200
+        plain = client.url.replace("https", "http")
+        with pytest.raises(aiohttp.ClientError):
+            await client.session.get(f"{plain}/healthz")
+
+
+def test_a_certificate_that_is_none_is_told(tmp_path: Path) -> None:
+    (tmp_path / "none.pem").write_text("no certificate\n")
+    (line,) = mistakes(tmp_path, 'certificate = "none.pem"')
+    assert line.startswith(f":1: metrics: certificate {tmp_path / 'none.pem'}: cannot be used: ")
+
+
+# Live events --------------------------------------------------------------------------------------------------------
+
+
+async def messages(answer: aiohttp.ClientResponse) -> AsyncIterator[tuple[str, str, Any]]:
+    """Yield number, name and data of each message."""
+    number, name = "", ""
+    async for raw in answer.content:
+        key, _, value = raw.decode().rstrip("\n").partition(": ")
+        if key == "id":
+            number = value
+        elif key == "event":
+            name = value
+        elif key == "data":
+            yield number, name, json.loads(value)
+            number = ""
+
+
+async def first(answer: aiohttp.ClientResponse, wanted: str) -> tuple[str, Any]:
+    async with asyncio.timeout(10):
+        async for number, name, data in messages(answer):
+            if name == wanted:
+                return number, data
+    raise AssertionError(f"no {wanted}")
+
+
+async def test_events_and_state_come_as_they_happen() -> None:
+    async with serving() as client, client.session.get(f"{client.url}/api/live") as answer:
+        assert answer.content_type == "text/event-stream"
+        _, hello = await first(answer, "hello")
+        assert set(hello) == {"version", "started"}
+        client.bench.feed(Sender(seconds=1.0).send(lost=(500,)))
+        _, data = await first(answer, "events")
+        assert [(event["stream"], event["kind"]) for event in data["events"]] == [("a", "gap")]
+        _, state = await first(answer, "state")
+        assert [line["name"] for line in state["streams"]] == ["a", "b"]
+
+
+async def test_who_comes_back_gets_what_was_missed_and_only_that() -> None:
+    async with serving() as client:
+        client.bench.feed(Sender(seconds=0.5).send(lost=(200,)))
+        async with client.session.get(f"{client.url}/api/live") as answer:
+            client.bench.feed(Sender(seconds=2.0).send(lost=(200, 700))[499:1000])
+            number, data = await first(answer, "events")
+            assert [event["start_frame"] for event in data["events"]] == [700 * 48]
+        client.bench.feed(Sender(seconds=2.0).send(lost=(200, 700, 1500))[998:])
+        headers = {"Last-Event-ID": number}
+        async with client.session.get(f"{client.url}/api/live", headers=headers) as answer:
+            _, data = await first(answer, "events")
+            assert [event["start_frame"] for event in data["events"]] == [1500 * 48]
+
+
+@pytest.mark.parametrize("last", ["another-1", "nonsense", "{epoch}-99", "{epoch}-0"])
+async def test_who_missed_too_much_is_told_so(monkeypatch: pytest.MonkeyPatch, last: str) -> None:
+    monkeypatch.setattr(hub, "REMEMBERED", 2)
+    async with serving() as client:
+        for number in range(5):
+            client.server._hub.say("events", {"number": number})
+        headers = {"Last-Event-ID": last.format(epoch=client.server._hub._epoch)}
+        async with client.session.get(f"{client.url}/api/live", headers=headers) as answer:
+            await first(answer, "reset")
+
+
+async def test_a_browser_that_reads_nothing_is_cut_off_and_costs_bounded_memory() -> None:
+    async with serving() as client:
+        reader, writer = await asyncio.open_connection(str(client.server.listen.address), client.server.listen.port)
+        writer.write(b"GET /api/live HTTP/1.1\r\nHost: x\r\n\r\n")
+        await reader.readexactly(12)
+        speaker = client.server._hub
+        assert speaker.clients == 1
+        text = "x" * 10_000
+        for _ in range(10_000):
+            speaker.say("events", text)
+            await asyncio.sleep(0)
+            waiting = sum(len(one.waiting) for one in speaker._clients)
+            assert waiting <= hub.MAX_WAITING
+            if not speaker.clients:
+                break
+        assert speaker.clients == 0
+        assert client.server.counts["live_clients_dropped"] == 1
+        assert speaker._remembered_bytes <= hub.REMEMBERED_BYTES
+        writer.close()
+
+
+async def test_a_slow_browser_misses_states_but_no_event() -> None:
+    speaker_counts: dict[str, int]
+    async with serving() as client, client.session.get(f"{client.url}/api/live") as answer:
+        await first(answer, "hello")
+        speaker = client.server._hub
+        for number in range(100):
+            speaker.show({"number": number})
+        speaker.say("events", {"number": 1})
+        await first(answer, "events")
+        _, state = await first(answer, "state")
+        assert state == {"number": 99}
+        speaker_counts = client.server.counts
+    assert speaker_counts["live_states_skipped"] == 99
+
+
+async def test_one_browser_too_many_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub, "MAX_CLIENTS", 1)
+    async with serving() as client, client.session.get(f"{client.url}/api/live") as answer:
+        await first(answer, "hello")
+        await client.get("/api/live", 503)
+        assert client.server.counts["live_clients_refused"] == 1
+
+
+async def test_one_connection_too_many_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "MAX_CONNECTIONS", 2)
+    async with serving() as client:
+        address = str(client.server.listen.address), client.server.listen.port
+        held = [await asyncio.open_connection(*address) for _ in range(2)]
+        await asyncio.sleep(0.05)
+        reader, writer = await asyncio.open_connection(*address)
+        with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
+            await reader.readexactly(1)
+        assert client.server.counts["connections_refused"] == 1
+        for _, one in [*held, (reader, writer)]:
+            one.close()
+
+
+async def test_the_daemon_stops_though_somebody_listens() -> None:
+    async with serving() as client:
+        answer = await client.session.get(f"{client.url}/api/live")
+        await first(answer, "hello")
+        async with asyncio.timeout(5):
+            await client.server.stop()
+        answer.close()
+
+
+async def test_looking_is_due_every_quarter_second_whatever_the_clock_does() -> None:
+    looks: list[int] = []
+    async with serving() as client:
+        client.server._board.look = looks.append  # type: ignore[method-assign]
+        for milliseconds in (0, 100, 249, 250, 400, 501, -60_000, -59_900, -59_749):
+            client.server.tick(START_NS + milliseconds * 1_000_000)
+    assert [(at - START_NS) // 1_000_000 for at in looks] == [0, 250, 501, -60_000, -59_749]
+
+
+__all__ = ["Client"]
