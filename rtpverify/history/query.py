@@ -51,10 +51,13 @@ class Found:
         In their published JSON form, in order of time.
     total
         How many there are without the limit.
+    times_ns
+        When each was: what it is found and put in order by.
     """
 
     events: list[Document]
     total: int
+    times_ns: list[int]
 
 
 def find(path: Path, query: Query) -> Found:
@@ -69,11 +72,10 @@ def find(path: Path, query: Query) -> Found:
     with _reading(path) as database:
         total = database.execute(f"SELECT count(*) FROM event WHERE {condition}", values).fetchone()[0]  # noqa: S608
         rows = database.execute(
-            f"SELECT document FROM event WHERE {condition} ORDER BY time_ns DESC, number DESC LIMIT ?",  # noqa: S608
+            f"SELECT document, time_ns FROM event WHERE {condition} ORDER BY time_ns DESC, number DESC LIMIT ?",  # noqa: S608
             [*values, -1 if query.limit is None else query.limit],
-        )
-        events = [json.loads(document) for (document,) in rows]
-    return Found(events[::-1], total)
+        ).fetchall()[::-1]
+    return Found([json.loads(document) for document, _ in rows], total, [time_ns for _, time_ns in rows])
 
 
 def streams(path: Path) -> list[str]:

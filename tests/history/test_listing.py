@@ -19,7 +19,7 @@ EVENTS = [
 
 def written(form, events=EVENTS, total=4):
     out = io.StringIO()
-    write(Found(events, total), form, out)
+    write(Found(events, total, [0] * len(events)), form, out)
     return out.getvalue()
 
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 import rtpverify
 from rtpverify import scope
+from rtpverify.daemon.history import History
 from rtpverify.daemon.outlets import Bench, Told
 from rtpverify.daemon.web import openapi, parameters
 from rtpverify.daemon.web.board import Board
@@ -145,7 +146,7 @@ class Api:
         parameters.known_only(request, known)
         at = parameters.cursor(request)
         query = EventQuery(
-            stream=request.query.get("stream"),
+            stream=parameters.name(request, "stream"),
             kind=parameters.kind(request),
             cause=parameters.cause(request),
             since_ns=parameters.moment(request, "since"),
@@ -153,13 +154,13 @@ class Api:
             skip=0 if at is None else at[1],
             limit=parameters.integer(request, "limit", 1, MOST_EVENTS) or 100,
         )
-        page = self._log.find(query)
+        page = await self._log.find(query, self._bench.outlet(History))
         return _json(await asyncio.to_thread(lambda: _text(_page(page, query))))
 
     async def _event(self, request: web.Request) -> web.Response:
         parameters.known_only(request, ())
         event_id = request.match_info["id"]
-        document = self._log.get(event_id)
+        document = await self._log.get(event_id, self._bench.outlet(History))
         if document is None:
             raise not_found(f"event {event_id[:40]}: is not known")
         return _json(_text(document))

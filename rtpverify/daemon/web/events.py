@@ -1,17 +1,23 @@
-"""Questions to the events: the latest, kept in memory, or all of the history where one is kept."""
+"""Questions to the events: all of the history where one is kept, else the latest, kept in memory."""
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from rtpverify.daemon.history import History
+from rtpverify.history.query import Query, find
 
 Document = dict[str, Any]
 """An event in its published JSON form, with its ``stream``."""
 
 KEPT = 2000
 """Events kept in memory."""
+WAIT_SECONDS, MOST_WAITS = 0.02, 25
+"""How long, and how often, an answer waits for a history that has not written yet what was told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +50,7 @@ class EventPage:
 
 
 class EventLog:
-    """The latest events, in memory."""
+    """The latest events, in memory; what is older, or was told before the daemon began, is in a history."""
 
     def __init__(self) -> None:
         self._events: OrderedDict[str, tuple[int, Document]] = OrderedDict()
@@ -57,18 +63,63 @@ class EventLog:
             if len(self._events) > KEPT:
                 self._events.popitem(last=False)
 
-    def get(self, event_id: str) -> Document | None:
-        """Return an event."""
-        known = self._events.get(event_id)
-        return known[1] if known else None
+    async def get(self, event_id: str, history: History | None = None) -> Document | None:
+        """Return an event, None where it is not known.
 
-    def find(self, query: EventQuery) -> EventPage:
-        """Return the events that a query asks for."""
+        Raises
+        ------
+        SourceError
+            Where the history cannot be read.
+        """
+        known = self._events.get(event_id)
+        if known is not None or history is None:
+            return known[1] if known else None
+        found = await asyncio.to_thread(find, history.path, Query(ids=(event_id,), limit=1))
+        return found.events[0] if found.events else None
+
+    async def find(self, query: EventQuery, history: History | None = None) -> EventPage:
+        """Return the events that a query asks for; what a history has not written yet is waited for a moment.
+
+        Raises
+        ------
+        SourceError
+            Where the history cannot be read.
+        """
+        if history is None or history.trouble:
+            return self._find(query)
+        tries = MOST_WAITS
+        while history.waiting and tries:
+            await asyncio.sleep(WAIT_SECONDS)
+            tries -= 1
+        return await asyncio.to_thread(_find_in, history, query)
+
+    def _find(self, query: EventQuery) -> EventPage:
         # Of one moment, what was told last comes first.
         latest_first = list(reversed(self._events.values()))
         latest_first.sort(key=_moment, reverse=True)
         fitting = [item for item in latest_first if _fits(query, *item)][query.skip :]
         return EventPage(fitting[: query.limit], len(fitting) > query.limit)
+
+
+def _find_in(history: History, query: EventQuery) -> EventPage:
+    """Return the events of a history that a query asks for."""
+
+    def one_of(name: str | None) -> tuple[str, ...]:
+        return () if name is None else (name,)
+
+    found = find(
+        history.path,
+        Query(
+            streams=one_of(query.stream),
+            kinds=one_of(query.kind),
+            causes=one_of(query.cause),
+            since_ns=query.since_ns,
+            until_ns=query.until_ns,
+            limit=query.skip + query.limit,
+        ),
+    )
+    latest_first = list(zip(found.times_ns, found.events, strict=True))[::-1]
+    return EventPage(latest_first[query.skip :], found.total > query.skip + query.limit)
 
 
 def _moment(item: tuple[int, Document]) -> int:

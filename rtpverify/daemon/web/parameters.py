@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -55,6 +56,14 @@ def choice(request: web.Request, name: str, known: Collection[str]) -> str | Non
     text = request.query.get(name)
     if text is not None and text not in known:
         raise bad_parameter(name, text, f"one of {', '.join(known)}")
+    return text
+
+
+def name(request: web.Request, parameter: str) -> str | None:
+    """Return a name of a stream, None where it is left out."""
+    text = request.query.get(parameter)
+    if text is not None and not re.fullmatch("[A-Za-z0-9_.-]{1,63}", text):
+        raise bad_parameter(parameter, text, "a name of letters, digits, '_', '-' and '.'")
     return text
 
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
+from rtpverify.errors import RequestError
+
 if TYPE_CHECKING:
     from aiohttp.typedefs import Handler
     from structlog.typing import FilteringBoundLogger
@@ -53,6 +55,8 @@ def telling(log: FilteringBoundLogger) -> Any:
                 for value in error.headers.getall(name, []):
                     answer.headers.add(name, value)
             return answer
+        except RequestError as error:
+            return response(503, str(error))
         except TimeoutError:
             return response(503, f"{request.method} {request.path}: took too long")
         except OSError:

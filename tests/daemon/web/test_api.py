@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
+from rtpverify.daemon.history import HistoryTable
 from rtpverify.daemon.web import openapi
 from tests.daemon.web.bench import Bench, Client, Sender, serving
 
@@ -139,8 +142,8 @@ async def test_a_scope_shows_the_frames_asked_for() -> None:
         assert len(whole["low"]) == len(whole["high"]) == 1200
 
 
-async def test_events_are_found_by_what_they_are() -> None:
-    async with serving() as client:
+async def test_events_are_found_by_what_they_are(bench: Bench) -> None:
+    async with serving(bench) as client:
         client.bench.feed(Sender(seconds=4.0, slips={120_000: 48}).send(lost=(500, 1500)))
         every = await client.get("/api/events")
         conforms(every, "/api/events")
@@ -160,8 +163,22 @@ async def test_events_are_found_by_what_they_are() -> None:
         conforms(await client.get("/api/events/000000000000", 404), "/api/events/{id}", 404)
 
 
-async def test_pages_of_events_show_each_once() -> None:
-    async with serving() as client:
+@pytest.fixture(params=["memory", "history"])
+async def bench(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Bench]:
+    """A bench that keeps its events in memory alone, or in a history too."""
+    bench = Bench()
+    if request.param == "history":
+        history = HistoryTable(path=str(tmp_path / "events.sqlite")).open(bench)
+        bench.outlets["history"] = history
+        await history.start()
+        yield bench
+        await history.stop()
+    else:
+        yield bench
+
+
+async def test_pages_of_events_show_each_once(bench: Bench) -> None:
+    async with serving(bench) as client:
         client.bench.feed(Sender(seconds=4.0).send(lost=range(500, 3500, 100)))
         seen: list[str] = []
         path = "/api/events?limit=7"
@@ -181,6 +198,7 @@ async def test_pages_of_events_show_each_once() -> None:
         ("/api/events?cause=me", "cause"),
         ("/api/events?since=yesterday", "since"),
         ("/api/events?until=2026-01-01T00:00:00", "until"),
+        ("/api/events?stream=*", "stream"),
         ("/api/events?limit=0", "limit"),
         ("/api/events?limit=9999999999999999999999", "limit"),
         ("/api/events?limit=²", "limit"),
