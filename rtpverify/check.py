@@ -27,6 +27,7 @@ from rtpverify.spec import Selection, StreamSpec
 if TYPE_CHECKING:
     from rtpverify.result import Result
     from rtpverify.rtp.payload import Encoding
+    from rtpverify.sources.capture import CaptureReader
     from rtpverify.sources.receiver import Backend
     from rtpverify.verifier import Verifier
 
@@ -181,11 +182,27 @@ def _verify_capture(path: Path, specs: Sequence[StreamSpec], selection: Selectio
     _require_encodings(verifier, str(path))
     result = verifier.result(str(path))
     _add(result.discarded, {reason: capture.skipped[reason] for reason in _HIDES_AUDIO})
+    result.warnings += _doubts(capture)
     ours = verifier.discarded["unmatched"] + verifier.discarded["not_selected"]
     if capture.records and not result.streams and not ours:
         seen = ", ".join(f"{count} {reason}" for reason, count in (verifier.discarded + capture.skipped).items())
         raise RequestError(f"{path}: no RTP stream among its {capture.records} frames ({seen})")
     return result
+
+
+def _doubts(capture: CaptureReader) -> Iterator[str]:
+    """Yield what a reader should know of a capture before trusting what was found in it."""
+    if untimed := capture.records_untimed:
+        what = "has" if untimed == 1 else "have"
+        yield (
+            f"{untimed} of {capture.records} captured frames {what} no time of arrival: "
+            "jitter, delay, drift and stalls were not measured there"
+        )
+    if fragments := capture.skipped["fragment"]:
+        what = "IP fragment was" if fragments == 1 else "IP fragments were"
+        yield f"{fragments} {what} not put together: audio in them counts as lost"
+    if capture.skipped["cut_off"]:
+        yield "the capture ends in the middle of a frame"
 
 
 def _check_live(source: str, streams: Sequence[tuple[Sequence[Endpoint], StreamSpec]], live: _Live) -> Result:

@@ -199,6 +199,8 @@ class Result:
     """Datagrams that were no RTP, by reason."""
     receive_buffer_dropped: int = 0
     """Packets that the host lost after the network had delivered them."""
+    warnings: list[str] = field(default_factory=list)
+    """What a reader should know of the source before trusting what was found in it."""
 
     @property
     def verdict(self) -> Verdict:
@@ -223,6 +225,7 @@ class Result:
             "source": self.source,
             "discarded": self.discarded,
             "receive_buffer_dropped": self.receive_buffer_dropped,
+            "warnings": self.warnings,
             "streams": [stream_as_dict(stream) for stream in self.streams],
         }
 

@@ -283,6 +283,7 @@ class Stream:
             event.packets = track.packets.carriers(track.row, event.start_frame, stop)
             if event.packets is not None:
                 event.time_ns = track.packets.arrival_ns(track.row, event.packets[0])
+        event.time_ns = event.time_ns or None  # 0 where a capture holds no times at all
         event.name(self._identity)
         # What has the identity of an event that was told is that event, judged anew.
         is_new = event.id not in self.events

@@ -415,6 +415,8 @@ class Verifier:
     ) -> None:
         """Follow arrival times; tell of senders that fell silent, except where their numbers broke."""
         self._arrivals.heard(batch.stream, batch.part.arrival_ns)
+        if not batch.part.source.timed:
+            return
         placement = batch.placement
         silences = []
         for item in resolved:

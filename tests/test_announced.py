@@ -301,5 +301,5 @@ def test_fragments_are_told(verify):
     assert result.discarded == {"fragment": 2}
     from rtpverify.report import figures
 
-    assert "2 IP fragments not put together: audio in them counts as lost" in figures.host_lines(result)
+    assert "2 IP fragments were not put together: audio in them counts as lost" in figures.host_lines(result)
     assert json.dumps(result.as_dict())

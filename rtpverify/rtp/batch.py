@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +41,8 @@ class PacketBatch:
         Index into ``flows``, shape (n,), int64.
     flows
         Every flow the source has seen; it only grows, so an index stays valid for the life of the source.
+    timed
+        Whether the source knows when each datagram arrived; otherwise ``arrival_ns`` is only in order.
     """
 
     arena: NDArray[np.uint8]
@@ -49,6 +51,7 @@ class PacketBatch:
     arrival_ns: NDArray[np.int64]
     flow: NDArray[np.int64]
     flows: Sequence[Flow]
+    timed: bool = True
 
     def __len__(self) -> int:
         return len(self.offset)
@@ -59,7 +62,8 @@ class PacketBatch:
             return self
         order = np.argsort(self.arrival_ns, kind="stable")
         offset, length = self.offset[order], self.length[order]
-        return PacketBatch(self.arena, offset, length, self.arrival_ns[order], self.flow[order], self.flows)
+        arrival_ns, flow = self.arrival_ns[order], self.flow[order]
+        return replace(self, offset=offset, length=length, arrival_ns=arrival_ns, flow=flow)
 
 
 @dataclass(slots=True)

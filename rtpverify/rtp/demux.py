@@ -438,4 +438,5 @@ def _batch_of(packets: list[_Held], source: PacketBatch) -> PacketBatch:
         arrival_ns=np.array([packet.arrival_ns for packet in packets], np.int64),
         flow=np.array([packet.flow for packet in packets], np.int64),
         flows=source.flows,
+        timed=source.timed,
     )

@@ -104,7 +104,8 @@ class CaptureReader:
             flow[datagrams.row] = self._flows_of(datagrams)
         found = offset >= 0
         rows = slice(None) if found.all() else found
-        return PacketBatch(self._arena, offset[rows], length[rows], records.arrival_ns[rows], flow[rows], self.flows)
+        arrival_ns, timed = records.arrival_ns[rows], records.untimed == 0
+        return PacketBatch(self._arena, offset[rows], length[rows], arrival_ns, flow[rows], self.flows, timed)
 
     def _flows_of(self, datagrams: Datagrams) -> NDArray[np.int64]:
         """Return the flow index of each datagram, shape (n,)."""
