@@ -92,14 +92,18 @@ class Analysis:
         The format.
     ahead_frames
         How far the writer may run ahead of what is settled.
+    dtype
+        What samples are kept as (:class:`~rtpverify.timeline.Timeline`).
     """
 
-    def __init__(self, form: Format, ahead_frames: int) -> None:
+    def __init__(
+        self, form: Format, ahead_frames: int, dtype: type[np.float32 | np.float64] = np.float64
+    ) -> None:
         self.form = form
         history = max(int(HISTORY_SECONDS * form.sample_rate_hz), 16 * form.block_frames)
         # What is consumed at once must not push out of reach what a decision about its first block looks back to.
         self.timeline = Timeline(
-            form.channels, form.block_frames, history + ahead_frames, ahead_frames, form.packet_frames
+            form.channels, form.block_frames, history + ahead_frames, ahead_frames, form.packet_frames, dtype
         )
         self._bank = ToneBank(self.timeline, form.sample_rate_hz)
         self._mergers: list[ChannelMerger] = []

@@ -23,7 +23,7 @@ class Packets:
     sequence: NDArray[np.int64]
     timestamp: NDArray[np.int64]
     arrival_ns: NDArray[np.int64]
-    samples: NDArray[np.float64]
+    samples: NDArray[np.float32]
 
     def take(self, chosen: NDArray[np.bool_]) -> Packets:
         """Return some of the packets."""

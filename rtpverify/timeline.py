@@ -1,6 +1,6 @@
 """Ring buffers on the media timeline: frames where they belong, holes known.
 
-One :class:`Timeline` holds all streams of one shape (channels, block length). Samples are planar float64 with full
+One :class:`Timeline` holds all streams of one shape (channels, block length). Samples are planar with full
 scale ±1.0; frames count from each stream's own origin. A stream's ring remembers ``capacity`` frames; each frame is
 either valid or a hole. The writer never runs further ahead than ``capacity`` minus the kept history.
 """
@@ -33,10 +33,18 @@ class Timeline:
         How far past the last consumed block frames may be written.
     packet_frames
         Frames of the usual packet, where there are packets: writes of this length on its grid are plain row copies.
+    dtype
+        What samples are kept as; what is read is float64 always. float32 holds every encoding of RTP exactly.
     """
 
     def __init__(
-        self, channels: int, block_frames: int, history_frames: int, ahead_frames: int, packet_frames: int = 1
+        self,
+        channels: int,
+        block_frames: int,
+        history_frames: int,
+        ahead_frames: int,
+        packet_frames: int = 1,
+        dtype: type[np.float32 | np.float64] = np.float64,
     ) -> None:
         self.channels = channels
         self.block_frames = block_frames
@@ -51,7 +59,7 @@ class Timeline:
         self.streams = 0
         """Number of streams."""
         # There may be more rows than streams: memory that is not touched costs nothing, copies of rings do.
-        self._data = np.zeros((FIRST_ROWS, channels, self.capacity))
+        self._data: NDArray[np.float32 | np.float64] = np.zeros((FIRST_ROWS, channels, self.capacity), dtype)
         self._valid = np.zeros((FIRST_ROWS, self.capacity), np.bool_)
         self.consumed_block = np.zeros(0, np.int64)
         """First block of each stream that has not been consumed yet."""
@@ -60,7 +68,7 @@ class Timeline:
         """Add a stream whose timeline starts at frame 0; return its row."""
         if self.streams == len(self._data):
             data, valid = self._data, self._valid
-            self._data = np.zeros((GROWTH * len(data), *data.shape[1:]))
+            self._data = np.zeros((GROWTH * len(data), *data.shape[1:]), data.dtype)
             self._valid = np.zeros((GROWTH * len(valid), *valid.shape[1:]), np.bool_)
             self._data[: len(data)], self._valid[: len(valid)] = data, valid
         self.consumed_block = np.append(self.consumed_block, 0)
@@ -78,7 +86,7 @@ class Timeline:
         oldest = np.maximum(start - self._history_blocks * self.block_frames, 0)
         return start, oldest + self.capacity
 
-    def write(self, row: NDArray[np.int64], frame: NDArray[np.int64], samples: NDArray[np.float64]) -> int:
+    def write(self, row: NDArray[np.int64], frame: NDArray[np.int64], samples: NDArray[np.float32 | np.float64]) -> int:
         """Write packets of equal length.
 
         Parameters
@@ -138,7 +146,8 @@ class Timeline:
         data = self._data.reshape(len(self._data), self.channels, per_ring, self.block_frames)
         valid = self._valid.reshape(len(self._data), per_ring, self.block_frames)
         channel = np.arange(self.channels)
-        return data[row[:, None, None], channel[None, :, None], slot[:, None, :]], valid[row[:, None], slot]
+        blocks = data[row[:, None, None], channel[None, :, None], slot[:, None, :]]
+        return blocks.astype(np.float64, copy=False), valid[row[:, None], slot]
 
     def consume(self, row: NDArray[np.int64], count: NDArray[np.int64]) -> None:
         """Step past ``count`` blocks of each row; what falls out of the history becomes a hole for later frames."""
@@ -159,4 +168,5 @@ class Timeline:
         position = np.arange(start, stop)
         inside = (position >= oldest) & (position < oldest + self.capacity)
         position %= self.capacity
-        return self._data[row, channel, position], self._valid[row, position] & inside
+        samples = self._data[row, channel, position].astype(np.float64, copy=False)
+        return samples, self._valid[row, position] & inside

@@ -79,7 +79,7 @@ class _Group:
 
     def __init__(self, form: Format, encoding: Encoding) -> None:
         self.encoding = encoding
-        self.analysis = Analysis(form, int(AHEAD_SECONDS * form.sample_rate_hz))
+        self.analysis = Analysis(form, int(AHEAD_SECONDS * form.sample_rate_hz), np.float32)
         self.packets = PacketIndex(form.packet_frames, form.sample_rate_hz)
         self.streams: list[Stream] = []
         self.index = np.zeros(0, np.int64)

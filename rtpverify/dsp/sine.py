@@ -156,7 +156,7 @@ def fit_runs(x: NDArray[np.float64], runs: Sequence[tuple[ToneBasis, int]]) -> B
         np.subtract(x[part], residual, out=residual)
         coefficients[part, : solution.shape[1]] = solution
         np.einsum("rn,rn->r", residual, residual, out=square_sum[part])
-        np.abs(residual, out=residual).max(axis=1, out=peak[part])
+        np.maximum(residual.max(axis=1), -residual.min(axis=1), out=peak[part])
         start += count
     pairs = coefficients[:, MODEL_COLUMNS:]
     return BlockFit(

@@ -1,7 +1,8 @@
-"""Audio samples in RTP payloads: how each encoding is written, and to and from float64.
+"""Audio samples in RTP payloads: how each encoding is written, to and from numbers.
 
-Samples are float64 with full scale at ±1.0. Integer encodings decode exactly: integer · 2^-(bits-1), and encode to the
-nearest integer, clipped. Samples stand interleaved by channel, most significant byte first.
+Samples have full scale at ±1.0. They decode to float32, which holds every value of every encoding: integer ·
+2^-(bits-1), exactly; they encode to the nearest integer, clipped. Samples stand interleaved by channel, most
+significant byte first.
 Adding an encoding is one entry in :data:`FORMATS`.
 """
 
@@ -19,7 +20,7 @@ from rtpverify.rtp.batch import gather
 MAX_SAMPLE_RATE_HZ = 1_536_000
 MAX_CHANNELS = 1024
 
-Decoder = Callable[[NDArray[np.uint8]], NDArray[np.float64]]
+Decoder = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 """Payload bytes, shape (n, bytes), to samples, shape (n, samples)."""
 Encoder = Callable[[NDArray[np.float64]], NDArray[np.generic]]
 """Samples, shape (samples,), to an array whose memory is the payload."""
@@ -117,7 +118,7 @@ def static_encoding(payload_type: int) -> Encoding | None:
     return _STATIC.get(payload_type)
 
 
-def decode(encoding: Encoding, arena: NDArray[np.uint8], offset: NDArray[np.int64], frames: int) -> NDArray[np.float64]:
+def decode(encoding: Encoding, arena: NDArray[np.uint8], offset: NDArray[np.int64], frames: int) -> NDArray[np.float32]:
     """Decode payloads of equal length.
 
     Parameters
@@ -129,7 +130,7 @@ def decode(encoding: Encoding, arena: NDArray[np.uint8], offset: NDArray[np.int6
 
     Returns
     -------
-    NDArray[np.float64]
+    NDArray[np.float32]
         Shape (n, frames, channels), full scale ±1.0.
     """
     raw = gather(arena, offset, frames * encoding.bytes_per_frame)
@@ -151,10 +152,10 @@ def _quantise(samples: NDArray[np.float64], bits: int) -> NDArray[np.int64]:
     return np.clip(np.rint(samples * full_scale), -full_scale, full_scale - 1).astype(np.int64)
 
 
-def _decode_l8(raw: NDArray[np.uint8]) -> NDArray[np.float64]:
+def _decode_l8(raw: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Offset binary (RFC 3551 section 4.5.10)."""
-    samples: NDArray[np.float64] = np.subtract(raw, 128.0, dtype=np.float64)
-    samples *= 2.0**-7
+    samples: NDArray[np.float32] = np.subtract(raw, 128.0, dtype=np.float32)
+    samples *= np.float32(2.0**-7)
     return samples
 
 
@@ -162,8 +163,8 @@ def _encode_l8(samples: NDArray[np.float64]) -> NDArray[np.generic]:
     return (_quantise(samples, 8) + 128).astype(np.uint8)
 
 
-def _decode_l16(raw: NDArray[np.uint8]) -> NDArray[np.float64]:
-    samples: NDArray[np.float64] = np.multiply(raw.view(">i2"), 2.0**-15, dtype=np.float64)
+def _decode_l16(raw: NDArray[np.uint8]) -> NDArray[np.float32]:
+    samples: NDArray[np.float32] = np.multiply(raw.view(">i2"), 2.0**-15, dtype=np.float32)
     return samples
 
 
@@ -171,16 +172,19 @@ def _encode_l16(samples: NDArray[np.float64]) -> NDArray[np.generic]:
     return _quantise(samples, 16).astype(">i2")
 
 
-def _decode_l20(raw: NDArray[np.uint8]) -> NDArray[np.float64]:
+def _from_high_bits(words: NDArray[np.int32]) -> NDArray[np.float32]:
+    """Return samples that stand in the upper 24 bits of words, the others 0; exact."""
+    samples: NDArray[np.float32] = np.multiply(words, np.float32(2.0**-31), dtype=np.float32)
+    return samples
+
+
+def _decode_l20(raw: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Two samples in five bytes (RFC 3190 section 4)."""
     pairs = raw.reshape(len(raw), raw.shape[1] // 5, 5).astype(np.int32)
     words = np.empty((*pairs.shape[:2], 2), np.int32)
     words[..., 0] = pairs[..., 0] << 24 | pairs[..., 1] << 16 | (pairs[..., 2] & 0xF0) << 8
     words[..., 1] = (pairs[..., 2] & 0x0F) << 28 | pairs[..., 3] << 20 | pairs[..., 4] << 12
-    samples: NDArray[np.float64] = np.multiply(
-        words.reshape(len(raw), raw.shape[1] * 2 // 5), 2.0**-31, dtype=np.float64
-    )
-    return samples
+    return _from_high_bits(words.reshape(len(raw), raw.shape[1] * 2 // 5))
 
 
 def _encode_l20(samples: NDArray[np.float64]) -> NDArray[np.generic]:
@@ -189,7 +193,7 @@ def _encode_l20(samples: NDArray[np.float64]) -> NDArray[np.generic]:
     return both.astype(">i8").view(np.uint8).reshape(-1, 8)[:, 3:]
 
 
-def _decode_l24(raw: NDArray[np.uint8]) -> NDArray[np.float64]:
+def _decode_l24(raw: NDArray[np.uint8]) -> NDArray[np.float32]:
     rows, size = raw.shape
     words = np.empty((rows, size // 3), np.int32)
     # Each sample as the upper three bytes of a word; the last one has no byte behind it.
@@ -200,18 +204,17 @@ def _decode_l24(raw: NDArray[np.uint8]) -> NDArray[np.float64]:
     words &= -256
     last = raw[:, -3:].astype(np.int32)
     words[:, -1] = last[:, 0] << 24 | last[:, 1] << 16 | last[:, 2] << 8
-    samples: NDArray[np.float64] = np.multiply(words, 2.0**-31, dtype=np.float64)
-    return samples
+    return _from_high_bits(words)
 
 
 def _encode_l24(samples: NDArray[np.float64]) -> NDArray[np.generic]:
     return _quantise(samples, 24).astype(">i4").view(np.uint8).reshape(-1, 4)[:, 1:]
 
 
-def _decode_f32(raw: NDArray[np.uint8]) -> NDArray[np.float64]:
+def _decode_f32(raw: NDArray[np.uint8]) -> NDArray[np.float32]:
     """IEEE 754 binary32. What is not finite becomes 0.0: a fault of that sample, not of every sum it enters."""
     with np.errstate(invalid="ignore"):
-        samples = raw.view(">f4").astype(np.float64)
+        samples = raw.view(">f4").astype(np.float32)
     finite = np.isfinite(samples)
     if not finite.all():
         samples[~finite] = 0.0
@@ -222,12 +225,11 @@ def _encode_f32(samples: NDArray[np.float64]) -> NDArray[np.generic]:
     return samples.astype(">f4")
 
 
-def _decode_am824(raw: NDArray[np.uint8]) -> NDArray[np.float64]:
+def _decode_am824(raw: NDArray[np.uint8]) -> NDArray[np.float32]:
     """One AES3 subframe in four bytes (ST 2110-31): flags, then 24 bits of audio."""
     words = raw.view(">i4").astype(np.int32)
     words <<= 8
-    samples: NDArray[np.float64] = np.multiply(words, 2.0**-31, dtype=np.float64)
-    return samples
+    return _from_high_bits(words)
 
 
 def _encode_am824(samples: NDArray[np.float64]) -> NDArray[np.generic]:
@@ -257,11 +259,12 @@ def _companded(levels: NDArray[np.float64]) -> PayloadFormat:
     # Of two codes for zero the higher one is positive zero, which encoders send.
     sorted_levels, reversed_code = np.unique(levels[::-1], return_index=True)
     codes = (255 - reversed_code).astype(np.uint8)
+    levels32 = levels.astype(np.float32)
     thresholds = (sorted_levels[1:] + sorted_levels[:-1]) / 2
     return PayloadFormat(
         wire_bits=8,
         bits=None,
-        decode=lambda raw: levels[raw],
+        decode=lambda raw: levels32[raw],
         encode=lambda samples: codes[np.searchsorted(thresholds, samples, side="right")],
     )
 

@@ -278,7 +278,9 @@ class _FlowIndex:
         key = names @ _HASH
         place = self._keys.searchsorted(key)
         flow = self._numbers[place]
-        strange = (self._words[place] != names).any(axis=1)
+        words = self._words[place]
+        words ^= names
+        strange = (words[:, 0] | words[:, 1] | words[:, 2] | words[:, 3]) != 0
         if strange.any():
             flow[strange] = self._learn(names[strange])
         return flow

@@ -155,12 +155,15 @@ def _peaks_fit(state: Lines, new: NewBlocks, steady: NDArray[np.bool_]) -> NDArr
         slope_z = z * (slope / level + 1j * bend) / n
         dc = new.dc[at, newest].mean(axis=1)
         model = np.stack([z.real, -z.imag, dc, slope_z.real, -slope_z.imag], axis=1)
-        omegas = state.omega[lines[i]].tolist()
-        wave = np.stack(
-            [one @ tone_basis(omega, n).columns[:MODEL_COLUMNS] for one, omega in zip(model, omegas, strict=True)]
-        )
-        residual = np.where(new.valid[i, k], np.abs(new.x[i, k] - wave), 0.0)
-        fits[i, k] = residual.max(axis=1) <= state.threshold[lines[i]]
+        omegas = state.omega[lines[i]]
+        residual = new.x[i, k]
+        for omega in np.unique(omegas).tolist():
+            same = omegas == omega
+            residual[same] -= model[same] @ tone_basis(omega, n).columns[:MODEL_COLUMNS]
+        if new.holes[i, k].any():
+            residual[~new.valid[i, k]] = 0.0
+        peak = np.maximum(residual.max(axis=1), -residual.min(axis=1))
+        fits[i, k] = peak <= state.threshold[lines[i]]
     return fits
 
 
