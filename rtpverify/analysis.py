@@ -96,9 +96,7 @@ class Analysis:
         What samples are kept as (:class:`~rtpverify.timeline.Timeline`).
     """
 
-    def __init__(
-        self, form: Format, ahead_frames: int, dtype: type[np.float32 | np.float64] = np.float64
-    ) -> None:
+    def __init__(self, form: Format, ahead_frames: int, dtype: type[np.float32 | np.float64] = np.float64) -> None:
         self.form = form
         history = max(int(HISTORY_SECONDS * form.sample_rate_hz), 16 * form.block_frames)
         # What is consumed at once must not push out of reach what a decision about its first block looks back to.

@@ -123,7 +123,7 @@ def test_a_tick_is_as_long_as_what_arrives_allows(size: int, receive_buffer_byte
 
 
 def test_the_pace_settles_at_once() -> None:
-    pace = _Pace(0.05, 16 << 20)
+    pace = _Pace(0.05, 64 << 20)
     packets_per_second = 64_000
     seconds = SHORTEST_TICK_SECONDS
     for _ in range(3):

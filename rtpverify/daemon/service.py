@@ -42,6 +42,9 @@ REFRESH_NS = 2_000_000_000
 STILL_NS = 2_000_000_000
 """A receive loop that did not go round for so long does not move."""
 
+TURNS_NS = 250_000_000
+"""How often streams are measured: several at a time, as the first one warms the caches for the others."""
+
 MAX_EVENT_LINES = 20
 """Most events of one stream that are logged one by one between two lines of its state."""
 
@@ -110,6 +113,7 @@ class Service:
         self._known_streams = 0
         self._event_lines: Counter[str] = Counter()
         self._next_totals_ns = 0
+        self._next_turns_ns = 0
         self.snapshot = Snapshot(tuple(state.snapshot for state in self.states.values()))
         announced = configuration.announced
         self._announced = AnnouncedSessions(announced) if announced else None
@@ -232,8 +236,9 @@ class Service:
             self._next_totals_ns = now_ns + REFRESH_NS
             self._hear_announcements(now_ns)
             self._renew_totals()
-        if not self._turns or self._turns[0][0] > now_ns:
+        if not self._turns or self._turns[0][0] > now_ns or now_ns < self._next_turns_ns:
             return
+        self._next_turns_ns = now_ns + TURNS_NS
         while self._turns[0][0] <= now_ns:
             due_ns, state = self._turns.popleft()
             periods = (now_ns - due_ns) // REFRESH_NS + 1

@@ -38,7 +38,7 @@ def integers(encoding: Encoding, data: bytes) -> list[int]:
 def test_linear_samples_decode_exactly_and_come_back(name: str, data: bytes) -> None:
     encoding = Encoding(name, 48000, 2)
     frames = decode_one(encoding, data)
-    assert frames.dtype == np.float64
+    assert frames.dtype == np.float32
     assert frames.shape == (120 // encoding.bytes_per_frame, 2)
     assert encoding.bits is not None
     full_scale = 2.0 ** (encoding.bits - 1)
