@@ -27,6 +27,7 @@ from rtpverify.spec import Selection, StreamSpec
 if TYPE_CHECKING:
     from rtpverify.result import Result
     from rtpverify.rtp.payload import Encoding
+    from rtpverify.rtp.presentation import HostClock
     from rtpverify.sources.capture import CaptureReader
     from rtpverify.sources.receiver import Backend
     from rtpverify.verifier import Verifier
@@ -43,13 +44,20 @@ def _ignore(_endpoints: Sequence[Endpoint]) -> None:
 
 
 @dataclass(frozen=True, slots=True)
+class _Arrival:
+    """What is told of how packets arrive, live or in a capture."""
+
+    selection: Selection | None
+    host_clock: HostClock
+
+
+@dataclass(frozen=True, slots=True)
 class _Live:
     """What only a live check is told."""
 
     duration_seconds: float | None
     backend: Backend | None
     on_listening: Callable[[Sequence[Endpoint]], None]
-    selection: Selection | None
 
 
 def check(
@@ -64,6 +72,7 @@ def check(
     on_listening: Callable[[Sequence[Endpoint]], None] = _ignore,
     streams: Sequence[str] = (),
     redundant: bool = False,
+    host_clock: HostClock = "utc",
 ) -> Result:
     """Verify a capture, an audio file, or a live stream.
 
@@ -88,6 +97,8 @@ def check(
     redundant
         Packets of a capture with one SSRC over several flows are copies of one stream (ST 2022-7). A session
         description with ``group:DUP`` says so by itself.
+    host_clock
+        What arrival times count, for the presentation lead.
 
     Raises
     ------
@@ -97,25 +108,28 @@ def check(
     if isinstance(reference, Recording):
         raise RequestError(f"reference {reference.path}: a recording as reference is not supported yet")
     selection = Selection.parse(streams) if streams else None
-    live = _Live(duration_seconds, backend, on_listening, selection)
+    arrival = _Arrival(selection, host_clock)
+    live = _Live(duration_seconds, backend, on_listening)
     base = StreamSpec(encoding=encoding, reference=reference, limits=limits)
     if source.startswith(SCHEME):
         _refuse_redundant(source, redundant)
         endpoint = parse_endpoint(source)
-        return _check_live(source, [([endpoint], spec_at(endpoint, base, read_session(sdp) if sdp else None))], live)
+        return _check_live(
+            source, [([endpoint], spec_at(endpoint, base, read_session(sdp) if sdp else None))], arrival, live
+        )
     path = Path(source)
     if path.suffix.lower() == ".sdp":
         if sdp is not None:
             raise RequestError(f"{source}: is a session description itself, and --sdp {sdp} another")
         _refuse_redundant(source, redundant)
-        return _check_live(source, read_session(path).streams(base), live)
+        return _check_live(source, read_session(path).streams(base), arrival, live)
     from rtpverify.sources.capture import is_capture
 
     if is_capture(path):
         if sdp is None:
-            return _check_capture(path, [replace(base, redundant=redundant)], selection)
+            return _check_capture(path, [replace(base, redundant=redundant)], arrival)
         _refuse_redundant(str(sdp), redundant)
-        return _check_capture(path, [_anywhere(spec) for _, spec in read_session(sdp).streams(base)], selection)
+        return _check_capture(path, [_anywhere(spec) for _, spec in read_session(sdp).streams(base)], arrival)
     if streams or redundant:
         raise RequestError(f"{source}: an audio file has no RTP streams; --stream and --redundant are for captures")
     if encoding is not None or sdp is not None:
@@ -149,31 +163,31 @@ def _refuse_redundant(source: str, redundant: bool) -> None:
         raise RequestError(f"{source}: --redundant is for captures; a session description tells legs by a=group:DUP")
 
 
-def _check_capture(path: Path, specs: Sequence[StreamSpec], selection: Selection | None) -> Result:
-    result = _verify_capture(path, specs, selection)
+def _check_capture(path: Path, specs: Sequence[StreamSpec], arrival: _Arrival) -> Result:
+    result = _verify_capture(path, specs, arrival)
     if not result.streams and len(specs) == 1 and specs[0].announced and result.discarded.get("unmatched"):
         # The description says where its stream goes, and nothing goes there: what looks like it is it.
         announced = frozenset(specs[0].announced.medium.payload_types)
-        looks_like_it = replace(selection or Selection(), payload_types=announced)
+        looks_like_it = replace(arrival.selection or Selection(), payload_types=announced)
         elsewhere = replace(specs[0], destination=None, sender=None, legs=())
-        found = _verify_capture(path, [elsewhere], looks_like_it)
+        found = _verify_capture(path, [elsewhere], replace(arrival, selection=looks_like_it))
         return found if found.streams else result
-    if selection is not None and not result.streams and result.discarded.get("not_selected"):
+    if arrival.selection is not None and not result.streams and result.discarded.get("not_selected"):
         raise RequestError(f"{path}: --stream picks none of its streams: {_streams_in(path)}")
     return result
 
 
 def _streams_in(path: Path) -> str:
     """Return what ``--stream`` can pick from a capture."""
-    streams = _verify_capture(path, [StreamSpec()], None).streams
+    streams = _verify_capture(path, [StreamSpec()], _Arrival(None, "utc")).streams
     return "; ".join(f"0x{one.ssrc or 0:08x} {one.sender} to {one.destination}" for one in streams) or "it holds none"
 
 
-def _verify_capture(path: Path, specs: Sequence[StreamSpec], selection: Selection | None) -> Result:
+def _verify_capture(path: Path, specs: Sequence[StreamSpec], arrival: _Arrival) -> Result:
     from rtpverify.sources.capture import read_capture
     from rtpverify.verifier import Verifier
 
-    verifier = Verifier(specs, selection=selection)
+    verifier = Verifier(specs, selection=arrival.selection, host_clock=arrival.host_clock)
     capture = read_capture(path)
     for batch in capture:
         verifier.feed(batch)
@@ -205,12 +219,14 @@ def _doubts(capture: CaptureReader) -> Iterator[str]:
         yield "the capture ends in the middle of a frame"
 
 
-def _check_live(source: str, streams: Sequence[tuple[Sequence[Endpoint], StreamSpec]], live: _Live) -> Result:
+def _check_live(
+    source: str, streams: Sequence[tuple[Sequence[Endpoint], StreamSpec]], arrival: _Arrival, live: _Live
+) -> Result:
     from rtpverify.live import run, run_live
     from rtpverify.sources.receiver import open_receiver
     from rtpverify.verifier import Verifier
 
-    verifier = Verifier([spec for _, spec in streams], selection=live.selection)
+    verifier = Verifier([spec for _, spec in streams], selection=arrival.selection, host_clock=arrival.host_clock)
     endpoints = [endpoint for ends, _ in streams for endpoint in ends]
 
     async def main() -> Result:

@@ -38,6 +38,8 @@ _LIMIT_HELP = {
     "max_stall_seconds": "Longest time without a packet; never below ten packet times.",
     "reorder_window_seconds": "How long a missing packet may still come; never below three packet times.",
     "tsdf_window_seconds": "Window of the time-stamped delay factor (EBU Tech 3337).",
+    "link_offset_seconds": "From sampling to presentation; then the lead of packets is measured (AES67, ST 2110).",
+    "min_presentation_lead_seconds": "How long before presentation a packet must have come.",
     "max_jitter_seconds": "Interarrival jitter of RFC 3550.",
     "max_duplicated": "Packets that came more than once.",
     "max_reordered": "Packets that came after a later one, within the reorder window.",
@@ -192,6 +194,13 @@ def _outlet(_ctx: click.Context, parameter: click.Parameter, value: str | None) 
     type=click.Choice(["recvmmsg", "asyncio-dgram"]),
     help="How live packets are received.  [recvmmsg on Linux, asyncio-dgram elsewhere]",
 )
+@click.option(
+    "--host-clock",
+    type=click.Choice(["utc", "tai"]),
+    default="utc",
+    show_default=True,
+    help="What arrival times count; with --link-offset-seconds.",
+)
 @_report_options
 @click.option(
     "--profile",
@@ -236,6 +245,7 @@ def check(ctx: click.Context, /, source: str, **options: Any) -> None:
         on_listening=_tell_listening,
         streams=options["streams"],
         redundant=options["redundant"],
+        host_clock=options["host_clock"],
     )
     _write(result, outlets)
     ctx.exit(result.exit_status)

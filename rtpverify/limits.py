@@ -34,6 +34,10 @@ class Limits:
     """How long a missing packet may still arrive; later it is late, and lost. Never below three packet times."""
     tsdf_window_seconds: float = 0.2
     """Window of the time-stamped delay factor (EBU Tech 3337); 1 is in use too."""
+    link_offset_seconds: float | None = None
+    """From sampling to presentation (AES67); None: the presentation lead is not measured."""
+    min_presentation_lead_seconds: float = 0.0
+    """How long before its presentation a packet must have arrived."""
     max_jitter_seconds: float | None = None
     """RFC 3550 interarrival jitter."""
     max_duplicated: int | None = None

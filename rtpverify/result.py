@@ -85,6 +85,11 @@ class Transport:
     interarrival_histogram: list[tuple[float | None, int]] = field(default_factory=list)
     """Upper edge in seconds (None: beyond the last) and packets of each bucket that holds any."""
     packet_time_changes: int = 0
+    presentation_lead_seconds: float | None = None
+    """Presentation time of the latest packet less its arrival, where a link offset is given."""
+    min_presentation_lead_seconds: float | None = None
+    packets_short_of_lead: int | None = None
+    """Packets that came too late to be presented."""
     rtcp: Rtcp | None = None
     """None where the sender reports nothing of itself."""
 

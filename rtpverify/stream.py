@@ -147,6 +147,13 @@ class Stream:
     clock_drift_ppm: float | None = None
     packet_time_seconds: float | None = None
     wire: WireFigures | None = None
+    lead_seconds: tuple[float, float] | None = None
+    """Presentation lead of the latest packet, and the least."""
+    lead_clock: int | None = None
+    """Seconds from the host's clock to the one that timestamps follow; None where that is not known."""
+    clock_off_seconds: float | None = None
+    """How far timestamps are off the host's clock, where they do not follow it."""
+    packets_short_of_lead: int | None = None
     extended_sequence: int = 0
     reports: SenderReports | None = None
     said_goodbye: bool = False
@@ -342,6 +349,12 @@ class Stream:
             message += f", limit {1e3 * limits.max_jitter_seconds:.3f} ms"
             size = {"jitter_seconds": self.jitter_seconds}
             events.append(Event(Kind.JITTER, 0, self.end_frame, cause=Cause.UNKNOWN, size=size, message=message))
+        if self.packets_short_of_lead and self.lead_seconds:
+            count, least = self.packets_short_of_lead, self.lead_seconds[1]
+            message = f"{count} packet{'s' if count > 1 else ''} came too late to be presented: lead down to "
+            message += f"{1e3 * least:.3f} ms, at least {1e3 * limits.min_presentation_lead_seconds:g} ms wanted"
+            size = {"presentation_lead_seconds": least, "packets_counted": count}
+            events.append(Event(Kind.LATE, 0, self.end_frame, cause=Cause.UNKNOWN, size=size, message=message))
         return events
 
     def result(self) -> StreamResult:
@@ -369,6 +382,9 @@ class Stream:
                 packets_stray=counts.stray,
                 packets_odd_length=self.odd_lengths,
                 packets_beside=self.packets_beside,
+                presentation_lead_seconds=self.lead_seconds[0] if self.lead_seconds else None,
+                min_presentation_lead_seconds=self.lead_seconds[1] if self.lead_seconds else None,
+                packets_short_of_lead=self.packets_short_of_lead,
                 pauses=self.pauses,
                 rtcp=self._rtcp(),
                 **(self.wire.as_fields(self.packet_time_seconds) if self.wire else {}),
@@ -389,6 +405,8 @@ class Stream:
                 f"the sender left silence out {self.pauses} time{'s' if self.pauses > 1 else ''}; "
                 "what it hid there cannot be told"
             )
+        if self.spec.limits.link_offset_seconds is not None and self.lead_seconds is None:
+            result.warnings.append(f"presentation lead not measured: {self._no_lead()}")
         if self.events_left_out:
             result.warnings.append(f"{self.events_left_out} more events were told than are kept here")
         if counts.stray:
@@ -397,6 +415,16 @@ class Stream:
         self._add_signal(result)
         self._add_announced(result)
         return result
+
+    def _no_lead(self) -> str:
+        """Say why there is no presentation lead."""
+        if self.clock_off_seconds is not None:
+            return f"the timestamps are {self.clock_off_seconds:.1f} s off the clock of this host"
+        if self.encoding is None:
+            return "the clock rate is not known"
+        if self.lead_clock is None:
+            return "the media clock follows no clock that is known here"
+        return "no times of arrival"
 
     def _add_legs(self, result: StreamResult) -> None:
         """Add what each path alone brought, where there are several."""

@@ -28,6 +28,7 @@ from rtpverify.reports import report_rows, reports_of
 from rtpverify.result import Result, Signal, StreamResult
 from rtpverify.rtp.batch import Flow, PacketBatch, RtpBatch, parse
 from rtpverify.rtp.demux import Demux, Part
+from rtpverify.rtp.presentation import HostClock, Presentation, seconds_to_add
 from rtpverify.rtp.redundancy import LegMerger
 from rtpverify.rtp.rtcp import Arrived
 from rtpverify.rtp.sequence import Placement, SequenceTracker
@@ -58,6 +59,8 @@ class Verifier:
         Streams at a time; packets of further sources are counted as ``too_many_streams``.
     selection
         Packets of other streams are counted as ``not_selected``; None takes all.
+    host_clock
+        What arrival times count.
 
     Attributes
     ----------
@@ -66,7 +69,12 @@ class Verifier:
     """
 
     def __init__(
-        self, specs: Sequence[StreamSpec], *, max_streams: int = 256, selection: Selection | None = None
+        self,
+        specs: Sequence[StreamSpec],
+        *,
+        max_streams: int = 256,
+        selection: Selection | None = None,
+        host_clock: HostClock = "utc",
     ) -> None:
         self.streams: list[Stream] = []
         self._slots: list[Stream] = []
@@ -77,6 +85,8 @@ class Verifier:
         self._payload_types = PayloadTypes()
         self._tracker = SequenceTracker()
         self._arrivals = Arrivals()
+        self._presentation = Presentation()
+        self._host_clock: HostClock = host_clock
         self._tracks = Tracks(self._tracker, self._tell)
         self._held: dict[int, PlacedPacket] = {}
         """Packets of which the next ones decide whether they are right."""
@@ -246,7 +256,23 @@ class Verifier:
         packet_frames = payload_bytes // encoding.bytes_per_frame if encoding else 0
         if encoding is not None:
             self._arrivals.set_format(index, rate_hz, packet_frames, limits.tsdf_window_seconds)
+        self._presentation.add(index)
+        self._measure_lead(stream)
         self._tracks.add(stream, packet_frames)
+
+    def _measure_lead(self, stream: Stream) -> None:
+        """Measure how long before its presentation each packet comes, where that is asked for and can be told."""
+        encoding, limits = stream.encoding, stream.spec.limits
+        self._presentation.stop(stream.index)
+        if encoding is None or limits.link_offset_seconds is None:
+            return
+        medium = stream.spec.announced.medium if stream.spec.announced else None
+        add_seconds = seconds_to_add(medium, self._host_clock, stream.first_arrival_ns // 1_000_000_000)
+        stream.lead_clock = add_seconds
+        if add_seconds is not None:
+            offset = medium.media_clock.offset if medium and medium.media_clock else None
+            link_offset, least = limits.link_offset_seconds, limits.min_presentation_lead_seconds
+            self._presentation.set(stream.index, encoding.sample_rate_hz, add_seconds, offset or 0, link_offset, least)
 
     def _end(self, stream: Stream) -> None:
         """Judge what is left of a stream that ends."""
@@ -384,6 +410,7 @@ class Verifier:
         if packet.encoding is not None and (before is None or before.sample_rate_hz != packet.encoding.sample_rate_hz):
             window_frames = int(stream.spec.limits.reorder_window_seconds * packet.encoding.sample_rate_hz)
             self._tracker.set_window(stream.index, window_frames)
+            self._measure_lead(stream)
             new_rates.setdefault(stream.index, packet)
 
     def _write(
@@ -430,6 +457,7 @@ class Verifier:
             if packet.encoding is not None:
                 self._arrivals.change_format(index, packet.encoding.sample_rate_hz, packet.frames)
         silences += self._arrivals.take(batch.accepted(audio, placement.discontinuities))
+        self._presentation.update(batch.stream[audio], batch.part.timestamp[audio], batch.part.arrival_ns[audio])
         self._arrivals.judge_when_due()
         behind_breaks = {(jump.stream, jump.sequence) for jump in placement.discontinuities}
         for silence in silences:
@@ -474,6 +502,9 @@ class Verifier:
         stream.jitter_seconds = timing.jitter_seconds(index)
         stream.clock_drift_ppm = timing.clock_drift_ppm(index)
         stream.packet_time_seconds = timing.packet_time_seconds(index)
+        stream.lead_seconds = self._presentation.lead_seconds(index)
+        stream.clock_off_seconds = self._presentation.off_seconds(index)
+        stream.packets_short_of_lead = self._presentation.packets_short(index)
         stream.extended_sequence = self._tracker.head_sequence(index)
         stream.wire = WireFigures(
             run_lengths=self._tracker.run_lengths(index),

@@ -6,6 +6,7 @@ import captures as c
 import pytest
 
 from rtpverify.check import check
+from rtpverify.limits import Limits, with_values
 from rtpverify.reference import parse_reference
 from rtpverify.report import figures
 from rtpverify.result import rfc3339
@@ -63,3 +64,67 @@ def test_fragments_and_a_last_frame_that_is_not_whole(tmp_path, link):
 
 def test_a_sound_capture_has_no_warnings(tmp_path):
     assert result_of(tmp_path, c.pcapng(datagrams(50))).warnings == []
+
+
+SDP = """v=0
+o=- 1 1 IN IP4 192.0.2.7
+s=desk
+c=IN IP4 239.1.2.3/32
+t=0 0
+m=audio 5004 RTP/AVP 97
+a=rtpmap:97 L16/48000/1
+a=ts-refclk:ptp=IEEE1588-2008:39-A7-94-FF-FE-07-CB-D0:0
+a=mediaclk:{clock}
+"""
+
+
+def presented(tmp_path, *, clock="direct=1000", host_clock="utc", leads_ms=(1.5, 0.8, -0.3), limits=None, leap=37):
+    """Check a capture of packets that arrive so long before they are due, link offset 2 ms."""
+    records = []
+    for index, lead_ms in enumerate([1.5] * 100 + list(leads_ms)):
+        sampled_ns = START_NS + 1_000_000 * index
+        timestamp = (sampled_ns + leap * 10**9) * 48_000 // 10**9 + 1000
+        rtp = struct.pack(">BBHII", 0x80, 97, 100 + index, timestamp % 2**32, 9) + bytes(96)
+        records.append((sampled_ns + round((2.0 - lead_ms) * 1e6), c.ethernet(c.ipv4(c.udp(rtp)))))
+    (tmp_path / "lead.pcap").write_bytes(c.pcap(records))
+    (tmp_path / "lead.sdp").write_text(SDP.format(clock=clock))
+    limits = with_values(Limits(), {"link_offset_seconds": 0.002, **(limits or {})}, "test")
+    [stream] = check(
+        str(tmp_path / "lead.pcap"),
+        sdp=tmp_path / "lead.sdp",
+        reference=parse_reference("none"),
+        limits=limits,
+        host_clock=host_clock,
+    ).streams
+    return stream
+
+
+def test_packets_that_come_too_late_to_be_presented(tmp_path):
+    stream = presented(tmp_path)
+    assert stream.transport.packets_lost == stream.transport.packets_late == 0
+    assert stream.transport.presentation_lead_seconds == pytest.approx(-0.0003, abs=1e-9)
+    assert stream.transport.min_presentation_lead_seconds == pytest.approx(-0.0003, abs=1e-9)
+    assert stream.transport.packets_short_of_lead == 1
+    [event] = stream.events
+    assert (str(event.kind), str(event.cause), event.size["packets_counted"]) == ("late", "unknown", 1)
+    assert "lead down to -0.300 ms" in event.message
+    assert dict(figures.transport(stream))["Timing"].endswith("presentation lead at least -0.300 ms")
+
+
+def test_the_lead_that_is_wanted_is_a_limit(tmp_path):
+    stream = presented(tmp_path, leads_ms=[1.1], limits={"min_presentation_lead_seconds": 0.0012})
+    assert stream.transport.packets_short_of_lead == 1
+    assert presented(tmp_path, leads_ms=[1.1]).events == []
+
+
+def test_a_host_clock_of_tai(tmp_path):
+    assert presented(tmp_path, host_clock="tai", leap=0).transport.packets_short_of_lead == 1
+    [warning] = presented(tmp_path, host_clock="tai", leap=37).warnings
+    assert warning == "presentation lead not measured: the timestamps are 37.0 s off the clock of this host"
+
+
+def test_a_media_clock_of_its_own_has_no_lead(tmp_path):
+    stream = presented(tmp_path, clock="sender")
+    assert stream.transport.presentation_lead_seconds is None
+    [warning] = stream.warnings
+    assert warning == "presentation lead not measured: the media clock follows no clock that is known here"

@@ -28,6 +28,7 @@ from rtpverify.limits import PROFILES, Limits, with_values
 from rtpverify.live import TICK_SECONDS
 from rtpverify.reference import Recording, Tone, parse_reference
 from rtpverify.rtp.payload import Encoding, parse_rtpmap
+from rtpverify.rtp.presentation import HostClock
 from rtpverify.sources.endpoint import Endpoint, parse_endpoint
 from rtpverify.sources.receiver import Backend
 from rtpverify.sources.session import Session, read_session, spec_at
@@ -94,6 +95,8 @@ class ReceiveTable(Table):
     tick_seconds: Annotated[float, Field(strict=True, ge=0.001, le=0.1)] = TICK_SECONDS
     buffer_bytes: Annotated[int, Field(strict=True, ge=65536, le=2**30)] = RECEIVE_BUFFER_BYTES
     """Receive buffer asked for, per socket."""
+    host_clock: HostClock = "utc"
+    """What arrival times count, for the presentation lead."""
 
 
 class StreamTable(Table):

@@ -102,7 +102,7 @@ class Service:
         log: FilteringBoundLogger,
     ) -> None:
         specs = [table.spec() for table in configuration.stream]
-        self.verifier = Verifier(specs)
+        self.verifier = Verifier(specs, host_clock=configuration.receive.host_clock)
         self.states = {spec.name: StreamState(spec) for spec in specs}
         self.log = log
         self.statistics = LiveStatistics()

@@ -140,6 +140,8 @@ def transport(stream: StreamResult) -> list[tuple[str, str]]:
     timing = f"jitter {seconds(wire.jitter_seconds)}, sender's clock {drift} against arrival"
     if wire.max_tsdf_seconds is not None:
         timing += f", delay factor up to {seconds(wire.max_tsdf_seconds)}"
+    if wire.min_presentation_lead_seconds is not None:
+        timing += f", presentation lead at least {1e3 * wire.min_presentation_lead_seconds:.3f} ms"
     losses = [("Losses", loss_line(wire))] if sum(wire.loss_run_lengths.values()) > 1 else []
     return [("Packets", ", ".join(packets)), *losses, *legs, ("Timing", timing)]
 

@@ -58,7 +58,8 @@ def test_the_commented_defaults_of_the_file_are_the_defaults() -> None:
         else line
         for line in text.splitlines()
         if not any(
-            name in line for name in ("max_thd_n_db", "max_jitter_seconds", "max_duplicated", "max_re", "max_late")
+            name in line
+            for name in ("max_thd_n_db", "link_offset", "max_jitter_seconds", "max_duplicated", "max_re", "max_late")
         )
     )
     assert "\ntick_seconds" in shown

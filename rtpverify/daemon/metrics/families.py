@@ -58,6 +58,11 @@ _STREAM_COUNTERS: Sequence[Shown] = (
     ("rtpverify_packets_odd_length", "Packets that hold no whole frames.", _count("packets_odd_length")),
     ("rtpverify_packets_beside", "Packets of comfort noise and telephone events.", _count("packets_beside")),
     ("rtpverify_packets_differing", "Copies over further legs with other payloads.", lambda s: s.packets_differing),
+    (
+        "rtpverify_packets_short_of_lead",
+        "Packets that came too late to be presented, where a link offset is given.",
+        _count("packets_short_of_lead"),
+    ),
     ("rtpverify_pauses", "Stretches of silence that the sender left out.", _count("pauses")),
     ("rtpverify_loss_bursts", "Bursts of lost packets (RFC 3611 section 4.7.2, Gmin 16).", _count("loss_bursts")),
     ("rtpverify_packet_time_changes", "How often the packet time changed for good.", _count("packet_time_changes")),
@@ -85,6 +90,16 @@ _STREAM_GAUGES: Sequence[Shown] = (
         _transport("tsdf_seconds"),
     ),
     ("rtpverify_delay_factor_max_seconds", "The most the delay factor has been.", _transport("max_tsdf_seconds")),
+    (
+        "rtpverify_presentation_lead_seconds",
+        "Presentation time of the last packet less its arrival, where a link offset is given.",
+        _transport("presentation_lead_seconds"),
+    ),
+    (
+        "rtpverify_presentation_lead_min_seconds",
+        "The least the presentation lead has been.",
+        _transport("min_presentation_lead_seconds"),
+    ),
     (
         "rtpverify_interarrival_max_seconds",
         "Longest time between two packets.",
