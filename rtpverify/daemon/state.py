@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from rtpverify.daemon.metrics.sizes import SIZES, sizes_of
 from rtpverify.daemon.metrics.snapshot import (
     CHANNEL_COUNTERS,
+    MEASURED_COUNTERS,
     OTHER_COUNTERS,
     PACKET_COUNTERS,
     Key,
@@ -66,6 +67,8 @@ class _Identity:
         transport = result.transport or Transport()
         _raise(self.packets, _packets(transport))
         _raise(self.counts, ((name, getattr(transport, name)) for name in OTHER_COUNTERS))
+        measured = ((name, getattr(transport, name)) for name in MEASURED_COUNTERS)
+        _raise(self.counts, ((name, count) for name, count in measured if count is not None))
         for signal in result.signal:
             counted = ((name, getattr(signal, name)) for name in CHANNEL_COUNTERS)
             _raise(self.channels, (((name, signal.channel), n) for name, n in counted if n is not None))
@@ -222,7 +225,13 @@ class StreamState:
             name=self.name,
             up=self.up,
             packets=_total(PACKET_COUNTERS, [identity.packets for identity in identities]),
-            counts=_total(OTHER_COUNTERS, [identity.counts for identity in identities]),
+            counts=_total(
+                (
+                    *OTHER_COUNTERS,
+                    *(name for name in MEASURED_COUNTERS if any(name in one.counts for one in identities)),
+                ),
+                [identity.counts for identity in identities],
+            ),
             packets_differing=sum(differing) if differing else None,
             events=dict(self._events),
             open_events=self._open_events(),

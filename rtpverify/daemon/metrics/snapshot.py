@@ -29,6 +29,9 @@ OTHER_COUNTERS = (
 )
 """Further counts of :class:`rtpverify.result.Transport`."""
 
+MEASURED_COUNTERS = ("packets_short_of_lead",)
+"""Counts of :class:`rtpverify.result.Transport` that are None where they are not measured."""
+
 _TRANSPORT_KINDS = (
     Kind.GAP,
     Kind.DUPLICATE,
@@ -64,7 +67,7 @@ class StreamSnapshot:
     Attributes
     ----------
     packets, counts
-        Totals by the names of ``PACKET_COUNTERS`` and of ``OTHER_COUNTERS``.
+        Totals by the names of ``PACKET_COUNTERS``, and of ``OTHER_COUNTERS`` and ``MEASURED_COUNTERS``.
     packets_differing
         Copies over several legs that are not what the first copy was; None without legs.
     events, open_events

@@ -13,6 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from rtpverify.daemon.metrics.exposition import Exposition
 from rtpverify.daemon.metrics.sizes import SIZES
 from rtpverify.daemon.metrics.snapshot import (
+    MEASURED_COUNTERS,
     OTHER_COUNTERS,
     PACKET_COUNTERS,
     LegSnapshot,
@@ -49,7 +50,7 @@ FULL = Snapshot(
             name="a",
             up=True,
             packets={name: number for number, name in enumerate(PACKET_COUNTERS, 10)},
-            counts={name: number for number, name in enumerate(OTHER_COUNTERS, 20)},
+            counts={name: number for number, name in enumerate((*OTHER_COUNTERS, *MEASURED_COUNTERS), 20)},
             packets_differing=4,
             events={("gap", "network"): 3, ("slip", "upstream"): 0},
             open_events={("noise", "upstream"): 1},
