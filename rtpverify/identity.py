@@ -54,7 +54,7 @@ class Identity:
 
     def remove(self, spec: StreamSpec) -> None:
         """Expect a stream no longer; its flows are matched against what still is expected."""
-        place = next(place for place, known in enumerate(self.specs) if known is spec)
+        place = self.specs.index(spec)
         self.specs[place] = None
         self._match_again(place)
 

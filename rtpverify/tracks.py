@@ -200,6 +200,7 @@ class Tracks:
     def remove(self, stream: Stream) -> None:
         """Forget a stream that has been finished, and formats that no stream has any more."""
         index = stream.index
+        stream.track, stream.earlier = None, []
         self._early.pop(index, None)
         self._origin[index] = self._group[index] = self._row[index] = -1
         for number, group in list(self._groups.items()):

@@ -122,7 +122,7 @@ class Verifier:
             Events that are new or have changed.
         """
         self._tracks.judge()
-        for stream in [stream for stream in self.streams if stream.spec is spec]:
+        for stream in [stream for stream in self.streams if stream.spec == spec]:
             self._end(stream)
             self.streams.remove(stream)
             self._demux.release(stream.index)

@@ -18,15 +18,17 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError, ValidationInfo
 from pydantic_core import ErrorDetails, PydanticCustomError
 
+from rtpverify.daemon.announced import AnnouncedTable
 from rtpverify.daemon.eventlog import EventLogTable
+from rtpverify.daemon.expectation import ExpectationTable, Followed, overlap, parse_tone
+from rtpverify.daemon.folder import FolderTable
 from rtpverify.daemon.history import HistoryTable
-from rtpverify.daemon.tables import Table, mistake, text_of, told
+from rtpverify.daemon.tables import Table, text_of, told
 from rtpverify.daemon.web.table import MetricsTable
 from rtpverify.daemon.webhook import WebhookTable
 from rtpverify.errors import ConfigurationError, RequestError
-from rtpverify.limits import PROFILES, Limits, with_values
+from rtpverify.limits import Limits, with_values
 from rtpverify.live import TICK_SECONDS
-from rtpverify.reference import Recording, Tone, parse_reference
 from rtpverify.rtp.payload import Encoding, parse_rtpmap
 from rtpverify.rtp.presentation import HostClock
 from rtpverify.sources.endpoint import Endpoint, parse_endpoint
@@ -68,17 +70,6 @@ def _session_field(value: object, info: ValidationInfo) -> Session:
     return _session(value, folder)
 
 
-def _reference(value: object) -> Tone | None:
-    text = text_of(value)
-    try:
-        reference = parse_reference(text)
-    except RequestError as error:
-        raise told(error, f"reference {text}") from None
-    if isinstance(reference, Recording):
-        raise mistake("is not tone, tone:FREQUENCY or none")
-    return reference
-
-
 class LogTable(Table):
     """``[log]``."""
 
@@ -99,51 +90,24 @@ class ReceiveTable(Table):
     """What arrival times count, for the presentation lead."""
 
 
-class StreamTable(Table):
+class StreamTable(ExpectationTable):
     """``[[stream]]``."""
 
     name: Annotated[str, Field(strict=True, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")]
     source: Annotated[Endpoint, BeforeValidator(_source)] | None = None
-    interface: Annotated[str, Field(strict=True, min_length=1)] | None = None
     encoding: Annotated[Encoding, BeforeValidator(_encoding)] | None = None
     sdp: Annotated[Session, BeforeValidator(_session_field)] | None = None
     """Tells encodings, and the source where there is none."""
-    reference: Annotated[Tone | None, BeforeValidator(_reference)]
-    profile: Literal["digital", "analog"] = "digital"
-    limits: dict[str, Any] = Field(default_factory=dict)
 
     @property
-    def endpoints(self) -> list[Endpoint]:
-        """Where it is received: one place, or one for each leg."""
-        endpoints = [self.source] if self.source else _only_stream(self.sdp)[0]
-        return [replace(one, interface=self.interface) for one in endpoints] if self.interface else endpoints
-
-    def spec(self) -> StreamSpec:
-        """Return what is expected of it."""
-        base = StreamSpec(
-            name=self.name,
-            encoding=self.encoding,
-            reference=self.reference,
-            limits=with_values(PROFILES[self.profile], self.limits, "limits"),
-        )
-        return spec_at(self.source, base, self.sdp) if self.source else _only_stream(self.sdp, base)[1]
-
-
-class AnnouncedTable(Table):
-    """``[announced]``: sessions to follow as they are announced (SAP)."""
-
-    names: Annotated[tuple[Annotated[str, Field(strict=True, min_length=1)], ...], Field(min_length=1)]
-    """Patterns of session names, with ``*``, ``?`` and ``[...]``."""
-    max_streams: Annotated[int, Field(strict=True, ge=1, le=256)] = 16
-    interface: Annotated[str, Field(strict=True, min_length=1)] | None = None
-    reference: Annotated[Tone | None, BeforeValidator(_reference)]
-    profile: Literal["digital", "analog"] = "digital"
-    limits: dict[str, Any] = Field(default_factory=dict)
-
-    def spec(self) -> StreamSpec:
-        """Return what is expected of each stream."""
-        limits = with_values(PROFILES[self.profile], self.limits, "limits")
-        return StreamSpec(reference=self.reference, limits=limits)
+    def followed(self) -> Followed:
+        """Where it is received, and what is expected of it."""
+        base = replace(self.base_spec(), name=self.name, encoding=self.encoding)
+        if self.source:
+            endpoints, spec = [self.source], spec_at(self.source, base, self.sdp)
+        else:
+            endpoints, spec = _only_stream(self.sdp, base)
+        return Followed(tuple(endpoints), spec).through(self.interface)
 
 
 def _only_stream(session: Session | None, base: StreamSpec = StreamSpec()) -> tuple[list[Endpoint], StreamSpec]:  # noqa: B008
@@ -169,6 +133,7 @@ class Configuration(Table):
     log: LogTable = LogTable()
     receive: ReceiveTable = ReceiveTable()
     announced: AnnouncedTable | None = None
+    folder: tuple[FolderTable, ...] = ()
     history: HistoryTable | None = None
     event_log: EventLogTable | None = None
     webhook: tuple[WebhookTable, ...] = ()
@@ -208,11 +173,11 @@ def parse_config(text: str, path: Path) -> Configuration:
         for detail in errors.errors(include_url=False):
             mistakes.setdefault(detail["loc"], _message(detail))
     streams = data.get("stream")
-    announced = data.get("announced")
-    if streams is None and announced is None:
-        mistakes["stream",] = "is missing"
-    if isinstance(announced, dict) and isinstance(announced.get("limits"), dict):
-        _check_limits(announced["limits"], ("announced", "limits"), mistakes)
+    if not {"stream", "announced", "folder"} & data.keys():
+        mistakes["stream",] = "is missing, and so are [[folder]] and [announced]"
+    for expectation, table in _expectations(data):
+        if isinstance(table.get("limits"), dict):
+            _check_limits(table["limits"], (*expectation, "limits"), mistakes)
     if isinstance(streams, list):
         _check_together([item if isinstance(item, dict) else {} for item in streams], path.parent, mistakes)
     if mistakes or configuration is None:
@@ -259,6 +224,16 @@ def _tables_in(annotation: Any) -> Iterator[type[BaseModel]]:
         yield from _tables_in(part)
 
 
+def _expectations(data: Mapping[str, Any]) -> Iterator[tuple[Place, Mapping[str, Any]]]:
+    """Yield the tables that tell what is expected of streams."""
+    for key in ("announced", "folder", "stream"):
+        tables = data.get(key)
+        if isinstance(tables, dict):
+            yield (key,), tables
+        elif isinstance(tables, list):
+            yield from (((key, index), table) for index, table in enumerate(tables) if isinstance(table, dict))
+
+
 def _check_together(streams: list[dict[str, Any]], folder: Path, mistakes: dict[Place, str]) -> None:
     """Add what is wrong with values only beside others: also where other values are wrong by themselves."""
     if not streams:
@@ -266,11 +241,9 @@ def _check_together(streams: list[dict[str, Any]], folder: Path, mistakes: dict[
     names: dict[str, int] = {}
     endpoints: dict[int, list[Endpoint]] = {}
     for index, stream in enumerate(streams):
-        name, limits = stream.get("name"), stream.get("limits")
+        name = stream.get("name")
         if isinstance(name, str) and names.setdefault(name, index) != index:
             mistakes.setdefault(("stream", index, "name"), f"is the name of stream[{names[name] + 1}] already")
-        if isinstance(limits, dict):
-            _check_limits(limits, ("stream", index, "limits"), mistakes)
         session = None
         with suppress(PydanticCustomError, KeyError):
             session = _session(stream["sdp"], folder)
@@ -305,15 +278,9 @@ def _check_source(
         mistakes["stream", index, "source"] = str(error)
         return
     for other_index, others in endpoints.items():
-        if any(_overlap(one, other) for one in ours for other in others):
+        if any(overlap(one, other) for one in ours for other in others):
             mistakes["stream", index, "source"] = f"takes packets of stream[{other_index + 1}] too"
     endpoints[index] = ours
-
-
-def _overlap(one: Endpoint, other: Endpoint) -> bool:
-    """Tell whether a packet could belong to both."""
-    same = (one.address, one.port) == (other.address, other.port)
-    return same and (None in (one.sender, other.sender) or one.sender == other.sender)
 
 
 def _check_reference(
@@ -324,7 +291,7 @@ def _check_reference(
     mistakes: dict[Place, str],
 ) -> None:
     """Check the reference of a stream against every encoding it may have."""
-    reference = _reference(stream.get("reference"))
+    reference = parse_tone(stream.get("reference"))
     encodings = list(session.encodings_at(endpoints[0]).values()) if session and endpoints else []
     if "encoding" in stream:
         encodings.append(_encoding(stream["encoding"]))

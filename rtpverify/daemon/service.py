@@ -7,12 +7,10 @@ every ``REFRESH_NS``, and a storm of events costs a bounded number of log lines.
 from __future__ import annotations
 
 import asyncio
-import signal
-import sys
 import time
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Self
@@ -20,20 +18,21 @@ from typing import Self
 from structlog.typing import FilteringBoundLogger
 
 from rtpverify.daemon.announced import AnnouncedSessions
-from rtpverify.daemon.config import Configuration, read_config
-from rtpverify.daemon.log import LogWriter, make_logger
+from rtpverify.daemon.config import Configuration
+from rtpverify.daemon.expectation import Followed
+from rtpverify.daemon.folder import SdpFolder
 from rtpverify.daemon.metrics.snapshot import LoopSnapshot, Snapshot
+from rtpverify.daemon.notify import Notifier
 from rtpverify.daemon.outlets import AnyOutlet, Outlet, OutletTable, Told
+from rtpverify.daemon.reload import ConfigurationFiles
+from rtpverify.daemon.roster import CONFIGURED, Change, Roster
 from rtpverify.daemon.state import StreamState
 from rtpverify.daemon.web.server import WebServer
-from rtpverify.discover import Listener
 from rtpverify.errors import RequestError
-from rtpverify.live import LiveStatistics, run, run_live
+from rtpverify.live import LiveStatistics, run_live
 from rtpverify.result import Result
 from rtpverify.rtp.batch import PacketBatch
-from rtpverify.sources.endpoint import Endpoint
 from rtpverify.sources.receiver import open_receiver
-from rtpverify.spec import StreamSpec
 from rtpverify.verifier import StreamEvent, Verifier
 
 REFRESH_NS = 2_000_000_000
@@ -45,33 +44,11 @@ STILL_NS = 2_000_000_000
 TURNS_NS = 250_000_000
 """How often streams are measured: several at a time, as the first one warms the caches for the others."""
 
+WATCH_SECONDS = 1.0
+"""How often files, announcements and interfaces are looked at."""
+
 MAX_EVENT_LINES = 20
 """Most events of one stream that are logged one by one between two lines of its state."""
-
-
-def serve(config_path: Path) -> int:
-    """Run the daemon until SIGTERM or SIGINT; return the exit status.
-
-    Raises
-    ------
-    ConfigurationError
-        With every mistake of the configuration.
-    SourceError
-        Where a port cannot be had, or a socket fails.
-    """
-    configuration = read_config(config_path)
-    with LogWriter(sys.stderr) as writer:
-        run(_serve(configuration, make_logger(writer, configuration.log.format)))
-    return 0
-
-
-async def _serve(configuration: Configuration, log: FilteringBoundLogger) -> None:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    async with Service(configuration, log) as service:
-        await service.run(stop)
 
 
 class Service:
@@ -100,45 +77,75 @@ class Service:
         self,
         configuration: Configuration,
         log: FilteringBoundLogger,
+        *,
+        path: Path | None = None,
+        notifier: Notifier | None = None,
     ) -> None:
-        specs = [table.spec() for table in configuration.stream]
-        self.verifier = Verifier(specs, host_clock=configuration.receive.host_clock)
-        self.states = {spec.name: StreamState(spec) for spec in specs}
+        streams = [table.followed for table in configuration.stream]
+        self.verifier = Verifier([stream.spec for stream in streams], host_clock=configuration.receive.host_clock)
+        self.states = {stream.name: StreamState(stream.spec) for stream in streams}
         self.log = log
         self.statistics = LiveStatistics()
+        self.snapshot = Snapshot(tuple(state.snapshot for state in self.states.values()))
         self._configuration = configuration
-        self._line_interval_ns = round(configuration.log.state_seconds * 1e9)
+        self._configured = ConfigurationFiles(path, configuration) if path else None
+        self._notifier = notifier or Notifier(None)
         self._turns: deque[tuple[int, StreamState]] = deque()
-        self._next_line_ns: dict[str, int] = {}
+        self._last_line_ns: dict[str, int] = {}
         self._known_streams = 0
         self._event_lines: Counter[str] = Counter()
         self._next_totals_ns = 0
         self._next_turns_ns = 0
-        self.snapshot = Snapshot(tuple(state.snapshot for state in self.states.values()))
-        announced = configuration.announced
-        self._announced = AnnouncedSessions(announced) if announced else None
-        self._listener = Listener(announced.interface, configuration.receive.backend) if announced else None
-        self.outlets = {section: table.open(self) for section, table in _outlet_tables(configuration)}
+        self._announced = _announced_sessions(configuration)
+        self._folders = [SdpFolder(table) for table in configuration.folder]
+        self._mistakes: dict[str, None] = {}
+        """What is wrong with files of folders and announced sessions at present."""
+        self._reload_asked = asyncio.Event()
+        self._watching: asyncio.Task[None] | None = None
+        self.outlets = {section: table.open(self) for section, table in outlet_tables(configuration)}
+        self._to_stop: dict[str, Outlet] = {}
         self._opened = AsyncExitStack()
         self._last_tick_ns: int | None = None
 
     async def __aenter__(self) -> Self:
         receive = self._configuration.receive
         async with AsyncExitStack() as opening:
-            endpoints = [endpoint for table in self._configuration.stream for endpoint in table.endpoints]
-            self._receiver = opening.enter_context(open_receiver(endpoints, receive.backend, receive.buffer_bytes))
-            if self._listener is not None:
-                opening.enter_context(self._listener)
-            for outlet in self.outlets.values():
-                await opening.enter_async_context(_started(outlet))
+            self._receiver = opening.enter_context(open_receiver([], receive.backend, receive.buffer_bytes))
+            self.roster = Roster(self._receiver)
+            self.roster.update(self._configured_streams(self._configuration))
+            if self._announced is not None:
+                self._announced.__enter__()
+            opening.callback(self._stop_listening)
+            opening.push_async_callback(self._stop_outlets)
+            for section, outlet in self.outlets.items():
+                await self._start(section, outlet)
             self._opened = opening.pop_all()
         self.log.info("listening", streams=len(self.states), metrics=self.metrics_url)
-        for table in self._configuration.stream:
-            self.log.info("waiting", stream=table.name, source=" ".join(map(str, table.endpoints)))
+        for stream in self.roster:
+            self._log_waiting(stream)
+        await self._look_around(at_once=True)
+        self._note_reload(taken_over=True)
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        self._notifier.stopping()
         await self._opened.aclose()
+        self._notifier.close()
+
+    async def _start(self, section: str, outlet: Outlet) -> None:
+        """Start an outlet; it is stopped with the others, also where it cannot start."""
+        self._to_stop[section] = outlet
+        await outlet.start()
+
+    async def _stop_outlets(self) -> None:
+        """Stop every outlet, the last one first."""
+        async with AsyncExitStack() as stack:
+            for outlet in self._to_stop.values():
+                stack.push_async_callback(outlet.stop)
+
+    def _stop_listening(self) -> None:
+        if self._announced is not None:
+            self._announced.__exit__()
 
     @property
     def metrics_url(self) -> str:
@@ -152,12 +159,13 @@ class Service:
 
     def unready(self) -> list[str]:
         """Return why the daemon does not do its whole work at present; nothing while it does."""
-        reasons = [f"{section}: {outlet.trouble}" for section, outlet in self.outlets.items() if outlet.trouble]
         if self._last_tick_ns is None:
-            reasons.insert(0, "not receiving yet")
-        elif (still_ns := time.monotonic_ns() - self._last_tick_ns) > STILL_NS:
-            reasons.insert(0, f"no packet was looked at for {still_ns / 1e9:.1f} s")
-        return reasons
+            return ["not receiving yet"]
+        reasons = []
+        if (still_ns := time.monotonic_ns() - self._last_tick_ns) > STILL_NS:
+            reasons.append(f"no packet was looked at for {still_ns / 1e9:.1f} s")
+        reasons += [f"no interface {name!r} on this host" for name in self.roster.missing_interfaces]
+        return reasons + [f"{section}: {outlet.trouble}" for section, outlet in self.outlets.items() if outlet.trouble]
 
     async def run(self, stop: asyncio.Event, duration_seconds: float | None = None) -> Result:
         """Verify until ``stop`` is set or the duration is over, log a summary, and return what was found.
@@ -168,20 +176,26 @@ class Service:
             Where a socket fails.
         """
         now_ns = time.time_ns()
+        self._turns.clear()
         for number, state in enumerate(self.states.values()):
             self._turns.append((now_ns + number * REFRESH_NS // len(self.states), state))
-            self._next_line_ns[state.name] = now_ns + self._line_interval_ns
-        await run_live(
-            self.verifier,
-            self._receiver,
-            duration_seconds=duration_seconds,
-            stop=stop,
-            on_events=self._tell,
-            on_batch=self._take,
-            on_tick=self._tick,
-            tick_seconds=self._configuration.receive.tick_seconds,
-            statistics=self.statistics,
-        )
+            self._last_line_ns[state.name] = now_ns
+        self._watching = asyncio.create_task(self._watch())
+        try:
+            await run_live(
+                self.verifier,
+                self._receiver,
+                duration_seconds=duration_seconds,
+                stop=stop,
+                on_events=self._tell,
+                on_batch=self._take,
+                on_tick=self._tick,
+                tick_seconds=self._configuration.receive.tick_seconds,
+                statistics=self.statistics,
+            )
+        finally:
+            self._watching.cancel()
+            await asyncio.wait([self._watching])
         result = self.verifier.result("serve", self._receiver.dropped)
         for state in self.states.values():
             state.refresh(self.verifier, time.time_ns())
@@ -227,15 +241,19 @@ class Service:
 
     def _tick(self, now_ns: int) -> None:
         """Measure the streams whose turn it is."""
+        if self._last_tick_ns is None:
+            self._notifier.ready(self._status())
         self._last_tick_ns = time.monotonic_ns()
+        self._notifier.alive(self._last_tick_ns, self._status)
         for outlet in self.outlets.values():
             outlet.tick(now_ns)
         if len(self.verifier.streams) > self._known_streams:
             self._welcome()
         if now_ns >= self._next_totals_ns:
             self._next_totals_ns = now_ns + REFRESH_NS
-            self._hear_announcements(now_ns)
             self._renew_totals()
+            if self._watching is not None and self._watching.done():
+                self._watching.result()
         if not self._turns or self._turns[0][0] > now_ns or now_ns < self._next_turns_ns:
             return
         self._next_turns_ns = now_ns + TURNS_NS
@@ -246,33 +264,218 @@ class Service:
             self._refresh(state, now_ns)
         self._renew_snapshot()
 
-    def _hear_announcements(self, now_ns: int) -> None:
-        """Follow sessions that are announced and asked for; one that cannot be followed is logged and left alone."""
-        if self._listener is None or self._announced is None:
-            return
-        for announcement in self._listener.drain():
-            try:
-                for endpoints, spec in self._announced.streams_of(announcement, self.states):
-                    self._follow(endpoints, spec, now_ns)
-            except RequestError as error:
-                self.log.warning("announced session not followed", reason=str(error))
+    def _status(self) -> str:
+        """Return a line for ``systemctl status``."""
+        up = sum(state.up for state in self.states.values())
+        return f"{up} of {len(self.states)} streams up"
 
-    def _follow(self, endpoints: Sequence[Endpoint], spec: StreamSpec, now_ns: int) -> None:
-        """Verify one more stream."""
-        self._receiver.add(endpoints)
-        self.verifier.add(spec)
-        state = self.states[spec.name] = StreamState(spec)
-        self._turns.append((now_ns + REFRESH_NS, state))
-        self._next_line_ns[spec.name] = now_ns + self._line_interval_ns
-        self.log.info("announced", stream=spec.name, source=" ".join(map(str, endpoints)))
+    # Configuration --------------------------------------------------------------------------------------------------
+
+    def ask_reload(self) -> None:
+        """Have the configuration read again soon, whether its file changed or not."""
+        self._reload_asked.set()
+
+    async def _watch(self) -> None:
+        """Follow what changes outside: the configuration, folders, announcements, interfaces."""
+        while True:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._reload_asked.wait(), WATCH_SECONDS)
+            asked = self._reload_asked.is_set()
+            self._reload_asked.clear()
+            configured = self._configured
+            if configured and (asked or await asyncio.to_thread(configured.have_changed)):
+                await self._reload(configured)
+            await self._look_around(at_once=asked)
+
+    async def _reload(self, configured: ConfigurationFiles) -> None:
+        """Read the configuration again, and take it over as a whole or not at all."""
+        self._notifier.reloading()
+        try:
+            configuration = await asyncio.to_thread(configured.read)
+            await self._take_over(configuration)
+        except RequestError as error:
+            for line in str(error).splitlines():
+                self.log.error("configuration not taken over", reason=line)
+            self._note_reload(taken_over=False)
+        else:
+            configured.taken_over(configuration)
+            self._note_reload(taken_over=True)
+        self._notifier.ready(self._status())
+
+    async def _take_over(self, configuration: Configuration) -> None:
+        """Go on with another configuration.
+
+        Raises
+        ------
+        RequestError
+            Where it cannot be had; then everything is as before.
+        """
+        before = self._configuration
+        folders = [
+            next((folder for folder in self._folders if folder.table == table), None) or SdpFolder(table)
+            for table in configuration.folder
+        ]
+        wanted = self._configured_streams(configuration)
+        for folder in self._folders:
+            if folder not in folders:
+                wanted |= dict.fromkeys(folder.streams, ())
+        announced = self._announced
+        if configuration.announced != before.announced:
+            announced = _announced_sessions(configuration)
+            wanted |= dict.fromkeys(self._announced.origins if self._announced else (), ())
+        origins = {origin: self.roster.followed_from(origin) for origin in wanted}
+        async with AsyncExitStack() as undo:
+            if announced is not None and announced is not self._announced:
+                undo.enter_context(announced)
+            change = self._follow(wanted)
+            undo.callback(self._follow, origins)
+            await self._swap_outlets(dict(outlet_tables(before)), dict(outlet_tables(configuration)))
+            undo.pop_all()
+        if announced is not self._announced:
+            self._stop_listening()
+        self._configuration, self._folders, self._announced = configuration, folders, announced
+        late = ["receive"] if configuration.receive != before.receive else []
+        late += ["log.format"] if configuration.log.format != before.log.format else []
+        if late:
+            self.log.warning("takes effect at the next start", changed=late)
+        names = {"added": change.added, "changed": change.changed, "removed": change.removed}
+        self.log.info("configuration taken over", **names)
+
+    async def _swap_outlets(self, before: Mapping[str, OutletTable], after: Mapping[str, OutletTable]) -> None:
+        """Let other outlets take the place of those whose section changed.
+
+        Raises
+        ------
+        RequestError
+            Where one cannot start; then those of before are started again.
+        """
+        changed = [section for section in {**before, **after} if before.get(section) != after.get(section)]
+        done: list[str] = []
+        try:
+            for section in changed:
+                done.append(section)
+                await self._swap_outlet(section, after.get(section))
+        except RequestError:
+            for section in done:
+                try:
+                    await self._swap_outlet(section, before.get(section))
+                except RequestError as error:
+                    self.log.error("outlet lost", outlet=section, reason=str(error))
+            raise
+
+    async def _swap_outlet(self, section: str, table: OutletTable | None) -> None:
+        """Stop the outlet of a section, and start another one where there is a table for it."""
+        self.outlets.pop(section, None)
+        known = self._to_stop.pop(section, None)
+        if known is not None:
+            await known.stop()
+        if table is not None:
+            self.outlets[section] = table.open(self)
+            await self._start(section, self.outlets[section])
+
+    def _note_reload(self, *, taken_over: bool) -> None:
+        """Let a scrape see how the last reading went."""
+        seconds = time.time() if taken_over else self.snapshot.last_reload_seconds
+        self.snapshot = replace(self.snapshot, last_reload_successful=taken_over, last_reload_seconds=seconds)
+
+    # Streams that come and go ---------------------------------------------------------------------------------------
+
+    @staticmethod
+    def _configured_streams(configuration: Configuration) -> dict[str, Sequence[Followed]]:
+        return {CONFIGURED: [table.followed for table in configuration.stream]}
+
+    async def _look_around(self, *, at_once: bool = False) -> None:
+        """Follow what folders hold and sessions announce now, and interfaces that came back."""
+        wanted: dict[str, Sequence[Followed]] = {}
+        mistakes: list[str] = []
+        for folder in self._folders:
+            look = await asyncio.to_thread(folder.look, at_once=at_once)
+            wanted |= look.streams
+            mistakes += look.mistakes
+        if self._announced is not None:
+            wanted |= self._announced.hear(self.states)
+            mistakes += self._announced.refused.values()
+        mistakes += self._follow_each(wanted)
+        for reason in mistakes:
+            if reason not in self._mistakes:
+                self.log.warning("not followed", reason=reason)
+        self._mistakes = dict.fromkeys(mistakes)
+        gone, back = self.roster.follow_interfaces()
+        if gone:
+            self.log.warning("interface gone", interfaces=gone)
+        if back:
+            self.log.info("interface back", interfaces=back)
+
+    def _follow_each(self, found: Mapping[str, Sequence[Followed]]) -> list[str]:
+        """Follow what was found outside the configuration; return why some of it cannot be."""
+        lost = [origin for origin in self.roster.origins if origin != CONFIGURED and origin not in found]
+        wanted: dict[str, Sequence[Followed]] = dict.fromkeys(lost, ()) | dict(found)
+        wanted = {origin: new for origin, new in wanted.items() if list(new) != list(self.roster.followed_from(origin))}
+        if not wanted:
+            return []
+        try:
+            self._follow(wanted)
+        except RequestError:
+            reasons = []
+            for origin, streams in wanted.items():  # what goes comes first: it may make room
+                try:
+                    self._follow({origin: streams})
+                except RequestError as error:
+                    reasons.append(str(error))
+            return reasons
+        return []
+
+    def _follow(self, wanted: Mapping[str, Sequence[Followed]]) -> Change:
+        """Follow other streams from some origins; those that are the same are not touched.
+
+        Raises
+        ------
+        SourceError
+            Where one cannot be followed; then nothing has changed.
+        """
+        change = self.roster.update(wanted)
+        if not change:
+            return change
+        self._welcome()
+        now_ns = time.time_ns()
+        for stream in change.gone:
+            state = self.states[stream.name]
+            state.refresh(self.verifier, now_ns)
+            self._tell(self.verifier.remove(stream.spec))
+            self.log.info("summary", **state.summary(whole=True), event_lines_left_out=self._left_out(stream.name))
+        self._known_streams = len(self.verifier.streams)
+        for name in change.removed:
+            del self.states[name], self._last_line_ns[name]
+            self.log.info("no longer followed", stream=name)
+        self._turns = deque(turn for turn in self._turns if self.states.get(turn[1].name) is turn[1])
+        for stream in change.new:
+            self.verifier.add(stream.spec)
+            if stream.name in self.states:
+                self.states[stream.name].expect(stream.spec)
+            else:
+                state = self.states[stream.name] = StreamState(stream.spec)
+                self._turns.append((now_ns + REFRESH_NS, state))
+                self._last_line_ns[stream.name] = now_ns
+            self._log_waiting(stream)
+        self._renew_snapshot()
+        return change
+
+    def _log_waiting(self, stream: Followed) -> None:
+        self.log.info("waiting", stream=stream.name, source=" ".join(map(str, stream.endpoints)))
+
+    # Measuring ------------------------------------------------------------------------------------------------------
+
+    @property
+    def _line_interval_ns(self) -> int:
+        return round(self._configuration.log.state_seconds * 1e9)
 
     def _refresh(self, state: StreamState, now_ns: int) -> None:
         """Measure one stream; log it where it went up or down, or where its line is due."""
         if state.refresh(self.verifier, now_ns):
             write = self.log.info if state.up else self.log.warning
             write("stream up" if state.up else "stream down", stream=state.name)
-        if now_ns >= self._next_line_ns[state.name]:
-            self._next_line_ns[state.name] = now_ns + self._line_interval_ns
+        if now_ns - self._last_line_ns[state.name] >= self._line_interval_ns:
+            self._last_line_ns[state.name] = now_ns
             self.log.info("state", **state.summary(), event_lines_left_out=self._left_out(state.name))
 
     def _welcome(self) -> None:
@@ -320,7 +523,7 @@ class Service:
         )
 
 
-def _outlet_tables(configuration: Configuration) -> Iterator[tuple[str, OutletTable]]:
+def outlet_tables(configuration: Configuration) -> Iterator[tuple[str, OutletTable]]:
     """Yield the tables that make outlets, with their sections."""
     for section, value in configuration:
         if isinstance(value, OutletTable):
@@ -331,11 +534,6 @@ def _outlet_tables(configuration: Configuration) -> Iterator[tuple[str, OutletTa
                     yield f"{section}[{number}]", table
 
 
-@asynccontextmanager
-async def _started(outlet: Outlet) -> AsyncIterator[Outlet]:
-    """Start an outlet, and stop it in any case."""
-    try:
-        await outlet.start()
-        yield outlet
-    finally:
-        await outlet.stop()
+def _announced_sessions(configuration: Configuration) -> AnnouncedSessions | None:
+    table = configuration.announced
+    return None if table is None else AnnouncedSessions(table, configuration.receive.backend)

@@ -47,13 +47,10 @@ class Measured(Protocol):
         """Return what each channel of a stream carries now."""
 
 
-class _Identity:
+class _Counted:
     """What was counted of one stream of the verifier: the core may correct its counts, but these never fall."""
 
-    def __init__(self, stream: Stream) -> None:
-        self.stream = stream
-        self.open: dict[str, Key] = {}
-        """Kind and cause of the events that go on, by id."""
+    def __init__(self) -> None:
         self.packets: Counter[str] = Counter()
         self.counts: Counter[str] = Counter()
         self.channels: Counter[tuple[str, int]] = Counter()
@@ -79,6 +76,19 @@ class _Identity:
             self.differing = max(self.differing or 0, result.packets_differing)
         self._take_intervals(transport)
 
+    def add(self, other: _Counted) -> None:
+        """Add what was counted of another one."""
+        self.packets.update(other.packets)
+        self.counts.update(other.counts)
+        self.channels.update(other.channels)
+        self.legs += [Counter() for _ in other.legs[len(self.legs) :]]
+        for counter, more in zip(self.legs, other.legs, strict=False):
+            counter.update(more)
+        if other.differing is not None:
+            self.differing = (self.differing or 0) + other.differing
+        self.intervals = [count + more for count, more in zip(self.intervals, other.intervals, strict=True)]
+        self.interval_seconds += other.interval_seconds
+
     def _take_intervals(self, transport: Transport) -> None:
         below = dict(transport.interarrival_histogram)
         edges = (*INTERVAL_EDGES_SECONDS, None)
@@ -86,6 +96,16 @@ class _Identity:
         if transport.mean_interval_seconds is not None:
             seconds = transport.mean_interval_seconds * sum(below.values())
             self.interval_seconds = max(self.interval_seconds, seconds)
+
+
+class _Identity(_Counted):
+    """One stream of the verifier."""
+
+    def __init__(self, stream: Stream) -> None:
+        super().__init__()
+        self.stream = stream
+        self.open: dict[str, Key] = {}
+        """Kind and cause of the events that go on, by id."""
 
 
 def _packets(counted: Transport | Leg) -> Iterable[tuple[str, int]]:
@@ -119,6 +139,8 @@ class StreamState:
         self._present: list[Signal] = []
         self._has_reference = spec.reference is not None
         self._identities: dict[int, _Identity] = {}
+        self._before: _Counted | None = None
+        """What was counted before something else came to be expected."""
         self._latest: _Identity | None = None
         self._events = Counter(countable_events(spec.reference))
         self._ever_open: set[Key] = set()
@@ -129,6 +151,17 @@ class StreamState:
     def add(self, stream: Stream) -> None:
         """Take in an identity that bears this name."""
         self._identities.setdefault(id(stream), _Identity(stream))
+
+    def expect(self, spec: StreamSpec) -> None:
+        """Go on with another expectation: what was counted stays, what was measured does not."""
+        for identity in self._identities.values():
+            self._before = self._before or _Counted()
+            self._before.add(identity)
+        self._identities.clear()
+        self.up, self.result, self._latest, self._present = False, None, None, []
+        self._has_reference = spec.reference is not None
+        self._events = Counter(countable_events(spec.reference) | self._events)
+        self.snapshot = self._take()
 
     def count(self, told: StreamEvent) -> None:
         """Count an event the first time it is told, and what it amounted to once it has ended."""
@@ -218,7 +251,8 @@ class StreamState:
         return {place: histogram.counts() for place, histogram in self._sizes.items()}
 
     def _take(self) -> StreamSnapshot:
-        result, identities = self.result, self._identities.values()
+        result = self.result
+        identities: list[_Counted] = [*([self._before] if self._before else []), *self._identities.values()]
         stream = self._latest.stream if self._latest else None
         differing = [identity.differing for identity in identities if identity.differing is not None]
         return StreamSnapshot(
@@ -256,7 +290,7 @@ class StreamState:
 
     def _legs(self, result: StreamResult | None) -> tuple[LegSnapshot, ...]:
         """Return what each path brought, legs of all identities in the order of their numbers."""
-        legs = [identity.legs for identity in self._identities.values()]
+        legs = [counted.legs for counted in (self._before, *self._identities.values()) if counted is not None]
         skews = [leg.skew_seconds for leg in result.legs] if result else []
         return tuple(
             LegSnapshot(

@@ -93,7 +93,7 @@ async def _demo(console: Console) -> int:
     configuration = parse_config(CONFIGURATION.format(**ports), Path("demo"))
     streams = [
         StreamSettings(
-            table.endpoints[0], faults=[parse_fault(text) for text in FAULTS] if table.name == "faulty" else ()
+            table.followed.endpoints[0], faults=[parse_fault(text) for text in FAULTS] if table.name == "faulty" else ()
         )
         for table in configuration.stream
     ]

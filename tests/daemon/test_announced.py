@@ -10,7 +10,7 @@ from rtp.test_sap import sap, sdp
 from rtpverify.daemon.announced import AnnouncedSessions
 from rtpverify.daemon.config import AnnouncedTable, parse_config
 from rtpverify.daemon.service import Service
-from rtpverify.errors import ConfigurationError, RequestError
+from rtpverify.errors import ConfigurationError
 from rtpverify.rtp.sap import PORT, SessionDirectory
 from rtpverify.sender.rtp import Sender, StreamSettings
 from rtpverify.sources.endpoint import Endpoint
@@ -26,9 +26,11 @@ def announced(*payloads):
 
 
 def follow(sessions, items, taken=()):
-    return [
-        (spec.name, [str(end) for end in ends]) for item in items for ends, spec in sessions.streams_of(item, taken)
-    ]
+    """Take announcements; return the name and the endpoints of every stream that is to be followed then."""
+    for item in items:
+        sessions.take(item, taken)
+    followed = [stream for owner in sessions.origins for stream in sessions.followed_of(owner)]
+    return [(stream.name, [str(end) for end in stream.endpoints]) for stream in followed]
 
 
 def test_sessions_are_picked_by_name():
@@ -50,15 +52,29 @@ def test_no_more_streams_than_allowed():
     sessions = AnnouncedSessions(table(max_streams=1))
     first, second = announced(sdp(), sdp("tone 2", session=2))
     assert len(follow(sessions, [first])) == 1
-    with pytest.raises(
-        RequestError, match=r"session 'tone 2' of 192\.0\.2\.7: has 1 streams, 0 of max_streams are left"
-    ):
-        follow(sessions, [second])
+    assert len(follow(sessions, [second])) == 1
+    assert list(sessions.refused.values()) == [
+        "session 'tone 2' of 192.0.2.7: has 1 streams, 0 of max_streams are left"
+    ]
 
 
 def test_a_reference_that_cannot_hold_is_refused_before_anything_arrives():
-    with pytest.raises(RequestError, match="not below half the sample rate"):
-        follow(AnnouncedSessions(table(reference="tone:30000")), announced(sdp()))
+    sessions = AnnouncedSessions(table(reference="tone:30000"))
+    assert follow(sessions, announced(sdp())) == []
+    [reason] = sessions.refused.values()
+    assert "not below half the sample rate" in reason
+
+
+def test_a_session_that_is_announced_anew_keeps_its_name_and_one_with_another_name_goes():
+    sessions = AnnouncedSessions(table())
+    directory = SessionDirectory()
+    first, moved, renamed = (
+        directory.take(sap(text, identifier=number))
+        for number, text in enumerate((sdp("tone 1"), sdp("tone 1").replace(b"239.1.2.3", b"239.1.2.4"), sdp("talk")))
+    )
+    assert follow(sessions, [first]) == [("tone-1", ["rtp://239.1.2.3:5004"])]
+    assert follow(sessions, [moved], taken=["tone-1"]) == [("tone-1", ["rtp://239.1.2.4:5004"])]
+    assert follow(sessions, [renamed]) == []
 
 
 def test_a_name_without_letters_gets_one():

@@ -30,8 +30,8 @@ def test_the_configuration_of_the_repository_holds() -> None:
     configuration = read_config(Path(__file__).parents[2] / "configs" / "bench.toml")
     assert configuration.metrics.listen == Listen("127.0.0.1", 9464)
     (stream,) = configuration.stream
-    assert stream.spec().encoding == Encoding("L24", 48000, 2)
-    assert stream.spec().reference == Tone((1283.0,))
+    assert stream.followed.spec.encoding == Encoding("L24", 48000, 2)
+    assert stream.followed.spec.reference == Tone((1283.0,))
 
 
 def test_a_stream_takes_what_its_table_says() -> None:
@@ -41,9 +41,9 @@ def test_a_stream_takes_what_its_table_says() -> None:
         PATH,
     )
     stream = configuration.stream[0]
-    spec = stream.spec()
+    spec = stream.followed.spec
     assert (spec.name, spec.destination, spec.sender) == ("a", "239.1.2.3:5004", "192.0.2.7")
-    assert stream.endpoints[0].interface == "lo"
+    assert stream.followed.endpoints[0].interface == "lo"
     assert (spec.limits.max_dc_offset, spec.limits.max_level_change_db) == (0.5, 0.1)
 
 
@@ -67,13 +67,13 @@ def test_the_commented_defaults_of_the_file_are_the_defaults() -> None:
     explicit, default = parse_config(shown, PATH), parse_config(text, PATH)
     assert explicit.receive.model_copy(update={"backend": None}) == default.receive
     assert explicit.log == default.log
-    assert explicit.stream[0].spec() == default.stream[0].spec()
+    assert explicit.stream[0].followed.spec == default.stream[0].followed.spec
 
 
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("", ["bench.toml: stream: is missing"]),
+        ("", ["bench.toml: stream: is missing, and so are [[folder]] and [announced]"]),
         ("stream = 3", ["bench.toml:1: stream = 3: is not a list of tables [[stream]]"]),
         ("stream = []", ["bench.toml:1: stream = []: holds no stream"]),
         ("a = \n", ["bench.toml:1: not TOML: Invalid value (at line 1, column 5)"]),
@@ -82,7 +82,7 @@ def test_the_commented_defaults_of_the_file_are_the_defaults() -> None:
             [
                 (
                     'bench.toml:7: stream[1].refrence = "none": is not known; known are '
-                    "name, source, interface, encoding, sdp, reference, profile, limits"
+                    "reference, profile, limits, interface, name, source, encoding, sdp"
                 )
             ],
         ),
@@ -176,16 +176,18 @@ DESCRIBED = '[[stream]]\nname = "a"\nsdp = "a.sdp"\nreference = "tone:997"\n'
 def test_a_session_description_tells_source_and_encodings(tmp_path: Path) -> None:
     (tmp_path / "a.sdp").write_text(SDP)
     stream = parse_config(DESCRIBED, tmp_path / "bench.toml").stream[0]
-    spec = stream.spec()
+    spec = stream.followed.spec
     assert (spec.destination, spec.sender) == ("239.1.2.3:5004", "192.0.2.7")
-    assert stream.endpoints[0].address == "239.1.2.3"
+    assert stream.followed.endpoints[0].address == "239.1.2.3"
     assert spec.encoding_of(98) == Encoding("L16", 44100, 2)
 
 
 def test_a_source_chooses_among_the_streams_of_a_description(tmp_path: Path) -> None:
     (tmp_path / "a.sdp").write_text(SDP + SECOND)
     text = DESCRIBED + 'source = "rtp://239.1.2.4:5006"'
-    assert parse_config(text, tmp_path / "bench.toml").stream[0].spec().encoding_of(98) == Encoding("L24", 48000, 8)
+    assert parse_config(text, tmp_path / "bench.toml").stream[0].followed.spec.encoding_of(98) == Encoding(
+        "L24", 48000, 8
+    )
 
 
 @pytest.mark.parametrize(

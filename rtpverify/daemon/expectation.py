@@ -1,0 +1,120 @@
+"""What the configuration expects of streams, wherever they are known from, and what following them takes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field
+
+from rtpverify.daemon.tables import Table, mistake, text_of, told
+from rtpverify.errors import RequestError
+from rtpverify.limits import PROFILES, with_values
+from rtpverify.reference import Recording, Tone, parse_reference
+from rtpverify.sources.endpoint import Endpoint
+from rtpverify.sources.session import Session
+from rtpverify.spec import StreamSpec
+
+LABEL_LENGTH = 48
+"""Of a name that is made from a session's or a file's; a number may follow."""
+
+
+def parse_tone(value: object) -> Tone | None:
+    """Read what a stream is held against; None: nothing."""
+    text = text_of(value)
+    try:
+        reference = parse_reference(text)
+    except RequestError as error:
+        raise told(error, f"reference {text}") from None
+    if isinstance(reference, Recording):
+        raise mistake("is not tone, tone:FREQUENCY or none")
+    return reference
+
+
+InterfaceField = Annotated[str, Field(strict=True, min_length=1)]
+"""Name or address of a network interface."""
+
+
+class ExpectationTable(Table):
+    """What is expected of one stream or of several."""
+
+    reference: Annotated[Tone | None, BeforeValidator(parse_tone)]
+    profile: Literal["digital", "analog"] = "digital"
+    limits: dict[str, Any] = Field(default_factory=dict)
+    interface: InterfaceField | None = None
+    """The routing table decides if left out."""
+
+    def base_spec(self) -> StreamSpec:
+        """Return what is expected, whatever the name, the place and the encoding."""
+        limits = with_values(PROFILES[self.profile], self.limits, "limits")
+        return StreamSpec(reference=self.reference, limits=limits)
+
+
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """A stream that is to be followed: where its packets arrive, one place or one for each leg, and what is expected.
+
+    Two that are equal are the same stream, and nothing needs to be done to go from one to the other.
+    """
+
+    endpoints: tuple[Endpoint, ...]
+    spec: StreamSpec
+
+    @property
+    def name(self) -> str:
+        """Its configured name."""
+        return self.spec.name
+
+    def through(self, interface: str | None) -> Followed:
+        """Return the same, received through an interface where one is given."""
+        if interface is None:
+            return self
+        return replace(self, endpoints=tuple(replace(one, interface=interface) for one in self.endpoints))
+
+    def overlaps(self, other: Followed) -> bool:
+        """Tell whether a packet could belong to both."""
+        return any(overlap(one, another) for one in self.endpoints for another in other.endpoints)
+
+
+def overlap(one: Endpoint, other: Endpoint) -> bool:
+    """Tell whether a packet could arrive for both."""
+    same = (one.address, one.port) == (other.address, other.port)
+    return same and (None in (one.sender, other.sender) or one.sender == other.sender)
+
+
+def followed_of(session: Session, table: ExpectationTable) -> list[Followed]:
+    """Return the streams of a session description, without names yet.
+
+    Raises
+    ------
+    RequestError
+        Where one cannot be received, or not be held against the reference.
+    """
+    found = []
+    for endpoints, spec in session.streams(table.base_spec()):
+        for encoding in spec.encodings.values():
+            if isinstance(spec.reference, Tone):
+                spec.reference.check(encoding.sample_rate_hz, encoding.channels)
+        found.append(Followed(tuple(endpoints), spec).through(table.interface))
+    return found
+
+
+def named(streams: Sequence[Followed], name: str) -> list[Followed]:
+    """Return streams with the name, of several each with its number behind it."""
+    numbers = [""] if len(streams) == 1 else [f"-{number}" for number in range(1, len(streams) + 1)]
+    return [
+        replace(stream, spec=replace(stream.spec, name=f"{name}{number}"))
+        for stream, number in zip(streams, numbers, strict=True)
+    ]
+
+
+def label(text: str, taken: Collection[str] = ()) -> str:
+    """Return a name that a metric's label may bear and that is not taken."""
+    base = re.sub(r"[^A-Za-z0-9_.-]+", "-", text).strip("-._")[:LABEL_LENGTH] or "session"
+    number, found = 1, base
+    while found in taken:
+        number += 1
+        found = f"{base}-{number}"
+    return found

@@ -1,0 +1,291 @@
+"""A daemon whose configuration, folders and outlets change while streams run."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+
+from rtpverify.daemon import service as module
+from rtpverify.daemon.config import read_config
+from rtpverify.daemon.service import Service
+from rtpverify.result import Result
+from rtpverify.sender.rtp import Sender, StreamSettings
+from rtpverify.sources.endpoint import Endpoint
+
+pytestmark = pytest.mark.usefixtures("quick")
+HEAD = '[metrics]\nlisten = "127.0.0.1:0"\n[log]\nstate_seconds = 3600\n'
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Look at files often, and measure often."""
+    monkeypatch.setattr(module, "WATCH_SECONDS", 0.05)
+    monkeypatch.setattr(module, "REFRESH_NS", 100_000_000)
+
+
+def stream(name: str, port: int, more: str = "") -> str:
+    return (
+        f'[[stream]]\nname = "{name}"\nsource = "rtp://127.0.0.1:{port}"\n'
+        f'encoding = "L24/48000/2"\nreference = "tone:1283"\n{more}\n'
+    )
+
+
+def sdp(port: int, encoding: str = "L24/48000/2") -> str:
+    return (
+        "v=0\no=- 1 1 IN IP4 127.0.0.1\ns=x\nt=0 0\n"
+        f"m=audio {port} RTP/AVP 97\nc=IN IP4 127.0.0.1\na=rtpmap:97 {encoding}\n"
+    )
+
+
+def free_ports(count: int) -> list[int]:
+    sockets = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(count)]
+    for one in sockets:
+        one.bind(("127.0.0.1", 0))
+    ports = [one.getsockname()[1] for one in sockets]
+    for one in sockets:
+        one.close()
+    return ports
+
+
+@contextmanager
+def sending(*ports: int, seconds: float) -> Iterator[Sender]:
+    settings = [StreamSettings(Endpoint("127.0.0.1", port), ssrc=port, sequence=0, timestamp=0) for port in ports]
+    with Sender(settings, duration_seconds=seconds) as sender:
+        sender.start()
+        yield sender
+
+
+class Bench:
+    """A daemon that runs beside the test, and what it logged."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.lines: list[dict[str, Any]] = []
+        self.stop = asyncio.Event()
+
+        def keep(_logger: object, method: str, line: dict[str, Any]) -> str:
+            self.lines.append({"level": method, **line})
+            raise structlog.DropEvent
+
+        log = structlog.wrap_logger(structlog.PrintLogger(), processors=[keep])
+        self.service = Service(read_config(path), log, path=path)
+        self.result: Result | None = None
+
+    def write(self, text: str) -> None:
+        self.path.write_text(text)
+
+    async def until(self, holds: Callable[[], object], seconds: float = 10) -> None:
+        give_up = asyncio.get_running_loop().time() + seconds
+        while not holds():
+            assert asyncio.get_running_loop().time() < give_up, self.lines
+            await asyncio.sleep(0.02)
+
+    async def reload(self, text: str) -> None:
+        """Write another configuration, and wait until it was looked at."""
+        before = len(self.told("configuration"))
+        self.write(text)
+        await self.until(lambda: len(self.told("configuration")) > before)
+
+    def told(self, start: str) -> list[dict[str, Any]]:
+        return [line for line in self.lines if str(line["event"]).startswith(start)]
+
+    def packets(self, name: str, count: str = "received") -> int:
+        return self.service.states[name].snapshot.packets[count]
+
+
+@asynccontextmanager
+async def running(path: Path, text: str) -> AsyncIterator[Bench]:
+    path.write_text(text)
+    bench = Bench(path)
+    async with bench.service:
+        task = asyncio.create_task(bench.service.run(bench.stop))
+        yield bench
+        bench.stop.set()
+        bench.result = await task
+
+
+async def done(sender: Sender) -> None:
+    while not await asyncio.to_thread(sender.wait, 0.1):
+        pass
+
+
+async def test_streams_that_did_not_change_lose_nothing(tmp_path: Path) -> None:
+    stays, goes, comes, changes = free_ports(4)
+    before = HEAD + stream("stays", stays) + stream("goes", goes) + stream("changes", changes)
+    after = HEAD + stream("changes", changes, 'profile = "analog"') + stream("comes", comes) + stream("stays", stays)
+    async with running(tmp_path / "bench.toml", before) as bench:
+        with sending(stays, goes, changes, comes, seconds=4) as sender:
+            await bench.until(lambda: bench.packets("stays") > 500 and bench.packets("changes") > 500)
+            identity = bench.service.verifier.streams[0]
+            counted = bench.packets("changes")
+            for turn in range(4):
+                await bench.reload(after if turn % 2 == 0 else before)
+                assert (bench.packets("changes"), "goes" in bench.service.states) >= (counted, turn % 2 == 1)
+            await bench.reload(after)
+            await done(sender)
+        await bench.until(lambda: bench.packets("stays") == 4000 and bench.packets("comes") > 0)
+        assert next(one for one in bench.service.verifier.streams if one.name == "stays") is identity
+        assert bench.packets("stays", "lost") == 0
+        assert counted < bench.packets("changes") <= 4000
+        assert sorted(bench.service.states) == ["changes", "comes", "stays"]
+        assert bench.service.verifier.specs[0].name
+        assert bench.service.snapshot.receive_buffer_dropped == 0
+    assert bench.result is not None
+    (result,) = (one for one in bench.result.streams if one.destination == f"127.0.0.1:{stays}")
+    assert (result.transport.packets_received, result.transport.packets_lost) == (4000, 0)
+    assert result.events == []
+    taken = bench.told("configuration taken over")
+    assert (taken[0]["added"], taken[0]["changed"], taken[0]["removed"]) == (["comes"], ["changes"], ["goes"])
+    assert [line["stream"] for line in bench.told("no longer followed")][:2] == ["goes", "comes"]
+
+
+@pytest.mark.parametrize(
+    ("broken", "reasons"),
+    [
+        ("[[stream]\n", ["not TOML"]),
+        (
+            stream("b", 5004, "wrong = 1") + "[receive]\ntick_seconds = 3",
+            ["stream[2].wrong = 1", "receive.tick_seconds = 3"],
+        ),
+        (None, ["No such file"]),
+        ("TAKEN", ["is in use"]),
+        ('[metrics]\nlisten = "127.0.0.1:TCP"\n', ["Address already in use"]),
+    ],
+)
+async def test_a_bad_one_changes_nothing_and_is_told(tmp_path: Path, broken: str | None, reasons: list[str]) -> None:
+    port, other = free_ports(2)
+    good = HEAD + stream("a", port)
+    with (
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken,
+        socket.create_server(("127.0.0.1", 0)) as server,
+    ):
+        taken.bind(("127.0.0.1", 0))
+        async with running(tmp_path / "bench.toml", good) as bench:
+            await bench.until(lambda: bench.service.unready() == [])
+            loaded_at = bench.service.snapshot.last_reload_seconds
+            assert loaded_at is not None
+            outlets = dict(bench.service.outlets)
+            if broken is None:
+                bench.path.unlink()
+            elif broken == "TAKEN":
+                bench.write(good + stream("b", taken.getsockname()[1]))
+            elif "TCP" in broken:
+                bench.write(stream("b", other) + broken.replace("TCP", str(server.getsockname()[1])))
+            else:
+                bench.write(good + broken)
+            await bench.until(lambda: bench.told("configuration not"))
+            await asyncio.sleep(0.3)
+            lines = bench.told("configuration not")
+            assert len(lines) == len(reasons)
+            for line, reason in zip(lines, reasons, strict=True):
+                assert reason in line["reason"]
+                assert line["level"] == "error"
+            assert not bench.service.snapshot.last_reload_successful
+            assert bench.service.snapshot.last_reload_seconds == loaded_at
+            assert list(bench.service.states) == ["a"]
+            assert bench.service.outlets.keys() == outlets.keys()
+            with sending(port, seconds=0.5) as sender:
+                await done(sender)
+            await bench.until(lambda: bench.packets("a") == 500)
+            assert bench.service.unready() == []
+            await bench.reload(good + "\n")
+            assert bench.service.snapshot.last_reload_successful
+            assert bench.service.snapshot.last_reload_seconds > loaded_at
+
+
+async def test_sections_of_outlets_and_of_the_log_change_too(tmp_path: Path) -> None:
+    (port,) = free_ports(1)
+    text = HEAD + stream("a", port)
+    async with running(tmp_path / "bench.toml", text) as bench:
+        url = bench.service.metrics_url
+        await bench.reload(text.replace("3600", "0.2"))
+        assert bench.service.metrics_url == url
+        await bench.until(lambda: bench.told("state"))
+        await bench.reload('[receive]\ntick_seconds = 0.02\n[history]\npath = "events.sqlite"\n' + text)
+        assert bench.told("takes effect at the next start")[0]["changed"] == ["receive"]
+        assert list(bench.service.outlets) == ["metrics", "history"]
+        assert (tmp_path / "events.sqlite").exists()
+        await bench.reload(text)
+        assert list(bench.service.outlets) == ["metrics"]
+
+
+async def test_files_of_a_folder_are_followed_as_they_come_change_and_go(tmp_path: Path) -> None:
+    first, second, third = free_ports(3)
+    folder = tmp_path / "streams"
+    folder.mkdir()
+    (folder / "desk 1.sdp").write_text(sdp(first))
+    (folder / "readme.txt").write_text("no session description")
+    text = HEAD + '[[folder]]\npath = "streams"\nreference = "tone:1283"\n'
+    async with running(tmp_path / "bench.toml", text) as bench:
+        states, verifier = bench.service.states, bench.service.verifier
+        assert list(states) == ["desk-1"]
+        with sending(first, second, third, seconds=3) as sender:
+            await bench.until(lambda: bench.packets("desk-1") > 100)
+            identity = bench.service.verifier.streams[0]
+            (folder / "desk2.sdp").write_text(sdp(second))
+            await bench.until(lambda: "desk2" in states and bench.packets("desk2") > 100)
+            (folder / "desk2.sdp").write_text(sdp(third))
+            await bench.until(lambda: str(third) in [one.flow.destination[-5:] for one in verifier.streams])
+            (folder / "desk2.sdp").write_text("v=0\ns=half")
+            await bench.until(lambda: bench.told("not followed"))
+            assert "desk2" in states
+            (folder / "desk2.sdp").unlink()
+            await bench.until(lambda: "desk2" not in states)
+            (folder / "same.sdp").write_text(sdp(first))
+            await bench.until(lambda: len(bench.told("not followed")) == 2)
+            assert "takes packets of desk-1 of" in bench.told("not followed")[1]["reason"]
+            (folder / "desk 1.sdp").unlink()
+            await bench.until(lambda: list(states) == ["same"])
+            (folder / "same.sdp").rename(folder / "desk 1.sdp")
+            await bench.until(lambda: list(states) == ["desk-1"])
+            await done(sender)
+        assert bench.service.verifier.streams[0] is not identity
+        (folder / "desk 1.sdp").rename(tmp_path / "desk 1.sdp")
+        folder.rename(tmp_path / "away")
+        await bench.until(lambda: len(bench.told("not followed")) == 3)
+        assert "No such file" in bench.told("not followed")[2]["reason"]
+        await bench.reload(text + "\n# the folder is still away\n")
+        assert bench.told("configuration not taken over")[0]["reason"].endswith("there is no such folder")
+        assert list(states) == ["desk-1"]
+
+
+async def test_a_folder_that_is_no_longer_named_takes_its_streams_along(tmp_path: Path) -> None:
+    first, second = free_ports(2)
+    (tmp_path / "a.sdp").write_text(sdp(first) + sdp(second).partition("t=0 0\n")[2])
+    text = HEAD + '[[folder]]\npath = "."\nreference = "tone"\n'
+    async with running(tmp_path / "bench.toml", text) as bench:
+        assert list(bench.service.states) == ["a-1", "a-2"]
+        await bench.reload(HEAD + stream("b", first))
+        assert list(bench.service.states) == ["b"]
+        await bench.reload(text)
+        await bench.until(lambda: list(bench.service.states) == ["a-1", "a-2"])
+        assert "a-1" not in str(bench.told("not followed"))
+
+
+async def test_a_session_description_that_a_stream_names_is_looked_at_too(tmp_path: Path) -> None:
+    first, second = free_ports(2)
+    (tmp_path / "a.sdp").write_text(sdp(first))
+    text = HEAD + '[[stream]]\nname = "a"\nsdp = "a.sdp"\nreference = "tone:1283"\n'
+    async with running(tmp_path / "bench.toml", text) as bench:
+        (tmp_path / "a.sdp").write_text(sdp(second))
+        await bench.until(lambda: bench.told("configuration taken over"))
+        (followed,) = bench.service.roster
+        assert followed.endpoints[0].port == second
+
+
+async def test_being_asked_reads_a_configuration_that_did_not_change(tmp_path: Path) -> None:
+    (port,) = free_ports(1)
+    async with running(tmp_path / "bench.toml", HEAD + stream("a", port)) as bench:
+        await asyncio.sleep(0.3)
+        assert not bench.told("configuration")
+        bench.service.ask_reload()
+        await bench.until(lambda: bench.told("configuration taken over"))
+        line = bench.told("configuration taken over")[0]
+        assert (line["added"], line["changed"], line["removed"]) == ([], [], [])
