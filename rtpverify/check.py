@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from rtpverify.rtp.presentation import HostClock
     from rtpverify.sources.capture import CaptureReader
     from rtpverify.sources.receiver import Backend
+    from rtpverify.tracks import OnFrames
     from rtpverify.verifier import Verifier
 
 FILE_BLOCK_FRAMES = 65536
@@ -45,10 +46,17 @@ def _ignore(_endpoints: Sequence[Endpoint]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Arrival:
-    """What is told of how packets arrive, live or in a capture."""
+    """What is told of how packets arrive, live or in a capture, and who takes their frames."""
 
     selection: Selection | None
     host_clock: HostClock
+    on_frames: OnFrames | None = None
+
+    def verifier(self, specs: Sequence[StreamSpec]) -> Verifier:
+        """Return a verifier for it."""
+        from rtpverify.verifier import Verifier
+
+        return Verifier(specs, selection=self.selection, host_clock=self.host_clock, on_frames=self.on_frames)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +81,7 @@ def check(
     streams: Sequence[str] = (),
     redundant: bool = False,
     host_clock: HostClock = "utc",
+    on_frames: OnFrames | None = None,
 ) -> Result:
     """Verify a capture, an audio file, or a live stream.
 
@@ -99,6 +108,8 @@ def check(
         description with ``group:DUP`` says so by itself.
     host_clock
         What arrival times count, for the presentation lead.
+    on_frames
+        Takes all frames of every stream of packets, where given; not those of an audio file.
 
     Raises
     ------
@@ -108,7 +119,7 @@ def check(
     if isinstance(reference, Recording):
         raise RequestError(f"reference {reference.path}: a recording as reference is not supported yet")
     selection = Selection.parse(streams) if streams else None
-    arrival = _Arrival(selection, host_clock)
+    arrival = _Arrival(selection, host_clock, on_frames)
     live = _Live(duration_seconds, backend, on_listening)
     base = StreamSpec(encoding=encoding, reference=reference, limits=limits)
     if source.startswith(SCHEME):
@@ -185,9 +196,8 @@ def _streams_in(path: Path) -> str:
 
 def _verify_capture(path: Path, specs: Sequence[StreamSpec], arrival: _Arrival) -> Result:
     from rtpverify.sources.capture import read_capture
-    from rtpverify.verifier import Verifier
 
-    verifier = Verifier(specs, selection=arrival.selection, host_clock=arrival.host_clock)
+    verifier = arrival.verifier(specs)
     capture = read_capture(path)
     for batch in capture:
         verifier.feed(batch)
@@ -224,9 +234,8 @@ def _check_live(
 ) -> Result:
     from rtpverify.live import run, run_live
     from rtpverify.sources.receiver import open_receiver
-    from rtpverify.verifier import Verifier
 
-    verifier = Verifier([spec for _, spec in streams], selection=arrival.selection, host_clock=arrival.host_clock)
+    verifier = arrival.verifier([spec for _, spec in streams])
     endpoints = [endpoint for ends, _ in streams for endpoint in ends]
 
     async def main() -> Result:

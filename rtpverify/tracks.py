@@ -119,6 +119,10 @@ class _Group:
         self.index[row] = -1
 
 
+OnFrames = Callable[[Stream, NDArray[np.int64], NDArray[np.float64]], None]
+"""Takes packets of one stream: the first frame of each, shape (n,), and their samples, shape (n, frames, channels)."""
+
+
 class Tracks:
     """The frames of all streams.
 
@@ -128,11 +132,16 @@ class Tracks:
         Where packets belong and what is settled.
     tell
         Takes the events that detectors tell.
+    on_frames
+        Takes all frames of every stream, where given.
     """
 
-    def __init__(self, tracker: SequenceTracker, tell: Callable[[Stream, Event], None]) -> None:
+    def __init__(
+        self, tracker: SequenceTracker, tell: Callable[[Stream, Event], None], on_frames: OnFrames | None = None
+    ) -> None:
         self._tracker = tracker
         self._tell = tell
+        self._on_frames = on_frames
         self._streams: list[Stream] = []
         self._groups: dict[int, _Group] = {}
         self._number: dict[tuple[Format, Encoding], int] = {}
@@ -303,6 +312,10 @@ class Tracks:
         """Write packets at their frames; where they run far ahead, judge what lies before them first."""
         timeline, frames = group.analysis.timeline, packets.samples.shape[1]
         group.packets.write(packets.row, packets.sequence, frame, packets.arrival_ns)
+        if self._on_frames is not None:
+            for row in np.unique(packets.row).tolist():
+                mine = packets.row == row
+                self._on_frames(group.streams[row], frame[mine], packets.samples[mine])
         while True:
             _, high = timeline.limits(packets.row)
             fits = frame + frames <= high

@@ -36,7 +36,7 @@ from rtpverify.rtp.verdicts import Discontinuity, Jump, Resolved
 from rtpverify.slots import put, put_value
 from rtpverify.spec import Selection, StreamSpec
 from rtpverify.stream import Stream, WireFigures, WireGlance
-from rtpverify.tracks import PlacedBatch, PlacedPacket, Tracks
+from rtpverify.tracks import OnFrames, PlacedBatch, PlacedPacket, Tracks
 
 
 @dataclass(slots=True)
@@ -61,6 +61,8 @@ class Verifier:
         Packets of other streams are counted as ``not_selected``; None takes all.
     host_clock
         What arrival times count.
+    on_frames
+        Takes all frames of every stream that has a reference, where given.
 
     Attributes
     ----------
@@ -75,6 +77,7 @@ class Verifier:
         max_streams: int = 256,
         selection: Selection | None = None,
         host_clock: HostClock = "utc",
+        on_frames: OnFrames | None = None,
     ) -> None:
         self.streams: list[Stream] = []
         self._slots: list[Stream] = []
@@ -87,7 +90,7 @@ class Verifier:
         self._arrivals = Arrivals()
         self._presentation = Presentation()
         self._host_clock: HostClock = host_clock
-        self._tracks = Tracks(self._tracker, self._tell)
+        self._tracks = Tracks(self._tracker, self._tell, on_frames)
         self._held: dict[int, PlacedPacket] = {}
         """Packets of which the next ones decide whether they are right."""
         self._no_rtp: Counter[str] = Counter()

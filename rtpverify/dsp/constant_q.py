@@ -203,14 +203,28 @@ class Plan:
 
 
 class ConstantQStream:
-    """Constant-Q spectra of audio that comes block by block."""
+    """Constant-Q spectra of audio that comes block by block.
 
-    def __init__(self, plan: Plan, channels: int, hop_frames: int) -> None:
+    Parameters
+    ----------
+    plan
+        Which bins there are.
+    channels
+        Of the audio.
+    hop_frames
+        Distance between columns.
+    holds_peaks
+        Where windows are shorter than a hop, audio between them would not be seen at all: take the largest value of
+        the hop there.
+    """
+
+    def __init__(self, plan: Plan, channels: int, hop_frames: int, *, holds_peaks: bool = False) -> None:
         if hop_frames < 1:
             raise RequestError(f"hop_frames: {hop_frames} is not at least 1")
-        self._plan, self._hop = plan, hop_frames
+        self._plan, self._hop, self._holds_peaks = plan, hop_frames, holds_peaks
+        self._reach = plan.reach_frames + hop_frames * holds_peaks
         self._grain = 1 << max(octave.halvings for octave in plan.octaves)
-        self._start = -plan.reach_frames // self._grain * self._grain
+        self._start = -self._reach // self._grain * self._grain
         self._blocks = [np.zeros((-self._start, channels))]
         self._held = -self._start
         self._frames = 0
@@ -222,13 +236,13 @@ class ConstantQStream:
             part = block[start : start + _SEGMENT_FRAMES]
             self._frames += len(part)
             self._hold(part)
-            if self._held >= _SEGMENT_FRAMES + 2 * self._plan.reach_frames:
-                last = (self._start + self._held - self._plan.reach_frames) // self._hop
+            if self._held >= _SEGMENT_FRAMES + 2 * self._reach:
+                last = (self._start + self._held - self._reach) // self._hop
                 yield from self._columns(last)
 
     def finish(self) -> Iterator[NDArray[np.complex128]]:
         """End the audio; yield the columns that are left."""
-        self._hold(np.zeros((self._plan.reach_frames + self._hop, self._blocks[0].shape[1])))
+        self._hold(np.zeros((self._reach + self._hop, self._blocks[0].shape[1])))
         yield from self._columns(1 + self._frames // self._hop)
 
     def _hold(self, part: NDArray[np.float64]) -> None:
@@ -246,13 +260,25 @@ class ConstantQStream:
         for octave in reversed(self._plan.octaves):
             while halvings < octave.halvings:
                 halved, halvings = resample(halved, 2, 1), halvings + 1
-            out[:, :, octave.bins] = self._octave(octave, halved, centre)
+            part = self._octave(octave, halved, centre)
+            for offset in self._between(octave):
+                other = self._octave(octave, halved, centre + offset)
+                part = np.where(np.abs(other) > np.abs(part), other, part)
+            out[:, :, octave.bins] = part
         yield out
         self._column = stop
-        keep = (stop * self._hop - self._start - self._plan.reach_frames) // self._grain * self._grain
+        keep = (stop * self._hop - self._start - self._reach) // self._grain * self._grain
         audio = audio[max(0, keep) :].copy()
         self._start += max(0, keep)
         self._blocks, self._held = [audio], len(audio)
+
+    def _between(self, octave: _Octave) -> list[int]:
+        """Return where else to look within the hop around a column, frames from its middle."""
+        if not self._holds_peaks:
+            return []
+        parts = math.ceil(2 * self._hop / (float(octave.lengths[-1]) * (1 << octave.halvings)))
+        offsets = [round(self._hop * (2 * part + 1 - parts) / (2 * parts)) for part in range(parts)]
+        return [offset for offset in offsets if offset] if parts > 1 else []
 
     def _octave(self, octave: _Octave, audio: NDArray[np.float64], centre: NDArray[np.int64]) -> NDArray[np.complex128]:
         """Return one octave's columns, shape (columns, channels, bins)."""

@@ -17,7 +17,7 @@ EVENTS_SHOWN = 1000
 
 _TITLE = {Verdict.PASS: "Pass", Verdict.FAIL: "Fail", Verdict.INCONCLUSIVE: "Inconclusive"}
 
-_STYLE = """
+STYLE = """
 :root { color-scheme: light dark;
   --page: #f6f7f9; --card: #fff; --text: #1b2027; --quiet: #5d6673; --line: #d9dee5;
   --pass: #0f7a3d; --fail: #c1272d; --inconclusive: #8a5a00;
@@ -72,7 +72,7 @@ def render(result: Result) -> str:
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{_TITLE[verdict]}: {escape(result.source)} – rtpverify</title>
-<style>{_STYLE}</style>
+<style>{STYLE}</style>
 </head>
 <body>
 <header>

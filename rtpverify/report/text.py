@@ -78,7 +78,7 @@ def _stream(console: Console, stream: StreamResult) -> None:
 
 def _signal(console: Console, stream: StreamResult) -> None:
     rows = [figures.SIGNAL_COLUMNS, figures.SIGNAL_UNITS, *map(figures.signal_row, stream.signal)]
-    title, unit, *lines = _aligned(rows, right=range(len(figures.SIGNAL_COLUMNS)))
+    title, unit, *lines = aligned(rows, right=range(len(figures.SIGNAL_COLUMNS)))
     console.print()
     for line in (title, unit):
         _print(console, "  ", (line, "dim"))
@@ -89,7 +89,7 @@ def _signal(console: Console, stream: StreamResult) -> None:
 def _events(console: Console, stream: StreamResult) -> None:
     shown, rest = figures.selected(stream.events, EVENTS_SHOWN)
     rows = [figures.EVENT_COLUMNS, *(figures.event_row(event, stream.sample_rate) for event in shown)]
-    title, *lines = _aligned(rows, right=range(3))
+    title, *lines = aligned(rows, right=range(3))
     indent = 2 + len(max((row[0] for row in rows), key=len)) + 2
     console.print()
     _print(console, "  ", (title, "dim"))
@@ -102,7 +102,7 @@ def _events(console: Console, stream: StreamResult) -> None:
         console.print(f"  and {len(rest):,} more: {figures.by_kind(rest)}")
 
 
-def _aligned(rows: Sequence[Sequence[str]], right: Collection[int]) -> list[str]:
+def aligned(rows: Sequence[Sequence[str]], right: Collection[int]) -> list[str]:
     """Return one line for each row, columns two spaces apart, those named in ``right`` flush right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = []

@@ -84,6 +84,19 @@ def test_segments_of_a_long_recording_join(monkeypatch):
     np.testing.assert_allclose(constant_q(audio, RATE_HZ, lowest_hz=110.0).values, whole, atol=1e-7)
 
 
+def test_short_windows_do_not_miss_what_lies_between_columns():
+    audio = np.zeros((30_000, 1))
+    audio[512 * 20 + 256] = 1.0
+    plan = Plan.of(RATE_HZ, 110.0, None, 24)
+    held, textbook = (ConstantQStream(plan, 1, 512, holds_peaks=holds) for holds in (True, False))
+    held, textbook = (np.concatenate([*stream.add(audio), *stream.finish()])[20, 0] for stream in (held, textbook))
+    highest = plan.frequencies_hz > 10_000
+    assert np.abs(textbook[highest]).max() < 1e-3
+    assert np.abs(held[highest]).min() > 0.5 * 2 / (RATE_HZ / 10_000 / (2 ** (1 / 24) - 1)) * 2
+    low = plan.frequencies_hz < 200
+    np.testing.assert_allclose(held[low], textbook[low], atol=1e-12)
+
+
 def test_bad_requests():
     audio = np.zeros(1000)
     for options, words in (

@@ -1,0 +1,160 @@
+"""Audio of streams, kept in temporary files: memory does not grow with its length.
+
+Frames stand where the media timeline has them; what never arrived reads as zeros and is counted.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import weakref
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtpverify.errors import SourceError
+from rtpverify.stream import Stream
+
+_SAMPLE_BYTES = 8
+
+
+class Audio(Protocol):
+    """Audio that can be read from its start as often as one likes: an audio file, or a stream that was kept."""
+
+    @property
+    def sample_rate_hz(self) -> int:
+        """Frames per second."""
+
+    @property
+    def channels(self) -> int:
+        """Samples per frame."""
+
+    @property
+    def frames(self) -> int:
+        """Length."""
+
+    @property
+    def encoding(self) -> str:
+        """Name of the encoding."""
+
+    @property
+    def bits(self) -> int | None:
+        """Quantiser bits; None where there is no linear quantiser."""
+
+    @property
+    def channel_names(self) -> tuple[str, ...]:
+        """What each channel is called; empty where nothing tells."""
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What a reader should know before trusting it."""
+
+    def blocks(self, frames_per_block: int) -> Iterator[NDArray[np.float64]]:
+        """Yield the audio from its start, each block of shape (n, channels)."""
+
+
+@dataclass(frozen=True, slots=True)
+class SpooledAudio:
+    """Audio in a temporary file, which is gone with the last reference to it.
+
+    Attributes
+    ----------
+    sample_rate_hz, channels, frames, encoding, bits, channel_names, warnings
+        As an audio file has them.
+    """
+
+    sample_rate_hz: int
+    channels: int
+    frames: int
+    encoding: str
+    bits: int | None
+    channel_names: tuple[str, ...]
+    warnings: tuple[str, ...]
+    _scratch: _Scratch
+
+    def blocks(self, frames_per_block: int) -> Iterator[NDArray[np.float64]]:
+        """Yield the audio from its start, each block of shape (n, channels); only the last one may be shorter."""
+        size = self.channels * _SAMPLE_BYTES
+        for start in range(0, self.frames, frames_per_block):
+            count = min(frames_per_block, self.frames - start)
+            self._scratch.file.seek(start * size)
+            raw = self._scratch.file.read(count * size).ljust(count * size, b"\0")
+            yield np.frombuffer(raw, np.float64).reshape(count, self.channels)
+
+
+class _Scratch:
+    """A temporary file that is closed, and so gone, with the last reference to it."""
+
+    def __init__(self) -> None:
+        self.file = tempfile.TemporaryFile(prefix="rtpverify-")  # noqa: SIM115
+        weakref.finalize(self, self.file.close)
+
+
+class _Track:
+    """One stream's file."""
+
+    def __init__(self, stream: Stream) -> None:
+        self.stream = stream
+        self.scratch = _Scratch()
+        self.frames_there = 0
+
+    def write(self, frame: NDArray[np.int64], samples: NDArray[np.float64]) -> None:
+        """Write packets, shape (n, frames, channels), runs of neighbours at once."""
+        count, length, channels = samples.shape
+        breaks = np.flatnonzero(np.diff(frame) != length) + 1
+        for part in np.split(np.arange(count), breaks):
+            self.scratch.file.seek(int(frame[part[0]]) * channels * _SAMPLE_BYTES)
+            self.scratch.file.write(samples[part].tobytes())
+        self.frames_there += count * length
+
+
+class Spool:
+    """Keeps the audio of every stream that a verifier decodes; its :meth:`take` is the verifier's ``on_frames``.
+
+    Raises
+    ------
+    SourceError
+        Where the temporary files cannot be written.
+    """
+
+    def __init__(self) -> None:
+        self._tracks: dict[int, _Track] = {}
+
+    def take(self, stream: Stream, frame: NDArray[np.int64], samples: NDArray[np.float64]) -> None:
+        """Take packets of one stream: their first frames, shape (n,), and samples, shape (n, frames, channels)."""
+        try:
+            track = self._tracks.get(stream.index)
+            if track is None or track.stream is not stream:
+                track = self._tracks[stream.index] = _Track(stream)
+            track.write(frame, samples)
+        except OSError as error:
+            raise SourceError(f"temporary file in {tempfile.gettempdir()}: {error.strerror}") from error
+
+    @property
+    def streams(self) -> list[Stream]:
+        """The streams of which there is audio."""
+        return [track.stream for track in self._tracks.values()]
+
+    def audio(self, stream: Stream) -> SpooledAudio:
+        """Return what has been kept of a stream."""
+        track = next(track for track in self._tracks.values() if track.stream is stream)
+        if stream.encoding is None:
+            raise AssertionError("a stream that was decoded has an encoding")
+        track.scratch.file.flush()
+        form, frames = stream.encoding, stream.end_frame
+        missing = frames - track.frames_there
+        lost = f"{missing:,} of {frames:,} frames never arrived and read as 0"
+        announced = stream.spec.announced
+        labels = announced.labels(stream.payload_type, form.channels) if announced else []
+        return SpooledAudio(
+            form.sample_rate_hz,
+            form.channels,
+            frames,
+            form.name,
+            form.bits,
+            tuple(labels) or (("L", "R") if form.channels == 2 else ()),
+            (lost,) if missing > 0 else (),
+            track.scratch,
+        )
