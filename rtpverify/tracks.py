@@ -119,7 +119,7 @@ class _Group:
         self.index[row] = -1
 
 
-OnFrames = Callable[[Stream, NDArray[np.int64], NDArray[np.float64]], None]
+OnFrames = Callable[[Stream, NDArray[np.int64], NDArray[np.float32]], None]
 """Takes packets of one stream: the first frame of each, shape (n,), and their samples, shape (n, frames, channels)."""
 
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from rtpverify.errors import SourceError
 from rtpverify.stream import Stream
 
-_SAMPLE_BYTES = 8
+_SAMPLE_BYTES = 4
 
 
 class Audio(Protocol):
@@ -81,7 +81,7 @@ class SpooledAudio:
             count = min(frames_per_block, self.frames - start)
             self._scratch.file.seek(start * size)
             raw = self._scratch.file.read(count * size).ljust(count * size, b"\0")
-            yield np.frombuffer(raw, np.float64).reshape(count, self.channels)
+            yield np.frombuffer(raw, np.float32).reshape(count, self.channels).astype(np.float64)
 
 
 class _Scratch:
@@ -100,13 +100,13 @@ class _Track:
         self.scratch = _Scratch()
         self.frames_there = 0
 
-    def write(self, frame: NDArray[np.int64], samples: NDArray[np.float64]) -> None:
+    def write(self, frame: NDArray[np.int64], samples: NDArray[np.float32]) -> None:
         """Write packets, shape (n, frames, channels), runs of neighbours at once."""
         count, length, channels = samples.shape
         breaks = np.flatnonzero(np.diff(frame) != length) + 1
         for part in np.split(np.arange(count), breaks):
             self.scratch.file.seek(int(frame[part[0]]) * channels * _SAMPLE_BYTES)
-            self.scratch.file.write(samples[part].tobytes())
+            self.scratch.file.write(samples[part].astype(np.float32).tobytes())
         self.frames_there += count * length
 
 
@@ -122,7 +122,7 @@ class Spool:
     def __init__(self) -> None:
         self._tracks: dict[int, _Track] = {}
 
-    def take(self, stream: Stream, frame: NDArray[np.int64], samples: NDArray[np.float64]) -> None:
+    def take(self, stream: Stream, frame: NDArray[np.int64], samples: NDArray[np.float32]) -> None:
         """Take packets of one stream: their first frames, shape (n,), and samples, shape (n, frames, channels)."""
         try:
             track = self._tracks.get(stream.index)

@@ -22,7 +22,7 @@ def stream(index=0, encoding="L16/48000/2"):
 
 def test_frames_stand_where_they_belong_in_any_order():
     spool, one = Spool(), stream()
-    samples = np.random.default_rng(1).uniform(-1, 1, (10, 48, 2))
+    samples = np.random.default_rng(1).uniform(-1, 1, (10, 48, 2)).astype(np.float32)
     order = np.array([0, 1, 2, 5, 4, 9, 8])
     spool.take(one, order[:4] * 48, samples[order[:4]])
     spool.take(one, order[4:] * 48, samples[order[4:]])
