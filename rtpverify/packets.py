@@ -96,3 +96,8 @@ class PacketIndex:
         """Return when a packet arrived, None where it did not or is forgotten."""
         slot = sequence % self._size
         return int(self._arrival_ns[row, slot]) if self._sequence[row, slot] == sequence else None
+
+    def frame(self, row: int, sequence: int) -> int | None:
+        """Return the first frame of a packet, None where it did not arrive or is forgotten."""
+        slot = sequence % self._size
+        return int(self._frame[row, slot]) if self._sequence[row, slot] == sequence else None

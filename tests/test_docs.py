@@ -14,8 +14,11 @@ import numpy as np
 import pytest
 import soundfile
 from documents import NOW_NS, document
+from faulty import packets
 
 from rtpverify.history.store import Store
+from rtpverify.recorder.pcap import pcap
+from rtpverify.recorder.ring import PacketRing, select
 
 ROOT = Path(__file__).parents[1]
 
@@ -83,8 +86,17 @@ def folder(tmp_path, write_capture):
     (tmp_path / "limits.toml").write_text("max_thd_n_db = -60\n")
     with closing(Store(tmp_path / "events.sqlite", max_age_seconds=1e9, max_bytes=1 << 30)) as history:
         history.write([document(number) for number in range(3)], NOW_NS)
+    (tmp_path / "packets.pcap").write_bytes(_evidence())
     (tmp_path / "configs").symlink_to(ROOT / "configs")
     return tmp_path
+
+
+def _evidence():
+    """Return the packets of a slip, as the flight recorder keeps them."""
+    ring = PacketRing(10, 1 << 30)
+    for batch in packets(["slip:at=1,frames=48"], 2):
+        ring.put(batch)
+    return pcap(select(ring.pieces(), lambda _: True, [0x5EED0001], 0, 1 << 62))
 
 
 def test_there_are_examples():

@@ -120,6 +120,9 @@ class Backlog(Generic[T]):
     def _run(self) -> None:
         try:
             self._work()
+        except Exception as error:  # a mistake of ours: nothing more is written, and everybody is to know
+            self._tell(f"stopped by {error!r}")
+            raise
         finally:
             self._finish()
 

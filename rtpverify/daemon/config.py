@@ -23,6 +23,7 @@ from rtpverify.daemon.eventlog import EventLogTable
 from rtpverify.daemon.expectation import ExpectationTable, Followed, overlap, parse_tone
 from rtpverify.daemon.folder import FolderTable
 from rtpverify.daemon.history import HistoryTable
+from rtpverify.daemon.recorder import RecorderTable
 from rtpverify.daemon.tables import Table, text_of, told
 from rtpverify.daemon.web.table import MetricsTable
 from rtpverify.daemon.webhook import WebhookTable
@@ -137,6 +138,7 @@ class Configuration(Table):
     history: HistoryTable | None = None
     event_log: EventLogTable | None = None
     webhook: tuple[WebhookTable, ...] = ()
+    recorder: RecorderTable | None = None
     stream: tuple[StreamTable, ...] = ()
 
 

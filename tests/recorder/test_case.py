@@ -1,0 +1,218 @@
+"""From packets to evidence, and from evidence back to the event: what is kept shows what was told."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+import soundfile
+from click.testing import CliRunner
+from faulty import FLOW, START_NS, packets
+
+from rtpverify import cli
+from rtpverify.daemon.outlets import Told
+from rtpverify.limits import PROFILES, Limits, with_values
+from rtpverify.recorder.case import Case, Span, files_of
+from rtpverify.recorder.folder import AUDIO, EVENT, PACKETS, PLOT
+from rtpverify.recorder.ring import PacketRing
+from rtpverify.reference import parse_reference
+from rtpverify.rtp.batch import PacketBatch
+from rtpverify.rtp.payload import parse_rtpmap
+from rtpverify.spec import StreamSpec
+from rtpverify.verifier import Verifier
+
+SECOND_NS = 1_000_000_000
+SPAN = Span(SECOND_NS, SECOND_NS, 2 * SECOND_NS)
+
+
+class Bench:
+    """A verifier, the ring beside it, and a case for each event told."""
+
+    def __init__(self, seconds: float = 9.0, **spec: Any) -> None:
+        self.ring = PacketRing(seconds, 1 << 30)
+        spec = {"encoding": parse_rtpmap("L24/48000/2"), "reference": parse_reference("tone:1283")} | spec
+        self.verifier = Verifier([StreamSpec("left", **spec)])
+        self.cases: dict[str, Case] = {}
+
+    def run(self, batches: Any, stop_ns: int | None = None) -> Bench:
+        for batch in batches:
+            if stop_ns is not None and batch.arrival_ns[0] >= stop_ns:
+                return self
+            self._feed(batch)
+        self._tell(self.verifier.finish(), START_NS)
+        return self
+
+    def _feed(self, batch: PacketBatch) -> None:
+        self.ring.put(batch)
+        self._tell(self.verifier.feed(batch), int(batch.arrival_ns[-1]))
+
+    def _tell(self, told: Any, now_ns: int) -> None:
+        for item in told:
+            document = Told(item.stream, item.event, item.is_new).document
+            if item.is_new:
+                self.cases[item.event.id] = Case.of(item.stream, item.event, document, now_ns)
+            else:
+                self.cases[item.event.id].renew(item.event, document)
+
+    def files(self, kind: str) -> dict[str, bytes]:
+        (case,) = [case for case in self.cases.values() if case.document["kind"] == kind]
+        files = files_of(case, self.ring.pieces(), SPAN)
+        assert files is not None
+        return files
+
+
+def checked(files: dict[str, bytes], folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Return what the command of the evidence finds, run where the evidence is."""
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+    monkeypatch.chdir(folder)
+    program, *arguments = shlex.split(json.loads(files[EVENT])["check"])
+    assert program == "rtpverify"
+    outcome = CliRunner().invoke(cli.main, [*arguments, "--json", "-"], catch_exceptions=False)
+    assert outcome.exit_code in (0, 1), outcome.stderr
+    (stream,) = json.loads(outcome.stdout)["streams"]
+    assert isinstance(stream, dict)
+    return stream
+
+
+def same(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Tell whether two documents are of one event: where it is counted from, and the last digits, are left out."""
+    apart = {"id", "start_frame", "packets", "time", "stream", "message", "open"}
+    if one.keys() - apart != other.keys() - apart:
+        return False
+    return all(
+        one[name] == (pytest.approx(other[name], rel=0.02, abs=1e-4) if isinstance(one[name], float) else other[name])
+        for name in one.keys() - apart
+    )
+
+
+FAULTS = [
+    "loss:at=1.2,packets=3",
+    "slip:at=1.2003,frames=48",
+    "slip:at=1.2,frames=-7",
+    "click:at=1.20011,size=0.01,channel=2",
+    "dropout:at=1.2002,frames=239",
+    "repeat:at=1.2,back=160,frames=160",
+    "stall:at=1.2,seconds=0.4",
+    "gain:at=1.2,db=0.5",
+    "clipping:at=1.2,level=0.08,duration=0.5",
+    "noise:at=1.2,dbfs=-70,duration=0.5",
+    "dc_offset:at=1.2,offset=0.01,duration=0.5",
+    "silence:at=1.2,channel=1",
+    "polarity:at=1.2,channel=1,duration=0.5",
+    "timestamp_jump:at=1.2,frames=3200",
+    "timestamp_jump:at=1.2,frames=-16000",
+    "restart:at=1.2",
+    "ssrc_change:at=1.2,ssrc=7",
+    "payload_type_change:at=1.2,to=98",
+]
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_the_evidence_of_an_event_shows_that_event(fault, tmp_path, monkeypatch):
+    encoding = "L24/16000/2"  # a third of the work
+    bench = Bench(encoding=parse_rtpmap(encoding))
+    bench.run(packets([fault], 3.5, encoding=encoding, packet_frames=16))
+    kind = {"loss": "gap"}.get(fault.partition(":")[0], fault.partition(":")[0])
+    files = bench.files(kind)
+    description = json.loads(files[EVENT])
+    event, clip = description["event"], description["clip"]
+    stream = checked(files, tmp_path, monkeypatch)
+    found = [item for item in stream["events"] if item["kind"] == kind]
+    assert [same(item, event) for item in found] == [True], (found, event)
+    assert found[0]["start_frame"] == clip["event_frame"]
+    assert len(stream["events"]) == len(bench.cases)
+    assert stream["transport"]["packets_received"] == clip["packets"]
+    assert clip["whole"]
+
+
+def test_what_is_kept_begins_a_second_before_the_event_and_ends_a_second_after_it(tmp_path):
+    files = Bench().run(packets(["dropout:at=2.0005,duration=0.5"], 4)).files("dropout")
+    description = json.loads(files[EVENT])
+    clip = description["clip"]
+    assert clip["event_frame"] == 48_024
+    assert (clip["packets"], clip["frames"], clip["frames_missing"]) == (2500, 120_000, 0)
+    assert clip["first_arrival"] == "2026-09-21T14:13:21.000000Z"
+    assert description["stream"] == {
+        "name": "left",
+        "ssrc": "0x5eed0001",
+        "sender": FLOW.sender,
+        "destination": FLOW.destination,
+        "payload_type": 97,
+        "encoding": "L24/48000/2",
+        "reference": "tone:1283",
+    }
+    (tmp_path / AUDIO).write_bytes(files[AUDIO])
+    audio, rate_hz = soundfile.read(tmp_path / AUDIO)
+    assert (audio.shape, rate_hz) == ((120_000, 2), 48_000)
+    assert not audio[48_024:72_024].any()
+    assert audio[48_023].all()
+
+
+def test_of_an_event_that_lasts_its_beginning_is_kept():
+    bench = Bench().run(packets(["noise:at=1,dbfs=-60"], 5))
+    clip = json.loads(bench.files("noise")[EVENT])["clip"]
+    assert (clip["event_frame"], clip["frames"]) == (48_000, 4 * 48_000)
+
+
+def test_where_the_beginning_is_gone_the_latest_packets_are_kept():
+    bench = Bench(seconds=3.0).run(packets(["dropout:at=1.0005,duration=0.5"], 7))
+    description = json.loads(bench.files("dropout")[EVENT])
+    clip = description["clip"]
+    assert not clip["whole"]
+    assert clip["event_frame"] is None
+    assert clip["packets"] == 2500
+    assert clip["last_arrival"] == "2026-09-21T14:13:26.999000Z"
+
+
+def test_a_part_of_the_beginning_that_is_gone_is_said():
+    bench = Bench(seconds=2.0).run(packets(["dropout:at=2,duration=0.5"], 4.2))
+    clip = json.loads(bench.files("dropout")[EVENT])["clip"]
+    assert not clip["whole"]
+    assert clip["event_frame"] is None or clip["event_frame"] < 48_000
+
+
+def test_without_any_packet_there_is_no_evidence():
+    bench = Bench().run(packets(["loss:at=2,packets=3"], 4))
+    (case,) = bench.cases.values()
+    assert files_of(case, [], SPAN) is None
+
+
+def test_where_nothing_tells_how_packets_are_decoded_they_alone_are_kept(tmp_path, monkeypatch):
+    bench = Bench(encoding=None).run(packets(["stall:at=2,seconds=0.5"], 4))
+    files = bench.files("stall")
+    assert sorted(files) == [EVENT, PACKETS]
+    stream = checked(files, tmp_path, monkeypatch)
+    assert [event["kind"] for event in stream["events"]] == ["stall"]
+
+
+def test_the_command_says_what_the_limits_were():
+    def options(limits: Limits) -> list[str]:
+        bench = Bench(limits=limits).run(packets(["loss:at=2,packets=3"], 3))
+        command: str = json.loads(bench.files("gap")[EVENT])["check"]
+        return shlex.split(command)[7:]
+
+    assert options(Limits()) == []
+    assert options(PROFILES["analog"]) == ["--profile", "analog"]
+    own = with_values(PROFILES["analog"], {"max_dc_offset": 0.5, "max_late": 3, "word_length_is_fault": True}, "")
+    assert options(own) == [
+        "--profile",
+        "analog",
+        "--max-dc-offset",
+        "0.5",
+        "--word-length-is-fault",
+        "--max-late",
+        "3",
+    ]
+
+
+def test_the_picture_is_whole_and_says_what_it_shows():
+    files = Bench().run(packets(["slip:at=2,frames=48,channel=2"], 4)).files("slip")
+    picture = files[PLOT].decode()
+    assert picture.startswith("<svg ")
+    assert picture.rstrip().endswith("</svg>")
+    for words in ("slip (upstream), left, channel 2", "Waveform, channel 2", "Close up", "Residual", "Time between"):
+        assert words in picture
