@@ -400,6 +400,8 @@ class Service:
             if reason not in self._mistakes:
                 self.log.warning("not followed", reason=reason)
         self._mistakes = dict.fromkeys(mistakes)
+        if len(mistakes) != self.snapshot.sources_refused:
+            self.snapshot = replace(self.snapshot, sources_refused=len(mistakes))
         gone, back = self.roster.follow_interfaces()
         if gone:
             self.log.warning("interface gone", interfaces=gone)

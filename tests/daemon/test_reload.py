@@ -236,6 +236,7 @@ async def test_files_of_a_folder_are_followed_as_they_come_change_and_go(tmp_pat
             (folder / "desk2.sdp").write_text("v=0\ns=half")
             await bench.until(lambda: bench.told("not followed"))
             assert "desk2" in states
+            await bench.until(lambda: bench.service.snapshot.sources_refused == 1)
             (folder / "desk2.sdp").unlink()
             await bench.until(lambda: "desk2" not in states)
             (folder / "same.sdp").write_text(sdp(first))
@@ -245,6 +246,7 @@ async def test_files_of_a_folder_are_followed_as_they_come_change_and_go(tmp_pat
             await bench.until(lambda: list(states) == ["same"])
             (folder / "same.sdp").rename(folder / "desk 1.sdp")
             await bench.until(lambda: list(states) == ["desk-1"])
+            await bench.until(lambda: bench.service.snapshot.sources_refused == 0)
             await done(sender)
         assert bench.service.verifier.streams[0] is not identity
         (folder / "desk 1.sdp").rename(tmp_path / "desk 1.sdp")

@@ -87,7 +87,7 @@ def test_counters_add_up_over_identities_and_never_fall() -> None:
     assert followed.snapshot.packets["lost"] == 8
 
 
-Steps = list[tuple[int, Transport, list[Leg], int | None, Kind]]
+Step = tuple[int, Transport, list[Leg], int | None, Kind, bool]
 counts = st.integers(0, 1000)
 
 
@@ -109,16 +109,18 @@ counts = st.integers(0, 1000)
             st.lists(st.builds(Leg, st.none(), st.none(), packets_lost=counts), max_size=2),
             st.none() | counts,
             st.sampled_from([*Kind]),
+            st.booleans(),
         )
     )
 )
-def test_no_counter_ever_falls_and_none_disappears(
-    steps: list[tuple[int, Transport, list[Leg], int | None, Kind]],
-) -> None:
+def test_no_counter_ever_falls_and_none_disappears(steps: list[Step]) -> None:
     identities = [Identity(n) for n in range(3)]
     followed = state()
     before: dict[tuple[str, str], float] = {}
-    for number, (which, transport, legs, count, kind) in enumerate(steps):
+    for number, (which, transport, legs, count, kind, is_another) in enumerate(steps):
+        if is_another:
+            followed.expect(StreamSpec(name="a", reference=Tone() if number % 2 else None))
+            identities = [Identity(n) for n in range(3)]
         identity = identities[which]
         identity.transport, identity.legs, identity.differing, identity.bit_errors = transport, legs, count, count
         followed.count(told(identity, Event(kind, number, duration_frames=number, id=str(number))))
@@ -242,3 +244,22 @@ def test_legs_are_told_apart_by_number_over_all_identities() -> None:
     followed.refresh(MEASURED, 0)
     assert [leg.packets["lost"] for leg in followed.snapshot.legs] == [12, 3]
     assert [leg.skew_seconds for leg in followed.snapshot.legs] == [0.25, None]
+
+
+def test_what_was_counted_stays_where_something_else_is_expected_and_what_was_measured_goes() -> None:
+    leg = Leg(None, None, packets_lost=2)
+    old = Identity(5, Transport(packets_received=10, packets_stray=3), present_dbfs=-6.0, legs=[leg], differing=1)
+    followed = state(old, reference=None)
+    followed.count(told(old, Event(Kind.GAP, 0, id="x")))
+    followed.refresh(MEASURED, 0)
+    assert followed.up
+    followed.expect(StreamSpec(name="a", reference=Tone()))
+    seen = followed.snapshot
+    assert (seen.up, seen.transport, seen.signal, followed.result) == (False, None, (), None)
+    assert (seen.packets["received"], seen.counts["packets_stray"], seen.packets_differing) == (10, 3, 1)
+    assert (seen.events["gap", "network"], seen.events["click", "upstream"]) == (1, 0)
+    assert seen.legs[0].packets["lost"] == 2
+    followed.add(Identity(9, Transport(packets_received=4), legs=[leg, leg]))  # type: ignore[arg-type]
+    followed.refresh(MEASURED, 0)
+    assert followed.snapshot.packets["received"] == 14
+    assert [one.packets["lost"] for one in followed.snapshot.legs] == [4, 2]

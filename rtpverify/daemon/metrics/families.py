@@ -208,6 +208,11 @@ _HOST_GAUGES: Sequence[Shown] = (
         "When a configuration was last taken over, since the Unix epoch.",
         lambda s: s.last_reload_seconds,
     ),
+    (
+        "rtpverify_sources_refused",
+        "Files of folders and announced sessions that cannot be followed as they stand.",
+        lambda s: s.sources_refused,
+    ),
 )
 
 _LOOP_COUNTERS: Sequence[Shown] = (

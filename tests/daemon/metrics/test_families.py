@@ -109,6 +109,7 @@ FULL = Snapshot(
     outlets={"history": {"written": 3, "dropped": 1}},
     last_reload_successful=False,
     last_reload_seconds=1.79e9,
+    sources_refused=2,
 )
 
 
@@ -168,6 +169,7 @@ def test_what_lies_beyond_the_contract_is_in_the_units_of_its_name() -> None:
     assert found["rtpverify_stream_info", "a", "L24/48000/2"] == 1
     assert found["rtpverify_receive_buffer_fill_ratio",] == 0.125
     assert found["rtpverify_config_last_reload_successful",] == 0
+    assert found["rtpverify_sources_refused",] == 2
     assert found["rtpverify_outlet_total", "history", "dropped"] == 1
     assert found["rtpverify_busy_seconds_total",] == 0.75
 
