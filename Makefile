@@ -1,7 +1,7 @@
 # Needs Python 3.11 or newer (with venv) and make; everything else comes into .venv from the package registry.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint format bench-live bench-check bench-detection corpus soak docker clean
+.PHONY: help demo test lint format bench-live bench-check bench-detection corpus soak dashboards docker clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -41,6 +41,9 @@ soak: $(VENV)/.run ## a day of clean audio of each format: no event may come (HO
 corpus: $(VENV)/.dev ## many more random faults than make test draws (CASES=60 of each kind)
 	RTPVERIFY_SEED=$(or $(SEED),$(shell date +%s)) RTPVERIFY_CORPUS_CASES=$(or $(CASES),60) \
 		$(BIN)/python -m pytest tests/detect/test_corpus.py tests/detect/test_no_false_alarm.py
+
+dashboards: $(VENV)/.dev ## write the Grafana dashboards anew (configs/grafana/dashboards)
+	$(BIN)/python tools/dashboards.py
 
 docker: ## build the container image
 	docker build --tag rtpverify .

@@ -23,6 +23,9 @@ PACKETS = {
     "late": "Packets that came after the reorder window.",
 }
 
+TROUBLES = ("dropped", "failed")
+"""Outcomes that stand at 0 from the beginning, so that the first of them shows."""
+
 
 def _packets(name: str) -> Callable[[StreamSnapshot | LegSnapshot], int | None]:
     return lambda of: of.packets.get(name)
@@ -307,6 +310,6 @@ def _host(snapshot: Snapshot) -> Iterator[Family]:
     yield discarded
     outlets = Family("rtpverify_outlet", "counter", "What became of events and files, by outlet and outcome.")
     for outlet, counts in snapshot.outlets.items():
-        for outcome, count in sorted(counts.items()):
-            outlets.add(labels({"outlet": outlet, "outcome": outcome}), count)
+        for outcome in sorted({*TROUBLES, *counts}):
+            outlets.add(labels({"outlet": outlet, "outcome": outcome}), counts.get(outcome, 0))
     yield outlets
