@@ -28,7 +28,11 @@ COVERED_ELSEWHERE = {
     "make lint",
     "make bench-live",
     "make bench-check",
+    "make dashboards",  # tests/observability
     "docker compose up",
+    "docker compose --profile demo up",
+    "promtool check rules configs/prometheus/rules/recording.yml configs/prometheus/rules/alerts.yml",
+    "amtool check-config configs/alertmanager/alertmanager.yml",
     "rtpverify demo",  # tests/test_demo.py
     "curl http://127.0.0.1:9464/metrics",  # tests/daemon
 }
