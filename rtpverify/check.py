@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -66,6 +67,8 @@ class _Live:
     duration_seconds: float | None
     backend: Backend | None
     on_listening: Callable[[Sequence[Endpoint]], None]
+    rtcp: bool
+    receiver_reports: bool
 
 
 def check(
@@ -81,6 +84,8 @@ def check(
     streams: Sequence[str] = (),
     redundant: bool = False,
     host_clock: HostClock = "utc",
+    rtcp: bool = False,
+    receiver_reports: bool = False,
     on_frames: OnFrames | None = None,
 ) -> Result:
     """Verify a capture, an audio file, or a live stream.
@@ -108,6 +113,11 @@ def check(
         description with ``group:DUP`` says so by itself.
     host_clock
         What arrival times count, for the presentation lead.
+    rtcp
+        Receive RTCP on the port behind that of a live source, or where its description says; what comes to the port
+        of RTP, or is captured, is taken in any case.
+    receiver_reports
+        Send receiver reports to the senders of live streams; implies ``rtcp``.
     on_frames
         Takes all frames of every stream of packets, where given; not those of an audio file.
 
@@ -120,20 +130,21 @@ def check(
         raise RequestError(f"reference {reference.path}: a recording as reference is not supported yet")
     selection = Selection.parse(streams) if streams else None
     arrival = _Arrival(selection, host_clock, on_frames)
-    live = _Live(duration_seconds, backend, on_listening)
+    live = _Live(duration_seconds, backend, on_listening, rtcp or receiver_reports, receiver_reports)
     base = StreamSpec(encoding=encoding, reference=reference, limits=limits)
     if source.startswith(SCHEME):
         _refuse_redundant(source, redundant)
         endpoint = parse_endpoint(source)
-        return _check_live(
-            source, [([endpoint], spec_at(endpoint, base, read_session(sdp) if sdp else None))], arrival, live
-        )
+        if live.rtcp:
+            endpoint = endpoint.with_rtcp()
+        spec = spec_at(endpoint, base, read_session(sdp) if sdp else None)
+        return _check_live(source, [([endpoint], spec)], arrival, live)
     path = Path(source)
     if path.suffix.lower() == ".sdp":
         if sdp is not None:
             raise RequestError(f"{source}: is a session description itself, and --sdp {sdp} another")
         _refuse_redundant(source, redundant)
-        return _check_live(source, read_session(path).streams(base), arrival, live)
+        return _check_live(source, read_session(path).streams(base, rtcp=live.rtcp), arrival, live)
     from rtpverify.sources.capture import is_capture
 
     if is_capture(path):
@@ -233,6 +244,7 @@ def _check_live(
     source: str, streams: Sequence[tuple[Sequence[Endpoint], StreamSpec]], arrival: _Arrival, live: _Live
 ) -> Result:
     from rtpverify.live import run, run_live
+    from rtpverify.sources.feedback import Feedback
     from rtpverify.sources.receiver import open_receiver
 
     verifier = arrival.verifier([spec for _, spec in streams])
@@ -240,14 +252,25 @@ def _check_live(
 
     async def main() -> Result:
         stop = asyncio.Event()
-        with open_receiver(endpoints, live.backend) as receiver, _stopped_by_signals(stop):
+        feedback = Feedback(verifier, time.time_ns()) if live.receiver_reports else None
+
+        def on_tick(now_ns: int) -> None:
+            _require_encodings(verifier, source)
+            if feedback is not None:
+                feedback.tick(now_ns)
+
+        with (
+            open_receiver(endpoints, live.backend) as receiver,
+            _stopped_by_signals(stop),
+            feedback or contextlib.nullcontext(),
+        ):
             live.on_listening(endpoints)
             await run_live(
                 verifier,
                 receiver,
                 duration_seconds=live.duration_seconds,
                 stop=stop,
-                on_tick=lambda _now_ns: _require_encodings(verifier, source),
+                on_tick=on_tick,
             )
             result = verifier.result(source, receiver.dropped)
             _add(result.discarded, receiver.discarded)

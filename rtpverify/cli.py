@@ -195,6 +195,16 @@ def _outlet(_ctx: click.Context, parameter: click.Parameter, value: str | None) 
     help="How live packets are received.  [recvmmsg on Linux, asyncio-dgram elsewhere]",
 )
 @click.option(
+    "--rtcp",
+    is_flag=True,
+    help="Live sources: receive RTCP on the next port too, or on the one that the session description names.",
+)
+@click.option(
+    "--receiver-reports",
+    is_flag=True,
+    help="Live sources: send receiver reports to the senders; implies --rtcp.",
+)
+@click.option(
     "--host-clock",
     type=click.Choice(["utc", "tai"]),
     default="utc",
@@ -246,6 +256,8 @@ def check(ctx: click.Context, /, source: str, **options: Any) -> None:
         streams=options["streams"],
         redundant=options["redundant"],
         host_clock=options["host_clock"],
+        rtcp=options["rtcp"],
+        receiver_reports=options["receiver_reports"],
     )
     _write(result, outlets)
     ctx.exit(result.exit_status)

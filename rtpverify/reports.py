@@ -16,13 +16,17 @@ RTCP_BYTES = 8
 
 
 def report_rows(rtp: RtpBatch, streams: Sequence[Stream]) -> NDArray[np.int64]:
-    """Return the rows of RTCP datagrams that begin with the SSRC of a stream, or of a packet of this batch."""
+    """Return the rows of RTCP datagrams that begin with the SSRC of a stream, or of a packet of this batch.
+
+    In order of arrival; several sockets may stand behind one another.
+    """
     rows = rtp.rtcp[rtp.source.length[rtp.rtcp] >= RTCP_BYTES] if len(rtp.rtcp) else rtp.rtcp
     if len(rows) == 0:
         return rows
     ssrc = header_field(gather(rtp.source.arena, rtp.source.offset[rows], RTCP_BYTES), 4, ">u4")
     known = np.append(np.unique(rtp.ssrc), [stream.ssrc for stream in streams])
-    return rows[np.isin(ssrc, known)]
+    rows = rows[np.isin(ssrc, known)]
+    return rows[np.argsort(rtp.source.arrival_ns[rows], kind="stable")]
 
 
 def reports_of(batch: PacketBatch, row: int, streams: Sequence[Stream]) -> Iterator[tuple[Stream, Report]]:

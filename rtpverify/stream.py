@@ -61,6 +61,25 @@ class WireGlance:
     last_arrival_ns: int
 
 
+@dataclass(frozen=True, slots=True)
+class Reception:
+    """What a receiver would report of a stream (RFC 3550 section 6.4.1)."""
+
+    counts: Counts
+    sequence: int
+    jitter_frames: int | None
+    last_arrival_ns: int
+    last_report: int
+    """Middle 32 bits of the NTP time in the latest sender report, 0 where none came."""
+    last_report_ns: int
+
+    def delay_since_last_report(self, now_ns: int) -> int:
+        """Return the time since the latest sender report in units of 2**-16 s, 0 where none came."""
+        if not self.last_report:
+            return 0
+        return min(max(now_ns - self.last_report_ns, 0) * 65536 // 10**9, 0xFFFFFFFF)
+
+
 @dataclass(slots=True)
 class WireFigures:
     """What is measured of a stream's packets beside the counts."""
@@ -156,6 +175,8 @@ class Stream:
     packets_short_of_lead: int | None = None
     extended_sequence: int = 0
     reports: SenderReports | None = None
+    rtcp_sender: str | None = None
+    """Where the sender's RTCP comes from."""
     said_goodbye: bool = False
     """Whether the sender said that it leaves, and has not started over since."""
     _at_report: Counts = field(default_factory=Counts)
@@ -207,8 +228,18 @@ class Stream:
         event.time_ns = self._arrival_ns(start, gap.last_sequence + 1)
         return event
 
-    def take_report(self, report: Report, arrived: Arrived, counts: Counts, arrival_ns: int) -> None:
-        """Take what the sender reports of itself, with what had come of its packets before."""
+    @property
+    def has_source_filter(self) -> bool:
+        """Whether packets are taken of certain senders only."""
+        ends = self.spec.legs or (self.spec,)
+        return any(end.sender is not None for end in ends)
+
+    def take_report(self, report: Report, arrived: Arrived, counts: Counts, arrival_ns: int, sender: str) -> None:
+        """Take what the sender reports of itself, with what had come of its packets before.
+
+        ``sender`` is the ``address:port`` it came from.
+        """
+        self.rtcp_sender = sender
         if isinstance(report, Bye):
             self.said_goodbye = True
         elif isinstance(report, SenderReport) and self.encoding is not None:

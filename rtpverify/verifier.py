@@ -35,7 +35,7 @@ from rtpverify.rtp.sequence import Placement, SequenceTracker
 from rtpverify.rtp.verdicts import Discontinuity, Jump, Resolved
 from rtpverify.slots import put, put_value
 from rtpverify.spec import Selection, StreamSpec
-from rtpverify.stream import Stream, WireFigures, WireGlance
+from rtpverify.stream import Reception, Stream, WireFigures, WireGlance
 from rtpverify.tracks import OnFrames, PlacedBatch, PlacedPacket, Tracks
 
 
@@ -153,9 +153,11 @@ class Verifier:
         if self._merger is None and self._identity.has_legs:
             self._merger = LegMerger()
         for row in report_rows(rtp, self.streams).tolist():
-            # What a report says is held against what arrived before it.
-            self._take_rtp(rest.take(np.flatnonzero(rest.row < row)))
-            rest = rest.take(np.flatnonzero(rest.row > row))
+            # What a report says is held against what arrived before it, maybe on another socket.
+            at_ns = batch.arrival_ns[row]
+            before = (rest.arrival_ns < at_ns) | ((rest.arrival_ns == at_ns) & (rest.row < row))
+            self._take_rtp(rest.take(np.flatnonzero(before)))
+            rest = rest.take(np.flatnonzero(~before))
             self._take_report(batch, row)
         self._take_rtp(rest)
         return self._take_told()
@@ -206,6 +208,21 @@ class Verifier:
         index, timing = stream.index, self._arrivals.timing
         last_ns = int(self._arrivals.last_ns[index])
         return WireGlance(self._tracker.counts(index), timing.jitter_seconds(index), last_ns)
+
+    def reception(self, stream: Stream) -> Reception:
+        """Return what a receiver would report of a stream."""
+        self._arrivals.judge()
+        index, reports = stream.index, stream.reports
+        jitter = self._arrivals.timing.jitter_seconds(index)
+        rate_hz = stream.encoding.sample_rate_hz if stream.encoding else 0
+        return Reception(
+            counts=self._tracker.counts(index),
+            sequence=self._tracker.head_sequence(index),
+            jitter_frames=None if jitter is None or not rate_hz else round(jitter * rate_hz),
+            last_arrival_ns=int(self._arrivals.last_ns[index]),
+            last_report=reports.last_ntp >> 16 & 0xFFFFFFFF if reports else 0,
+            last_report_ns=reports.last_arrival_ns if reports else 0,
+        )
 
     # Streams --------------------------------------------------------------------------------------------------------
 
@@ -303,7 +320,8 @@ class Verifier:
             taken = True
             arrived = Arrived(self._tracker.head_sequence(stream.index), int(self._octets[stream.index]))
             counts = self._tracker.counts(stream.index)
-            stream.take_report(report, arrived, counts, int(batch.arrival_ns[row]))
+            sender = batch.flows[int(batch.flow[row])].sender
+            stream.take_report(report, arrived, counts, int(batch.arrival_ns[row]), sender)
         self._no_rtp["rtcp"] -= taken
 
     # Packets --------------------------------------------------------------------------------------------------------

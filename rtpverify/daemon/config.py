@@ -87,6 +87,8 @@ class ReceiveTable(Table):
     tick_seconds: Annotated[float, Field(strict=True, ge=0.001, le=0.1)] = TICK_SECONDS
     buffer_bytes: Annotated[int, Field(strict=True, ge=65536, le=2**30)] = RECEIVE_BUFFER_BYTES
     """Receive buffer asked for, per socket."""
+    receiver_reports: Annotated[bool, Field(strict=True)] = False
+    """Send receiver reports to the senders of all streams."""
     host_clock: HostClock = "utc"
     """What arrival times count, for the presentation lead."""
 
@@ -105,13 +107,19 @@ class StreamTable(ExpectationTable):
         """Where it is received, and what is expected of it."""
         base = replace(self.base_spec(), name=self.name, encoding=self.encoding)
         if self.source:
-            endpoints, spec = [self.source], spec_at(self.source, base, self.sdp)
+            source = self.source.with_rtcp() if self.rtcp else self.source
+            endpoints, spec = [source], spec_at(source, base, self.sdp)
         else:
-            endpoints, spec = _only_stream(self.sdp, base)
+            endpoints, spec = _only_stream(self.sdp, base, rtcp=self.rtcp)
         return Followed(tuple(endpoints), spec).through(self.interface)
 
 
-def _only_stream(session: Session | None, base: StreamSpec = StreamSpec()) -> tuple[list[Endpoint], StreamSpec]:  # noqa: B008
+def _only_stream(
+    session: Session | None,
+    base: StreamSpec = StreamSpec(),  # noqa: B008 - immutable
+    *,
+    rtcp: bool = False,
+) -> tuple[list[Endpoint], StreamSpec]:
     """Return where the one stream of a description arrives, and what is expected of it.
 
     Raises
@@ -121,7 +129,7 @@ def _only_stream(session: Session | None, base: StreamSpec = StreamSpec()) -> tu
     """
     if session is None:
         raise ConfigurationError("is missing")
-    streams = session.streams(base)
+    streams = session.streams(base, rtcp=rtcp)
     if len(streams) != 1:
         raise ConfigurationError(f"is missing, and {session.place} describes {len(streams)} streams")
     return streams[0]

@@ -45,6 +45,8 @@ class ExpectationTable(Table):
     limits: dict[str, Any] = Field(default_factory=dict)
     interface: InterfaceField | None = None
     """The routing table decides if left out."""
+    rtcp: Annotated[bool, Field(strict=True)] = False
+    """Receive RTCP on the next port too, or on the one that a description names."""
 
     def base_spec(self) -> StreamSpec:
         """Return what is expected, whatever the name, the place and the encoding."""
@@ -93,7 +95,7 @@ def followed_of(session: Session, table: ExpectationTable) -> list[Followed]:
         Where one cannot be received, or not be held against the reference.
     """
     found = []
-    for endpoints, spec in session.streams(table.base_spec()):
+    for endpoints, spec in session.streams(table.base_spec(), rtcp=table.rtcp):
         for encoding in spec.encodings.values():
             if isinstance(spec.reference, Tone):
                 spec.reference.check(encoding.sample_rate_hz, encoding.channels)

@@ -32,6 +32,7 @@ from rtpverify.errors import RequestError
 from rtpverify.live import LiveStatistics, run_live
 from rtpverify.result import Result
 from rtpverify.rtp.batch import PacketBatch
+from rtpverify.sources.feedback import Feedback
 from rtpverify.sources.receiver import open_receiver
 from rtpverify.verifier import StreamEvent, Verifier
 
@@ -87,6 +88,7 @@ class Service:
         self.log = log
         self.statistics = LiveStatistics()
         self.snapshot = Snapshot(tuple(state.snapshot for state in self.states.values()))
+        self._feedback = Feedback(self.verifier, time.time_ns()) if configuration.receive.receiver_reports else None
         self._configuration = configuration
         self._configured = ConfigurationFiles(path, configuration) if path else None
         self._notifier = notifier or Notifier(None)
@@ -111,6 +113,8 @@ class Service:
         receive = self._configuration.receive
         async with AsyncExitStack() as opening:
             self._receiver = opening.enter_context(open_receiver([], receive.backend, receive.buffer_bytes))
+            if self._feedback is not None:
+                opening.enter_context(self._feedback)
             self.roster = Roster(self._receiver)
             self.roster.update(self._configured_streams(self._configuration))
             if self._announced is not None:
@@ -245,6 +249,8 @@ class Service:
             self._notifier.ready(self._status())
         self._last_tick_ns = time.monotonic_ns()
         self._notifier.alive(self._last_tick_ns, self._status)
+        if self._feedback is not None:
+            self._feedback.tick(now_ns)
         for outlet in self.outlets.values():
             outlet.tick(now_ns)
         if len(self.verifier.streams) > self._known_streams:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from rtpverify.rtp.wrap import wrap_difference
@@ -103,6 +104,22 @@ def parse_rtcp(datagram: bytes) -> Compound:
         except struct.error:
             found.unread["truncated"] += 1
     return found
+
+
+def write_receiver_report(ssrc: int, blocks: Sequence[ReceptionBlock], cname: str) -> bytes:
+    """Write a receiver report, up to 31 blocks, and the source description that must go with it.
+
+    RFC 3550 section 6.1 wants both in every datagram.
+    """
+    report = struct.pack(">BBHI", 0x80 | len(blocks), 201, 1 + 6 * len(blocks), ssrc)
+    for block in blocks:
+        loss = block.fraction_lost << 24 | block.cumulative_lost & 0xFFFFFF
+        sequence, jitter = block.highest_sequence, block.jitter
+        fields = block.ssrc, loss, sequence, jitter, block.last_report, block.delay_since_last_report
+        report += struct.pack(">IIIIII", *fields)
+    item = struct.pack(">BB", 1, len(cname)) + cname.encode("ascii")
+    item += bytes(4 - len(item) % 4)
+    return report + struct.pack(">BBHI", 0x81, 202, 1 + len(item) // 4, ssrc) + item
 
 
 def _read(kind: int, count: int, body: bytes, found: Compound) -> None:

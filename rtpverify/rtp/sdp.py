@@ -82,6 +82,8 @@ class Media:
     reference_clocks: list[ReferenceClock] = field(default_factory=list)
     media_clock: MediaClock | None = None
     mid: str | None = None
+    rtcp_port: int | None = None
+    """Where RTCP goes (``rtcp``, RFC 3605; that of RTP where ``rtcp-mux``, RFC 5761); None: to the next port."""
 
     @property
     def destination(self) -> str | None:
@@ -345,6 +347,16 @@ def _read_media_clock(medium: Media, line: _Line) -> None:
         medium.media_clock = MediaClock(kind, None)
 
 
+def _read_rtcp(medium: Media, line: _Line) -> None:
+    """Read ``rtcp:53020``, with an address behind it or without."""
+    port = _integer(line, (line.value.split() or [""])[0], 1, 65535, "port")
+    medium.rtcp_port = port if medium.rtcp_port is None else medium.rtcp_port
+
+
+def _read_rtcp_mux(medium: Media, _line: _Line) -> None:
+    medium.rtcp_port = medium.port
+
+
 def _read_mid(medium: Media, line: _Line) -> None:
     medium.mid = line.value
 
@@ -358,4 +370,6 @@ _ATTRIBUTES: dict[str, Callable[[Media, _Line], None]] = {
     "ts-refclk": _read_reference_clock,
     "mediaclk": _read_media_clock,
     "mid": _read_mid,
+    "rtcp": _read_rtcp,
+    "rtcp-mux": _read_rtcp_mux,
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -26,12 +26,26 @@ class Endpoint:
         Only datagrams from this address; makes a multicast reception source-specific.
     interface
         Name or address of the network interface; None leaves the choice to the routing table.
+    rtcp_port
+        Where RTCP is received besides; None: only where it comes to the same port.
     """
 
     address: str
     port: int
     sender: str | None = None
     interface: str | None = None
+    rtcp_port: int | None = None
+
+    def with_rtcp(self, port: int | None = None) -> Endpoint:
+        """Return the endpoint with RTCP on this port, or on the next one (RFC 3550 section 11) where there is one."""
+        port = self.port + 1 if port is None else port
+        return replace(self, rtcp_port=port if port != self.port and port <= 65535 else None)
+
+    @property
+    def parts(self) -> tuple[Endpoint, ...]:
+        """What is to be bound: for RTP, and for RTCP where that has a port of its own."""
+        rtp = replace(self, rtcp_port=None)
+        return (rtp,) if self.rtcp_port is None else (rtp, replace(rtp, port=self.rtcp_port))
 
     @property
     def destination(self) -> str:

@@ -33,10 +33,10 @@ class Session:
     media: Sequence[Media]
     duplicates: Sequence[Sequence[Media]] = ()
 
-    def streams(self, base: StreamSpec) -> list[tuple[list[Endpoint], StreamSpec]]:
+    def streams(self, base: StreamSpec, *, rtcp: bool = False) -> list[tuple[list[Endpoint], StreamSpec]]:
         """Return where each of its streams arrives, and ``base`` with what the description adds to it.
 
-        A stream arrives at one endpoint, or at one for each of its legs.
+        A stream arrives at one endpoint, or at one for each of its legs; with ``rtcp``, RTCP does so too.
 
         Raises
         ------
@@ -48,11 +48,11 @@ class Session:
             group = next((group for group in self.duplicates if medium in group), None)
             announced = Announced(f"{self.place}:{medium.line}", medium)
             if group is None:
-                for endpoint in self._endpoints(medium):
+                for endpoint in self._endpoints(medium, rtcp):
                     spec = replace(spec_at(endpoint, base), encodings=medium.encodings, announced=announced)
                     streams.append(([endpoint], spec))
             elif medium is group[0]:
-                endpoints = [endpoint for leg in group for endpoint in self._endpoints(leg)]
+                endpoints = [endpoint for leg in group for endpoint in self._endpoints(leg, rtcp)]
                 if len(endpoints) > MAX_LEGS:
                     raise ConfigurationError(f"{announced.place}: has {len(endpoints)} legs, more than {MAX_LEGS}")
                 legs = tuple(LegEnds(endpoint.destination, endpoint.sender) for endpoint in endpoints)
@@ -60,7 +60,7 @@ class Session:
                 streams.append((endpoints, spec))
         return streams
 
-    def _endpoints(self, medium: Media) -> list[Endpoint]:
+    def _endpoints(self, medium: Media, rtcp: bool) -> list[Endpoint]:
         """Return where a medium arrives, from each sender allowed."""
         place = f"{self.place}:{medium.line}"
         if medium.connection is None:
@@ -68,7 +68,8 @@ class Session:
         endpoints = []
         for sender in medium.senders or (None,):
             at = f"{join_address(sender, 0).rpartition(':')[0]}@" if sender else ""
-            endpoints.append(parse_endpoint(f"{SCHEME}{at}{medium.destination}", place))
+            endpoint = parse_endpoint(f"{SCHEME}{at}{medium.destination}", place)
+            endpoints.append(endpoint.with_rtcp(medium.rtcp_port) if rtcp else endpoint)
         return endpoints
 
     def encodings_at(self, endpoint: Endpoint) -> dict[int, Encoding]:

@@ -136,7 +136,8 @@ def _name(endpoint: Endpoint) -> _Name:
 def _by_socket(endpoints: Iterable[Endpoint]) -> dict[_Name, list[Endpoint]]:
     groups: dict[_Name, list[Endpoint]] = {}
     for endpoint in endpoints:
-        groups.setdefault(_name(endpoint), []).append(endpoint)
+        for part in endpoint.parts:
+            groups.setdefault(_name(part), []).append(part)
     return groups
 
 

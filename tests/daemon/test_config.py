@@ -82,7 +82,7 @@ def test_the_commented_defaults_of_the_file_are_the_defaults() -> None:
             [
                 (
                     'bench.toml:7: stream[1].refrence = "none": is not known; known are '
-                    "reference, profile, limits, interface, name, source, encoding, sdp"
+                    "reference, profile, limits, interface, rtcp, name, source, encoding, sdp"
                 )
             ],
         ),

@@ -188,3 +188,18 @@ def test_any_text_is_read_or_rejected(text: str, at: int, count: int) -> None:
     read_or_reject(text)
     read_or_reject("v=0\n" + text)
     read_or_reject(TWO_LEGS[:at] + text + TWO_LEGS[at + count :])
+
+
+@pytest.mark.parametrize(
+    ("lines", "port"),
+    [([], None), (["a=rtcp:53020"], 53020), (["a=rtcp:9 IN IP4 192.0.2.1"], 9), (["a=rtcp-mux", "a=rtcp:9"], 5004)],
+)
+def test_where_rtcp_goes(lines, port):
+    text = "\n".join(["v=0", "c=IN IP4 239.1.2.3", "m=audio 5004 RTP/AVP 97", "a=rtpmap:97 L16/48000", *lines])
+    assert parse_sdp(text, "x.sdp").audio[0].rtcp_port == port
+
+
+def test_a_bad_rtcp_port_is_named():
+    text = "v=0\nm=audio 5004 RTP/AVP 97\na=rtcp:x"
+    with pytest.raises(ConfigurationError, match=r"^x\.sdp:3: a=rtcp: 'x' has port 'x'"):
+        parse_sdp(text, "x.sdp")
