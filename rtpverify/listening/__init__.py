@@ -1,0 +1,1 @@
+"""Making heard what cannot be seen: ``rtpverify listen``."""
