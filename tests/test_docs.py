@@ -38,7 +38,7 @@ COVERED_ELSEWHERE = {
 }
 """Commands that are not run here, and what holds them instead."""
 
-UNTIL_STOPPED = ("rtpverify serve",)
+UNTIL_STOPPED = ("rtpverify serve configs",)
 """Commands that go on until SIGTERM, and then end with status 0."""
 
 SDP = """v=0

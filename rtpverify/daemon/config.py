@@ -222,16 +222,16 @@ def _table_at(place: Place) -> type[BaseModel]:
     table: type[BaseModel] = Configuration
     for key in place:
         if isinstance(key, str):
-            table = next(_tables_in(table.model_fields[key].annotation))
+            table = next(tables_in(table.model_fields[key].annotation))
     return table
 
 
-def _tables_in(annotation: Any) -> Iterator[type[BaseModel]]:
+def tables_in(annotation: Any) -> Iterator[type[BaseModel]]:
     """Yield the models of tables that a field may hold."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation
     for part in get_args(annotation):
-        yield from _tables_in(part)
+        yield from tables_in(part)
 
 
 def _expectations(data: Mapping[str, Any]) -> Iterator[tuple[Place, Mapping[str, Any]]]:

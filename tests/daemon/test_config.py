@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
+from typing import get_origin
 
 import pytest
+from pydantic.fields import FieldInfo
 
-from rtpverify.daemon.config import Configuration, parse_config, read_config
+from rtpverify.daemon.config import Configuration, parse_config, read_config, tables_in
 from rtpverify.daemon.tables import Listen
 from rtpverify.errors import ConfigurationError
 from rtpverify.reference import Tone
@@ -229,3 +233,56 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, content: bytes | No
         read_config(path)
     assert str(path) in str(caught.value)
     assert names in str(caught.value)
+
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "daemon.md"
+
+
+def documented() -> dict[str, dict[str, str]]:
+    """Return the defaults that the documentation gives, by section and key."""
+    sections: dict[str, dict[str, str]] = {}
+    section: dict[str, str] = {}
+    for line in DOCUMENT.read_text().partition("## Configuration reference")[2].splitlines():
+        if header := re.match(r"### `(\[+\w+\]+)`$", line):
+            section = sections[header[1]] = {}
+        elif row := re.match(r"\| `(\w+)` \|(.*?)\| .+ \|$", line):
+            section[row[1]] = row[2].strip().strip("`")
+    return sections
+
+
+def real() -> dict[str, dict[str, str]]:
+    """Return the defaults that the models have, written as TOML has them."""
+    sections = {}
+    for name, field in Configuration.model_fields.items():
+        header = f"[[{name}]]" if get_origin(field.annotation) is tuple else f"[{name}]"
+        model = next(tables_in(field.annotation))
+        sections[header] = {key: written(value) for key, value in model.model_fields.items()}
+    return sections
+
+
+def written(field: FieldInfo) -> str:
+    if field.is_required():
+        return "*required*"
+    value = field.get_default(call_default_factory=True)
+    if isinstance(value, Listen):
+        value = str(value)
+    return "" if value is None else json.dumps(value)
+
+
+def test_the_reference_in_the_documentation_has_every_key_and_its_default() -> None:
+    assert documented() == real()
+
+
+def test_mistakes_that_the_documentation_shows_are_told_so() -> None:
+    text = DOCUMENT.read_text()
+    shown = [line for line in text.splitlines() if line.startswith("bench.toml:")]
+    told = mistakes(
+        '[metrics]\nlisten = "localhost:9464"\n'
+        + STREAM.replace(":5004", ":0")
+        + "\n"
+        + STREAM.replace('"a"', '"b"').removeprefix("\n")
+        + "limits.max_dc = 1"
+    )
+    assert len(told) == len(shown) == 3
+    for line, example in zip(told, shown, strict=True):
+        assert line.startswith(example.removesuffix("..."))
