@@ -81,9 +81,9 @@ class Followed:
 
 
 def overlap(one: Endpoint, other: Endpoint) -> bool:
-    """Tell whether a packet could arrive for both."""
-    same = (one.address, one.port) == (other.address, other.port)
-    return same and (None in (one.sender, other.sender) or one.sender == other.sender)
+    """Tell whether a packet could arrive for both, RTCP included."""
+    places = {(part.address, part.port) for part in one.parts} & {(part.address, part.port) for part in other.parts}
+    return bool(places) and (None in (one.sender, other.sender) or one.sender == other.sender)
 
 
 def followed_of(session: Session, table: ExpectationTable) -> list[Followed]:

@@ -156,7 +156,8 @@ def _by_name(streams: Mapping[str, Sequence[Followed]]) -> dict[str, Followed]:
 
 
 def _endpoints(streams: Iterable[Followed]) -> list[Endpoint]:
-    return [endpoint for stream in streams for endpoint in stream.endpoints]
+    """Return what is bound for streams, RTCP ports included."""
+    return [part for stream in streams for endpoint in stream.endpoints for part in endpoint.parts]
 
 
 def _check(wanted: Mapping[str, Sequence[Followed]], others: Mapping[str, Sequence[Followed]]) -> None:
@@ -168,7 +169,7 @@ def _check(wanted: Mapping[str, Sequence[Followed]], others: Mapping[str, Sequen
             if stream.name in names:
                 raise SourceError(f"{origin}: {stream.name} is the name of a stream of {names[stream.name]} already")
             names[stream.name] = origin
-            for place in {(one.address, one.port) for one in stream.endpoints}:
+            for place in {(one.address, one.port) for one in _endpoints([stream])}:
                 for other_origin, other in at.setdefault(place, []):
                     if stream.overlaps(other):
                         taken = f"takes packets of {other.name} of {other_origin} too"

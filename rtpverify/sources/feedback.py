@@ -49,7 +49,7 @@ class Feedback:
         self.ssrc = int(self._random.integers(1 << 32))
         self._cname = f"rtpverify-{self.ssrc:08x}"
         self._due_ns = now_ns + self._interval_ns() // 2
-        self._before: dict[int, tuple[int, int]] = {}
+        self._before: dict[tuple[int, int], tuple[int, int]] = {}
         """Packets expected and lost of each stream when it was reported on last."""
         self._sockets: dict[int, socket.socket] = {}
 
@@ -66,11 +66,13 @@ class Feedback:
         if now_ns < self._due_ns:
             return
         self._due_ns = now_ns + self._interval_ns()
+        before, self._before = self._before, {}
         for stream in self._verifier.streams:
             reception = self._verifier.reception(stream)
             expected, lost = reception.counts.expected, reception.counts.lost
-            expected_before, lost_before = self._before.get(stream.index, (0, 0))
-            self._before[stream.index] = expected, lost
+            key = stream.index, stream.first_arrival_ns  # the index alone may be another's later
+            expected_before, lost_before = before.get(key, (0, 0))
+            self._before[key] = expected, lost
             if now_ns - reception.last_arrival_ns > HEARD_NS or expected <= expected_before:
                 continue
             block = ReceptionBlock(

@@ -133,6 +133,18 @@ def test_names_and_packets_belong_to_one_stream(more: Followed, message: str) ->
     assert receiver.ports == [5004]
 
 
+def test_rtcp_ports_are_received_on_and_kept_apart_too() -> None:
+    receiver = Receiver()
+    with_rtcp = Followed((stream("a", 5004).endpoints[0].with_rtcp(),), StreamSpec("a"))
+    roster = roster_of(receiver, with_rtcp)
+    assert receiver.ports == [5004, 5005]
+    with pytest.raises(SourceError, match=r"b at 239\.1\.2\.3:5005 takes packets of a"):
+        roster.update({"x.sdp": [stream("b", 5005)]})
+    roster.update({CONFIGURED: [stream("a", 5004)], "x.sdp": [stream("b", 5005)]})
+    assert receiver.calls == []
+    assert receiver.ports == [5004, 5005]
+
+
 def test_streams_of_different_senders_share_a_place() -> None:
     first, second = stream("a", 5004, sender="192.0.2.1"), stream("b", 5004, sender="192.0.2.2")
     receiver = Receiver()
