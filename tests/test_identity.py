@@ -4,9 +4,10 @@ import struct
 
 import numpy as np
 import pytest
-from test_verifier import START_NS, Sender, assert_same, brief, spec_of, verify
+from test_verifier import START_NS, Sender, assert_same, batch_of, brief, spec_of, verify
 
 from rtpverify.rtp.payload import encode
+from rtpverify.verifier import Verifier
 
 
 def later(packets, seconds):
@@ -136,6 +137,60 @@ class TestSameSsrc:
         )
         [stream] = every_cut(BEFORE.send() + later(after.send(), 1.0), BEFORE)
         assert brief(stream.events) == [("timestamp_jump", 48_000, 0, None), ("slip", 57_600, 0, None)]
+
+
+class TestLockAfterBreak:
+    """Whatever broke, 200 ms of audio later the stream is verified again, and the break was one event."""
+
+    BREAKS = ("ssrc_change", "restart", "timestamp_jump")
+    FORMATS = (("L24/48000/2", 48), ("L24/48000/2", 6), ("L16/44100/2", 882), ("PCMA/8000/1", 160))
+
+    @pytest.mark.parametrize("form", FORMATS)
+    @pytest.mark.parametrize("kind", BREAKS)
+    def test_the_tone_is_followed(self, kind, form):
+        before, after = self.senders(kind, form)
+        packets = before.send() + later(after.send(), 1.0 + (0.15 if kind == "ssrc_change" else 0.0))
+        verifier = Verifier([spec_of(before)])
+        locked_frames = None
+        fed = before.packets
+        verifier.feed(batch_of(packets[:fed]))
+        [stream] = verifier.streams
+        while locked_frames is None:
+            some = packets[fed : fed + max(1, after.packets // 200)]
+            verifier.feed(batch_of(some))
+            fed += len(some)
+            verifier.advance(some[-1][0] + 10**9)  # so that what is settled is judged at once
+            row = np.array([stream.track.row])
+            broken = any(str(event.kind) == kind for event in stream.events.values())
+            if broken and stream.track.analysis.detector.glance(row).followed.all():
+                locked_frames = (fed - before.packets) * form[1]
+        assert locked_frames <= 0.2 * before.form.sample_rate_hz
+        assert [str(event.kind) for event in stream.events.values()] == [kind]
+
+    @pytest.mark.parametrize("form", FORMATS)
+    @pytest.mark.parametrize("kind", BREAKS)
+    def test_a_fault_is_found_there(self, kind, form):
+        before, after = self.senders(kind, form)
+        at = round(0.2 * before.form.sample_rate_hz)
+        after.clicks = {at: 0.2}
+        packets = before.send() + later(after.send(), 1.0 + (0.15 if kind == "ssrc_change" else 0.0))
+        [stream] = result_of(packets, before)
+        first, click = stream.events
+        assert (str(first.kind), str(click.kind)) == (kind, "click")
+        assert click.start_frame - first.start_frame == at + first.size.get("timestamp_jump_frames", 0) * (
+            kind == "timestamp_jump"
+        )
+
+    def senders(self, kind, form):
+        before = Sender(*form, seconds=1.0)
+        after = Sender(*form, seconds=0.5, amplitude=0.3)
+        if kind == "timestamp_jump":
+            after.sequence = before.sequence + before.packets
+            after.timestamp = before.timestamp + before.packets * form[1] + 777
+        else:
+            after.sequence, after.timestamp = 30_000, 77
+            after.ssrc = 7 if kind == "ssrc_change" else before.ssrc
+        return before, after
 
 
 class TestPayloadType:
