@@ -71,8 +71,12 @@ class Api:
         return {"version": rtpverify.__version__, "started": self._started}
 
     def streams(self) -> dict[str, Any]:
-        """Return how every stream fares."""
-        return {"time": rfc3339(self._board.now_ns), "streams": self._board.overview()}
+        """Return how every stream fares, and this host."""
+        host = {
+            "behind_seconds": round(self._board.behind_ns / 1e9, 3),
+            "receive_buffer_dropped": self._bench.snapshot.receive_buffer_dropped,
+        }
+        return {"time": rfc3339(self._board.now_ns), "host": host, "streams": self._board.overview()}
 
     def tell(self, told: Sequence[Told], now_ns: int) -> list[Document]:
         """Remember events, and return them as they are shown."""

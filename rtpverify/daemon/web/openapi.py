@@ -144,6 +144,10 @@ def _schemas() -> dict[str, Schema]:
         "last_fault": {"anyOf": [_ref("Fault"), {"type": "null"}]},
         "quiet_seconds": {**_NUMBER, "description": "Since the last fault; 0 while one goes on."},
     }
+    host = {
+        "behind_seconds": {"type": "number", "description": "How far this host is behind what has arrived."},
+        "receive_buffer_dropped": {**_COUNT, "description": "Packets this host lost after they had arrived."},
+    }
     channel_history = {"channel": _COUNT, "level_dbfs": _NUMBERS, "residual_dbfs": _NUMBERS, "phase_degrees": _NUMBERS}
     event = {
         "id": _TEXT,
@@ -160,7 +164,7 @@ def _schemas() -> dict[str, Schema]:
         "message": _TEXT,
     }
     return {
-        "Streams": _object({"time": _TIME, "streams": {"type": "array", "items": _ref("Line")}}),
+        "Streams": _object({"time": _TIME, "host": _object(host), "streams": {"type": "array", "items": _ref("Line")}}),
         "Line": _object(line),
         "Fault": _object({name: event[name] for name in ("id", "kind", "channel", "time", "message", "open")}),
         "Stream": _object(

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from aiohttp.typedefs import Handler
 
     from rtpverify.daemon.web.table import MetricsTable
+    from rtpverify.rtp.batch import PacketBatch
 
 LOOK_NS = 250_000_000
 """Time between two looks at the streams."""
@@ -129,6 +130,11 @@ class WebServer(Outlet):
         if self._server is not None:
             self._server.close()
         await self._runner.cleanup()
+
+    def take(self, batch: PacketBatch) -> None:
+        """Take note of how far this host is behind."""
+        if len(batch):
+            self._board.hear(int(batch.arrival_ns.min()), time.time_ns())
 
     def tell(self, told: Sequence[Told]) -> None:
         """Tell browsers at once."""

@@ -1,0 +1,103 @@
+// Puts the page together: the connection, the view that the address asks for, and what is said of everything.
+
+import { make, setText } from "./dom.js";
+import { RANKS, WORDS, counted, kindName } from "./format.js";
+import { Live } from "./live.js";
+import { Overview } from "./overview.js";
+import { StreamView } from "./stream.js";
+
+const ANNOUNCE_MS = 3000;
+const BEHIND_SECONDS = 1;
+
+const find = (id) => document.getElementById(id);
+const main = find("main");
+const live = new Live();
+let view = null;
+
+function open() {
+  const [, name] = location.hash.match(/^#\/streams\/([^/]+)$/) ?? [];
+  const first = view === null;
+  view?.close();
+  view = name ? new StreamView(live, decodeURIComponent(name)) : new Overview(live);
+  main.replaceChildren(view.element);
+  if (!first) {
+    main.focus({ preventScroll: true });
+    scrollTo(0, 0);
+  }
+  showTitle();
+}
+
+function showTitle() {
+  const lines = live.state?.streams ?? [];
+  const bad = lines.filter((line) => line.health === "fault" || line.health === "down").length;
+  const parts = [bad ? `✕ ${bad} of ${lines.length}` : "", view.title, "rtpverify"];
+  document.title = parts.filter(Boolean).join(" – ");
+  const icon = bad ? "/page/icon-fault.svg" : "/page/icon.svg";
+  if (find("icon").getAttribute("href") !== icon) find("icon").setAttribute("href", icon);
+}
+
+function showSummary(lines) {
+  const summary = find("summary");
+  RANKS.forEach((health, index) => {
+    const number = lines.filter((line) => line.health === health).length;
+    const chip = summary.children[index] ?? summary.appendChild(make("span", { "data-health": health }));
+    chip.hidden = number === 0;
+    setText(chip, `${number} ${WORDS[health]}`);
+  });
+}
+
+// A host that does not keep up must not be taken for a network that loses packets.
+function showHost({ behind_seconds: behind, receive_buffer_dropped: dropped }) {
+  const parts = [];
+  if (behind > BEHIND_SECONDS) parts.push(`This host is ${behind.toFixed(1)} s behind: it has more to verify than it can.`);
+  if (dropped) parts.push(`This host lost ${counted(dropped, "packet")} after the network had delivered them.`);
+  find("host").hidden = parts.length === 0;
+  if (parts.length) setText(find("host"), parts.join(" "));
+}
+
+function showConnection() {
+  const stale = live.staleSeconds;
+  const state = live.connected ? "live" : live.lastHeard === null ? "connecting" : "lost";
+  document.documentElement.dataset.connection = state;
+  setText(find("connection-text"), { live: "Live", connecting: "Connecting", lost: "Not connected" }[state]);
+  find("stale").hidden = stale === null;
+  if (stale !== null) {
+    setText(find("stale"), `Nothing heard from the daemon for ${Math.round(stale)} s: what is shown is old.`);
+  }
+}
+
+// Faults are told to a screen reader, never faster than it can speak.
+const untold = [];
+let telling = null;
+
+function announce(events) {
+  untold.push(...events.filter((event) => event.fault && event.open !== false));
+  untold.push(...events.filter((event) => event.fault && event.open === false && event.duration_frames === 0));
+  telling ??= setTimeout(() => {
+    telling = null;
+    const [first, ...rest] = untold.splice(0);
+    if (!first) return;
+    const more = rest.length ? `, and ${counted(rest.length, "more event")}` : "";
+    setText(find("announcer"), `${first.stream}: ${kindName(first.kind)}. ${first.message}${more}`);
+  }, ANNOUNCE_MS);
+}
+
+live.addEventListener("hello", ({ detail }) => setText(find("version"), `rtpverify ${detail.version}`));
+live.addEventListener("state", ({ detail }) => {
+  view.show(detail);
+  showSummary(detail.streams);
+  showHost(detail.host);
+  showTitle();
+});
+live.addEventListener("events", ({ detail }) => {
+  view.events(detail);
+  announce(detail.events);
+});
+live.addEventListener("reset", () => view.reset());
+live.addEventListener("connection", showConnection);
+addEventListener("hashchange", open);
+addEventListener("keydown", (event) => {
+  const writing = event.target instanceof HTMLInputElement || event.target instanceof HTMLSelectElement;
+  if (event.key === "Escape" && !writing && location.hash.startsWith("#/streams/")) location.hash = "#/";
+});
+open();

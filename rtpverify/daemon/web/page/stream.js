@@ -1,0 +1,388 @@
+// One stream in depth: what it carries now, laid over what it should be, and what became of it.
+
+import { Badge, arrange, make, setText } from "./dom.js";
+import { NONE, WORDS, age, clock, count, counted, duration, exponent, fixed, kindName, percent, signed } from "./format.js";
+import { ask } from "./live.js";
+import * as pictures from "./pictures.js";
+import { Plot } from "./plot.js";
+
+const SPANS = [
+  [0.002, "2 ms"],
+  [0.005, "5 ms"],
+  [0.01, "10 ms"],
+  [0.05, "50 ms"],
+  [0.2, "200 ms"],
+  [1, "1 s"],
+];
+const SCOPE_MS = 250;
+const CALM_SCOPE_MS = 2000;
+const DETAILS_MS = 1000;
+const MOST_EVENTS = 200;
+// A fault is looked at once what follows it is in the rings, and before it has left them.
+const CATCH_MS = 400;
+const HISTORY_POINTS = 1200;
+
+const calm = matchMedia("(prefers-reduced-motion: reduce)");
+
+function segments(label, choices, chosen, onChoose) {
+  const buttons = choices.map(([value, text]) => {
+    const button = make("button", { type: "button", "aria-pressed": String(value === chosen) }, text);
+    button.addEventListener("click", () => {
+      buttons.forEach((other) => other.setAttribute("aria-pressed", String(other === button)));
+      onChoose(value);
+    });
+    return button;
+  });
+  return make("div", { class: "segments", role: "group", "aria-label": label }, ...buttons);
+}
+
+function offset(value) {
+  if (value === null || value === undefined) return NONE;
+  return Math.abs(value) < 1e-10 ? "< 1e−10" : exponent(value);
+}
+
+export class StreamView {
+  constructor(live, name) {
+    this.live = live;
+    this.name = name;
+    this.path = `/api/streams/${encodeURIComponent(name)}`;
+    this.channel = 1;
+    this.channels = 0;
+    this.span = 0.01;
+    this.frozen = false;
+    this.caught = null;
+    this.atFault = false;
+    this.eventsById = new Map();
+    this.eventRows = new Map();
+    this.history = null;
+    this.result = null;
+    this.ranges = { wave: new pictures.Range(0.001), residual: new pictures.Range(1), lost: new pictures.Range(1), jitter: new pictures.Range(1) };
+    this.stopping = new AbortController();
+    this.#build();
+    this.#run(() => this.#scope(), () => (calm.matches ? CALM_SCOPE_MS : SCOPE_MS));
+    this.#run(() => this.#details(), () => DETAILS_MS);
+    this.#loadEvents();
+    if (live.state) this.show(live.state);
+  }
+
+  get title() {
+    return this.name;
+  }
+
+  close() {
+    this.stopping.abort();
+    clearTimeout(this.catching);
+    Object.values(this.plots).forEach((plot) => plot.close());
+  }
+
+  show(state) {
+    const line = state.streams.find((other) => other.name === this.name);
+    this.element.classList.toggle("gone", !line);
+    if (!line) {
+      setText(this.reason, "This stream is not followed: it is not in the configuration.");
+      return;
+    }
+    this.badge.show(line.health, WORDS[line.health]);
+    this.element.dataset.health = line.health;
+    setText(this.reason, line.reason);
+    const shown = line.last_fault && line.health !== "fault";
+    setText(this.ago, shown ? `Last fault: ${kindName(line.last_fault.kind)}, ${age(line.quiet_seconds)}.` : "");
+    this.faults = line.faults;
+  }
+
+  events({ events, left_out: leftOut }) {
+    const ours = events.filter((event) => event.stream === this.name);
+    if (ours.length) this.#takeEvents(ours);
+    if (leftOut) this.#loadEvents();
+    const fault = ours.findLast((event) => event.fault && !this.seenFaults.has(event.id));
+    ours.forEach((event) => this.seenFaults.add(event.id));
+    if (fault) this.#catch(fault);
+  }
+
+  reset() {
+    this.#loadEvents();
+  }
+
+  // Building ----------------------------------------------------------------------------------------------------------
+
+  #build() {
+    this.seenFaults = new Set();
+    this.badge = new Badge();
+    this.reason = make("p", { class: "reason" });
+    this.ago = make("p", { class: "ago" });
+    this.facts = make("p", { class: "facts" });
+    this.warnings = make("ul", { class: "warnings" });
+    this.figures = make("dl", { class: "figures" });
+    this.channelPicker = make("div", {});
+    this.freeze = make("button", { type: "button", "aria-pressed": "false" }, "Freeze");
+    this.freeze.addEventListener("click", () => this.#setFrozen(!this.frozen));
+    this.modes = segments("Signal shown", [[false, "Live"], [true, "Last fault"]], false, (atFault) => {
+      this.atFault = atFault;
+      this.#drawScope();
+    });
+    this.modes.lastChild.disabled = true;
+    this.about = make("p", { class: "about", "aria-live": "off" });
+    const spans = segments("Time shown", SPANS, this.span, (span) => {
+      this.span = span;
+      if (this.caught) this.#catch(this.caught.event, 0);
+      this.#scope().catch(() => {});
+    });
+    this.plots = {
+      wave: new Plot("Waveform and reference", { height: 250, wide: true }),
+      residual: new Plot("Residual", { height: 170, wide: true }),
+      spectrum: new Plot("Spectrum", { height: 230 }),
+      phase: new Plot("Phase", { height: 230 }),
+      levels: new Plot("Level and residual", { height: 190 }),
+      lost: new Plot("Packets lost", { height: 190 }),
+      jitter: new Plot("Jitter", { height: 190 }),
+    };
+    this.eventBody = make("tbody");
+    this.eventNote = make("p", { class: "note" });
+    const heads = ["Time", "Kind", "Channel", "Cause", "What happened", "Evidence"];
+    const eventTable = make(
+      "table",
+      { class: "events" },
+      make("caption", { class: "unseen" }, `Events of ${this.name}, the latest first`),
+      make("thead", {}, make("tr", {}, ...heads.map((head) => make("th", { scope: "col" }, head)))),
+      this.eventBody,
+    );
+    this.element = make(
+      "article",
+      { class: "stream" },
+      make("nav", { "aria-label": "Back" }, make("a", { class: "back", href: "#/" }, "← All streams")),
+      make(
+        "div",
+        { class: "title" },
+        make("h1", {}, this.name),
+        this.badge.element,
+        make("div", { class: "why" }, this.reason, this.ago),
+      ),
+      this.facts,
+      this.warnings,
+      make("div", { class: "toolbar" }, this.channelPicker, this.modes, spans, this.freeze),
+      this.figures,
+      make("section", { "aria-label": "Signal" }, this.about, make("div", { class: "plots" }, this.plots.wave.element, this.plots.residual.element, this.plots.spectrum.element, this.plots.phase.element)),
+      make("section", { "aria-label": "The last ten minutes" }, make("div", { class: "plots three" }, this.plots.levels.element, this.plots.lost.element, this.plots.jitter.element)),
+      make("section", { "aria-label": "Events" }, make("h2", {}, "Events"), this.eventNote, make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Events" }, eventTable)),
+    );
+  }
+
+  #setFrozen(frozen) {
+    this.frozen = frozen;
+    this.freeze.setAttribute("aria-pressed", String(frozen));
+    setText(this.freeze, frozen ? "Frozen" : "Freeze");
+    this.#drawScope();
+  }
+
+  // Asking ------------------------------------------------------------------------------------------------------------
+
+  // Ask again and again, never before the answer before is there, and only while somebody looks.
+  async #run(step, pause) {
+    const signal = this.stopping.signal;
+    while (!signal.aborted) {
+      if (!document.hidden) await step().catch(() => {});
+      await new Promise((resolve) => setTimeout(resolve, pause()));
+    }
+  }
+
+  async #scope() {
+    if (this.frozen || this.atFault) return;
+    try {
+      this.scope = await ask(`${this.path}/scope?channel=${this.channel}&span=${this.span}`, this.stopping.signal);
+      this.scopeError = null;
+    } catch (error) {
+      if (this.stopping.signal.aborted) return;
+      this.scope = null;
+      this.scopeError = error.message;
+    }
+    this.#drawScope();
+  }
+
+  async #details() {
+    const since = this.history?.time.at(-1) ?? 0;
+    const [details, history] = await Promise.all([
+      ask(this.path, this.stopping.signal),
+      ask(`${this.path}/history?since=${since}`, this.stopping.signal),
+    ]);
+    this.#takeHistory(history);
+    this.result = details.result;
+    this.#setChannels(details.result?.channels ?? details.present.length);
+    this.#showFacts(details);
+    this.#showFigures(details);
+    if (!this.frozen) this.#drawHistory();
+  }
+
+  async #loadEvents() {
+    try {
+      const { events } = await ask(`/api/events?stream=${encodeURIComponent(this.name)}&limit=${MOST_EVENTS}`, this.stopping.signal);
+      events.forEach((event) => this.seenFaults.add(event.id));
+      this.#takeEvents(events.reverse());
+    } catch (error) {
+      if (!this.stopping.signal.aborted) setText(this.eventNote, `Events could not be read: ${error.message}`);
+    }
+  }
+
+  // Keep the frames around a fault while the daemon still has them.
+  #catch(event, wait = CATCH_MS) {
+    clearTimeout(this.catching);
+    const channel = event.channel ?? this.channel;
+    this.catching = setTimeout(async () => {
+      try {
+        const path = `${this.path}/scope?channel=${channel}&span=${this.span}&frame=${event.start_frame}`;
+        const scope = await ask(path, this.stopping.signal);
+        if (scope.low.every((value) => value === null)) return;
+        this.caught = { event, scope };
+        this.modes.lastChild.disabled = false;
+        if (this.atFault) this.#drawScope();
+      } catch {
+        // The stream has gone, or its frames have: the evidence of the event is what is left.
+      }
+    }, wait);
+  }
+
+  // Showing -----------------------------------------------------------------------------------------------------------
+
+  #drawScope() {
+    const atFault = this.atFault && this.caught !== null;
+    const scope = atFault ? this.caught.scope : this.scope;
+    const { event } = this.caught ?? {};
+    const text = atFault
+      ? `Frozen at ${kindName(event.kind)}, ${clock(event.time)}, frame ${count(event.start_frame)}, channel ${scope.channel}. The reference is that of before.`
+      : this.frozen
+        ? "Frozen."
+        : "";
+    setText(this.about, text);
+    this.about.hidden = !text;
+    if (!scope) {
+      const x = { min: 0, max: 0.01, format: () => "" };
+      const picture = { x, y: { min: -1, max: 1, format: () => "" }, layers: [], empty: this.scopeError ?? "" };
+      for (const plot of [this.plots.wave, this.plots.residual, this.plots.spectrum]) plot.draw(picture);
+      return;
+    }
+    this.plots.wave.draw(pictures.waveform(scope, this.ranges.wave, atFault));
+    this.plots.residual.draw(pictures.residual(scope, this.ranges.residual));
+    this.plots.spectrum.draw(pictures.spectrum(scope));
+  }
+
+  #drawHistory() {
+    const events = [...this.eventsById.values()];
+    this.plots.phase.draw(pictures.phase(this.history, this.channel, events, this.scope?.reference_hz));
+    this.plots.levels.draw(pictures.levels(this.history, this.channel, events));
+    this.plots.lost.draw(pictures.losses(this.history, events, this.ranges.lost));
+    this.plots.jitter.draw(pictures.jitter(this.history, this.ranges.jitter));
+  }
+
+  #takeHistory(news) {
+    if (!this.history || this.history.channels.length !== news.channels.length) {
+      if (this.history && news.time.length === 0) return;
+      this.history = news;
+      return;
+    }
+    const append = (list, more) => {
+      list.push(...more);
+      list.splice(0, Math.max(0, list.length - HISTORY_POINTS));
+    };
+    for (const name of ["time", "packets_expected", "packets_lost", "jitter_seconds"]) append(this.history[name], news[name]);
+    news.channels.forEach((channel, index) => {
+      for (const name of ["level_dbfs", "residual_dbfs", "phase_degrees"]) append(this.history.channels[index][name], channel[name]);
+    });
+  }
+
+  #setChannels(channels) {
+    if (channels === this.channels || channels === 0) return;
+    this.channels = channels;
+    this.channel = Math.min(this.channel, channels);
+    const label = (index) => this.result?.signal[index]?.label;
+    const choices = Array.from({ length: channels }, (_, index) => [index + 1, label(index) ? `${index + 1} ${label(index)}` : `Channel ${index + 1}`]);
+    const picker = segments("Channel", choices, this.channel, (channel) => {
+      this.channel = channel;
+      this.#scope().catch(() => {});
+      if (this.history) this.#drawHistory();
+      if (this.latest) this.#showFigures(this.latest);
+    });
+    picker.hidden = channels < 2;
+    this.channelPicker.replaceWith(picker);
+    this.channelPicker = picker;
+  }
+
+  #showFacts({ result }) {
+    if (!result) {
+      setText(this.facts, "No packet has come yet.");
+      return;
+    }
+    const form = result.encoding ? `${result.encoding}/${result.sample_rate}/${result.channels}` : "encoding unknown";
+    const parts = [form, `payload type ${result.payload_type}`, `${duration(result.packet_time_seconds)} packets`, `${result.sender} → ${result.destination}`, `SSRC ${result.ssrc}`];
+    setText(this.facts, parts.join(" · "));
+    const shown = result.warnings.map((text) => make("li", {}, text));
+    if (shown.map((item) => item.textContent).join() !== [...this.warnings.children].map((item) => item.textContent).join()) arrange(this.warnings, shown);
+    this.warnings.hidden = shown.length === 0;
+  }
+
+  #showFigures(details) {
+    this.latest = details;
+    const now = details.present[this.channel - 1];
+    const wire = details.result?.transport;
+    const figures = [
+      ["Level", now && fixed(now.level_dbfs, 3), "dBFS"],
+      ["Residual", now && fixed(now.residual_dbfs, 1), "dBFS"],
+      ["THD+N", now && fixed(now.thd_plus_n_db, 1), "dB"],
+      ["THD", now && fixed(now.thd_db, 1), "dB"],
+      ["Frequency", now && fixed(now.frequency_hz, 4), "Hz"],
+      ["Off the reference", now && signed(now.frequency_error_ppm, 3), "ppm"],
+      ["DC offset", now && offset(now.dc_offset), "of FS"],
+      ["Bits", now && (now.effective_bits === null ? NONE : String(now.effective_bits)), ""],
+      ["Lost", wire && `${count(wire.packets_lost)} of ${count(wire.packets_expected)}`, ""],
+      ["Lost now", percent(details.loss_ratio), ""],
+      ["Jitter", duration(details.jitter_seconds), ""],
+      ["Delay factor", wire && duration(wire.tsdf_seconds), ""],
+      ["Sender's clock", wire && signed(wire.clock_drift_ppm, 1), "ppm"],
+      ["Late, reordered, twice", wire && `${count(wire.packets_late)}, ${count(wire.packets_reordered)}, ${count(wire.packets_duplicated)}`, ""],
+      ["Faults since start", count(details.faults), ""],
+    ];
+    if (this.figures.children.length !== figures.length) {
+      this.figures.replaceChildren(...figures.map(([name]) => make("div", {}, make("dt", {}, name), make("dd", {}))));
+    }
+    figures.forEach(([, value, unit], index) => {
+      const known = value ?? NONE;
+      setText(this.figures.children[index].lastChild, unit && known !== NONE ? `${known} ${unit}` : known);
+    });
+  }
+
+  #takeEvents(events) {
+    for (const event of events) this.eventsById.set(event.id, event);
+    const time = (event) => (event.time ? Date.parse(event.time) : 0);
+    const latest = [...this.eventsById.values()].sort((one, other) => time(other) - time(one) || other.start_frame - one.start_frame);
+    latest.splice(MOST_EVENTS).forEach((event) => {
+      this.eventsById.delete(event.id);
+      this.eventRows.delete(event.id);
+    });
+    arrange(this.eventBody, latest.map((event) => this.#eventRow(event)));
+    setText(this.eventNote, latest.length === 0 ? "No event." : latest.length === MOST_EVENTS ? `The latest ${counted(MOST_EVENTS, "event")}.` : "");
+    this.eventNote.hidden = this.eventNote.textContent === "";
+  }
+
+  #eventRow(event) {
+    let row = this.eventRows.get(event.id);
+    if (row?.event === event) return row.element;
+    const element = row?.element ?? make("tr", {});
+    element.dataset.cause = event.cause;
+    element.classList.toggle("open", event.open);
+    element.replaceChildren(
+      make("td", { class: "time" }, make("time", { datetime: event.time }, clock(event.time)), make("small", {}, ` frame ${count(event.start_frame)}`)),
+      make("th", { scope: "row" }, kindName(event.kind), event.open ? make("small", { class: "going-on" }, " goes on") : null, event.fault ? null : make("small", {}, " no fault")),
+      make("td", {}, event.channel === null ? "all" : String(event.channel)),
+      make("td", { class: "cause" }, make("i", { "aria-hidden": "true" }), event.cause),
+      make("td", { class: "message" }, event.message),
+      make("td", { class: "evidence" }, ...this.#evidence(event)),
+    );
+    this.eventRows.set(event.id, { event, element });
+    return element;
+  }
+
+  #evidence(event) {
+    const links = (event.evidence ?? []).map(({ name, title, size }) =>
+      make("a", { href: `/api/events/${event.id}/evidence/${name}`, title: `${title}, ${count(size)} bytes` }, title),
+    );
+    return links.length ? links : [NONE];
+  }
+}

@@ -1,0 +1,187 @@
+"""A real Chromium, driven by its own protocol (CDP): what it shows, requests and complains about."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import itertools
+import json
+import shutil
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+CHROMIUM = next(
+    (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
+)
+FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-dev-shm-usage",
+    "--disable-component-update",
+    "--hide-scrollbars",
+    "--remote-debugging-port=0",
+    "about:blank",
+)
+START_SECONDS = 30.0
+
+
+class Browser:
+    """One page.
+
+    Attributes
+    ----------
+    requests
+        Addresses that the page asked for.
+    complaints
+        What stands in the console: errors, warnings and exceptions.
+    """
+
+    def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        self.requests: list[str] = []
+        self.complaints: list[str] = []
+        self._socket = socket
+        self._numbers = itertools.count(1)
+        self._waiting: dict[int, asyncio.Future[dict[str, Any]]] = {}
+        self._reader = asyncio.create_task(self._read())
+
+    async def _read(self) -> None:
+        async for message in self._socket:
+            document = json.loads(message.data)
+            if "id" in document:
+                future = self._waiting.pop(document["id"])
+                if not future.done():
+                    future.set_result(document)
+            else:
+                self._note(document["method"], document["params"])
+
+    def _note(self, method: str, params: dict[str, Any]) -> None:
+        match method:
+            case "Network.requestWillBeSent":
+                self.requests.append(params["request"]["url"])
+            case "Runtime.exceptionThrown":
+                details = params["exceptionDetails"]
+                self.complaints.append(details.get("exception", {}).get("description") or details["text"])
+            case "Runtime.consoleAPICalled" if params["type"] in ("error", "warning", "assert"):
+                self.complaints.append(" ".join(str(item.get("value", item)) for item in params["args"]))
+            case "Log.entryAdded" if params["entry"]["level"] in ("error", "warning"):
+                self.complaints.append(f"{params['entry']['text']} {params['entry'].get('url', '')}")
+
+    async def call(self, method: str, **params: Any) -> dict[str, Any]:
+        """Call a method of the protocol."""
+        number = next(self._numbers)
+        future = self._waiting[number] = asyncio.get_running_loop().create_future()
+        await self._socket.send_json({"id": number, "method": method, "params": params})
+        answer = await asyncio.wait_for(future, START_SECONDS)
+        assert "error" not in answer, (method, answer)
+        result: dict[str, Any] = answer["result"]
+        return result
+
+    async def open(self, url: str) -> None:
+        """Go to an address."""
+        await self.call("Page.navigate", url=url)
+
+    async def see(self, expression: str) -> Any:
+        """Return the value of an expression in the page."""
+        answer = await self.call("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
+        assert "exceptionDetails" not in answer, answer
+        return answer["result"].get("value")
+
+    async def until(self, expression: str, seconds: float = 30.0) -> Any:
+        """Return the value of an expression in the page once it is true; the page itself waits for it."""
+        wait = f"""new Promise((done, fail) => {{
+            const end = performance.now() + {1000 * seconds};
+            const look = () => {{
+                let value = null;
+                try {{ value = {expression}; }} catch {{ /* not there yet */ }}
+                if (value) done(value);
+                else if (performance.now() > end) done(null);
+                else setTimeout(look, 20);
+            }};
+            look();
+        }})"""
+        async with asyncio.timeout(seconds + 20):
+            value = await self.see(wait)
+        if not value:
+            text = await self.see("document.body.innerText")
+            raise AssertionError(
+                f"{expression}: not seen within {seconds:g} s; the page says:\n{text}\n{self.complaints}"
+            )
+        return value
+
+    async def press(self, key: str, code: int = 0, modifiers: int = 0) -> None:
+        """Press a key."""
+        text = {"text": "\r"} if key == "Enter" else {}
+        for kind in ("keyDown", "keyUp"):
+            await self.call(
+                "Input.dispatchKeyEvent", type=kind, key=key, windowsVirtualKeyCode=code, modifiers=modifiers, **text
+            )
+
+    async def size(self, width: int, height: int, scale: float = 1.0) -> None:
+        """Give the page a size."""
+        await self.call(
+            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=scale, mobile=False
+        )
+
+    async def prefer(self, **features: str) -> None:
+        """Have the reader prefer something, such as ``color_scheme="dark"``."""
+        wanted = [{"name": f"prefers-{name.replace('_', '-')}", "value": value} for name, value in features.items()]
+        await self.call("Emulation.setEmulatedMedia", features=wanted)
+
+    async def picture(self, path: Path, *, whole: bool = False) -> None:
+        """Write what is seen as PNG."""
+        answer = await self.call("Page.captureScreenshot", format="png", captureBeyondViewport=whole)
+        path.write_bytes(base64.b64decode(answer["data"]))
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._reader.cancel()
+
+
+@asynccontextmanager
+async def browsing() -> AsyncIterator[Browser]:
+    """Run a Chromium with a profile of its own, with one page."""
+    assert CHROMIUM is not None
+    with tempfile.TemporaryDirectory(prefix="chromium", ignore_cleanup_errors=True) as profile:
+        process = await asyncio.create_subprocess_exec(
+            CHROMIUM,
+            f"--user-data-dir={profile}",
+            *FLAGS,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.DEVNULL,
+        )
+        try:
+            port = await _port(Path(profile) / "DevToolsActivePort")
+            async with aiohttp.ClientSession() as session:
+                async with session.get(f"http://127.0.0.1:{port}/json/list") as answer:
+                    (target,) = [one for one in await answer.json() if one["type"] == "page"]
+                async with session.ws_connect(target["webSocketDebuggerUrl"], max_msg_size=1 << 28) as socket:
+                    browser = Browser(socket)
+                    for domain in ("Page", "Runtime", "Log", "Network"):
+                        await browser.call(f"{domain}.enable")
+                    yield browser
+                    browser.close()
+        finally:
+            with suppress(ProcessLookupError):
+                process.terminate()
+            try:
+                await asyncio.wait_for(process.wait(), 10)
+            except TimeoutError:
+                process.kill()
+                await process.wait()
+
+
+async def _port(path: Path) -> int:
+    """Wait until the browser says where it listens."""
+    async with asyncio.timeout(START_SECONDS):
+        while True:
+            with suppress(FileNotFoundError, ValueError, IndexError):
+                return int(path.read_text().splitlines()[0])
+            await asyncio.sleep(0.05)
