@@ -193,7 +193,7 @@ def _result(result: StreamResult) -> dict[str, Any]:
 def _history(times: NDArray[np.float64], figures: NDArray[np.float32], channels: int) -> dict[str, Any]:
     signal = figures[:, 3:].reshape(len(figures), channels, 3) if channels else np.zeros((len(figures), 0, 3))
     return {
-        "time": [round(moment, 3) for moment in times.tolist()],
+        "time": times.tolist(),  # exact: the last of them is what is asked for the next time
         "packets_expected": _numbers(figures[:, 0], 6),
         "packets_lost": _numbers(figures[:, 1], 6),
         "jitter_seconds": _numbers(figures[:, 2], 4),

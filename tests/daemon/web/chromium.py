@@ -15,9 +15,8 @@ from typing import Any
 
 import aiohttp
 
-CHROMIUM = next(
-    (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
-)
+_NAMES = ("chromium", "chromium-browser", "google-chrome")
+CHROMIUM = next((path for name in _NAMES if (path := shutil.which(name))), None)
 FLAGS = (
     "--headless",
     "--no-sandbox",
@@ -31,6 +30,7 @@ FLAGS = (
     "about:blank",
 )
 START_SECONDS = 30.0
+ANSWER_SECONDS = 60.0
 
 
 class Browser:
@@ -79,7 +79,7 @@ class Browser:
         number = next(self._numbers)
         future = self._waiting[number] = asyncio.get_running_loop().create_future()
         await self._socket.send_json({"id": number, "method": method, "params": params})
-        answer = await asyncio.wait_for(future, START_SECONDS)
+        answer = await asyncio.wait_for(future, ANSWER_SECONDS)
         assert "error" not in answer, (method, answer)
         result: dict[str, Any] = answer["result"]
         return result
@@ -94,27 +94,25 @@ class Browser:
         assert "exceptionDetails" not in answer, answer
         return answer["result"].get("value")
 
-    async def until(self, expression: str, seconds: float = 30.0) -> Any:
-        """Return the value of an expression in the page once it is true; the page itself waits for it."""
-        wait = f"""new Promise((done, fail) => {{
+    async def until(self, expression: str, seconds: float = 30.0) -> None:
+        """Wait until an expression is true in the page, which itself looks again and again."""
+        wait = f"""new Promise((done) => {{
             const end = performance.now() + {1000 * seconds};
             const look = () => {{
                 let value = null;
                 try {{ value = {expression}; }} catch {{ /* not there yet */ }}
-                if (value) done(value);
-                else if (performance.now() > end) done(null);
+                if (value) done(true);
+                else if (performance.now() > end) done(false);
                 else setTimeout(look, 20);
             }};
             look();
         }})"""
-        async with asyncio.timeout(seconds + 20):
-            value = await self.see(wait)
-        if not value:
+        seen = await self.see(wait)
+        if not seen:
             text = await self.see("document.body.innerText")
             raise AssertionError(
                 f"{expression}: not seen within {seconds:g} s; the page says:\n{text}\n{self.complaints}"
             )
-        return value
 
     async def press(self, key: str, code: int = 0, modifiers: int = 0) -> None:
         """Press a key."""

@@ -122,8 +122,9 @@ async def test_the_history_has_a_point_every_half_second() -> None:
         assert sum(answer["packets_lost"]) == 2
         assert sum(answer["packets_expected"]) == pytest.approx(5000, abs=500)
         assert [channel["level_dbfs"][-1] for channel in answer["channels"]] == [pytest.approx(-6.02, abs=0.01)] * 2
-        later = await client.get(f"/api/streams/a/history?since={times[4]}")
-        assert later["time"] == times[5:]
+        for number in range(len(times)):
+            later = await client.get(f"/api/streams/a/history?since={times[number]}")
+            assert later["time"] == times[number + 1 :]
 
 
 async def test_a_scope_shows_the_frames_asked_for() -> None:

@@ -52,6 +52,13 @@ export function significant(value, digits = 3) {
   return String(Number(value.toPrecision(digits))).replace("-", "−");
 }
 
+// A number of any size in few characters: 83.9k.
+export function short(value) {
+  const size = Math.abs(value);
+  if (size >= 1e6) return `${significant(value / 1e6)}M`;
+  return size >= 1e4 ? `${significant(value / 1e3)}k` : significant(value);
+}
+
 export function percent(ratio) {
   if (ratio === null || ratio === undefined) return NONE;
   if (ratio === 0) return "0 %";

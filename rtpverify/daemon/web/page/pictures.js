@@ -1,6 +1,6 @@
 // What each plot of a stream shows, made of what the API answers.
 
-import { NONE, count, duration, exponent, fixed, significant } from "./format.js";
+import { NONE, count, duration, exponent, fixed, short, significant } from "./format.js";
 import { roundUp, ticks } from "./plot.js";
 
 const HISTORY_SECONDS = 600;
@@ -116,8 +116,7 @@ export function residual(scope, range) {
   const limit = scope.threshold === null ? 0 : scope.threshold * factor;
   const most = largest(low, high) * factor;
   const top = range.fit(Math.max(most, Math.min(limit * 1.2, most > 0 ? most * 20 : limit * 1.2)));
-  const unit = inSteps ? " LSB" : "";
-  const format = (value) => (top >= 1e4 || top < 1e-3 ? exponent(value, 0) : significant(value, 3)) + unit;
+  const format = (value) => (inSteps ? `${short(value)} LSB` : exponent(value, 0));
   const layers = [{ kind: "limits", values: [0], colour: "reference", width: 2, alpha: 0.6 }];
   if (limit) layers.push({ kind: "limits", values: [-limit, limit], colour: "limit", width: 1.5, dash: [6, 4] });
   layers.push(...trace(scope, xs, low, high, "residual", factor), holesOf(scope, xs));
@@ -125,11 +124,11 @@ export function residual(scope, range) {
     const index = nearest(xs, seconds);
     if (index < 0 || low[index] === null) return index < 0 ? "" : "never arrived";
     const size = Math.abs(high[index]) > Math.abs(low[index]) ? high[index] : low[index];
-    return `frame ${count(scope.start_frame + index * scope.frames_per_column)}: ${inSteps ? `${significant(size * factor, 3)} LSB, ` : ""}${exponent(size, 2)} of full scale`;
+    return `frame ${count(scope.start_frame + index * scope.frames_per_column)}: ${inSteps ? `${short(size * factor)} LSB, ` : ""}${exponent(size, 2)} of full scale`;
   };
   const past = limit > 0 && most > limit;
-  const size = inSteps ? `${significant(most, 3)} LSB` : `${exponent(most, 2)} of full scale`;
-  const note = `${past ? "past it: " : ""}at most ${size}`;
+  const size = inSteps ? `${short(most)} LSB` : `${exponent(most, 2)} of full scale`;
+  const note = `${past ? "exceeded: " : ""}at most ${size}`;
   const reach = inSteps ? `${significant(limit, 3)} LSB` : exponent(limit, 2);
   const legend = [["residual", "received less reference"], ...(limit ? [["limit", `what clean signal never reaches, ${reach}`]] : [])];
   return { x, y: { min: -top, max: top, format }, layers, read, legend, note, says: `${note}; ${reach} is what clean signal never reaches.` };
@@ -269,14 +268,13 @@ export function losses(history, events, range) {
 export function jitter(history, range) {
   const { now, axis } = ageAxis(history);
   const xs = history.time.map((time) => time - now);
-  const microseconds = history.jitter_seconds.map((value) => (value === null ? null : value * 1e6));
-  const top = range.fit(largest(microseconds));
+  const top = range.fit(largest(history.jitter_seconds));
   const last = history.jitter_seconds.findLast((value) => value !== null) ?? null;
   const read = (seconds) => `${past(seconds)}: ${duration(history.jitter_seconds[nearest(xs, seconds)] ?? null)}`;
   return {
     x: axis,
-    y: { min: 0, max: top, format: (value) => `${significant(value, 3)} µs` },
-    layers: [{ kind: "line", xs, ys: microseconds, colour: "signal", width: 2 }],
+    y: { min: 0, max: top, format: duration },
+    layers: [{ kind: "line", xs, ys: history.jitter_seconds, colour: "signal", width: 2 }],
     read,
     note: `interarrival jitter (RFC 3550), now ${last === null ? NONE : duration(last)}`,
     says: `Now ${duration(last)}.`,

@@ -20,6 +20,7 @@ const DETAILS_MS = 1000;
 const MOST_EVENTS = 200;
 // A fault is looked at once what follows it is in the rings, and before it has left them.
 const CATCH_MS = 400;
+const KEPT_MS = 1500;
 const HISTORY_POINTS = 1200;
 
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
@@ -56,7 +57,7 @@ export class StreamView {
     this.eventRows = new Map();
     this.history = null;
     this.result = null;
-    this.ranges = { wave: new pictures.Range(0.001), residual: new pictures.Range(1), lost: new pictures.Range(1), jitter: new pictures.Range(1) };
+    this.ranges = { wave: new pictures.Range(0.001), residual: new pictures.Range(1), lost: new pictures.Range(1), jitter: new pictures.Range(1e-6) };
     this.stopping = new AbortController();
     this.#build();
     this.#run(() => this.#scope(), () => (calm.matches ? CALM_SCOPE_MS : SCOPE_MS));
@@ -215,6 +216,9 @@ export class StreamView {
   async #loadEvents() {
     try {
       const { events } = await ask(`/api/events?stream=${encodeURIComponent(this.name)}&limit=${MOST_EVENTS}`, this.stopping.signal);
+      const latest = events.find((event) => event.fault);
+      const now = Date.parse(this.live.state?.time ?? 0);
+      if (latest?.time && !this.caught && now - Date.parse(latest.time) < KEPT_MS) this.#catch(latest);
       events.forEach((event) => this.seenFaults.add(event.id));
       this.#takeEvents(events.reverse());
     } catch (error) {
