@@ -24,11 +24,15 @@ def _predictor(n: int) -> NDArray[np.float64]:
     return 1.0 / n + t * ((n + 1) / 2.0) / float(t @ t)
 
 
-def _step_estimator(n: int) -> NDArray[np.float64]:
-    """Return the weights that measure a step in the middle of ``n`` points on a straight line, shape (n,)."""
+def _step_estimators(n: int) -> NDArray[np.float64]:
+    """Return the weights that measure a step at each of ``n`` points on a straight line, shape (n, n).
+
+    Zero where there are too few points on one side of the step.
+    """
     t = block_time(n)
-    columns = np.array([np.ones(n), t, np.arange(n) >= n // 2])
-    weights: NDArray[np.float64] = np.linalg.pinv(columns)[:, 2]
+    weights = np.zeros((n, n))
+    for at in range(PREDICTOR_BLOCKS // 2, n - PREDICTOR_BLOCKS // 2 + 1):
+        weights[at] = np.linalg.pinv(np.array([np.ones(n), t, np.arange(n) >= at]))[:, 2]
     return weights
 
 
@@ -171,7 +175,8 @@ class FaintSteps:
     """Steps of the phase too faint for single blocks.
 
     A straight line with a step in its middle is laid through the last second of phases. The middle is looked at because
-    there a constant change of the frequency has no part in the step.
+    there a constant change of the frequency has no part in the step. Where one is found, it lies where the line with a
+    step leaves least.
 
     Parameters
     ----------
@@ -180,8 +185,10 @@ class FaintSteps:
     """
 
     def __init__(self, window: int) -> None:
-        self._weights = _step_estimator(window)
+        estimators = _step_estimators(window)
+        self._weights = estimators[window // 2]
         self._factor = float(np.linalg.norm(self._weights))
+        self._scores = estimators / np.maximum(np.linalg.norm(estimators, axis=1), SMALLEST_NOISE)[:, None]
 
     def find(self, state: Lines, new: NewBlocks) -> NDArray[np.bool_]:
         """Tell with which blocks a step in the middle of the last second stands out of the noise, (m, count)."""
@@ -195,15 +202,14 @@ class FaintSteps:
         deviation = state.sigma[lines, None] / level * math.sqrt(2.0 / state.block_frames) * self._factor
         return known & (step > np.maximum(FALSE_ALARM_Z * deviation, state.least_phase[lines, None]))
 
-    @staticmethod
-    def step(state: Lines, line: int, block: int, phase: NDArray[np.float64]) -> Step:
-        """Return the step in the middle of the phases of the blocks up to ``block``, to be measured."""
-        n, half = state.block_frames, state.window // 2
-        frame = (block + 1 - state.window + half) * n
-        last, bend = line_end(phase[:half])
+    def step(self, state: Lines, line: int, block: int, phase: NDArray[np.float64]) -> Step:
+        """Return the step in the phases of the blocks up to ``block``, to be measured."""
+        n, at = state.block_frames, int(np.abs(self._scores @ phase).argmax())
+        frame = (block + 1 - state.window + at) * n
+        last, bend = line_end(phase[:at])
         # The phasor of the last block before ``block`` belongs to the last but one of these phases.
         angle = float(np.angle(state.last_z[line])) + last - float(phase[-2])
-        turns = float(state.omega[line]) * n * (state.window - 1 - half)
+        turns = float(state.omega[line]) * n * (state.window - 1 - at)
         before = Sine(
             float(state.omega[line]) + bend / n,
             frame - (n + 1) / 2.0,
@@ -212,4 +218,4 @@ class FaintSteps:
             float(state.dc[line].mean()),
         )
         sigma, least_phase = float(state.sigma[line]), float(state.least_phase[line])
-        return Step(frame, frame - half * n, frame, frame, before, sigma, least_phase)
+        return Step(frame, frame - at * n, frame, frame, before, sigma, least_phase)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from rtpverify.detect.tone.departure import Departure
 from rtpverify.detect.tone.monitor import Reading, bend_rms
 from rtpverify.detect.tone.settings import LEAST_WINDOW_FRAMES
@@ -23,6 +25,9 @@ def drifts(track: Track, departure: Departure) -> bool:
     fit = fit_free(departure.x[first:stop], low + first, track.model.omega, departure.valid[first:stop])
     if fit is None or fit.peak > track.fit_allowance(fit.frames):
         return False
+    wrong = departure.bad[first:stop]
+    if np.abs(departure.x[first:stop] - fit.sine.at(low + first, low + stop))[wrong].max(initial=0.0) > track.threshold:
+        return False  # These frames lie in the middle of the fit, where it is certain: they are off it, too.
     if fit.rms > track.sigma * (1.0 + FALSE_ALARM_Z / math.sqrt(2.0 * fit.frames)):
         return False
     if track.values_differ(fit.sine, track.model, fit.frames):

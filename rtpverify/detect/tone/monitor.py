@@ -149,26 +149,29 @@ class Monitor:
                 current.size, current.message = event.size, event.message
 
     def _departure(
-        self, key: str, reading: Reading, recent: float, whole: float, allowed: Callable[[int], float]
+        self, key: str, reading: Reading, recent: float, whole: float, limit: float, spread: Callable[[int], float]
     ) -> float | None:
         """Return by how much a value departs, None where its limit holds.
 
         The end of a stretch shows a departure at once, the whole of it a fainter one. What the end alone would show
-        also ends with it; after that the whole is of use again once nothing of the departure is left in it.
+        also ends with it; after that the whole is of use again once nothing of the departure is left in it. A fainter
+        one ends where it is surely back within the limit: noise about the limit is one departure, not many.
 
         Parameters
         ----------
         recent, whole
             The value at the end of the stretch, and over all of it.
-        allowed
-            What the limit and the noise allow over so many frames.
+        limit, spread
+            The limit, and how far noise may take the value over so many frames.
         """
-        allowed_recent = allowed(reading.recent_frames)
+        allowed_recent = limit + spread(reading.recent_frames)
         if abs(recent) > allowed_recent:
             return recent
         current = self._open.get(key)
         seen_at_once = current is not None and _magnitude(current) > 2.0 * allowed_recent
-        whole_departs = abs(whole) > allowed(reading.frames) and reading.start >= self._ended_at.get(key, 0)
+        if current is not None and not seen_at_once and abs(recent) > _still(limit, spread(reading.recent_frames)):
+            return whole
+        whole_departs = abs(whole) > limit + spread(reading.frames) and reading.start >= self._ended_at.get(key, 0)
         if whole_departs and not seen_at_once:
             return whole
         if current is not None:
@@ -186,12 +189,12 @@ class Monitor:
         limit_db = self.settings.limits.max_level_change_db
         noise = max(reading.sigma, reading.rms) / reading.amplitude
 
-        def allowed_db(frames: int) -> float:
+        def spread_db(frames: int) -> float:
             spread = noise * math.sqrt(2.0 / self._telling(reading, frames) + 2.0 / self._reference_frames)
-            return limit_db + 8.686 * FALSE_ALARM_Z * spread
+            return 8.686 * FALSE_ALARM_Z * spread
 
         recent_db, whole_db = decibels(reading.recent_amplitude / reference), decibels(reading.amplitude / reference)
-        change_db = self._departure("level", reading, recent_db, whole_db, allowed_db)
+        change_db = self._departure("level", reading, recent_db, whole_db, limit_db, spread_db)
         if change_db is None:
             self._level_before_step = None
             self._depart("level", since, None)
@@ -210,10 +213,10 @@ class Monitor:
         limit = self.settings.limits.max_dc_offset
         noise = max(reading.sigma, reading.rms)
 
-        def allowed(frames: int) -> float:
-            return limit + FALSE_ALARM_Z * noise / math.sqrt(self._telling(reading, frames))
+        def spread(frames: int) -> float:
+            return FALSE_ALARM_Z * noise / math.sqrt(self._telling(reading, frames))
 
-        dc = self._departure("dc", reading, reading.recent_dc, reading.dc, allowed)
+        dc = self._departure("dc", reading, reading.recent_dc, reading.dc, limit, spread)
         if dc is None:
             self._depart("dc", since, None)
             return
@@ -230,7 +233,8 @@ class Monitor:
         deviation = omega_deviation(reading.sigma / reading.amplitude, max(reading.omega_frames, 16))
         uncertainty_ppm = FALSE_ALARM_Z * deviation / reading.omega * 1e6
         limit_ppm = self.settings.limits.max_frequency_error_ppm
-        if abs(error_ppm) <= limit_ppm + uncertainty_ppm:
+        is_open = "frequency" in self._open
+        if abs(error_ppm) <= (_still(limit_ppm, uncertainty_ppm) if is_open else limit_ppm + uncertainty_ppm):
             self._depart("frequency", since, None)
             return
         self._depart("frequency", reading.stop, self._frequency_event(since, hz, error_ppm), reading.omega_frames)
@@ -254,7 +258,8 @@ class Monitor:
 
     def _judge_residual(self, reading: Reading, since: int) -> None:
         limit = self.settings.residual_limit(reading.amplitude)
-        uncertainty = 1.0 + FALSE_ALARM_Z / math.sqrt(2.0 * reading.frames)
+        spread = FALSE_ALARM_Z / math.sqrt(2.0 * reading.frames)
+        uncertainty = _still(1.0, spread) if "residual" in self._open else 1.0 + spread
         if reading.rms <= math.hypot(limit, reading.bend) * uncertainty:
             self._depart("residual", since, None)
             if self._shaped:
@@ -297,6 +302,11 @@ def bend_rms(amplitude: float, change: float) -> float:
     ``(a n)² / √720``; the tone carries ``1 / √2`` of it.
     """
     return change**2 / amplitude / math.sqrt(1440.0)
+
+
+def _still(limit: float, spread: float) -> float:
+    """Return what a departure that goes on has to fall below to end, where noise moves it by ``spread`` at most."""
+    return max(limit - spread, limit / 2.0)
 
 
 def _magnitude(event: Event) -> float:

@@ -22,6 +22,10 @@ ACQUISITION_BLOCKS = 5
 """How much of the signal an acquisition, or the naming of a residual, looks at."""
 LEAST_NOISE_CHANGE = 0.4
 """Relative change of the residual's power that no block's own chance reaches, where blocks are long."""
+MISS_Z = 3.1
+"""Deviations of a Gaussian that chance exceeds, on one side, once in a thousand times."""
+FOUND_Z = FALSE_ALARM_Z + MISS_Z
+"""Deviations that stand out although noise may take some away."""
 WANDER_TURN = 2e-7
 """Change of a generator's wander that is no fault, relative frequency per second: from +0.1 to -0.1 ppm/s."""
 LEAST_MUTED_FRAMES = 3
@@ -32,6 +36,8 @@ LEAST_WINDOW_FRAMES = 64
 # Sum of rounding and dither as (RMS, bound), both in steps of the quantiser: plain rounding, RPDF and TPDF dither.
 _QUANTISERS = ((1 / math.sqrt(12), 0.5), (1 / math.sqrt(6), 1.0), (0.5, 1.5))
 
+_PLAIN_BOUND = 0.55
+"""What rounding without dither, and the uncertainty of the sine, leave at most, in steps of the quantiser."""
 _UNDITHERED_STEPS = 0.45
 """Residual RMS, in steps of the quantiser, below which there is no full dither."""
 
@@ -96,7 +102,10 @@ class Settings:
         a single wrong step stands out; other noise is taken as Gaussian.
         """
         if self.bits is not None:
-            for rms, bound in _QUANTISERS:
+            if peak <= _PLAIN_BOUND * self.step and sigma < _QUANTISERS[0][0] * 1.2 * self.step:
+                # A tone that takes few different values has less noise than the formula says, or more.
+                return _PLAIN_BOUND * self.step
+            for rms, bound in _QUANTISERS[1:]:
                 limit = (bound + 0.05) * self.step
                 if abs(sigma / self.step - rms) < 0.04 * rms and peak <= limit:
                     return limit
@@ -148,22 +157,23 @@ def phase_window_frames(omega: float, sample_rate_hz: int, ratio: float) -> int:
 def sensitivity(
     settings: Settings, omega: float, amplitude: float, sigma: float, threshold: float, code: SlipCode | None
 ) -> Sensitivity:
-    """Return the smallest faults that a tone with noise of RMS ``sigma`` shows, at the stated false-alarm rate.
+    """Return the smallest faults that a tone with noise of RMS ``sigma`` is sure to show.
 
-    ``omega`` is in rad per frame.
+    Noise may hide a fault as well as feign one: what is stated lies above the threshold by as much as noise takes away
+    once in a thousand times. ``omega`` is in rad per frame.
     """
     second = settings.sample_rate_hz
-    relative = FALSE_ALARM_Z * sigma / amplitude
-    level_step_db = 8.686 * relative * math.sqrt(4.0 / second)
+    ratio = sigma / amplitude
+    level_step_db = 8.686 * FOUND_Z * ratio * math.sqrt(4.0 / second)
     # A straight line on either side of the step, each through its own phases.
-    window = max(phase_window_frames(omega, second, sigma / amplitude), 1)
-    phase_step = 4.0 * relative / math.sqrt(window) + wander_phase(omega, second, window)
+    window = max(phase_window_frames(omega, second, ratio), 1)
+    phase_step = 4.0 * FOUND_Z * ratio / math.sqrt(window) + wander_phase(omega, second, window)
     quantum = code.phase_quantum if code else 0.0
     return Sensitivity(
-        click=threshold,
-        level_step_db=max(level_step_db, settings.limits.max_level_change_db),
-        phase_step_rad=max(phase_step, quantum / 2.0),
-        exact_slips=code is not None and 4.0 * relative / math.sqrt(window) < quantum / 2.0,
+        click=threshold + min(MISS_Z * sigma, threshold),
+        level_step_db=1.1 * settings.limits.max_level_change_db + level_step_db,
+        phase_step_rad=max(phase_step, quantum),
+        exact_slips=code is not None and 4.0 * FALSE_ALARM_Z * ratio / math.sqrt(window) < quantum / 2.0,
     )
 
 
