@@ -30,6 +30,8 @@ class Reading:
     The frequency is measured over ``omega_frames`` of it; ``recent_amplitude`` and ``recent_dc`` over its last
     ``recent_frames``.
     ``bend`` is the part of ``rms`` that is the curvature of a level drift (see :func:`bend_rms`).
+    ``level_stepped``, ``dc_stepped`` and ``rms_stepped`` are the frames where these stepped, None where a drift fits
+    better or nothing is known.
     """
 
     start: int
@@ -44,6 +46,9 @@ class Reading:
     recent_dc: float
     recent_frames: int
     bend: float = 0.0
+    level_stepped: int | None = None
+    dc_stepped: int | None = None
+    rms_stepped: int | None = None
 
     @property
     def stop(self) -> int:
@@ -93,15 +98,22 @@ class Monitor:
         """Whether any departure is open."""
         return bool(self._open)
 
-    def judge(self, reading: Reading, since: int) -> None:
-        """Judge a steady stretch; ``since`` is where its values began to hold, as far as known."""
+    def judge(self, reading: Reading, since: int, *, located: bool = True) -> None:
+        """Judge a steady stretch; ``since`` is where its values began to hold.
+
+        It is only about there where they are not ``located``: then the steps that the reading shows tell more.
+        """
+
+        def begun(stepped: int | None) -> int:
+            return since if located or stepped is None else stepped
+
         self._judge_frequency(reading, since)
-        self._judge_residual(reading, since)
+        self._judge_residual(reading, begun(reading.rms_stepped))
         # Clipping, distortion and truncation move level and offset: these are theirs while they go on.
         if self._shaped or reading.stop - max(reading.recent_frames, reading.frames) < self._shaped_until:
             return
-        self._judge_level(reading, since)
-        self._judge_dc(reading, since)
+        self._judge_level(reading, begun(reading.level_stepped))
+        self._judge_dc(reading, begun(reading.dc_stepped))
 
     def tells(self, kind: Kind) -> bool:
         """Tell whether a departure of this kind is open."""

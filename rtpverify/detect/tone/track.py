@@ -215,8 +215,9 @@ class Track:
         """Hold a steady stretch against the limits; a departure began where the values last changed, if just now."""
         recent = self._judged_until - 2 * self.settings.block_frames
         newest = reading.stop - self.settings.block_frames
-        since = self.values_since if self.values_since >= recent else max(newest, self._judged_until)
-        self.monitor.judge(reading, since)
+        located = self.values_since >= recent
+        since = self.values_since if located else max(newest, self._judged_until)
+        self.monitor.judge(reading, since, located=located)
         self._judged_until = reading.stop
 
     def judge_end(self, stop: int) -> None:

@@ -15,6 +15,24 @@ from numpy.typing import NDArray
 from rtpverify.detect.tone.lines import PREDICTOR_BLOCKS, Lines, NewBlocks, line_end
 from rtpverify.detect.tone.monitor import Monitor, Reading, bend_rms
 from rtpverify.detect.tone.settings import Settings
+from rtpverify.dsp.sine import block_time
+
+LEAST_STEP_BLOCKS = 2
+"""Blocks that have to lie on either side of a step."""
+
+
+def step_position(values: NDArray[np.float64]) -> int | None:
+    """Return the index of the first of ``values`` behind a step, None where a straight line fits them as well."""
+    n = len(values)
+    if n < 2 * LEAST_STEP_BLOCKS:
+        return None
+    centred = values - values.mean()
+    before = np.arange(LEAST_STEP_BLOCKS, n - LEAST_STEP_BLOCKS + 1)
+    # What a step at each place takes off the sum of squares, and what a line does.
+    explained = np.cumsum(centred)[before - 1] ** 2 * n / (before * (n - before))
+    t = block_time(n)
+    best = int(explained.argmax())
+    return int(before[best]) if explained[best] > (centred @ t) ** 2 / float(t @ t) else None
 
 
 class LimitWatch:
@@ -80,6 +98,13 @@ class LimitWatch:
         suspicious &= np.arange(count) < clean_blocks[:, None]
         for i, k in np.argwhere(suspicious).tolist():
             line, used = int(lines[i]), int(blocks[i, k]) * n
+            last = int(k) + 1 + window
+
+            def stepped(values: NDArray[np.float64], i: int = i, last: int = last, used: int = used) -> int | None:
+                first = last - used // n
+                at = step_position(values[i, first:last])
+                return None if at is None else (int(new.first_block[i]) + first + at - window) * n
+
             yield (
                 line,
                 Reading(
@@ -94,6 +119,9 @@ class LimitWatch:
                     recent_amplitude=float(recent_level[i, k]),
                     recent_dc=float(recent_dc[i, k]),
                     recent_frames=int(recent[i, k]) * n,
+                    level_stepped=stepped(new.amplitude),
+                    dc_stepped=stepped(new.dc),
+                    rms_stepped=stepped(new.power),
                     bend=bend_rms(*line_end(new.amplitude[i, k + 1 + window - int(recent[i, k]) : k + 1 + window])),
                 ),
             )
