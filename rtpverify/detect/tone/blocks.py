@@ -186,7 +186,7 @@ class FaintSteps:
 
     def __init__(self, window: int) -> None:
         estimators = _step_estimators(window)
-        self._weights = estimators[window // 2]
+        self._weights: NDArray[np.float64] = estimators[window // 2]
         self._factor = float(np.linalg.norm(self._weights))
         self._scores = estimators / np.maximum(np.linalg.norm(estimators, axis=1), SMALLEST_NOISE)[:, None]
 
