@@ -78,6 +78,17 @@ def address(number, is_ipv6):
     return f"[fd00:5eed::{number}]" if is_ipv6 else f"10.213.77.{number}"
 
 
+def plug_in(hosts):
+    """Connect two hosts, the second with two addresses."""
+    ip("link", "add", "wire0", "netns", hosts[0], "type", "veth", "peer", "name", "wire0", "netns", hosts[1])
+    for host, numbers in zip(hosts, ([LISTENER], [FIRST, SECOND]), strict=True):
+        for number in numbers:
+            ip("-n", host, "addr", "add", f"10.213.77.{number}/24", "dev", "wire0")
+            ip("-n", host, "addr", "add", f"fd00:5eed::{number}/64", "dev", "wire0", "nodad")
+        for name in ("lo", "wire0"):
+            ip("-n", host, "link", "set", name, "up")
+
+
 @pytest.fixture(scope="module")
 def wire():
     if shutil.which("ip") is None:
@@ -89,14 +100,9 @@ def wire():
             for host in hosts:
                 ip("netns", "add", host)
                 made.append(host)
-            ip("link", "add", "wire0", "netns", hosts[0], "type", "veth", "peer", "name", "wire0", "netns", hosts[1])
+            plug_in(hosts)
         except subprocess.CalledProcessError as error:
             pytest.skip(f"no right to make network namespaces: {error.stderr.strip()}")
-        for host, numbers in zip(hosts, ([LISTENER], [FIRST, SECOND]), strict=True):
-            for number in numbers:
-                ip("-n", host, "addr", "add", f"10.213.77.{number}/24", "dev", "wire0")
-                ip("-n", host, "addr", "add", f"fd00:5eed::{number}/64", "dev", "wire0", "nodad")
-            ip("-n", host, "link", "set", "wire0", "up")
         yield Wire(*hosts, "wire0")
     finally:
         for host in made:
@@ -125,3 +131,50 @@ def test_without_one_both_are_heard(wire, source):
     heard, filters, _ = wire.streams(source)
     assert heard == [FIRST_SSRC, SECOND_SSRC]
     assert filters == []
+
+
+DAEMON = """
+[metrics]
+listen = "127.0.0.1:0"
+[log]
+format = "json"
+[[stream]]
+name = "a"
+source = "rtp://239.1.2.3:5004"
+interface = "wire0"
+encoding = "L24/48000/2"
+reference = "tone:1283"
+"""
+
+
+def test_a_daemon_hears_a_group_again_when_its_interface_comes_back(wire, tmp_path):
+    (tmp_path / "bench.toml").write_text(DAEMON)
+    processes = [wire.rtpverify(wire.receiver, "serve", str(tmp_path / "bench.toml"))]
+
+    def send():
+        destination = f"rtp://{address(FIRST, False)}@239.1.2.3:5004?interface={wire.port}"
+        processes.append(wire.rtpverify(wire.sender, "send", destination, "--duration", "60"))
+
+    def until(event):
+        for line in processes[0].stderr:
+            if json.loads(line)["event"] == event:
+                return json.loads(line)
+        raise AssertionError(f"the daemon ended before {event!r}")
+
+    try:
+        until("waiting")
+        send()
+        until("stream up")
+        ip("-n", wire.receiver, "link", "del", "wire0")
+        assert until("interface gone")["interfaces"] == ["wire0"]
+        plug_in([wire.receiver, wire.sender])
+        assert until("interface back")["interfaces"] == ["wire0"]
+        send()
+        until("stream up")
+        processes[0].terminate()
+        assert until("stopped")["discarded"] == {}
+        assert processes[0].wait(20) == 0
+    finally:
+        for process in processes:
+            process.kill()
+            process.communicate(timeout=20)
