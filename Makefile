@@ -1,7 +1,7 @@
 # Needs Python 3.11 or newer (with venv) and make; everything else comes into .venv from the package registry.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint format bench-live bench-check bench-detection corpus soak dashboards docker clean
+.PHONY: help demo test lint format bench-live bench-latency bench-check bench-detection corpus soak dashboards docker clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -28,6 +28,9 @@ format: $(VENV)/.dev ## put the code into the project's format
 
 bench-live: $(VENV)/.run ## CPU per packet: a bare receive loop, rtpverify and GStreamer, side by side
 	$(BIN)/python benchmarks/live.py
+
+bench-latency: $(VENV)/.run ## from an event on the wire to metric, page and webhook, with 64 streams
+	$(BIN)/python benchmarks/latency.py
 
 bench-check: $(VENV)/.run ## speed and memory of checking an hour of audio
 	$(BIN)/python benchmarks/check.py

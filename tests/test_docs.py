@@ -27,6 +27,7 @@ COVERED_ELSEWHERE = {
     "make test",
     "make lint",
     "make bench-live",
+    "make bench-latency",
     "make bench-check",
     "make dashboards",  # tests/observability
     "docker compose up",

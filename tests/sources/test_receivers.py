@@ -237,6 +237,25 @@ async def test_what_the_kernel_drops_is_counted_without_a_further_packet(make, s
 
 
 @linux_only
+@pytest.mark.parametrize("endpoints", [1, 3])
+async def test_the_fullest_buffer_since_the_last_look_is_told(send, endpoints):
+    ports = [free_port() for _ in range(endpoints)]
+    with UdpReceiver([Endpoint("127.0.0.1", port) for port in ports], receive_buffer_bytes=4096) as receiver:
+        assert receiver.take_fill() is None
+        for _ in range(2000):
+            send(bytes(300), "127.0.0.1", ports[-1])
+        for _ in range(endpoints):  # each drain asks one socket
+            receiver.drain()
+            send(bytes(300), "127.0.0.1", ports[-1])
+        full = receiver.take_fill()
+        assert (full > 0.9) == (endpoints == 1)
+        assert full > 0
+        assert receiver.take_fill() is None
+        receiver.drain()
+        assert receiver.take_fill() < 0.9
+
+
+@linux_only
 @pytest.mark.parametrize(
     ("endpoint", "reason"),
     [

@@ -1,7 +1,7 @@
 """Metrics as a scrape gets them: rendered in a thread, once for all who ask at a time.
 
 Whoever asks gets what is known after asking. One rendering runs at a time, those who ask meanwhile share the next, and
-between two there is a pause that grows with what the last one took: however many scrapers there are, and however fast,
+between two there is a pause that grows with what the last one cost: however many scrapers there are, and however fast,
 the receive path keeps its share of the interpreter.
 """
 
@@ -19,8 +19,9 @@ from rtpverify.daemon.metrics.snapshot import Snapshot
 from rtpverify.daemon.metrics.text import EOF, Family, exposition
 from rtpverify.histogram import Histogram
 
-PAUSE = 9.0
-"""Times what a rendering took."""
+PAUSE = 4.0
+"""Between two renderings, times the processor time that the first took: at most a fifth of a core goes into them."""
+LONGEST_PAUSE_SECONDS = 0.5
 RENDER_EDGES_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
 _OPENMETRICS = "application/openmetrics-text"
 
@@ -61,12 +62,16 @@ class Exposition:
         async with self._turn:
             await asyncio.sleep(max(0.0, self._not_before - time.monotonic()))
             del self._waiting[openmetrics]  # from here on it would be too old for who asks
-            started = time.monotonic()
-            text = await asyncio.to_thread(self.render, openmetrics=openmetrics)
-            took = time.monotonic() - started
-            self._durations.add(took)
-            self._not_before = started + took * (1.0 + PAUSE)
+            text, cost_seconds = await asyncio.to_thread(self._render, openmetrics)
+            self._durations.add(cost_seconds)
+            self._not_before = time.monotonic() + min(PAUSE * cost_seconds, LONGEST_PAUSE_SECONDS)
         return text
+
+    def _render(self, openmetrics: bool) -> tuple[bytes, float]:
+        """Return the text and the processor time it took."""
+        started = time.thread_time()
+        text = self.render(openmetrics=openmetrics)
+        return text, time.thread_time() - started
 
     def render(self, *, openmetrics: bool = False) -> bytes:
         """Return the text; may be called in any thread."""
@@ -79,6 +84,8 @@ class Exposition:
         """Return what scraping itself costs."""
         requests = Family("rtpverify_scrapes", "counter", "Requests for metrics.")
         requests.add("", self._requests)
-        durations = Family("rtpverify_render_duration_seconds", "histogram", "Time it took to write the metrics.")
+        durations = Family(
+            "rtpverify_render_duration_seconds", "histogram", "Processor time it took to write the metrics."
+        )
         durations.add("", self._durations.counts())
         return [requests, durations]
