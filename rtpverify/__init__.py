@@ -1,3 +1,99 @@
-"""Integrity verifier for audio that travels as RTP."""
+"""Integrity verifier for audio that travels as RTP.
+
+In a notebook or script: arrays in, typed results out, such as ``rtpverify.spectrogram(frames, 48000).dbfs``. What
+there is stands in :data:`__all__`; it is loaded when it is first used, so ``import rtpverify`` costs nothing.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from rtpverify.api import Audio, Mfcc, check, inspect, mfcc, read, tone
+    from rtpverify.dsp.constant_q import ConstantQ, constant_q
+    from rtpverify.dsp.envelope import Envelope, envelope
+    from rtpverify.dsp.griffin_lim import Reconstruction, griffin_lim
+    from rtpverify.dsp.histogram import Histogram, histogram
+    from rtpverify.dsp.resample import resample
+    from rtpverify.dsp.silence import Silence, SilenceKind
+    from rtpverify.dsp.spectrum import Spectrogram, spectrogram
+    from rtpverify.dsp.statistics import Levels, levels
+    from rtpverify.errors import RequestError
+    from rtpverify.limits import Limits
+    from rtpverify.result import Result, Verdict
+
+__all__ = [
+    "Audio",
+    "ConstantQ",
+    "Envelope",
+    "Histogram",
+    "Levels",
+    "Limits",
+    "Mfcc",
+    "Reconstruction",
+    "RequestError",
+    "Result",
+    "Silence",
+    "SilenceKind",
+    "Spectrogram",
+    "Verdict",
+    "check",
+    "constant_q",
+    "envelope",
+    "griffin_lim",
+    "histogram",
+    "inspect",
+    "levels",
+    "mfcc",
+    "read",
+    "resample",
+    "spectrogram",
+    "tone",
+]
+
+_MODULES = {
+    "api": ("Audio", "Mfcc", "check", "inspect", "mfcc", "read", "tone"),
+    "dsp.constant_q": ("ConstantQ", "constant_q"),
+    "dsp.envelope": ("Envelope", "envelope"),
+    "dsp.griffin_lim": ("Reconstruction", "griffin_lim"),
+    "dsp.histogram": ("Histogram", "histogram"),
+    "dsp.resample": ("resample",),
+    "dsp.silence": ("Silence", "SilenceKind"),
+    "dsp.spectrum": ("Spectrogram", "spectrogram"),
+    "dsp.statistics": ("Levels", "levels"),
+    "errors": ("RequestError",),
+    "limits": ("Limits",),
+    "result": ("Result", "Verdict"),
+}
+_HOME = {name: f"{__name__}.{module}" for module, names in _MODULES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    """Load a name of the API when it is first used."""
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+class _Package(ModuleType):
+    """A package some of whose functions are called like the modules that hold the work.
+
+    The import system binds a module to its package under its name; the function of the API keeps that name.
+    """
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if not (name in _HOME and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *__all__})
+
+
+sys.modules[__name__].__class__ = _Package

@@ -66,7 +66,7 @@ class _Group(click.Group):
         except RequestError as error:
             for line in str(error).splitlines():
                 click.echo(f"rtpverify: {line}", err=True)
-            ctx.exit(2)
+            ctx.exit(error.exit_status)
 
 
 class _CheckCommand(click.Command):

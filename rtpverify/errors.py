@@ -5,6 +5,7 @@ Only a caller's mistake raises: faults of a stream are events, bad packets are c
     RequestError        the request or its input is unusable; ``rtpverify`` exits with status 2
       SourceError       a file, capture or socket cannot be read or opened
         DamagedError    what a file holds contradicts itself
+      NothingArrivedError  no audio came; status 3
       ConfigurationError  a configuration, limits file or session description is wrong
 
 A message is one line that names the place (file, line, option, key) and the bad value.
@@ -14,6 +15,8 @@ A message is one line that names the place (file, line, option, key) and the bad
 class RequestError(Exception):
     """The request is unusable; the message names what and where, in one line."""
 
+    exit_status = 2
+
 
 class SourceError(RequestError):
     """A source of audio cannot be opened or read."""
@@ -21,6 +24,12 @@ class SourceError(RequestError):
 
 class DamagedError(SourceError):
     """What a file holds contradicts itself; reading it again will not help."""
+
+
+class NothingArrivedError(RequestError):
+    """A live source or capture gave no audio to look at."""
+
+    exit_status = 3
 
 
 class ConfigurationError(RequestError):

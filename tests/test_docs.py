@@ -1,8 +1,10 @@
 """Every command that the documentation shows is run, and what it is said to print is what it prints."""
 
+import doctest
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -82,7 +84,7 @@ EXAMPLES = list({(example.command, example.output): example for example in _exam
 
 
 @pytest.fixture
-def folder(tmp_path, write_capture):
+def folder(tmp_path, write_capture, studio):
     """A folder with the inputs that the documentation names."""
     write_capture("capture.pcap", lost=(700, 701), jitter_ns=20_000)
     tone = 0.5 * np.sin(2 * np.pi * 997 * np.arange(96000) / 48000)
@@ -93,7 +95,32 @@ def folder(tmp_path, write_capture):
         history.write([document(number) for number in range(3)], NOW_NS)
     (tmp_path / "packets.pcap").write_bytes(_evidence())
     (tmp_path / "configs").symlink_to(ROOT / "configs")
+    shutil.copy(studio / "studio.wav", tmp_path)
+    shutil.copy(studio / "spectra.npz", tmp_path)
     return tmp_path
+
+
+@pytest.fixture(scope="session")
+def studio(tmp_path_factory):
+    """A folder with what examples/look_at_a_recording.py makes, and spectra that inspect wrote."""
+    path = tmp_path_factory.mktemp("studio")
+    _run([ROOT / "examples" / "look_at_a_recording.py"], path)
+    tone = np.round(2**22 * np.sin(2 * np.pi * 997 * np.arange(96000) / 48000)) / 2**23
+    soundfile.write(path / "tone.wav", np.stack([tone, tone], axis=1), 48000, "PCM_24")
+    _run(["-m", "rtpverify", "inspect", "tone.wav", "--npz", "spectra.npz", "--show", "spectrogram", "--phase"], path)
+    return path
+
+
+def _run(arguments, folder):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    subprocess.run([sys.executable, *arguments], cwd=folder, env=environment, check=True, capture_output=True)
+
+
+def test_the_examples_of_the_api(studio, monkeypatch):
+    monkeypatch.chdir(studio)
+    found = doctest.testfile(str(ROOT / "docs" / "api.md"), module_relative=False, optionflags=doctest.REPORT_NDIFF)
+    assert found.attempted > 20
+    assert found.failed == 0
 
 
 def _evidence():

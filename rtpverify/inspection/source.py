@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rtpverify.errors import RequestError
+from rtpverify.errors import NothingArrivedError, RequestError
 from rtpverify.reference import Tone
 from rtpverify.report.figures import identity
 from rtpverify.sources.endpoint import SCHEME, Endpoint
@@ -47,7 +47,9 @@ def open_source(
     Raises
     ------
     RequestError
-        Where the source is unusable, has no stream, or several of which none was picked.
+        Where the source is unusable, or has several streams of which none was picked.
+    NothingArrivedError
+        Where no audio came.
     """
     if not is_packets(source):
         if encoding is not None or sdp is not None or streams:
@@ -74,7 +76,7 @@ def open_source(
     )
     found = spool.streams
     if not found:
-        raise RequestError(f"{source}: no audio arrived")
+        raise NothingArrivedError(f"{source}: no audio arrived")
     if len(found) > 1:
         listed = "; ".join(" ".join(identity(stream).split()) for stream in result.streams)
         raise RequestError(f"{source}: holds {len(found)} streams, pick one with --stream: {listed}")

@@ -32,6 +32,12 @@ def refused(*arguments):
     return line
 
 
+def free_port():
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
 def test_the_summary(stereo_wav):
     outcome = run(stereo_wav, "--at", "0.15", "--start", "0.7")
     assert outcome.exit_code == 0
@@ -217,11 +223,13 @@ class TestPackets:
     def test_what_cannot_be_decoded(self, write_capture):
         assert "encoding unknown" in refused(write_capture(seconds=0.1))
 
+    def test_nothing_arrives(self):
+        outcome = run(f"rtp://127.0.0.1:{free_port()}", "--encoding", "L24/48000/2", "--duration", "0.1")
+        assert outcome.exit_code == 3
+        assert "no audio arrived" in outcome.stderr
+
     def test_a_live_stream(self):
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        address = f"rtp://127.0.0.1:{port}"
+        address = f"rtp://127.0.0.1:{free_port()}"
         command = [sys.executable, "-m", "rtpverify", "send", address, "--duration", "4", "--frequency", "997"]
         with subprocess.Popen(command, stderr=subprocess.DEVNULL) as sender:
             timer = threading.Timer(20, sender.kill)

@@ -1,0 +1,118 @@
+"""The functions of ``import rtpverify``: what each gives, that importing costs nothing, and what a mistake says."""
+
+import dataclasses
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import soundfile
+
+import rtpverify
+from rtpverify.result import Verdict
+
+RATE_HZ = 48000
+
+
+def test_importing_loads_nothing():
+    script = "import sys, rtpverify; dir(rtpverify)\nprint(sorted(name for name in sys.modules if name in "
+    script += "('numpy', 'scipy', 'click', 'soundfile', 'pydantic') or name.startswith('rtpverify.')))"
+    output = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    assert output.strip() == "[]"
+
+
+def test_every_name_is_there_and_described():
+    for name in rtpverify.__all__:
+        assert name in dir(rtpverify)
+        assert getattr(rtpverify, name).__doc__
+    with pytest.raises(AttributeError, match="no attribute 'spectogram'"):
+        rtpverify.spectogram  # noqa: B018
+
+
+def test_a_module_never_takes_the_place_of_a_function_of_its_name():
+    script = "import rtpverify, rtpverify.check, rtpverify.histogram\nfrom rtpverify.check import check\n"
+    script += "print(callable(rtpverify.check), callable(rtpverify.histogram), callable(check))"
+    output = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    assert output.split() == ["True", "True", "True"]
+
+
+def test_results_are_frozen(tmp_path):
+    audio = rtpverify.tone(997, channels=2)
+    soundfile.write(tmp_path / "tone.wav", audio, RATE_HZ, "PCM_24")
+    results = [
+        rtpverify.read(tmp_path / "tone.wav"),
+        rtpverify.envelope(audio, RATE_HZ),
+        rtpverify.spectrogram(audio, RATE_HZ),
+        rtpverify.constant_q(audio, RATE_HZ),
+        rtpverify.histogram(audio),
+        rtpverify.mfcc(audio, RATE_HZ),
+        rtpverify.levels(audio, RATE_HZ)[0],
+        rtpverify.inspect(tmp_path / "tone.wav"),
+    ]
+    for result in results:
+        name = dataclasses.fields(result)[0].name
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            setattr(result, name, None)
+
+
+class TestTone:
+    def test_it_is_what_send_sends(self):
+        audio = rtpverify.tone([997, 1499], seconds=0.5, channels=2, level_dbfs=-6.0, bits=16)
+        time = np.arange(24000)[:, None] / RATE_HZ
+        ideal = 10 ** (-6 / 20) * np.sin(2 * np.pi * np.array([[997.0, 1499.0]]) * time)
+        np.testing.assert_array_equal(audio * 32768, np.round(ideal * 32768))
+
+    def test_full_scale_stays_within_the_range(self):
+        assert rtpverify.tone(1000, level_dbfs=0.0, bits=16).max() == 1 - 2**-15
+
+    def test_bad_requests(self):
+        for options, words in (
+            ({"seconds": 0}, "seconds"),
+            ({"bits": 1}, "bits: 1"),
+            ({"frequency_hz": 24000}, "24000 Hz"),
+            ({"frequency_hz": [1, 2, 3]}, "3 frequencies"),
+        ):
+            with pytest.raises(rtpverify.RequestError, match=words):
+                rtpverify.tone(**options)
+
+
+class TestCheck:
+    def test_an_array_gives_what_its_file_gives(self, tmp_path):
+        audio = rtpverify.tone(997, seconds=2, channels=2, level_dbfs=-6, bits=24)
+        audio[50000:50048, 1] = 0
+        soundfile.write(tmp_path / "tone.wav", audio, RATE_HZ, "PCM_24")
+        from_file = rtpverify.check(tmp_path / "tone.wav", reference="tone:997")
+        from_array = rtpverify.check(audio, RATE_HZ, reference="tone:997", bits=24)
+        assert from_array.verdict is from_file.verdict is Verdict.FAIL
+        [found] = from_array.streams[0].events
+        assert (str(found.kind), found.channel, found.start_frame) == ("dropout", 2, 50000)
+        assert [event.message for event in from_file.streams[0].events] == [found.message]
+
+    def test_a_capture(self, write_capture):
+        result = rtpverify.check(write_capture(encoding="L16/44100/2", payload_type=10), reference="tone:997")
+        assert result.verdict is Verdict.PASS
+
+    def test_bad_requests(self):
+        audio = rtpverify.tone(997)
+        for arguments, options, words in (
+            ([audio], {}, "sample_rate_hz: an array has none of its own"),
+            ([audio, RATE_HZ], {"reference": "none"}, "nothing to verify"),
+            ([audio, RATE_HZ], {"profile": "tape"}, "profile: 'tape' is not one of digital, analog"),
+            ([np.zeros((2, 2, 2)), RATE_HZ], {}, "source: shape"),
+            (["none.wav"], {}, "none.wav: No such file"),
+        ):
+            with pytest.raises(rtpverify.RequestError, match=words):
+                rtpverify.check(*arguments, **options)
+
+
+def test_inspect(tmp_path):
+    soundfile.write(tmp_path / "tone.wav", rtpverify.tone(997, channels=2), RATE_HZ, "PCM_24")
+    seen = rtpverify.inspect(tmp_path / "tone.wav", views=["mfcc"], start_seconds=0.5)
+    assert seen.source.start_frame == 24000
+    wanted = rtpverify.mfcc(rtpverify.read(tmp_path / "tone.wav").frames[24000:], RATE_HZ)
+    np.testing.assert_allclose(seen.grids["mfcc"].values, wanted.values, atol=1e-3)
+    assert wanted.times_seconds[1] == 512 / RATE_HZ
+    with pytest.raises(rtpverify.RequestError, match="'chroma' is not a valid View; there are waveform"):
+        rtpverify.inspect(tmp_path / "tone.wav", views=["chroma"])
+    with pytest.raises(rtpverify.RequestError, match="colour"):
+        rtpverify.inspect(tmp_path / "tone.wav", colour=1)
