@@ -1,0 +1,190 @@
+"""Where a piece of audio lies in a longer one: cross-correlation to the frame, interpolation and fit below it.
+
+All arrays are float64 and one channel; positions and offsets count in frames.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+HALF_TAPS = 24
+"""Frames on each side that an interpolated value is made of."""
+_KAISER_BETA = 9.0
+_ORDER = 9
+"""Degree in which the taps follow the fraction of a frame; the error lies 100 dB down up to 0.43 of the rate."""
+_SEGMENT = 1 << 16
+"""Length of the transforms in which a long reference is searched."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A place where a piece may lie: frames from the start of the reference, and the correlation there, -1 to 1."""
+
+    offset: int
+    correlation: float
+
+
+def correlate(piece: NDArray[np.floating], reference: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Return the normalised correlation of a piece with every stretch of the reference of its length.
+
+    Parameters
+    ----------
+    piece
+        Shape (n,).
+    reference
+        Shape (m,), m ≥ n.
+
+    Returns
+    -------
+    ndarray
+        Shape (m - n + 1,), cosine of the angle between the piece and the stretch at each offset; 0 where either is
+        silent. Single precision in, single precision out.
+    """
+    n, m = len(piece), len(reference)
+    size = min(_SEGMENT, _fast_length(m)) if 4 * n <= _SEGMENT else _fast_length(min(m, 8 * n))
+    spectrum = np.conj(np.fft.rfft(piece, size))
+    step = size - n + 1
+    out = np.empty(m - n + 1, piece.dtype)
+    for start in range(0, len(out), step):
+        part = np.fft.irfft(np.fft.rfft(reference[start : start + size], size) * spectrum, size)
+        count = min(step, len(out) - start)
+        out[start : start + count] = part[:count]
+    energy = np.concatenate([[0.0], np.cumsum(np.square(reference, dtype=np.float64))])
+    stretch = np.maximum(energy[n:] - energy[:-n], 0.0)
+    own = float(np.dot(piece.astype(np.float64), piece))
+    # What rounding leaves of a silent stretch's energy must not make it look like a match.
+    stretch[stretch < 1e-9 * max(own, float(stretch.max(initial=0.0)))] = np.inf
+    return out / np.sqrt(own * stretch).astype(piece.dtype) if own > 0.0 else np.zeros_like(out)
+
+
+def candidates(correlation: NDArray[np.floating], most: int, apart: int, share: float = 0.9) -> list[Candidate]:
+    """Return the highest peaks of a correlation by magnitude, the strongest first.
+
+    Parameters
+    ----------
+    most
+        How many at most.
+    apart
+        Peaks nearer to a stronger one than this are part of it.
+    share
+        Peaks below this share of the highest are left out.
+    """
+    size = np.abs(correlation)
+    floor = share * float(size.max(initial=0.0))
+    found: list[Candidate] = []
+    if floor <= 0.0:
+        return found
+    inner = np.flatnonzero(size >= floor)
+    for at in inner[np.argsort(size[inner], kind="stable")[::-1]].tolist():
+        if all(abs(at - other.offset) >= apart for other in found):
+            found.append(Candidate(at, float(correlation[at])))
+            if len(found) == most:
+                break
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Interpolated:
+    """Values and slopes (per frame) of a signal between its frames, both of shape (n,)."""
+
+    value: NDArray[np.float64]
+    slope: NDArray[np.float64]
+
+
+def interpolate(x: NDArray[np.float64], position: NDArray[np.float64]) -> Interpolated:
+    """Return the band-limited signal through ``x`` at positions between its frames.
+
+    Parameters
+    ----------
+    x
+        Shape (m,).
+    position
+        Frames from the start of ``x``, shape (n,), rising by about 1; at least ``HALF_TAPS`` from either end.
+
+    Notes
+    -----
+    A sinc under a Kaiser window, whose taps are polynomials of the fraction (C. W. Farrow, "A continuously variable
+    digital delay element", ISCAS 1988).
+    """
+    whole = np.rint(position).astype(np.int64)
+    fraction = position - whole
+    first = int(whole[0]) - HALF_TAPS
+    part = x[first : int(whole[-1]) + HALF_TAPS + 1]
+    place = whole - int(whole[0])
+    value, slope = np.zeros(len(position)), np.zeros(len(position))
+    for taps in _farrow():
+        slope = slope * fraction + value
+        value = value * fraction + np.convolve(part, taps, "valid")[place]
+    return Interpolated(value, slope)
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """How a stretch follows from a reference: ``received = gain * reference(t + delay + rate * t) + dc``.
+
+    ``delay`` and ``rate`` (frames, and frames per frame, with t = 0 in the middle) correct the positions at which the
+    reference was taken. ``residual`` is what is left, shape (n,), 0 where frames are not valid.
+    """
+
+    gain: float
+    dc: float
+    delay: float
+    rate: float
+    residual: NDArray[np.float64]
+
+    @property
+    def rms(self) -> float:
+        """RMS of the residual."""
+        return float(np.sqrt(np.mean(np.square(self.residual)))) if len(self.residual) else 0.0
+
+
+def fit(
+    received: NDArray[np.float64],
+    reference: NDArray[np.float64],
+    valid: NDArray[np.bool_],
+    slope: NDArray[np.float64] | None = None,
+    *,
+    with_rate: bool = False,
+) -> Fit:
+    """Fit gain and offset, and with the reference's slope a small delay and rate, by linear least squares.
+
+    Where the reference does not move, nothing can be said of what depends on it: the gain is 1 then, the delay 0.
+    """
+    columns = [reference, np.ones_like(reference)]
+    if slope is not None:
+        columns.append(slope)
+        if with_rate:
+            columns.append(slope * (np.arange(len(slope)) - (len(slope) - 1) / 2))
+    basis = np.stack(columns, axis=1) * valid[:, None]
+    scale = np.sqrt(np.einsum("ij,ij->j", basis, basis))
+    used = scale > 0.0
+    scale[~used] = 1.0
+    scaled = basis / scale
+    wanted = np.where(valid, received, 0.0)
+    normal = scaled.T @ scaled + np.diag(np.where(used, 1e-12, 1.0))
+    weights = np.linalg.solve(normal, scaled.T @ wanted) / scale
+    gain = float(weights[0]) if used[0] else 1.0
+    per_gain = [float(weight) / gain if gain else 0.0 for weight in weights[2:]]
+    delay, rate = [*per_gain, 0.0, 0.0][:2]
+    return Fit(gain, float(weights[1]), delay, rate, wanted - basis @ weights)
+
+
+@lru_cache(maxsize=1)
+def _farrow() -> tuple[NDArray[np.float64], ...]:
+    """Return the taps (reversed, for convolution) of each power of the fraction, the highest first."""
+    nodes = np.cos(np.pi * (np.arange(32) + 0.5) / 32) / 2
+    frame = np.arange(-HALF_TAPS, HALF_TAPS + 1)
+    at = nodes[:, None] - frame
+    window = np.i0(_KAISER_BETA * np.sqrt(np.maximum(0.0, 1 - (at / (HALF_TAPS + 0.5)) ** 2))) / np.i0(_KAISER_BETA)
+    taps = np.sinc(at) * window
+    powers = np.polynomial.polynomial.polyfit(nodes, taps, _ORDER)
+    return tuple(np.ascontiguousarray(row[::-1]) for row in powers[::-1])
+
+
+def _fast_length(length: int) -> int:
+    """Return the next power of two."""
+    return 1 << max(0, length - 1).bit_length()
