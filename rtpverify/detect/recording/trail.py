@@ -1,0 +1,276 @@
+"""Where each piece of a received recording lies in its reference, also where it was recoded and its clock is off.
+
+Works on both at a low rate and mixed to one channel; positions count in frames of that rate. The *lag* of a received
+frame is its position less that of the same content in the reference. Blocks are correlated with the reference where the
+ones before them let them be expected, so that the clock may drift and wander; where that fails for some of them, the
+content is sought farther and farther off.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtpverify.dsp.align import Candidate, candidates, correlate
+from rtpverify.dsp.decimate import Decimated, interpolated
+
+BLOCK = 2048
+"""Frames of a block: a quarter of a second at 8 kHz."""
+HOP = 512
+_NEAR = 24
+"""How far from the expected lag a block is sought: 3 ms at 8 kHz."""
+_STEADY = 8
+"""How far the lag of a block may be off the expected one to be followed: 1 ms."""
+_TYPICAL_AT_FIRST = 0.8
+_FOLLOWED, _CONFIRMED = 0.6, 0.85
+"""Least correlation of a block that is followed, and of those that confirm a place, against that of most blocks."""
+_FARTHER = 0.05
+_LEAST_HERE, _LEAST_ANCHOR = 0.5, 0.6
+_RATE_BLOCKS = 1024
+"""Blocks from which the rates of the clocks are taken first."""
+_BETTER = 0.15
+"""By how much a far place must correlate better than the expected one, to be believed."""
+_ANCHOR = 4096
+_FIRST_BLOCKS, _MOST_BLOCKS = 8, 64
+_MISSES = 3
+"""So many blocks in a row that do not match where expected, and the content is sought elsewhere."""
+_CONFIRMING = 8
+"""Blocks by which a place is tried, of which half must match."""
+_SLOPE_BLOCKS = 24
+_MOST_SLOPE = 0.02
+_REACHES = ((0, 16_384), (64, 131_072), (512, 2_400_000))
+"""After so many blocks without a match (4 and 33 s), the content is sought so far off: 2, 16 and 300 s."""
+_ANCHOR_STEPS = (4, 16, 64)
+"""Blocks from one anchor to the next, at each of these reaches."""
+_QUIET = 1e-5
+"""Power of a block, against the mean of the recording, under which it tells nothing: 50 dB."""
+_PEAKS = 4
+_SEARCHED = 1 << 21
+"""Frames of the reference that are searched at once."""
+
+
+@dataclass(slots=True)
+class Trail:
+    """The blocks of the received recording whose content was found in the reference, in order.
+
+    Attributes
+    ----------
+    centre
+        Middle of the block, received frames at the low rate.
+    lag
+        Its lag, frames at the low rate.
+    correlation
+        With the reference there, -1 to 1.
+    piece
+        Number of the piece it belongs to: a new one begins where the lag jumps.
+    """
+
+    centre: NDArray[np.float64]
+    lag: NDArray[np.float64]
+    correlation: NDArray[np.float64]
+    piece: NDArray[np.int64]
+
+
+@dataclass(slots=True)
+class _Found:
+    centre: list[float] = field(default_factory=list)
+    lag: list[float] = field(default_factory=list)
+    correlation: list[float] = field(default_factory=list)
+    piece: list[int] = field(default_factory=list)
+
+
+class Tracker:
+    """Follows the content of a received recording through its reference.
+
+    Parameters
+    ----------
+    reference, received
+        Both at the low rate, one channel each.
+    power
+        Mean square of the received recording.
+    """
+
+    def __init__(self, reference: Decimated, received: Decimated, power: float) -> None:
+        self._reference, self._received = reference, received
+        self._blocks = max(0, (len(received) - BLOCK) // HOP + 1)
+        self._quiet = _QUIET * power * BLOCK
+        self._found = _Found()
+        self._slope = 0.0
+        self._typical = _TYPICAL_AT_FIRST
+        self._piece = 0
+
+    def follow(self) -> Trail:
+        """Return where every block lies that could be found."""
+        # What is sought while the clocks' rates are unknown is found less surely, so the start is followed twice.
+        self._follow(min(_RATE_BLOCKS, self._blocks))
+        found, self._found, self._piece = self._found, _Found(), 0
+        if len(found.lag) >= _SLOPE_BLOCKS:
+            self._typical = float(np.median(found.correlation))
+        self._follow(self._blocks)
+        found = self._found
+        return Trail(
+            np.array(found.centre), np.array(found.lag), np.array(found.correlation), np.array(found.piece, dtype=int)
+        )
+
+    def _follow(self, stop: int) -> None:
+        """Follow the blocks up to one."""
+        block, batch = self._seek(0, stop), _FIRST_BLOCKS
+        while block < stop:
+            batch = min(batch, stop - block)
+            taken, missed = self._take(block, batch)
+            block += taken
+            batch = min(2 * batch, _MOST_BLOCKS) if taken == batch else _FIRST_BLOCKS
+            if missed:
+                block = self._seek(block, stop)
+
+    def _expected(self, centre: NDArray[np.float64] | float) -> NDArray[np.float64]:
+        """Return the lag expected of blocks after the last one found."""
+        found = self._found
+        return np.asarray(found.lag[-1] + self._slope * (np.asarray(centre) - found.centre[-1]))
+
+    def _take(self, block: int, count: int) -> tuple[int, bool]:
+        """Follow some blocks; return how many were settled, and whether those after them are nowhere near."""
+        centre = np.arange(block, block + count, dtype=np.float64) * HOP + BLOCK / 2
+        expected = self._expected(centre)
+        lag, correlation, power = self._near(block, count, expected)
+        quiet = power < self._quiet
+        good = (correlation >= _FOLLOWED * self._typical) & (np.abs(lag - expected) <= _STEADY) & ~quiet
+        misses = 0
+        for i in range(count):
+            if good[i]:
+                misses = 0
+                self._add(float(centre[i]), float(lag[i]), float(correlation[i]))
+            elif not quiet[i]:
+                misses += 1
+                if misses == _MISSES:
+                    self._fit_slope()
+                    return i + 1 - misses, True
+        self._fit_slope()
+        return count, False
+
+    def _add(self, centre: float, lag: float, correlation: float) -> None:
+        found = self._found
+        found.centre.append(centre)
+        found.lag.append(lag)
+        found.correlation.append(correlation)
+        found.piece.append(self._piece)
+
+    def _fit_slope(self) -> None:
+        """Take the slope of the lag from the latest blocks of this piece; keep it where they are too few."""
+        found = self._found
+        first = len(found.lag) - 1
+        while first > 0 and found.piece[first - 1] == self._piece and len(found.lag) - first < 4 * _SLOPE_BLOCKS:
+            first -= 1
+        if len(found.lag) - first < _SLOPE_BLOCKS:
+            return
+        x, y = np.array(found.centre[first:]), np.array(found.lag[first:])
+        x -= x.mean()
+        slope = float(x @ y / (x @ x))
+        off = np.abs(y - y.mean() - slope * x)
+        keep = off <= 3.0 * np.median(off) + 1e-6
+        x, y = x[keep] - x[keep].mean(), y[keep]
+        self._slope = float(np.clip(x @ y / (x @ x), -_MOST_SLOPE, _MOST_SLOPE))
+
+    def _near(
+        self, block: int, count: int, expected: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+        """Return lag, correlation and power of blocks, sought about the lag expected of each."""
+        start, stop = block * HOP, (block + count - 1) * HOP + BLOCK
+        pieces = np.lib.stride_tricks.sliding_window_view(self._of_received(start, stop), BLOCK)[::HOP]
+        frames = np.arange(start - _NEAR, stop + _NEAR, dtype=np.float64)
+        line = expected[0] + self._slope * (frames - (start + BLOCK / 2))
+        reference = interpolated(self._reference, frames - line)[:, 0]
+        stretches = np.lib.stride_tricks.sliding_window_view(reference, BLOCK + 2 * _NEAR)[::HOP]
+        spectra = np.fft.rfft(stretches, 2 * BLOCK) * np.conj(np.fft.rfft(pieces, 2 * BLOCK))
+        products = np.fft.irfft(spectra, 2 * BLOCK)[:, : 2 * _NEAR + 1]
+        sums = np.cumsum(np.square(stretches, dtype=np.float64), axis=1)
+        power = np.square(pieces, dtype=np.float64).sum(axis=1)
+        energy = sums[:, BLOCK - 1 :].copy()
+        energy[:, 1:] -= sums[:, : 2 * _NEAR]
+        scale = np.sqrt(np.maximum(energy, 1e-9 * energy.max(axis=1, keepdims=True)) * power[:, None])
+        ratio = np.abs(np.divide(products, scale, out=np.zeros_like(scale), where=scale > 0.0))
+        # Of peaks that are nearly alike, as those of a steady note are, the one nearest to the expected lag.
+        size = ratio - _FARTHER * np.abs(np.arange(-_NEAR, _NEAR + 1)) / _NEAR
+        size[:, [0, -1]] = -1.0
+        peak = size.argmax(axis=1)
+        at = np.arange(count)
+        left, middle, right = (ratio[at, peak + shift] for shift in (-1, 0, 1))
+        curve = left - 2.0 * middle + right
+        shift = np.divide(0.5 * (left - right), curve, out=np.zeros(count), where=curve < -1e-12)
+        lag = expected[0] + self._slope * HOP * at + (_NEAR - peak) - np.clip(shift, -0.5, 0.5)
+        return lag, middle, power
+
+    def _seek(self, block: int, last: int) -> int:
+        """Seek content from a block on, wherever it may be; return the block to go on with, ``last`` if none is."""
+        since = block
+        while block < last:
+            reach, step = self._reach(block - since)
+            anchor = interpolated(self._received, block * HOP + np.arange(_ANCHOR) / (1.0 - self._slope))[:, 0]
+            if float(anchor @ anchor) >= self._quiet * _ANCHOR / BLOCK:
+                for candidate in self._places(block, anchor.astype(np.float32), reach):
+                    following = self._confirm(block, candidate)
+                    if following is not None:
+                        return following
+            block += step
+        return last
+
+    def _reach(self, blocks: int) -> tuple[int, int]:
+        """Return how far to seek after so many blocks without a match, and the step from one anchor to the next."""
+        if not self._found.lag:
+            return max(len(self._reference), len(self._received)), _ANCHOR_STEPS[0] if blocks < 128 else 32
+        level = max(i for i, (after, _) in enumerate(_REACHES) if blocks >= after)
+        return _REACHES[level][1], _ANCHOR_STEPS[level]
+
+    def _places(self, block: int, anchor: NDArray[np.float32], reach: int) -> Iterator[Candidate]:
+        """Yield the lags a block may have, the likeliest first."""
+        start = block * HOP
+        expected = round(float(self._expected(start))) if self._found.lag else 0
+        low = max(start - expected - reach, -_ANCHOR // 2)
+        high = min(start - expected + reach, len(self._reference) + _ANCHOR // 2)
+        here = 0.0
+        if self._found.lag:
+            around = self._of_reference(start - expected - _NEAR, start - expected + _NEAR + _ANCHOR)
+            near = candidates(correlate(anchor, around), 1, 16)
+            here = abs(near[0].correlation) if near else 0.0
+            if here >= _LEAST_HERE:
+                yield Candidate(expected + _NEAR - near[0].offset, near[0].correlation)
+        least = max(_LEAST_ANCHOR, here + _BETTER)
+        places = [
+            Candidate(start - (first + place.offset), place.correlation)
+            for first in range(low, high - _ANCHOR, _SEARCHED)
+            for place in candidates(
+                correlate(anchor, self._of_reference(first, min(first + _SEARCHED + _ANCHOR, high))), _PEAKS, 16
+            )
+            if abs(place.correlation) >= least
+        ]
+        yield from sorted(places, key=lambda place: -abs(place.correlation))[:_PEAKS]
+
+    def _confirm(self, block: int, place: Candidate) -> int | None:
+        """Take the first of some blocks that match at a lag, and return the one after it; None if too few do."""
+        count = min(_CONFIRMING, self._blocks - block)
+        # The lag of a place is that of the first frame; blocks have that of their middle.
+        expected = place.offset + self._slope * (np.arange(count, dtype=np.float64) * HOP + BLOCK / 2)
+        lag, correlation, power = self._near(block, count, expected)
+        loud = power >= self._quiet
+        off = lag - expected
+        good = loud & (correlation >= _FOLLOWED * self._typical)
+        if not good.any():
+            return None
+        good &= np.abs(off - np.median(off[good])) <= _STEADY
+        if 2 * np.count_nonzero(good) <= count or np.median(correlation[good]) < _CONFIRMED * self._typical:
+            return None
+        index = int(np.flatnonzero(good)[0])
+        centre = (block + index) * HOP + BLOCK / 2
+        if self._found.lag:
+            self._piece += abs(float(lag[index]) - float(self._expected(centre))) > _STEADY
+        self._add(centre, float(lag[index]), float(correlation[index]))
+        return block + index + 1
+
+    def _of_received(self, start: int, stop: int) -> NDArray[np.float32]:
+        return np.asarray(self._received.between(start, stop)[:, 0])
+
+    def _of_reference(self, start: int, stop: int) -> NDArray[np.float32]:
+        return np.asarray(self._reference.between(start, stop)[:, 0])

@@ -1,0 +1,274 @@
+"""Comparison of recordings whose frames do not match one by one: recoded, and on a clock of their own.
+
+The received recording is followed through its reference at a low rate (:mod:`.trail`), its pieces are put together
+(:mod:`.course`); where the lag jumps, frames are missing or were inserted (:mod:`.splice`), and within the pieces
+content was muted, repeated or replaced (:mod:`.damage`). What a codec does to a waveform is no fault here.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtpverify.detect.recording import damage, splice
+from rtpverify.detect.recording.course import SHORT_BLOCKS, Piece, common_slope, pieces_of
+from rtpverify.detect.recording.trail import BLOCK, Tracker
+from rtpverify.dsp.decimate import Decimated, Frames, Mixed, interpolated
+from rtpverify.dsp.levels import decibels
+from rtpverify.events import Event, Kind
+
+_WORK_RATE_HZ = 8000
+_GAIN_BLOCKS = 400
+_SHORTEST_SLIP_SECONDS = 0.001
+_REPLACED_SECONDS = 0.02
+"""Frames at a jump that match neither side and are more than the jump explains, from which on they are told."""
+_EXPLAINED = 0.1
+"""Share of the power that is left where two pieces explain the content between them."""
+_SAME_SECONDS = 0.03
+_LONGEST_EXCURSION_SECONDS = 10.0
+_CANCELLED = 0.01
+"""Power of the mean of all channels, against that of the loudest, under which the loudest stands for all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A stretch of the received recording that follows the reference without a jump; frames of either."""
+
+    received_start: int
+    received_stop: int
+    reference_start: int
+    reference_stop: int
+
+
+@dataclass(frozen=True, slots=True)
+class WarpedComparison:
+    """How a recording that was recoded differs from its reference.
+
+    Attributes
+    ----------
+    related
+        False where no part of the received recording was found in the reference; all else is empty then.
+    events
+        Faults, in order; ``start_frame`` counts received frames.
+    passages
+        Which stretches of the received recording hold which of the reference.
+    offset_frames
+        Received frame at which frame 0 of the reference lies, or would lie: of the first passage.
+    rate_offset_ppm
+        How many more frames the received recording takes for the same content.
+    gain_db, polarity
+        Of the received recording against its reference; polarity is -1 where it is inverted.
+    """
+
+    related: bool
+    events: list[Event] = field(default_factory=list)
+    passages: list[Passage] = field(default_factory=list)
+    offset_frames: float | None = None
+    rate_offset_ppm: float | None = None
+    gain_db: float | None = None
+    polarity: int | None = None
+
+
+def compare_warped(reference: Frames, received: Frames, rate_hz: int) -> WarpedComparison:
+    """Compare two recordings of one sample rate, each of shape (n, channels), full scale ±1.0.
+
+    Content is followed through clocks that differ by up to 2 % and wander. Where both have as many channels, each is
+    judged; otherwise their means are. Positions are good to some milliseconds, the length of what is missing or was
+    inserted to less than one, as long as the content tells one place from another.
+    """
+    work = _Work(reference, received, rate_hz)
+    trail = Tracker(work.reference, work.received, work.power).follow()
+    if not len(trail.centre):
+        return WarpedComparison(related=False)
+    pieces = pieces_of(trail)
+    slope = common_slope(trail)
+    gain = work.gain(pieces)
+    pieces, splices = work.join(pieces, gain)
+    passages = work.passages(pieces, splices)
+    events = work.slips(splices)
+    for piece, (start, stop) in zip(pieces, passages, strict=True):
+        events += work.damages(piece, start, stop, gain)
+    return WarpedComparison(
+        related=True,
+        events=sorted(events, key=lambda event: (event.start_frame, event.channel or 0)),
+        passages=[work.passage(piece, *bounds) for piece, bounds in zip(pieces, passages, strict=True)],
+        offset_frames=work.factor * work.received_of(pieces[0], 0.0),
+        rate_offset_ppm=1e6 * slope / (1.0 - slope),
+        gain_db=decibels(abs(gain)),
+        polarity=-1 if gain < 0.0 else 1,
+    )
+
+
+class _Work:
+    """Both recordings at the low rate: one channel each to follow, and the channels that are judged."""
+
+    def __init__(self, reference: Frames, received: Frames, rate_hz: int) -> None:
+        self.factor = max(1, round(rate_hz / _WORK_RATE_HZ))
+        self._rate_hz = rate_hz
+        whole = Decimated(reference, self.factor), Decimated(received, self.factor)
+        powers = whole[1].powers()
+        self.reference = Decimated(Mixed(reference, _weights(whole[0].powers())), self.factor)
+        weights = _weights(powers)
+        self.received = Decimated(Mixed(received, weights), self.factor)
+        self.power = float(weights @ powers @ weights)
+        same = reference.shape[1] == received.shape[1]
+        self._judged = whole if same else (self.reference, self.received)
+        self._powers = np.diagonal(powers) if same else np.array([self.power])
+
+    def gain(self, pieces: list[Piece]) -> float:
+        """Return the gain over the reference, negative where inverted: the median of blocks all over the pieces."""
+        centres = np.concatenate([piece.centre for piece in pieces])
+        owner = np.concatenate([np.full(len(piece.centre), index) for index, piece in enumerate(pieces)])
+        gains = []
+        for at in range(0, len(centres), max(1, len(centres) // _GAIN_BLOCKS)):
+            start = int(centres[at]) - BLOCK // 2
+            frames = np.arange(start, start + BLOCK, dtype=np.float64)
+            expected = interpolated(self.reference, frames - pieces[owner[at]].lag_at(frames))[:, 0]
+            power = float(expected @ expected)
+            if power > 0.0:
+                gains.append(float(expected @ self.received.between(start, start + BLOCK)[:, 0]) / power)
+        return float(np.median(gains)) if gains else 1.0
+
+    def join(self, pieces: list[Piece], gain: float) -> tuple[list[Piece], list[splice.Splice]]:
+        """Return the pieces without those that their neighbours explain as well, and what joins them."""
+
+        def between(before: Piece, after: Piece) -> splice.Splice:
+            return splice.locate(self.reference, self.received, (before, after), gain, self.power)
+
+        kept = pieces[:1]
+        splices: list[splice.Splice] = []
+        for at, piece in enumerate(pieces[1:], start=1):
+            if at + 1 < len(pieces) and len(piece.centre) <= SHORT_BLOCKS:
+                around = between(kept[-1], pieces[at + 1])
+                if around.unexplained < _EXPLAINED:
+                    continue
+            splices.append(between(kept[-1], piece))
+            kept.append(piece)
+        return kept, splices
+
+    def received_of(self, piece: Piece, position: float) -> float:
+        """Return the received frame, both at the low rate, at which a piece holds a position of the reference."""
+        frame = position + float(piece.lag[0])
+        for _ in range(8):
+            frame = position + float(piece.lag_at(np.array([frame]))[0])
+        return frame
+
+    def passages(self, pieces: list[Piece], splices: list[splice.Splice]) -> list[tuple[int, int]]:
+        """Return the received frames at which each piece begins and ends; the reference bounds the first and last."""
+        begin = max(0, math.ceil(self.received_of(pieces[0], 0.0)))
+        end = min(len(self.received), math.floor(self.received_of(pieces[-1], float(len(self.reference)))))
+        starts = [begin, *(found.stop for found in splices)]
+        stops = [*(found.start for found in splices), end]
+        return list(zip(starts, stops, strict=True))
+
+    def passage(self, piece: Piece, start: int, stop: int) -> Passage:
+        """Return a passage in frames of both recordings."""
+        bounds = np.array([start, stop], dtype=np.float64)
+        of_reference = np.rint((bounds - piece.lag_at(bounds)) * self.factor).astype(int).tolist()
+        return Passage(start * self.factor, stop * self.factor, of_reference[0], of_reference[1])
+
+    def slips(self, splices: list[splice.Splice]) -> list[Event]:
+        """Return the events of the jumps; there and back again is content of another place."""
+        events = []
+        at = 0
+        while at < len(splices):
+            first = splices[at]
+            second = splices[at + 1] if at + 1 < len(splices) else None
+            if second and abs(first.jump + second.jump) < self._least_jump and self._is_short(first, second):
+                events.append(self._replaced(first, second))
+                at += 2
+                continue
+            if abs(first.jump) >= self._least_jump:
+                events.append(self._slip(first))
+            at += 1
+        return events
+
+    @property
+    def _least_jump(self) -> float:
+        return _SHORTEST_SLIP_SECONDS * self._rate_hz / self.factor
+
+    def _is_short(self, first: splice.Splice, second: splice.Splice) -> bool:
+        return second.stop - first.start <= _LONGEST_EXCURSION_SECONDS * self._rate_hz / self.factor
+
+    def _replaced(self, first: splice.Splice, second: splice.Splice) -> Event:
+        """Return the event of content of another place between two jumps that undo each other."""
+        frames = (second.stop - first.start) * self.factor
+        away = round(first.jump * self.factor)
+        kind = Kind.REPEAT if away > 0 else Kind.MISMATCH
+        told = "what had been received before" if away > 0 else "what comes later in the reference"
+        return Event(
+            kind,
+            first.start * self.factor,
+            frames,
+            message=f"{told}, instead of the reference, for about {1e3 * frames / self._rate_hz:.0f} ms",
+            size={"repeated_from_frame": first.start * self.factor - away} if away > 0 else {},
+        )
+
+    def _slip(self, found: splice.Splice) -> Event:
+        slip_frames = -round(found.jump * self.factor)
+        replaced = (found.stop - found.start - max(found.jump, 0.0)) * self.factor
+        duration = round(replaced) if replaced > _REPLACED_SECONDS * self._rate_hz else 0
+        seconds = abs(slip_frames) / self._rate_hz
+        what = "are missing" if slip_frames > 0 else "were inserted"
+        also = f", and {duration} frames match nothing of the reference" if duration else ""
+        return Event(
+            Kind.SLIP,
+            found.start * self.factor,
+            duration,
+            message=f"about {abs(slip_frames)} frames ({1e3 * seconds:.1f} ms) {what}{also}",
+            size={"slip_frames": slip_frames},
+        )
+
+    def damages(self, piece: Piece, start: int, stop: int, gain: float) -> list[Event]:
+        """Return the events within a piece; what all channels share at once is one event."""
+        found = damage.find(*self._judged, piece, start, stop, gain, self._powers)
+        found.sort(key=lambda item: item.start)
+        same = _SAME_SECONDS * self._rate_hz / self.factor
+        events = []
+        while found:
+            group = [found[0]]
+            for item in found[1:]:
+                taken = {other.channel for other in group}
+                if item.start - group[0].start <= same and item.channel not in taken and item.kind is group[0].kind:
+                    group.append(item)
+            if len(group) < len(self._powers):
+                group = group[:1]
+            found = [item for item in found if item not in group]
+            events.append(self._event(group))
+        return events
+
+    def _event(self, group: list[damage.Damage]) -> Event:
+        start, stop = min(item.start for item in group), max(item.stop for item in group)
+        first = group[0]
+        seconds = (stop - start) * self.factor / self._rate_hz
+        message = f"{_TOLD[first.kind]} for about {1e3 * seconds:.0f} ms"
+        size = {}
+        if first.back is not None:
+            size["repeated_from_frame"] = (start - first.back) * self.factor
+        return Event(
+            first.kind,
+            start * self.factor,
+            (stop - start) * self.factor,
+            channel=None if len(group) == len(self._powers) and len(self._powers) > 1 else first.channel + 1,
+            message=message,
+            size=size,
+        )
+
+
+_TOLD = {
+    Kind.DROPOUT: "muted, where the reference is not,",
+    Kind.REPEAT: "what had been received before, instead of the reference,",
+    Kind.MISMATCH: "other content than the reference's",
+}
+
+
+def _weights(powers: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Return the weights by which channels are mixed: their mean, or the loudest alone where they cancel."""
+    channels = len(powers)
+    weights = np.full(channels, 1.0 / channels, dtype=np.float32)
+    if float(weights @ powers @ weights) < _CANCELLED * float(np.diagonal(powers).max()):
+        weights = np.eye(channels, dtype=np.float32)[int(np.diagonal(powers).argmax())]
+    return weights

@@ -1,0 +1,142 @@
+"""A signal at a fraction of its rate, computed where it is asked for."""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+_TAPS_PER_STEP = 16
+_PASS = 0.86
+"""Edge of the filter, as a share of the lower rate's half."""
+_FRAMES_AT_ONCE = 1 << 14
+_KEPT_FRAMES = 1 << 17
+
+
+class Frames(Protocol):
+    """Frames of shape (n, channels), full scale ±1.0: an array, or what reads slices of one."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Frames and channels."""
+
+    def __getitem__(self, frames: slice, /) -> NDArray[Any]: ...
+
+
+class Mixed:
+    """A signal whose channels are mixed to one; frames of shape (n, 1).
+
+    Parameters
+    ----------
+    signal
+        The signal.
+    weights
+        Of its channels.
+    """
+
+    def __init__(self, signal: Frames, weights: NDArray[np.float32]) -> None:
+        self._signal = signal
+        self._weights = weights[:, None]
+        self.shape = (signal.shape[0], 1)
+
+    def __getitem__(self, frames: slice, /) -> NDArray[np.float32]:
+        return np.asarray(self._signal[frames] @ self._weights, dtype=np.float32)
+
+
+class Decimated:
+    """Every ``factor``-th frame of a signal, low-passed: frame k lies on frame k * factor of the signal.
+
+    Before its start and after its end the signal is silent. What was computed last is kept, for slices that overlap.
+
+    Parameters
+    ----------
+    signal
+        The signal.
+    factor
+        What its rate is divided by.
+    """
+
+    def __init__(self, signal: Frames, factor: int) -> None:
+        self._signal = signal
+        self._factor = factor
+        self._kept_start = 0
+        self._kept = np.empty((0, signal.shape[1]), dtype=np.float32)
+
+    @property
+    def channels(self) -> int:
+        """Channels of the signal."""
+        return self._signal.shape[1]
+
+    def __len__(self) -> int:
+        return (self._signal.shape[0] + self._factor - 1) // self._factor
+
+    def between(self, start: int, stop: int) -> NDArray[np.float32]:
+        """Return frames ``start`` to ``stop``, either of them anywhere, shape (stop - start, channels)."""
+        kept_stop = self._kept_start + len(self._kept)
+        if not self._kept_start <= start <= kept_stop:
+            self._kept, self._kept_start, kept_stop = self._kept[:0], start, start
+        if stop > kept_stop:
+            pieces = [
+                self._compute(first, min(first + _FRAMES_AT_ONCE, stop))
+                for first in range(kept_stop, stop, _FRAMES_AT_ONCE)
+            ]
+            keep_from = max(self._kept_start, min(start, stop - _KEPT_FRAMES))
+            self._kept = np.concatenate([self._kept[keep_from - self._kept_start :], *pieces])
+            self._kept_start = keep_from
+        return self._kept[start - self._kept_start : stop - self._kept_start]
+
+    def powers(self) -> NDArray[np.float64]:
+        """Return the mean products of all channels with each other, shape (channels, channels)."""
+        total = np.zeros((self.channels, self.channels))
+        for start in range(0, len(self), _KEPT_FRAMES):
+            frames = self.between(start, min(start + _KEPT_FRAMES, len(self))).astype(np.float64)
+            total += frames.T @ frames
+        return total / max(len(self), 1)
+
+    def _compute(self, start: int, stop: int) -> NDArray[np.float32]:
+        factor = self._factor
+        taps = _low_pass(factor)
+        first = start * factor - len(taps) // 2
+        last = (stop - 1) * factor + len(taps) // 2 + 1
+        frames = self._signal.shape[0]
+        there = np.asarray(self._signal[min(max(first, 0), frames) : max(min(last, frames), 0)], dtype=np.float32)
+        if len(there) < last - first:
+            before = min(max(-first, 0), last - first)
+            there = np.pad(there, ((before, last - first - len(there) - before), (0, 0)))
+        if factor == 1:
+            return there
+        windows = np.lib.stride_tricks.sliding_window_view(there, len(taps), axis=0)[::factor]
+        return np.asarray(windows @ taps)
+
+
+def interpolated(signal: Decimated, position: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return a signal between its frames, shape (n, channels), by the cubic through the four around each position.
+
+    Positions rise; what lies before the signal's start or after its end is silent.
+    """
+    whole = np.floor(position).astype(np.int64)
+    low = int(whole.min()) - 1
+    values = signal.between(low, int(whole.max()) + 3)
+    at = whole - low
+    t = (position - whole)[:, None]
+    before, here, there, after = values[at - 1], values[at], values[at + 1], values[at + 2]
+    return np.asarray(
+        before * (-t * (t - 1.0) * (t - 2.0) / 6.0)
+        + here * ((t + 1.0) * (t - 1.0) * (t - 2.0) / 2.0)
+        + there * (-(t + 1.0) * t * (t - 2.0) / 2.0)
+        + after * ((t + 1.0) * t * (t - 1.0) / 6.0)
+    )
+
+
+@lru_cache(maxsize=8)
+def _low_pass(factor: int) -> NDArray[np.float32]:
+    """Return the taps of a low-pass at the half of the lower rate: a sinc under a Blackman window, odd in number."""
+    if factor == 1:
+        return np.ones(1, dtype=np.float32)
+    half = _TAPS_PER_STEP * factor // 2
+    at = np.arange(-half, half + 1)
+    taps = np.sinc(_PASS * at / factor) * np.blackman(2 * half + 3)[1:-1]
+    return np.asarray(taps / math.fsum(taps), dtype=np.float32)
