@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -99,6 +99,16 @@ class Identity:
         self._match(number, flow)
         chosen = self._selection is None or self._selection.matches(flow)
         self._selected = np.append(self._selected, chosen)
+
+    def sources_of(self, flows: set[int]) -> set[int]:
+        """Return the flows by which the sources of packets of these flows are known."""
+        return set(self._source[list(flows)].tolist())
+
+    def renumber(self, kept: NDArray[np.int64], number_of: Mapping[int, int]) -> None:
+        """Know flows by other numbers: those that are ``kept``, in order."""
+        self._flows = [self._flows[number] for number in kept.tolist()]
+        self._spec, self._selected = self._spec[kept], self._selected[kept]
+        self._source = np.array([number_of[number] for number in self._source[kept].tolist()], np.int64)
 
     def _match(self, number: int, flow: Flow) -> None:
         """Find out which spec holds for a flow."""

@@ -137,6 +137,25 @@ class Verifier:
         self._identity.remove(spec)
         return self._take_told()
 
+    def keep_flows(self) -> NDArray[np.int64]:
+        """Forget flows that no stream needs; return the others, shape (n,).
+
+        Between two batches. From the next one on, flows are numbered by their place in what is returned: the source
+        has to do the same. Anybody can send from any number of ports, and a sender that starts over has another one.
+        """
+        used = self._demux.flows_in_use()
+        if self._merger is not None:
+            used |= self._merger.flows_in_use()
+        used |= self._identity.sources_of(used)
+        kept = np.array(sorted(used), np.int64)
+        number_of = {number: place for place, number in enumerate(kept.tolist())}
+        self._demux.renumber(kept, number_of)
+        self._identity.renumber(kept, number_of)
+        if self._merger is not None:
+            self._merger.renumber(number_of)
+        self._flows = [self._flows[number] for number in kept.tolist()]
+        return kept
+
     @property
     def merges(self) -> bool:
         """Whether streams have legs; their packets are to be fed in order of arrival."""

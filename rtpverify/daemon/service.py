@@ -33,6 +33,7 @@ from rtpverify.live import LiveStatistics, run_live
 from rtpverify.result import Result
 from rtpverify.rtp.batch import PacketBatch
 from rtpverify.sources.feedback import Feedback
+from rtpverify.sources.flows import MAX_FLOWS
 from rtpverify.sources.receiver import open_receiver
 from rtpverify.verifier import StreamEvent, Verifier
 
@@ -47,6 +48,9 @@ TURNS_NS = 250_000_000
 
 WATCH_SECONDS = 1.0
 """How often files, announcements and interfaces are looked at."""
+
+MANY_FLOWS = MAX_FLOWS // 2
+"""Past so many flows those that no stream needs are forgotten: every start of a sender may bring another port."""
 
 MAX_EVENT_LINES = 20
 """Most events of one stream that are logged one by one between two lines of its state."""
@@ -258,6 +262,8 @@ class Service:
         if now_ns >= self._next_totals_ns:
             self._next_totals_ns = now_ns + REFRESH_NS
             self._renew_totals()
+            if len(self._receiver.flows) > MANY_FLOWS:
+                self._receiver.keep_flows(self.verifier.keep_flows().tolist())
             if self._watching is not None and self._watching.done():
                 self._watching.result()
         if not self._turns or self._turns[0][0] > now_ns or now_ns < self._next_turns_ns:

@@ -15,8 +15,8 @@ held for them, the oldest giving way.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Hashable
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -156,6 +156,22 @@ class Demux:
         """Return the streams that are new since the last call."""
         admitted, self._admitted = self._admitted, []
         return admitted
+
+    def flows_in_use(self) -> set[int]:
+        """Return the flows by which the sources of streams are known."""
+        return {source.flow for source in self.sources if source is not None}
+
+    def renumber(self, kept: NDArray[np.int64], number_of: Mapping[int, int]) -> None:
+        """Know flows by other numbers: those that are ``kept``, in order; sources on probation are given up."""
+        for key in (*self._probation, *self._newcomers):
+            self._evict(key)
+        self.sources = [source and replace(source, flow=number_of[source.flow]) for source in self.sources]
+        flow = np.array([number_of[number] for number in (self._keys >> 32).tolist()], np.int64)
+        keys = _key(flow, self._keys & 0xFFFFFFFF)
+        order = np.argsort(keys)
+        self._keys, self._key_stream = keys[order], self._key_stream[order]
+        known = kept[kept < len(self._flow_ssrc)]
+        self._flow_ssrc, self._flow_stream = self._flow_ssrc[known], self._flow_stream[known]
 
     def settle(self, flows: PacketBatch) -> list[Part]:
         """Decide at the end of the input what was still open; ``flows`` is any batch of the source."""

@@ -9,7 +9,7 @@ beside, by the rules of :mod:`rtpverify.rtp.sequence`. Neither a clock nor the c
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -23,6 +23,8 @@ RING = 8192
 """Sequence numbers over which copies are matched: a skew of one second at packets of 125 µs."""
 MAX_LEGS = 8
 """Paths of one stream."""
+LATEST_FLOWS = 2
+"""Flows of a leg that are remembered where there are too many: a sender that starts over has another port."""
 MAX_LISTED = 16
 """Packets of which the copies differ that are kept by number; all of them are counted."""
 
@@ -160,6 +162,22 @@ class LegMerger:
         self._last_arrival_ns[places] = -1
         for place in range(row * MAX_LEGS, (row + 1) * MAX_LEGS):
             self._tracker.reset(place)
+
+    def flows_in_use(self) -> set[int]:
+        """Return the flows that may bring more packets of a leg: the latest ones of each."""
+        found: set[int] = set()
+        for row in self._row_of.values():
+            of_leg: dict[int, list[int]] = {}
+            for flow, leg in self._streams[row].leg_of_flow.items():
+                of_leg.setdefault(leg, []).append(flow)
+            found.update(flow for leg, flows in of_leg.items() if leg >= 0 for flow in flows[-LATEST_FLOWS:])
+        return found
+
+    def renumber(self, number_of: Mapping[int, int]) -> None:
+        """Know flows by other numbers, and forget those that have none."""
+        for merged in self._streams:
+            known = merged.leg_of_flow.items()
+            merged.leg_of_flow = {number_of[flow]: leg for flow, leg in known if flow in number_of}
 
     def _new_row(self) -> int:
         """Make room for one more stream; return its row."""

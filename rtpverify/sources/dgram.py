@@ -58,8 +58,15 @@ class DgramReceiver:
 
     @property
     def flows(self) -> list[Flow]:
-        """Every flow seen so far; it only grows."""
+        """Every flow seen so far; it grows until some are forgotten."""
         return self._table.flows
+
+    def keep_flows(self, numbers: Iterable[int]) -> None:
+        """Forget all flows but these; from the next batch on, they are numbered by their place here."""
+        number_of = self._table.keep(numbers)
+        self._known = {key: number_of[number] for key, number in self._known.items() if number in number_of}
+        waiting = [(payload, at_ns, number_of[flow]) for payload, at_ns, flow in self._queue if flow in number_of]
+        self._queue = deque(waiting)
 
     @property
     def dropped(self) -> int:

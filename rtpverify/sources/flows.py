@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Iterable, Set
 
 from rtpverify.rtp.batch import Flow
 from rtpverify.sources.endpoint import join_address
@@ -20,7 +20,7 @@ MAX_FLOWS = 4096
 
 
 class FlowTable:
-    """Numbers (sender, destination); ``flows`` only grows, up to ``max_flows``, and holds each once."""
+    """Numbers (sender, destination), each once; ``flows`` grows up to ``max_flows``, until some are forgotten."""
 
     def __init__(self, max_flows: int = MAX_FLOWS) -> None:
         self.flows: list[Flow] = []
@@ -50,3 +50,13 @@ class FlowTable:
         self.flows.append(flow)
         self._numbers[flow] = len(self.flows) - 1
         return len(self.flows) - 1
+
+    def keep(self, numbers: Iterable[int]) -> dict[int, int]:
+        """Forget all flows but these, whose place here is their number from now on; return the numbers by the old.
+
+        ``flows`` becomes another list: batches that hold the one of before stay right.
+        """
+        kept = list(numbers)
+        self.flows = [self.flows[number] for number in kept]
+        self._numbers = {flow: number for number, flow in enumerate(self.flows)}
+        return {old: number for number, old in enumerate(kept)}

@@ -21,7 +21,10 @@ class Receiver(Protocol):
 
     @property
     def flows(self) -> list[Flow]:
-        """Every flow seen so far; it only grows."""
+        """Every flow seen so far; it grows until some are forgotten."""
+
+    def keep_flows(self, numbers: Iterable[int]) -> None:
+        """Forget all flows but these; from the next batch on, they are numbered by their place here."""
 
     @property
     def dropped(self) -> int:

@@ -112,8 +112,12 @@ class UdpReceiver:
 
     @property
     def flows(self) -> list[Flow]:
-        """Every flow seen so far; it only grows."""
+        """Every flow seen so far; it grows until some are forgotten."""
         return self._flows.table.flows
+
+    def keep_flows(self, numbers: Iterable[int]) -> None:
+        """Forget all flows but these; from the next batch on, they are numbered by their place here."""
+        self._flows.keep(numbers)
 
     @property
     def dropped(self) -> int:
@@ -290,6 +294,12 @@ class _FlowIndex:
         self._known = {
             raw: number for raw, number in self._known.items() if int(np.frombuffer(raw, np.uint32)[7]) not in sockets
         }
+        self._index()
+
+    def keep(self, numbers: Iterable[int]) -> None:
+        """Forget all flows but these, and number them by their place here."""
+        number_of = self.table.keep(numbers)
+        self._known = {raw: number_of[number] for raw, number in self._known.items() if number in number_of}
         self._index()
 
     def _learn(self, names: NDArray[np.uint64]) -> NDArray[np.int64]:

@@ -291,3 +291,25 @@ async def test_being_asked_reads_a_configuration_that_did_not_change(tmp_path: P
         await bench.until(lambda: bench.told("configuration taken over"))
         line = bench.told("configuration taken over")[0]
         assert (line["added"], line["changed"], line["removed"]) == ([], [], [])
+
+
+async def test_a_sender_is_heard_however_many_others_were_there_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MANY_FLOWS", 20)
+    first, second = free_ports(2)
+    async with running(tmp_path / "bench.toml", HEAD + stream("a", first) + stream("b", second)) as bench:
+        with sending(first, seconds=2) as sender:
+            await bench.until(lambda: bench.packets("a") > 100)
+            for _ in range(4):
+                for _ in range(15):
+                    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+                        stranger.sendto(b"\x80" + bytes(50), ("127.0.0.1", second))
+                await asyncio.sleep(0.2)
+            await done(sender)
+        with sending(second, seconds=0.5) as sender:
+            await done(sender)
+        await bench.until(lambda: (bench.packets("a"), bench.packets("b")) == (2000, 500))
+        assert len(bench.service._receiver.flows) <= 30
+    assert bench.result is not None
+    assert all(one.events == [] for one in bench.result.streams)

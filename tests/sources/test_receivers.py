@@ -446,3 +446,21 @@ async def test_where_one_of_many_cannot_be_added_none_is(make, send):
         assert [item.payload for item in await collect(receiver, 1)] == [b"x"]
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
             free.bind(("127.0.0.1", other))
+
+
+async def test_flows_that_are_forgotten_make_room_and_come_back_as_new_ones(make, send):
+    port = free_port()
+    with make([Endpoint("127.0.0.1", port)], max_flows=3) as receiver:
+        for which in range(4):
+            send(b"x", "127.0.0.1", port, which=which)
+        first = await collect(receiver, 3)
+        assert receiver.discarded == {"flows": 1}
+        before = receiver.flows
+        receiver.keep_flows([2])
+        assert receiver.flows == [first[2].flow]
+        assert len(before) == 3  # a batch that still holds the list stays right
+        for which in (3, 2, 0):
+            send(b"y", "127.0.0.1", port, which=which)
+        again = await collect(receiver, 3)
+        assert [item.flow for item in again][1:] == [first[2].flow, first[0].flow]
+        assert receiver.flows == [first[2].flow, again[0].flow, first[0].flow]
