@@ -123,11 +123,15 @@ def _values_change(track: Track, start: int, stop: int, local: FreeFit) -> bool:
 
 def _refine(track: Track, start: int, stop: int, local: FreeFit) -> tuple[int, FreeFit]:
     """Fit the sine to as much of what is undisturbed as one sine explains; return its first frame and the fit."""
-    low = max(track.clean_from, stop - MODEL_BLOCKS * track.settings.block_frames)
-    if low >= start:
-        return start, local
-    x, valid = track.read(low, stop)
-    whole = fit_free(x, low, track.model.omega, valid) or local
-    if whole.rms > 1.2 * max(local.rms, track.sigma):
-        return start, local  # too long for one sine: something drifts
-    return low, whole
+    for blocks in (MODEL_BLOCKS, MODEL_BLOCKS // 2, MODEL_BLOCKS // 4):
+        low = max(track.clean_from, stop - blocks * track.settings.block_frames)
+        if low >= start:
+            break
+        x, valid = track.read(low, stop)
+        whole = fit_free(x, low, track.model.omega, valid)
+        if whole is None:
+            break
+        # More than chance adds is a drift: too long for one sine.
+        if whole.rms <= max(local.rms, track.sigma) * (1.0 + FALSE_ALARM_Z / math.sqrt(2.0 * whole.frames)):
+            return low, whole
+    return start, local
