@@ -45,14 +45,15 @@ class Backlog(Generic[T]):
     errors
         What ``write`` and ``idle`` may raise where trying again is of use; anything else is a mistake of ours.
     counts
-        ``written``, ``dropped`` and ``failed`` (tries) are kept there. Where ``write`` left some out, it takes them off
-        ``written`` and counts them elsewhere.
+        ``written``, ``dropped`` and ``failed`` (tries) are kept there.
     on_trouble
         Called in the thread when trouble begins or changes, with the reason, and with None when it is over.
     idle
         Called in the thread every ``idle_seconds``, whether items wait or not.
     finish
         Called in the thread at its end.
+    count
+        Called with the number of items that are done with, where not all of those count as ``written``.
     most
         Most items handed over at once.
 
@@ -74,6 +75,7 @@ class Backlog(Generic[T]):
         idle: Callable[[], None] | None = None,
         idle_seconds: float = 60.0,
         finish: Callable[[], None] = lambda: None,
+        count: Callable[[int], None] | None = None,
         most: int = 1000,
     ) -> None:
         self.trouble: str | None = None
@@ -86,6 +88,7 @@ class Backlog(Generic[T]):
         self._idle_seconds = idle_seconds
         self._idle_at = time.monotonic()
         self._finish = finish
+        self._count = count or self._count_written
         self._most = most
         self._items: deque[T] = deque()
         self._changed = threading.Condition()
@@ -170,7 +173,10 @@ class Backlog(Generic[T]):
         with self._changed:
             for _ in range(min(count, len(self._items))):  # fewer where they were given up meanwhile
                 self._items.popleft()
-            self._counts["written"] += count
+            self._count(count)
+
+    def _count_written(self, count: int) -> None:
+        self._counts["written"] += count
 
     def _tell(self, trouble: str | None) -> None:
         if trouble != self.trouble:

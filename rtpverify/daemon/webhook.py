@@ -16,6 +16,7 @@ import json
 import secrets
 import ssl
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -145,6 +146,8 @@ class Webhook(Outlet):
         self._session: aiohttp.ClientSession | None = None
         self._message_id: tuple[_Waiting, str] | None = None
         self.counts.update({"expired": 0, "refused": 0})
+        self._not_taken: Counter[str] = Counter()
+        """Of the events that are being sent: those that will not be, by outcome."""
 
     @property
     def waiting(self) -> int:
@@ -180,6 +183,7 @@ class Webhook(Outlet):
             counts=self.counts,
             on_trouble=self._note,
             finish=self._close,
+            count=self._count,
             most=MOST_EVENTS,
         )
 
@@ -208,13 +212,14 @@ class Webhook(Outlet):
         if young:
             self._runner.run(self._post(young))
         self._message_id = None
-        self._take_off("expired", expired)
+        self._not_taken["expired"] = expired
         return bool(young)
 
-    def _take_off(self, outcome: str, count: int) -> None:
-        """Count events that were not sent and will not be."""
-        self.counts[outcome] += count
-        self.counts["written"] -= count
+    def _count(self, events: int) -> None:
+        """Count what became of events that are done with; no count ever falls."""
+        self.counts.update(self._not_taken)
+        self.counts["written"] += events - self._not_taken.total()
+        self._not_taken.clear()
 
     async def _post(self, waiting: Sequence[_Waiting]) -> None:
         """Send one request; LaterError where it is to be tried again."""
@@ -241,7 +246,7 @@ class Webhook(Outlet):
             raise LaterError(_brief(error)) from error
         if status in _REFUSED:
             self._log.error("webhook refused events", to=self._table.place, status=status, events=len(waiting))
-            self._take_off("refused", len(waiting))
+            self._not_taken["refused"] = len(waiting)
         elif not 200 <= status < 300:
             raise LaterError(f"answers {status}", _retry_after(after))
 

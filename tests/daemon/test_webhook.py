@@ -8,6 +8,7 @@ import json
 import ssl
 import subprocess
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -357,3 +358,27 @@ reference = "none"
         "5: webhook[2]: has both token and token_file",
         "9: webhook[3]: secret is not whsec_ and base64",
     ]
+
+
+async def test_no_count_falls_whatever_becomes_of_an_event(
+    opened: Opening, bench: Telling, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fallen: list[tuple[str, int, int]] = []
+
+    class Watched(Counter[str]):
+        def __setitem__(self, name: str, count: int) -> None:
+            if count < self[name]:
+                fallen.append((name, self[name], count))
+            super().__setitem__(name, count)
+
+    monkeypatch.setattr("rtpverify.daemon.outlets.Counter", Watched)
+    endpoint.answers = [web.Response(status=413), web.Response(status=500)]
+    async with opened(endpoint.port, retry_seconds=0) as outlet:
+        outlet.tell([bench.told(1)])
+        await until(lambda: outlet.counts["refused"] == 1)
+        outlet.tell([bench.told(2)])
+        await until(lambda: outlet.counts["expired"] == 1)
+        outlet.tell([bench.told(3)])
+        await until(lambda: outlet.counts["written"] == 1)
+    assert isinstance(outlet.counts, Watched)
+    assert fallen == []
