@@ -17,9 +17,11 @@ import rtpverify
 from rtpverify import scope
 from rtpverify.daemon.history import History
 from rtpverify.daemon.outlets import Bench, Told
+from rtpverify.daemon.recorder import Recorder
 from rtpverify.daemon.web import openapi, parameters
 from rtpverify.daemon.web.board import Board
 from rtpverify.daemon.web.events import Document, EventLog, EventPage, EventQuery
+from rtpverify.daemon.web.evidence import file_of, with_evidence
 from rtpverify.daemon.web.problems import not_found, response
 from rtpverify.report.json import strict
 from rtpverify.result import StreamResult, rfc3339, stream_as_dict
@@ -63,6 +65,7 @@ class Api:
                 web.get("/api/streams/{name}/scope", self._scope),
                 web.get("/api/events", self._events),
                 web.get("/api/events/{id}", self._event),
+                web.get("/api/events/{id}/evidence/{file}", self._evidence),
             ]
         )
 
@@ -159,7 +162,9 @@ class Api:
             limit=parameters.integer(request, "limit", 1, MOST_EVENTS) or 100,
         )
         page = await self._log.find(query, self._bench.outlet(History))
-        return _json(await asyncio.to_thread(lambda: _text(_page(page, query))))
+        shown = await with_evidence([document for _, document in page.events], self._bench.outlet(Recorder))
+        document = {"events": shown, "next": _next(page, query)}
+        return _json(await asyncio.to_thread(lambda: _text(document)))
 
     async def _event(self, request: web.Request) -> web.Response:
         parameters.known_only(request, ())
@@ -167,7 +172,12 @@ class Api:
         document = await self._log.get(event_id, self._bench.outlet(History))
         if document is None:
             raise not_found(f"event {event_id[:40]}: is not known")
-        return _json(_text(document))
+        (shown,) = await with_evidence([document], self._bench.outlet(Recorder))
+        return _json(_text(shown))
+
+    async def _evidence(self, request: web.Request) -> web.StreamResponse:
+        parameters.known_only(request, ())
+        return await file_of(self._bench.outlet(Recorder), request.match_info["id"], request.match_info["file"])
 
     def _name(self, request: web.Request) -> str:
         name = request.match_info["name"]
@@ -245,15 +255,13 @@ def _scope(seen: scope.Scope) -> dict[str, Any]:
     }
 
 
-def _page(page: EventPage, query: EventQuery) -> dict[str, Any]:
-    cursor = None
-    if page.more:
-        last_ns = page.events[-1][0]
-        shown = sum(time_ns == last_ns for time_ns, _ in page.events)
-        if query.until_ns == last_ns + 1:
-            shown += query.skip
-        cursor = f"{last_ns}.{shown}"
-    return {"events": [document for _, document in page.events], "next": cursor}
+def _next(page: EventPage, query: EventQuery) -> str | None:
+    """Return where the page after this one begins: see :func:`rtpverify.daemon.web.parameters.cursor`."""
+    if not page.more:
+        return None
+    last_ns = page.events[-1][0]
+    shown = sum(time_ns == last_ns for time_ns, _ in page.events)
+    return f"{last_ns}.{shown + (query.skip if query.until_ns == last_ns + 1 else 0)}"
 
 
 def _numbers(values: NDArray[np.floating[Any]], digits: int) -> list[float | None]:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import rtpverify
 from rtpverify.daemon.web.board import Health
 from rtpverify.events import Cause, Kind
+from rtpverify.recorder.folder import FILES
 from rtpverify.result import Leg, Signal, Transport, Verdict
 
 Schema = dict[str, Any]
@@ -106,6 +107,7 @@ def _paths() -> dict[str, Any]:
         "/api/events/{id}": _get(
             "event", "One event", _ref("Event"), [_parameter("id", "path", _TEXT, "Identity of the event.")]
         ),
+        "/api/events/{id}/evidence/{file}": _evidence(),
         "/api/live": {
             "get": {
                 "operationId": "live",
@@ -163,6 +165,8 @@ def _schemas() -> dict[str, Schema]:
         "time": _TIME,
         "message": _TEXT,
     }
+    file = {"name": _TEXT, "title": _TEXT, "size": _COUNT}
+    evidence = {"type": "array", "items": _object(file), "description": "Files of `/api/events/{id}/evidence/{file}`."}
     return {
         "Streams": _object({"time": _TIME, "host": _object(host), "streams": {"type": "array", "items": _ref("Line")}}),
         "Line": _object(line),
@@ -206,7 +210,10 @@ def _schemas() -> dict[str, Schema]:
             }
         ),
         "Scope": _scope(),
-        "Event": {**_object(event), "description": "The sizes of its kind stand beside these."},
+        "Event": {
+            **_object({**event, "evidence": evidence}),
+            "description": "The sizes of its kind stand beside these. Told live, it comes without `evidence`.",
+        },
         "Events": _object({"events": {"type": "array", "items": _ref("Event")}, "next": _MAYBE_TEXT}),
         "Problem": {
             **_object({"type": _TEXT, "title": _TEXT, "status": {"type": "integer"}, "detail": _TEXT}),
@@ -289,6 +296,25 @@ def _get(operation: str, summary: str, schema: Schema, parameters: list[dict[str
             "responses": {
                 "200": {"description": summary, "content": content},
                 **_problems(400, *((404,) if asks_by_path else ())),
+            },
+        }
+    }
+
+
+def _evidence() -> Schema:
+    names = {"enum": list(FILES)}
+    types = ("audio/wav", "application/vnd.tcpdump.pcap", "image/svg+xml", "application/json")
+    return {
+        "get": {
+            "operationId": "evidence",
+            "summary": "What was recorded around an event",
+            "parameters": [
+                _parameter("id", "path", _TEXT, "Identity of the event."),
+                _parameter("file", "path", names, "Name of the file."),
+            ],
+            "responses": {
+                "200": {"description": "The file.", "content": {name: {} for name in types}},
+                **_problems(400, 404),
             },
         }
     }

@@ -207,8 +207,8 @@ class _Refusal(asyncio.Protocol):
 
 
 async def _add_headers(_request: web.Request, response: web.StreamResponse) -> None:
-    response.headers.update(_HEADERS)
-    response.headers.setdefault("Cache-Control", "no-store")
+    for name, value in {**_HEADERS, "Cache-Control": "no-store"}.items():
+        response.headers.setdefault(name, value)
 
 
 def _give_up_dead(transport: asyncio.BaseTransport | None) -> None:

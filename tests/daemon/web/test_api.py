@@ -9,9 +9,12 @@ from typing import Any
 import jsonschema
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
+from yarl import URL
 
 from rtpverify.daemon.history import HistoryTable
+from rtpverify.daemon.recorder import RecorderTable
 from rtpverify.daemon.web import openapi
+from rtpverify.recorder.folder import EvidenceFolder
 from tests.daemon.web.bench import Bench, Client, Sender, serving
 
 DESCRIPTION = openapi.document()
@@ -176,6 +179,38 @@ async def bench(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
         await history.stop()
     else:
         yield bench
+
+
+async def test_evidence_is_opened_from_its_event(tmp_path: Path) -> None:
+    bench = Bench()
+    bench.outlets["recorder"] = RecorderTable(path=str(tmp_path / "evidence")).open(bench)
+    async with serving(bench) as client:
+        bench.feed(Sender(seconds=3.0, slips={70_000: 48}).send(lost=(500,)))
+        slip, gap = (await client.get("/api/events"))["events"]
+        files = {"event.json": b"{}", "plot.svg": b"<svg/>", "packets.pcap": b"p"}
+        EvidenceFolder(tmp_path / "evidence", 1 << 20).add(gap["time"], "a", "gap", gap["id"], files)
+        (tmp_path / "secret").write_text("secret")
+        events = await client.get("/api/events")
+        conforms(events, "/api/events")
+        assert [event["id"] for event in events["events"]] == [slip["id"], gap["id"]]
+        assert events["events"][1]["evidence"] == [
+            {"name": "packets.pcap", "title": "pcap", "size": 1},
+            {"name": "plot.svg", "title": "plot", "size": 6},
+            {"name": "event.json", "title": "JSON", "size": 2},
+        ]
+        assert events["events"][0]["evidence"] == []
+        path = f"/api/events/{gap['id']}/evidence"
+        assert (await client.get(f"/api/events/{gap['id']}"))["evidence"] == events["events"][1]["evidence"]
+        async with client.session.get(f"{client.url}{path}/plot.svg") as answer:
+            assert (answer.content_type, await answer.text()) == ("image/svg+xml", "<svg/>")
+            assert "script" not in answer.headers["Content-Security-Policy"]
+            assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        async with client.session.get(f"{client.url}{path}/packets.pcap") as answer:
+            assert answer.headers["Content-Disposition"] == f'attachment; filename="a-gap-{gap["id"]}-packets.pcap"'
+        for name in ("audio.wav", "..%2f..%2fsecret", "%2e%2e/%2e%2e/secret", "..", "event.json%00", "none"):
+            await client.get(URL(f"{client.url}{path}/{name}", encoded=True).raw_path, 404)
+        for event_id in ("..", "%2e%2e", "*", slip["id"]):
+            await client.get(f"/api/events/{event_id}/evidence/event.json", 404)
 
 
 async def test_pages_of_events_show_each_once(bench: Bench) -> None:

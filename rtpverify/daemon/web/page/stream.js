@@ -21,6 +21,8 @@ const MOST_EVENTS = 200;
 // A fault is looked at once what follows it is in the rings, and before it has left them.
 const CATCH_MS = 400;
 const KEPT_MS = 1500;
+// The recorder waits for what follows an event.
+const EVIDENCE_MS = 5000;
 const HISTORY_POINTS = 1200;
 
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
@@ -73,6 +75,7 @@ export class StreamView {
   close() {
     this.stopping.abort();
     clearTimeout(this.catching);
+    clearTimeout(this.asking);
     Object.values(this.plots).forEach((plot) => plot.close());
   }
 
@@ -95,6 +98,10 @@ export class StreamView {
     const ours = events.filter((event) => event.stream === this.name);
     if (ours.length) this.#takeEvents(ours);
     if (leftOut) this.#loadEvents();
+    if (ours.length) {
+      clearTimeout(this.asking);
+      this.asking = setTimeout(() => this.#loadEvents(), EVIDENCE_MS);
+    }
     const fault = ours.findLast((event) => event.fault && !this.seenFaults.has(event.id));
     ours.forEach((event) => this.seenFaults.add(event.id));
     if (fault) this.#catch(fault);
@@ -353,22 +360,26 @@ export class StreamView {
   }
 
   #takeEvents(events) {
-    for (const event of events) this.eventsById.set(event.id, event);
+    for (const event of events) {
+      const known = this.eventsById.get(event.id);
+      this.eventsById.set(event.id, { evidence: known?.evidence, ...event });
+    }
     const time = (event) => (event.time ? Date.parse(event.time) : 0);
     const latest = [...this.eventsById.values()].sort((one, other) => time(other) - time(one) || other.start_frame - one.start_frame);
     latest.splice(MOST_EVENTS).forEach((event) => {
       this.eventsById.delete(event.id);
       this.eventRows.delete(event.id);
     });
-    arrange(this.eventBody, latest.map((event) => this.#eventRow(event)));
+    arrange(this.eventBody, latest.flatMap((event) => this.#eventRow(event)));
     setText(this.eventNote, latest.length === 0 ? "No event." : latest.length === MOST_EVENTS ? `The latest ${counted(MOST_EVENTS, "event")}.` : "");
     this.eventNote.hidden = this.eventNote.textContent === "";
   }
 
   #eventRow(event) {
-    let row = this.eventRows.get(event.id);
-    if (row?.event === event) return row.element;
-    const element = row?.element ?? make("tr", {});
+    const text = JSON.stringify(event);
+    const row = this.eventRows.get(event.id);
+    if (row?.text === text) return row.elements;
+    const element = row?.elements[0] ?? make("tr", {});
     element.dataset.cause = event.cause;
     element.classList.toggle("open", event.open);
     element.replaceChildren(
@@ -379,14 +390,40 @@ export class StreamView {
       make("td", { class: "message" }, event.message),
       make("td", { class: "evidence" }, ...this.#evidence(event)),
     );
-    this.eventRows.set(event.id, { event, element });
-    return element;
+    const elements = [element, ...(row?.elements.slice(1) ?? [])];
+    this.eventRows.set(event.id, { text, elements });
+    return elements;
   }
 
   #evidence(event) {
-    const links = (event.evidence ?? []).map(({ name, title, size }) =>
-      make("a", { href: `/api/events/${event.id}/evidence/${name}`, title: `${title}, ${count(size)} bytes` }, title),
+    const path = `/api/events/${event.id}/evidence`;
+    const files = event.evidence ?? [];
+    const links = files.map(({ name, title, size }) =>
+      make("a", { href: `${path}/${name}`, target: "_blank", rel: "noopener", title: `${name}, ${count(size)} bytes` }, title),
     );
+    if (files.some(({ name }) => name === "plot.svg")) {
+      const open = this.eventRows.get(event.id)?.elements.length > 1;
+      const button = make("button", { type: "button", "aria-expanded": String(open) }, "Show");
+      button.addEventListener("click", () => this.#toggleEvidence(event, button));
+      links.unshift(button);
+    }
     return links.length ? links : [NONE];
+  }
+
+  // The picture and the sound of an event, in a row below its own.
+  #toggleEvidence(event, button) {
+    const row = this.eventRows.get(event.id);
+    const open = row.elements.length === 1;
+    button.setAttribute("aria-expanded", String(open));
+    row.elements.splice(1).forEach((element) => element.remove());
+    if (!open) return;
+    const path = `/api/events/${event.id}/evidence`;
+    const name = `${kindName(event.kind)} at ${clock(event.time)}`;
+    const picture = make("img", { src: `${path}/plot.svg`, alt: `Waveform, residual and arrivals around the ${name}. ${event.message}` });
+    const hasAudio = event.evidence.some((file) => file.name === "audio.wav");
+    const audio = hasAudio ? make("audio", { controls: true, preload: "none", src: `${path}/audio.wav`, "aria-label": `Audio around the ${name}` }) : null;
+    const shown = make("tr", { class: "shown" }, make("td", { colspan: "6" }, audio, picture));
+    row.elements.push(shown);
+    row.elements[0].after(shown);
   }
 }
