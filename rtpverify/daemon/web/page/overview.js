@@ -22,6 +22,7 @@ class Row {
     this.faults = make("span");
     this.reason = make("span", { class: "reason" });
     this.ago = make("small");
+    this.lostCell = cell("Lost", "number", this.recentLoss, this.lost);
     this.element = make(
       "tr",
       { role: "row" },
@@ -29,7 +30,7 @@ class Row {
       make("th", { role: "rowheader", scope: "row", class: "name" }, this.link),
       cell("Level", "number level", this.meters, this.level),
       cell("Residual", "number", this.residual),
-      cell("Lost", "number", this.recentLoss, this.lost),
+      this.lostCell,
       cell("Jitter", "number jitter", this.jitter),
       cell("Faults", "number faults", this.faults),
       cell("What is known", "what", this.ago, this.reason),
@@ -45,6 +46,7 @@ class Row {
     this.#showMeters(down ? [] : line.level_dbfs);
     setText(this.residual, down ? NONE : fixed(greatest(line.residual_dbfs), 1));
     setText(this.lost, line.health === "waiting" ? NONE : count(line.packets_lost));
+    this.lostCell.classList.toggle("none", !line.packets_lost);
     setText(this.recentLoss, line.loss_ratio ? `${percent(line.loss_ratio)} now ` : "");
     setText(this.jitter, down ? NONE : duration(line.jitter_seconds));
     setText(this.faults, count(line.faults));

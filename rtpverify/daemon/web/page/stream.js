@@ -99,8 +99,8 @@ export class StreamView {
     if (ours.length) this.#takeEvents(ours);
     if (leftOut) this.#loadEvents();
     if (ours.length) {
-      clearTimeout(this.asking);
-      this.asking = setTimeout(() => this.#loadEvents(), EVIDENCE_MS);
+      this.lastEvent = performance.now();
+      this.#askForEvidence();
     }
     const fault = ours.findLast((event) => event.fault && !this.seenFaults.has(event.id));
     ours.forEach((event) => this.seenFaults.add(event.id));
@@ -109,6 +109,15 @@ export class StreamView {
 
   reset() {
     this.#loadEvents();
+  }
+
+  // Again and again until there was time to record the last event.
+  #askForEvidence() {
+    this.asking ??= setTimeout(() => {
+      this.asking = null;
+      this.#loadEvents();
+      if (performance.now() - this.lastEvent < 0.9 * EVIDENCE_MS) this.#askForEvidence();
+    }, EVIDENCE_MS);
   }
 
   // Building ----------------------------------------------------------------------------------------------------------
