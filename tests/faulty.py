@@ -36,7 +36,8 @@ def packets(
     parsed = [parse_fault(fault) for fault in faults]
     tone = ToneSignal(frequencies_hz, rate_hz, form.channels, level_dbfs=-20.0)
     signal = DamagedSignal(tone, [fault for fault in parsed if not fault.transport], bits=form.bits)
-    samples = signal.read(0, count * packet_frames).reshape(count, packet_frames, form.channels)
+    audio = encode(form, signal.read(0, count * packet_frames))
+    size = packet_frames * form.bytes_per_frame
     plan = TransportPlan(
         [fault for fault in parsed if fault.transport],
         Identity(ssrc, 97, 65_000, 2**32 - 9_000),
@@ -49,7 +50,7 @@ def packets(
         rows = order[start : start + batch_packets].tolist()
         datagrams = [
             struct.pack(">BBHII", 0x80, sent.payload_type[row], sent.sequence[row], sent.timestamp[row], sent.ssrc[row])
-            + encode(form, samples[sent.number[row]])
+            + audio[sent.number[row] * size : (sent.number[row] + 1) * size]
             for row in rows
         ]
         length = np.array([len(datagram) for datagram in datagrams], np.int64)

@@ -124,13 +124,17 @@ class _Panel:
 
     def x(self, value: float) -> float:
         """Return where a time stands."""
-        low, high = self._x
-        return LEFT + (WIDTH - LEFT - RIGHT) * min(max((value - low) / (high - low), 0.0), 1.0)
+        return float(_scaled(np.array([value]), *self._x, LEFT, WIDTH - RIGHT)[0])
 
     def y(self, value: float) -> float:
         """Return where a value stands."""
-        low, high = self._y
-        return self._top + self.height * (1.0 - min(max((value - low) / (high - low), 0.0), 1.0))
+        return float(_scaled(np.array([value]), *self._y, self._top + self.height, self._top)[0])
+
+    def points(self, x: NDArray[np.float64], y: NDArray[np.float64]) -> str:
+        """Return where points stand, as SVG has them."""
+        across = _scaled(x, *self._x, LEFT, WIDTH - RIGHT)
+        down = _scaled(y, *self._y, self._top + self.height, self._top)
+        return " ".join(map("%.1f,%.1f".__mod__, zip(across.tolist(), down.tolist(), strict=True)))
 
     def _axes(self) -> Iterable[str]:
         bottom = self._top + self.height
@@ -143,10 +147,9 @@ class _Panel:
             yield f'<line class="rule" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
             yield f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{value:.6g}</text>'
 
-    def line(self, style: str, x: Iterable[float], y: Iterable[float]) -> str:
+    def line(self, style: str, x: NDArray[np.float64], y: NDArray[np.float64]) -> str:
         """Return a line through points."""
-        points = " ".join(f"{self.x(a):.1f},{self.y(b):.1f}" for a, b in zip(x, y, strict=True))
-        return f'<polyline class="{style}" points="{points}"/>'
+        return f'<polyline class="{style}" points="{self.points(x, y)}"/>'
 
     def bar(self, style: str, start: float, stop: float, title: str = "") -> str:
         """Return a mark from the upper to the lower edge."""
@@ -184,9 +187,8 @@ class _Waveform(_Panel):
             columns = _columns(start, stop, max(1, len(x) // COLUMNS))
             times = (columns - marked.frame) / rate
             low, high = np.minimum.reduceat(x[:stop], columns), np.maximum.reduceat(x[:stop], columns)
-            upper = [f"{self.x(t):.1f},{self.y(v):.1f}" for t, v in zip(times, high, strict=True)]
-            lower = [f"{self.x(t):.1f},{self.y(v):.1f}" for t, v in zip(times, low, strict=True)]
-            yield f'<polygon class="area" points="{" ".join(upper + lower[::-1])}"/>'
+            outline = self.points(np.concatenate([times, times[::-1]]), np.concatenate([high, low[::-1]]))
+            yield f'<polygon class="area" points="{outline}"/>'
 
 
 class _CloseUp(_Panel):
@@ -301,6 +303,12 @@ def _runs(wanted: NDArray[np.bool_]) -> list[tuple[int, int]]:
 def _columns(start: int, stop: int, width: int) -> NDArray[np.int64]:
     """Return the first frame of each column between two frames."""
     return np.arange(start, stop, width, dtype=np.int64)
+
+
+def _scaled(values: NDArray[np.float64], low: float, high: float, start: float, stop: float) -> NDArray[np.float64]:
+    """Return where values between ``low`` and ``high`` stand between two edges; what lies beyond stands on them."""
+    scaled: NDArray[np.float64] = start + (stop - start) * np.clip((values - low) / (high - low), 0.0, 1.0)
+    return scaled
 
 
 def _ticks(low: float, high: float, most: int) -> list[float]:

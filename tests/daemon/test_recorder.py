@@ -55,7 +55,7 @@ def feed(outlet: Recorder, faults: Sequence[str], seconds: float = 3.0, **option
         everything.extend(Told(item.stream, item.event, item.is_new) for item in told)
         outlet.tell([Told(item.stream, item.event, item.is_new) for item in told])
 
-    for batch in packets(faults, seconds, encoding=encoding, packet_frames=16, **options):
+    for batch in packets(faults, seconds, encoding=encoding, packet_frames=64, **options):
         outlet.take(batch)
         tell(verifier.feed(batch))
     tell(verifier.finish())
@@ -166,7 +166,7 @@ async def test_what_waits_at_the_end_is_recorded_with_what_is_there(opened: Open
         feed(outlet, ["click:at=1.8,size=0.1"], seconds=2, start_ns=start_ns)
         assert outlet.waiting == 1
     (item,) = evidence_in(tmp_path)
-    assert json.loads((item.path / EVENT).read_text())["clip"]["frames"] == pytest.approx(1.2 * 16_000, abs=16)
+    assert json.loads((item.path / EVENT).read_text())["clip"]["frames"] == pytest.approx(1.2 * 16_000, abs=64)
 
 
 async def test_events_without_packets_are_counted(opened: Opening, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,13 @@ from rtpverify.verifier import Verifier
 
 SECOND_NS = 1_000_000_000
 SPAN = Span(SECOND_NS, SECOND_NS, 2 * SECOND_NS)
+LIGHT = "L24/16000/2"
+"""A third of the work of 48 kHz."""
+
+
+def light(fault: str, seconds: float) -> Iterator[PacketBatch]:
+    """Yield packets of 4 ms with a fault."""
+    return packets([fault], seconds, encoding=LIGHT, packet_frames=64)
 
 
 class Bench:
@@ -33,14 +41,12 @@ class Bench:
 
     def __init__(self, seconds: float = 9.0, **spec: Any) -> None:
         self.ring = PacketRing(seconds, 1 << 30)
-        spec = {"encoding": parse_rtpmap("L24/48000/2"), "reference": parse_reference("tone:1283")} | spec
+        spec = {"encoding": parse_rtpmap(LIGHT), "reference": parse_reference("tone:1283")} | spec
         self.verifier = Verifier([StreamSpec("left", **spec)])
         self.cases: dict[str, Case] = {}
 
-    def run(self, batches: Any, stop_ns: int | None = None) -> Bench:
+    def run(self, batches: Iterator[PacketBatch]) -> Bench:
         for batch in batches:
-            if stop_ns is not None and batch.arrival_ns[0] >= stop_ns:
-                return self
             self._feed(batch)
         self._tell(self.verifier.finish(), START_NS)
         return self
@@ -92,30 +98,23 @@ def same(one: dict[str, Any], other: dict[str, Any]) -> bool:
 FAULTS = [
     "loss:at=1.2,packets=3",
     "slip:at=1.2003,frames=48",
-    "slip:at=1.2,frames=-7",
     "click:at=1.20011,size=0.01,channel=2",
     "dropout:at=1.2002,frames=239",
     "repeat:at=1.2,back=160,frames=160",
     "stall:at=1.2,seconds=0.4",
     "gain:at=1.2,db=0.5",
-    "clipping:at=1.2,level=0.08,duration=0.5",
     "noise:at=1.2,dbfs=-70,duration=0.5",
-    "dc_offset:at=1.2,offset=0.01,duration=0.5",
-    "silence:at=1.2,channel=1",
     "polarity:at=1.2,channel=1,duration=0.5",
     "timestamp_jump:at=1.2,frames=3200",
     "timestamp_jump:at=1.2,frames=-16000",
     "restart:at=1.2",
     "ssrc_change:at=1.2,ssrc=7",
-    "payload_type_change:at=1.2,to=98",
 ]
 
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_the_evidence_of_an_event_shows_that_event(fault, tmp_path, monkeypatch):
-    encoding = "L24/16000/2"  # a third of the work
-    bench = Bench(encoding=parse_rtpmap(encoding))
-    bench.run(packets([fault], 3.5, encoding=encoding, packet_frames=16))
+    bench = Bench().run(light(fault, 3.5))
     kind = {"loss": "gap"}.get(fault.partition(":")[0], fault.partition(":")[0])
     files = bench.files(kind)
     description = json.loads(files[EVENT])
@@ -130,7 +129,8 @@ def test_the_evidence_of_an_event_shows_that_event(fault, tmp_path, monkeypatch)
 
 
 def test_what_is_kept_begins_a_second_before_the_event_and_ends_a_second_after_it(tmp_path):
-    files = Bench().run(packets(["dropout:at=2.0005,duration=0.5"], 4)).files("dropout")
+    bench = Bench(encoding=parse_rtpmap("L24/48000/2"))
+    files = bench.run(packets(["dropout:at=2.0005,duration=0.5"], 4)).files("dropout")
     description = json.loads(files[EVENT])
     clip = description["clip"]
     assert clip["event_frame"] == 48_024
@@ -153,36 +153,36 @@ def test_what_is_kept_begins_a_second_before_the_event_and_ends_a_second_after_i
 
 
 def test_of_an_event_that_lasts_its_beginning_is_kept():
-    bench = Bench().run(packets(["noise:at=1,dbfs=-60"], 5))
+    bench = Bench().run(light("noise:at=1,dbfs=-60", 5))
     clip = json.loads(bench.files("noise")[EVENT])["clip"]
-    assert (clip["event_frame"], clip["frames"]) == (48_000, 4 * 48_000)
+    assert (clip["event_frame"], clip["frames"]) == (16_000, 4 * 16_000)
 
 
 def test_where_the_beginning_is_gone_the_latest_packets_are_kept():
-    bench = Bench(seconds=3.0).run(packets(["dropout:at=1.0005,duration=0.5"], 7))
+    bench = Bench(seconds=3.0).run(light("dropout:at=1.0005,duration=0.5", 7))
     description = json.loads(bench.files("dropout")[EVENT])
     clip = description["clip"]
     assert not clip["whole"]
     assert clip["event_frame"] is None
-    assert clip["packets"] == 2500
-    assert clip["last_arrival"] == "2026-09-21T14:13:26.999000Z"
+    assert clip["packets"] == 2.5 * 250
+    assert clip["last_arrival"] == "2026-09-21T14:13:26.996000Z"
 
 
 def test_a_part_of_the_beginning_that_is_gone_is_said():
-    bench = Bench(seconds=2.0).run(packets(["dropout:at=2,duration=0.5"], 4.2))
+    bench = Bench(seconds=2.0).run(light("dropout:at=2,duration=0.5", 4.2))
     clip = json.loads(bench.files("dropout")[EVENT])["clip"]
     assert not clip["whole"]
-    assert clip["event_frame"] is None or clip["event_frame"] < 48_000
+    assert clip["event_frame"] is None or clip["event_frame"] < 16_000
 
 
 def test_without_any_packet_there_is_no_evidence():
-    bench = Bench().run(packets(["loss:at=2,packets=3"], 4))
+    bench = Bench().run(light("loss:at=2,packets=3", 4))
     (case,) = bench.cases.values()
     assert files_of(case, [], SPAN) is None
 
 
 def test_where_nothing_tells_how_packets_are_decoded_they_alone_are_kept(tmp_path, monkeypatch):
-    bench = Bench(encoding=None).run(packets(["stall:at=2,seconds=0.5"], 4))
+    bench = Bench(encoding=None).run(light("stall:at=2,seconds=0.5", 4))
     files = bench.files("stall")
     assert sorted(files) == [EVENT, PACKETS]
     stream = checked(files, tmp_path, monkeypatch)
@@ -191,7 +191,7 @@ def test_where_nothing_tells_how_packets_are_decoded_they_alone_are_kept(tmp_pat
 
 def test_the_command_says_what_the_limits_were():
     def options(limits: Limits) -> list[str]:
-        bench = Bench(limits=limits).run(packets(["loss:at=2,packets=3"], 3))
+        bench = Bench(limits=limits).run(light("loss:at=2,packets=3", 3))
         command: str = json.loads(bench.files("gap")[EVENT])["check"]
         return shlex.split(command)[7:]
 
@@ -210,7 +210,7 @@ def test_the_command_says_what_the_limits_were():
 
 
 def test_the_picture_is_whole_and_says_what_it_shows():
-    files = Bench().run(packets(["slip:at=2,frames=48,channel=2"], 4)).files("slip")
+    files = Bench().run(light("slip:at=2,frames=48,channel=2", 4)).files("slip")
     picture = files[PLOT].decode()
     assert picture.startswith("<svg ")
     assert picture.rstrip().endswith("</svg>")
