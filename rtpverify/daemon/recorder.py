@@ -1,8 +1,8 @@
 """``[recorder]``: evidence of every event, kept in a folder.
 
-The event loop copies each batch of datagrams into a ring and notes which events are to be recorded; all else is done by
-a thread, one event after another, when the packets behind it have arrived. A disk that is slow, full or gone costs the
-evidence of some events, counted, and nothing else.
+The event loop copies each batch of datagrams into a ring and notes which events are to be recorded. When the packets
+behind an event have arrived, a thread picks them out, has a process of its own make the files, and writes them, one
+event after another. A disk that is slow, full or gone costs the evidence of some events, counted, and nothing else.
 """
 
 from __future__ import annotations
@@ -21,8 +21,9 @@ from rtpverify.daemon.backlog import reason
 from rtpverify.daemon.choice import ChoosingTable
 from rtpverify.daemon.outlets import Bench, Outlet, Told
 from rtpverify.daemon.tables import PathField
-from rtpverify.recorder.case import Case, Span, files_of, render
+from rtpverify.recorder.case import Case, Span, packets_of, render
 from rtpverify.recorder.folder import EVENT, EvidenceFolder
+from rtpverify.recorder.maker import Maker
 from rtpverify.recorder.ring import PacketRing
 from rtpverify.result import rfc3339
 from rtpverify.rtp.batch import PacketBatch
@@ -109,6 +110,7 @@ class Recorder(Outlet):
         seconds = table.before_seconds + table.longest_seconds + table.after_seconds + TOLD_LATE_SECONDS
         self._ring = PacketRing(seconds, table.memory_bytes)
         self._folder: EvidenceFolder | None = None
+        self._maker = Maker()
         self._allowances: defaultdict[str, _Allowance] = defaultdict(lambda: _Allowance(table.max_per_minute))
         self._changed = threading.Condition()
         self._closing = False
@@ -151,6 +153,7 @@ class Recorder(Outlet):
         with self._changed:
             self.counts["dropped"] += len(self._waiting)
             self._waiting.clear()
+        self._maker.close()
 
     def take(self, batch: PacketBatch) -> None:
         """Remember datagrams."""
@@ -241,10 +244,11 @@ class Recorder(Outlet):
 
     def _record(self, case: Case) -> None:
         document = case.document
-        files = files_of(case, self._ring.pieces(), self._span)
-        if files is None:
+        kept = packets_of(case, self._ring.pieces(), self._span)
+        if kept is None:
             self.counts["empty"] += 1
             return
+        files = self._maker.files_of(case, kept)
         moment = document["time"] or rfc3339(case.start_ns) or ""
         self.counts["removed"] += self._opened().add(
             moment, document["stream"], document["kind"], document["id"], files

@@ -1,13 +1,15 @@
 """One event, and everything that is kept of it: its JSON, the packets around it, the audio in them, a picture.
 
-A case is made when the event is told, from what the verifier knows then; :func:`files_of` works on the case and on
-packets alone, so it may run in any thread.
+A case is made when the event is told, from what the verifier knows then. :func:`packets_of` is quick, and for any
+thread; :func:`files_of` works on what that returns, and takes long enough to be better done by a process of its own
+(:mod:`rtpverify.recorder.maker`).
 """
 
 from __future__ import annotations
 
 import json
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -121,8 +123,16 @@ def _offset(stream: Stream, event: Event) -> int:
     return 0 if frame is None else max(0, event.start_frame - frame - stream.media_time.shift(frame))
 
 
-def files_of(case: Case, pieces: list[Piece], span: Span) -> dict[str, bytes] | None:
-    """Return the files of a case by their names, None where none of its packets are there.
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """The packets of a case; ``is_whole`` is False where the beginning was forgotten already."""
+
+    batch: PacketBatch
+    is_whole: bool
+
+
+def packets_of(case: Case, pieces: Sequence[Piece], span: Span) -> Kept | None:
+    """Return the packets of a case, None where none of them are there.
 
     Parameters
     ----------
@@ -131,16 +141,20 @@ def files_of(case: Case, pieces: list[Piece], span: Span) -> dict[str, bytes] | 
         packet is kept, as long a stretch as asked for.
     """
     start_ns, stop_ns = case.start_ns - span.before_ns, case.stop_ns(span)
-    length_ns = stop_ns - start_ns
-    batch = select(pieces, case.spec.matches, case.ssrcs, start_ns, stop_ns)
-    if len(batch) == 0:
-        everything = select(pieces, case.spec.matches, case.ssrcs, 0, 1 << 62)
-        if len(everything) == 0:
-            return None
-        stop_ns = int(everything.arrival_ns[-1]) + 1
-        start_ns = stop_ns - length_ns
-        batch = select(pieces, case.spec.matches, case.ssrcs, start_ns, stop_ns)
     oldest_ns = min((int(piece.arrival_ns.min()) for piece in pieces), default=stop_ns)
+    batch = select(pieces, case.spec.matches, case.ssrcs, start_ns, stop_ns)
+    if len(batch):
+        return Kept(batch, oldest_ns <= start_ns)
+    everything = select(pieces, case.spec.matches, case.ssrcs, 0, 1 << 62)
+    if len(everything) == 0:
+        return None
+    end_ns = int(everything.arrival_ns[-1]) + 1
+    return Kept(select(pieces, case.spec.matches, case.ssrcs, end_ns - (stop_ns - start_ns), end_ns), is_whole=False)
+
+
+def files_of(case: Case, kept: Kept) -> dict[str, bytes]:
+    """Return the files of a case by their names."""
+    batch = kept.batch
     files = {PACKETS: pcap(batch)}
     audio = None if case.encoding is None else assemble(batch, case.encoding, case.spec.encoding_of)
     event_frame = None
@@ -148,8 +162,7 @@ def files_of(case: Case, pieces: list[Piece], span: Span) -> dict[str, bytes] | 
         event_frame = _place(case, audio)
         files[AUDIO] = wav(audio)
         files[PLOT] = _plot(case, audio, event_frame).encode()
-    is_whole = oldest_ns <= start_ns == case.start_ns - span.before_ns
-    return {EVENT: render(_description(case, batch, audio, event_frame, is_whole, list(files)))} | files
+    return {EVENT: render(_description(case, kept, audio, event_frame, list(files)))} | files
 
 
 def render(description: dict[str, Any]) -> bytes:
@@ -188,8 +201,9 @@ def _plot(case: Case, audio: Audio, event_frame: int | None) -> str:
 
 
 def _description(
-    case: Case, batch: PacketBatch, audio: Audio | None, event_frame: int | None, is_whole: bool, files: list[str]
+    case: Case, kept: Kept, audio: Audio | None, event_frame: int | None, files: list[str]
 ) -> dict[str, Any]:
+    batch = kept.batch
     flow = batch.flows[int(batch.flow[0])]
     return {
         "schema": SCHEMA,
@@ -210,7 +224,7 @@ def _description(
             "frames": len(audio.samples) if audio else None,
             "frames_missing": int((~audio.valid).sum()) if audio else None,
             "event_frame": event_frame,
-            "whole": is_whole,
+            "whole": kept.is_whole,
         },
         "files": sorted(files),
         "check": command(case),

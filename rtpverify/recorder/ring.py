@@ -125,7 +125,10 @@ def select(
     chosen: list[tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64]]] = []
     number_of: dict[int, NDArray[np.int64]] = {}
     for piece in pieces:
-        if piece.data.shape[1] < HEADER_BYTES and piece.data.shape[1] < _RTCP_BYTES:
+        if piece.data.shape[1] < _RTCP_BYTES:
+            continue
+        inside = (piece.arrival_ns >= start_ns) & (piece.arrival_ns < stop_ns)
+        if not inside.any():
             continue
         if id(piece.flows) not in number_of:
             for flow in piece.flows:
@@ -134,7 +137,7 @@ def select(
                     flows.append(flow)
             number_of[id(piece.flows)] = np.array([numbers.get(flow, -1) for flow in piece.flows], np.int64)
         number = number_of[id(piece.flows)][piece.flow]
-        rows = np.flatnonzero((number >= 0) & (piece.arrival_ns >= start_ns) & (piece.arrival_ns < stop_ns))
+        rows = np.flatnonzero((number >= 0) & inside)
         rows = rows[np.isin(_ssrcs(piece.data[rows]), wanted_ssrcs)] if len(rows) else rows
         if len(rows):
             chosen.append((piece.data[rows], piece.arrival_ns[rows], number[rows]))

@@ -143,21 +143,19 @@ async def test_a_folder_that_cannot_be_made_is_told_at_once(opened: Opening, ben
     assert [line["event"] for line in bench.logged] == ["evidence not written"]
 
 
-async def test_a_mistake_of_ours_costs_one_event(
-    opened: Opening, bench: Telling, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    made = recorder.files_of
-
-    def broken(*_: Any) -> Any:
-        monkeypatch.setattr(recorder, "files_of", made)
-        raise ZeroDivisionError("ours")
-
-    monkeypatch.setattr(recorder, "files_of", broken)
+async def test_a_process_that_dies_costs_one_event(opened: Opening, bench: Telling, tmp_path: Path) -> None:
     async with opened(tmp_path) as outlet:
-        feed(outlet, ["click:at=1,size=0.1", "slip:at=2,frames=5"], seconds=4)
+        feed(outlet, ["click:at=1,size=0.1"])
         await until(lambda: outlet.counts["written"] == 1)
-        assert outlet.counts["failed"] == 1
-    assert bench.logged[0]["reason"] == "ZeroDivisionError('ours')"
+        process = outlet._maker._process
+        assert process
+        process.kill()
+        process.wait()
+        feed(outlet, ["slip:at=1,frames=5"], ssrc=5)
+        await until(lambda: outlet.counts["failed"] == 1)
+        feed(outlet, ["slip:at=1,frames=7"], ssrc=6)
+        await until(lambda: outlet.counts["written"] == 2)
+    assert bench.logged[0]["reason"] == "the process that makes evidence ended with status -9"
 
 
 async def test_what_waits_at_the_end_is_recorded_with_what_is_there(opened: Opening, tmp_path: Path) -> None:

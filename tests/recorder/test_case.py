@@ -16,7 +16,7 @@ from faulty import FLOW, START_NS, packets
 from rtpverify import cli
 from rtpverify.daemon.outlets import Told
 from rtpverify.limits import PROFILES, Limits, with_values
-from rtpverify.recorder.case import Case, Span, files_of
+from rtpverify.recorder.case import Case, Span, files_of, packets_of
 from rtpverify.recorder.folder import AUDIO, EVENT, PACKETS, PLOT
 from rtpverify.recorder.ring import PacketRing
 from rtpverify.reference import parse_reference
@@ -65,9 +65,9 @@ class Bench:
 
     def files(self, kind: str) -> dict[str, bytes]:
         (case,) = [case for case in self.cases.values() if case.document["kind"] == kind]
-        files = files_of(case, self.ring.pieces(), SPAN)
-        assert files is not None
-        return files
+        kept = packets_of(case, self.ring.pieces(), SPAN)
+        assert kept is not None
+        return files_of(case, kept)
 
 
 def checked(files: dict[str, bytes], folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
@@ -178,7 +178,7 @@ def test_a_part_of_the_beginning_that_is_gone_is_said():
 def test_without_any_packet_there_is_no_evidence():
     bench = Bench().run(light("loss:at=2,packets=3", 4))
     (case,) = bench.cases.values()
-    assert files_of(case, [], SPAN) is None
+    assert packets_of(case, [], SPAN) is None
 
 
 def test_where_nothing_tells_how_packets_are_decoded_they_alone_are_kept(tmp_path, monkeypatch):
