@@ -124,17 +124,24 @@ class Verifier:
         list of StreamEvent
             Events that are new or have changed.
         """
-        self._tracks.judge()
-        for stream in [stream for stream in self.streams if stream.spec == spec]:
-            self._end(stream)
-            self.streams.remove(stream)
-            self._demux.release(stream.index)
-            self._tracker.reset(stream.index)
-            self._arrivals.remove(stream.index)
-            self._tracks.remove(stream)
-            if self._merger is not None:
-                self._merger.remove(stream.index)
+        told = [item for stream in list(self.streams) if stream.spec == spec for item in self.forget(stream)]
         self._identity.remove(spec)
+        return told
+
+    def forget(self, stream: Stream) -> list[StreamEvent]:
+        """Judge a stream to its end, and forget it; return events that are new or have changed.
+
+        Where its sender goes on, that is another stream.
+        """
+        self._tracks.judge()
+        self._end(stream)
+        self.streams.remove(stream)
+        self._demux.release(stream.index)
+        self._tracker.reset(stream.index)
+        self._arrivals.remove(stream.index)
+        self._tracks.remove(stream)
+        if self._merger is not None:
+            self._merger.remove(stream.index)
         return self._take_told()
 
     def keep_flows(self) -> NDArray[np.int64]:

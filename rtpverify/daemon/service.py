@@ -52,6 +52,11 @@ WATCH_SECONDS = 1.0
 MANY_FLOWS = MAX_FLOWS // 2
 """Past so many flows those that no stream needs are forgotten: every start of a sender may bring another port."""
 
+SPARE_IDENTITIES = 64
+"""Past so many streams of the verifier more than there are names, those of senders long gone are forgotten."""
+IDLE_NS = 60_000_000_000
+"""How long a sender is silent that is long gone, where another one goes on under the name."""
+
 MAX_EVENT_LINES = 20
 """Most events of one stream that are logged one by one between two lines of its state."""
 
@@ -264,6 +269,8 @@ class Service:
             self._renew_totals()
             if len(self._receiver.flows) > MANY_FLOWS:
                 self._receiver.keep_flows(self.verifier.keep_flows().tolist())
+            if len(self.verifier.streams) > len(self.states) + SPARE_IDENTITIES:
+                self._forget_identities(now_ns - IDLE_NS)
             if self._watching is not None and self._watching.done():
                 self._watching.result()
         if not self._turns or self._turns[0][0] > now_ns or now_ns < self._next_turns_ns:
@@ -275,6 +282,15 @@ class Service:
             self._turns.append((due_ns + periods * REFRESH_NS, state))
             self._refresh(state, now_ns)
         self._renew_snapshot()
+
+    def _forget_identities(self, before_ns: int) -> None:
+        """Forget what senders were before they became others, where that was long ago."""
+        for state in self.states.values():
+            for stream in state.silent_identities(before_ns):
+                state.refresh(self.verifier, before_ns + IDLE_NS)
+                self._tell(self.verifier.forget(stream))
+                state.forget(stream)
+        self._known_streams = len(self.verifier.streams)
 
     def _status(self) -> str:
         """Return a line for ``systemctl status``."""

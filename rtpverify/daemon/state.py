@@ -154,14 +154,22 @@ class StreamState:
 
     def expect(self, spec: StreamSpec) -> None:
         """Go on with another expectation: what was counted stays, what was measured does not."""
-        for identity in self._identities.values():
-            self._before = self._before or _Counted()
-            self._before.add(identity)
-        self._identities.clear()
+        for identity in list(self._identities.values()):
+            self.forget(identity.stream)
         self.up, self.result, self._latest, self._present = False, None, None, []
         self._has_reference = spec.reference is not None
         self._events = Counter(countable_events(spec.reference) | self._events)
         self.snapshot = self._take()
+
+    def forget(self, stream: Stream) -> None:
+        """Go on without an identity; what was counted of it stays."""
+        self._before = self._before or _Counted()
+        self._before.add(self._identities.pop(id(stream)))
+
+    def silent_identities(self, before_ns: int) -> list[Stream]:
+        """Return the identities that were heard last before a time, as of the last refresh; never the latest one."""
+        others = [identity.stream for identity in self._identities.values() if identity is not self._latest]
+        return [stream for stream in others if stream.last_arrival_ns < before_ns]
 
     def count(self, told: StreamEvent) -> None:
         """Count an event the first time it is told, and what it amounted to once it has ended."""

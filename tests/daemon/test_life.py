@@ -189,4 +189,4 @@ def test_a_configuration_is_checked_with_the_files_it_names(tmp_path: Path) -> N
     path.write_text(HEAD + stream("b", 5004) + folder.replace("streams", "nowhere"))
     with pytest.raises(ConfigurationError) as caught:
         life.check(path)
-    assert str(caught.value) == f'{path}:12: folder[1].path = "nowhere": there is no such folder'
+    assert str(caught.value) == f'{path}:13: folder[1].path = "nowhere": there is no such folder'

@@ -246,6 +246,19 @@ def test_legs_are_told_apart_by_number_over_all_identities() -> None:
     assert [leg.skew_seconds for leg in followed.snapshot.legs] == [0.25, None]
 
 
+def test_an_identity_that_is_forgotten_leaves_its_counts() -> None:
+    old = Identity(5, Transport(packets_received=10))
+    new = Identity(9, Transport(packets_received=4))
+    followed = state(old, new)
+    followed.refresh(MEASURED, 0)
+    assert followed.silent_identities(5) == []
+    assert followed.silent_identities(100) == [old]
+    followed.forget(old)  # type: ignore[arg-type]
+    followed.refresh(MEASURED, 0)
+    assert followed.snapshot.packets["received"] == 14
+    assert followed.silent_identities(100) == []
+
+
 def test_what_was_counted_stays_where_something_else_is_expected_and_what_was_measured_goes() -> None:
     leg = Leg(None, None, packets_lost=2)
     old = Identity(5, Transport(packets_received=10, packets_stray=3), present_dbfs=-6.0, legs=[leg], differing=1)
