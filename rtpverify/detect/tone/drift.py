@@ -13,6 +13,9 @@ from rtpverify.detect.tone.track import Track
 from rtpverify.dsp.sine import fit_free
 from rtpverify.dsp.slip import FALSE_ALARM_Z
 
+MOST_SINGLE = 2
+"""Frames that depart by themselves."""
+
 
 def drifts(track: Track, departure: Departure) -> bool:
     """Follow a departure that is only a slow change of the sine: one fit across it leaves nothing."""
@@ -25,9 +28,11 @@ def drifts(track: Track, departure: Departure) -> bool:
     fit = fit_free(departure.x[first:stop], low + first, track.model.omega, departure.valid[first:stop])
     if fit is None or fit.peak > track.fit_allowance(fit.frames):
         return False
-    wrong = departure.bad[first:stop]
-    if np.abs(departure.x[first:stop] - fit.sine.at(low + first, low + stop))[wrong].max(initial=0.0) > track.threshold:
-        return False  # These frames lie in the middle of the fit, where it is certain: they are off it, too.
+    if np.count_nonzero(departure.bad) <= MOST_SINGLE:
+        # A drift would take more and more frames along. This one is in the middle of the fit, where it is certain.
+        off = np.abs(departure.x[first:stop] - fit.sine.at(low + first, low + stop))
+        if off[departure.bad[first:stop]].max(initial=0.0) > track.threshold:
+            return False
     if fit.rms > track.sigma * (1.0 + FALSE_ALARM_Z / math.sqrt(2.0 * fit.frames)):
         return False
     if track.values_differ(fit.sine, track.model, fit.frames):
