@@ -1,10 +1,12 @@
 """Captures of real networks: the figures that other tools measured in them."""
 
 import os
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from end_to_end.programs import check_capture
+from end_to_end import wire
+from end_to_end.programs import check_capture, require
 
 pytestmark = pytest.mark.skipif(
     "RTPVERIFY_CAPTURES" not in os.environ, reason="RTPVERIFY_CAPTURES names no folder of captures"
@@ -87,3 +89,40 @@ def test_two_legs_merged(told_by, tmp_path):
     assert stream["packets_differing"] == 1
     [warning] = stream["warnings"]
     assert "in 1 packet (sequence 25081)" in warning
+
+
+WHAT = {
+    "g711a.pcap": (2006, ()),
+    "l16-48000-2ch-1ms.pcap": (5004, ("--encoding", "L16/48000/2")),
+    "st2022-7-l24-dropped-in-both.pcap": (6000, ("--encoding", "L24/48000/1")),
+}
+
+
+@pytest.mark.parametrize("name", WHAT)
+def test_the_counts_are_those_of_tshark(name):
+    require("tshark")
+    port, options = WHAT[name]
+    capture = Path(os.environ["RTPVERIFY_CAPTURES"]) / name
+    _, result = check_capture(capture, *options, "--reference", "none")
+    ours = {stream["destination"]: stream for stream in result["streams"]}
+    theirs = {seen.destination: seen for seen in wire.statistics(capture, port)}
+    assert ours.keys() == theirs.keys()
+    for destination, seen in theirs.items():
+        stream, transport = ours[destination], ours[destination]["transport"]
+        assert stream["ssrc"] == f"0x{seen.ssrc:08x}"
+        assert (transport["packets_received"], transport["packets_lost"]) == (seen.packets, seen.lost)
+        assert transport["packets_expected"] == seen.packets + seen.lost
+        numbers = [sequence for sequence, _ in wire.headers(capture, port, destination)]
+        steps = [(after - before) % 2**16 for before, after in pairwise(numbers)]
+        assert sum(event["packets_lost"] for event in stream["events"]) == sum(step - 1 for step in steps)
+        assert len(stream["events"]) == sum(step != 1 for step in steps)  # sequence errors
+        assert transport["packets_duplicated"] == transport["packets_reordered"] == transport["packets_late"] == 0
+        # tshark prints microseconds.
+        assert transport["mean_interval_seconds"] == pytest.approx(seen.mean_interval_ms / 1000, abs=0.6e-6)
+        assert transport["longest_interval_seconds"] == pytest.approx(seen.max_interval_ms / 1000, abs=0.6e-6)
+        if stream["payload_type"] < 96:
+            assert transport["max_jitter_seconds"] == pytest.approx(seen.max_jitter_ms / 1000, abs=0.6e-6)
+        else:
+            # Nothing in a capture tells tshark the clock rate of a dynamic payload type; without one it reports no
+            # jitter at all, where there is some.
+            assert seen.max_jitter_ms == 0 < transport["max_jitter_seconds"]

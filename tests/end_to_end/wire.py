@@ -11,11 +11,15 @@ from pathlib import Path
 
 @dataclass
 class Statistics:
-    """A line of tshark's RTP stream statistics."""
+    """A line of tshark's RTP stream statistics; its jitter is a fiction where it does not know the clock rate."""
 
     ssrc: int
+    destination: str
     packets: int
     lost: int
+    mean_interval_ms: float
+    max_interval_ms: float
+    max_jitter_ms: float
 
 
 def _tshark(capture: Path, port: int, *arguments: str) -> str:
@@ -26,13 +30,26 @@ def _tshark(capture: Path, port: int, *arguments: str) -> str:
 def statistics(capture: Path, port: int) -> list[Statistics]:
     """Return the streams that tshark finds."""
     table = _tshark(capture, port, "-q", "-z", "rtp,streams")
-    rows = re.findall(r"(0x[0-9A-F]{8})\s+\S+\s+(\d+)\s+(-?\d+) \(", table)
-    return [Statistics(int(ssrc, 16), int(packets), int(lost)) for ssrc, packets, lost in rows]
+    number = r"\s+(-?[\d.]+)"
+    row = rf"(\S+)\s+(\d+) (0x[0-9A-F]{{8}})\s+\S+\s+(\d+)\s+(-?\d+) \(\S+\){6 * number}"
+    return [
+        Statistics(
+            ssrc=int(ssrc, 16),
+            destination=f"{address}:{port}",
+            packets=int(packets),
+            lost=int(lost),
+            mean_interval_ms=float(numbers[1]),
+            max_interval_ms=float(numbers[2]),
+            max_jitter_ms=float(numbers[5]),
+        )
+        for address, port, ssrc, packets, lost, *numbers in re.findall(row, table)
+    ]
 
 
-def headers(capture: Path, port: int) -> list[tuple[int, int]]:
-    """Return sequence number and timestamp of every RTP packet, as on the wire, in order."""
-    fields = _tshark(capture, port, "-Y", "rtp", "-T", "fields", "-e", "rtp.seq", "-e", "rtp.timestamp")
+def headers(capture: Path, port: int, destination: str = "") -> list[tuple[int, int]]:
+    """Return sequence number and timestamp of every RTP packet (to a destination), as on the wire, in order."""
+    which = f"rtp && ip.dst == {destination.partition(':')[0]}" if destination else "rtp"
+    fields = _tshark(capture, port, "-Y", which, "-T", "fields", "-e", "rtp.seq", "-e", "rtp.timestamp")
     return [(int(sequence), int(timestamp)) for sequence, timestamp in map(str.split, fields.splitlines())]
 
 
