@@ -81,13 +81,15 @@ def look_around(track: Track, frame: int, look: int, *, final: bool) -> Departur
     low = max(frame - track.settings.block_frames, min(track.clean_from, frame))
     x, valid = track.read(low, look)
     residual = np.where(valid, x - track.model.at(low, look), 0.0)
+    bad = np.abs(residual) > track.allowance(look)
+    bad[frame - low] = True  # also where it departs by less than the model's uncertainty grows until ``look``
     return Departure(
         low,
         frame - low,
         x,
         valid,
         residual,
-        np.abs(residual) > track.allowance(look),
+        bad,
         max(GUARD_FRAMES, math.ceil(2.0 * math.pi / track.pace) + 2),
         MILD * track.threshold,
         final,
