@@ -69,8 +69,14 @@ async def _serve(configuration: Configuration, log: FilteringBoundLogger, path: 
     from rtpverify.daemon.service import Service
 
     stop = asyncio.Event()
-    service = Service(configuration, log, path=path, notifier=Notifier.from_environment())
-    signals.hand_over(asyncio.get_running_loop(), stop.set, service.ask_reload)
+    notifier = Notifier.from_environment()
+    service = Service(configuration, log, path=path, notifier=notifier)
+
+    def end() -> None:
+        notifier.stopping()
+        stop.set()
+
+    signals.hand_over(asyncio.get_running_loop(), end, service.ask_reload)
     async with service:
         await service.run(stop)
 

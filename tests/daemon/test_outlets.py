@@ -71,6 +71,7 @@ def configuration(port: int, *spies: SpyTable) -> Configuration:
         "source": f"rtp://127.0.0.1:{port}",
         "encoding": "L24/48000/2",
         "reference": "tone:1283",
+        "limits": {"max_stall_seconds": 60},  # a busy machine may hold the sender up
     }
     data = {"metrics": {"listen": "127.0.0.1:0"}, "stream": [stream], "spies": [spy.model_dump() for spy in spies]}
     return SpiedConfiguration.model_validate(data)

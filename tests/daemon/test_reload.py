@@ -13,6 +13,7 @@ import pytest
 import structlog
 
 from rtpverify.daemon import service as module
+from rtpverify.daemon import supervisor
 from rtpverify.daemon.config import read_config
 from rtpverify.daemon.service import Service
 from rtpverify.result import Result
@@ -26,7 +27,7 @@ HEAD = '[metrics]\nlisten = "127.0.0.1:0"\n[log]\nstate_seconds = 3600\n'
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Look at files often, and measure often."""
-    monkeypatch.setattr(module, "WATCH_SECONDS", 0.05)
+    monkeypatch.setattr(supervisor, "WATCH_SECONDS", 0.05)
     monkeypatch.setattr(module, "REFRESH_NS", 100_000_000)
 
 
