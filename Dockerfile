@@ -14,7 +14,7 @@ ENV PATH=/opt/rtpverify/bin:$PATH PYTHONUNBUFFERED=1
 RUN useradd --system --no-create-home --uid 10001 --shell /usr/sbin/nologin rtpverify \
     && install --directory --owner=10001 /var/lib/rtpverify
 COPY --from=build /opt/rtpverify /opt/rtpverify
-COPY configs/bench.toml /etc/rtpverify/bench.toml
+COPY configs/container.toml /etc/rtpverify/container.toml
 
 USER 10001:10001
 WORKDIR /var/lib/rtpverify
@@ -22,4 +22,4 @@ EXPOSE 9464/tcp
 HEALTHCHECK --interval=10s --timeout=3s --start-period=10s \
     CMD ["python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:9464/healthz', timeout=2)"]
 ENTRYPOINT ["rtpverify"]
-CMD ["serve", "/etc/rtpverify/bench.toml"]
+CMD ["serve", "/etc/rtpverify/container.toml"]

@@ -19,7 +19,7 @@ from structlog.typing import FilteringBoundLogger
 
 from rtpverify.daemon.config import Configuration
 from rtpverify.daemon.expectation import Followed
-from rtpverify.daemon.metrics.snapshot import LoopSnapshot, Snapshot
+from rtpverify.daemon.metrics.snapshot import LoopSnapshot, OutletSnapshot, Snapshot
 from rtpverify.daemon.notify import Notifier
 from rtpverify.daemon.outlet_set import OutletSet
 from rtpverify.daemon.outlets import AnyOutlet, Outlet, Told
@@ -371,5 +371,8 @@ class Service:
                 self.statistics.lag_seconds.counts(),
                 self.statistics.age_seconds.counts(),
             ),
-            outlets={section: dict(outlet.counts) for section, outlet in self.outlets.items()},
+            outlets={
+                section: OutletSnapshot(dict(outlet.counts), outlet.waiting, outlet.trouble is None)
+                for section, outlet in self.outlets.items()
+            },
         )

@@ -84,8 +84,24 @@ def test_everything_listens_on_loopback() -> None:
     text = PATH.read_text()
     addresses = re.findall(r"(?:listen-address=|HTTP_ADDR: )([\d.]+)", text)
     assert addresses == ["127.0.0.1"] * 3
-    assert str(read_config(CONFIGS / "bench.toml").metrics.listen) == "127.0.0.1:9464"
+    assert str(read_config(CONFIGS / "container.toml").metrics.listen) == "127.0.0.1:9464"
     assert "ports" not in {key for service in SERVICES.values() for key in service}
+
+
+def test_what_the_daemon_keeps_goes_to_a_volume() -> None:
+    targets = [volume.split(":")[1] for volume in SERVICES["rtpverify"]["volumes"] if not volume.endswith(":ro")]
+    configuration = read_config(CONFIGS / "container.toml")
+    assert configuration.history
+    assert configuration.recorder
+    for path in configuration.history.path, configuration.recorder.path:
+        assert any(path.is_relative_to(target) for target in targets), path
+
+
+def test_the_configuration_that_runs_is_one_that_is_there() -> None:
+    command = SERVICES["rtpverify"]["command"]
+    (mounted,) = (volume for volume in SERVICES["rtpverify"]["volumes"] if volume.startswith("./configs:"))
+    assert command == ["serve", f"{mounted.split(':')[1]}/container.toml"]
+    assert f'CMD ["serve", "{command[1]}"]' in DOCKERFILE
 
 
 def test_ports_are_those_that_the_files_name() -> None:
@@ -97,7 +113,7 @@ def test_ports_are_those_that_the_files_name() -> None:
 
 def test_the_demo_sends_faults_that_there_are_to_the_stream_of_the_configuration() -> None:
     command = SERVICES["sender"]["command"]
-    (stream,) = read_config(CONFIGS / "bench.toml").stream
+    (stream,) = read_config(CONFIGS / "container.toml").stream
     assert command[0] == "send"
     assert parse_endpoint(command[1], "") == stream.source
     faults = [word.removeprefix("--fault=") for word in command if word.startswith("--fault=")]

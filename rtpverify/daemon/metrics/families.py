@@ -308,8 +308,13 @@ def _host(snapshot: Snapshot) -> Iterator[Family]:
     for reason, count in sorted(snapshot.discarded.items()):
         discarded.add(labels({"reason": reason}), count)
     yield discarded
-    outlets = Family("rtpverify_outlet", "counter", "What became of events and files, by outlet and outcome.")
-    for outlet, counts in snapshot.outlets.items():
-        for outcome in sorted({*TROUBLES, *counts}):
-            outlets.add(labels({"outlet": outlet, "outcome": outcome}), counts.get(outcome, 0))
-    yield outlets
+    outcomes = Family("rtpverify_outlet", "counter", "What became of events and files, by outlet and outcome.")
+    waiting = Family("rtpverify_outlet_waiting", "gauge", "What waits to be written or sent.")
+    works = Family("rtpverify_outlet_up", "gauge", "1 while an outlet does its work, else 0.")
+    for name, outlet in snapshot.outlets.items():
+        label = labels({"outlet": name})
+        for outcome in sorted({*TROUBLES, *outlet.counts}):
+            outcomes.add(f"{label},{labels({'outcome': outcome})}", outlet.counts.get(outcome, 0))
+        waiting.add(label, outlet.waiting)
+        works.add(label, outlet.works)
+    yield from (outcomes, waiting, works)

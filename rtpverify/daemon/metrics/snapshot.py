@@ -132,6 +132,15 @@ class LoopSnapshot:
 
 
 @dataclass(frozen=True, slots=True)
+class OutletSnapshot:
+    """One of :class:`rtpverify.daemon.outlets.Outlet`: its counts, how much waits, and whether it does its work."""
+
+    counts: Mapping[str, int]
+    waiting: int
+    works: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """Everything a scrape shows.
 
@@ -140,7 +149,7 @@ class Snapshot:
     discarded
         Datagrams that were no RTP of any stream, by reason.
     outlets
-        What became of events and files, by outlet and outcome; see :class:`rtpverify.daemon.outlets.Outlet`.
+        By the section of the configuration that made them.
     loop
         How the receive loop fares; None before it runs.
     receive_buffer_bytes, receive_buffer_fill
@@ -158,7 +167,7 @@ class Snapshot:
     receive_buffer_bytes: int | None = None
     receive_buffer_fill: float | None = None
     loop: LoopSnapshot | None = None
-    outlets: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    outlets: Mapping[str, OutletSnapshot] = field(default_factory=dict)
     last_reload_successful: bool = True
     last_reload_seconds: float | None = None
     sources_refused: int = 0

@@ -18,6 +18,7 @@ from rtpverify.daemon.metrics.snapshot import (
     PACKET_COUNTERS,
     LegSnapshot,
     LoopSnapshot,
+    OutletSnapshot,
     Snapshot,
     StreamSnapshot,
     countable_events,
@@ -106,7 +107,7 @@ FULL = Snapshot(
     receive_buffer_bytes=212992,
     receive_buffer_fill=0.125,
     loop=LoopSnapshot(9, 0.75, *(Counts((1.0,), (1, 1), 3.0) for _ in range(3))),
-    outlets={"history": {"written": 3, "dropped": 1}},
+    outlets={"history": OutletSnapshot({"written": 3, "dropped": 1}, waiting=5, works=False)},
     last_reload_successful=False,
     last_reload_seconds=1.79e9,
     sources_refused=2,
@@ -170,7 +171,9 @@ def test_what_lies_beyond_the_contract_is_in_the_units_of_its_name() -> None:
     assert found["rtpverify_receive_buffer_fill_ratio",] == 0.125
     assert found["rtpverify_config_last_reload_successful",] == 0
     assert found["rtpverify_sources_refused",] == 2
-    assert found["rtpverify_outlet_total", "history", "dropped"] == 1
+    outcomes = {key[2]: value for key, value in found.items() if key[0] == "rtpverify_outlet_total"}
+    assert outcomes == {"written": 3, "dropped": 1, "failed": 0}
+    assert (found["rtpverify_outlet_waiting", "history"], found["rtpverify_outlet_up", "history"]) == (5, 0)
     assert found["rtpverify_busy_seconds_total",] == 0.75
 
 
