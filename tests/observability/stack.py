@@ -255,6 +255,7 @@ def copied(folder: Path, at: dict[str, int]) -> None:
     text = (
         path.read_text()
         .replace("group_wait: 5s", "group_wait: 0s")
+        .replace("group_interval: 1m", "group_interval: 1s")
         .replace("127.0.0.1:9465", f"127.0.0.1:{at['webhook']}")
     )
     path.write_text(text)
