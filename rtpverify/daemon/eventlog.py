@@ -25,7 +25,7 @@ from rtpverify.report.json import strict
 STANDARD_OUTPUT = Path("-")
 CAPACITY = 20_000
 """Most events that wait for the disk or the reader."""
-STOP_SECONDS = 5.0
+STOP_SECONDS = 2.0
 """Most time for what is left, at the end."""
 
 

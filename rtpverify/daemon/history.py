@@ -28,7 +28,7 @@ TRIM_SECONDS = 60.0
 """How often events past age and size are removed."""
 CHANGE_NS = 1_000_000_000
 """An event that goes on is written again no more often than this."""
-STOP_SECONDS = 5.0
+STOP_SECONDS = 3.0
 """Most time for what is left, at the end."""
 
 _ERRORS = (sqlite3.Error, OSError, RequestError)

@@ -36,7 +36,7 @@ TOLD_LATE_SECONDS = 5.0
 """How long after it began an event may be told, for its packets still to be there."""
 REMEMBERED = 1000
 """Events whose end is still added to what was recorded of them."""
-STOP_SECONDS = 5.0
+STOP_SECONDS = 4.0
 """Most time for what waits, at the end."""
 
 _Seconds = Annotated[float, Field(strict=True, ge=0, le=30)]

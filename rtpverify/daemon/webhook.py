@@ -44,7 +44,7 @@ MOST_EVENTS = 100
 """In one request."""
 MAX_RETRY_AFTER_SECONDS = 300.0
 """An endpoint that asks for more patience is asked again after this."""
-STOP_SECONDS = 3.0
+STOP_SECONDS = 2.0
 """Most time for what is left, at the end."""
 
 _REFUSED = (400, 413, 422)

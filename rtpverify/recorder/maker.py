@@ -100,5 +100,6 @@ if __name__ == "__main__":
     # Who manages services stops all processes of one at once; what is begun is to be ended.
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    os.nice(NICENESS)
+    with suppress(OSError):  # a service may be forbidden to; it works all the same
+        os.nice(NICENESS)
     serve(sys.stdin.buffer, sys.stdout.buffer)
