@@ -191,7 +191,7 @@ def _check_capture(path: Path, specs: Sequence[StreamSpec], arrival: _Arrival) -
         # The description says where its stream goes, and nothing goes there: what looks like it is it.
         announced = frozenset(specs[0].announced.medium.payload_types)
         looks_like_it = replace(arrival.selection or Selection(), payload_types=announced)
-        elsewhere = replace(specs[0], destination=None, sender=None, legs=())
+        elsewhere = replace(specs[0], destination=None, sender=None, legs=(), duplicate_ssrcs=())
         found = _verify_capture(path, [elsewhere], replace(arrival, selection=looks_like_it))
         return found if found.streams else result
     if arrival.selection is not None and not result.streams and result.discarded.get("not_selected"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,6 +69,19 @@ class Identity:
             self.refused["unmatched"] += len(rtp) - int(np.count_nonzero(wanted))
             rtp = rtp.take(np.flatnonzero(wanted))
         return rtp if self._selection is None else self._picked(rtp, self._selection)
+
+    def known_by_first(self, rtp: RtpBatch) -> RtpBatch:
+        """Return packets under the first SSRC of those that carry the same, where there are such."""
+        if rtp.copy is not None or not any(spec is not None and spec.duplicate_ssrcs for spec in self.specs):
+            return rtp
+        ssrc, copy = rtp.ssrc.copy(), np.zeros(len(rtp), np.int64)
+        for place, spec in enumerate(self.specs):
+            for group in spec.duplicate_ssrcs if spec is not None else ():
+                ours = self._spec[rtp.flow] == place
+                for number, other in enumerate(group[1:], 1):
+                    its = ours & (rtp.ssrc == other)
+                    ssrc[its], copy[its] = group[0], number
+        return replace(rtp, ssrc=ssrc, copy=copy)
 
     def spec_of(self, flow: int) -> StreamSpec:
         """Return what is expected of a flow whose packets are wanted."""

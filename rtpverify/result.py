@@ -149,6 +149,8 @@ class Leg:
 
     sender: str | None
     destination: str | None
+    ssrc: int | None = None
+    """Where the legs differ in it."""
     packets_received: int = 0
     packets_expected: int = 0
     packets_lost: int = 0
@@ -254,12 +256,17 @@ def stream_as_dict(stream: StreamResult) -> dict[str, Any]:
     if stream.transport is not None:
         data |= {"packet_time_seconds": stream.packet_time_seconds, "transport": asdict(stream.transport)}
         data["channel_order"] = stream.channel_order
-        data["legs"] = [asdict(leg) for leg in stream.legs]
+        data["legs"] = [leg_as_dict(leg) for leg in stream.legs]
         data["packets_differing"] = stream.packets_differing
     data["signal"] = [asdict(signal) for signal in stream.signal]
     data["events"] = events_as_dicts(stream.events)
     data["warnings"] = stream.warnings
     return data
+
+
+def leg_as_dict(leg: Leg) -> dict[str, Any]:
+    """Return one leg in the published JSON form."""
+    return asdict(leg) | {"ssrc": None if leg.ssrc is None else f"0x{leg.ssrc:08x}"}
 
 
 def events_as_dicts(events: Sequence[Event]) -> list[dict[str, Any]]:

@@ -30,6 +30,8 @@ class StreamSpec:
         Encoding by payload type (from an SDP); ``encoding`` holds for every other dynamic payload type.
     legs
         Paths that carry copies of the same packets, instead of ``destination`` and ``sender``.
+    duplicate_ssrcs
+        Groups of SSRCs that carry the same packets (``ssrc-group:DUP``), each known by its first; they are legs.
     redundant
         Packets of one SSRC are copies of each other, over whatever paths they come.
     announced
@@ -44,6 +46,7 @@ class StreamSpec:
     reference: Reference = None
     limits: Limits = field(default_factory=Limits)
     legs: tuple[LegEnds, ...] = ()
+    duplicate_ssrcs: tuple[tuple[int, ...], ...] = ()
     redundant: bool = False
     announced: Announced | None = None
 

@@ -469,6 +469,7 @@ class Stream:
                 Leg(
                     sender=leg.flow.sender if leg.flow else leg.ends.sender,
                     destination=leg.flow.destination if leg.flow else leg.ends.destination,
+                    ssrc=leg.ends.ssrc,
                     packets_received=counts.received,
                     packets_expected=counts.expected,
                     packets_lost=counts.lost,
@@ -479,7 +480,8 @@ class Stream:
                     max_skew_seconds=leg.max_skew_seconds,
                 )
             )
-            name = f"leg {len(result.legs)} ({result.legs[-1].destination})"
+            which = result.legs[-1].destination if leg.ends.ssrc is None else f"SSRC 0x{leg.ends.ssrc:08x}"
+            name = f"leg {len(result.legs)} ({which})"
             if leg.last_arrival_ns is None:
                 result.warnings.append(f"nothing came over {name}: no redundancy")
             elif self.last_arrival_ns - leg.last_arrival_ns > SILENT_LEG_NS:

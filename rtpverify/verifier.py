@@ -175,7 +175,7 @@ class Verifier:
         rtp = parse(batch)
         self._no_rtp.update(rtp.discarded)
         self._flows = batch.flows
-        rest = self._identity.matching(rtp)
+        rest = self._identity.known_by_first(self._identity.matching(rtp))
         if self._merger is None and self._identity.has_legs:
             self._merger = LegMerger()
         for row in report_rows(rtp, self.streams).tolist():
@@ -263,7 +263,7 @@ class Verifier:
         for part in parts:
             if part.takes_over:
                 self._take_over(part)
-            self._take(part.rtp, part.stream)
+            self._take(self._identity.known_by_first(part.rtp), part.stream)
 
     def _open_streams(self, parts: Sequence[Part]) -> None:
         """Take in streams that the demultiplexer has just admitted, at the first packet that any part holds of them."""

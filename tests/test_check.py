@@ -128,3 +128,49 @@ def test_a_media_clock_of_its_own_has_no_lead(tmp_path):
     assert stream.transport.presentation_lead_seconds is None
     [warning] = stream.warnings
     assert warning == "presentation lead not measured: the media clock follows no clock that is known here"
+
+
+def duplicated(tmp_path, lost=((), ()), ahead=20):
+    """Check a capture of a stream that comes twice to one port, the second time under another SSRC and later."""
+    records = []
+    for ssrc, gone, delay_ms in zip((1000, 1010), lost, (0, ahead), strict=True):
+        for index in range(300):
+            rtp = struct.pack(">BBHII", 0x80, 97, (65_400 + index) % 2**16, 48 * index, ssrc) + bytes(
+                [index % 250] * 96
+            )
+            if index not in gone:
+                records.append((START_NS + 10**6 * (index + delay_ms), c.ethernet(c.ipv4(c.udp(rtp)))))
+    (tmp_path / "twice.pcap").write_bytes(c.pcap(sorted(records, key=lambda record: record[0])))
+    lines = ["v=0", "o=- 1 1 IN IP4 192.0.2.7", "s=twice", "c=IN IP4 239.1.2.3/32", "t=0 0"]
+    lines += ["m=audio 5004 RTP/AVP 97", "a=rtpmap:97 L16/48000/1", "a=ssrc-group:DUP 1000 1010"]
+    (tmp_path / "twice.sdp").write_text("\n".join(lines))
+    result = check(str(tmp_path / "twice.pcap"), sdp=tmp_path / "twice.sdp", reference=parse_reference("none"))
+    assert result.discarded == {}
+    [stream] = result.streams
+    return stream
+
+
+def test_two_ssrcs_that_carry_the_same_are_one_stream(tmp_path):
+    stream = duplicated(tmp_path, lost=([70, 71, 150], [150, 200]))
+    transport = stream.transport
+    assert (stream.ssrc, transport.packets_received, transport.packets_lost) == (1000, 299, 1)
+    assert (transport.packets_duplicated, transport.packets_reordered) == (0, 2)
+    [gap] = stream.events
+    assert (str(gap.kind), gap.start_frame, gap.duration_frames) == ("gap", 150 * 48, 48)
+    assert "lost on all legs" in gap.message
+    first, second = stream.legs
+    assert (first.ssrc, first.packets_received, first.packets_lost) == (1000, 297, 3)
+    assert (second.ssrc, second.packets_received, second.packets_lost) == (1010, 298, 2)
+    assert second.max_skew_seconds == pytest.approx(0.02)
+    assert stream.packets_differing == 0
+    assert dict(figures.transport(stream))["Leg"].startswith("2: SSRC 0x000003f2, ")
+
+
+@pytest.mark.parametrize("silent", [0, 1])
+def test_one_of_the_two_alone(tmp_path, silent):
+    lost = [(), ()]
+    lost[silent] = range(300)
+    stream = duplicated(tmp_path, lost=lost)
+    assert (stream.ssrc, stream.transport.packets_received, stream.events) == (1000, 300, [])
+    [warning] = stream.warnings
+    assert warning.startswith(f"nothing came over leg {silent + 1} (SSRC 0x{(1000, 1010)[silent]:08x})")

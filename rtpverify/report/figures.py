@@ -159,7 +159,8 @@ def leg_line(number: int, leg: Leg) -> str:
     """Write what one leg alone brought, and how far behind the first copies its own came."""
     lost = f"{leg.packets_received:,} received of {leg.packets_expected:,}, {leg.packets_lost:,} lost"
     skew = f"skew {seconds(leg.skew_seconds)} (at most {seconds(leg.max_skew_seconds)})"
-    return f"{number}: {leg.sender or UNMEASURED} → {leg.destination or UNMEASURED}, {lost}, {skew}"
+    ssrc = "" if leg.ssrc is None else f"SSRC 0x{leg.ssrc:08x}, "
+    return f"{number}: {ssrc}{leg.sender or UNMEASURED} → {leg.destination or UNMEASURED}, {lost}, {skew}"
 
 
 def signal_row(signal: Signal) -> tuple[str, ...]:

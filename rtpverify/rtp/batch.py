@@ -89,6 +89,8 @@ class RtpBatch:
     """Datagrams that are no RTP, by reason: ``short``, ``version``, ``rtcp``, ``csrc``, ``extension``, ``padding``."""
     rtcp: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     """Rows of the source batch that are RTCP."""
+    copy: NDArray[np.int64] | None = None
+    """Which of several SSRCs that carry the same each packet had; ``ssrc`` is the first of them then."""
 
     def __len__(self) -> int:
         return len(self.row)
@@ -116,6 +118,7 @@ class RtpBatch:
             payload_offset=self.payload_offset[index],
             payload_length=self.payload_length[index],
             discarded=Counter(),
+            copy=None if self.copy is None else self.copy[index],
         )
 
 

@@ -30,6 +30,7 @@ MAX_LISTED = 16
 
 _LEG_BITS = 3
 _ROW_SHIFT = 48
+_COPY_SHIFT = 24
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _MIX = np.uint64(0xC2B2AE3D27D4EB4F)
 _HALF = np.uint64(32)
@@ -37,10 +38,15 @@ _HALF = np.uint64(32)
 
 @dataclass(frozen=True, slots=True)
 class LegEnds:
-    """Which flows are one leg; None stands for any ``address:port``, ``sender`` may be an address alone."""
+    """Which packets are one leg; None stands for any ``address:port``, ``sender`` may be an address alone.
+
+    ``ssrc`` is that of the leg where legs differ in it, and ``copy`` its place among them.
+    """
 
     destination: str | None
     sender: str | None = None
+    ssrc: int | None = None
+    copy: int = 0
 
     def matches(self, flow: Flow) -> bool:
         """Tell whether packets of this flow came over this leg."""
@@ -83,20 +89,22 @@ class _Merged:
     ends: list[LegEnds]
     is_open: bool
     """Whether every flow not seen before is another leg."""
-    leg_of_flow: dict[int, int] = field(default_factory=dict)
+    leg_of_flow: dict[tuple[int, int], int] = field(default_factory=dict)
+    """By flow and copy."""
     first_flow: dict[int, Flow] = field(default_factory=dict)
     differing: int = 0
     listed: list[int] = field(default_factory=list)
 
-    def leg(self, number: int, flow: Flow) -> int:
-        """Return the leg of a flow, -1 where there is no room for one more."""
-        leg = self.leg_of_flow.get(number)
+    def leg(self, number: int, flow: Flow, copy: int) -> int:
+        """Return the leg of a flow, which has this number, and copy; -1 where there is no room for one more."""
+        leg = self.leg_of_flow.get((number, copy))
         if leg is None:
-            leg = next((leg for leg, ends in enumerate(self.ends) if ends.matches(flow)), -1)
+            here = (leg for leg, ends in enumerate(self.ends) if ends.matches(flow) and ends.copy == copy)
+            leg = next(here, -1)
             if leg < 0 and self.is_open and len(self.ends) < MAX_LEGS:
                 leg = len(self.ends)
                 self.ends.append(LegEnds(flow.destination, flow.sender))
-            self.leg_of_flow[number] = leg
+            self.leg_of_flow[number, copy] = leg
             self.first_flow.setdefault(leg, flow)
         return leg
 
@@ -168,7 +176,7 @@ class LegMerger:
         found: set[int] = set()
         for row in self._row_of.values():
             of_leg: dict[int, list[int]] = {}
-            for flow, leg in self._streams[row].leg_of_flow.items():
+            for (flow, _), leg in self._streams[row].leg_of_flow.items():
                 of_leg.setdefault(leg, []).append(flow)
             found.update(flow for leg, flows in of_leg.items() if leg >= 0 for flow in flows[-LATEST_FLOWS:])
         return found
@@ -177,7 +185,7 @@ class LegMerger:
         """Know flows by other numbers, and forget those that have none."""
         for merged in self._streams:
             known = merged.leg_of_flow.items()
-            merged.leg_of_flow = {number_of[flow]: leg for flow, leg in known if flow in number_of}
+            merged.leg_of_flow = {(number_of[flow], copy): leg for (flow, copy), leg in known if flow in number_of}
 
     def _new_row(self) -> int:
         """Make room for one more stream; return its row."""
@@ -212,7 +220,8 @@ class LegMerger:
         at = np.flatnonzero(row >= 0)
         if len(at) == 0:
             return kept
-        leg = self._leg(row[at], part.flow[at], part.source.flows)
+        number = part.flow[at] if part.copy is None else part.copy[at] << _COPY_SHIFT | part.flow[at]
+        leg = self._leg(row[at], number, part.source.flows)
         if leg.min() < 0:
             refused = leg < 0
             self.refused["too_many_legs"] += int(np.count_nonzero(refused))
@@ -266,13 +275,13 @@ class LegMerger:
         row = self._row_of.get(stream)
         return (0, []) if row is None else (self._streams[row].differing, list(self._streams[row].listed))
 
-    def _leg(self, row: NDArray[np.int64], flow: NDArray[np.int64], flows: Sequence[Flow]) -> NDArray[np.int64]:
-        """Return the leg of each packet, -1 where it has none."""
-        distinct, first, inverse = np.unique(row << 32 | flow, return_index=True, return_inverse=True)
+    def _leg(self, row: NDArray[np.int64], number: NDArray[np.int64], flows: Sequence[Flow]) -> NDArray[np.int64]:
+        """Return the leg of each packet, -1 where it has none; ``number`` is that of its flow and copy."""
+        distinct, first, inverse = np.unique(row << 32 | number, return_index=True, return_inverse=True)
         leg = np.empty(len(distinct), np.int64)
         for place in np.argsort(first).tolist():  # so that legs are numbered in order of appearance
-            number = int(distinct[place] & 0xFFFFFFFF)
-            leg[place] = self._streams[int(distinct[place] >> 32)].leg(number, flows[number])
+            copy, flow = divmod(int(distinct[place] & 0xFFFFFFFF), 1 << _COPY_SHIFT)
+            leg[place] = self._streams[int(distinct[place] >> 32)].leg(flow, flows[flow], copy)
         legs: NDArray[np.int64] = leg[inverse.reshape(-1)]
         return legs
 

@@ -82,6 +82,8 @@ class Media:
     reference_clocks: list[ReferenceClock] = field(default_factory=list)
     media_clock: MediaClock | None = None
     mid: str | None = None
+    duplicate_ssrcs: list[tuple[int, ...]] = field(default_factory=list)
+    """Groups of SSRCs that carry the same (``ssrc-group:DUP``, RFC 7104)."""
     rtcp_port: int | None = None
     """Where RTCP goes (``rtcp``, RFC 3605; that of RTP where ``rtcp-mux``, RFC 5761); None: to the next port."""
 
@@ -347,6 +349,17 @@ def _read_media_clock(medium: Media, line: _Line) -> None:
         medium.media_clock = MediaClock(kind, None)
 
 
+def _read_ssrc_group(medium: Media, line: _Line) -> None:
+    """Read ``ssrc-group:DUP 1000 1010``; groups of other kinds are let through."""
+    semantics, *numbers = line.value.split() or [""]
+    if semantics != "DUP":
+        return
+    ssrcs = tuple(_integer(line, number, 0, (1 << 32) - 1, "SSRC") for number in numbers)
+    if len(set(ssrcs)) < 2:
+        raise line.error("does not name two SSRCs")
+    medium.duplicate_ssrcs.append(ssrcs)
+
+
 def _read_rtcp(medium: Media, line: _Line) -> None:
     """Read ``rtcp:53020``, with an address behind it or without."""
     port = _integer(line, (line.value.split() or [""])[0], 1, 65535, "port")
@@ -370,6 +383,7 @@ _ATTRIBUTES: dict[str, Callable[[Media, _Line], None]] = {
     "ts-refclk": _read_reference_clock,
     "mediaclk": _read_media_clock,
     "mid": _read_mid,
+    "ssrc-group": _read_ssrc_group,
     "rtcp": _read_rtcp,
     "rtcp-mux": _read_rtcp_mux,
 }

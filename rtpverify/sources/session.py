@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -47,16 +47,17 @@ class Session:
         for medium in self.media:
             group = next((group for group in self.duplicates if medium in group), None)
             announced = Announced(f"{self.place}:{medium.line}", medium)
-            if group is None:
+            if group is None and not medium.duplicate_ssrcs:
                 for endpoint in self._endpoints(medium, rtcp):
                     spec = replace(spec_at(endpoint, base), encodings=medium.encodings, announced=announced)
                     streams.append(([endpoint], spec))
-            elif medium is group[0]:
-                endpoints = [endpoint for leg in group for endpoint in self._endpoints(leg, rtcp)]
-                if len(endpoints) > MAX_LEGS:
-                    raise ConfigurationError(f"{announced.place}: has {len(endpoints)} legs, more than {MAX_LEGS}")
-                legs = tuple(LegEnds(endpoint.destination, endpoint.sender) for endpoint in endpoints)
-                spec = replace(base, legs=legs, encodings=medium.encodings, announced=announced)
+            elif group is None or medium is group[0]:
+                endpoints = [endpoint for leg in group or [medium] for endpoint in self._endpoints(leg, rtcp)]
+                ssrcs = tuple(medium.duplicate_ssrcs)
+                legs = tuple(_legs(endpoints, ssrcs))
+                if len(legs) > MAX_LEGS:
+                    raise ConfigurationError(f"{announced.place}: has {len(legs)} legs, more than {MAX_LEGS}")
+                spec = replace(base, legs=legs, duplicate_ssrcs=ssrcs, encodings=medium.encodings, announced=announced)
                 streams.append((endpoints, spec))
         return streams
 
@@ -100,6 +101,14 @@ def read_session(path: Path) -> Session:
     except OSError as error:
         raise SourceError(f"{path}: {error.strerror}") from error
     return session_of(parse_sdp(text, str(path)), str(path))
+
+
+def _legs(endpoints: Sequence[Endpoint], groups: Sequence[Sequence[int]]) -> Iterator[LegEnds]:
+    """Yield a leg for each endpoint, and there for each SSRC of those that carry the same."""
+    for endpoint in endpoints:
+        for copy in range(max(map(len, groups), default=1)):
+            ssrc = groups[0][copy] if len(groups) == 1 else None
+            yield LegEnds(endpoint.destination, endpoint.sender, ssrc, copy)
 
 
 def session_of(description: SessionDescription, place: str) -> Session:

@@ -203,3 +203,16 @@ def test_a_bad_rtcp_port_is_named():
     text = "v=0\nm=audio 5004 RTP/AVP 97\na=rtcp:x"
     with pytest.raises(ConfigurationError, match=r"^x\.sdp:3: a=rtcp: 'x' has port 'x'"):
         parse_sdp(text, "x.sdp")
+
+
+def test_ssrcs_that_carry_the_same():
+    lines = ["v=0", "c=IN IP4 239.1.2.3", "m=audio 5004 RTP/AVP 97", "a=rtpmap:97 L16/48000"]
+    lines += ["a=ssrc:1000 cname:x", "a=ssrc-group:DUP 1000 1010", "a=ssrc-group:FID 1 2"]
+    assert parse_sdp("\n".join(lines), "x.sdp").audio[0].duplicate_ssrcs == [(1000, 1010)]
+
+
+@pytest.mark.parametrize("value", ["DUP 1000", "DUP 7 7", "DUP 7 x", f"DUP 7 {2**32}"])
+def test_a_bad_group_of_ssrcs_is_named(value):
+    text = f"v=0\nm=audio 5004 RTP/AVP 97\na=ssrc-group:{value}"
+    with pytest.raises(ConfigurationError, match=rf"^x\.sdp:3: a=ssrc-group: '{value}'"):
+        parse_sdp(text, "x.sdp")
