@@ -176,7 +176,9 @@ def _check_file(path: Path, spec: StreamSpec) -> Result:
     for frames in audio.blocks(FILE_BLOCK_FRAMES):
         verifier.feed(frames)
     verifier.finish()
-    return verifier.result(str(path))
+    result = verifier.result(str(path))
+    result.streams[0].warnings += audio.told()
+    return result
 
 
 def _refuse_redundant(source: str, redundant: bool) -> None:

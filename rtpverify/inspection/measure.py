@@ -227,9 +227,7 @@ def measure(audio: Audio, source: str, request: Request) -> Inspection:
             meters.add(part)
         if first + len(block) >= max([stop, *(frame + 1 for frame in wanted)]):
             break
-    warnings = list(audio.warnings)
-    if getattr(audio, "has_grown", False):
-        warnings.append("it has grown since it was opened; what was added is not read")
+    warnings = audio.told()
     if not_finite:
         warnings.append(f"{not_finite:,} frames hold a value that is no finite number; it is taken as 0")
     values = [Value(seconds, frame, found[frame]) for seconds, frame in zip(request.at_seconds, wanted, strict=True)]

@@ -156,7 +156,7 @@ def _from_audio(audio: Audio, source: str, wish: Wish) -> _Heard:
         )
     stop = audio.frames if wish.length_seconds is None else start + max(1, round(wish.length_seconds * rate_hz))
     stop = min(stop, audio.frames)
-    heard = _Heard(rate_hz, names, stop - start, _part(audio, start, stop), [f"warning: {x}" for x in audio.warnings])
+    heard = _Heard(rate_hz, names, stop - start, _part(audio, start, stop), [f"warning: {x}" for x in audio.told()])
     if isinstance(wish.reference, Recording):
         raise RequestError(f"--reference {wish.reference.path}: the residual against a recording is not supported")
     if wish.reference is not None:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rtpverify.errors import SourceError
-from rtpverify.sources.audiofile import open_audio
+from rtpverify.sources.audiofile import AudioFile, open_audio
+
+_BLOCK_FRAMES = 65536
 
 
 class FileSignal:
@@ -29,10 +34,9 @@ class FileSignal:
         self.sample_rate_hz = audio.sample_rate_hz
         self.channels = audio.channels
         self._path = path
-        self._file = soundfile.SoundFile(str(path))
-        self._length = self._file.frames
-        if self._length == 0:
-            raise SourceError(f"{path}: holds no audio")
+        # By its descriptor: soundfile would judge a path by its extension.
+        self._file = soundfile.SoundFile(_decoded(audio) if audio.by_libav else os.open(path, os.O_RDONLY))
+        self._length = audio.frames
         self.frames = None if loop else self._length
         self._loop = loop
 
@@ -69,3 +73,15 @@ class FileSignal:
                 out[done : done + len(part)] = part
             done += count
         return out
+
+
+def _decoded(audio: AudioFile) -> IO[bytes]:
+    """Return the audio of a file that only PyAV can read, as a temporary WAV file that can be read anywhere."""
+    import soundfile
+
+    file = tempfile.TemporaryFile(prefix="rtpverify-")  # noqa: SIM115 - the signal reads it as long as it lives
+    with soundfile.SoundFile(file, "w", audio.sample_rate_hz, audio.channels, "FLOAT", format="RF64") as wav:
+        for block in audio.blocks(_BLOCK_FRAMES):
+            wav.write(block)
+    file.seek(0)
+    return file

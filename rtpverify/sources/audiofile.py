@@ -84,6 +84,11 @@ class AudioFile:
         """Whether something has been written to the file since it was opened; that part is not read."""
         return self.path.stat().st_size > self.bytes_when_opened
 
+    def told(self) -> list[str]:
+        """Return what a reader of all of it should know, once it has been read."""
+        grown = "it has grown since it was opened; what was added is not read"
+        return [*self.warnings, *([grown] if self.has_grown else [])]
+
     def blocks(self, frames_per_block: int) -> Iterator[NDArray[np.float64]]:
         """Yield the audio from its start, each block of shape (n, channels), n = ``frames_per_block``.
 

@@ -47,9 +47,8 @@ class Audio(Protocol):
     def channel_names(self) -> tuple[str, ...]:
         """What each channel is called; empty where nothing tells."""
 
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        """What a reader should know before trusting it."""
+    def told(self) -> list[str]:
+        """Return what a reader of all of it should know, once it has been read."""
 
     def blocks(self, frames_per_block: int) -> Iterator[NDArray[np.float64]]:
         """Yield the audio from its start, each block of shape (n, channels)."""
@@ -73,6 +72,10 @@ class SpooledAudio:
     channel_names: tuple[str, ...]
     warnings: tuple[str, ...]
     _scratch: _Scratch
+
+    def told(self) -> list[str]:
+        """Return what a reader of all of it should know."""
+        return list(self.warnings)
 
     def blocks(self, frames_per_block: int) -> Iterator[NDArray[np.float64]]:
         """Yield the audio from its start, each block of shape (n, channels); only the last one may be shorter."""

@@ -1,3 +1,6 @@
+import shutil
+import subprocess
+
 import numpy as np
 import pytest
 import soundfile
@@ -39,3 +42,19 @@ def test_a_file_that_is_no_audio_or_empty_is_told(tmp_path):
     soundfile.write(path, np.zeros((0, 1)), 8000)
     with pytest.raises(SourceError, match=r"x\.wav: holds no audio"):
         FileSignal(path)
+
+
+def test_the_name_does_not_matter(recording):
+    path, samples = recording
+    signal = FileSignal(path.rename(path.with_name("ramp.raw")))
+    assert (signal.read(0, 500) == samples).all()
+
+
+@pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="ffmpeg is not installed")
+def test_what_only_pyav_can_read(recording):
+    pytest.importorskip("av", exc_type=ImportError)
+    path, samples = recording
+    packed = path.with_suffix(".wv")
+    subprocess.run(["ffmpeg", "-v", "error", "-i", path, packed], check=True)
+    signal = FileSignal(packed, loop=True)
+    assert (signal.read(490, 20) == np.concatenate([samples[490:], samples[:10]])).all()
