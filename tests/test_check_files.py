@@ -8,15 +8,10 @@ import pytest
 import soundfile
 
 from rtpverify.check import check
-from rtpverify.limits import PROFILES, with_values
 from rtpverify.reference import Tone
 from rtpverify.result import Verdict
 
 RATE_HZ = 48000
-GOOD = with_values(
-    PROFILES["digital"], {"max_thd_n_db": -30.0, "max_level_change_db": 0.5, "max_dc_offset": 0.01}, "test"
-)
-"""What a tone that went through a lossy codec holds, and one with a fault does not."""
 
 EXACT = [
     ("wav", "PCM_U8"),
@@ -45,15 +40,23 @@ def tone(faulty, seconds=3.0):
     return audio
 
 
-def judge(path, limits=PROFILES["digital"], frequency_hz=440.0):
-    return check(str(path), reference=Tone((frequency_hz,)), limits=limits)
+def rounded(audio, subtype):
+    """Return integers where the format has some: libsndfile turns floats into 8 bits half a step too low."""
+    if not subtype.startswith("PCM"):
+        return audio
+    bits = int(subtype[-2:].lstrip("SU"))
+    return (np.round(audio * 2 ** (bits - 1)).astype(np.int64) << (32 - bits)).astype(np.int32)
+
+
+def judge(path, frequency_hz=440.0):
+    return check(str(path), reference=Tone((frequency_hz,)))
 
 
 @pytest.mark.parametrize(("form", "subtype"), EXACT)
 def test_a_perfect_source_passes_and_a_faulty_one_does_not(tmp_path, form, subtype):
     path = tmp_path / "source"
     for faulty in (False, True):
-        soundfile.write(path, tone(faulty), RATE_HZ, subtype, format=form.upper())
+        soundfile.write(path, rounded(tone(faulty), subtype), RATE_HZ, subtype, format=form.upper())
         result = judge(path)
         assert result.verdict is (Verdict.FAIL if faulty else Verdict.PASS)
         if faulty:
@@ -64,18 +67,18 @@ def test_a_perfect_source_passes_and_a_faulty_one_does_not(tmp_path, form, subty
 
 @pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="ffmpeg is not installed")
 @pytest.mark.parametrize("suffix", LOSSY)
-def test_a_lossy_copy_is_no_perfect_sine_but_may_be_a_good_one(tmp_path, suffix):
+def test_a_lossy_copy_is_no_perfect_sine(tmp_path, suffix):
     if suffix == "m4a":
         pytest.importorskip("av", exc_type=ImportError)
-    for faulty in (False, True):
-        soundfile.write(tmp_path / "source.wav", tone(faulty), RATE_HZ, "PCM_24")
-        path = tmp_path / f"copy.{suffix}"
-        quality = ["-b:a", "256k"] if suffix != "ogg" else ["-c:a", "libvorbis", "-q:a", "8"]
-        subprocess.run(["ffmpeg", "-v", "error", "-y", "-i", tmp_path / "source.wav", *quality, path], check=True)
-        assert judge(path).verdict is Verdict.FAIL
-        levels = [channel.level_dbfs for channel in judge(path, GOOD).streams[0].signal]
-        assert levels == pytest.approx([-6.02, -12.04], abs=0.2)
-        assert judge(path, GOOD).verdict is (Verdict.FAIL if faulty else Verdict.PASS)
+    soundfile.write(tmp_path / "source.wav", tone(faulty=False), RATE_HZ, "PCM_24")
+    path = tmp_path / f"copy.{suffix}"
+    quality = ["-b:a", "256k"] if suffix != "ogg" else ["-c:a", "libvorbis", "-q:a", "8"]
+    subprocess.run(["ffmpeg", "-v", "error", "-y", "-i", tmp_path / "source.wav", *quality, path], check=True)
+    result = judge(path)
+    assert result.verdict is Verdict.FAIL
+    measured = result.streams[0].signal
+    assert [channel.level_dbfs for channel in measured] == pytest.approx([-6.02, -12.04], abs=0.5)
+    assert [channel.frequency_hz for channel in measured] == pytest.approx([440, 440], abs=0.05)
 
 
 def test_a_file_that_states_no_length_is_judged_with_a_warning(tmp_path):
@@ -86,4 +89,4 @@ def test_a_file_that_states_no_length_is_judged_with_a_warning(tmp_path):
     path.write_bytes(content)
     result = judge(path)
     assert result.verdict is Verdict.PASS
-    assert "states no length" in result.streams[0].warnings[0]
+    assert any("states no length" in warning for warning in result.streams[0].warnings)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import tempfile
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,13 +74,15 @@ class FileSignal:
         return out
 
 
-def _decoded(audio: AudioFile) -> IO[bytes]:
-    """Return the audio of a file that only PyAV can read, as a temporary WAV file that can be read anywhere."""
+def _decoded(audio: AudioFile) -> int:
+    """Return the audio of a file that only PyAV can read, as the descriptor of a WAV file without a name."""
     import soundfile
 
-    file = tempfile.TemporaryFile(prefix="rtpverify-")  # noqa: SIM115 - the signal reads it as long as it lives
-    with soundfile.SoundFile(file, "w", audio.sample_rate_hz, audio.channels, "FLOAT", format="RF64") as wav:
-        for block in audio.blocks(_BLOCK_FRAMES):
-            wav.write(block)
-    file.seek(0)
-    return file
+    with tempfile.TemporaryFile(prefix="rtpverify-") as file:
+        with soundfile.SoundFile(file, "w", audio.sample_rate_hz, audio.channels, "FLOAT", format="RF64") as wav:
+            for block in audio.blocks(_BLOCK_FRAMES):
+                wav.write(block)
+        file.flush()
+        descriptor = os.dup(file.fileno())
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    return descriptor
