@@ -20,7 +20,7 @@ from rtpverify.daemon.outlets import Bench, Told
 from rtpverify.daemon.state import UP_NS
 from rtpverify.detect.glance import Glance
 from rtpverify.dsp.levels import FULL_SCALE_SINE_RMS
-from rtpverify.stream import Stream
+from rtpverify.stream import Stream, WireGlance
 
 SAMPLE_NS = 500_000_000
 """Time between two points of a history."""
@@ -55,6 +55,14 @@ class _Wire:
     stream: Stream
     expected: int = 0
     lost: int = 0
+    last_arrival_ns: int = 0
+    jitter_seconds: float | None = None
+
+    def take(self, glance: WireGlance) -> None:
+        """Take in what is counted by now."""
+        self.expected = max(self.expected, glance.counts.expected)
+        self.lost = max(self.lost, glance.counts.lost)
+        self.last_arrival_ns, self.jitter_seconds = glance.last_arrival_ns, glance.jitter_seconds
 
 
 @dataclass(slots=True)
@@ -65,8 +73,6 @@ class _Watched:
     judged: str
     stream: Stream | None = None
     wires: dict[int, _Wire] = field(default_factory=dict)
-    last_arrival_ns: int = 0
-    jitter_seconds: float | None = None
     level: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
     residual: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
     phase: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
@@ -78,6 +84,28 @@ class _Watched:
     history: _History | None = None
     shown: tuple[int, int] = (0, 0)
     """Packets expected and lost up to the last point of the history."""
+
+    def change_to(self, stream: Stream) -> None:
+        """Show another identity."""
+        self.stream = stream
+        self.open.clear()
+        self.level = self.residual = self.phase = np.zeros(0)
+        self.followed = np.zeros(0, np.bool_)
+
+    @property
+    def wire(self) -> _Wire | None:
+        """Counts of the identity that is shown."""
+        return None if self.stream is None else self.wires[id(self.stream)]
+
+    @property
+    def last_arrival_ns(self) -> int:
+        """When its last packet arrived; 0 before the first."""
+        return self.wire.last_arrival_ns if self.wire else 0
+
+    @property
+    def jitter_seconds(self) -> float | None:
+        """Interarrival jitter of the identity that is shown."""
+        return self.wire.jitter_seconds if self.wire else None
 
     @property
     def counts(self) -> tuple[int, int]:
@@ -170,22 +198,15 @@ class Board:
             for at, (watched, _) in enumerate(streams):
                 _note_signal(watched, glance, at)
         due = not self._next_sample_ns - SAMPLE_NS <= now_ns < self._next_sample_ns
-        for watched in self._watched.values():
-            self._note_wire(watched)
-            if due:
-                self._add_point(watched, now_ns)
         if due:
             self._next_sample_ns = now_ns + SAMPLE_NS
+            for watched in self._watched.values():
+                _add_point(watched, now_ns)
 
     def stream(self, name: str) -> Stream | None:
         """Return the identity of a stream that was heard last; None before the first packet."""
         watched = self._watched.get(name)
         return watched.stream if watched else None
-
-    @property
-    def names(self) -> list[str]:
-        """Names of all streams."""
-        return list(self._bench.states)
 
     def overview(self) -> list[dict[str, Any]]:
         """Return what is seen of every stream at a glance, in the order of the configuration."""
@@ -241,15 +262,11 @@ class Board:
             watched = self._watched.get(stream.name)
             if watched is None:
                 continue
-            watched.wires.setdefault(id(stream), _Wire(stream))
-            arrival_ns = self._bench.verifier.wire(stream).last_arrival_ns
-            if watched.stream is stream:
-                watched.last_arrival_ns = arrival_ns
-            elif watched.stream is None or arrival_ns > watched.last_arrival_ns:
-                watched.stream, watched.last_arrival_ns = stream, arrival_ns
-                watched.open.clear()
-                watched.level = watched.residual = watched.phase = np.zeros(0)
-                watched.followed = np.zeros(0, np.bool_)
+            wire = watched.wires.setdefault(id(stream), _Wire(stream))
+            wire.take(self._bench.verifier.wire(stream))
+            # Two that send at a time must not take turns in being the one that is shown.
+            if watched.stream is None or wire.last_arrival_ns - watched.last_arrival_ns >= UP_NS:
+                watched.change_to(stream)
 
     def _by_analysis(self) -> dict[Analysis, list[tuple[_Watched, Stream]]]:
         """Return the streams whose signal is judged, those of one format together."""
@@ -258,29 +275,6 @@ class Board:
             if watched.stream is not None and watched.stream.track is not None:
                 groups[watched.stream.track.analysis].append((watched, watched.stream))
         return groups
-
-    def _note_wire(self, watched: _Watched) -> None:
-        if watched.stream is None:
-            return
-        glance = self._bench.verifier.wire(watched.stream)
-        wire = watched.wires[id(watched.stream)]
-        wire.expected = max(wire.expected, glance.counts.expected)
-        wire.lost = max(wire.lost, glance.counts.lost)
-        watched.jitter_seconds = glance.jitter_seconds
-
-    def _add_point(self, watched: _Watched, now_ns: int) -> None:
-        channels = len(watched.level)
-        if watched.history is None or watched.history.channels < channels:
-            watched.history = _History(channels)
-        expected, lost = watched.counts
-        jitter = math.nan if watched.jitter_seconds is None else watched.jitter_seconds
-        figures = np.full(_WIRE_COLUMNS + 3 * watched.history.channels, np.nan)
-        figures[:_WIRE_COLUMNS] = expected - watched.shown[0], lost - watched.shown[1], jitter
-        watched.shown = expected, lost
-        if now_ns - watched.last_arrival_ns < UP_NS:
-            shown = _WIRE_COLUMNS + 3 * np.arange(channels)
-            figures[shown], figures[shown + 1], figures[shown + 2] = watched.level, watched.residual, watched.phase
-        watched.history.add(now_ns / 1e9, figures)
 
     # Judging --------------------------------------------------------------------------------------------------------
 
@@ -318,6 +312,22 @@ def _unjudged(watched: _Watched, stream: Stream) -> str | None:
     if len(missing) == len(watched.followed):
         return "the reference is not there"
     return f"the reference is not there on channel {', '.join(map(str, missing.tolist()))}"
+
+
+def _add_point(watched: _Watched, now_ns: int) -> None:
+    """Add a point to the history of a stream."""
+    channels = len(watched.level)
+    if watched.history is None or watched.history.channels < channels:
+        watched.history = _History(channels)
+    expected, lost = watched.counts
+    jitter = math.nan if watched.jitter_seconds is None else watched.jitter_seconds
+    figures = np.full(_WIRE_COLUMNS + 3 * watched.history.channels, np.nan)
+    figures[:_WIRE_COLUMNS] = expected - watched.shown[0], lost - watched.shown[1], jitter
+    watched.shown = expected, lost
+    if now_ns - watched.last_arrival_ns < UP_NS:
+        shown = _WIRE_COLUMNS + 3 * np.arange(channels)
+        figures[shown], figures[shown + 1], figures[shown + 2] = watched.level, watched.residual, watched.phase
+    watched.history.add(now_ns / 1e9, figures)
 
 
 def _note_signal(watched: _Watched, glance: Glance, at: int) -> None:

@@ -279,3 +279,10 @@ async def test_a_mistake_of_ours_is_a_problem_and_tells_nothing() -> None:
         bench.states = None  # type: ignore[assignment]
         problem = await client.get("/api/streams", 500)
         assert problem["detail"] == "the request failed; the log says why"
+
+
+def test_the_page_of_the_api_names_every_path() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "http.md").read_text(encoding="utf-8")
+    for path in DESCRIPTION["paths"]:
+        written = path.replace("{name}", "NAME").replace("{id}", "ID").replace("{file}", "FILE")
+        assert f"`{written}`" in page
