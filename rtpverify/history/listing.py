@@ -85,7 +85,7 @@ def _write_table(found: Found, out: IO[str]) -> None:
             Text(str(event.cause), style),
             "all" if event.channel is None else str(event.channel),
             f"{event.start_frame:,}",
-            event.message + _ending(document) or figures.size(event, document.get("sample_rate")),
+            event.message + _ending(document) or figures.size(event, None),
             Text(event.id, "dim"),
         )
     console.print(table)

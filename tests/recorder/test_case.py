@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import soundfile
 from click.testing import CliRunner
@@ -20,11 +21,13 @@ from rtpverify.recorder.case import Case, Span, files_of, packets_of
 from rtpverify.recorder.folder import AUDIO, EVENT, PACKETS, PLOT
 from rtpverify.recorder.ring import PacketRing
 from rtpverify.reference import parse_reference
-from rtpverify.rtp.batch import PacketBatch
+from rtpverify.rtp.batch import Flow, PacketBatch
 from rtpverify.rtp.payload import parse_rtpmap
+from rtpverify.rtp.redundancy import LegEnds
 from rtpverify.spec import StreamSpec
 from rtpverify.verifier import Verifier
 
+OTHER_LEG = Flow("198.51.100.7:5004", "239.1.2.4:5004")
 SECOND_NS = 1_000_000_000
 SPAN = Span(SECOND_NS, SECOND_NS, 2 * SECOND_NS)
 LIGHT = "L24/16000/2"
@@ -187,6 +190,34 @@ def test_where_nothing_tells_how_packets_are_decoded_they_alone_are_kept(tmp_pat
     assert sorted(files) == [EVENT, PACKETS]
     stream = checked(files, tmp_path, monkeypatch)
     assert [event["kind"] for event in stream["events"]] == ["stall"]
+
+
+def both(left: PacketBatch, right: PacketBatch) -> PacketBatch:
+    """Return what two legs bring as one batch, in order of arrival."""
+    batch = PacketBatch(
+        np.concatenate([left.arena, right.arena]),
+        np.concatenate([left.offset, right.offset + len(left.arena)]),
+        np.concatenate([left.length, right.length]),
+        np.concatenate([left.arrival_ns, right.arrival_ns + 200_000]),
+        np.repeat([0, 1], [len(left), len(right)]),
+        [FLOW, OTHER_LEG],
+    )
+    return batch.by_arrival()
+
+
+def test_of_redundant_streams_all_legs_are_kept(tmp_path, monkeypatch):
+    legs = tuple(LegEnds(flow.destination) for flow in (FLOW, OTHER_LEG))
+    options = {"encoding": LIGHT, "packet_frames": 64}
+    left = packets(["loss:at=1.2,packets=3", "loss:at=1.6,packets=9"], 3, **options)
+    right = packets(["loss:at=1.2,packets=2", "loss:at=1.5,packets=9"], 3, flow=OTHER_LEG, **options)
+    files = Bench(legs=legs).run(both(*batches) for batches in zip(left, right, strict=False)).files("gap")
+    description = json.loads(files[EVENT])
+    assert description["event"]["packets_lost"] == 2
+    stream = checked(files, tmp_path, monkeypatch)
+    assert [same(item, description["event"]) for item in stream["events"]] == [True]
+    assert sorted(leg["packets_lost"] for leg in stream["legs"]) == [11, 12]
+    assert stream["events"][0]["start_frame"] == description["clip"]["event_frame"]
+    assert description["clip"]["frames_missing"] == 2 * 64
 
 
 def test_the_command_says_what_the_limits_were():
