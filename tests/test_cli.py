@@ -271,7 +271,7 @@ class TestEvents:
     def test_events_are_listed(self, history):
         outcome = run("events", history)
         assert outcome.exit_code == 0
-        assert [line.split()[3] for line in outcome.stdout.splitlines()[2:]] == ["gap", "slip"]
+        assert [line.split()[3] for line in outcome.stdout.splitlines()[1:]] == ["gap", "slip"]
 
     def test_events_that_are_asked_for(self, history):
         since = ["--since", "2026-09-21T14:13:20Z", "--until", "now", "--limit", "0"]

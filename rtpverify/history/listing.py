@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import csv
 import json
+import textwrap
 from typing import IO, Literal
 
+from rtpverify.events import Event
 from rtpverify.history.query import Found
 from rtpverify.history.store import Document
 from rtpverify.report import figures
+from rtpverify.report.text import aligned
 from rtpverify.result import event_from_dict
 
 SCHEMA = "rtpverify.events/1"
@@ -57,40 +60,50 @@ def _plain(value: object) -> object:
 
 
 def _write_table(found: Found, out: IO[str]) -> None:
-    from rich import box
+    """Write one line an event, its sentence at the end, or below where a terminal is too narrow for both."""
     from rich.console import Console
-    from rich.table import Table
     from rich.text import Text
 
-    console = Console(file=out, highlight=False, markup=False, emoji=False)
-    if not console.is_terminal:
-        console = Console(file=out, highlight=False, markup=False, emoji=False, width=240)
+    console = Console(file=out, highlight=False, markup=False, emoji=False, soft_wrap=True)
     if not found.events:
         console.print("no such event")
         return
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    for title in ("Time (UTC)", "Stream", "Kind", "Cause"):
-        table.add_column(title, no_wrap=True)
-    table.add_column("Ch", justify="right")
-    table.add_column("Frame", justify="right", no_wrap=True)
-    table.add_column("What", overflow="fold")
-    table.add_column("Id", no_wrap=True)
-    for document in found.events:
-        event = event_from_dict(document)
-        style = _STYLES[str(event.cause)] if event.fault else "dim"
-        table.add_row(
-            _moment(document),
-            document["stream"],
-            Text(str(event.kind) if event.fault else f"{event.kind} (no fault)", style),
-            Text(str(event.cause), style),
-            "all" if event.channel is None else str(event.channel),
-            f"{event.start_frame:,}",
-            event.message + _ending(document) or figures.size(event, None),
-            Text(event.id, "dim"),
-        )
-    console.print(table)
+    events = [event_from_dict(document) for document in found.events]
+    title, *lines = aligned([_TITLES, *map(_cells, found.events, events)], right=(4, 5))
+    what = [
+        (event.message or figures.size(event, None)) + _ending(document)
+        for document, event in zip(found.events, events, strict=True)
+    ]
+    width = max(map(len, [title, *lines]))
+    beside = not console.is_terminal or width + 2 + max(map(len, what)) <= console.width
+    console.print(Text(f"{title:{width}}  What" if beside else title, "bold"))
+    for line, sentence, event in zip(lines, what, events, strict=True):
+        text = Text(f"{line:{width}}  {sentence}" if beside else line, "" if event.fault else "dim")
+        text.highlight_words([str(event.cause)], _STYLES[str(event.cause)] if event.fault else "dim")
+        console.print(text)
+        if not beside:
+            indent = " " * _INDENT
+            for part in textwrap.wrap(sentence, max(console.width - _INDENT, 40)):
+                console.print(Text(f"{indent}{part}", "dim"))
     if found.total > len(found.events):
         console.print(f"the latest {len(found.events):,} of {found.total:,} events; --limit 0 lists all")
+
+
+_TITLES = ("Time (UTC)", "Stream", "Kind", "Cause", "Ch", "Frame", "Id")
+_INDENT = 25
+"""Of what stands below a line: the width of its time."""
+
+
+def _cells(document: Document, event: Event) -> tuple[str, ...]:
+    return (
+        _moment(document),
+        document["stream"],
+        str(event.kind) if event.fault else f"{event.kind} (no fault)",
+        str(event.cause),
+        "all" if event.channel is None else str(event.channel),
+        f"{event.start_frame:,}",
+        event.id,
+    )
 
 
 _STYLES = {"network": "blue", "upstream": "red", "unknown": "yellow"}

@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 
 from documents import document
 
@@ -44,14 +45,26 @@ def test_csv_is_read_back_by_any_reader():
 
 
 def test_the_table_has_one_line_an_event_and_says_what_is_left_out():
-    title, _, *lines, last = written("table", total=9).splitlines()
-    assert title.split() == ["Time", "(UTC)", "Stream", "Kind", "Cause", "Ch", "Frame", "What", "Id"]
+    title, *lines, last = written("table", total=9).splitlines()
+    assert title.split() == ["Time", "(UTC)", "Stream", "Kind", "Cause", "Ch", "Frame", "Id", "What"]
     assert len(lines) == 4
-    assert lines[0].startswith("2026-09-21 14:13:20.124   left     gap ")
+    assert lines[0].split()[:8] == ["2026-09-21", "14:13:20.124", "left", "gap", "network", "all", "1", "000000000001"]
+    assert lines[0].endswith("  1 packet lost on the way")
     assert "stall (no fault)" in lines[2]
-    assert "(going on)" in lines[2]
-    assert "(went on when watching stopped)" in lines[3]
+    assert lines[2].endswith("(going on)")
+    assert lines[3].endswith("(went on when watching stopped)")
     assert last == "the latest 4 of 9 events; --limit 0 lists all"
+
+
+def test_on_a_narrow_terminal_what_happened_stands_below(monkeypatch):
+    for name, value in (("COLUMNS", "80"), ("FORCE_COLOR", "1"), ("TERM", "xterm")):
+        monkeypatch.setenv(name, value)
+    long = document(5, message="content jumped while the timeline went on: 48 frames are missing (1.000 ms) " * 2)
+    title, first, *below = re.sub(r"\x1b\[[\d;]*m", "", written("table", [long], 1)).splitlines()
+    assert "What" not in title
+    assert "content" not in first
+    assert len(below) == 3
+    assert all(line.startswith(" " * 25) and len(line) <= 80 for line in below)
 
 
 def test_no_event_is_said():
