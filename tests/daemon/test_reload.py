@@ -123,25 +123,26 @@ async def test_streams_that_did_not_change_lose_nothing(tmp_path: Path) -> None:
     before = HEAD + stream("stays", stays) + stream("goes", goes) + stream("changes", changes)
     after = HEAD + stream("changes", changes, 'profile = "analog"') + stream("comes", comes) + stream("stays", stays)
     async with running(tmp_path / "bench.toml", before) as bench:
-        with sending(stays, goes, changes, comes, seconds=4) as sender:
-            await bench.until(lambda: bench.packets("stays") > 500 and bench.packets("changes") > 500)
+        with sending(stays, goes, changes, comes, seconds=60):
+            await bench.until(lambda: bench.packets("stays") > 300 and bench.packets("changes") > 300)
             identity = bench.service.verifier.streams[0]
             counted = bench.packets("changes")
-            for turn in range(4):
+            for turn in range(5):
                 await bench.reload(after if turn % 2 == 0 else before)
-                assert (bench.packets("changes"), "goes" in bench.service.states) >= (counted, turn % 2 == 1)
-            await bench.reload(after)
-            await done(sender)
-        await bench.until(lambda: bench.packets("stays") == 4000 and bench.packets("comes") > 0)
+                assert bench.packets("changes") >= counted
+                assert ("goes" in bench.service.states) == (turn % 2 == 1)
+            seen = bench.packets("stays")
+            await bench.until(lambda: bench.packets("stays") > seen + 300 and bench.packets("comes") > 100)
         assert next(one for one in bench.service.verifier.streams if one.name == "stays") is identity
-        assert bench.packets("stays", "lost") == 0
-        assert counted < bench.packets("changes") <= 4000
+        assert bench.packets("changes") > counted
         assert sorted(bench.service.states) == ["changes", "comes", "stays"]
-        assert bench.service.verifier.specs[0].name
         assert bench.service.snapshot.receive_buffer_dropped == 0
     assert bench.result is not None
     (result,) = (one for one in bench.result.streams if one.destination == f"127.0.0.1:{stays}")
-    assert (result.transport.packets_received, result.transport.packets_lost) == (4000, 0)
+    transport = result.transport
+    assert transport is not None
+    assert transport.packets_lost == 0
+    assert transport.packets_received == transport.packets_expected > seen + 300
     assert result.events == []
     taken = bench.told("configuration taken over")
     assert (taken[0]["added"], taken[0]["changed"], taken[0]["removed"]) == (["comes"], ["changes"], ["goes"])
@@ -183,7 +184,7 @@ async def test_a_bad_one_changes_nothing_and_is_told(tmp_path: Path, broken: str
             else:
                 bench.write(good + broken)
             await bench.until(lambda: bench.told("configuration not"))
-            await asyncio.sleep(0.3)
+            await asyncio.sleep(0.15)
             lines = bench.told("configuration not")
             assert len(lines) == len(reasons)
             for line, reason in zip(lines, reasons, strict=True):
@@ -193,9 +194,9 @@ async def test_a_bad_one_changes_nothing_and_is_told(tmp_path: Path, broken: str
             assert bench.service.snapshot.last_reload_seconds == loaded_at
             assert list(bench.service.states) == ["a"]
             assert bench.service.outlets.keys() == outlets.keys()
-            with sending(port, seconds=0.5) as sender:
+            with sending(port, seconds=0.2) as sender:
                 await done(sender)
-            await bench.until(lambda: bench.packets("a") == 500)
+            await bench.until(lambda: bench.packets("a") == 200)
             assert bench.service.unready() == []
             await bench.reload(good + "\n")
             assert bench.service.snapshot.last_reload_successful
@@ -228,7 +229,7 @@ async def test_files_of_a_folder_are_followed_as_they_come_change_and_go(tmp_pat
     async with running(tmp_path / "bench.toml", text) as bench:
         states, verifier = bench.service.states, bench.service.verifier
         assert list(states) == ["desk-1"]
-        with sending(first, second, third, seconds=3) as sender:
+        with sending(first, second, third, seconds=60):
             await bench.until(lambda: bench.packets("desk-1") > 100)
             identity = bench.service.verifier.streams[0]
             (folder / "desk2.sdp").write_text(sdp(second))
@@ -249,8 +250,8 @@ async def test_files_of_a_folder_are_followed_as_they_come_change_and_go(tmp_pat
             (folder / "same.sdp").rename(folder / "desk 1.sdp")
             await bench.until(lambda: list(states) == ["desk-1"])
             await bench.until(lambda: bench.service.snapshot.sources_refused == 0)
-            await done(sender)
-        assert bench.service.verifier.streams[0] is not identity
+            await bench.until(lambda: bench.packets("desk-1") > 100)
+        assert all(one is not identity for one in verifier.streams)
         (folder / "desk 1.sdp").rename(tmp_path / "desk 1.sdp")
         folder.rename(tmp_path / "away")
         await bench.until(lambda: len(bench.told("not followed")) == 3)
@@ -301,17 +302,17 @@ async def test_a_sender_is_heard_however_many_others_were_there_before(
     monkeypatch.setattr(module, "MANY_FLOWS", 20)
     first, second = free_ports(2)
     async with running(tmp_path / "bench.toml", HEAD + stream("a", first) + stream("b", second)) as bench:
-        with sending(first, seconds=2) as sender:
+        with sending(first, seconds=1) as sender:
             await bench.until(lambda: bench.packets("a") > 100)
-            for _ in range(4):
+            for _ in range(3):
                 for _ in range(15):
                     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
                         stranger.sendto(b"\x80" + bytes(50), ("127.0.0.1", second))
                 await asyncio.sleep(0.2)
             await done(sender)
-        with sending(second, seconds=0.5) as sender:
+        with sending(second, seconds=0.3) as sender:
             await done(sender)
-        await bench.until(lambda: (bench.packets("a"), bench.packets("b")) == (2000, 500))
+        await bench.until(lambda: (bench.packets("a"), bench.packets("b")) == (1000, 300))
         assert len(bench.service._receiver.flows) <= 30
     assert bench.result is not None
     assert all(one.events == [] for one in bench.result.streams)
