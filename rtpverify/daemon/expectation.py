@@ -82,8 +82,9 @@ class Followed:
 
 def overlap(one: Endpoint, other: Endpoint) -> bool:
     """Tell whether a packet could arrive for both, RTCP included."""
-    places = {(part.address, part.port) for part in one.parts} & {(part.address, part.port) for part in other.parts}
-    return bool(places) and (None in (one.sender, other.sender) or one.sender == other.sender)
+    if one.address != other.address or (None not in (one.sender, other.sender) and one.sender != other.sender):
+        return False
+    return not {part.port for part in one.parts}.isdisjoint(part.port for part in other.parts)
 
 
 def followed_of(session: Session, table: ExpectationTable) -> list[Followed]:
