@@ -208,8 +208,8 @@ class Stream:
         """Configured name of the stream."""
         return self.spec.name
 
-    def gap(self, gap: Gap) -> Event:
-        """Return the event of packets that never arrived."""
+    def gap(self, gap: Gap, host_dropped: int = 0) -> Event:
+        """Return the event of packets that never arrived; so many were dropped by this host meanwhile."""
         start = gap.start_frame - (self.origin or 0)
         packets = f"{gap.packets} packet{'s' if gap.packets > 1 else ''}"
         if gap.frames:
@@ -225,6 +225,11 @@ class Stream:
             packets=(gap.first_sequence, gap.last_sequence),
             message=message,
         )
+        if host_dropped:
+            # Not the network's doing, or not only.
+            event.cause = Cause.UNKNOWN
+            event.size["packets_dropped_by_host"] = host_dropped
+            event.message += f"; this host dropped {host_dropped} just then, its receive buffer was full"
         event.time_ns = self._arrival_ns(start, gap.last_sequence + 1)
         return event
 

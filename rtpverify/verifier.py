@@ -28,6 +28,7 @@ from rtpverify.reports import report_rows, reports_of
 from rtpverify.result import Result, Signal, StreamResult
 from rtpverify.rtp.batch import Flow, PacketBatch, RtpBatch, parse
 from rtpverify.rtp.demux import Demux, Part
+from rtpverify.rtp.hostdrops import HostDrops
 from rtpverify.rtp.presentation import HostClock, Presentation, seconds_to_add
 from rtpverify.rtp.redundancy import LegMerger
 from rtpverify.rtp.rtcp import Arrived
@@ -89,6 +90,7 @@ class Verifier:
         self._tracker = SequenceTracker()
         self._arrivals = Arrivals()
         self._presentation = Presentation()
+        self._host_drops = HostDrops()
         self._host_clock: HostClock = host_clock
         self._tracks = Tracks(self._tracker, self._tell, on_frames)
         self._held: dict[int, PlacedPacket] = {}
@@ -160,6 +162,7 @@ class Verifier:
         self._identity.renumber(kept, number_of)
         if self._merger is not None:
             self._merger.renumber(number_of)
+        self._host_drops.renumber(number_of)
         self._flows = [self._flows[number] for number in kept.tolist()]
         return kept
 
@@ -303,6 +306,7 @@ class Verifier:
         if encoding is not None:
             self._arrivals.set_format(index, rate_hz, packet_frames, limits.tsdf_window_seconds)
         self._presentation.add(index)
+        self._host_drops.forget(index)
         self._measure_lead(stream)
         self._tracks.add(stream, packet_frames)
 
@@ -384,6 +388,10 @@ class Verifier:
         self._tracks.settle_origins()
 
         batch = PlacedBatch(part, stream, np.where(whole & ~beside, frames, 0), placement)
+        if part.source.host_dropped is not None:
+            kept = np.flatnonzero(placement.accepted)
+            dropped = part.source.host_dropped[part.row[kept]]
+            self._host_drops.take(stream[kept], part.flow[kept], placement.sequence[kept], dropped)
         audio = placement.accepted & ~beside
         resolved = self._resolve(placement.resolved)
         changing = {item.stream for item in resolved if self._payload_types.is_change(item)}
@@ -520,7 +528,8 @@ class Verifier:
             self._tell_jump(self._slots[jump.stream], jump)
         for gap in placement.gaps:
             stream = self._slots[gap.stream]
-            self._tell(stream, stream.gap(gap))
+            dropped = self._host_drops.between(stream.index, gap.first_sequence, gap.last_sequence)
+            self._tell(stream, stream.gap(gap, dropped))
 
     def _tell_jump(self, stream: Stream, jump: Discontinuity) -> None:
         """Tell that the sender's numbers broke; silence that it left out is only noted."""

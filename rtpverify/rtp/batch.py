@@ -44,6 +44,9 @@ class PacketBatch:
         some (:meth:`rtpverify.verifier.Verifier.keep_flows`), which makes another list.
     timed
         Whether the source knows when each datagram arrived; otherwise ``arrival_ns`` is only in order.
+    host_dropped
+        How many datagrams this host had dropped on the socket of each, before it, shape (n,), int64; None where that
+        is not known, or 0 for all.
     """
 
     arena: NDArray[np.uint8]
@@ -53,6 +56,7 @@ class PacketBatch:
     flow: NDArray[np.int64]
     flows: Sequence[Flow]
     timed: bool = True
+    host_dropped: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.offset)
@@ -64,7 +68,8 @@ class PacketBatch:
         order = np.argsort(self.arrival_ns, kind="stable")
         offset, length = self.offset[order], self.length[order]
         arrival_ns, flow = self.arrival_ns[order], self.flow[order]
-        return replace(self, offset=offset, length=length, arrival_ns=arrival_ns, flow=flow)
+        dropped = None if self.host_dropped is None else self.host_dropped[order]
+        return replace(self, offset=offset, length=length, arrival_ns=arrival_ns, flow=flow, host_dropped=dropped)
 
 
 @dataclass(slots=True)

@@ -31,18 +31,15 @@ _SLOT_BYTES = MAX_DATAGRAM_BYTES + 64
 """Room for one datagram: an odd number of cache lines, or all headers would fall into the same few cache sets."""
 
 _SO_TIMESTAMPNS = 35
+_SO_RXQ_OVFL = 40
 
-_TIMESTAMP = np.dtype(
-    [
-        ("length", np.uintp),
-        ("level", np.int32),
-        ("type", np.int32),
-        ("seconds", np.intp),
-        ("nanoseconds", np.intp),
-    ],
-    align=True,
-)
-"""``struct cmsghdr`` with the ``struct timespec`` of SCM_TIMESTAMPNS behind it."""
+_HEADER = [("length", np.uintp), ("level", np.int32), ("type", np.int32)]
+"""``struct cmsghdr``."""
+_TIMESTAMP = np.dtype([*_HEADER, ("seconds", np.intp), ("nanoseconds", np.intp)], align=True)
+"""The ``struct timespec`` of SCM_TIMESTAMPNS."""
+_DROPPED = np.dtype([*_HEADER, ("count", np.uint32)], align=True)
+"""What was dropped on the socket before this datagram; only where that is anything."""
+_CONTROL = np.dtype([("time", _TIMESTAMP), ("dropped", _DROPPED)], align=True)
 
 _HASH = np.array([0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0xD6E8FEB86659FD93], np.uint64)
 
@@ -91,7 +88,7 @@ class UdpReceiver:
         self._offset = np.arange(MAX_BATCH, dtype=np.int64) * _SLOT_BYTES
         # The kernel writes 28 bytes of each name at most; the last four take the socket's number.
         self._names = np.zeros((MAX_BATCH, 4), np.uint64)
-        control = np.zeros(MAX_BATCH, _TIMESTAMP)
+        control = np.zeros(MAX_BATCH, _CONTROL)
         messages, self._buffers = mmsg.messages(MAX_BATCH)
         self._buffers["base"][:, 0] = mmsg.addresses(arena)
         # One byte more than is taken, so that a longer datagram shows.
@@ -100,13 +97,14 @@ class UdpReceiver:
         header["name"] = mmsg.addresses(self._names)
         header["control"] = mmsg.addresses(control)
         header["name_length"] = mmsg.NAME_BYTES
-        header["control_length"] = _TIMESTAMP.itemsize
+        header["control_length"] = _CONTROL.itemsize
         self._messages_address = messages.ctypes.data
         # Views, made once: on small batches the time goes into making them.
         self._length = messages["length"]
         self._name_length = header["name_length"]
         self._control_length = header["control_length"]
-        self._seconds, self._nanoseconds = control["seconds"], control["nanoseconds"]
+        self._seconds, self._nanoseconds = control["time"]["seconds"], control["time"]["nanoseconds"]
+        self._dropped = control["dropped"]["count"]
         self._flows = _FlowIndex(self._sockets, max_flows)
         self.add(endpoints)
 
@@ -143,6 +141,7 @@ class UdpReceiver:
         for number in opened:
             sock = self._sockets[number].socket
             sock.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+            sock.setsockopt(socket.SOL_SOCKET, _SO_RXQ_OVFL, 1)
             self._descriptors[number] = sock.fileno()
         self._order += opened
         self._sockets_changed(changed)
@@ -184,7 +183,8 @@ class UdpReceiver:
             return None
         length = self._length[:rows].astype(np.int64)
         flow = self._flows.lookup(self._names[:rows], which)
-        arrival_ns = self._arrival_ns(rows)
+        arrival_ns, dropped = self._arrival_ns(rows), self._host_dropped(rows)
+        self._control_length[:rows] = _CONTROL.itemsize
         offset = self._offset[:rows]
         if self._mixed:
             # A row may hold the longer address of the other family next time, or the rest of it now.
@@ -201,7 +201,8 @@ class UdpReceiver:
             if not keep.any():
                 return None
             offset, length, arrival_ns, flow = offset[keep], length[keep], arrival_ns[keep], flow[keep]
-        return PacketBatch(self._arena, offset, length, arrival_ns, flow, self.flows)
+            dropped = None if dropped is None else dropped[keep]
+        return PacketBatch(self._arena, offset, length, arrival_ns, flow, self.flows, host_dropped=dropped)
 
     def close(self) -> None:
         """Close every socket. May be called twice."""
@@ -249,13 +250,16 @@ class UdpReceiver:
         arrival_ns = self._seconds[:rows].astype(np.int64)
         arrival_ns *= 1_000_000_000
         arrival_ns += self._nanoseconds[:rows]
-        # No other control data is asked for, so its length tells whether the time is there.
-        control_length = self._control_length[:rows]
-        missing = control_length != _TIMESTAMP.itemsize
+        # The time comes first, so the length of the control data tells whether it is there.
+        missing = self._control_length[:rows] < _TIMESTAMP.itemsize
         if missing.any():
             arrival_ns[missing] = time.time_ns()
-            control_length[:] = _TIMESTAMP.itemsize
         return arrival_ns
+
+    def _host_dropped(self, rows: int) -> NDArray[np.int64] | None:
+        """Return how many datagrams the kernel had dropped on the socket of each row before it; None: none at all."""
+        told = self._control_length[:rows] == _CONTROL.itemsize
+        return np.where(told, self._dropped[:rows], 0).astype(np.int64) if told.any() else None
 
 
 class _FlowIndex:

@@ -181,6 +181,7 @@ def countable_events(reference: Reference) -> dict[Key, int]:
     counts = {}
     for kind in kinds:
         cause = DEFAULT_CAUSE.get(kind, Cause.UPSTREAM)
-        for possible in Cause if cause is Cause.UNKNOWN else (cause,):
-            counts[str(kind), str(possible)] = 0
+        possible = (cause, Cause.UNKNOWN) if kind is Kind.GAP else Cause if cause is Cause.UNKNOWN else (cause,)
+        for one in possible:
+            counts[str(kind), str(one)] = 0
     return counts
