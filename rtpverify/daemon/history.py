@@ -66,6 +66,7 @@ class History(Outlet):
         self._log = bench.log
         self._store: Store | None = None
         self._backlog: Backlog[Document] | None = None
+        self._has_begun = False
         self._open: dict[str, tuple[int, Told]] = {}
         """Events that go on: when each is written next, and how it was told last."""
         self.counts.update({"trimmed": 0, "set_aside": 0})
@@ -131,6 +132,9 @@ class History(Outlet):
             age_seconds = self._table.max_age_days * 86_400
             try:
                 self._store = Store(self.path, max_age_seconds=age_seconds, max_bytes=self._table.max_bytes)
+                if not self._has_begun:
+                    self._store.cut_off()
+                self._has_begun = True
             except _ERRORS as error:
                 if not is_damage(error):
                     raise

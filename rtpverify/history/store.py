@@ -119,8 +119,17 @@ class Store:
                     database.execute(statement)
                 database.execute(f"PRAGMA application_id = {APPLICATION_ID}")
                 database.execute(f"PRAGMA user_version = {LAYOUT_VERSION}")
-            # What the writer before left open has ended since, and nobody saw how.
-            database.execute(_CUT_OFF)
+
+    def cut_off(self) -> None:
+        """Note of events that the writer before left open that nobody saw their end.
+
+        Raises
+        ------
+        sqlite3.Error
+            Where that cannot be written.
+        """
+        with self._transaction():
+            self._database.execute(_CUT_OFF)
 
     def write(self, documents: Iterable[Document], now_ns: int) -> int:
         """Keep events, all or none; return how many.

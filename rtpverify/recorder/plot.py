@@ -246,7 +246,7 @@ class _Residual(_Panel):
         ends = (-marked.frame / rate, (len(x) - marked.frame) / rate)
         known = self._level[audio.valid]
         floor = float(np.percentile(known, 10)) - 20 if len(known) else FLOOR_DBFS
-        super().__init__(ends, (max(FLOOR_DBFS, 20 * math.floor(floor / 20)), 0.0))
+        super().__init__(ends, (min(max(FLOOR_DBFS, 20 * math.floor(floor / 20)), -20.0), 0.0))
         self.name = "Residual: departure from the tone as it was before (dBFS, peak)"
 
     def _content(self) -> Iterable[str]:

@@ -76,6 +76,22 @@ async def test_of_an_event_that_goes_on_not_every_change_but_the_last_is_written
     assert (second["duration_frames"], second["open"]) == (499, True)
 
 
+async def test_only_what_went_on_before_the_daemon_began_is_cut_off(
+    opened: Opening, bench: Telling, tmp_path: Path
+) -> None:
+    path = tmp_path / "events.sqlite"
+    async with opened(path) as outlet:
+        outlet.tell([bench.told(1, open=True)])
+    async with opened(path) as outlet:
+        outlet.tell([bench.told(2, open=True)])
+        await until(lambda: outlet.counts["written"] == 1)
+        outlet._close()  # as after an error
+        outlet.tell([bench.told(3)])
+        await until(lambda: outlet.counts["written"] == 2)
+        events = find(path, Query()).events
+    assert [(event["open"], event.get("cut_off")) for event in events] == [(False, True), (True, None), (False, None)]
+
+
 async def test_what_is_too_old_goes_while_it_runs(
     opened: Opening, bench: Telling, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -78,7 +78,8 @@ def test_an_event_that_went_on_when_the_writer_ended_is_cut_off(tmp_path):
     with store(path) as opened:
         opened.write([document(1, open=True), document(2)], NOW_NS)
     assert [event["open"] for event in find(path, Query()).events] == [True, False]
-    with store(path):
+    with store(path) as opened:
+        opened.cut_off()
         first, second = find(path, Query()).events
     assert (first["open"], first["cut_off"]) == (False, True)
     assert "cut_off" not in second

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import shlex
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree as ET
 
 import numpy as np
 import pytest
 import soundfile
 from click.testing import CliRunner
 from faulty import FLOW, START_NS, packets
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from rtpverify import cli
 from rtpverify.daemon.outlets import Told
@@ -247,3 +251,60 @@ def test_the_picture_is_whole_and_says_what_it_shows():
     assert picture.rstrip().endswith("</svg>")
     for words in ("slip (upstream), left, channel 2", "Waveform, channel 2", "Close up", "Residual", "Time between"):
         assert words in picture
+
+
+@settings(max_examples=60)
+@given(
+    encoding=st.sampled_from(["L16/8000/1", "F32/8000/2", "PCMU/8000/1"]),
+    headers=st.lists(st.tuples(st.integers(0, 65535), st.integers(0, 2**32 - 1), st.integers(1, 2)), max_size=12),
+    payload=st.binary(max_size=64),
+    packets_told=st.one_of(st.none(), st.tuples(st.integers(0, 2**20), st.integers(0, 2**20))),
+    kind=st.sampled_from(["gap", "slip", "restart"]),
+    duration=st.sampled_from([0, 5, 10**9]),
+    is_open=st.booleans(),
+)
+def test_any_packets_make_evidence(encoding, headers, payload, packets_told, kind, duration, is_open):
+    """Whatever a sender sends: what is kept of it may be odd, but nothing fails."""
+    form = parse_rtpmap(encoding)
+    case = Case(
+        document={
+            "stream": "left",
+            "id": "0" * 12,
+            "kind": kind,
+            "cause": "unknown",
+            "channel": 1,
+            "message": "<&>",
+            "time": None,
+            "open": is_open,
+            "packets": packets_told,
+            "duration_frames": duration,
+        },
+        spec=StreamSpec("left", encoding=form, reference=parse_reference("tone:997")),
+        encoding=form,
+        ssrcs=frozenset({1, 2}),
+        ssrc=1,
+        payload_type=97,
+        start_ns=START_NS,
+        duration_ns=0,
+        is_open=is_open,
+        offset_frames=7,
+    )
+    datagrams = [struct.pack(">BBHII", 0x80, 97, *header) + payload for header in headers]
+    length = np.array([len(datagram) for datagram in datagrams], np.int64)
+    batch = PacketBatch(
+        np.frombuffer(b"".join(datagrams), np.uint8),
+        np.cumsum(length) - length,
+        length,
+        START_NS + np.arange(len(datagrams)) * 1_000_000,
+        np.zeros(len(datagrams), np.int64),
+        [FLOW],
+    )
+    ring = PacketRing(10, 1 << 20)
+    ring.put(batch)
+    kept = packets_of(case, ring.pieces(), SPAN)
+    assert (kept is None) == (not headers)
+    if kept is not None:
+        files = files_of(case, kept)
+        assert json.loads(files[EVENT])["clip"]["packets"] == len(headers)
+        if PLOT in files:
+            ET.fromstring(files[PLOT])  # noqa: S314 - our own
