@@ -72,7 +72,9 @@ def _longest_run(track: Track, departure: Departure) -> _Run | None:
     if not runs:
         return None
     longest = max(runs, key=lambda run: run.stop)
-    run = exact if exact in runs and exact.stop >= longest.stop - 1 else longest
+    # One frame more within the noise may be the signal that passes there, unless it is off the sine.
+    one_more = longest.stop == exact.stop + 1 and not departure.bad[exact.stop]
+    run = exact if exact in runs and (exact.stop >= longest.stop or one_more) else longest
     there = np.flatnonzero(valid[run.start : run.stop])
     return _Run(run.start + int(there[0]), run.start + int(there[-1]) + 1, run.value, run.bound)
 
