@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from rtpverify.detect.recording import damage, splice
 from rtpverify.detect.recording.course import SHORT_BLOCKS, Piece, common_slope, pieces_of
 from rtpverify.detect.recording.trail import BLOCK, Tracker
+from rtpverify.dsp.align import HALF_TAPS, candidates, correlate, fit, interpolate
 from rtpverify.dsp.decimate import Decimated, Frames, Mixed, interpolated
 from rtpverify.dsp.levels import decibels
 from rtpverify.events import Event, Kind
@@ -31,6 +32,21 @@ _SAME_SECONDS = 0.03
 _LONGEST_EXCURSION_SECONDS = 10.0
 _CANCELLED = 0.01
 """Power of the mean of all channels, against that of the loudest, under which the loudest stands for all."""
+
+
+_PROBED_SECONDS = 30.0
+_PROBES, _PROBE_FRAMES, _PROBE_REACH = 32, 4096, 128
+_FITS = 3
+_PROBED_BAND = 0.4
+"""Share of the sample rate up to which is looked at."""
+_TINY_POWER = 1e-20
+_CODEC_LEAVES_DB = -75.0
+"""A lossy codec leaves more than this beside the recording, relative to it."""
+_BENT_DB = 3.0
+"""Distortion is explained at least so far by a function of the sample."""
+_LEVELS_APART_DB = 6.0
+_FOLLOWS_LEVEL = 0.25
+"""By how much a codec's noise rises, at least, with the level of the recording."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +118,34 @@ def compare_warped(reference: Frames, received: Frames, rate_hz: int) -> WarpedC
     )
 
 
+def is_recoded(reference: Frames, received: Frames, rate_hz: int) -> bool:
+    """Tell whether a recording plays its reference, but went through a lossy codec: by its first half minute.
+
+    Takes the same as :func:`compare_warped`, and less time. What a codec leaves beside the recording rises
+    and falls with it, unlike noise and quantisation, and is no function of the sample, unlike distortion.
+    """
+    work = _Work(reference, received[: int(_PROBED_SECONDS * rate_hz)], rate_hz)
+    trail = Tracker(work.reference, work.received, work.power).follow()
+    if not len(trail.centre):
+        return False
+    chosen = np.unique(np.linspace(0, len(trail.centre) - 1, _PROBES).astype(int))
+    probes = [
+        found
+        for at in chosen
+        if (found := work.probe(reference, received, work.factor * trail.centre[at], work.factor * trail.lag[at]))
+    ]
+    if len(probes) < _PROBES // 4:
+        return False
+    level_db, left_db, unbent_db = np.array(probes).T
+    if np.median(left_db - level_db) < _CODEC_LEAVES_DB or np.median(left_db - unbent_db) > _BENT_DB:
+        return False
+    apart = level_db[:, None] - level_db
+    pairs = apart > _LEVELS_APART_DB
+    if not pairs.any():
+        return False
+    return float(np.median((left_db[:, None] - left_db)[pairs] / apart[pairs])) > _FOLLOWS_LEVEL
+
+
 class _Work:
     """Both recordings at the low rate: one channel each to follow, and the channels that are judged."""
 
@@ -110,13 +154,46 @@ class _Work:
         self._rate_hz = rate_hz
         whole = Decimated(reference, self.factor), Decimated(received, self.factor)
         powers = whole[1].powers()
-        self.reference = Decimated(Mixed(reference, _weights(whole[0].powers())), self.factor)
-        weights = _weights(powers)
-        self.received = Decimated(Mixed(received, weights), self.factor)
-        self.power = float(weights @ powers @ weights)
+        self._weights = _weights(whole[0].powers()), _weights(powers)
+        self.reference = Decimated(Mixed(reference, self._weights[0]), self.factor)
+        self.received = Decimated(Mixed(received, self._weights[1]), self.factor)
+        self.power = float(self._weights[1] @ powers @ self._weights[1])
         same = reference.shape[1] == received.shape[1]
         self._judged = whole if same else (self.reference, self.received)
         self._powers = np.diagonal(powers) if same else np.array([self.power])
+
+    def probe(self, reference: Frames, received: Frames, frame: float, lag: float) -> tuple[float, float, float] | None:
+        """Return levels of some frames and of what is left beside the reference, without and with bends of its scale.
+
+        At the full rate, in dB; None where the frames are not all there, or silent.
+        """
+        start = int(frame) - _PROBE_FRAMES // 2
+        low = round(start - lag) - _PROBE_REACH
+        high = low + _PROBE_FRAMES + 2 * _PROBE_REACH
+        if min(low, start) < 0 or high > reference.shape[0] or start + _PROBE_FRAMES > received.shape[0]:
+            return None
+        heard = np.asarray(received[start : start + _PROBE_FRAMES] @ self._weights[1], dtype=np.float64)
+        content = np.asarray(reference[low:high] @ self._weights[0], dtype=np.float64)
+        found = candidates(correlate(heard, content), 1, 1)
+        if not found:
+            return None
+        position = np.arange(_PROBE_FRAMES, dtype=np.float64) + found[0].offset
+        valid = np.ones(_PROBE_FRAMES, dtype=bool)
+        for _ in range(_FITS):
+            position = np.clip(position, HALF_TAPS + 1, len(content) - HALF_TAPS - 2)
+            taken = interpolate(content, position)
+            left = fit(heard, taken.value, valid, taken.slope, with_rate=True)
+            position = position + left.delay + left.rate * (np.arange(_PROBE_FRAMES) - (_PROBE_FRAMES - 1) / 2)
+        scaled = taken.value / max(float(np.abs(taken.value).max()), 1e-12)
+        bends = np.stack([scaled**power for power in range(2, 8)], axis=1)
+        unbent = left.residual - bends @ np.linalg.lstsq(bends, left.residual, rcond=None)[0]
+        # Interpolation leaves something of its own near half the rate.
+        spectra = np.fft.rfft(np.stack([heard, left.residual, unbent]) * np.hanning(_PROBE_FRAMES), axis=1)
+        powers = np.square(np.abs(spectra[:, : int(_PROBED_BAND * _PROBE_FRAMES)])).sum(axis=1) / _PROBE_FRAMES**2
+        if powers[0] <= 0.0:
+            return None
+        level, rest, straight = (10.0 * np.log10(powers + _TINY_POWER)).tolist()
+        return level, rest, straight
 
     def gain(self, pieces: list[Piece]) -> float:
         """Return the gain over the reference, negative where inverted: the median of blocks all over the pieces."""

@@ -9,7 +9,7 @@ import pytest
 import soundfile
 import soxr
 
-from rtpverify.detect.recording.warped import compare_warped
+from rtpverify.detect.recording.warped import compare_warped, is_recoded
 
 RATE_HZ = 48000
 SECONDS = 10
@@ -201,3 +201,31 @@ class TestWithoutCodec:
     def test_nothing_there(self, received):
         assert not compare_warped(music()[:, None], received, RATE_HZ).related
         assert not compare_warped(received, music()[:, None], RATE_HZ).related
+
+
+class TestIsRecoded:
+    @needs_ffmpeg
+    @pytest.mark.parametrize(("codec", "bit_rate"), [("mp3", "64k"), ("aac", "96k")])
+    @pytest.mark.parametrize("name", MATERIAL)
+    def test_through_a_codec(self, name, codec, bit_rate, tmp_path):
+        reference = MATERIAL[name]()
+        assert is_recoded(reference[:, None], recoded(reference, codec, tmp_path, bit_rate), RATE_HZ)
+
+    @pytest.mark.parametrize("name", MATERIAL)
+    @pytest.mark.parametrize(
+        "damage",
+        [
+            lambda x: x,
+            lambda x: -0.3 * x,
+            lambda x: np.delete(x, slice(AT, AT + 48)),
+            lambda x: x + 1e-3 * np.random.default_rng(1).standard_normal(len(x)),
+            lambda x: np.round(2**11 * x) / 2**11,
+            lambda x: np.tanh(2 * x) / 2,
+            lambda x: resampled(x, 50.0),
+            np.zeros_like,
+        ],
+        ids=["equal", "inverted", "slip", "noise", "12 bits", "distorted", "another clock", "silent"],
+    )
+    def test_other_damage_is_no_codec(self, name, damage):
+        reference = MATERIAL[name]()
+        assert not is_recoded(reference[:, None], damage(reference)[:, None], RATE_HZ)
