@@ -227,9 +227,7 @@ def _colour_bar(drawn: layout.Image, height: int) -> str:
 
 
 def _histogram(inspection: Inspection, channel: int) -> str:
-    if inspection.histogram is None:
-        raise AssertionError("histograms are drawn where there are some")
-    histogram, height = inspection.histogram.coarser(layout.HISTOGRAM_BARS), _HEIGHT["histogram"]
+    histogram, height = layout.bars(inspection), _HEIGHT["histogram"]
     most = float(np.log10(max(10.0, 2.0 * float(histogram.counts.max()))))
     low, high = float(histogram.edges[0]), float(histogram.edges[-1])
     scale = _INNER / (high - low)

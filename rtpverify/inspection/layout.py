@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from rtpverify.dsp.histogram import Histogram
 from rtpverify.dsp.levels import decibels
 from rtpverify.dsp.spectrum import FLOOR_DB
 from rtpverify.inspection.measure import PICTURE_COLUMNS, Grid, Inspection, View
@@ -241,6 +242,14 @@ def hop_text(inspection: Inspection) -> str:
         f"Hann window of {request.fft_frames} frames ({seconds(request.fft_frames / rate_hz)}), bins of {bins:.4g} Hz, "
         f"every {request.hop_frames} frames ({seconds(request.hop_frames / rate_hz)})"
     )
+
+
+def bars(inspection: Inspection) -> Histogram:
+    """Return the histogram as it is drawn: coarse enough, and where values have steps, its bars around the values."""
+    if inspection.histogram is None:
+        raise AssertionError("histograms are drawn where there are some")
+    coarse, bits = inspection.histogram.coarser(HISTOGRAM_BARS), inspection.source.bits
+    return Histogram(coarse.counts, coarse.edges - 2.0**-bits) if bits else coarse
 
 
 def picture_views(inspection: Inspection) -> Sequence[Grid]:

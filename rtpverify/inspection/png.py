@@ -157,10 +157,7 @@ def _draw_image(part: SubFigure, axis: Axes, grid: Grid, inspection: Inspection,
 
 
 def _draw_histograms(part: SubFigure, inspection: Inspection, rows: int) -> None:
-    histogram = inspection.histogram
-    if histogram is None:
-        raise AssertionError("histograms are drawn where there are some")
-    coarse = histogram.coarser(layout.HISTOGRAM_BARS)
+    coarse = layout.bars(inspection)
     channels = inspection.source.channels
     columns = min(channels, _HISTOGRAMS_IN_A_ROW)
     axes = np.atleast_1d(part.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()).tolist()
@@ -171,7 +168,7 @@ def _draw_histograms(part: SubFigure, inspection: Inspection, rows: int) -> None
         axis.set_ylim(0.7, max(10.0, 2.0 * float(coarse.counts.max())))
         axis.grid(visible=True, color="#d9dee5", linewidth=0.5)
         axis.set_axisbelow(True)
-        axis.tick_params(labelsize=8, colors=_QUIET)
+        axis.tick_params(labelsize=8, colors=_QUIET, labelbottom=True)
         axis.set_xlabel("Value, full scale", size=9, color=_INK)
         if channel % columns == 0:
             axis.set_ylabel("Samples", size=9, color=_INK)

@@ -9,6 +9,7 @@ from rtpverify.dsp.envelope import envelope
 from rtpverify.dsp.mfcc import mfcc
 from rtpverify.dsp.spectrum import spectrogram
 from rtpverify.errors import RequestError
+from rtpverify.inspection import layout
 from rtpverify.inspection import measure as module
 from rtpverify.inspection.measure import Request, View, measure
 from rtpverify.sources.audiofile import open_audio
@@ -107,3 +108,11 @@ def test_bad_requests(stereo_wav):
     ):
         with pytest.raises(RequestError, match=words):
             look(stereo_wav, **options)
+
+
+def test_bars_stand_around_the_values_they_count(tmp_path):
+    values = np.repeat([-1, 0, 0, 1], 100)
+    soundfile.write(tmp_path / "lsb.wav", values.astype(np.int16), RATE_HZ, "PCM_16")
+    drawn = layout.bars(look(tmp_path / "lsb.wav", views=(View.HISTOGRAM,)))
+    assert (drawn.edges * 32768).tolist() == [-1.5, -0.5, 0.5, 1.5]
+    assert drawn.counts.tolist() == [[100, 200, 100]]
