@@ -6,7 +6,6 @@ two timelines meet. Frames of events count from the stream's earliest packet.
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
@@ -14,19 +13,14 @@ from rtpverify.analysis import Analysis
 from rtpverify.events import Cause, Event, Kind
 from rtpverify.mediatime import MediaTime
 from rtpverify.packets import PacketIndex
-from rtpverify.result import Leg, Rtcp, StreamResult, Transport
 from rtpverify.rtp.batch import Flow
-from rtpverify.rtp.bursts import LossPattern
 from rtpverify.rtp.payload import Encoding
 from rtpverify.rtp.redundancy import LegState
-from rtpverify.rtp.rtcp import TOLERANCE_PACKETS, Arrived, Bye, Report, SenderReport, SenderReports
-from rtpverify.rtp.timing import INTERVAL_EDGES_NS
+from rtpverify.rtp.rtcp import Arrived, Bye, Report, SenderReport, SenderReports
 from rtpverify.rtp.verdicts import Counts, Discontinuity, Gap
-from rtpverify.sensitivity import blindness, why_inconclusive
 from rtpverify.spec import StreamSpec
+from rtpverify.wire import WireFigures
 
-SILENT_LEG_NS = 1_000_000_000
-"""A leg that is this far behind the others has fallen silent."""
 MAX_EVENTS = 10_000
 """Events of one stream that are kept; further ones are told and counted."""
 
@@ -50,81 +44,6 @@ class Track:
     def holds(self, frame: int) -> bool:
         """Tell whether a frame lies here."""
         return self.start_frame <= frame and (self.stop_frame is None or frame < self.stop_frame)
-
-
-@dataclass(frozen=True, slots=True)
-class WireGlance:
-    """What the wire did to a stream so far, as far as it is seen at a glance."""
-
-    counts: Counts
-    jitter_seconds: float | None
-    last_arrival_ns: int
-
-
-@dataclass(frozen=True, slots=True)
-class Reception:
-    """What a receiver would report of a stream (RFC 3550 section 6.4.1)."""
-
-    counts: Counts
-    sequence: int
-    jitter_frames: int | None
-    last_arrival_ns: int
-    last_report: int
-    """Middle 32 bits of the NTP time in the latest sender report, 0 where none came."""
-    last_report_ns: int
-
-    def delay_since_last_report(self, now_ns: int) -> int:
-        """Return the time since the latest sender report in units of 2**-16 s, 0 where none came."""
-        if not self.last_report:
-            return 0
-        return min(max(now_ns - self.last_report_ns, 0) * 65536 // 10**9, 0xFFFFFFFF)
-
-
-@dataclass(slots=True)
-class WireFigures:
-    """What is measured of a stream's packets beside the counts."""
-
-    run_lengths: Counter[int]
-    pattern: LossPattern
-    intervals: list[int]
-    packet_time_changes: tuple[int, list[tuple[float, float]]]
-    max_jitter_seconds: float | None
-    tsdf_seconds: float | None
-    max_tsdf_seconds: float | None
-    longest_interval_seconds: float | None
-    mean_interval_seconds: float | None
-
-    def as_fields(self, packet_time_seconds: float | None) -> dict[str, Any]:
-        """Return the fields of :class:`rtpverify.result.Transport`."""
-        pattern = self.pattern
-
-        def duration(packets: float | None) -> float | None:
-            return None if packets is None or packet_time_seconds is None else packets * packet_time_seconds
-
-        edges = [*(edge / 1e9 for edge in INTERVAL_EDGES_NS), None]
-        return {
-            "loss_run_lengths": {str(length): count for length, count in sorted(self.run_lengths.items())},
-            "loss_bursts": pattern.bursts,
-            "burst_density": pattern.burst_density,
-            "gap_density": pattern.gap_density,
-            "burst_duration_seconds": duration(pattern.burst_packets),
-            "gap_duration_seconds": duration(pattern.gap_packets),
-            "max_jitter_seconds": self.max_jitter_seconds,
-            "tsdf_seconds": self.tsdf_seconds,
-            "max_tsdf_seconds": self.max_tsdf_seconds,
-            "longest_interval_seconds": self.longest_interval_seconds,
-            "mean_interval_seconds": self.mean_interval_seconds,
-            "interarrival_histogram": [
-                (edge, count) for edge, count in zip(edges, self.intervals, strict=True) if count
-            ],
-            "packet_time_changes": self.packet_time_changes[0],
-        }
-
-    def packet_times(self) -> str:
-        """Say how the packet time changed."""
-        count, listed = self.packet_time_changes
-        steps = ", ".join(f"from {1e3 * before:g} to {1e3 * after:g} ms" for before, after in listed)
-        return f"packet time changed {steps or f'{count} times'}{', …' if len(listed) < count else ''}"
 
 
 @dataclass(slots=True)
@@ -179,7 +98,7 @@ class Stream:
     """Where the sender's RTCP comes from."""
     said_goodbye: bool = False
     """Whether the sender said that it leaves, and has not started over since."""
-    _at_report: Counts = field(default_factory=Counts)
+    at_report: Counts = field(default_factory=Counts)
     """Counts when the latest sender report came."""
     media_time: MediaTime = field(default_factory=MediaTime)
     events_left_out: int = 0
@@ -250,7 +169,7 @@ class Stream:
         elif isinstance(report, SenderReport) and self.encoding is not None:
             self.reports = self.reports or SenderReports(self.encoding.sample_rate_hz)
             self.reports.add(report, arrived, arrival_ns)
-            self._at_report = counts
+            self.at_report = counts
 
     def start_over(self) -> None:
         """Forget what holds only as long as the sender's numbers go on."""
@@ -392,184 +311,6 @@ class Stream:
             size = {"presentation_lead_seconds": least, "packets_counted": count}
             events.append(Event(Kind.LATE, 0, self.end_frame, cause=Cause.UNKNOWN, size=size, message=message))
         return events
-
-    def result(self) -> StreamResult:
-        """Return what was found so far."""
-        counts = self.counts or Counts()
-        result = StreamResult(
-            sample_rate=self.encoding.sample_rate_hz if self.encoding else None,
-            channels=self.encoding.channels if self.encoding else None,
-            encoding=self.encoding.name if self.encoding else None,
-            frames=self.end_frame + self.media_time.shift(self.end_frame),
-            ssrc=self.ssrc,
-            sender=self.flow.sender,
-            destination=self.flow.destination,
-            payload_type=self.payload_type,
-            packet_time_seconds=self.packet_time_seconds,
-            transport=Transport(
-                packets_received=counts.received,
-                packets_expected=counts.expected,
-                packets_lost=counts.lost,
-                packets_duplicated=counts.duplicated,
-                packets_reordered=counts.reordered,
-                packets_late=counts.late,
-                jitter_seconds=self.jitter_seconds,
-                clock_drift_ppm=self.clock_drift_ppm,
-                packets_stray=counts.stray,
-                packets_odd_length=self.odd_lengths,
-                packets_beside=self.packets_beside,
-                presentation_lead_seconds=self.lead_seconds[0] if self.lead_seconds else None,
-                min_presentation_lead_seconds=self.lead_seconds[1] if self.lead_seconds else None,
-                packets_short_of_lead=self.packets_short_of_lead,
-                pauses=self.pauses,
-                rtcp=self._rtcp(),
-                **(self.wire.as_fields(self.packet_time_seconds) if self.wire else {}),
-            ),
-            events=sorted(self.events.values(), key=lambda event: (event.start_frame, event.channel or 0)),
-        )
-        if self.odd_lengths:
-            result.warnings.append(f"{self.odd_lengths} packets hold no whole number of {self.encoding} frames")
-        sent = self.reports.packets if self.reports else None
-        if sent and abs(sent[0] - sent[1]) > max(TOLERANCE_PACKETS, self._packets_in_window):
-            result.warnings.append(
-                f"the sender says it sent {sent[0]} packets between its reports, sequence numbers tell {sent[1]}"
-            )
-        if self.wire and self.wire.packet_time_changes[0]:
-            result.warnings.append(self.wire.packet_times())
-        if self.pauses:
-            result.warnings.append(
-                f"the sender left silence out {self.pauses} time{'s' if self.pauses > 1 else ''}; "
-                "what it hid there cannot be told"
-            )
-        if self.spec.limits.link_offset_seconds is not None and self.lead_seconds is None:
-            result.warnings.append(f"presentation lead not measured: {self._no_lead()}")
-        if self.events_left_out:
-            result.warnings.append(f"{self.events_left_out} more events were told than are kept here")
-        if counts.stray:
-            result.warnings.append(f"{counts.stray} packets fit nowhere in the stream and were left out")
-        self._add_legs(result)
-        self._add_signal(result)
-        self._add_announced(result)
-        return result
-
-    def _no_lead(self) -> str:
-        """Say why there is no presentation lead."""
-        if self.clock_off_seconds is not None:
-            return f"the timestamps are {self.clock_off_seconds:.1f} s off the clock of this host"
-        if self.encoding is None:
-            return "the clock rate is not known"
-        if self.lead_clock is None:
-            return "the media clock follows no clock that is known here"
-        return "no times of arrival"
-
-    def _add_legs(self, result: StreamResult) -> None:
-        """Add what each path alone brought, where there are several."""
-        if len(self.legs) < 2:
-            if self.spec.redundant:
-                result.warnings.append("only one leg brought packets: no redundancy")
-            return
-        for leg in self.legs:
-            counts = leg.counts
-            result.legs.append(
-                Leg(
-                    sender=leg.flow.sender if leg.flow else leg.ends.sender,
-                    destination=leg.flow.destination if leg.flow else leg.ends.destination,
-                    ssrc=leg.ends.ssrc,
-                    packets_received=counts.received,
-                    packets_expected=counts.expected,
-                    packets_lost=counts.lost,
-                    packets_duplicated=counts.duplicated,
-                    packets_reordered=counts.reordered,
-                    packets_late=counts.late,
-                    skew_seconds=leg.skew_seconds,
-                    max_skew_seconds=leg.max_skew_seconds,
-                )
-            )
-            which = result.legs[-1].destination if leg.ends.ssrc is None else f"SSRC 0x{leg.ends.ssrc:08x}"
-            name = f"leg {len(result.legs)} ({which})"
-            if leg.last_arrival_ns is None:
-                result.warnings.append(f"nothing came over {name}: no redundancy")
-            elif self.last_arrival_ns - leg.last_arrival_ns > SILENT_LEG_NS:
-                silent_seconds = (self.last_arrival_ns - leg.last_arrival_ns) / 1e9
-                result.warnings.append(f"nothing came over {name} for the last {silent_seconds:.1f} s")
-        result.packets_differing, listed = self.differing
-        if result.packets_differing:
-            numbers = ", ".join(map(str, listed)) + (", …" if len(listed) < result.packets_differing else "")
-            count = f"{result.packets_differing} packet{'s' if result.packets_differing > 1 else ''}"
-            result.warnings.append(
-                f"the legs carry different payloads in {count} (sequence {numbers}); the copy that came first counts"
-            )
-
-    def _add_announced(self, result: StreamResult) -> None:
-        """Add what a session description says of the stream, and where the packets contradict it."""
-        announced = self.spec.announced
-        if announced is None:
-            return
-        result.channel_order = announced.channel_order(self.payload_type)
-        labels = announced.labels(self.payload_type, self.encoding.channels) if self.encoding else []
-        for signal, label in zip(result.signal, labels, strict=False):
-            signal.label = label or None
-        result.warnings += announced.contradictions(
-            destination=self.flow.destination,
-            payload_type=self.payload_type,
-            encoding=self.encoding,
-            packet_time_seconds=self.packet_time_seconds,
-            clock_drift_ppm=self.clock_drift_ppm,
-            is_leg=bool(self.legs),
-        )
-
-    @property
-    def _packets_in_window(self) -> float:
-        return self.spec.limits.reorder_window_seconds / (self.packet_time_seconds or 1.0)
-
-    def _rtcp(self) -> Rtcp | None:
-        """Return what the sender reports of itself against what came, and what a receiver would report."""
-        reports = self.reports
-        if reports is None:
-            return Rtcp(said_goodbye=True) if self.said_goodbye else None
-        counts = self.counts or Counts()
-        expected = counts.expected - self._at_report.expected
-        lost = counts.lost - self._at_report.lost
-        rate_hz = self.encoding.sample_rate_hz if self.encoding else 0
-        sent, octets = reports.packets or (None, None), reports.octets or (None, None)
-        return Rtcp(
-            sender_reports=reports.count,
-            media_clock_drift_ppm=reports.drift_ppm,
-            packets_sent=sent[0],
-            packets_by_sequence=sent[1],
-            octets_sent=octets[0],
-            octets_received=octets[1],
-            said_goodbye=self.said_goodbye,
-            fraction_lost=lost / expected if expected > 0 else None,
-            cumulative_lost=counts.lost,
-            extended_highest_sequence=self.extended_sequence,
-            jitter_frames=None if self.jitter_seconds is None else round(self.jitter_seconds * rate_hz),
-            last_sender_report=reports.last_ntp >> 16 & 0xFFFFFFFF,
-            delay_since_last_sender_report_seconds=max(self.last_arrival_ns - reports.last_arrival_ns, 0) / 1e9,
-        )
-
-    def _add_signal(self, result: StreamResult) -> None:
-        if self.spec.reference is None:
-            return
-        track = self.track or next(reversed(self.earlier), None)
-        if self.encoding is None:
-            result.inconclusive = f"payload type {self.payload_type}: encoding unknown"
-        elif track is None:
-            result.inconclusive = "no whole packet of audio arrived"
-        else:
-            result.signal = track.analysis.detector.signal(track.row)
-            result.warnings += blindness(result.signal, track.encoding.sample_rate_hz)
-            why_not = [
-                why_inconclusive(one.analysis, one.row, self.spec, self.end_frame) for one in (*self.earlier, track)
-            ]
-            result.inconclusive = None if None in why_not else why_not[-1]
-        if self.not_judged is not None:
-            result.warnings.append(f"from frame {self.encoding_since} on nothing is judged: {self.not_judged}")
-        elif self.earlier:
-            result.warnings.append(
-                f"the encoding is {self.encoding} from frame {self.encoding_since} on; "
-                "what is measured of the signal is of the time since then"
-            )
 
     def _milliseconds(self, frames: int) -> str:
         return f" ({1000 * frames / self.encoding.sample_rate_hz:.3f} ms)" if self.encoding else ""

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from rtpverify.arrivals import Accepted, Arrivals
 from rtpverify.errors import RequestError
 from rtpverify.events import Event
+from rtpverify.findings import stream_result
 from rtpverify.identity import Identity
 from rtpverify.payload_types import PayloadTypes, first_encoding, lie_beside
 from rtpverify.reports import report_rows, reports_of
@@ -36,8 +37,9 @@ from rtpverify.rtp.sequence import Placement, SequenceTracker
 from rtpverify.rtp.verdicts import Discontinuity, Jump, Resolved
 from rtpverify.slots import put, put_value
 from rtpverify.spec import Selection, StreamSpec
-from rtpverify.stream import Reception, Stream, WireFigures, WireGlance
+from rtpverify.stream import Stream
 from rtpverify.tracks import OnFrames, PlacedBatch, PlacedPacket, Tracks
+from rtpverify.wire import Reception, WireFigures, WireGlance
 
 
 @dataclass(slots=True)
@@ -226,7 +228,7 @@ class Verifier:
     def result_of(self, stream: Stream) -> StreamResult:
         """Return what was found of one stream so far."""
         self._refresh(stream)
-        return stream.result()
+        return stream_result(stream)
 
     def present(self, stream: Stream) -> list[Signal]:
         """Return what each channel of a stream carries now; nothing where its signal is not judged."""

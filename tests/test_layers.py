@@ -11,8 +11,8 @@ CORE = [
     *(
         PACKAGE / f"{name}.py"
         for name in (
-            "analysis", "arrivals", "frames", "identity", "packets", "payload_types", "reports", "scope", "stream",
-            "timeline", "tracks", "verifier",
+            "analysis", "arrivals", "findings", "frames", "identity", "packets", "payload_types",
+            "reports", "scope", "stream", "timeline", "tracks", "verifier", "wire",
         )
     ),
 ]  # fmt: skip

@@ -20,7 +20,8 @@ from rtpverify.daemon.outlets import Bench, Told
 from rtpverify.daemon.state import UP_NS
 from rtpverify.detect.glance import Glance
 from rtpverify.dsp.levels import FULL_SCALE_SINE_RMS
-from rtpverify.stream import Stream, WireGlance
+from rtpverify.stream import Stream
+from rtpverify.wire import WireGlance
 
 SAMPLE_NS = 500_000_000
 """Time between two points of a history."""

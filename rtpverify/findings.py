@@ -1,0 +1,196 @@
+"""What was found of one stream, put together as a result."""
+
+from __future__ import annotations
+
+from rtpverify.result import Leg, Rtcp, StreamResult, Transport
+from rtpverify.rtp.rtcp import TOLERANCE_PACKETS
+from rtpverify.rtp.verdicts import Counts
+from rtpverify.sensitivity import blindness, why_inconclusive
+from rtpverify.stream import Stream
+
+SILENT_LEG_NS = 1_000_000_000
+"""A leg that is this far behind the others has fallen silent."""
+
+
+def stream_result(stream: Stream) -> StreamResult:
+    """Return what was found of a stream so far."""
+    counts = stream.counts or Counts()
+    result = StreamResult(
+        sample_rate=stream.encoding.sample_rate_hz if stream.encoding else None,
+        channels=stream.encoding.channels if stream.encoding else None,
+        encoding=stream.encoding.name if stream.encoding else None,
+        frames=stream.end_frame + stream.media_time.shift(stream.end_frame),
+        ssrc=stream.ssrc,
+        sender=stream.flow.sender,
+        destination=stream.flow.destination,
+        payload_type=stream.payload_type,
+        packet_time_seconds=stream.packet_time_seconds,
+        transport=Transport(
+            packets_received=counts.received,
+            packets_expected=counts.expected,
+            packets_lost=counts.lost,
+            packets_duplicated=counts.duplicated,
+            packets_reordered=counts.reordered,
+            packets_late=counts.late,
+            jitter_seconds=stream.jitter_seconds,
+            clock_drift_ppm=stream.clock_drift_ppm,
+            packets_stray=counts.stray,
+            packets_odd_length=stream.odd_lengths,
+            packets_beside=stream.packets_beside,
+            presentation_lead_seconds=stream.lead_seconds[0] if stream.lead_seconds else None,
+            min_presentation_lead_seconds=stream.lead_seconds[1] if stream.lead_seconds else None,
+            packets_short_of_lead=stream.packets_short_of_lead,
+            pauses=stream.pauses,
+            rtcp=_rtcp(stream),
+            **(stream.wire.as_fields(stream.packet_time_seconds) if stream.wire else {}),
+        ),
+        events=sorted(stream.events.values(), key=lambda event: (event.start_frame, event.channel or 0)),
+    )
+    if stream.odd_lengths:
+        result.warnings.append(f"{stream.odd_lengths} packets hold no whole number of {stream.encoding} frames")
+    sent = stream.reports.packets if stream.reports else None
+    if sent and abs(sent[0] - sent[1]) > max(TOLERANCE_PACKETS, _packets_in_window(stream)):
+        result.warnings.append(
+            f"the sender says it sent {sent[0]} packets between its reports, sequence numbers tell {sent[1]}"
+        )
+    if stream.wire and stream.wire.packet_time_changes[0]:
+        result.warnings.append(stream.wire.packet_times())
+    if stream.pauses:
+        result.warnings.append(
+            f"the sender left silence out {stream.pauses} time{'s' if stream.pauses > 1 else ''}; "
+            "what it hid there cannot be told"
+        )
+    if stream.spec.limits.link_offset_seconds is not None and stream.lead_seconds is None:
+        result.warnings.append(f"presentation lead not measured: {_no_lead(stream)}")
+    if stream.events_left_out:
+        result.warnings.append(f"{stream.events_left_out} more events were told than are kept here")
+    if counts.stray:
+        result.warnings.append(f"{counts.stray} packets fit nowhere in the stream and were left out")
+    _add_legs(stream, result)
+    _add_signal(stream, result)
+    _add_announced(stream, result)
+    return result
+
+
+def _no_lead(stream: Stream) -> str:
+    """Say why there is no presentation lead."""
+    if stream.clock_off_seconds is not None:
+        return f"the timestamps are {stream.clock_off_seconds:.1f} s off the clock of this host"
+    if stream.encoding is None:
+        return "the clock rate is not known"
+    if stream.lead_clock is None:
+        return "the media clock follows no clock that is known here"
+    return "no times of arrival"
+
+
+def _add_legs(stream: Stream, result: StreamResult) -> None:
+    """Add what each path alone brought, where there are several."""
+    if len(stream.legs) < 2:
+        if stream.spec.redundant:
+            result.warnings.append("only one leg brought packets: no redundancy")
+        return
+    for leg in stream.legs:
+        counts = leg.counts
+        result.legs.append(
+            Leg(
+                sender=leg.flow.sender if leg.flow else leg.ends.sender,
+                destination=leg.flow.destination if leg.flow else leg.ends.destination,
+                ssrc=leg.ends.ssrc,
+                packets_received=counts.received,
+                packets_expected=counts.expected,
+                packets_lost=counts.lost,
+                packets_duplicated=counts.duplicated,
+                packets_reordered=counts.reordered,
+                packets_late=counts.late,
+                skew_seconds=leg.skew_seconds,
+                max_skew_seconds=leg.max_skew_seconds,
+            )
+        )
+        which = result.legs[-1].destination if leg.ends.ssrc is None else f"SSRC 0x{leg.ends.ssrc:08x}"
+        name = f"leg {len(result.legs)} ({which})"
+        if leg.last_arrival_ns is None:
+            result.warnings.append(f"nothing came over {name}: no redundancy")
+        elif stream.last_arrival_ns - leg.last_arrival_ns > SILENT_LEG_NS:
+            silent_seconds = (stream.last_arrival_ns - leg.last_arrival_ns) / 1e9
+            result.warnings.append(f"nothing came over {name} for the last {silent_seconds:.1f} s")
+    result.packets_differing, listed = stream.differing
+    if result.packets_differing:
+        numbers = ", ".join(map(str, listed)) + (", …" if len(listed) < result.packets_differing else "")
+        count = f"{result.packets_differing} packet{'s' if result.packets_differing > 1 else ''}"
+        result.warnings.append(
+            f"the legs carry different payloads in {count} (sequence {numbers}); the copy that came first counts"
+        )
+
+
+def _add_announced(stream: Stream, result: StreamResult) -> None:
+    """Add what a session description says of the stream, and where the packets contradict it."""
+    announced = stream.spec.announced
+    if announced is None:
+        return
+    result.channel_order = announced.channel_order(stream.payload_type)
+    labels = announced.labels(stream.payload_type, stream.encoding.channels) if stream.encoding else []
+    for signal, label in zip(result.signal, labels, strict=False):
+        signal.label = label or None
+    result.warnings += announced.contradictions(
+        destination=stream.flow.destination,
+        payload_type=stream.payload_type,
+        encoding=stream.encoding,
+        packet_time_seconds=stream.packet_time_seconds,
+        clock_drift_ppm=stream.clock_drift_ppm,
+        is_leg=bool(stream.legs),
+    )
+
+
+def _packets_in_window(stream: Stream) -> float:
+    return stream.spec.limits.reorder_window_seconds / (stream.packet_time_seconds or 1.0)
+
+
+def _rtcp(stream: Stream) -> Rtcp | None:
+    """Return what the sender reports of itself against what came, and what a receiver would report."""
+    reports = stream.reports
+    if reports is None:
+        return Rtcp(said_goodbye=True) if stream.said_goodbye else None
+    counts = stream.counts or Counts()
+    expected = counts.expected - stream.at_report.expected
+    lost = counts.lost - stream.at_report.lost
+    rate_hz = stream.encoding.sample_rate_hz if stream.encoding else 0
+    sent, octets = reports.packets or (None, None), reports.octets or (None, None)
+    return Rtcp(
+        sender_reports=reports.count,
+        media_clock_drift_ppm=reports.drift_ppm,
+        packets_sent=sent[0],
+        packets_by_sequence=sent[1],
+        octets_sent=octets[0],
+        octets_received=octets[1],
+        said_goodbye=stream.said_goodbye,
+        fraction_lost=lost / expected if expected > 0 else None,
+        cumulative_lost=counts.lost,
+        extended_highest_sequence=stream.extended_sequence,
+        jitter_frames=None if stream.jitter_seconds is None else round(stream.jitter_seconds * rate_hz),
+        last_sender_report=reports.last_ntp >> 16 & 0xFFFFFFFF,
+        delay_since_last_sender_report_seconds=max(stream.last_arrival_ns - reports.last_arrival_ns, 0) / 1e9,
+    )
+
+
+def _add_signal(stream: Stream, result: StreamResult) -> None:
+    if stream.spec.reference is None:
+        return
+    track = stream.track or next(reversed(stream.earlier), None)
+    if stream.encoding is None:
+        result.inconclusive = f"payload type {stream.payload_type}: encoding unknown"
+    elif track is None:
+        result.inconclusive = "no whole packet of audio arrived"
+    else:
+        result.signal = track.analysis.detector.signal(track.row)
+        result.warnings += blindness(result.signal, track.encoding.sample_rate_hz)
+        why_not = [
+            why_inconclusive(one.analysis, one.row, stream.spec, stream.end_frame) for one in (*stream.earlier, track)
+        ]
+        result.inconclusive = None if None in why_not else why_not[-1]
+    if stream.not_judged is not None:
+        result.warnings.append(f"from frame {stream.encoding_since} on nothing is judged: {stream.not_judged}")
+    elif stream.earlier:
+        result.warnings.append(
+            f"the encoding is {stream.encoding} from frame {stream.encoding_since} on; "
+            "what is measured of the signal is of the time since then"
+        )
