@@ -5,13 +5,13 @@ A value that could not be measured is None, never 0.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
-from rtpverify.events import Cause, Event, Kind
+from rtpverify.events import Event
 
 SCHEMA = "rtpverify.result/1"
 
@@ -292,30 +292,6 @@ def event_as_dict(event: Event) -> dict[str, Any]:
     }
 
 
-def event_from_dict(data: Mapping[str, Any]) -> Event:
-    """Return the event of a published JSON form; its time is to the microsecond, ``stream`` and the like are no sizes.
-
-    Raises
-    ------
-    KeyError, ValueError
-        Where it is none.
-    """
-    return Event(
-        kind=Kind(data["kind"]),
-        start_frame=data["start_frame"],
-        duration_frames=data["duration_frames"],
-        channel=data["channel"],
-        message=data["message"],
-        size={name: value for name, value in data.items() if name not in _NOT_SIZES},
-        cause=Cause(data["cause"]),
-        fault=data["fault"],
-        packets=tuple(data["packets"]) if data["packets"] else None,
-        time_ns=None if data["time"] is None else nanoseconds(data["time"]),
-        id=data["id"],
-        open=data["open"],
-    )
-
-
 def rfc3339(time_ns: int | None) -> str | None:
     """Write a time in ns since the Unix epoch as RFC 3339 in UTC with microseconds."""
     if time_ns is None:
@@ -334,7 +310,3 @@ def nanoseconds(text: str) -> int:
     """
     moment = datetime.fromisoformat(text).astimezone(UTC)
     return int(moment.replace(microsecond=0).timestamp()) * 1_000_000_000 + moment.microsecond * 1000
-
-
-_NOT_SIZES = event_as_dict(Event(Kind.GAP, 0)).keys() | {"stream", "cut_off"}
-"""Fields that every event may have; the others are sizes of its kind."""

@@ -1,4 +1,4 @@
-"""Events of a store as a table, JSON, JSON lines or CSV."""
+"""Events of a store as a table, JSON, JSON lines or CSV; also kinds that this version does not know."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import json
 import textwrap
 from typing import IO, Literal
 
-from rtpverify.events import Event
+from rtpverify.events import Event, Kind
 from rtpverify.history.query import Found
 from rtpverify.history.store import Document
 from rtpverify.report import figures
 from rtpverify.report.text import aligned
-from rtpverify.result import event_from_dict
+from rtpverify.result import event_as_dict
 
 SCHEMA = "rtpverify.events/1"
 
@@ -22,6 +22,9 @@ CSV_COLUMNS = (
     *("time", "stream", "kind", "cause", "fault", "open", "channel", "start_frame", "duration_frames"),
     *("first_packet", "last_packet", "sizes", "message", "id"),
 )
+
+_NO_SIZES = event_as_dict(Event(Kind.GAP, 0)).keys() | {"stream", "cut_off"}
+"""What every event may have; the rest are the sizes of its kind."""
 
 
 def write(found: Found, form: Form, out: IO[str]) -> None:
@@ -45,11 +48,11 @@ def _write_csv(found: Found, out: IO[str]) -> None:
     table = csv.writer(out, lineterminator="\n")
     table.writerow(CSV_COLUMNS)
     for document in found.events:
-        event = event_from_dict(document)
-        first, last = event.packets or ("", "")
-        sizes = json.dumps(event.size, ensure_ascii=False) if event.size else ""
-        common = [_plain(document.get(name)) for name in CSV_COLUMNS[:9]]
-        table.writerow([*common, first, last, sizes, event.message, event.id])
+        first, last = document["packets"] or ("", "")
+        sizes = {name: value for name, value in document.items() if name not in _NO_SIZES}
+        common = [_plain(document[name]) for name in CSV_COLUMNS[:9]]
+        text = json.dumps(sizes, ensure_ascii=False) if sizes else ""
+        table.writerow([*common, first, last, text, document["message"], document["id"]])
 
 
 def _plain(value: object) -> object:
@@ -68,18 +71,14 @@ def _write_table(found: Found, out: IO[str]) -> None:
     if not found.events:
         console.print("no such event")
         return
-    events = [event_from_dict(document) for document in found.events]
-    title, *lines = aligned([_TITLES, *map(_cells, found.events, events)], right=(4, 5))
-    what = [
-        (event.message or figures.size(event, None)) + _ending(document)
-        for document, event in zip(found.events, events, strict=True)
-    ]
+    title, *lines = aligned([_TITLES, *map(_cells, found.events)], right=(4, 5))
+    what = [document["message"] + _ending(document) for document in found.events]
     width = max(map(len, [title, *lines]))
     beside = not console.is_terminal or width + 2 + max(map(len, what)) <= console.width
     console.print(Text(f"{title:{width}}  What" if beside else title, "bold"))
-    for line, sentence, event in zip(lines, what, events, strict=True):
-        text = Text(f"{line:{width}}  {sentence}" if beside else line, "" if event.fault else "dim")
-        text.highlight_words([str(event.cause)], _STYLES[str(event.cause)] if event.fault else "dim")
+    for line, sentence, document in zip(lines, what, found.events, strict=True):
+        text = Text(f"{line:{width}}  {sentence}" if beside else line, "" if document["fault"] else "dim")
+        text.highlight_words([document["cause"]], _STYLES.get(document["cause"], "") if document["fault"] else "dim")
         console.print(text)
         if not beside:
             indent = " " * _INDENT
@@ -94,15 +93,15 @@ _INDENT = 25
 """Of what stands below a line: the width of its time."""
 
 
-def _cells(document: Document, event: Event) -> tuple[str, ...]:
+def _cells(document: Document) -> tuple[str, ...]:
     return (
         _moment(document),
         document["stream"],
-        str(event.kind) if event.fault else f"{event.kind} (no fault)",
-        str(event.cause),
-        "all" if event.channel is None else str(event.channel),
-        f"{event.start_frame:,}",
-        event.id,
+        document["kind"] if document["fault"] else f"{document['kind']} (no fault)",
+        document["cause"],
+        "all" if document["channel"] is None else str(document["channel"]),
+        f"{document['start_frame']:,}",
+        document["id"],
     )
 
 

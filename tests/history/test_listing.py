@@ -67,6 +67,13 @@ def test_on_a_narrow_terminal_what_happened_stands_below(monkeypatch):
     assert all(line.startswith(" " * 25) and len(line) <= 80 for line in below)
 
 
+def test_kinds_of_a_later_version_are_listed():
+    later = [document(1, kind="sneeze", cause="pollen", loudness_db=3.0)]
+    assert "sneeze" in written("table", later, 1)
+    [row] = csv.DictReader(io.StringIO(written("csv", later, 1)))
+    assert json.loads(row["sizes"])["loudness_db"] == 3.0
+
+
 def test_no_event_is_said():
     assert written("table", [], 0) == "no such event\n"
     assert written("csv", [], 0).count("\n") == 1
