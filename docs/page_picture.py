@@ -12,7 +12,7 @@ from pathlib import Path
 from rtpverify.sender.faults import parse_fault
 from rtpverify.sender.rtp import Sender, StreamSettings
 from rtpverify.sources.endpoint import Endpoint
-from tests.daemon.web.chromium import Browser, browsing
+from tests.daemon.web.chromium import Browser, browsing, running
 
 FAULTS = {
     "ob-van-1": ["slip:at=11,frames=48", "slip:at=17,frames=96"],
@@ -68,11 +68,12 @@ async def main() -> None:
         try:
             if daemon.stderr is not None:
                 await daemon.stderr.readline()  # it is up
-            async with browsing() as browser:
-                await browser.open(f"http://127.0.0.1:{web}/")
-                with Sender(settings, duration_seconds=60) as sender:
-                    sender.start()
-                    await draw(browser, out)
+            with running() as chromium:
+                async with browsing(chromium) as browser:
+                    await browser.open(f"http://127.0.0.1:{web}/")
+                    with Sender(settings, duration_seconds=60) as sender:
+                        sender.start()
+                        await draw(browser, out)
         finally:
             daemon.terminate()
             await daemon.communicate()

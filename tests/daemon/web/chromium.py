@@ -7,9 +7,11 @@ import base64
 import itertools
 import json
 import shutil
+import subprocess
 import tempfile
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -143,43 +145,47 @@ class Browser:
         self._reader.cancel()
 
 
-@asynccontextmanager
-async def browsing() -> AsyncIterator[Browser]:
-    """Run a Chromium with a profile of its own, with one page."""
-    assert CHROMIUM is not None
+@contextmanager
+def running() -> Iterator[int]:
+    """Run a Chromium with a profile of its own; yield the port of its protocol."""
+    if CHROMIUM is None:
+        raise FileNotFoundError("chromium")
     with tempfile.TemporaryDirectory(prefix="chromium", ignore_cleanup_errors=True) as profile:
-        process = await asyncio.create_subprocess_exec(
-            CHROMIUM,
-            f"--user-data-dir={profile}",
-            *FLAGS,
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.DEVNULL,
-        )
-        try:
-            port = await _port(Path(profile) / "DevToolsActivePort")
-            async with aiohttp.ClientSession() as session:
-                async with session.get(f"http://127.0.0.1:{port}/json/list") as answer:
-                    (target,) = [one for one in await answer.json() if one["type"] == "page"]
-                async with session.ws_connect(target["webSocketDebuggerUrl"], max_msg_size=1 << 28) as socket:
-                    browser = Browser(socket)
-                    for domain in ("Page", "Runtime", "Log", "Network"):
-                        await browser.call(f"{domain}.enable")
-                    yield browser
-                    browser.close()
-        finally:
-            with suppress(ProcessLookupError):
-                process.terminate()
+        command = [CHROMIUM, f"--user-data-dir={profile}", *FLAGS]
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
             try:
-                await asyncio.wait_for(process.wait(), 10)
-            except TimeoutError:
-                process.kill()
-                await process.wait()
+                yield _port(Path(profile) / "DevToolsActivePort")
+            finally:
+                process.terminate()
+                try:
+                    process.wait(10)
+                except subprocess.TimeoutExpired:
+                    process.kill()
 
 
-async def _port(path: Path) -> int:
+@asynccontextmanager
+async def browsing(port: int) -> AsyncIterator[Browser]:
+    """Open a page in the Chromium whose protocol is at a port."""
+    tools = f"http://127.0.0.1:{port}/json"
+    async with aiohttp.ClientSession() as session:
+        async with session.put(f"{tools}/new?about:blank") as answer:
+            target = await answer.json()
+        async with session.ws_connect(target["webSocketDebuggerUrl"], max_msg_size=1 << 28) as socket:
+            browser = Browser(socket)
+            for domain in ("Page", "Runtime", "Log", "Network"):
+                await browser.call(f"{domain}.enable")
+            await browser.call("Page.bringToFront")
+            yield browser
+            browser.close()
+        async with session.get(f"{tools}/close/{target['id']}"):
+            pass
+
+
+def _port(path: Path) -> int:
     """Wait until the browser says where it listens."""
-    async with asyncio.timeout(START_SECONDS):
-        while True:
-            with suppress(FileNotFoundError, ValueError, IndexError):
-                return int(path.read_text().splitlines()[0])
-            await asyncio.sleep(0.05)
+    give_up = time.monotonic() + START_SECONDS
+    while time.monotonic() < give_up:
+        with suppress(FileNotFoundError, ValueError, IndexError):
+            return int(path.read_text().splitlines()[0])
+        time.sleep(0.05)
+    raise TimeoutError("chromium does not start")

@@ -5,20 +5,22 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
+from rtpverify.daemon.recorder import RecorderTable
+from rtpverify.recorder.folder import EvidenceFolder
 from rtpverify.sender.faults import parse_fault
 from rtpverify.sender.rtp import Sender, StreamSettings
 from rtpverify.sources.endpoint import Endpoint
 from tests.daemon.test_service import free_ports
 from tests.daemon.web.bench import Bench, serving
 from tests.daemon.web.bench import Sender as Packets
-from tests.daemon.web.chromium import CHROMIUM, Browser, browsing
+from tests.daemon.web.chromium import CHROMIUM, Browser, browsing, running
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not there")
 
@@ -40,6 +42,13 @@ encoding = "L24/48000/2"
 reference = "tone:1283"
 limits.max_stall_seconds = 60
 """
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[int]:
+    with running() as port:
+        yield port
+
 
 ROW = "document.querySelector(`tr:has(a[title='{name}'])`)"
 HEALTH = ROW + ".dataset.health"
@@ -106,11 +115,11 @@ def all_is_well(browser: Browser, url: str) -> None:
     assert browser.complaints == []
 
 
-async def test_faults_of_a_real_sender_are_seen(tmp_path: Path) -> None:
+async def test_faults_of_a_real_sender_are_seen(chromium: int, tmp_path: Path) -> None:
     # Clicks come again and again: some are there when a busy machine has got to the stream's own page.
     clicks = [f"click:at={at},size=0.01" for at in range(5, 50, 3)]
     faults = [parse_fault(text) for text in ("slip:at=2,frames=48", "loss:at=3.5,packets=3", *clicks)]
-    async with daemon(tmp_path) as (url, ports), browsing() as browser:
+    async with daemon(tmp_path) as (url, ports), browsing(chromium) as browser:
         await browser.open(url)
         await browser.until("document.querySelectorAll('tbody tr[data-health=waiting]').length == 2")
         # How long it takes from the packet to the pixel: both clocks are this host's.
@@ -152,9 +161,9 @@ async def test_faults_of_a_real_sender_are_seen(tmp_path: Path) -> None:
         all_is_well(browser, url)
 
 
-async def test_everything_is_reached_by_keyboard() -> None:
+async def test_everything_is_reached_by_keyboard(chromium: int) -> None:
     bench = Bench()
-    async with serving(bench) as client, browsing() as browser:
+    async with serving(bench) as client, browsing(chromium) as browser:
         bench.feed(Packets(seconds=2.0).send(lost=(500,)))
         await browser.open(client.url)
         await browser.until("document.querySelectorAll('tbody tr').length == 2 || document.readyState == 'complete'")
@@ -185,9 +194,36 @@ async def test_everything_is_reached_by_keyboard() -> None:
         all_is_well(browser, client.url)
 
 
-async def test_what_a_screen_reader_is_told() -> None:
+async def test_evidence_is_shown_below_its_event(chromium: int, tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("correct horse\n")
     bench = Bench()
-    async with serving(bench) as client, browsing() as browser:
+    bench.outlets["recorder"] = RecorderTable(path=str(tmp_path / "evidence")).open(bench)
+    async with serving(bench, token_file=str(tmp_path / "token")) as client, browsing(chromium) as browser:
+        bench.feed(Packets(seconds=2.0).send(lost=(500,)))
+        (gap,) = [dict(item) for item in bench.verifier.result("test").as_dict()["streams"][0]["events"]]
+        picture = (
+            b'<svg xmlns="http://www.w3.org/2000/svg" width="40" height="20"><style>rect{fill:red}</style><rect/></svg>'
+        )
+        files = {"plot.svg": picture, "audio.wav": b"RIFF", "packets.pcap": b"p", "event.json": b"{}"}
+        EvidenceFolder(tmp_path / "evidence", 1 << 20).add(gap["time"], "a", "gap", gap["id"], files)
+        # The token is the password of any user; everything that the page asks for goes with it.
+        await browser.open(client.url.replace("//", "//anybody:correct%20horse@") + "/#/streams/a")
+        await browser.until("document.querySelector('.evidence button')")
+        links = await browser.see("[...document.querySelectorAll('.evidence a')].map((link) => link.textContent)")
+        assert links == ["WAV", "pcap", "plot", "JSON"]
+        await browser.see("document.querySelector('.evidence button').focus()")
+        await browser.press("Enter", 13)
+        await browser.until("document.querySelector('.shown img')?.naturalWidth > 0")
+        assert "gap" in await browser.see("document.querySelector('.shown img').alt")
+        assert await browser.see("document.querySelector('.evidence button').getAttribute('aria-expanded')") == "true"
+        await browser.press("Enter", 13)
+        await browser.until("!document.querySelector('.shown')")
+        assert client.server.counts["unauthorized"] == 0
+
+
+async def test_what_a_screen_reader_is_told(chromium: int) -> None:
+    bench = Bench()
+    async with serving(bench) as client, browsing(chromium) as browser:
         await browser.open(client.url)
         await browser.until("document.getElementById('version').textContent")
         bench.feed(Packets(seconds=1.0).send())
@@ -206,9 +242,9 @@ async def test_what_a_screen_reader_is_told() -> None:
         assert await browser.see("document.getElementById('announcer').getAttribute('aria-live')") == "polite"
 
 
-async def test_text_stands_out_in_both_schemes() -> None:
+async def test_text_stands_out_in_both_schemes(chromium: int) -> None:
     bench = Bench()
-    async with serving(bench) as client, browsing() as browser:
+    async with serving(bench) as client, browsing(chromium) as browser:
         await browser.open(client.url)
         await browser.until("document.getElementById('version').textContent")
         bench.feed(Packets(seconds=1.0).send(lost=(500,)))
@@ -222,9 +258,9 @@ async def test_text_stands_out_in_both_schemes() -> None:
         all_is_well(browser, client.url)
 
 
-async def test_a_page_that_hears_nothing_says_that_it_is_old() -> None:
+async def test_a_page_that_hears_nothing_says_that_it_is_old(chromium: int) -> None:
     bench = Bench()
-    async with serving(bench) as client, browsing() as browser:
+    async with serving(bench) as client, browsing(chromium) as browser:
         await browser.open(client.url)
         await browser.until("document.getElementById('version').textContent")
         bench.feed(Packets(seconds=1.0).send())
@@ -235,9 +271,9 @@ async def test_a_page_that_hears_nothing_says_that_it_is_old() -> None:
         await browser.until("document.getElementById('stale').hidden")
 
 
-async def test_sixty_four_streams_are_shown_without_stutter() -> None:
+async def test_sixty_four_streams_are_shown_without_stutter(chromium: int) -> None:
     bench = Bench()
-    async with serving(bench) as client, browsing() as browser:
+    async with serving(bench) as client, browsing(chromium) as browser:
         await browser.size(1920, 1080)
         await browser.open(client.url)
         await browser.until("document.getElementById('version').textContent")

@@ -8,18 +8,23 @@ import json
 import ssl
 import subprocess
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 from structlog.testing import capture_logs
+from test_verifier import FLOWS
 
 from rtpverify.daemon.config import parse_config
 from rtpverify.daemon.metrics import Snapshot
+from rtpverify.daemon.outlets import Told
 from rtpverify.daemon.web import hub, server
 from rtpverify.daemon.web.table import MetricsTable
 from rtpverify.errors import ConfigurationError, SourceError
+from rtpverify.events import Event, Kind
+from rtpverify.stream import Stream
 from tests.daemon.web.bench import START_NS, Bench, Client, Sender, serving
 
 TOKEN, PASSWORD = "correct horse", "battery staple"
@@ -229,6 +234,19 @@ async def test_events_and_state_come_as_they_happen() -> None:
         assert [(event["stream"], event["kind"]) for event in data["events"]] == [("a", "gap")]
         _, state = await first(answer, "state")
         assert [line["name"] for line in state["streams"]] == ["a", "b"]
+
+
+async def test_of_a_storm_some_are_told_and_the_rest_is_counted() -> None:
+    async with serving() as client, client.session.get(f"{client.url}/api/live") as answer:
+        await first(answer, "hello")
+        event = Event(Kind.GAP, 0, 48, message="lost", id="0")
+        stream = Stream(0, client.bench.verifier.specs[0], FLOWS[0], 1, 97, None, 0, 0)
+        told = [Told(stream, replace(event, id=f"{number:012x}"), True) for number in range(120)]
+        client.server.tell(told)
+        _, data = await first(answer, "events")
+        assert (len(data["events"]), data["left_out"]) == (server.EVENTS_AT_ONCE, 120 - server.EVENTS_AT_ONCE)
+        async with client.session.get(f"{client.url}/api/events?limit=1000") as every:
+            assert len((await every.json())["events"]) == 120
 
 
 async def test_who_comes_back_gets_what_was_missed_and_only_that() -> None:

@@ -7,7 +7,7 @@ export class Live extends EventTarget {
     super();
     this.state = null;
     this.lastHeard = null;
-    this.source = new EventSource("/api/live");
+    this.source = new EventSource(here("/api/live"));
     this.source.addEventListener("hello", (message) => this.#say("hello", message));
     this.source.addEventListener("state", (message) => {
       this.state = this.#say("state", message);
@@ -39,8 +39,13 @@ export class Live extends EventTarget {
   }
 }
 
+// An address that stands with a user and password is none that a script may ask for.
+function here(path) {
+  return new URL(path, location.origin);
+}
+
 export async function ask(path, signal) {
-  const answer = await fetch(path, { signal });
+  const answer = await fetch(here(path), { signal });
   const document = await answer.json();
   if (!answer.ok) throw new Error(document.detail ?? answer.statusText);
   return document;
