@@ -165,7 +165,8 @@ def test_very_short_audio_is_drawn(tmp_path, frames):
 def test_digital_silence_is_drawn(tmp_path):
     pytest.importorskip("matplotlib")
     soundfile.write(tmp_path / "zero.wav", np.zeros((4800, 2)), 48000)
-    outcome = run(tmp_path / "zero.wav", "--png", tmp_path / "out.png", "--html", tmp_path / "out.html")
+    show = ["--show", "spectrogram", "--show", "histogram"]
+    outcome = run(tmp_path / "zero.wav", "--png", tmp_path / "out.png", "--html", tmp_path / "out.html", *show)
     assert outcome.exit_code == 0
     assert "All channels: silent: every frame is 0" in outcome.stdout
 
