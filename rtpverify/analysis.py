@@ -6,6 +6,7 @@ go to the detector, the channels' events are put together.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -14,12 +15,17 @@ from numpy.typing import NDArray
 
 from rtpverify.detect.glance import Followed, Glance
 from rtpverify.detect.merge import ChannelMerger
+from rtpverify.detect.recording.bank import HISTORY_SECONDS as RECORDING_HISTORY_SECONDS
+from rtpverify.detect.recording.bank import RecordingBank
+from rtpverify.detect.recording.programme import Programme
+from rtpverify.detect.recording.settings import Settings as RecordingSettings
 from rtpverify.detect.tone.bank import ToneBank
-from rtpverify.detect.tone.settings import Settings, block_frames
+from rtpverify.detect.tone.settings import Settings as ToneSettings
+from rtpverify.detect.tone.settings import block_frames
 from rtpverify.events import Event
 from rtpverify.limits import Limits
-from rtpverify.reference import Tone
-from rtpverify.result import Signal
+from rtpverify.reference import Recording, Tone
+from rtpverify.result import Comparison, Signal
 from rtpverify.timeline import Timeline
 
 HISTORY_SECONDS = 2.2
@@ -48,8 +54,8 @@ class Detector(Protocol):
     def rows_with_events(self) -> set[int]:
         """Return the rows of which events have been told."""
 
-    def take_events(self, row: int) -> list[tuple[int, Event]]:
-        """Return the events told since the last call, each with its channel (from 0)."""
+    def take_events(self, row: int) -> Sequence[tuple[int | None, Event]]:
+        """Return the events told since the last call, each with its channel (from 0), None where it is of all."""
 
     def signal(self, row: int) -> list[Signal]:
         """Return what each channel of a row measured so far."""
@@ -75,10 +81,21 @@ class Format:
     channels: int
     packet_frames: int
     block_frames: int
+    against: type[Tone] | type[Recording] = Tone
+    """What kind of reference they are held against: each kind has a detector of its own."""
 
 
-def tone_format(sample_rate_hz: int, channels: int, packet_frames: int, reference: Tone) -> Format:
-    """Return the format group of a stream held against a tone."""
+def stream_format(sample_rate_hz: int, channels: int, packet_frames: int, reference: Tone | Recording) -> Format:
+    """Return the format group of a stream.
+
+    Raises
+    ------
+    RequestError
+        Where the reference cannot hold for the format.
+    """
+    reference.check(sample_rate_hz, channels)
+    if isinstance(reference, Recording):
+        return Format(sample_rate_hz, channels, packet_frames, max(sample_rate_hz // 50, 64), Recording)
     frequencies = tuple(reference.frequency_hz(channel) for channel in range(channels))
     return Format(sample_rate_hz, channels, packet_frames, block_frames(sample_rate_hz, frequencies))
 
@@ -98,12 +115,17 @@ class Analysis:
 
     def __init__(self, form: Format, ahead_frames: int, dtype: type[np.float32 | np.float64] = np.float64) -> None:
         self.form = form
-        history = max(int(HISTORY_SECONDS * form.sample_rate_hz), 16 * form.block_frames)
+        seconds = HISTORY_SECONDS if form.against is Tone else RECORDING_HISTORY_SECONDS
+        history = max(int(seconds * form.sample_rate_hz), 16 * form.block_frames)
         # What is consumed at once must not push out of reach what a decision about its first block looks back to.
         self.timeline = Timeline(
             form.channels, form.block_frames, history + ahead_frames, ahead_frames, form.packet_frames, dtype
         )
-        self._bank = ToneBank(self.timeline, form.sample_rate_hz)
+        self._bank: ToneBank | RecordingBank
+        if form.against is Tone:
+            self._bank = ToneBank(self.timeline, form.sample_rate_hz)
+        else:
+            self._bank = RecordingBank(self.timeline, history)
         self._mergers: list[ChannelMerger] = []
         self._free: list[int] = []
         """Rows of streams that were removed."""
@@ -113,12 +135,41 @@ class Analysis:
         """The detector of every row."""
         return self._bank
 
-    def add(self, reference: Tone, limits: Limits, bits: int | None, *, companded: bool = False) -> int:
+    def add(self, reference: Tone | Recording, limits: Limits, bits: int | None, *, companded: bool = False) -> int:
         """Add a stream; return its row."""
         form = self.form
+        is_recording = isinstance(reference, Recording)
+        merger = ChannelMerger(form.channels, TOLERANCE_BLOCKS * form.block_frames, seen_late=is_recording)
+        is_new = not self._free
+        if is_new:
+            row = self.timeline.add()
+            self._mergers.append(merger)
+        else:
+            row = self._free.pop()
+            self.timeline.begin(row, 0)
+            self._mergers[row] = merger
+        if isinstance(self._bank, RecordingBank) and isinstance(reference, Recording):
+            programme = Programme(reference.at_rate(form.sample_rate_hz), form.sample_rate_hz, looped=reference.looped)
+            settings = RecordingSettings(form.sample_rate_hz, form.channels, form.block_frames, bits, companded, limits)
+            (self._bank.add if is_new else self._bank.replace)(row, programme, settings)
+        elif isinstance(self._bank, ToneBank) and isinstance(reference, Tone):
+            lines = self._tone_settings(reference, limits, bits, companded=companded)
+            (self._bank.add if is_new else self._bank.replace)(row, lines)
+        else:
+            raise TypeError(f"{reference!r} is not what streams of this format are held against")
+        return row
+
+    def remove(self, row: int) -> None:
+        """Give up a row that has been finished; a stream that is added later may get it."""
+        self._free.append(row)
+
+    def _tone_settings(
+        self, reference: Tone, limits: Limits, bits: int | None, *, companded: bool
+    ) -> list[ToneSettings]:
+        form = self.form
         references = tuple(reference.frequency_hz(channel) for channel in range(form.channels))
-        settings = [
-            Settings(
+        return [
+            ToneSettings(
                 channel,
                 form.sample_rate_hz,
                 form.block_frames,
@@ -130,21 +181,12 @@ class Analysis:
             )
             for channel in range(form.channels)
         ]
-        merger = ChannelMerger(form.channels, TOLERANCE_BLOCKS * form.block_frames)
-        if self._free:
-            row = self._free.pop()
-            self.timeline.begin(row, 0)
-            self._bank.replace(row, settings)
-            self._mergers[row] = merger
-        else:
-            row = self.timeline.add()
-            self._bank.add(row, settings)
-            self._mergers.append(merger)
-        return row
 
-    def remove(self, row: int) -> None:
-        """Give up a row that has been finished; a stream that is added later may get it."""
-        self._free.append(row)
+    def comparison(self, row: int, reference: Tone | Recording | None) -> Comparison | None:
+        """Return how a row follows from the recording that it is held against, None where it is no recording."""
+        if isinstance(self._bank, RecordingBank) and isinstance(reference, Recording):
+            return self._bank.comparison(row, reference)
+        return None
 
     def advance(self, rows: NDArray[np.int64], settled: NDArray[np.int64]) -> None:
         """Judge every whole block that lies before the settled frame of its row."""

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from rtpverify.errors import RequestError
 from rtpverify.limits import Limits
-from rtpverify.reference import Recording, Reference, Tone
+from rtpverify.reference import Reference, Tone
 from rtpverify.sources.endpoint import SCHEME, Endpoint, parse_endpoint
 from rtpverify.sources.session import read_session, spec_at
 from rtpverify.spec import Selection, StreamSpec
@@ -126,8 +126,6 @@ def check(
     RequestError
         Where the request or its input is unusable.
     """
-    if isinstance(reference, Recording):
-        raise RequestError(f"reference {reference.path}: a recording as reference is not supported yet")
     selection = Selection.parse(streams) if streams else None
     arrival = _Arrival(selection, host_clock, on_frames)
     live = _Live(duration_seconds, backend, on_listening, rtcp or receiver_reports, receiver_reports)

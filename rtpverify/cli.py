@@ -33,6 +33,7 @@ _LIMIT_HELP = {
     "max_frequency_error_ppm": "Frequency off the reference, or wandering.",
     "max_thd_n_db": "Residual relative to the fundamental; auto is 6 dB above the encoding's quantisation limit.",
     "max_level_change_db": "Level step or drift.",
+    "max_gain_db": "Level against a reference recording.",
     "max_dc_offset": "As a fraction of full scale.",
     "word_length_is_fault": "Low bits that are always empty are a fault, not only reported.",
     "max_stall_seconds": "Longest time without a packet; never below ten packet times.",
@@ -140,6 +141,42 @@ def _report_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
+def _judging_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add profile, limits file and one option for each limit."""
+    command = _limit_options(command)
+    command = click.option(
+        "--limits",
+        "limits_file",
+        metavar="FILE",
+        type=click.Path(path_type=Path),
+        help="Limits of one's own (TOML), over the profile's.",
+    )(command)
+    return click.option(
+        "--profile",
+        type=click.Choice(list(PROFILES)),
+        default="digital",
+        show_default=True,
+        help="Default limits: digital holds a bit-transparent path, analog one that passes converters.",
+    )(command)
+
+
+def _limits_of(options: dict[str, Any]) -> Limits:
+    """Return the limits that profile, file and options make."""
+    limits = PROFILES[options["profile"]]
+    if options["limits_file"]:
+        limits = read_limits(options["limits_file"], limits)
+    given = {name: options[name] for name in LIMIT_NAMES if options[name] is not None}
+    return with_values(limits, given, "options")
+
+
+def _outlets_of(options: dict[str, Any]) -> dict[str, str]:
+    """Return where each form of the result goes."""
+    outlets = {name: options[f"{name}_to"] for name in _FORMS if options[f"{name}_to"]}
+    if list(outlets.values()).count("-") > 1:
+        raise click.UsageError("only one of --json, --junit and --html can be standard output")
+    return outlets
+
+
 _FORMS = {"json": "JSON", "junit": "JUnit XML", "html": "an HTML page"}
 
 
@@ -158,7 +195,7 @@ def _outlet(_ctx: click.Context, parameter: click.Parameter, value: str | None) 
     show_default=True,
     metavar="REFERENCE",
     help="tone:997 is a sine of that frequency on every channel, tone:997,1499 one per channel; "
-    "tone finds the frequency; none looks at transport only.",
+    "tone finds the frequency; FILE is a recording that plays over and over; none looks at transport only.",
 )
 @click.option(
     "--encoding",
@@ -212,21 +249,7 @@ def _outlet(_ctx: click.Context, parameter: click.Parameter, value: str | None) 
     help="What arrival times count; with --link-offset-seconds.",
 )
 @_report_options
-@click.option(
-    "--profile",
-    type=click.Choice(list(PROFILES)),
-    default="digital",
-    show_default=True,
-    help="Default limits: digital holds a bit-transparent path, analog one that passes converters.",
-)
-@click.option(
-    "--limits",
-    "limits_file",
-    metavar="FILE",
-    type=click.Path(path_type=Path),
-    help="Limits of one's own (TOML), over the profile's.",
-)
-@_limit_options
+@_judging_options
 @click.pass_context
 def check(ctx: click.Context, /, source: str, **options: Any) -> None:
     """Verify SOURCE once, print a summary and exit with what was found.
@@ -234,20 +257,14 @@ def check(ctx: click.Context, /, source: str, **options: Any) -> None:
     SOURCE is a capture (pcap, pcapng), an audio file, a session description (.sdp), or rtp://[SENDER@]ADDRESS:PORT,
     unicast or multicast; SENDER makes it source-specific.
     """
-    outlets = {name: options[f"{name}_to"] for name in _FORMS if options[f"{name}_to"]}
-    if list(outlets.values()).count("-") > 1:
-        raise click.UsageError("only one of --json, --junit and --html can be standard output")
+    outlets = _outlets_of(options)
     from rtpverify.check import check as run_check
     from rtpverify.rtp.payload import parse_rtpmap
 
-    limits = PROFILES[options["profile"]]
-    if options["limits_file"]:
-        limits = read_limits(options["limits_file"], limits)
-    given = {name: options[name] for name in LIMIT_NAMES if options[name] is not None}
     result = run_check(
         source,
         reference=parse_reference(options["reference"]),
-        limits=with_values(limits, given, "options"),
+        limits=_limits_of(options),
         encoding=parse_rtpmap(options["encoding"]) if options["encoding"] else None,
         sdp=options["sdp"],
         duration_seconds=options["duration"],
@@ -259,6 +276,26 @@ def check(ctx: click.Context, /, source: str, **options: Any) -> None:
         rtcp=options["rtcp"],
         receiver_reports=options["receiver_reports"],
     )
+    _write(result, outlets)
+    ctx.exit(result.exit_status)
+
+
+@main.command(cls=_CheckCommand, short_help="Compare two recordings: the same, or where and how they differ.")
+@click.argument("reference", type=click.Path(path_type=Path))
+@click.argument("received", type=click.Path(path_type=Path))
+@_report_options
+@_judging_options
+@click.pass_context
+def compare(ctx: click.Context, /, reference: Path, received: Path, **options: Any) -> None:
+    """Compare the recording RECEIVED with REFERENCE, which it should be, and exit with what was found.
+
+    Both are audio files of any length. RECEIVED is aligned to a fraction of a frame, with its gain, polarity and clock,
+    and held against REFERENCE frame by frame.
+    """
+    outlets = _outlets_of(options)
+    from rtpverify.compare import compare as run_compare
+
+    result = run_compare(reference, received, limits=_limits_of(options))
     _write(result, outlets)
     ctx.exit(result.exit_status)
 

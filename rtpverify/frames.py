@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from rtpverify.analysis import Analysis, tone_format
+from rtpverify.analysis import Analysis, stream_format
 from rtpverify.events import Event
-from rtpverify.reference import Tone
 from rtpverify.result import Result, StreamResult
 from rtpverify.sensitivity import blindness, why_inconclusive
 from rtpverify.spec import StreamSpec
@@ -22,7 +21,7 @@ class FrameVerifier:
     Parameters
     ----------
     spec
-        What is expected; its reference must be a tone.
+        What is expected; its reference must not be None.
     sample_rate_hz, channels
         Format of the frames.
     encoding, bits
@@ -35,15 +34,14 @@ class FrameVerifier:
     """
 
     def __init__(self, spec: StreamSpec, sample_rate_hz: int, channels: int, encoding: str, bits: int | None) -> None:
-        if not isinstance(spec.reference, Tone):
-            raise TypeError(f"frames are held against a tone, not {spec.reference!r}")
-        spec.reference.check(sample_rate_hz, channels)
+        if spec.reference is None:
+            raise TypeError("frames are held against a reference")
         self.spec = spec
         self.encoding = encoding
         self.frames = 0
         self.not_finite = 0
         """Frames with a value that is no finite number."""
-        form = tone_format(sample_rate_hz, channels, 1, spec.reference)
+        form = stream_format(sample_rate_hz, channels, 1, spec.reference)
         self._piece = max(1, int(_PIECE_SECONDS * sample_rate_hz) // form.block_frames) * form.block_frames
         self._analysis = Analysis(form, self._piece)
         self._row = np.array([self._analysis.add(spec.reference, spec.limits, bits, companded=encoding in COMPANDED)])
@@ -103,6 +101,7 @@ class FrameVerifier:
             encoding=self.encoding,
             frames=self.frames,
             signal=signal,
+            comparison=self._analysis.comparison(row, self.spec.reference),
             events=sorted(self._events.values(), key=lambda event: (event.start_frame, event.channel or 0)),
             warnings=blindness(signal, form.sample_rate_hz),
             inconclusive=why_inconclusive(self._analysis, row, self.spec, self.frames),

@@ -24,6 +24,8 @@ class Limits:
     """Residual relative to the fundamental; None: 6 dB above the encoding's own quantisation limit, in dBFS."""
     max_level_change_db: float = 0.005
     """Level step or drift."""
+    max_gain_db: float | None = 0.005
+    """Level against a reference recording; None: any constant gain is allowed."""
     max_dc_offset: float = 3e-5
     """As a fraction of full scale."""
     word_length_is_fault: bool = True
@@ -54,6 +56,7 @@ PROFILES: dict[str, Limits] = {
         max_frequency_error_ppm=100.0,
         max_thd_n_db=-60.0,
         max_level_change_db=0.1,
+        max_gain_db=None,
         max_dc_offset=0.01,
         word_length_is_fault=False,
     ),

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
 from rtpverify.errors import RequestError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,30 +39,77 @@ class Tone:
             )
 
 
+class ReferenceAudio(Protocol):
+    """The audio of a recording at one sample rate."""
+
+    @property
+    def channels(self) -> int:
+        """Samples per frame."""
+
+    @property
+    def frames(self) -> int:
+        """Length."""
+
+    @property
+    def bandwidth(self) -> float:
+        """Share of the sample rate up to which it is the recording: 0.5 unless it was resampled."""
+
+    def read(self, start: int, stop: int) -> NDArray[np.float64]:
+        """Return frames ``start`` to ``stop``, shape (stop - start, channels); zeros outside the recording."""
+
+
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """An audio file."""
+    """A recording.
+
+    Attributes
+    ----------
+    path
+        Of its file.
+    at_rate
+        Gives its audio at a sample rate.
+    channels, sample_rate_hz
+        Of the recording; a single channel is held against every channel of a stream.
+    looped
+        Whether it is played over and over, from any point; otherwise once, from its beginning to its end.
+    """
 
     path: Path
+    at_rate: Callable[[int], ReferenceAudio] = field(compare=False, repr=False)
+    channels: int
+    sample_rate_hz: int
+    looped: bool = True
+
+    def check(self, sample_rate_hz: int, channels: int) -> None:  # noqa: ARG002 - any sample rate will do
+        """Raise RequestError where this reference cannot hold for the format."""
+        if self.channels not in (1, channels):
+            raise RequestError(
+                f"reference {self.path}: {self.channels} channels, for a stream of {channels} channel(s)"
+            )
 
 
 Reference = Tone | Recording | None
 
 
-def parse_reference(text: str) -> Reference:
-    """Read ``tone``, ``tone:F``, ``tone:F1,F2``, ``none`` or the path of a recording.
+def parse_reference(text: str, folder: Path = Path()) -> Reference:
+    """Read ``tone``, ``tone:F``, ``tone:F1,F2``, ``none`` or the path of a recording, relative to a folder.
 
     Raises
     ------
     RequestError
-        For a frequency that is not a positive number.
+        For a frequency that is not a positive number, and a recording that cannot be read.
     """
     if text == "none":
         return None
     if text == "tone":
         return Tone()
     if not text.startswith("tone:"):
-        return Recording(Path(text))
+        from rtpverify.sources.recording import open_recording
+
+        try:
+            return open_recording(folder / text)
+        except RequestError as error:
+            raise RequestError(f"reference {error}") from error
     return Tone(parse_frequencies(text.removeprefix("tone:"), f"reference {text}"))
 
 

@@ -162,6 +162,65 @@ class Leg:
 
 
 @dataclass(slots=True)
+class ChannelComparison:
+    """How one channel follows from the recording that it is held against; None where it was not found in it.
+
+    Attributes
+    ----------
+    offset_frames
+        Frame at which the recording's first frame plays, or played last in a loop; negative where it would have
+        played before the first frame.
+    gain_db, inverted, clock_offset_ppm
+        As the channel was found; positive where its content runs fast. What changes later is an event.
+    frames_compared, frames_equal
+        Frames held against the recording, and those that are it, bit by bit.
+    block_residual_dbfs, block_frames_different
+        The same by blocks, the last of which may be shorter; None where nothing was compared.
+    """
+
+    channel: int
+    reference_channel: int | None = None
+    offset_frames: float | None = None
+    gain_db: float | None = None
+    inverted: bool | None = None
+    clock_offset_ppm: float | None = None
+    frames_compared: int = 0
+    frames_equal: int = 0
+    first_different_frame: int | None = None
+    residual_dbfs: float | None = None
+    block_residual_dbfs: list[float | None] = field(default_factory=list)
+    block_frames_different: list[int | None] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Comparison:
+    """How a stream or file follows from a recording.
+
+    Attributes
+    ----------
+    reference
+        Its file.
+    reference_sample_rate
+        Its own; it is resampled where the audio has another one.
+    block_frames
+        Length of the blocks of each channel.
+    recoded
+        Whether only the content was compared, because the frames are not the recording's: it went through a lossy
+        codec, or runs on a clock of its own.
+    mfcc_dtw_distance
+        Normalised distance by dynamic time warping of cepstra; None where it was not measured.
+    """
+
+    reference: str
+    reference_frames: int
+    reference_sample_rate: int
+    block_frames: int
+    channels: list[ChannelComparison] = field(default_factory=list)
+    recoded: bool = False
+    mfcc_dtw_distance: float | None = None
+
+
+@dataclass(slots=True)
 class StreamResult:
     """One stream, or one file (which has no RTP fields)."""
 
@@ -182,6 +241,8 @@ class StreamResult:
     """Copies that are not what the first copy was, where there are legs."""
     channel_order: str | None = None
     signal: list[Signal] = field(default_factory=list)
+    comparison: Comparison | None = None
+    """Where the reference is a recording."""
     events: list[Event] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     """What the check could not have seen, and what a reader should know before trusting it."""
@@ -259,6 +320,8 @@ def stream_as_dict(stream: StreamResult) -> dict[str, Any]:
         data["legs"] = [leg_as_dict(leg) for leg in stream.legs]
         data["packets_differing"] = stream.packets_differing
     data["signal"] = [asdict(signal) for signal in stream.signal]
+    if stream.comparison is not None:
+        data["comparison"] = asdict(stream.comparison)
     data["events"] = events_as_dicts(stream.events)
     data["warnings"] = stream.warnings
     return data

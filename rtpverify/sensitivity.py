@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rtpverify.analysis import Analysis
-from rtpverify.reference import Tone
+from rtpverify.reference import Recording, Tone
 from rtpverify.result import Signal
 from rtpverify.spec import StreamSpec
 
@@ -37,6 +37,8 @@ def why_inconclusive(analysis: Analysis, row: int, spec: StreamSpec, frames: int
     if analysis.detector.ever_acquired(row):
         return None
     reference = spec.reference
+    if isinstance(reference, Recording):
+        return f"nothing of {reference.path.name} was found in the {frames} frames that arrived"
     wanted = "tone"
     if isinstance(reference, Tone) and reference.frequencies_hz:
         wanted = "tone of " + ", ".join(f"{hz:g}" for hz in reference.frequencies_hz) + " Hz"

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from rtpverify.analysis import Analysis, Format, tone_format
+from rtpverify.analysis import Analysis, Format, stream_format
 from rtpverify.arrivals import Accepted
 from rtpverify.errors import RequestError
 from rtpverify.events import Event
 from rtpverify.frames import COMPANDED
 from rtpverify.packets import PacketIndex, Packets
-from rtpverify.reference import Tone
+from rtpverify.reference import Recording, Tone
 from rtpverify.rtp.batch import RtpBatch
 from rtpverify.rtp.payload import Encoding, decode
 from rtpverify.rtp.sequence import Placement, SequenceTracker
@@ -87,7 +87,7 @@ class _Group:
         self.rows = np.zeros(0, np.int64)
         """Rows in which their stream goes on."""
 
-    def add(self, stream: Stream, reference: Tone, frame: int) -> int:
+    def add(self, stream: Stream, reference: Tone | Recording, frame: int) -> int:
         """Give a stream a row that begins at ``frame``: the one that it had before, where there is one."""
         if self.has(stream):
             row = int(np.flatnonzero(self.index == stream.index)[0])
@@ -222,10 +222,9 @@ class Tracks:
     def _begin(self, stream: Stream, encoding: Encoding | None, packet_frames: int, frame: int) -> None:
         """Give a stream a track from ``frame`` on, where there is something to judge."""
         reference = stream.spec.reference
-        if not isinstance(reference, Tone) or encoding is None or packet_frames <= 0:
+        if reference is None or encoding is None or packet_frames <= 0:
             return
-        reference.check(encoding.sample_rate_hz, encoding.channels)
-        key = tone_format(encoding.sample_rate_hz, encoding.channels, packet_frames, reference), encoding
+        key = stream_format(encoding.sample_rate_hz, encoding.channels, packet_frames, reference), encoding
         formats = [number for number, group in self._groups.items() if group.has(stream)]
         number = self._number.get(key, self._next_number)
         if number not in formats and len(formats) >= MAX_FORMATS:

@@ -125,9 +125,6 @@ class TestBadInput:
     def test_more_frequencies_than_channels(self, tone_wav):
         assert "3 frequencies" in refused("check", tone_wav, "--reference", "tone:1,2,3")
 
-    def test_recording_as_reference(self, tone_wav):
-        assert "a recording as reference is not supported yet" in refused("check", tone_wav, "--reference", tone_wav)
-
     def test_no_reference_for_a_file(self, tone_wav):
         assert "has no transport" in refused("check", tone_wav, "--reference", "none")
 

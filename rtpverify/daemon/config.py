@@ -20,7 +20,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 
 from rtpverify.daemon.announced import AnnouncedTable
 from rtpverify.daemon.eventlog import EventLogTable
-from rtpverify.daemon.expectation import ExpectationTable, Followed, overlap, parse_tone
+from rtpverify.daemon.expectation import ExpectationTable, Followed, overlap, reference_of
 from rtpverify.daemon.folder import FolderTable
 from rtpverify.daemon.history import HistoryTable
 from rtpverify.daemon.recorder import RecorderTable
@@ -260,7 +260,7 @@ def _check_together(streams: list[dict[str, Any]], folder: Path, mistakes: dict[
         with suppress(PydanticCustomError):
             _check_source(stream, index, session, endpoints, mistakes)
         with suppress(PydanticCustomError):
-            _check_reference(stream, index, session, endpoints.get(index, []), mistakes)
+            _check_reference(stream, index, session, endpoints.get(index, []), folder, mistakes)
 
 
 def _check_limits(limits: dict[str, Any], place: Place, mistakes: dict[Place, str]) -> None:
@@ -298,10 +298,11 @@ def _check_reference(
     index: int,
     session: Session | None,
     endpoints: list[Endpoint],
+    folder: Path,
     mistakes: dict[Place, str],
 ) -> None:
     """Check the reference of a stream against every encoding it may have."""
-    reference = parse_tone(stream.get("reference"))
+    reference = reference_of(stream.get("reference"), folder)
     encodings = list(session.encodings_at(endpoints[0]).values()) if session and endpoints else []
     if "encoding" in stream:
         encodings.append(_encoding(stream["encoding"]))

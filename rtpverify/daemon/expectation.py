@@ -5,14 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, ValidationInfo
 
-from rtpverify.daemon.tables import Table, mistake, text_of, told
+from rtpverify.daemon.tables import Table, text_of, told
 from rtpverify.errors import RequestError
 from rtpverify.limits import PROFILES, with_values
-from rtpverify.reference import Recording, Tone, parse_reference
+from rtpverify.reference import Reference, parse_reference
 from rtpverify.sources.endpoint import Endpoint
 from rtpverify.sources.session import Session
 from rtpverify.spec import StreamSpec
@@ -21,16 +22,17 @@ LABEL_LENGTH = 48
 """Of a name that is made from a session's or a file's; a number may follow."""
 
 
-def parse_tone(value: object) -> Tone | None:
-    """Read what a stream is held against; None: nothing."""
+def reference_of(value: object, folder: Path) -> Reference:
+    """Read what a stream is held against, a recording relative to a folder; None: nothing."""
     text = text_of(value)
     try:
-        reference = parse_reference(text)
+        return parse_reference(text, folder)
     except RequestError as error:
         raise told(error, f"reference {text}") from None
-    if isinstance(reference, Recording):
-        raise mistake("is not tone, tone:FREQUENCY or none")
-    return reference
+
+
+def _reference_field(value: object, info: ValidationInfo) -> Reference:
+    return reference_of(value, info.context or Path())
 
 
 InterfaceField = Annotated[str, Field(strict=True, min_length=1)]
@@ -40,7 +42,7 @@ InterfaceField = Annotated[str, Field(strict=True, min_length=1)]
 class ExpectationTable(Table):
     """What is expected of one stream or of several."""
 
-    reference: Annotated[Tone | None, BeforeValidator(parse_tone)]
+    reference: Annotated[Reference, BeforeValidator(_reference_field)]
     profile: Literal["digital", "analog"] = "digital"
     limits: dict[str, Any] = Field(default_factory=dict)
     interface: InterfaceField | None = None
@@ -98,7 +100,7 @@ def followed_of(session: Session, table: ExpectationTable) -> list[Followed]:
     found = []
     for endpoints, spec in session.streams(table.base_spec(), rtcp=table.rtcp):
         for encoding in spec.encodings.values():
-            if isinstance(spec.reference, Tone):
+            if spec.reference is not None:
                 spec.reference.check(encoding.sample_rate_hz, encoding.channels)
         found.append(Followed(tuple(endpoints), spec).through(table.interface))
     return found

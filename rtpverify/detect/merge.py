@@ -47,10 +47,14 @@ class ChannelMerger:
         Channels of the stream.
     sustained_tolerance_frames
         How far the starts of one sustained fault may lie apart.
+    seen_late
+        Whether a channel may show a fault later than it begins, and never sooner: the earliest start counts then, and
+        otherwise the one in the middle.
     """
 
-    def __init__(self, channels: int, sustained_tolerance_frames: int) -> None:
+    def __init__(self, channels: int, sustained_tolerance_frames: int, *, seen_late: bool = False) -> None:
         self._channels = channels
+        self._seen_late = seen_late
         self._sustained_tolerance = sustained_tolerance_frames
         self._waiting: list[tuple[int, Event]] = []
         self._published: dict[int, _Published] = {}
@@ -61,8 +65,11 @@ class ChannelMerger:
         """Whether an event waits for the other channels."""
         return bool(self._waiting)
 
-    def add(self, channel: int, event: Event) -> None:
-        """Take an event of a channel (from 0); one that was taken before has changed."""
+    def add(self, channel: int | None, event: Event) -> None:
+        """Take an event of a channel (from 0), or one of all channels; one that was taken before has changed."""
+        if channel is None:
+            self._changed.append(_Published(event, [event]))
+            return
         known = self._published.get(id(event))
         if known is not None:
             if not any(other is known for other in self._changed):
@@ -107,9 +114,9 @@ class ChannelMerger:
     def _publish(self, group: list[tuple[int, Event]]) -> list[Event]:
         if len(group) == self._channels > 1:
             members = [event for _, event in group]
-            merged = replace(
-                members[0], channel=None, start_frame=sorted(e.start_frame for e in members)[len(members) // 2]
-            )
+            starts = sorted(event.start_frame for event in members)
+            start_frame = starts[0 if self._seen_late else len(starts) // 2]
+            merged = replace(members[0], channel=None, start_frame=start_frame)
             published = [_Published(merged, members)]
             self._update(published[0])
         else:

@@ -178,6 +178,40 @@ def signal_row(signal: Signal) -> tuple[str, ...]:
     )
 
 
+def comparison(stream: StreamResult) -> list[tuple[str, str]]:
+    """Return label and value of how a stream follows from the recording that it was held against."""
+    found = stream.comparison
+    if found is None:
+        return []
+    name = f"{found.reference}, {seconds(found.reference_frames / (stream.sample_rate or 1))}"
+    if stream.sample_rate and found.reference_sample_rate != stream.sample_rate:
+        name += f", resampled from {found.reference_sample_rate} Hz"
+    lines = [("Against", name)]
+    for channel in found.channels:
+        if channel.offset_frames is None:
+            lines.append((f"Ch {channel.channel}", "not found in the recording"))
+            continue
+        equal = (
+            "recoded"
+            if found.recoded
+            else f"{channel.frames_equal:,} of {channel.frames_compared:,} frames equal bit by bit"
+        )
+        if channel.first_different_frame is not None and not found.recoded:
+            equal += f" (first that is not: {channel.first_different_frame:,})"
+        offset = f"{channel.offset_frames:+,.3f}".removesuffix(".000")
+        parts = [equal, f"offset {offset} frames", f"gain {number(channel.gain_db, '+.3f')} dB"]
+        if channel.inverted:
+            parts[-1] += ", inverted"
+        if channel.clock_offset_ppm:
+            parts.append(f"clock {number(channel.clock_offset_ppm, '+.2f')} ppm")
+        if channel.reference_channel != channel.channel and len(found.channels) > 1:
+            parts.append(f"channel {channel.reference_channel} of the recording")
+        lines.append((f"Ch {channel.channel}", ", ".join(parts)))
+    if found.mfcc_dtw_distance is not None:
+        lines.append(("Distance", f"{found.mfcc_dtw_distance:.4g} (MFCC and DTW, normalised)"))
+    return lines
+
+
 def sensitivity(stream: StreamResult) -> str | None:
     """Write the smallest faults that every channel could have shown, None where nothing was measured."""
     known = [signal.sensitivity for signal in stream.signal if signal.sensitivity is not None]

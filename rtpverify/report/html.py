@@ -89,7 +89,7 @@ def render(result: Result) -> str:
 
 
 def _stream(stream: StreamResult) -> str:
-    facts = [("Format", figures.form(stream)), *figures.transport(stream)]
+    facts = [("Format", figures.form(stream)), *figures.transport(stream), *figures.comparison(stream)]
     if stream.inconclusive:
         facts.append(("Unjudged", stream.inconclusive))
     rows = "\n".join(f"<dt>{escape(label)}</dt><dd>{escape(text)}</dd>" for label, text in facts)

@@ -119,6 +119,7 @@ def _suite(name: str, stream: StreamResult) -> ET.Element:
 
 def _properties(stream: StreamResult) -> list[tuple[str, str]]:
     pairs = [("stream", figures.identity(stream)), ("format", figures.form(stream)), *figures.transport(stream)]
+    pairs += figures.comparison(stream)
     for signal in stream.signal:
         cells = zip(figures.SIGNAL_COLUMNS[1:], figures.signal_row(signal)[1:], figures.SIGNAL_UNITS[1:], strict=True)
         text = ", ".join(f"{title} {cell} {unit}".strip() for title, cell, unit in cells if cell != figures.UNMEASURED)

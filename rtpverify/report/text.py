@@ -63,6 +63,8 @@ def _stream(console: Console, stream: StreamResult) -> None:
     _labelled(console, "Format", figures.form(stream))
     for label, text in figures.transport(stream):
         _labelled(console, label, text)
+    for label, text in figures.comparison(stream):
+        _labelled(console, label, text)
     smallest = figures.sensitivity(stream)
     if smallest is not None:
         _labelled(console, "Smallest", smallest)

@@ -31,6 +31,7 @@ _ENCODING = {"FLOAT": "F32", "DOUBLE": "F64", "ULAW": "PCMU", "ALAW": "PCMA", "M
     _ALAC_BITS, "ALAC"
 )
 _FLOATING = ("FLOAT", "DOUBLE", "VORBIS", "OPUS", "MPEG_LAYER_I", "MPEG_LAYER_II", "MPEG_LAYER_III")
+_SEEKABLE = ("F32", "F64", "PCMU", "PCMA")
 
 _SAMPLES_PER_READ = 1 << 17
 """A call takes some 100 µs, and in FLAC a seek: small blocks are cut from larger reads."""
@@ -89,10 +90,21 @@ class AudioFile:
         grown = "it has grown since it was opened; what was added is not read"
         return [*self.warnings, *([grown] if self.has_grown else [])]
 
-    def blocks(self, frames_per_block: int) -> Iterator[NDArray[np.float64]]:
-        """Yield the audio from its start, each block of shape (n, channels), n = ``frames_per_block``.
+    @property
+    def seekable(self) -> bool:
+        """Whether its codec can start at any frame and give what it gives there when read from the beginning."""
+        return not self.by_libav and (self.bits is not None or self.encoding in _SEEKABLE)
 
-        Only the last block may be shorter. A block stays as it is when the next one is read.
+    @property
+    def is_lossy(self) -> bool:
+        """Whether its codec keeps what is heard and not the samples."""
+        return self.bits is None and self.encoding not in _SEEKABLE
+
+    def blocks(self, frames_per_block: int, *, start: int = 0) -> Iterator[NDArray[np.float64]]:
+        """Yield the audio from frame ``start``, each block of shape (n, channels), n = ``frames_per_block``.
+
+        Only the last block may be shorter. A block stays as it is when the next one is read. What is not
+        :attr:`seekable` is read from its beginning.
 
         Raises
         ------
@@ -102,14 +114,16 @@ class AudioFile:
         if self.by_libav:
             yield from _cut(libav.read(self.path, self.frames), frames_per_block)
         else:
-            yield from self._blocks(frames_per_block)
+            yield from self._blocks(frames_per_block, start)
 
-    def _blocks(self, frames_per_block: int) -> Iterator[NDArray[np.float64]]:
+    def _blocks(self, frames_per_block: int, start: int) -> Iterator[NDArray[np.float64]]:
         """Yield the audio as libsndfile reads it."""
-        frames_read = 0
+        frames_read = start
         frames_per_read = frames_per_block * max(1, _SAMPLES_PER_READ // (self.channels * frames_per_block))
         with _opened(self.path) as file:
             dtype, scale = _storage(file.subtype)
+            if start:
+                file.seek(start)
             while frames_read < self.frames:
                 try:
                     block = file.read(min(frames_per_read, self.frames - frames_read), dtype=dtype, always_2d=True)

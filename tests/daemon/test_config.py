@@ -106,7 +106,7 @@ def test_the_commented_defaults_of_the_file_are_the_defaults() -> None:
         ),
         (STREAM.replace("L24/48000/2", "L24"), ['bench.toml:5: stream[1].encoding = "L24": is not NAME/RATE']),
         (STREAM.replace("tone:997", "tone:x"), ["bench.toml:6: stream[1].reference = \"tone:x\": 'x' is not a freq"]),
-        (STREAM.replace("tone:997", "song.wav"), ["is not tone, tone:FREQUENCY or none"]),
+        (STREAM.replace("tone:997", "song.wav"), ['"song.wav": No such file']),
         (
             STREAM.replace("tone:997", "tone:24000"),
             ['bench.toml:6: stream[1].reference = "tone:24000": not below half'],

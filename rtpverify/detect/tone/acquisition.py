@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from rtpverify.detect.thresholds import SMALLEST_NOISE
 from rtpverify.detect.tone.forms import swap_bytes
-from rtpverify.detect.tone.settings import SMALLEST_NOISE, Settings
+from rtpverify.detect.tone.settings import Settings
 from rtpverify.dsp.sine import FreeFit, Sine, find_omega, fit_free
 
 _LARGEST_RESIDUAL = 0.35

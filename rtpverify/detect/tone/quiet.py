@@ -11,9 +11,10 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from rtpverify.detect.thresholds import SMALLEST_NOISE
 from rtpverify.detect.tone.monitor import Reading, bend_rms
 from rtpverify.detect.tone.regions import change_point, variance_change_point
-from rtpverify.detect.tone.settings import SMALLEST_NOISE, noise_power_range
+from rtpverify.detect.tone.settings import noise_power_range
 from rtpverify.detect.tone.track import Track
 from rtpverify.dsp.sine import FreeFit, fit_free, wrap_phase
 from rtpverify.dsp.slip import FALSE_ALARM_Z

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from rtpverify.detect.thresholds import frame_threshold, is_plain
 from rtpverify.dsp.levels import FULL_SCALE_SINE_RMS, amplitude_ratio, quantisation_rms
 from rtpverify.dsp.sine import distinct_phases
 from rtpverify.dsp.slip import FALSE_ALARM_Z, SlipCode
@@ -15,8 +16,6 @@ COMPANDED_THD_N_DB = -37.0
 """Quantisation limit of G.711 over most of its range, relative to the tone (ITU-T G.712 figure for the mid levels)."""
 FLOAT_BITS = 24
 """Encodings without a quantiser of their own are held to the limit of this many bits."""
-SMALLEST_NOISE = 1e-10
-"""Residual RMS below which float64 arithmetic, not the signal, would be judged."""
 
 ACQUISITION_BLOCKS = 5
 """How much of the signal an acquisition, or the naming of a residual, looks at."""
@@ -33,11 +32,6 @@ LEAST_MUTED_FRAMES = 3
 LEAST_WINDOW_FRAMES = 64
 """Fewer frames tell no sine from another."""
 
-# Sum of rounding and dither as (RMS, bound), both in steps of the quantiser: plain rounding, RPDF and TPDF dither.
-_QUANTISERS = ((1 / math.sqrt(12), 0.5), (1 / math.sqrt(6), 1.0), (0.5, 1.5))
-
-_PLAIN_BOUND = 0.55
-"""What rounding without dither, and the uncertainty of the sine, leave at most, in steps of the quantiser."""
 _UNDITHERED_STEPS = 0.45
 """Residual RMS, in steps of the quantiser, below which there is no full dither."""
 
@@ -96,20 +90,8 @@ class Settings:
         return quantisation_rms(self.bits or FLOAT_BITS) * amplitude_ratio(6.0)
 
     def frame_threshold(self, sigma: float, peak: float) -> float:
-        """Return the deviation that no frame of clean signal reaches.
-
-        Rounding and dither are bounded, so where the residual is theirs (``sigma`` its RMS, ``peak`` its largest value)
-        a single wrong step stands out; other noise is taken as Gaussian.
-        """
-        if self.bits is not None:
-            if peak <= _PLAIN_BOUND * self.step and sigma < _QUANTISERS[0][0] * 1.2 * self.step:
-                # A tone that takes few different values has less noise than the formula says, or more.
-                return _PLAIN_BOUND * self.step
-            for rms, bound in _QUANTISERS[1:]:
-                limit = (bound + 0.05) * self.step
-                if abs(sigma / self.step - rms) < 0.04 * rms and peak <= limit:
-                    return limit
-        return FALSE_ALARM_Z * max(sigma, SMALLEST_NOISE)
+        """Return the deviation that no frame of clean signal reaches, by RMS and peak of the residual."""
+        return frame_threshold(None if self.bits is None else self.step, sigma, peak)
 
     def least_phase(self, omega: float, amplitude: float, sigma: float, quantum: float) -> float:
         """Return the phase step, rad, below which nothing is told, however many frames say so.
@@ -133,7 +115,7 @@ class Settings:
 
     def is_plain(self, threshold: float) -> bool:
         """Tell whether a threshold is that of plain rounding, where every clean frame equals the rounded sine."""
-        return self.bits is not None and threshold < _QUANTISERS[0][1] * 1.2 * self.step
+        return self.bits is not None and is_plain(self.step, threshold)
 
 
 def wander_phase(omega: float, sample_rate_hz: int, frames: float) -> float:

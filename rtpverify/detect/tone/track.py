@@ -9,9 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from rtpverify.detect.thresholds import SMALLEST_NOISE
 from rtpverify.detect.tone.forms import residual_form
 from rtpverify.detect.tone.monitor import Form, Monitor, Reading
-from rtpverify.detect.tone.settings import ACQUISITION_BLOCKS, SMALLEST_NOISE, Settings
+from rtpverify.detect.tone.settings import ACQUISITION_BLOCKS, Settings
 from rtpverify.detect.tone.steps import Step, StepResolver
 from rtpverify.detect.tone.telling import Teller
 from rtpverify.dsp.sine import Sine

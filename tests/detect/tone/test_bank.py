@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 from corpus import Case
 
-from rtpverify.analysis import Analysis, tone_format
+from rtpverify.analysis import Analysis, stream_format
 from rtpverify.limits import Limits
 from rtpverify.reference import Tone
 from rtpverify.result import event_as_dict
@@ -23,7 +23,7 @@ FAULTS = [
 def judge(streams, frames, holes=()):
     """Return the events of each row of one analysis; ``holes`` never arrive, on any of them."""
     reference = Tone((997.0,))
-    analysis = Analysis(tone_format(RATE_HZ, 2, 1, reference), PIECE)
+    analysis = Analysis(stream_format(RATE_HZ, 2, 1, reference), PIECE)
     rows = np.array([analysis.add(reference, Limits(), 16) for _ in streams])
     told = {row: {} for row in rows.tolist()}
     for start in range(0, frames, PIECE):

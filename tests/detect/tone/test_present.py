@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from corpus import Case
 
-from rtpverify.analysis import Analysis, tone_format
+from rtpverify.analysis import Analysis, stream_format
 from rtpverify.limits import Limits
 from rtpverify.reference import Tone
 
@@ -20,7 +20,7 @@ def present(case: Case, hole: tuple[int, int] | None = None, noise_from: int | N
     x = case.signal().read(0, frames)
     if noise_from is not None:
         x[noise_from:, 0] = np.random.default_rng(1).normal(0.0, 0.01, frames - noise_from)
-    analysis = Analysis(tone_format(RATE_HZ, 2, 48, reference), PIECE)
+    analysis = Analysis(stream_format(RATE_HZ, 2, 48, reference), PIECE)
     row = analysis.add(reference, Limits(), case.bits)
     for start in range(0, frames, PIECE):
         stop = start + PIECE

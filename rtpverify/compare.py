@@ -1,0 +1,254 @@
+"""Compare two recordings: the Python API of ``rtpverify compare``.
+
+>>> from pathlib import Path
+>>> from rtpverify.compare import compare
+>>> result = compare(Path("master.wav"), Path("copy.wav"))  # doctest: +SKIP
+>>> result.streams[0].comparison.channels[0].frames_equal  # doctest: +SKIP
+480000
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtpverify.errors import RequestError
+from rtpverify.events import Event, Kind
+from rtpverify.limits import Limits
+from rtpverify.reference import ReferenceAudio
+from rtpverify.result import ChannelComparison, Comparison, Result, StreamResult
+from rtpverify.spec import StreamSpec
+
+BLOCK_FRAMES = 65536
+LATENCY_SECONDS = 1.0
+"""So much may be missing at the start or end of the reference: recorders are started late and stopped early."""
+RECODED_RESIDUAL_DB = -35.0
+"""Where so much is left beside the recording, relative to the signal, its frames are not the recording's."""
+LOSSY_RESIDUAL_DB = -80.0
+"""The same for a file in a lossy encoding."""
+SILENT = 10.0 ** (-60 / 20)
+"""Nothing of the reference that stays below this (of full scale) is missed at its start and end."""
+
+
+def compare(
+    reference: Path,
+    received: Path,
+    *,
+    limits: Limits = Limits(),  # noqa: B008 - immutable
+    with_distance: bool = True,
+) -> Result:
+    """Compare a recording with the one that it should be.
+
+    Parameters
+    ----------
+    reference, received
+        Audio files. A reference of another sample rate is resampled; a mono reference stands for every channel.
+    limits
+        What counts as a fault.
+    with_distance
+        Measure the distance by dynamic time warping of cepstra, too.
+
+    Returns
+    -------
+    Result
+        One stream with a :class:`rtpverify.result.Comparison`; frames of its events count in the received file.
+
+    Raises
+    ------
+    RequestError
+        Where a file cannot be read, or their channels do not go together.
+    """
+    from rtpverify.frames import FrameVerifier
+    from rtpverify.sources.audiofile import open_audio
+    from rtpverify.sources.recording import RecordingAudio, open_recording
+
+    recording = open_recording(reference, looped=False)
+    audio = open_audio(received)
+    try:
+        recording.check(audio.sample_rate_hz, audio.channels)
+    except RequestError:
+        raise RequestError(
+            f"{received}: {audio.channels} channel(s), and {reference} has {recording.channels}"
+        ) from None
+    spec = StreamSpec(reference=recording, limits=limits)
+    verifier = FrameVerifier(spec, audio.sample_rate_hz, audio.channels, audio.encoding, audio.bits)
+    for frames in audio.blocks(BLOCK_FRAMES):
+        verifier.feed(frames)
+    verifier.finish()
+    result = verifier.result(str(received))
+    stream = result.streams[0]
+    pair = _Pair(recording.at_rate(audio.sample_rate_hz), RecordingAudio(audio, audio.sample_rate_hz), stream)
+    stream.warnings += audio.told()
+    if recording.sample_rate_hz != audio.sample_rate_hz:
+        stream.warnings.append(
+            f"{reference.name} has {recording.sample_rate_hz} Hz and was resampled to {audio.sample_rate_hz} Hz: "
+            "nothing can be equal bit by bit, and the residual is not judged"
+        )
+    if stream.comparison is not None:
+        if not is_recoded(stream, lossy=audio.is_lossy) or not pair.judge_content(stream.comparison):
+            if stream.inconclusive:
+                pair.judge_as_it_is(stream.comparison)
+            else:
+                pair.judge_ends(stream.comparison)
+        if with_distance:
+            stream.comparison.mfcc_dtw_distance = pair.distance()
+    return result
+
+
+def is_recoded(stream: StreamResult, *, lossy: bool) -> bool:
+    """Tell whether frames are not those of the recording at all: not found in it, or with much else in them.
+
+    A file in a lossy encoding is recoded unless it is the decoded reference itself.
+    """
+    if stream.comparison is None:
+        return False
+    least_db = LOSSY_RESIDUAL_DB if lossy else RECODED_RESIDUAL_DB
+    for channel, signal in zip(stream.comparison.channels, stream.signal, strict=True):
+        if channel.offset_frames is not None and channel.frames_compared:
+            if channel.residual_dbfs is None or signal.level_dbfs is None:
+                return False
+            if channel.residual_dbfs - signal.level_dbfs < least_db:
+                return False
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class _Pair:
+    """Two recordings at one sample rate, and what was found of the second."""
+
+    reference: ReferenceAudio
+    received: ReferenceAudio
+    stream: StreamResult
+
+    def judge_ends(self, comparison: Comparison) -> None:
+        """Tell what of the reference was never reached: before the first frame received, and behind the last."""
+        found = [channel for channel in comparison.channels if channel.offset_frames is not None]
+        start = -min(int(channel.offset_frames or 0.0) for channel in found)
+        slips = sum(
+            int(event.size["slip_frames"]) / (len(found) if event.channel is not None else 1)
+            for event in self.stream.events
+            if event.kind is Kind.SLIP
+        )
+        self._judge_end(0, min(start, self.reference.frames), 0, "first")
+        stop = max(start + self.stream.frames + round(slips), 0)
+        self._judge_end(stop, self.reference.frames, self.stream.frames, "last")
+
+    def _judge_end(self, first: int, last: int, frame: int, where: str) -> None:
+        """Tell that a stretch of the reference at one of its ends is missing, unless it is silent or short."""
+        rate = self.stream.sample_rate or 1
+        if last <= first or not self._is_heard(first, last):
+            return
+        text = f"the {where} {last - first} frames ({(last - first) / rate:.3f} s) of the reference are missing"
+        if last - first <= LATENCY_SECONDS * rate:
+            self.stream.warnings.append(text)
+        else:
+            self._tell(Event(Kind.MISMATCH, frame, 0, size={"missing_frames": last - first}, message=text))
+
+    def judge_content(self, comparison: Comparison) -> bool:
+        """Judge a recording that was recoded by what it plays, not frame by frame; return whether that was possible."""
+        from rtpverify.detect.recording.warped import compare_warped
+
+        rate = self.stream.sample_rate or 1
+        found = compare_warped(_Frames(self.reference), _Frames(self.received), rate)
+        if not found.related:
+            return False
+        comparison.recoded = True
+        self.stream.inconclusive = None
+        self.stream.events = []
+        for event in found.events:
+            self._tell(event)
+        for channel in comparison.channels:
+            channel.offset_frames, channel.clock_offset_ppm = found.offset_frames, _content_ppm(found.rate_offset_ppm)
+            channel.gain_db, channel.inverted = found.gain_db, found.polarity == -1
+            channel.reference_channel = channel.reference_channel or min(channel.channel, self.reference.channels)
+        if found.polarity == -1:
+            self._tell(Event(Kind.POLARITY, 0, self.stream.frames, message="inverted"))
+        self.stream.warnings.append(
+            "its frames are not those of the reference: it was recoded, or runs on a clock of its own; "
+            "only what it plays was compared, to some milliseconds"
+        )
+        if found.passages:
+            self._judge_end(0, found.passages[0].reference_start, 0, "first")
+            last = found.passages[-1].reference_stop
+            self._judge_end(last, self.reference.frames, self.stream.frames, "last")
+        return True
+
+    def judge_as_it_is(self, comparison: Comparison) -> None:
+        """Judge recordings that were not found in each other: both silent, or too short, or of different things."""
+        frames = min(self.reference.frames, self.received.frames)
+        equal = np.zeros(len(comparison.channels), np.int64)
+        heard = False
+        for start in range(0, frames, BLOCK_FRAMES):
+            stop = min(start + BLOCK_FRAMES, frames)
+            x, content = self.received.read(start, stop), self.reference.read(start, stop)
+            equal += np.count_nonzero(x == content, axis=0)
+            heard = heard or bool(np.any(x))
+        for number, channel in enumerate(comparison.channels):
+            comparison.channels[number] = ChannelComparison(
+                channel.channel, frames_compared=frames, frames_equal=int(equal[number])
+            )
+        self.stream.inconclusive = None
+        if self.reference.frames == self.received.frames and (equal == frames).all():
+            return
+        if not heard and self._is_heard(0, self.reference.frames):
+            self._tell(Event(Kind.SILENCE, 0, self.stream.frames, message="no signal"))
+            return
+        text = "nothing of the reference was found in it"
+        self._tell(Event(Kind.MISMATCH, 0, self.stream.frames, message=text))
+
+    def _tell(self, event: Event) -> None:
+        event.name("")
+        self.stream.events.append(event)
+
+    def _is_heard(self, first: int, last: int) -> bool:
+        """Tell whether the reference is more than silence anywhere in a stretch."""
+        for start in range(first, last, BLOCK_FRAMES):
+            part = self.reference.read(start, min(start + BLOCK_FRAMES, last))
+            if float(np.abs(part).max(initial=0.0)) > SILENT:
+                return True
+        return False
+
+    def distance(self) -> float:
+        """Return the normalised distance by dynamic time warping of cepstra."""
+        from rtpverify.dsp.distance import mfcc_distance
+
+        return mfcc_distance(_Mono(self.reference), _Mono(self.received), self.stream.sample_rate or 1)
+
+
+def _content_ppm(rate_offset_ppm: float | None) -> float | None:
+    """Return by how much content runs fast, of how many more frames it takes."""
+    return None if rate_offset_ppm is None else 1e6 * (1.0 / (1.0 + 1e-6 * rate_offset_ppm) - 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Frames:
+    """A recording as an array of which slices are read; a :class:`rtpverify.dsp.decimate.Frames`."""
+
+    audio: ReferenceAudio
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.audio.frames, self.audio.channels
+
+    def __getitem__(self, part: slice, /) -> NDArray[np.float64]:
+        start, stop, _ = part.indices(self.audio.frames)
+        return self.audio.read(start, max(start, stop))
+
+
+@dataclass(frozen=True, slots=True)
+class _Mono:
+    """A recording as one channel, read as it is needed; a :class:`rtpverify.dsp.mfcc.Samples`."""
+
+    audio: ReferenceAudio
+
+    def __len__(self) -> int:
+        return self.audio.frames
+
+    def __getitem__(self, part: slice) -> NDArray[np.float32]:
+        from rtpverify.dsp.distance import mono
+
+        start, stop, _ = part.indices(self.audio.frames)
+        return mono(self.audio.read(start, max(start, stop)))

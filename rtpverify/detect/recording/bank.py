@@ -1,0 +1,192 @@
+"""The recording detector of all streams on one timeline; a :class:`rtpverify.analysis.Detector`."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtpverify.detect.glance import Followed, Glance
+from rtpverify.detect.recording.follower import Follower
+from rtpverify.detect.recording.measurement import Measurement
+from rtpverify.detect.recording.programme import Programme
+from rtpverify.detect.recording.settings import Settings
+from rtpverify.detect.recording.track import Read, Track
+from rtpverify.dsp.levels import dbfs, decibels
+from rtpverify.events import Event
+from rtpverify.reference import Recording
+from rtpverify.result import ChannelComparison, Comparison, Signal
+from rtpverify.timeline import Timeline
+
+HISTORY_SECONDS = 4.0
+"""How far back a piece may be looked at again: what is searched for, and a second before a stretch."""
+
+
+class RecordingBank:
+    """Streams against recordings, one follower a row.
+
+    Parameters
+    ----------
+    timeline
+        Rings that hold the frames.
+    history_frames
+        How far back they can be read.
+    """
+
+    def __init__(self, timeline: Timeline, history_frames: int) -> None:
+        self.timeline = timeline
+        self._history_frames = history_frames
+        self.followers: list[Follower] = []
+
+    def add(self, row: int, programme: Programme, settings: Settings) -> None:
+        """Add the timeline's newest row."""
+        self.followers.append(self._follower(row, programme, settings))
+
+    def replace(self, row: int, programme: Programme, settings: Settings) -> None:
+        """Make a row that has been finished that of another stream."""
+        self.followers[row] = self._follower(row, programme, settings)
+
+    def _follower(self, row: int, programme: Programme, settings: Settings) -> Follower:
+        read = [self._reader(row, channel) for channel in range(settings.channels)]
+        return Follower(programme, settings, read, self._history_frames)
+
+    def _reader(self, row: int, channel: int) -> Read:
+        def read(start: int, stop: int) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+            return self.timeline.read(row, channel, start, stop)
+
+        return read
+
+    def process(self, rows: NDArray[np.int64], count: NDArray[np.int64]) -> None:
+        """Judge the next ``count`` blocks of each of these rows, and consume them."""
+        rows, count = rows[count > 0], count[count > 0]
+        for row, blocks in zip(rows.tolist(), count.tolist(), strict=True):
+            stop = int(self.timeline.consumed_block[row]) + blocks
+            self.followers[row].advance(stop * self.timeline.block_frames)
+        if len(rows):
+            self.timeline.consume(rows, count)
+
+    def finish(self, row: int, stop: int) -> None:
+        """Judge what is left of a row that ends before frame ``stop``."""
+        self.followers[row].finish(stop)
+
+    def restart(self, row: int, frame: int) -> None:
+        """Judge what is left of a row before ``frame``, where its sender started over, and what follows anew."""
+        self.followers[row].restart(frame)
+
+    def begin(self, row: int, frame: int) -> None:
+        """Judge a row that has ended, or is new, from ``frame`` on."""
+        self.followers[row].begin(frame)
+
+    def horizon(self, row: int) -> int:
+        """Return the frame up to which every event of a row has been told."""
+        return self.followers[row].horizon
+
+    def rows_with_events(self) -> set[int]:
+        """Return the rows of which events have been told."""
+        return {row for row, follower in enumerate(self.followers) if follower.events}
+
+    def take_events(self, row: int) -> list[tuple[int | None, Event]]:
+        """Return the events told since the last call, each with its channel (from 0), None where it is of all."""
+        follower = self.followers[row]
+        told, follower.events = follower.events, []
+        return told
+
+    def signal(self, row: int) -> list[Signal]:
+        """Return what each channel of a row measured so far."""
+        return [_signal(track) for track in self.followers[row].tracks]
+
+    def comparison(self, row: int, recording: Recording) -> Comparison:
+        """Return how the channels of a row follow from the recording so far."""
+        follower = self.followers[row]
+        block = max(track.measured.bin_frames for track in follower.tracks)
+        channels = [_compared(track) for track in follower.tracks]
+        frames = follower.programme.frames
+        return Comparison(str(recording.path), frames, recording.sample_rate_hz, block, channels)
+
+    def present(self, row: int) -> list[Signal]:
+        """Return what each channel of a row carries now: level and offset of the last second."""
+        signals = self.signal(row)
+        for track, signal in zip(self.followers[row].tracks, signals, strict=True):
+            x, _ = self._last_second(row, track)
+            signal.level_dbfs = dbfs(float(np.sqrt(np.mean(np.square(x))))) if np.any(x) else None
+            signal.dc_offset = float(x.mean()) if len(x) else None
+        return signals
+
+    def _last_second(self, row: int, track: Track) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
+        """Return the frames of a channel that are there, and what the recording leaves of them where it is followed."""
+        stop = int(self.timeline.consumed_block[row]) * self.timeline.block_frames
+        start = max(0, stop - track.settings.sample_rate_hz)
+        x, valid = track.read(start, stop)
+        model = track.model
+        if model is None or track.broken is not None or stop == start:
+            return x[valid], None
+        return x[valid], (x - model.expected(start, stop))[valid]
+
+    def glance(self, rows: NDArray[np.int64]) -> Glance:
+        """Return what is seen of every channel of these rows at a glance."""
+        shape = len(rows), self.timeline.channels
+        followed, rms, residual_rms = np.zeros(shape, np.bool_), np.full(shape, np.nan), np.full(shape, np.nan)
+        for at, row in enumerate(rows.tolist()):
+            for track in self.followers[row].tracks:
+                place = at, track.channel
+                x, residual = self._last_second(row, track)
+                if len(x):
+                    rms[place] = np.sqrt(np.mean(np.square(x)))
+                if residual is not None and len(residual):
+                    followed[place], residual_rms[place] = True, np.sqrt(np.mean(np.square(residual)))
+        return Glance(followed, rms, residual_rms, np.full(shape, np.nan))
+
+    def followed(self, row: int, channel: int) -> Followed:
+        """Return what a channel (from 0) is held against now: no sine."""
+        model = self.followers[row].tracks[channel].model
+        return Followed(None, None, None if model is None else model.noise.floor)
+
+    def ever_acquired(self, row: int) -> bool:
+        """Tell whether the recording was found on any channel of a row."""
+        return any(track.ever_acquired for track in self.followers[row].tracks)
+
+
+def _signal(track: Track) -> Signal:
+    """Return what was measured of a channel."""
+    measured: Measurement = track.measured
+    signal = Signal(track.channel + 1)
+    if measured.measured:
+        n = measured.measured
+        signal.level_dbfs = _level(measured.squares / n)
+        signal.residual_dbfs = _level(measured.residual_squares / n)
+        signal.dc_offset = measured.total / n
+        signal.frames_exact = measured.equal
+    if track.last is not None and measured.measured:
+        signal.frequency_error_ppm = 1e6 * track.last.rate
+    return signal
+
+
+def _compared(track: Track) -> ChannelComparison:
+    """Return how a channel follows from the recording."""
+    measured, model = track.measured, track.first
+    compared = ChannelComparison(
+        channel=track.channel + 1,
+        frames_compared=measured.compared,
+        frames_equal=measured.equal,
+        first_different_frame=measured.first_different,
+    )
+    if measured.measured:
+        compared.residual_dbfs = _level(measured.residual_squares / measured.measured)
+    count = max([*measured.bins, *measured.different], default=-1) + 1
+    for number in range(count):
+        energy, frames = measured.bins.get(number, (0.0, 0))
+        compared.block_residual_dbfs.append(_level(energy / frames) if frames else None)
+        different = measured.different.get(number, 0)
+        compared.block_frames_different.append(different if frames or different else None)
+    if model is not None:
+        compared.reference_channel = model.source + 1
+        offset = -model.position(0)
+        length = model.programme.frames
+        compared.offset_frames = offset if not model.programme.looped else -(-offset % length)
+        compared.gain_db = decibels(abs(model.gain))
+        compared.inverted = model.gain < 0.0
+        compared.clock_offset_ppm = 1e6 * (track.last or model).rate
+    return compared
+
+
+def _level(power: float) -> float | None:
+    return dbfs(float(np.sqrt(power))) if power > 0.0 else None

@@ -1,0 +1,605 @@
+"""One stream against the recording: its channels found, judged, and their departures explained.
+
+What is decided depends on frames alone, never on how they were cut into calls: pieces are looked at when they end at
+fixed frames.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtpverify.detect.recording.limits import RECURRING, LimitWatch
+from rtpverify.detect.recording.locate import is_telling, locate
+from rtpverify.detect.recording.model import Model, Noise, static_fit
+from rtpverify.detect.recording.programme import Programme
+from rtpverify.detect.recording.settings import Settings
+from rtpverify.detect.recording.stretch import HISTORY_SECONDS, Stretch, name, residual_form
+from rtpverify.detect.recording.track import Broken, Read, Track
+from rtpverify.detect.tone.regions import first_cluster_end
+from rtpverify.dsp.align import candidates, correlate, fit
+from rtpverify.events import Event, Kind
+
+SEARCH_SECONDS = 0.5
+"""Length of the piece that is looked for in the whole recording."""
+LEAST_SEARCH_SECONDS = 0.05
+GUARD_SECONDS = 0.005
+"""A stretch has ended where so much behind it is right."""
+SURE_SECONDS = 0.2
+"""A stretch has ended where so much behind it is right, however little it tells."""
+SCALED_SECONDS = 0.04
+"""What changed for good is told from so much of it."""
+JUMP_SECONDS = 0.02
+"""What plays from elsewhere is told from so much of it at least, and at most three times that."""
+REACH_SECONDS = 1.0
+UNEXPLAINED_SECONDS = 0.1
+"""Then a departure is told, whatever it is."""
+PENDING_SECONDS = 0.12
+"""So long a jump may turn out to have been a stretch from elsewhere."""
+ANCHORED_SECONDS = 0.1
+CLIPPING_HOLD_SECONDS = 1.0
+DRIFTING_RELATIVE = 1e-3
+"""What a gain that drifts may change within a block."""
+MOST_ATTEMPTS = 3
+"""So often a departure may look explained, and not be; then it is told as it is."""
+NOISY_SHARE = 0.1
+"""Noise that has been going on leaves so much of the frames wrong."""
+RETRY_BLOCKS = 5
+"""A departure that lasts is looked at this much less often."""
+_MOST_JUMPS = 16
+
+
+@dataclass(slots=True)
+class _Jump:
+    """A jump of the content that is not told yet: its event, and the models from before it."""
+
+    event: Event
+    before: dict[int, Model]
+
+
+class Follower:
+    """One stream.
+
+    Parameters
+    ----------
+    read
+        Gives frames of each channel, and which of them are there.
+    history_frames
+        How far back they can be read.
+
+    Attributes
+    ----------
+    events
+        Told since they were last taken, each with its channel from 0, or None where it is of all channels.
+    """
+
+    def __init__(self, programme: Programme, settings: Settings, read: list[Read], history_frames: int) -> None:
+        self.programme = programme
+        self.settings = settings
+        self.history_frames = history_frames
+        self.tracks = [Track(channel, settings, item) for channel, item in enumerate(read)]
+        self.watches = [LimitWatch(channel, settings) for channel in range(len(read))]
+        self.events: list[tuple[int | None, Event]] = []
+        self._pending: list[_Jump] = []
+        self.begin(0)
+
+    def begin(self, frame: int) -> None:
+        """Judge from ``frame`` on, whatever came before."""
+        for track in self.tracks:
+            track.model, track.broken, track.begin, track.position = None, None, frame, frame
+            track.first_frame = frame
+            track.searches, track.search_at = 0, frame + self.settings.frames(SEARCH_SECONDS)
+        self._pending.clear()
+
+    # Input ----------------------------------------------------------------------------------------------------------
+
+    def advance(self, stop: int) -> None:
+        """Judge frames before ``stop``, which ends a block."""
+        self._advance(stop, final=False)
+
+    def finish(self, stop: int) -> None:
+        """Judge all that is left, before frame ``stop``."""
+        self._advance(stop, final=True)
+        self._tell_pending()
+        for track, watch in zip(self.tracks, self.watches, strict=True):
+            self._tell_all(track, watch.finish(track.position))
+            track.calm = None
+
+    def restart(self, frame: int) -> None:
+        """Judge what is left before ``frame``, and what follows anew."""
+        self.finish(frame)
+        self.begin(frame)
+
+    @property
+    def horizon(self) -> int:
+        """The frame up to which every event has been told."""
+        frames = [track.broken.frame if track.broken else track.position for track in self.tracks]
+        return min([*frames, *(jump.event.start_frame for jump in self._pending)])
+
+    def _advance(self, stop: int, *, final: bool) -> None:
+        going = True
+        while going:
+            # In step, so that what happens on all channels is seen on all of them.
+            steps = [self._step(track, stop, final=final) for track in self.tracks]
+            going = any(steps)
+            if self._pending and self._settled() > self._pending[0].event.start_frame + self.settings.frames(
+                PENDING_SECONDS
+            ):
+                self._tell_pending()
+
+    def _settled(self) -> int:
+        return min(track.broken.frame if track.broken else track.position for track in self.tracks)
+
+    def _step(self, track: Track, stop: int, *, final: bool) -> bool:
+        """Let a channel go on; return whether it got any further."""
+        if track.model is None:
+            return self._search(track, stop, final=final)
+        if track.broken is not None:
+            return self._explain(track, track.broken, stop, final=final)
+        if track.position >= stop:
+            return False
+        track.judge(stop)
+        self._watch(track)
+        return True
+
+    # Finding --------------------------------------------------------------------------------------------------------
+
+    def _search(self, track: Track, stop: int, *, final: bool) -> bool:
+        """Look for a channel that is not found yet, in the piece that ends at the next fixed frame."""
+        settings = self.settings
+        at = min(track.search_at, stop) if final else track.search_at
+        start = max(at - settings.frames(SEARCH_SECONDS), track.begin)
+        if stop < at or at - start < settings.frames(LEAST_SEARCH_SECONDS):
+            return False
+        x, valid = track.read(start, at)
+        others = [other.model for other in self.tracks if other.model is not None]
+        model = locate(
+            self.programme,
+            x,
+            valid,
+            start,
+            channel=min(track.channel, self.programme.channels - 1),
+            likely=[*others, *([track.last] if track.last else [])],
+            expected=start,
+            step=settings.step,
+            everywhere=track.searches < 4 or track.searches & (track.searches - 1) == 0,
+        )
+        track.searches += 1
+        track.search_at = at + settings.frames(SEARCH_SECONDS / 2)
+        if model is None:
+            oldest = max(track.begin, at - self.history_frames + settings.frames(SEARCH_SECONDS))
+            track.unjudged += oldest - track.begin
+            track.begin = track.position = oldest
+            return not (final and at >= stop)
+        track.ever_acquired = True
+        track.follow(model, track.begin)
+        track.anchored_at = -1
+        return True
+
+    # Judging --------------------------------------------------------------------------------------------------------
+
+    def _watch(self, track: Track) -> None:
+        """Hold what was measured against the limits, once the model is sure."""
+        model = track.model
+        if model is None:
+            return
+        watch = self.watches[track.channel]
+        if track.anchored_at < 0 and track.position - track.begin >= self.settings.frames(ANCHORED_SECONDS):
+            track.anchored_at = track.position
+            track.first = track.first or model
+            self._tell_all(track, watch.begin(model, track.begin))
+        if model.gain_drifts:
+            self._tell_all(track, watch.follow_gain(model, track.position - self.settings.block_frames))
+        windows, track.windows = track.windows, []
+        for window in windows:
+            self._tell_all(track, watch.judge(window, model))
+            track.model = model = watch.learn(window, model)
+        self._tell_all(track, watch.expire(track.position))
+        if track.calm is not None and watch.noisy is not None:
+            hold = CLIPPING_HOLD_SECONDS if watch.noisy.kind is Kind.CLIPPING else UNEXPLAINED_SECONDS
+            since = track.position - track.noisy_until if watch.noisy.kind is Kind.NOISE else track.calm_frames
+            if since >= self.settings.frames(hold):
+                self._tell_all(track, watch.end_noise(track.noisy_until))
+                track.measured.begin(track.position)
+                track.model, track.calm = replace(model, noise=track.calm), None
+
+    def _tell_all(self, track: Track, events: list[Event]) -> None:
+        for event in events:
+            self._tell(track, event)
+
+    def _tell(self, track: Track | None, event: Event) -> None:
+        self.events.append((None if track is None else track.channel, event))
+
+    # Explaining -----------------------------------------------------------------------------------------------------
+
+    def _explain(self, track: Track, broken: Broken, stop: int, *, final: bool) -> bool:
+        """Try to explain a departure from the frames up to the next fixed one; return whether that was possible."""
+        block = self.settings.block_frames
+        due = max(broken.tried, broken.frame + block // 2) // block * block + block
+        last = final and due >= stop
+        if last:
+            due = stop
+        if due > stop or (due <= broken.tried and not last):
+            return False
+        broken.tried = due
+        model = track.model
+        if model is not None and track.attempts > MOST_ATTEMPTS:
+            self._end_broken(track, broken, model, due, last=last)
+            return True
+        if model is None or self._is_explained(track, broken, model, due):
+            return True
+        if last:
+            self._end_broken(track, broken, model, stop, last=True)
+        elif due - broken.frame >= self.settings.frames(UNEXPLAINED_SECONDS):
+            self._go_on_unexplained(track, broken, model, due)
+        return True
+
+    def _is_explained(self, track: Track, broken: Broken, model: Model, stop: int) -> bool:
+        length = stop - broken.frame
+        if length > 2 * self.settings.frames(UNEXPLAINED_SECONDS):
+            blocks = stop // self.settings.block_frames
+            return self._has_passed(track, broken, model, stop) or (
+                blocks % RETRY_BLOCKS == 0
+                and (self._is_scaled(track, broken, model, stop) or self._has_jumped(track, broken, model, stop))
+            )
+        if self.settings.frames(SCALED_SECONDS) <= length and self._is_scaled(track, broken, model, stop):
+            return True
+        if self._has_passed(track, broken, model, stop):
+            return True
+        return length >= self.settings.frames(JUMP_SECONDS) and self._has_jumped(track, broken, model, stop)
+
+    def _is_scaled(self, track: Track, broken: Broken, model: Model, stop: int) -> bool:
+        """Go on where gain, offset or channel changed for good."""
+        start = max(broken.frame, stop - self.settings.frames(SURE_SECONDS))
+        if broken.event is not None and start == broken.frame:
+            start = stop - self.settings.frames(SCALED_SECONDS)
+        x, valid = track.read(start, stop)
+        if not is_telling(x[valid], self.settings.step):
+            return False
+        sources = [model.source, *(source for source in range(self.programme.channels) if source != model.source)]
+        for source in sources:
+            found = static_fit(replace(model, source=source), x, valid, start, self.settings.step)
+            allowed = self._left_over(track, model)
+            if found is None or found.noise.sigma > allowed:
+                continue
+            if (source, found.gain, found.dc) == (model.source, model.gain, model.dc):
+                continue
+            noise = found.noise if found.noise.sigma > model.noise.sigma else model.noise
+            found = replace(found, noise=noise)
+            if track.residual(found, start, stop)[0].any():
+                continue
+            self._close(track, broken, broken.frame if broken.event is None else start)
+            position = broken.frame if broken.event is None else start
+            self._tell_all(track, self.watches[track.channel].change(found, position))
+            track.follow(found, position)
+            return True
+        return False
+
+    def _left_over(self, track: Track, model: Model) -> float:
+        """Return the RMS that may be left of a stretch that is explained."""
+        sigma = (track.calm or model.noise).sigma
+        return max(2.0 * sigma, 0.35 * (self.settings.step or 0.0), 1e-9)
+
+    def _has_passed(self, track: Track, broken: Broken, model: Model, stop: int) -> bool:
+        """Go on where the model holds again behind a stretch."""
+        start = max(broken.frame, stop - 2 * self.settings.frames(SURE_SECONDS))
+        wrong, _ = track.residual(model, start, stop)
+        if start == broken.frame:
+            guard = self.settings.frames(GUARD_SECONDS)
+            end = first_cluster_end(wrong, guard) if wrong.any() else 0
+        else:
+            end = int(np.flatnonzero(wrong)[-1]) + 1 if wrong.any() else 0
+        if wrong.any():
+            broken.wrong_until = start + int(np.flatnonzero(wrong)[-1]) + 1
+        behind = np.flatnonzero(wrong[end:])
+        right = slice(start + end, start + end + int(behind[0]) if len(behind) else stop)
+        if not self._holds(track, model, right.start, right.stop, patient=broken.event is not None):
+            return False
+        if not end and broken.event is None:
+            track.follow(model, right.stop)  # with the clock a little corrected, nothing was wrong
+            return True
+        if broken.event is None and self._may_be_scaled(track, broken, model, start + end, stop):
+            return False
+        self._end_broken(track, broken, model, start + end if end else broken.wrong_until)
+        return True
+
+    def _holds(self, track: Track, model: Model, start: int, stop: int, *, patient: bool) -> bool:
+        """Tell whether frames that are right are enough, and tell enough, to be sure of the model.
+
+        What was told already can wait until something tells; silence does not.
+        """
+        x, valid = track.read(start, stop)
+        there = int(np.count_nonzero(valid))
+        if there < self.settings.frames(GUARD_SECONDS):
+            return False
+        if there >= self.settings.frames(SURE_SECONDS) and not patient:
+            return True
+        level = float(np.sqrt(np.mean(np.square(np.diff(x[valid])))))
+        return level > 2.0 * model.noise.floor and is_telling(x[valid], self.settings.step)
+
+    def _may_be_scaled(self, track: Track, broken: Broken, model: Model, end: int, stop: int) -> bool:
+        """Tell whether a stretch looks like one at another gain that has perhaps not ended."""
+        if stop - broken.frame >= self.settings.frames(UNEXPLAINED_SECONDS):
+            return False
+        event = self._name(track, broken.frame, end, model)
+        return event.kind in (Kind.GAIN, Kind.POLARITY)
+
+    def _has_jumped(self, track: Track, broken: Broken, model: Model, stop: int) -> bool:
+        """Go on where the recording plays from elsewhere."""
+        start = max(broken.frame, stop - 3 * self.settings.frames(JUMP_SECONDS))
+        x, valid = track.read(start, stop)
+        if not is_telling(x[valid], self.settings.step):
+            return False
+        x = np.where(valid, x, 0.0)
+        reach, place = self.settings.frames(REACH_SECONDS), start + model.shift
+        around = self.programme.read(model.source, place - reach, place + len(x) + reach)
+        found = candidates(correlate(np.diff(x), np.diff(around)), _MOST_JUMPS, apart=1, share=0.6)
+        fitting: dict[int, Model] = {}
+        for item in found:
+            moved = self._fitted(model.moved(item.offset - reach), x, valid, start)
+            apart = round(moved.position(start) - model.position(start))
+            if apart and not track.residual(moved, start, stop)[0].any() and self._is_nearer(moved, model, x, start):
+                fitting.setdefault(apart, moved)
+        sure = stop - broken.frame >= self.settings.frames(UNEXPLAINED_SECONDS)
+        if not fitting or (len(fitting) > 1 and not sure):
+            return False
+        self._jump(track, broken, model, fitting[min(fitting, key=abs)], stop)
+        return True
+
+    @staticmethod
+    def _is_nearer(one: Model, other: Model, x: NDArray[np.float64], start: int) -> bool:
+        """Tell whether a piece is clearly what one model expects, and not the other."""
+        near, far = (x - model.expected(start, start + len(x)) for model in (one, other))
+        return float(near @ near) < 0.25 * float(far @ far)
+
+    @staticmethod
+    def _fitted(model: Model, x: NDArray[np.float64], valid: NDArray[np.bool_], start: int) -> Model:
+        """Return a model between the frames at the fraction of a frame that a piece tells."""
+        for _ in range(2 if model.between_frames else 0):
+            between = model.programme.between(model.source, model.positions(start, start + len(x)))
+            found = fit(x, between.value, valid, between.slope)
+            model = replace(model, fraction=model.fraction + float(np.clip(found.delay, -1.0, 1.0)))
+        return model
+
+    def _jump(self, track: Track, broken: Broken, model: Model, new: Model, stop: int) -> None:
+        """Go on with content from elsewhere on every channel that plays it, and tell so."""
+        apart = self.programme.distance(round(new.position(stop) - model.position(stop)), 0)
+        members = [track]
+        members += [
+            other
+            for other in self.tracks
+            if other is not track and self._jumps_along(other, model, new, broken.frame, stop)
+        ]
+        breaks = [item.broken.frame for item in members if item.broken]
+        first = min(breaks)
+        moved = {item.channel: self._moved(item, new, model) for item in members}
+        back = max(first - self.settings.block_frames, self._oldest(stop))
+        reached = back
+        for item in members:
+            wrong, _ = item.residual(moved[item.channel], back, stop)
+            if wrong.any():
+                reached = max(reached, back + int(np.flatnonzero(wrong)[-1]) + 1)
+        before = {item.channel: item.model for item in members if item.model is not None}
+        go_on = max(first, reached)
+        self._tell_jump(members, before, first, go_on, apart)
+        for item in members:
+            if item.broken is not None:
+                self._close(item, item.broken, go_on)
+                item.skip(item.broken.frame, go_on)
+            item.follow(moved[item.channel], go_on)
+
+    @staticmethod
+    def _moved(track: Track, new: Model, old: Model) -> Model:
+        """Return the model of a channel that jumps as ``new`` does from ``old``."""
+        if track.model is None:
+            raise AssertionError(f"channel {track.channel} has no model to move")
+        if track.model is old:
+            return new
+        fraction = track.model.fraction + new.fraction - old.fraction
+        return replace(track.model, shift=track.model.shift + new.shift - old.shift, fraction=fraction)
+
+    def _jumps_along(self, other: Track, model: Model, new: Model, frame: int, stop: int) -> bool:
+        """Tell whether another channel plays from the same place, or is silent and cannot tell."""
+        while other.model is not None and other.broken is None and other.position < stop:
+            other.judge(stop)
+            self._watch(other)
+        if other.model is None or abs(other.model.position(frame) - model.position(frame)) > 0.5:
+            return False
+        if other.broken is not None and other.broken.frame < frame - self.settings.block_frames:
+            return False
+        start = max(frame, stop - self.settings.frames(JUMP_SECONDS) // 2)
+        return not other.residual(self._moved(other, new, model), start, stop)[0].any()
+
+    def _tell_jump(self, members: list[Track], before: dict[int, Model], first: int, go_on: int, apart: int) -> None:
+        """Tell of a jump, unless it takes back one before it, or it is where the stream was found."""
+        if any(
+            item.anchored_at < 0 and first - item.begin < self.settings.frames(ANCHORED_SECONDS) for item in members
+        ):
+            for item in members:
+                item.begin = go_on
+            return
+        if self._takes_back(members, first, go_on, apart):
+            return
+        milliseconds = 1000.0 * abs(apart) / self.settings.sample_rate_hz
+        what = "missing" if apart > 0 else "played again or inserted"
+        between = go_on - first
+        message = f"{abs(apart)} frames ({milliseconds:.3f} ms) {what}"
+        if between and apart != -between:
+            message += f", {between} frames between are neither"
+        event = Event(Kind.SLIP, first, between, size={"slip_frames": apart}, message=message)
+        for item in members:
+            event_of = event if len(members) == len(self.tracks) else replace(event, size=dict(event.size))
+            jump = _Jump(event_of, {item.channel: before[item.channel]})
+            if event_of is event and self._pending and self._pending[-1].event is event:
+                self._pending[-1].before |= jump.before
+            else:
+                self._pending.append(jump)
+
+    def _takes_back(self, members: list[Track], first: int, go_on: int, apart: int) -> bool:
+        """Tell of a stretch from elsewhere instead, where jumps cancel out."""
+        channels = {item.channel for item in members}
+        run = [jump for jump in self._pending if set(jump.before) == channels]
+        if len(members) < len(self.tracks):
+            run = [jump for jump in self._pending if set(jump.before) <= channels]
+        if (
+            not run
+            or sum(jump.event.size["slip_frames"] for jump in run)
+            // max(1, len(channels) if len(members) < len(self.tracks) else 1)
+            + apart
+        ):
+            return False
+        start = run[0].event.start_frame
+        for item in members:
+            model = next(jump.before[item.channel] for jump in run if item.channel in jump.before)
+            self._tell(item, self._name(item, start, go_on if go_on > first else first, model))
+        self._pending = [jump for jump in self._pending if all(jump is not other for other in run)]
+        return True
+
+    def _tell_pending(self) -> None:
+        for jump in self._pending:
+            whole = len(jump.before) == len(self.tracks)
+            track = None if whole else self.tracks[next(iter(jump.before))]
+            self._tell(track, jump.event)
+        self._pending.clear()
+
+    # Departures that last -------------------------------------------------------------------------------------------
+
+    def _go_on_unexplained(self, track: Track, broken: Broken, model: Model, stop: int) -> None:
+        """Tell of a departure that has not ended, and look for the content in other forms and elsewhere."""
+        if self._is_noisier(track, broken, model, stop):
+            return
+        if broken.event is None:
+            event = self._name(track, broken.frame, stop, model)
+            broken.event = replace(event, open=True, start_frame=broken.frame, duration_frames=stop - broken.frame)
+            self._tell(track, broken.event)
+        else:
+            broken.event.duration_frames = stop - broken.frame
+        length, search = stop - broken.frame, self.settings.frames(SEARCH_SECONDS)
+        if length < search * (1 << broken.searches) * 1.1:
+            return
+        broken.searches += 1
+        start = stop - search
+        x, valid = track.read(start, stop)
+        found = locate(
+            self.programme,
+            x,
+            valid,
+            start,
+            channel=model.source,
+            likely=[model, *(other.model for other in self.tracks if other.model is not None and other is not track)],
+            expected=round(model.position(start)),
+            step=self.settings.step,
+            everywhere=True,
+        )
+        moves = found is not None and not found.between_frames and found.shift != model.shift
+        if found is not None and moves and self._is_better(found, model, x, valid, start):
+            self._jump(track, broken, model, replace(found, noise=_calmer(found.noise, model.noise)), stop)
+        elif found is not None and (found.between_frames or found.source != model.source):
+            self._go_on_otherwise(track, broken, found, start, stop)
+
+    def _go_on_otherwise(self, track: Track, broken: Broken, found: Model, start: int, stop: int) -> None:
+        """Go on with a model that was found anew, from where it holds."""
+        wrong, _ = track.residual(found, start, stop)
+        reached = start + int(np.flatnonzero(wrong)[-1]) + 1 if wrong.any() else start
+        if stop - reached < self.settings.frames(JUMP_SECONDS):
+            return
+        self._close(track, broken, reached)
+        track.skip(broken.frame, reached)
+        self._tell_all(track, self.watches[track.channel].change(found, reached))
+        track.follow(found, reached)
+
+    def _is_better(
+        self, found: Model, model: Model, x: NDArray[np.float64], valid: NDArray[np.bool_], start: int
+    ) -> bool:
+        """Tell whether a piece follows from another place clearly, and not only as poorly as from where it should."""
+        before = static_fit(model, x, valid, start, self.settings.step)
+        return before is None or found.noise.sigma < 0.5 * before.noise.sigma
+
+    def _is_noisier(self, track: Track, broken: Broken, model: Model, stop: int) -> bool:
+        """Go on with more noise where the recording plays on under it."""
+        start = max(broken.frame, stop - self.settings.frames(UNEXPLAINED_SECONDS))
+        if broken.event is None and self._gain_drifts(track, model, broken.frame, stop):
+            return True
+        x, valid = track.read(start, stop)
+        content = model.expected(start, stop)
+        wrong, _ = track.residual(model, start, stop)
+        if start != broken.frame and np.count_nonzero(wrong) < NOISY_SHARE * len(x):
+            return False
+        form = residual_form(x[valid], content[valid], self.settings.bits, model.noise.floor)
+        if form is None or form[0] is Kind.BYTE_ORDER:
+            return False
+        residual = (x - content)[valid]
+        sigma, peak = float(np.sqrt(np.mean(np.square(residual)))), float(np.abs(residual).max())
+        noise = Noise(max(sigma, model.noise.sigma), max(1.5 * peak, model.noise.floor), model.noise.relative)
+        kind, size, text = form
+        event = Event(kind, broken.frame, stop - broken.frame, size=size, message=text, open=True)
+        self._tell_all(track, self.watches[track.channel].begin_noise(event))
+        if track.calm is None:
+            track.calm, track.noisy_until = model.noise, broken.frame
+        track.skip(broken.frame, start)
+        track.follow(replace(model, noise=noise), start)
+        return True
+
+    def _gain_drifts(self, track: Track, model: Model, start: int, stop: int) -> bool:
+        """Go on with a gain that is followed, where it changes along a line."""
+        x, valid = track.read(start, stop)
+        if model.between_frames or not is_telling(x[valid], self.settings.step):
+            return False
+        content = model.content(start, stop)
+        time = np.linspace(-1.0, 1.0, len(x))
+        shape = np.stack([content, content * time, np.ones_like(x)], axis=1)[valid]
+        weights = np.linalg.lstsq(shape, x[valid], rcond=None)[0]
+        left = x[valid] - shape @ weights
+        allowed = self._left_over(track, model)
+        if float(np.sqrt(np.mean(np.square(left)))) > allowed or not 0.5 < weights[0] / model.gain < 2.0:
+            return False
+        noise = replace(model.noise, floor=max(model.noise.floor, 0.6 * (self.settings.step or 0.0)))
+        noise = replace(noise, relative=max(noise.relative, DRIFTING_RELATIVE))
+        track.follow(replace(model, gain=float(weights[0]), gain_drifts=True, noise=noise), start)
+        return True
+
+    def _close(self, track: Track, broken: Broken, stop: int) -> None:
+        """End the event of a departure that was told while it went on."""
+        if broken.event is not None:
+            broken.event.duration_frames = max(0, stop - broken.event.start_frame)
+            broken.event.open = False
+            self._tell(track, broken.event)
+            broken.event = None
+
+    def _end_broken(self, track: Track, broken: Broken, model: Model, stop: int, *, last: bool = False) -> None:
+        """Tell of a stretch that has ended, and go on behind it."""
+        event = broken.event
+        if event is None:
+            event = self._name(track, broken.frame, stop, model)
+            self._call_silence(track, event, stop, last=last)
+            told = self.watches[track.channel].recur(event) if event.kind in RECURRING else [event]
+            self._tell_all(track, told)
+        else:
+            self._call_silence(track, event, stop, last=last)
+            self._close(track, broken, stop)
+        track.skip(broken.frame, stop)
+        track.follow(model, stop)
+
+    def _call_silence(self, track: Track, event: Event, stop: int, *, last: bool) -> None:
+        """Call a dropout that the channel begins with, or that lasts to the end, what it is: no signal."""
+        frames = stop - event.start_frame
+        if event.kind is Kind.DROPOUT and event.size["held_value"] == 0.0:
+            at_start = event.start_frame <= track.first_frame + 1 and frames >= self.settings.frames(GUARD_SECONDS)
+            if at_start or (last and frames >= self.settings.frames(SURE_SECONDS)):
+                event.kind, event.message = Kind.SILENCE, "no signal"
+
+    def _name(self, track: Track, start: int, stop: int, model: Model) -> Event:
+        x, valid = track.read(start, stop)
+        past, there = track.read(max(0, start - self.settings.frames(HISTORY_SECONDS)), start)
+        history = np.where(there, past, np.nan)
+        level = self.watches[track.channel].clip_level
+        return name(Stretch(start, x, valid, history, model, self.settings, level))
+
+    def _oldest(self, stop: int) -> int:
+        return max(0, stop - self.history_frames)
+
+
+def _calmer(one: Noise, other: Noise) -> Noise:
+    return one if one.sigma < other.sigma else other

@@ -1,0 +1,204 @@
+"""What lasts: gain, polarity, channel, offset, clock and residual of a channel against the limits."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from rtpverify.detect.recording.measurement import Window
+from rtpverify.detect.recording.model import Model
+from rtpverify.detect.recording.settings import Settings
+from rtpverify.dsp.levels import dbfs, decibels
+from rtpverify.dsp.slip import FALSE_ALARM_Z
+from rtpverify.events import Event, Kind
+
+RECURRING = frozenset({Kind.CLIPPING, Kind.BYTE_ORDER})
+"""What comes and goes with the signal: stretches of it within a second of each other are one event."""
+RECURRING_SECONDS = 1.0
+_NOISY = (Kind.NOISE, Kind.DISTORTION, Kind.CLIPPING, Kind.WORD_LENGTH)
+"""Kinds of a residual past its limit; one at a time."""
+_DB_PER_UNIT = 8.686
+_RATE_ERROR_PPM = 0.25
+"""How far the clock of a channel with little noise may be off as it is followed."""
+_STEADY_DB = 0.001
+"""A gain that changes less than this in a second no longer drifts."""
+
+
+class LimitWatch:
+    """Departures of one channel that last: each is one event, from where it begins to where it ends.
+
+    Attributes
+    ----------
+    noisy
+        The event of noise, or whatever else is left over the recording, that goes on.
+    """
+
+    def __init__(self, channel: int, settings: Settings) -> None:
+        self._channel = channel
+        self._settings = settings
+        self._open: dict[Kind, Event] = {}
+        self._recurring: dict[Kind, Event] = {}
+        self._gain: float | None = None
+        """Gain that the channel is held to."""
+        self._last_gain: float | None = None
+        self.noisy: Event | None = None
+
+    # As it is found, and changes ------------------------------------------------------------------------------------
+
+    def begin(self, model: Model, frame: int) -> list[Event]:
+        """Return what is wrong with a channel as it was found."""
+        if self._gain is None:
+            self._gain = 1.0 if self._settings.limits.max_gain_db is not None else abs(model.gain)
+        return self.change(model, frame)
+
+    def change(self, model: Model, frame: int) -> list[Event]:
+        """Return the events of a channel that follows another model from a frame on: begun, and ended."""
+        own = self._channel if model.programme.channels > 1 else 0
+        size = {"reference_channel": model.source + 1}
+        text = f"carries channel {model.source + 1} of the recording"
+        told = self._set(Kind.CHANNEL_SWAP, model.source != own, frame, size, text)
+        told += self._set(Kind.POLARITY, model.gain < 0.0, frame, {}, "inverted")
+        told += self._judge_gain(model.gain, 0.0, frame)
+        return told + self._judge_dc(model.dc, 0.0, frame)
+
+    def _judge_gain(self, gain: float, error: float, frame: int) -> list[Event]:
+        """Hold a gain with this standard deviation against the limit."""
+        if self._gain is None or gain == 0.0:
+            return []
+        change_db = decibels(abs(gain) / self._gain)
+        limit_db = self._settings.limits.max_level_change_db
+        beyond_db = abs(change_db) - limit_db
+        if 0.0 <= beyond_db <= FALSE_ALARM_Z * _DB_PER_UNIT * error / self._gain:
+            return []
+        text = f"level changed by {change_db:+.3f} dB"
+        return self._set(Kind.GAIN, beyond_db > 0.0, frame, {"gain_db": change_db}, text)
+
+    def _judge_dc(self, dc: float, error: float, frame: int) -> list[Event]:
+        beyond = abs(dc) - self._settings.limits.max_dc_offset
+        if 0.0 <= beyond <= FALSE_ALARM_Z * error:
+            return []
+        return self._set(Kind.DC_OFFSET, beyond > 0.0, frame, {"dc_offset": dc}, f"offset of {dc:+.2e} of full scale")
+
+    # As it goes on --------------------------------------------------------------------------------------------------
+
+    def follow_gain(self, model: Model, frame: int) -> list[Event]:
+        """Return the events of a gain that drifts, known for the block at a frame."""
+        return self._judge_gain(model.gain, 0.0, frame) if self.noisy is None else []
+
+    def judge(self, window: Window, model: Model) -> list[Event]:
+        """Return the events of what a window shows to be past a limit, or within it again."""
+        if self.noisy is not None or self._recurring:
+            return []
+        told = []
+        if window.gain is not None:
+            told += self._judge_gain(window.gain, window.gain_error, window.start)
+        told += self._judge_dc(window.dc, window.dc_error, window.start)
+        ppm = 1e6 * model.rate
+        beyond_ppm = abs(ppm) - self._settings.limits.max_frequency_error_ppm
+        wrong = model.between_frames and beyond_ppm > (0.0 if Kind.FREQUENCY in self._open else _RATE_ERROR_PPM)
+        text = f"content runs {abs(ppm):.2f} ppm {'fast' if ppm > 0 else 'slow'}"
+        told += self._set(Kind.FREQUENCY, wrong, window.start, {"frequency_error_ppm": ppm}, text)
+        if model.gain_drifts or not model.programme.is_whole:
+            return told
+        too_much = window.residual > self._settings.residual_limit(window.level)
+        text = f"residual of {dbfs(window.residual):.1f} dBFS"
+        size = {"residual_dbfs": dbfs(window.residual)}
+        return told + self._set(Kind.NOISE, too_much, window.start, size, text)
+
+    def learn(self, window: Window, model: Model) -> Model:
+        """Return the model with its gain as a window tells it better than the short piece it was learnt from."""
+        gain, last = window.gain, self._last_gain
+        self._last_gain = gain
+        if self.noisy is not None or model.between_frames or model.is_static or gain is None or gain * model.gain <= 0:
+            return model
+        if model.gain_drifts:
+            if not last or not gain or abs(decibels(abs(gain / last))) > _STEADY_DB:
+                return model
+            model = replace(model, gain_drifts=False)
+        if abs(gain - model.gain) > FALSE_ALARM_Z * window.gain_error + 2.0 * model.noise.relative:
+            return model
+        relative = FALSE_ALARM_Z * window.gain_error
+        negligible = relative < 0.02 * (self._settings.step or 0.0)
+        noise = replace(model.noise, relative=0.0 if negligible else min(relative, model.noise.relative))
+        return replace(model, gain=gain, noise=noise)
+
+    # What comes and goes --------------------------------------------------------------------------------------------
+
+    def recur(self, event: Event) -> list[Event]:
+        """Take a stretch of what comes and goes; return its event."""
+        known = self._recurring.get(event.kind)
+        if known is None:
+            event.open = True
+            self._recurring[event.kind] = event
+            return [event]
+        known.duration_frames = event.start_frame + event.duration_frames - known.start_frame
+        return [known]
+
+    @property
+    def clip_level(self) -> float | None:
+        """Where peaks are being cut off."""
+        known = self._recurring.get(Kind.CLIPPING)
+        return None if known is None else float(known.size["level"])
+
+    def expire(self, frame: int) -> list[Event]:
+        """Return the events of what has not come again up to a frame."""
+        hold = self._settings.frames(RECURRING_SECONDS)
+        over = [
+            kind for kind, event in self._recurring.items() if event.start_frame + event.duration_frames + hold < frame
+        ]
+        told = [self._recurring.pop(kind) for kind in over]
+        for event in told:
+            event.open = False
+        return told
+
+    # Noise ----------------------------------------------------------------------------------------------------------
+
+    def begin_noise(self, event: Event) -> list[Event]:
+        """Take the event of noise that has begun."""
+        if event.kind is Kind.WORD_LENGTH:
+            event.fault = self._settings.limits.word_length_is_fault
+        if self.noisy is not None or any(kind in self._open for kind in _NOISY):
+            return []
+        known = self._recurring.pop(event.kind, None)
+        self.noisy = event if known is None else known
+        return [self.noisy]
+
+    def end_noise(self, frame: int) -> list[Event]:
+        """Return the event of noise that has ended before a frame."""
+        event, self.noisy = self.noisy, None
+        if event is None:
+            return []
+        event.open, event.duration_frames = False, max(0, frame - event.start_frame)
+        return [event]
+
+    def finish(self, stop: int) -> list[Event]:
+        """Return the events that went on to the end."""
+        lasting = [*self._open.values(), *([self.noisy] if self.noisy else [])]
+        for event in lasting:
+            event.duration_frames = max(event.duration_frames, stop - event.start_frame)
+        recurring = list(self._recurring.values())
+        for event in recurring:
+            event.open = False
+        self._open.clear()
+        self._recurring.clear()
+        self.noisy = self._last_gain = None
+        return lasting + recurring
+
+    def _set(self, kind: Kind, wrong: bool, frame: int, size: dict[str, Any], text: str) -> list[Event]:
+        """Begin, go on with or end the event of a kind."""
+        known = self._open.get(kind)
+        if known is None:
+            if not wrong:
+                return []
+            self._open[kind] = Event(kind, frame, size=size, message=text, open=True)
+            return [self._open[kind]]
+        if not wrong:
+            del self._open[kind]
+            known.open, known.duration_frames = False, max(0, frame - known.start_frame)
+            return [known]
+        known.duration_frames = max(known.duration_frames, frame - known.start_frame)
+        name = next(iter(size), None)
+        if name and abs(size[name]) > 1.1 * abs(known.size[name]):
+            known.size, known.message = size, text
+            return [known]
+        return []

@@ -1,0 +1,207 @@
+"""One channel of one stream: its model, what is judged of it, and the departure that is being explained."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtpverify.detect.recording.measurement import Measurement, Window
+from rtpverify.detect.recording.model import Model, Noise
+from rtpverify.detect.recording.settings import Settings
+from rtpverify.events import Event
+
+Read = Callable[[int, int], tuple[NDArray[np.float64], NDArray[np.bool_]]]
+
+SPAN_BLOCKS = 64
+"""Blocks that are judged at once where nothing has to be followed."""
+WINDOW_SECONDS = 1.0
+_DELAY_WANDER = 0.001
+"""Frames by which the place may wander in a block, one standard deviation."""
+_GAIN_WANDER = 1e-4
+_DELAY_SHARE = 0.2
+"""Share of a measured delay that is followed; the clock follows critically damped."""
+_RATE_SHARE = _DELAY_SHARE**2 / (2.0 - _DELAY_SHARE)
+_LEAST_RELATIVE = 1e-4
+"""Residual that interpolation may leave, relative to the signal."""
+_MOST_RELATIVE = 0.03
+_LARGEST_RATE = 1e-3
+
+
+@dataclass(slots=True)
+class Broken:
+    """A departure: its first wrong frame, up to where it was looked at, and its event once it is told.
+
+    ``wrong_until`` is the frame behind the last wrong one that was seen.
+    """
+
+    frame: int
+    tried: int
+    wrong_until: int
+    event: Event | None = None
+    searches: int = 0
+
+
+class Track:
+    """One channel, judged up to ``position``.
+
+    Attributes
+    ----------
+    model
+        None as long as the channel has not been found in the recording.
+    begin, first_frame
+        Frame from which it is to be judged, while it has no model, and that from which on it is of one sender.
+    searches, search_at
+        How often it was looked for, and the frame up to which the next piece is taken.
+    anchored
+        Whether the model has held for a while since the channel was found.
+    broken
+        The departure that is being explained.
+    windows
+        Completed windows that wait to be judged.
+    """
+
+    def __init__(self, channel: int, settings: Settings, read: Read) -> None:
+        self.channel = channel
+        self.settings = settings
+        self.read = read
+        self.model: Model | None = None
+        self.first: Model | None = None
+        self.last: Model | None = None
+        self.begin = self.position = self.first_frame = 0
+        self.searches = 0
+        self.search_at = 0
+        self.anchored_at = 0
+        self.broken: Broken | None = None
+        self.broken_at = -1
+        self.attempts = 0
+        """How often what explained the departure at ``broken_at`` did not hold there."""
+        self.measured = Measurement(settings.frames(WINDOW_SECONDS))
+        self.windows: list[Window] = []
+        self.ever_acquired = False
+        self.calm: Noise | None = None
+        """Noise from before a noisy stretch that goes on."""
+        self.noisy_until = 0
+        """The frame behind the last one that is wrong for that noise."""
+        self.calm_frames = 0
+        """Frames since then that were not silent."""
+        self.unjudged = 0
+        """Frames that had left the history before the channel was found."""
+
+    def follow(self, model: Model, position: int) -> None:
+        """Go on with a model from a frame."""
+        self.model = self.last = model
+        self.position = position
+        self.broken = None
+        self.measured.begin(position)
+
+    def judge(self, stop: int) -> None:
+        """Judge frames up to ``stop`` or the first one that is wrong."""
+        model, block = self.model, self.settings.block_frames
+        if model is None:
+            raise AssertionError(f"channel {self.channel} has no model to judge by")
+        # What is followed, or depends on its surroundings, is judged in fixed pieces, however the input is cut.
+        single = not model.is_static or self.calm is not None
+        whole = self.position // block + (1 if single else SPAN_BLOCKS)
+        stop = min(stop, whole * block)
+        x, valid = self.read(self.position, stop)
+        if model.between_frames:
+            content, residual, wrong, after = self._follow_clock(model, x, valid, stop)
+        else:
+            content = model.content(self.position, stop)
+            after = self._follow_gain(model, x, content, valid) if model.gain_drifts else model
+            expected = content if after.is_identity else after.gain * content + after.dc
+            residual = x - expected
+            wrong = valid & (np.abs(residual) > after.threshold(self.position, stop, expected, x))
+        if wrong.any():
+            first = int(wrong.argmax())
+            x, content, residual, valid = x[:first], content[:first], residual[:first], valid[:first]
+            frame = self.position + first
+            self.attempts = self.attempts + 1 if frame == self.broken_at else 0
+            self.broken_at = frame
+            self.broken = Broken(frame, frame, frame + 1)
+        else:
+            self.model = self.last = after
+        if self.calm is not None:
+            self._watch_calm(x, residual, valid, self.calm)
+        self.measured.compare(self.position, x, np.full(len(x), np.nan) if model.between_frames else content, valid)
+        self.windows += self.measured.add(self.position, x, content, residual, valid)
+        self.position += len(x)
+
+    def _watch_calm(
+        self, x: NDArray[np.float64], residual: NDArray[np.float64], valid: NDArray[np.bool_], calm: Noise
+    ) -> None:
+        """Note whether a noisy stretch has ended."""
+        noisy = np.flatnonzero(valid & (np.abs(residual) > calm.floor))
+        if len(noisy):
+            self.noisy_until = self.position + int(noisy[-1]) + 1
+            self.calm_frames = 0
+            x = x[int(noisy[-1]) :]
+        self.calm_frames += int(np.count_nonzero(np.diff(x)))
+
+    @staticmethod
+    def _follow_gain(
+        model: Model, x: NDArray[np.float64], content: NDArray[np.float64], valid: NDArray[np.bool_]
+    ) -> Model:
+        """Return the model at the gain of a block."""
+        energy = float(content[valid] @ content[valid])
+        if energy < 1e4 * max(model.noise.sigma, 1e-9) ** 2:
+            return model
+        return replace(model, gain=float((x[valid] - model.dc) @ content[valid]) / energy)
+
+    def _follow_clock(
+        self, model: Model, x: NDArray[np.float64], valid: NDArray[np.bool_], stop: int
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_], Model]:
+        """Return content, residual and wrong frames of a block, and the model after it, clock and gain followed."""
+        between = model.programme.between(model.source, model.positions(self.position, stop))
+        expected = model.gain * between.value + model.dc
+        slope = model.gain * between.slope
+        noise = model.noise
+        threshold = model.threshold(self.position, stop, expected, x)
+        residual = np.where(valid, x - expected, 0.0)
+        # A wrong frame must not pull the clock along.
+        mild = np.clip(residual, -threshold, threshold)
+        sigma = max(noise.sigma, 1e-9)
+        delay = float(mild @ slope) / (float(slope @ slope) + (sigma / _DELAY_WANDER) ** 2)
+        residual = np.where(valid, residual - delay * slope, 0.0)
+        wrong = valid & (np.abs(residual) > threshold)
+        energy = float(expected @ expected)
+        gain = float(np.clip(residual, -threshold, threshold) @ expected) / (energy + (sigma / _GAIN_WANDER) ** 2)
+        frames = stop - self.position
+        middle = self.position + (frames - 1) / 2
+        fraction = model.fraction + model.rate * (middle - model.anchor) + _DELAY_SHARE * delay
+        whole = round(fraction)
+        rate = float(np.clip(model.rate + _RATE_SHARE * delay / frames, -_LARGEST_RATE, _LARGEST_RATE))
+        after = replace(
+            model,
+            shift=model.shift + whole,
+            fraction=fraction - whole,
+            anchor=middle,
+            rate=rate,
+            gain=model.gain * (1.0 + 0.2 * gain),
+            noise=replace(noise, relative=self._relative(noise.relative, residual, expected, noise.floor)),
+        )
+        return between.value, residual, wrong, after
+
+    @staticmethod
+    def _relative(relative: float, residual: NDArray[np.float64], expected: NDArray[np.float64], floor: float) -> float:
+        """Return what a residual may have that goes with the signal: slowly more where it comes near it."""
+        relative = max(relative, _LEAST_RELATIVE)
+        peak = float(np.abs(expected).max(initial=0.0))
+        seen = (float(np.abs(residual).max(initial=0.0)) - floor) / peak if peak > 0.0 else 0.0
+        return min(max(relative, min(seen / 0.7, 1.15 * relative)), _MOST_RELATIVE)
+
+    def skip(self, start: int, stop: int) -> None:
+        """Count frames of a stretch that is not judged, because it is wrong."""
+        if self.model is not None and start < stop:
+            x, valid = self.read(start, stop)
+            held = self.model.content(start, stop) if not self.model.between_frames else np.full(len(x), np.nan)
+            self.measured.compare(start, x, held, valid)
+
+    def residual(self, model: Model, start: int, stop: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Return which frames are wrong under a model, and which of them are there."""
+        x, valid = self.read(start, stop)
+        expected = model.expected(start, stop)
+        return valid & (np.abs(x - expected) > model.threshold(start, stop, expected, x)), valid

@@ -1,0 +1,152 @@
+"""Two recordings compared as files: the command, its result, and input that cannot be compared."""
+
+import json
+
+import numpy as np
+import pytest
+import soundfile
+from click.testing import CliRunner
+from programme import RATE_HZ, music, quantised, speech
+
+from rtpverify.cli import main
+from rtpverify.compare import compare
+from rtpverify.result import Verdict
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory):
+    path = tmp_path_factory.mktemp("pair") / "reference.wav"
+    soundfile.write(path, quantised(music(5, seed=8)), RATE_HZ, "PCM_16")
+    return path
+
+
+def write(tmp_path, frames, name="received.wav", subtype="PCM_16", rate_hz=RATE_HZ):
+    path = tmp_path / name
+    soundfile.write(path, frames, rate_hz, subtype)
+    return path
+
+
+def run(*arguments):
+    return CliRunner().invoke(main, ["compare", *map(str, arguments)])
+
+
+def test_identical_files_are_identical(reference, tmp_path):
+    received = write(tmp_path, quantised(music(5, seed=8)), "copy.flac")
+    result = compare(reference, received)
+    assert result.exit_status == 0
+    comparison = result.streams[0].comparison
+    assert comparison.mfcc_dtw_distance == 0.0
+    assert not comparison.recoded
+    for channel in comparison.channels:
+        assert channel.frames_equal == channel.frames_compared == 5 * RATE_HZ
+        assert (channel.offset_frames, channel.gain_db, channel.inverted) == (0.0, 0.0, False)
+        assert channel.first_different_frame is None
+        assert set(channel.block_frames_different) == {0}
+
+
+def test_command_writes_every_form(reference, tmp_path):
+    frames = np.delete(quantised(music(5, seed=8)), slice(100000, 100048), axis=0)
+    frames[150000:150048] = 0.0
+    received = write(tmp_path, frames)
+    places = [tmp_path / name for name in ("result.json", "junit.xml", "page.html")]
+    options = [
+        item for name, place in zip(("json", "junit", "html"), places, strict=True) for item in (f"--{name}", place)
+    ]
+    outcome = run(reference, received, *options)
+    assert outcome.exit_code == 1
+    assert "2 faults: 1 slip, 1 dropout" in outcome.stdout
+    assert "frames equal bit by bit" in outcome.stdout
+    data = json.loads(places[0].read_text())
+    assert data["schema"] == "rtpverify.result/1"
+    [stream] = data["streams"]
+    assert [(event["kind"], event["start_frame"]) for event in stream["events"]] == [
+        ("slip", 100000),
+        ("dropout", 150000),
+    ]
+    assert stream["events"][0]["slip_frames"] == 48
+    assert all(event["id"] for event in stream["events"])
+    for channel in stream["comparison"]["channels"]:
+        assert channel["first_different_frame"] == 150000
+        assert channel["block_frames_different"][3] == 48
+    assert "slip" in places[1].read_text()
+    assert "frames equal bit by bit" in places[2].read_text()
+
+
+def test_other_rate_is_resampled_and_said_to_be(reference, tmp_path):
+    from rtpverify.dsp.resample import resample
+
+    received = write(tmp_path, resample(quantised(music(5, seed=8)), RATE_HZ, 44100), "r.wav", "PCM_24", 44100)
+    result = compare(reference, received, with_distance=False)
+    assert result.verdict is Verdict.PASS, result.streams[0].events
+    assert any(
+        "reference.wav has 48000 Hz and was resampled to 44100 Hz" in text for text in result.streams[0].warnings
+    )
+
+
+def test_missing_end_is_told_and_latency_is_not_a_fault(reference, tmp_path):
+    frames = quantised(music(5, seed=8))
+    late = compare(reference, write(tmp_path, np.concatenate([np.zeros((4321, 2)), frames])[: len(frames)]))
+    assert late.verdict is Verdict.PASS
+    assert late.streams[0].comparison.channels[0].offset_frames == 4321
+    assert any("last 4321 frames" in text for text in late.streams[0].warnings)
+    [event] = compare(reference, write(tmp_path, frames[: 3 * RATE_HZ])).streams[0].events
+    assert (str(event.kind), event.size) == ("mismatch", {"missing_frames": 2 * RATE_HZ})
+
+
+def test_nothing_in_common_is_said(reference, tmp_path):
+    [event] = compare(reference, write(tmp_path, quantised(speech(5, seed=3)))).streams[0].events
+    assert (str(event.kind), event.message) == ("mismatch", "nothing of the reference was found in it")
+    [event] = compare(reference, write(tmp_path, np.zeros((5 * RATE_HZ, 2)))).streams[0].events
+    assert str(event.kind) == "silence"
+
+
+@pytest.mark.parametrize("frames", [1, 100, RATE_HZ])
+def test_short_and_silent_files_equal_themselves(tmp_path, frames):
+    path = write(tmp_path, np.zeros((frames, 1)))
+    assert compare(path, path).verdict is Verdict.PASS
+    path = write(tmp_path, quantised(music(5, seed=8))[1000 : 1000 + frames])
+    assert compare(path, path).verdict is Verdict.PASS
+
+
+def test_recoded_files_are_compared_by_what_they_play(reference, tmp_path):
+    frames = quantised(music(5, seed=8))
+    clean = compare(reference, write(tmp_path, frames, "clean.mp3", None), with_distance=False)
+    assert clean.verdict is Verdict.PASS, clean.streams[0].events
+    assert clean.streams[0].comparison.recoded
+    cut = write(tmp_path, np.delete(frames, slice(120000, 124800), axis=0), "cut.mp3", None)
+    [event] = compare(reference, cut, with_distance=False).streams[0].events
+    assert str(event.kind) == "slip"
+    assert event.size["slip_frames"] == pytest.approx(4800, abs=240)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [(None, "No such file"), (b"", "empty file"), (b"hello" * 100, "not an audio file")],
+)
+@pytest.mark.parametrize("first", [False, True])
+def test_input_that_cannot_be_compared(reference, tmp_path, content, reason, first):
+    bad = tmp_path / "bad.wav"
+    if content is not None:
+        bad.write_bytes(content)
+    outcome = run(bad, reference) if first else run(reference, bad)
+    assert outcome.exit_code == 2
+    assert f"bad.wav: {reason}" in outcome.stderr
+    assert len(outcome.stderr.splitlines()) == 1
+
+
+def test_truncated_file_is_refused_and_wrong_extension_is_none(reference, tmp_path):
+    data = reference.read_bytes()
+    (tmp_path / "cut.wav").write_bytes(data[: len(data) // 2])
+    outcome = run(reference, tmp_path / "cut.wav")
+    assert (outcome.exit_code, "cut off" in outcome.stderr) == (2, True)
+    (tmp_path / "copy.mp3").write_bytes(data)
+    assert run(reference, tmp_path / "copy.mp3").exit_code == 0
+
+
+def test_channel_counts_must_go_together(reference, tmp_path):
+    mono = write(tmp_path, quantised(music(5, seed=8))[:, 0], "mono.wav")
+    outcome = run(reference, mono)
+    assert outcome.exit_code == 2
+    assert "mono.wav: 1 channel(s)" in outcome.stderr
+    stereo = write(tmp_path, quantised(music(5, seed=8))[:, [0, 0]], "stereo.wav")
+    assert compare(mono, stereo).verdict is Verdict.PASS
