@@ -28,7 +28,7 @@ from rtpverify.payload_types import PayloadTypes, first_encoding, lie_beside
 from rtpverify.reports import report_rows, reports_of
 from rtpverify.result import Result, Signal, StreamResult
 from rtpverify.rtp.batch import Flow, PacketBatch, RtpBatch, parse
-from rtpverify.rtp.demux import Demux, Part
+from rtpverify.rtp.demux import MAX_STREAMS, Demux, Part
 from rtpverify.rtp.hostdrops import HostDrops
 from rtpverify.rtp.presentation import HostClock, Presentation, seconds_to_add
 from rtpverify.rtp.redundancy import LegMerger
@@ -77,7 +77,7 @@ class Verifier:
         self,
         specs: Sequence[StreamSpec],
         *,
-        max_streams: int = 256,
+        max_streams: int = MAX_STREAMS,
         selection: Selection | None = None,
         host_clock: HostClock = "utc",
         on_frames: OnFrames | None = None,

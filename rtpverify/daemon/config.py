@@ -30,6 +30,7 @@ from rtpverify.daemon.webhook import WebhookTable
 from rtpverify.errors import ConfigurationError, RequestError
 from rtpverify.limits import Limits, with_values
 from rtpverify.live import TICK_SECONDS
+from rtpverify.rtp.demux import MAX_STREAMS
 from rtpverify.rtp.payload import Encoding, parse_rtpmap
 from rtpverify.rtp.presentation import HostClock
 from rtpverify.sources.endpoint import Endpoint, parse_endpoint
@@ -248,6 +249,8 @@ def _check_together(streams: list[dict[str, Any]], folder: Path, mistakes: dict[
     """Add what is wrong with values only beside others: also where other values are wrong by themselves."""
     if not streams:
         mistakes["stream",] = "holds no stream"
+    if len(streams) > MAX_STREAMS:
+        mistakes["stream", MAX_STREAMS] = f"is past {MAX_STREAMS} streams, the most that are verified at a time"
     names: dict[str, int] = {}
     endpoints: dict[int, list[Endpoint]] = {}
     for index, stream in enumerate(streams):

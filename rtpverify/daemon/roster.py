@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from rtpverify.daemon.expectation import Followed
 from rtpverify.errors import SourceError
+from rtpverify.rtp.demux import MAX_STREAMS
 from rtpverify.sources.endpoint import Endpoint, join_address
 from rtpverify.sources.receiver import Receiver
 from rtpverify.sources.sockets import interface_index
@@ -162,6 +163,9 @@ def _endpoints(streams: Iterable[Followed]) -> list[Endpoint]:
 
 def _check(wanted: Mapping[str, Sequence[Followed]], others: Mapping[str, Sequence[Followed]]) -> None:
     """Check that streams differ in name and packets from each other and from those that are followed."""
+    count = sum(len(streams) for streams in (*others.values(), *wanted.values()))
+    if count > MAX_STREAMS:
+        raise SourceError(f"{', '.join(wanted)}: {count} streams in all, more than {MAX_STREAMS}")
     names: dict[str, str] = {}
     at: dict[tuple[str, int], list[tuple[str, Followed]]] = {}
     for origin, streams in [*others.items(), *wanted.items()]:

@@ -27,6 +27,8 @@ from rtpverify.rtp.wrap import wrap_difference
 
 NEAR = 16
 """Sequence numbers this far apart still prove a source."""
+MAX_STREAMS = 256
+"""Streams at a time, unless told otherwise."""
 MAX_PROBATION = 1024
 """Sources on probation."""
 MAX_HELD_PACKETS = 4
@@ -99,7 +101,9 @@ class Demux:
         Packets of no stream, by reason: ``too_many_streams``, ``probation`` (never proved to be a source).
     """
 
-    def __init__(self, max_streams: int = 256, place: Callable[[int, int], Hashable] = lambda flow, _: flow) -> None:
+    def __init__(
+        self, max_streams: int = MAX_STREAMS, place: Callable[[int, int], Hashable] = lambda flow, _: flow
+    ) -> None:
         self.max_streams = max_streams
         self._place = place
         self.sources: list[Source | None] = []

@@ -133,6 +133,15 @@ def test_names_and_packets_belong_to_one_stream(more: Followed, message: str) ->
     assert receiver.ports == [5004]
 
 
+def test_no_more_streams_than_can_be_verified(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_STREAMS", 2)
+    receiver = Receiver()
+    roster = roster_of(receiver, stream("a", 5004))
+    with pytest.raises(SourceError, match=r"^x\.sdp: 3 streams in all, more than 2$"):
+        roster.update({"x.sdp": [stream("b", 5006), stream("c", 5008)]})
+    assert roster.update({"x.sdp": [stream("b", 5006)]}).added == ["b"]
+
+
 def test_rtcp_ports_are_received_on_and_kept_apart_too() -> None:
     receiver = Receiver()
     with_rtcp = Followed((stream("a", 5004).endpoints[0].with_rtcp(),), StreamSpec("a"))
