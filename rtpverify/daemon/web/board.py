@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict, deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -20,6 +20,7 @@ from rtpverify.daemon.outlets import Bench, Told
 from rtpverify.daemon.state import UP_NS
 from rtpverify.detect.glance import Glance
 from rtpverify.dsp.levels import FULL_SCALE_SINE_RMS
+from rtpverify.spec import StreamSpec
 from rtpverify.stream import Stream
 from rtpverify.wire import WireGlance
 
@@ -74,6 +75,8 @@ class _Watched:
     judged: str
     stream: Stream | None = None
     wires: dict[int, _Wire] = field(default_factory=dict)
+    gone: tuple[int, int] = (0, 0)
+    """Packets expected and lost of identities that are gone."""
     level: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
     residual: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
     phase: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
@@ -86,12 +89,22 @@ class _Watched:
     shown: tuple[int, int] = (0, 0)
     """Packets expected and lost up to the last point of the history."""
 
-    def change_to(self, stream: Stream) -> None:
-        """Show another identity."""
+    def change_to(self, stream: Stream | None) -> None:
+        """Show another identity, or that there is none."""
         self.stream = stream
+        if stream is not None:
+            self.judged = _judged(stream.spec)
         self.open.clear()
         self.level = self.residual = self.phase = np.zeros(0)
         self.followed = np.zeros(0, np.bool_)
+
+    def forget(self, kept: Collection[int]) -> None:
+        """Forget identities that the verifier follows no more: all but those of these."""
+        for key in [key for key in self.wires if key not in kept]:
+            wire = self.wires.pop(key)
+            self.gone = self.gone[0] + wire.expected, self.gone[1] + wire.lost
+            if wire.stream is self.stream:
+                self.change_to(None)
 
     @property
     def wire(self) -> _Wire | None:
@@ -111,8 +124,8 @@ class _Watched:
     @property
     def counts(self) -> tuple[int, int]:
         """Packets expected and lost, over all identities."""
-        wires = self.wires.values()
-        return sum(wire.expected for wire in wires), sum(wire.lost for wire in wires)
+        wires, (expected, lost) = self.wires.values(), self.gone
+        return expected + sum(wire.expected for wire in wires), lost + sum(wire.lost for wire in wires)
 
 
 class _History:
@@ -205,9 +218,11 @@ class Board:
                 _add_point(watched, now_ns)
 
     def stream(self, name: str) -> Stream | None:
-        """Return the identity of a stream that was heard last; None before the first packet."""
+        """Return the identity of a stream that is shown; None where none is followed."""
         watched = self._watched.get(name)
-        return watched.stream if watched else None
+        # What the verifier has forgotten may have left its place to another since the last look.
+        known = watched is not None and any(stream is watched.stream for stream in self._bench.verifier.streams)
+        return watched.stream if watched and known else None
 
     def overview(self) -> list[dict[str, Any]]:
         """Return what is seen of every stream at a glance, in the order of the configuration."""
@@ -248,21 +263,21 @@ class Board:
 
     def _welcome(self, name: str) -> _Watched:
         spec = next((spec for spec in self._bench.verifier.specs if spec.name == name), None)
-        judged = "transport" if spec is not None and spec.reference is None else "signal"
-        return self._watched.setdefault(name, _Watched(name, judged))
+        return self._watched.setdefault(name, _Watched(name, _judged(spec) if spec else "signal"))
 
     def _find_streams(self) -> None:
         """Find the identity of each stream that was heard last; forget streams that are not followed any more."""
         states = self._bench.states
         for name in [name for name in self._watched if name not in states]:
             del self._watched[name]
+        kept = {id(stream) for stream in self._bench.verifier.streams}
         for name in states:
-            if name not in self._watched:
-                self._welcome(name)
+            watched = self._watched.get(name) or self._welcome(name)
+            watched.forget(kept)
         for stream in self._bench.verifier.streams:
-            watched = self._watched.get(stream.name)
-            if watched is None:
+            if stream.name not in self._watched:
                 continue
+            watched = self._watched[stream.name]
             wire = watched.wires.setdefault(id(stream), _Wire(stream))
             wire.take(self._bench.verifier.wire(stream))
             # Two that send at a time must not take turns in being the one that is shown.
@@ -299,6 +314,11 @@ class Board:
         if fault is not None and now_ns - watched.last_fault_ns < RECENT_NS:
             return Health.RECENT, f"{_where(fault)}{fault['message'] or fault['kind']}"
         return Health.OK, "no fault" if watched.judged == "signal" else "no fault on the wire; the signal is not judged"
+
+
+def _judged(spec: StreamSpec) -> str:
+    """Return what of a stream is judged."""
+    return "transport" if spec.reference is None else "signal"
 
 
 def _unjudged(watched: _Watched, stream: Stream) -> str | None:

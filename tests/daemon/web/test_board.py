@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -132,3 +133,27 @@ def test_two_that_send_at_a_time_do_not_take_turns() -> None:
         stream = seen.stream("a")
         shown.append(stream.ssrc if stream else None)
     assert set(shown) <= {None, 1}
+
+
+def test_what_the_verifier_forgot_is_shown_no_more_and_its_losses_stay() -> None:
+    bench, seen = watched((Sender(seconds=1.0), {"lost": (500, 501)}))
+    stream = seen.stream("a")
+    assert stream is not None
+    bench.verifier.forget(stream)
+    # At once: another stream may have its place by now.
+    assert seen.stream("a") is None
+    bench.pass_time(0.3)
+    line = seen.line("a")
+    assert (line["health"], line["packets_lost"], line["level_dbfs"]) == (Health.WAITING, 2, [])
+    bench.feed(Sender(seconds=1.0, timestamp=99, sequence=5).send(lost=(300,), start_ns=START_NS + 3 * SECOND_NS))
+    assert seen.line("a")["packets_lost"] == 3
+    assert seen.stream("a") is not stream
+
+
+def test_what_is_judged_is_that_of_the_present_expectation() -> None:
+    bench, seen = watched((Sender(seconds=1.0), {}))
+    spec = bench.verifier.specs[0]
+    bench.verifier.remove(spec)
+    bench.verifier.add(replace(spec, reference=None))
+    bench.feed(Sender(seconds=1.0, timestamp=99, sequence=5).send(start_ns=START_NS + 3 * SECOND_NS))
+    assert (seen.line("a")["judged"], seen.line("a")["health"]) == ("transport", Health.OK)
