@@ -118,7 +118,9 @@ class Service:
             self.roster = Roster(self._receiver)
             self.roster.update({CONFIGURED: configured_streams(configuration)})
             await opening.enter_async_context(self.outlet_set)
-            self.log.info("listening", streams=len(self.states), metrics=self.metrics_url)
+            web = self.outlet(WebServer)
+            page = web.url if web else None
+            self.log.info("listening", streams=len(self.states), page=page, metrics=self.metrics_url)
             for stream in self.roster:
                 self._log_waiting(stream)
             await opening.enter_async_context(self._supervisor)
@@ -133,7 +135,7 @@ class Service:
     def metrics_url(self) -> str:
         """Where the metrics are, while the context is entered."""
         web = self.outlet(WebServer)
-        return f"http://{web.listen}/metrics" if web else ""
+        return f"{web.url}metrics" if web else ""
 
     @property
     def outlets(self) -> Mapping[str, Outlet]:
