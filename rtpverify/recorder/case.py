@@ -11,7 +11,7 @@ import json
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rtpverify import __version__
 from rtpverify.events import Event, Kind
@@ -27,7 +27,9 @@ from rtpverify.result import rfc3339
 from rtpverify.rtp.batch import PacketBatch
 from rtpverify.rtp.payload import Encoding
 from rtpverify.spec import StreamSpec
-from rtpverify.stream import Stream
+
+if TYPE_CHECKING:
+    from rtpverify.stream import Stream
 
 SCHEMA = "rtpverify.evidence/1"
 
