@@ -11,7 +11,7 @@ CORE = [
     *(
         PACKAGE / f"{name}.py"
         for name in (
-            "analysis", "arrivals", "findings", "frames", "identity", "packets", "payload_types",
+            "analysis", "arrivals", "findings", "frames", "identity", "intake", "packets", "payload_types",
             "reports", "scope", "stream", "timeline", "tracks", "verifier", "wire",
         )
     ),

@@ -158,5 +158,5 @@ def test_streams_that_come_and_go_cost_bounded_memory():
         assert one(verifier, expected.name)["transport"]["packets_received"] == 300
         assert [stream.index for stream in verifier.streams] == [0]
         verifier.remove(expected)
-    assert len(verifier._slots) == 1
-    assert verifier._tracks._groups == {}
+    assert len(verifier._intake._streams) == 1
+    assert verifier._intake._tracks._groups == {}

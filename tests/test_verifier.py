@@ -497,7 +497,7 @@ class TestSameAnswer:
         whole, _ = verify(packets, spec)
         pieces, _ = verify(packets, spec, [301])
         assert_same(pieces, whole)
-        assert [str(event.kind) for event in whole.streams[0].result().events] == ["restart"] + ["stall"] * bool(
+        assert [str(event.kind) for event in whole.result("test").streams[0].events] == ["restart"] + ["stall"] * bool(
             silence_ns
         )
 
@@ -508,7 +508,7 @@ class TestSameAnswer:
         whole, _ = verify(packets, spec_of(sender))
         pieces, _ = verify(packets, spec_of(sender), range(len(packets)))
         assert_same(pieces, whole)
-        assert "stall" not in {str(event.kind) for event in whole.streams[0].result().events}
+        assert "stall" not in {str(event.kind) for event in whole.result("test").streams[0].events}
 
     def test_packet_by_packet(self):
         sender = Sender(seconds=0.6, slips={9_000: 48}, dropouts={15_000: 100}, clicks={20_000: 0.1})
