@@ -1,7 +1,7 @@
 # Needs Python 3.11 or newer (with venv) and make; everything else comes into .venv from the package registry.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint format bench-live bench-latency bench-check bench-detection corpus soak dashboards docker clean
+.PHONY: help demo test lint format bench-live bench-latency bench-check bench-detection bench-compare corpus soak dashboards docker clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -37,6 +37,9 @@ bench-check: $(VENV)/.run ## speed and memory of checking an hour of audio
 
 bench-detection: $(BENCH_VENV)/.run ## faults found by rtpverify and by other tools, side by side
 	$(BENCH_VENV)/bin/python benchmarks/detection.py
+
+bench-compare: $(BENCH_VENV)/.run ## compare beside librosa and dtw-python, and on recordings of hours (HOURS=1,10)
+	$(BENCH_VENV)/bin/python benchmarks/compare.py
 
 soak: $(VENV)/.run ## a day of clean audio of each format: no event may come (HOURS=1 for less)
 	PYTHONPATH=tests $(BIN)/python benchmarks/soak.py
