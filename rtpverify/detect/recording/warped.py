@@ -26,6 +26,8 @@ _GAIN_BLOCKS = 400
 _SHORTEST_SLIP_SECONDS = 0.001
 _REPLACED_SECONDS = 0.02
 """Frames at a jump that match neither side and are more than the jump explains, from which on they are told."""
+_END_STEPS = 4
+"""Frames of the low rate from an end of the reference that are as good as the end."""
 _EXPLAINED = 0.1
 """Share of the power that is left where two pieces explain the content between them."""
 _SAME_SECONDS = 0.03
@@ -152,6 +154,7 @@ class _Work:
     def __init__(self, reference: Frames, received: Frames, rate_hz: int) -> None:
         self.factor = max(1, round(rate_hz / _WORK_RATE_HZ))
         self._rate_hz = rate_hz
+        self._reference_frames, self._received_frames = reference.shape[0], received.shape[0]
         whole = Decimated(reference, self.factor), Decimated(received, self.factor)
         powers = whole[1].powers()
         self._weights = _weights(whole[0].powers()), _weights(powers)
@@ -242,10 +245,14 @@ class _Work:
         return list(zip(starts, stops, strict=True))
 
     def passage(self, piece: Piece, start: int, stop: int) -> Passage:
-        """Return a passage in frames of both recordings."""
+        """Return a passage in frames of both recordings; an end of the reference within a few frames is that end."""
         bounds = np.array([start, stop], dtype=np.float64)
-        of_reference = np.rint((bounds - piece.lag_at(bounds)) * self.factor).astype(int).tolist()
-        return Passage(start * self.factor, stop * self.factor, of_reference[0], of_reference[1])
+        first, last = np.rint((bounds - piece.lag_at(bounds)) * self.factor).astype(int).tolist()
+        if first <= _END_STEPS * self.factor:
+            first = 0
+        if last >= self._reference_frames - _END_STEPS * self.factor:
+            last = self._reference_frames
+        return Passage(start * self.factor, min(stop * self.factor, self._received_frames), first, last)
 
     def slips(self, splices: list[splice.Splice]) -> list[Event]:
         """Return the events of the jumps; there and back again is content of another place."""
