@@ -119,6 +119,19 @@ def test_recoded_files_are_compared_by_what_they_play(reference, tmp_path):
     assert event.size["slip_frames"] == pytest.approx(4800, abs=240)
 
 
+def test_frames_that_went_through_a_codec_are_not_followed(reference, tmp_path, monkeypatch):
+    """To explain what a codec did to each of them would take minutes, and tell hundreds of clicks."""
+    write(tmp_path, quantised(music(5, seed=8)), "coded.mp3", None)
+    decoded, rate_hz = soundfile.read(tmp_path / "coded.mp3", always_2d=True)
+    path = write(tmp_path, decoded, "decoded.wav")
+    monkeypatch.setattr("rtpverify.frames.FrameVerifier.feed", lambda *_: pytest.fail("frames were followed"))
+    result = compare(reference, path, with_distance=False)
+    assert rate_hz == RATE_HZ
+    assert result.verdict is Verdict.PASS, result.streams[0].events
+    assert result.streams[0].comparison.recoded
+    assert result.streams[0].frames == len(decoded)
+
+
 @pytest.mark.parametrize(
     ("content", "reason"),
     [(None, "No such file"), (b"", "empty file"), (b"hello" * 100, "not an audio file")],

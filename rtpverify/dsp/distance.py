@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from rtpverify.dsp.dtw import align, distance
 from rtpverify.dsp.mfcc import HOP_FRAMES, Cepstra, Samples, mfcc
 
-_FRAMES_AT_ONCE = 1 << 20
+_FRAMES_AT_ONCE = 1 << 16
 _SHORT_FRAMES = 1000 * HOP_FRAMES
 """Up to here (10.7 s at 48 kHz) everything is done as librosa and dtw-python do it, rounding included, which takes them
 half a second to import; what it is worth fades as windows grow in number."""
