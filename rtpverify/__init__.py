@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from rtpverify.api import Audio, Mfcc, check, inspect, mfcc, read, tone
+    from rtpverify.api import Audio, Mfcc, check, compare, inspect, mfcc, read, tone
     from rtpverify.dsp.constant_q import ConstantQ, constant_q
     from rtpverify.dsp.envelope import Envelope, envelope
     from rtpverify.dsp.griffin_lim import Reconstruction, griffin_lim
@@ -43,6 +43,7 @@ __all__ = [
     "Spectrogram",
     "Verdict",
     "check",
+    "compare",
     "constant_q",
     "envelope",
     "griffin_lim",
@@ -57,7 +58,7 @@ __all__ = [
 ]
 
 _MODULES = {
-    "api": ("Audio", "Mfcc", "check", "inspect", "mfcc", "read", "tone"),
+    "api": ("Audio", "Mfcc", "check", "compare", "inspect", "mfcc", "read", "tone"),
     "dsp.constant_q": ("ConstantQ", "constant_q"),
     "dsp.envelope": ("Envelope", "envelope"),
     "dsp.griffin_lim": ("Reconstruction", "griffin_lim"),

@@ -6,7 +6,9 @@ channel as their first axis, also where there is only one.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -221,6 +223,50 @@ def check(
     return verifier.result(ARRAY)
 
 
+def compare(
+    reference: str | Path | ArrayLike,
+    received: str | Path | ArrayLike,
+    sample_rate_hz: int | None = None,
+    *,
+    limits: Limits | None = None,
+    with_distance: bool = True,
+) -> Result:
+    """Compare a recording with the one that it should be: the same, or where and how they differ.
+
+    Parameters
+    ----------
+    reference, received
+        Paths of audio files, or audio: shape (n,) or (n, channels), full scale ±1.0.
+    sample_rate_hz
+        Of arrays.
+    limits
+        What counts as a fault; None: those of ``digital``.
+    with_distance
+        Measure the distance by dynamic time warping of cepstra, too.
+
+    Returns
+    -------
+    Result
+        One stream: ``comparison`` tells place, gain, clock and equal frames of each channel, ``events`` what differs.
+
+    Raises
+    ------
+    RequestError
+        Where an argument is unusable.
+    """
+    from rtpverify.compare import compare as compare_files
+
+    has_arrays = not (isinstance(reference, str | Path) and isinstance(received, str | Path))
+    rate_hz = _rate(sample_rate_hz) if has_arrays else 0
+    with _as_files(rate_hz, reference=reference, received=received) as (reference_path, received_path):
+        result = compare_files(
+            reference_path, received_path, limits=limits or PROFILES["digital"], with_distance=with_distance
+        )
+    if not isinstance(received, str | Path):
+        result.source = ARRAY
+    return result
+
+
 def inspect(
     source: str | Path, *, views: Sequence[str | View] = (), at_seconds: Sequence[float] = (), **options: object
 ) -> Inspection:
@@ -262,3 +308,20 @@ def _rate(sample_rate_hz: int | None) -> int:
         raise RequestError("sample_rate_hz: an array has none of its own; give it")
     positive(sample_rate_hz, "sample_rate_hz")
     return sample_rate_hz
+
+
+@contextmanager
+def _as_files(rate_hz: int, **arrays: str | Path | ArrayLike) -> Iterator[list[Path]]:
+    """Give arrays as files, exactly; paths as they are."""
+    import soundfile
+
+    with tempfile.TemporaryDirectory(prefix="rtpverify-") as folder:
+        paths = []
+        for name, array in arrays.items():
+            if isinstance(array, str | Path):
+                paths.append(Path(array))
+                continue
+            path = Path(folder) / f"{name}.wav"
+            soundfile.write(path, as_frames(array, name), rate_hz, "DOUBLE")
+            paths.append(path)
+        yield paths

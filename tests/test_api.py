@@ -105,6 +105,27 @@ class TestCheck:
                 rtpverify.check(*arguments, **options)
 
 
+class TestCompare:
+    def test_arrays_and_files(self, tmp_path):
+        audio = np.round(np.random.default_rng(1).normal(0, 0.1, (3 * RATE_HZ, 2)) * 2**23) / 2**23
+        copy = audio.copy()
+        copy[70_000] += 0.01
+        soundfile.write(tmp_path / "master.wav", audio, RATE_HZ, "PCM_24")
+        assert rtpverify.compare(audio, audio, RATE_HZ, with_distance=False).verdict is Verdict.PASS
+        result = rtpverify.compare(tmp_path / "master.wav", copy, RATE_HZ, with_distance=False)
+        assert (result.verdict, result.source) == (Verdict.FAIL, "array")
+        assert [(str(event.kind), event.start_frame) for event in result.streams[0].events] == [("click", 70_000)]
+
+    def test_bad_requests(self, tmp_path):
+        audio = rtpverify.tone(997)
+        with pytest.raises(rtpverify.RequestError, match="sample_rate_hz: an array has none"):
+            rtpverify.compare(audio, audio)
+        with pytest.raises(rtpverify.RequestError, match="received: int64 holds no full scale"):
+            rtpverify.compare(audio, np.zeros(5, np.int64), RATE_HZ)
+        with pytest.raises(rtpverify.RequestError, match="No such file"):
+            rtpverify.compare(tmp_path / "none.wav", tmp_path / "none.wav")
+
+
 def test_inspect(tmp_path):
     soundfile.write(tmp_path / "tone.wav", rtpverify.tone(997, channels=2), RATE_HZ, "PCM_24")
     seen = rtpverify.inspect(tmp_path / "tone.wav", views=["mfcc"], start_seconds=0.5)

@@ -158,7 +158,9 @@ def _from_audio(audio: Audio, source: str, wish: Wish) -> _Heard:
     stop = min(stop, audio.frames)
     heard = _Heard(rate_hz, names, stop - start, _part(audio, start, stop), [f"warning: {x}" for x in audio.told()])
     if isinstance(wish.reference, Recording):
-        raise RequestError(f"--reference {wish.reference.path}: the residual against a recording is not supported")
+        heard.blocks = _without(audio, source, wish.reference, start, stop)
+        heard.lines.append(f"without the recording {wish.reference.path}")
+        return heard
     if wish.reference is not None:
         wish.reference.check(rate_hz, audio.channels)
         omegas = _omegas(audio, source, wish.reference, start, stop)
@@ -170,6 +172,26 @@ def _from_audio(audio: Audio, source: str, wish: Wish) -> _Heard:
         )
         heard.lines.append(f"without the tone: {told}")
     return heard
+
+
+def _without(audio: Audio, source: str, reference: Recording, start: int, stop: int) -> Iterator[NDArray[np.float64]]:
+    """Return a part of a file without the recording that it follows."""
+    from rtpverify.listening.recording import remover
+    from rtpverify.sources.audiofile import AudioFile
+
+    if not isinstance(audio, AudioFile):
+        raise RequestError(
+            f"{source}: a recording can be taken away from an audio file only; listen --reference none makes one"
+        )
+    found = remover(reference.path, audio.path)
+
+    def left() -> Iterator[NDArray[np.float64]]:
+        first = start
+        for part in _part(audio, start, stop):
+            yield found.left(first, part)
+            first += len(part)
+
+    return left()
 
 
 def _part(audio: Audio, start: int, stop: int) -> Iterator[NDArray[np.float64]]:
