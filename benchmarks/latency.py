@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import math
 import multiprocessing
 import os
 import platform
@@ -56,7 +57,8 @@ metric     the scraper asks without a pause; one that asks every 5 s sees an eve
 page       what a browser is sent over /api/live, without the browser's own drawing
 webhook    from a client in the machine's own network stack; the connection is kept open, as the daemon does
 all        sender, daemon, scrapers, page and webhook share this machine; the first {WARM_UP_SECONDS:g} s are left out.
-           The clock is the kernel's at arrival, so what the sender was late by does not count"""
+           The clock is the kernel's at arrival; a sender that is held up behind the first packet of an event, and a
+           benchmark that is held up itself, make latencies longer: how long they were at most is told"""
 
 
 @dataclass
@@ -65,7 +67,7 @@ class Seen:
 
     latencies: dict[tuple[str, str], list[float]] = field(default_factory=lambda: defaultdict(list))
     known: set[tuple[str, str]] = field(default_factory=set)
-    begin: float = 0.0
+    begin: float = math.inf
 
     def see(self, outlet: str, event_id: str, kind: str, time_seconds: float) -> None:
         """Note that an outlet shows an event now."""
@@ -90,11 +92,14 @@ def faults(stream: int, seconds: float) -> list[Fault]:
     return [parse_fault(kind.format(at=at)) for at in (moments + rng.uniform(0.0, 0.3, len(moments))).tolist()]
 
 
-def run_sender(first_port: int, streams: int, faulty: int, seconds: float, sent: Synchronized[int]) -> None:
-    """Send, in a process of its own, and keep ``sent`` up to date."""
+def run_sender(
+    first_port: int, streams: int, faulty: int, seconds: float, sent: Synchronized[int], late: Synchronized[float]
+) -> None:
+    """Send, in a process of its own, and keep ``sent`` and ``late`` (seconds, at most) up to date."""
 
     def count(progress: Progress) -> None:
         sent.value = progress.packets_sent
+        late.value = progress.max_late_seconds
 
     settings = [
         StreamSettings(
@@ -129,6 +134,14 @@ async def scrape(session: aiohttp.ClientSession, url: str, seen: Seen | None, du
         if seen is not None:
             for _, kind, event_id, moment in SAMPLE.findall(text):
                 seen.see("metric", event_id, kind, float(moment))
+
+
+async def watch(held_up: list[float]) -> None:
+    """See how late this process itself is."""
+    while True:
+        due = time.monotonic() + 0.01
+        await asyncio.sleep(0.01)
+        held_up.append(time.monotonic() - due)
 
 
 async def listen(session: aiohttp.ClientSession, url: str, seen: Seen) -> None:
@@ -211,9 +224,9 @@ async def measure(options: argparse.Namespace, folder: Path) -> dict[str, object
         aiohttp.ClientSession(timeout=timeout, connector=aiohttp.TCPConnector(limit=0)) as session,
     ):
         base = f"http://{ADDRESS}:{first - 1}"
-        sent = SPAWN.Value("q", 0)
+        sent, late = SPAWN.Value("q", 0), SPAWN.Value("d", 0.0)
         sender = SPAWN.Process(
-            target=run_sender, args=(first, options.streams, options.faulty, seconds, sent), daemon=True
+            target=run_sender, args=(first, options.streams, options.faulty, seconds, sent, late), daemon=True
         )
         sender.start()
         tasks = [asyncio.create_task(listen(session, f"{base}/api/live", seen))]
@@ -221,9 +234,12 @@ async def measure(options: argparse.Namespace, folder: Path) -> dict[str, object
             asyncio.create_task(scrape(session, f"{base}/metrics", None if k else seen, durations))
             for k in range(options.scrapers)
         ]
+        held_up: list[float] = []
+        tasks.append(asyncio.create_task(watch(held_up)))
         while sent.value == 0:
             await asyncio.sleep(0.01)
         await asyncio.sleep(WARM_UP_SECONDS)
+        held_up.clear()
         seen.begin, load, before_cpu, before = time.time(), os.getloadavg(), cpu_seconds(process_id), sent.value
         await asyncio.sleep(options.seconds - 0.5)
         used, packets, took = cpu_seconds(process_id) - before_cpu, sent.value - before, time.time() - seen.begin
@@ -249,6 +265,8 @@ async def measure(options: argparse.Namespace, folder: Path) -> dict[str, object
         "scrape_seconds_median": statistics.median(durations),
         "scrape_seconds_most": max(durations),
         "renderings": int(total(text, "rtpverify_render_duration_seconds_count")),
+        "sender_late_seconds_most": late.value,
+        "benchmark_held_up_seconds_most": max(held_up),
         "daemon_percent_of_a_core": 100 * used / took,
         "daemon_us_per_packet": 1e6 * used / packets,
         "events": int(total(text, "rtpverify_events_total")),

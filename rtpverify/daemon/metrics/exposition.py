@@ -60,18 +60,18 @@ class Exposition:
 
     async def _render_in_turn(self, openmetrics: bool) -> bytes:
         async with self._turn:
-            await asyncio.sleep(max(0.0, self._not_before - time.monotonic()))
-            del self._waiting[openmetrics]  # from here on it would be too old for who asks
-            text, cost_seconds = await asyncio.to_thread(self._render, openmetrics)
-            self._durations.add(cost_seconds)
-            self._not_before = time.monotonic() + min(PAUSE * cost_seconds, LONGEST_PAUSE_SECONDS)
-        return text
+            return await asyncio.to_thread(self._render_when_due, openmetrics)
 
-    def _render(self, openmetrics: bool) -> tuple[bytes, float]:
-        """Return the text and the processor time it took."""
+    def _render_when_due(self, openmetrics: bool) -> bytes:
+        """Wait out the pause and render; the event loop, which may be busy, is not asked in between."""
+        time.sleep(max(0.0, self._not_before - time.monotonic()))
+        self._waiting.pop(openmetrics)  # from here on the text would be too old for who asks
         started = time.thread_time()
         text = self.render(openmetrics=openmetrics)
-        return text, time.thread_time() - started
+        cost_seconds = time.thread_time() - started
+        self._durations.add(cost_seconds)
+        self._not_before = time.monotonic() + min(PAUSE * cost_seconds, LONGEST_PAUSE_SECONDS)
+        return text
 
     def render(self, *, openmetrics: bool = False) -> bytes:
         """Return the text; may be called in any thread."""
