@@ -63,6 +63,10 @@ class Detector(Protocol):
     def present(self, row: int) -> list[Signal]:
         """Return what each channel of a row carries now."""
 
+    @property
+    def in_a_hurry(self) -> bool:
+        """Whether something has just happened that the next blocks explain."""
+
     def ever_acquired(self, row: int) -> bool:
         """Tell whether the reference was found on any channel of a row."""
 
@@ -203,6 +207,11 @@ class Analysis:
                 merger.add(channel, event)
             told += [(row, event) for event in merger.take(self.detector.horizon(row))]
         return told
+
+    @property
+    def in_a_hurry(self) -> bool:
+        """Whether the next blocks are waited for to tell an event."""
+        return self.detector.in_a_hurry or any(merger.waiting for merger in self._mergers)
 
     def restart(self, row: int, frame: int) -> list[Event]:
         """Judge a row before ``frame`` to its end and what follows anew; return the events that were left."""

@@ -30,6 +30,8 @@ AHEAD_SECONDS = 0.5
 """How far packets may run ahead of what is settled before a batch is taken in pieces."""
 JUDGED_NS = 100_000_000
 """Arrival time for which settled frames may wait to be judged: the cost of judging is by the call."""
+HURRIED_NS = 20_000_000
+"""The same while a disturbance is being looked at: what the frames behind it say is waited for."""
 
 
 MAX_FORMATS = 8
@@ -158,6 +160,7 @@ class Tracks:
         self._ending: list[tuple[Stream, Track]] = []
         """Tracks that were left; packets of theirs may still come."""
         self._judged_ns = 0
+        self._in_a_hurry = False
 
     # Streams --------------------------------------------------------------------------------------------------------
 
@@ -331,9 +334,11 @@ class Tracks:
 
     def judge_when_due(self, now_ns: int) -> None:
         """Judge what is settled, unless that was done a moment ago; a clock that was set back does not put it off."""
-        if not self._judged_ns <= now_ns < self._judged_ns + JUDGED_NS:
+        wait_ns = HURRIED_NS if self._in_a_hurry else JUDGED_NS
+        if not self._judged_ns <= now_ns < self._judged_ns + wait_ns:
             self._judged_ns = now_ns
             self.judge()
+            self._in_a_hurry = any(group.analysis.in_a_hurry for group in self._groups.values())
 
     def judge(self) -> None:
         """Judge every block that is settled, and collect what the detectors tell."""

@@ -31,6 +31,8 @@ from rtpverify.timeline import Timeline
 
 STATE_BLOCKS = 64
 """Noise and thresholds are renewed at multiples of this block number only, whatever way the input is cut."""
+DISTURBED_BLOCKS = 10
+"""A line that has not settled after so many blocks is in no hurry any more."""
 
 
 class ToneBank:
@@ -61,6 +63,8 @@ class ToneBank:
         self._word_length: list[WordLength] = []
         self._compared = np.zeros(0, np.bool_)
         """Rows whose channels have been held against each other."""
+        self._unlocked_at = np.zeros(0, np.int64)
+        """Block at which each line was last disturbed."""
         self._start = np.zeros(0, np.int64)
         """Frame from which on each row is of one sender."""
 
@@ -73,6 +77,7 @@ class ToneBank:
         self._watch.grow(n)
         self._measured.grow(n)
         self._exact_frames = np.append(self._exact_frames, np.zeros(n, np.int64))
+        self._unlocked_at = np.append(self._unlocked_at, np.full(n, -DISTURBED_BLOCKS))
         self._scanners += [self._scanner(row, channel, item) for channel, item in enumerate(settings)]
         self._settings += settings
         self._crosstalk += [Crosstalk() for _ in settings]
@@ -243,6 +248,12 @@ class ToneBank:
                 setattr(signal, name, value)
         return signals
 
+    @property
+    def in_a_hurry(self) -> bool:
+        """Whether a line has just been disturbed: the next blocks tell by what."""
+        block = np.repeat(self.timeline.consumed_block, self.timeline.channels)
+        return bool((~self._lines.locked & (block - self._unlocked_at < DISTURBED_BLOCKS)).any())
+
     def ever_acquired(self, row: int) -> bool:
         """Tell whether a tone was found on any channel of a row."""
         return any(self._track(line).ever_acquired for line in self._lines_of(row))
@@ -341,6 +352,7 @@ class ToneBank:
         lines, n = self._lines, self._block
         frames = min(PREDICTOR_BLOCKS, int(lines.count[line])) * n
         lines.locked[line] = False
+        self._unlocked_at[line] = block
         self._measured.end(line)
         model, sigma, threshold = lines.sine(line, block), float(lines.sigma[line]), float(lines.threshold[line])
         self._track(line).take_over(block * n, model, frames, sigma, threshold)
