@@ -140,6 +140,11 @@ class RecordingBank:
         model = self.followers[row].tracks[channel].model
         return Followed(None, None, None if model is None else model.noise.floor)
 
+    @property
+    def in_a_hurry(self) -> bool:
+        """Whether the next blocks are waited for: a recording is judged by longer stretches anyway."""
+        return False
+
     def ever_acquired(self, row: int) -> bool:
         """Tell whether the recording was found on any channel of a row."""
         return any(track.ever_acquired for track in self.followers[row].tracks)
