@@ -263,6 +263,9 @@ def _write(heard: _Heard, out: Path, wish: Wish) -> None:
     except (OSError, soundfile.LibsndfileError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise SourceError(f"--out {out}: {reason}") from error
+    except RequestError:
+        out.unlink()  # what came before the place where the source ended is not what was asked for
+        raise
     for name, found in zip(heard.names, meter.result(), strict=True):
         level, peak_text = number(found.level_dbfs, ".2f"), number(found.peak_dbfs, ".2f")
         heard.lines.append(f"channel {name}: level {level} dBFS, peak {peak_text} dBFS, DC {found.dc_offset:+.2g}")

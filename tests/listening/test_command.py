@@ -165,3 +165,13 @@ def test_bad_requests(wav, tmp_path):
     soundfile.write(tmp_path / "zero.wav", np.zeros((4800, 1)), RATE_HZ)
     assert "channel 1 has no tone to take away" in refused(tmp_path / "zero.wav", "--out", tmp_path / "new.wav")
     assert not (tmp_path / "new.wav").exists()
+
+
+def test_a_source_that_ends_too_early_leaves_no_file(tmp_path):
+    random = np.random.default_rng(1)
+    soundfile.write(tmp_path / "noise.flac", random.normal(0, 0.1, (200_000, 2)), RATE_HZ, "PCM_24")
+    content = (tmp_path / "noise.flac").read_bytes()
+    (tmp_path / "noise.flac").write_bytes(content[: len(content) // 2])
+    line = refused(tmp_path / "noise.flac", "--reference", "none", "--out", tmp_path / "out.wav")
+    assert "cut off" in line
+    assert not (tmp_path / "out.wav").exists()
