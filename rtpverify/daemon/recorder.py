@@ -114,6 +114,8 @@ class Recorder(Outlet):
         self._allowances: defaultdict[str, _Allowance] = defaultdict(lambda: _Allowance(table.max_per_minute))
         self._changed = threading.Condition()
         self._closing = False
+        self._given_up = False
+        """At the end: what is being made is left."""
         self._waiting: dict[str, Case] = {}
         self._recorded: OrderedDict[str, dict[str, Any]] = OrderedDict()
         """What ``event.json`` says of events that still went on when they were recorded."""
@@ -153,6 +155,7 @@ class Recorder(Outlet):
         with self._changed:
             self.counts["dropped"] += len(self._waiting)
             self._waiting.clear()
+            self._given_up = True
         self._maker.close()
 
     def take(self, batch: PacketBatch) -> None:
@@ -227,6 +230,9 @@ class Recorder(Outlet):
         try:
             work()
         except Exception as error:
+            if self._given_up:
+                self.counts["dropped"] += 1
+                return
             self.counts["failed"] += 1
             trouble = reason(error) if isinstance(error, OSError) else repr(error)
             if trouble != self.trouble:

@@ -168,6 +168,18 @@ async def test_what_waits_at_the_end_is_recorded_with_what_is_there(opened: Open
     assert json.loads((item.path / EVENT).read_text())["clip"]["frames"] == pytest.approx(1.2 * 16_000, abs=64)
 
 
+async def test_what_is_not_made_in_time_at_the_end_is_dropped_without_a_word(
+    opened: Opening, bench: Telling, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recorder, "STOP_SECONDS", 0.0)
+    async with opened(tmp_path) as outlet:
+        feed(outlet, ["slip:at=1,frames=5"])  # the process that makes it takes longer to start
+        await until(lambda: outlet.waiting == 0)
+    await until(lambda: not outlet._thread.is_alive())
+    assert outlet.counts["dropped"] + outlet.counts["written"] == 1
+    assert bench.logged == []
+
+
 async def test_events_without_packets_are_counted(opened: Opening, tmp_path: Path) -> None:
     async with opened(tmp_path, memory_bytes=1 << 20) as outlet:
         outlet.take = lambda _batch: None  # type: ignore[method-assign]
