@@ -52,8 +52,11 @@ def chromium() -> Iterator[int]:
 
 ROW = "document.querySelector(`tr:has(a[title='{name}'])`)"
 HEALTH = ROW + ".dataset.health"
-DRAWN = """[...document.querySelectorAll('canvas')].every(canvas =>
-    canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data.some(value => value > 0))"""
+DRAWN = """[...document.querySelectorAll('canvas')].every((canvas) => {
+    const pen = new OffscreenCanvas(canvas.width, canvas.height).getContext('2d', { willReadFrequently: true });
+    pen.drawImage(canvas, 0, 0);
+    return pen.getImageData(0, 0, canvas.width, canvas.height).data.some((value) => value > 0);
+})"""
 
 
 POOR = """(() => {
@@ -256,6 +259,22 @@ async def test_text_stands_out_in_both_schemes(chromium: int) -> None:
             page = await browser.see("getComputedStyle(document.body).backgroundColor")
             assert (sum(map(int, page.removeprefix("rgb(").rstrip(")").split(","))) > 380) == (scheme == "light")
         all_is_well(browser, client.url)
+
+
+async def test_streams_without_audio_have_pages_too(chromium: int) -> None:
+    bench = Bench()
+    async with serving(bench) as client, browsing(chromium) as browser:
+        await browser.size(360, 740)
+        bench.feed(Packets(seconds=1.0, flow=1, ssrc=7).send(lost=(500,)))
+        for name, reason in (("a", "no packet yet"), ("b", "1 packet lost"), ("c", "not followed")):
+            await browser.open(f"{client.url}/#/streams/{name}")
+            await browser.until("document.getElementById('version').textContent")
+            bench.pass_time(0.26)  # time for one look; the stream is down once it is silent for a second
+            await browser.until(f"document.querySelector('.why').textContent.includes('{reason}')")
+            await asyncio.sleep(0.6)  # plots would be asked for by now
+            assert await browser.see("document.documentElement.scrollWidth <= innerWidth"), name
+            await browser.open("about:blank")
+        assert browser.complaints == []
 
 
 async def test_a_page_that_hears_nothing_says_that_it_is_old(chromium: int) -> None:

@@ -81,6 +81,7 @@ export class StreamView {
 
   show(state) {
     const line = state.streams.find((other) => other.name === this.name);
+    this.line = line;
     this.element.classList.toggle("gone", !line);
     if (!line) {
       setText(this.reason, "This stream is not followed: it is not in the configuration.");
@@ -88,10 +89,10 @@ export class StreamView {
     }
     this.badge.show(line.health, WORDS[line.health]);
     this.element.dataset.health = line.health;
+    this.element.classList.toggle("transport", line.judged === "transport");
     setText(this.reason, line.reason);
     const shown = line.last_fault && line.health !== "fault";
     setText(this.ago, shown ? `Last fault: ${kindName(line.last_fault.kind)}, ${age(line.quiet_seconds)}.` : "");
-    this.faults = line.faults;
   }
 
   events({ events, left_out: leftOut }) {
@@ -130,7 +131,8 @@ export class StreamView {
     this.facts = make("p", { class: "facts" });
     this.warnings = make("ul", { class: "warnings" });
     this.figures = make("dl", { class: "figures" });
-    this.channelPicker = make("div", {});
+    this.channelPicker = make("div", { hidden: true });
+    this.line = null;
     this.freeze = make("button", { type: "button", "aria-pressed": "false" }, "Freeze");
     this.freeze.addEventListener("click", () => this.#setFrozen(!this.frozen));
     this.modes = segments("Signal shown", [[false, "Live"], [true, "Last fault"]], false, (atFault) => {
@@ -176,9 +178,9 @@ export class StreamView {
       ),
       this.facts,
       this.warnings,
-      make("div", { class: "toolbar" }, this.channelPicker, this.modes, spans, this.freeze),
+      make("div", { class: "toolbar signal" }, this.channelPicker, this.modes, spans, this.freeze),
       this.figures,
-      make("section", { "aria-label": "Signal" }, this.about, make("div", { class: "plots" }, this.plots.wave.element, this.plots.residual.element, this.plots.spectrum.element, this.plots.phase.element)),
+      make("section", { "aria-label": "Signal", class: "signal" }, this.about, make("div", { class: "plots" }, this.plots.wave.element, this.plots.residual.element, this.plots.spectrum.element, this.plots.phase.element)),
       make("section", { "aria-label": "The last ten minutes" }, make("div", { class: "plots three" }, this.plots.levels.element, this.plots.lost.element, this.plots.jitter.element)),
       make("section", { "aria-label": "Events" }, make("h2", {}, "Events"), this.eventNote, make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Events" }, eventTable)),
     );
@@ -203,7 +205,13 @@ export class StreamView {
   }
 
   async #scope() {
-    if (this.frozen || this.atFault) return;
+    if (this.frozen || this.atFault || !this.line) return;
+    if (this.line.followed.length === 0) {
+      this.scope = null;
+      this.scopeError = "no audio is kept of it yet";
+      this.#drawScope();
+      return;
+    }
     try {
       this.scope = await ask(`${this.path}/scope?channel=${this.channel}&span=${this.span}`, this.stopping.signal);
       this.scopeError = null;
@@ -216,6 +224,7 @@ export class StreamView {
   }
 
   async #details() {
+    if (!this.line) return;
     const since = this.history?.time.at(-1) ?? 0;
     const [details, history] = await Promise.all([
       ask(this.path, this.stopping.signal),
