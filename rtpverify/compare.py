@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from rtpverify.dsp.levels import dbfs
 from rtpverify.errors import RequestError
 from rtpverify.events import Event, Kind
 from rtpverify.limits import Limits
@@ -76,8 +77,12 @@ def compare(
     spec = StreamSpec(reference=recording, limits=limits)
     verifier = FrameVerifier(spec, audio.sample_rate_hz, audio.channels, audio.encoding, audio.bits)
     both = recording.at_rate(audio.sample_rate_hz), RecordingAudio(audio, audio.sample_rate_hz)
-    through_codec = audio.encoding not in COMPANDED and went_through_codec(*both, audio.sample_rate_hz)
-    if not through_codec:
+    same_rate = recording.sample_rate_hz == audio.sample_rate_hz
+    levels = equal_levels(*both) if same_rate else None
+    through_codec = (
+        levels is None and audio.encoding not in COMPANDED and went_through_codec(*both, audio.sample_rate_hz)
+    )
+    if levels is None and not through_codec:
         for frames in audio.blocks(BLOCK_FRAMES):
             verifier.feed(frames)
     verifier.finish()
@@ -91,7 +96,11 @@ def compare(
             f"{reference.name} has {recording.sample_rate_hz} Hz and was resampled to {audio.sample_rate_hz} Hz: "
             "nothing can be equal bit by bit, and the residual is not judged"
         )
-    if stream.comparison is not None:
+    if stream.comparison is not None and levels is not None:
+        pair.judge_equal(stream.comparison, levels)
+        if with_distance:
+            stream.comparison.mfcc_dtw_distance = 0.0
+    elif stream.comparison is not None:
         recoded = through_codec or is_recoded(stream, lossy=audio.is_lossy)
         if not recoded or not pair.judge_content(stream.comparison):
             if stream.inconclusive:
@@ -101,6 +110,29 @@ def compare(
         if with_distance:
             stream.comparison.mfcc_dtw_distance = pair.distance()
     return result
+
+
+@dataclass(frozen=True, slots=True)
+class Levels:
+    """Mean square and mean of each channel, shape (channels,)."""
+
+    square: NDArray[np.float64]
+    mean: NDArray[np.float64]
+
+
+def equal_levels(reference: ReferenceAudio, received: ReferenceAudio) -> Levels | None:
+    """Return the levels of two recordings that are equal, frame by frame; None where they are not."""
+    if (reference.frames, reference.channels) != (received.frames, received.channels):
+        return None
+    squares, total = np.zeros((2, received.channels))
+    for start in range(0, received.frames, BLOCK_FRAMES):
+        stop = min(start + BLOCK_FRAMES, received.frames)
+        x = received.read(start, stop)
+        if not np.array_equal(x, reference.read(start, stop)):
+            return None
+        squares += np.einsum("ij,ij->j", x, x)
+        total += x.sum(axis=0)
+    return Levels(squares / received.frames, total / received.frames)
 
 
 def went_through_codec(reference: ReferenceAudio, received: ReferenceAudio, rate_hz: int) -> bool:
@@ -137,6 +169,23 @@ class _Pair:
     reference: ReferenceAudio
     received: ReferenceAudio
     stream: StreamResult
+
+    def judge_equal(self, comparison: Comparison, levels: Levels) -> None:
+        """Tell of recordings that are equal what following their frames would."""
+        from rtpverify.detect.recording.measurement import MOST_BINS
+
+        frames = self.stream.frames
+        self.stream.inconclusive = None
+        while frames > MOST_BINS * comparison.block_frames:
+            comparison.block_frames *= 2
+        blocks = -(-frames // comparison.block_frames)
+        for index, signal in enumerate(self.stream.signal):
+            square, mean = float(levels.square[index]), float(levels.mean[index])
+            signal.level_dbfs = dbfs(square**0.5) if square else None
+            signal.dc_offset, signal.frequency_error_ppm, signal.frames_exact = mean, 0.0, frames
+            comparison.channels[index] = ChannelComparison(
+                index + 1, index + 1, 0.0, 0.0, False, 0.0, frames, frames, None, None, [None] * blocks, [0] * blocks
+            )
 
     def judge_ends(self, comparison: Comparison) -> None:
         """Tell what of the reference was never reached: before the first frame received, and behind the last."""
