@@ -3,6 +3,7 @@
 import struct
 
 import captures as c
+import numpy as np
 import pytest
 
 from rtpverify.check import check
@@ -10,7 +11,11 @@ from rtpverify.limits import Limits, with_values
 from rtpverify.reference import parse_reference
 from rtpverify.report import figures
 from rtpverify.result import rfc3339
+from rtpverify.rtp.batch import Flow, PacketBatch
 from rtpverify.rtp.payload import parse_rtpmap
+from rtpverify.rtp.redundancy import LegEnds
+from rtpverify.spec import StreamSpec
+from rtpverify.verifier import Verifier
 
 L16 = parse_rtpmap("L16/48000/1")
 START_NS = 1_790_000_000_000_000_000
@@ -174,3 +179,20 @@ def test_one_of_the_two_alone(tmp_path, silent):
     assert (stream.ssrc, stream.transport.packets_received, stream.events) == (1000, 300, [])
     [warning] = stream.warnings
     assert warning.startswith(f"nothing came over leg {silent + 1} (SSRC 0x{(1000, 1010)[silent]:08x})")
+
+
+def test_two_ssrcs_however_the_packets_are_cut():
+    """The first packets of a source are held back until it has proved itself; they are known by the same SSRC."""
+    legs = tuple(LegEnds("239.1.2.3:5004", None, ssrc, copy) for copy, ssrc in enumerate((1000, 1010)))
+    spec = StreamSpec(encoding=L16, legs=legs, duplicate_ssrcs=((1000, 1010),))
+    verifier = Verifier([spec])
+    for index in range(40):
+        for ssrc in (1010, 1000):
+            rtp = struct.pack(">BBHII", 0x80, 97, index, 48 * index, ssrc) + bytes(96)
+            at = np.array([START_NS + 10**6 * index])
+            arena, one = np.frombuffer(rtp, np.uint8), np.zeros(1, np.int64)
+            verifier.feed(PacketBatch(arena, one, one + len(rtp), at, one, [Flow("192.0.2.7:1", "239.1.2.3:5004")]))
+    verifier.finish()
+    [stream] = verifier.result("test").streams
+    assert (stream.ssrc, stream.transport.packets_received, stream.transport.packets_duplicated) == (1000, 40, 0)
+    assert [leg.packets_received for leg in stream.legs] == [40, 40]
