@@ -96,7 +96,10 @@ def distance(x: Vectors, y: Vectors) -> float:
     """
     lengths = len(x) + len(y)
     if len(x) * len(y) > EXACT_PAIRS:
-        return _band_cost(x, y, straight_band(len(x), len(y), _LONG_RADIUS)).cost / lengths
+        band = straight_band(len(x), len(y), _LONG_RADIUS)
+        for _, _, costs in _band_rows(x, y, band):
+            last = costs[-1]
+        return float(last[_last_place(band, len(y))]) / lengths
     x, y = x[:], y[:]
     if np.array_equal(x, y):
         return 0.0
@@ -232,6 +235,11 @@ def _band_rows(x: Vectors, y: Vectors, band: Band) -> Iterator[tuple[int, NDArra
         yield first, d, costs
 
 
+def _last_place(band: Band, columns: int) -> int:
+    """Return where the last pair stands in the last row of costs."""
+    return band.radius + columns - int(band.centre[-1])
+
+
 def _band_cost(x: Vectors, y: Vectors, band: Band) -> _BandCost:
     """Return the cost of the cheapest path within a band, and what may be cheaper outside."""
     # To the right out of the last column, or down out of the first ones where the band moves on.
@@ -246,7 +254,7 @@ def _band_cost(x: Vectors, y: Vectors, band: Band) -> _BandCost:
         left_costs[rows] = lowest[np.arange(len(d)), np.maximum(moves[rows] - 1, 0)]
     rightward, downward = np.flatnonzero(right < len(y) - 1), np.flatnonzero((moves > 0) & (left >= 0))
     return _BandCost(
-        float(costs[-1, 1 + band.radius + len(y) - 1 - int(band.centre[-1])]),
+        float(costs[-1, _last_place(band, len(y))]),
         np.concatenate([right_costs[rightward], left_costs[downward]]),
         np.concatenate([rightward, downward]),
         np.concatenate([right[rightward], left[downward]]),
@@ -262,7 +270,7 @@ def _band_path(x: Vectors, y: Vectors, band: Band) -> Alignment:
         column = steps[first : first + len(d), None] + np.arange(columns)
         came = np.stack([costs[row, column] + 2.0 * d, costs[row, column + 1] + d, costs[1:, :columns] + d])
         moves[first : first + len(d)] = came.argmin(axis=0)
-    total = float(costs[-1, 1 + band.radius + len(y) - 1 - int(band.centre[-1])])
+    total = float(costs[-1, _last_place(band, len(y))])
     path_rows, path_columns = _trace(moves, band, len(x) - 1, len(y) - 1)
     return Alignment(total / (len(x) + len(y)), path_rows, path_columns)
 

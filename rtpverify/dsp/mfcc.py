@@ -32,7 +32,7 @@ _LEAST_POWER = 1e-10
 _BANDS_AT_ONCE = 16
 """Neighbouring filters share one product of matrices: each alone is nearly empty, all at once too."""
 _WINDOWS_AT_ONCE = 64
-_WINDOWS_READ = 4096
+_WINDOWS_READ = 512
 _WINDOWS_KEPT = 1 << 16
 """Up to so many windows (11 minutes at 48 kHz) the levels of all are held until their maximum is known."""
 
