@@ -217,6 +217,8 @@ class Monitor:
         self.level_settled = True  # what departed does not move the reference
         before_step_db = decibels((self._level_before_step or reference) / reference)
         gain_db = change_db - before_step_db
+        if "level" not in self._open and abs(gain_db) <= limit_db:
+            return  # the level of before the step, which was told then
         message = f"level changed by {gain_db:+.3f} dB, limit ±{limit_db:g} dB"
         event = Event(Kind.GAIN, since, size={"gain_db": round(gain_db, 4)}, message=message)
         self._depart("level", reading.stop, event)
