@@ -89,6 +89,9 @@ def folder(tmp_path, write_capture, studio):
     write_capture("capture.pcap", lost=(700, 701), jitter_ns=20_000)
     tone = 0.5 * np.sin(2 * np.pi * 997 * np.arange(96000) / 48000)
     soundfile.write(tmp_path / "tone.wav", np.stack([tone, tone], axis=1), 48000, "PCM_24")
+    noise = np.round(np.random.default_rng(1).uniform(-(2**13), 2**13, (96000, 2))) / 2**15
+    soundfile.write(tmp_path / "reference.wav", noise, 48000, "PCM_16")
+    soundfile.write(tmp_path / "received.wav", np.delete(noise, slice(50000, 50048), axis=0), 48000, "PCM_16")
     (tmp_path / "stream.sdp").write_text(SDP)
     (tmp_path / "limits.toml").write_text("max_thd_n_db = -60\n")
     with closing(Store(tmp_path / "events.sqlite", max_age_seconds=1e9, max_bytes=1 << 30)) as history:

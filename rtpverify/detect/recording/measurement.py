@@ -118,8 +118,8 @@ class Measurement:
             x, content, residual = x[valid], content[valid], residual[valid]
         if self._window_start < 0:
             self._window_start = start
-        energy = float(residual @ residual)
-        sums = np.array([len(x), x.sum(), content.sum(), x @ x, content @ content, x @ content, energy])
+        energy = _dot(residual, residual)
+        sums = np.array([len(x), x.sum(), content.sum(), _dot(x, x), _dot(content, content), _dot(x, content), energy])
         self._sums += sums
         self.measured += len(x)
         self.squares += float(sums[3])
@@ -158,3 +158,8 @@ class Measurement:
             level=(xx / n) ** 0.5,
             residual=residual,
         )
+
+
+def _dot(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
+    """Return the sum of products; without BLAS, whose threads cost more than they bring on short stretches."""
+    return float(np.einsum("i,i->", one, other))

@@ -36,18 +36,25 @@ STRETCHES = {
 }
 """Kind, channel and duration (None: to the end) that each is told as."""
 
-SIZES = {"slip": "slip_frames", "gain": "gain_db"}
-
 
 def visible_from(reference, received):
     """The first frame that differs: none before it can tell."""
     return int(np.flatnonzero((reference != received).any(axis=1))[0])
 
 
-@pytest.mark.parametrize("material", MATERIAL)
-@pytest.mark.parametrize("fault", STRETCHES)
-def test_a_fault_is_told_once_with_its_name_and_place(material, fault):
-    reference = quantised(MATERIAL[material](6, seed=3))
+NAMED = ("dropout:at=2.5,duration=0.001", "slip:at=2.5,frames=48", "gain:at=2.5,db=0.1")
+"""What has to be found in both."""
+CASES = [
+    (fault, material)
+    for n, fault in enumerate(STRETCHES)
+    for m, material in enumerate(MATERIAL)
+    if fault in NAMED or n % 2 == m
+]
+
+
+@pytest.mark.parametrize(("fault", "material"), CASES)
+def test_a_fault_is_told_once_with_its_name_and_place(fault, material):
+    reference = quantised(MATERIAL[material](5, seed=3))
     received, [expected] = damaged(reference, fault)
     result = verify(reference, received)
     kind, channel, duration = STRETCHES[fault]
@@ -72,7 +79,7 @@ def test_a_fault_is_told_once_with_its_name_and_place(material, fault):
 
 
 @pytest.mark.parametrize("material", MATERIAL)
-@pytest.mark.parametrize("block", [12, 48, 480, 2400])
+@pytest.mark.parametrize("block", [12, 48, 2400])
 def test_exchanged_blocks_are_named(material, block):
     reference = quantised(MATERIAL[material](6, seed=4))
     received = reference.copy()
@@ -103,8 +110,7 @@ def test_clean_pairs_are_clean(material):
         assert (name, result.verdict, told(result)) == (name, "pass", [])
 
 
-@pytest.mark.parametrize("material", MATERIAL)
-@pytest.mark.parametrize("ppm", [0.0, 100.0, -100.0])
+@pytest.mark.parametrize(("material", "ppm"), [("music", 0.0), ("speech", 100.0), ("music", -100.0)])
 def test_converters_change_nothing_that_counts(material, ppm):
     reference = quantised(MATERIAL[material](8, seed=5))
     result = verify(reference, converted(reference, ppm=ppm), bits=24, profile="analog")
@@ -145,7 +151,7 @@ def test_a_constant_gain_is_a_fault_in_the_digital_profile_only():
     assert [kind for kind, *_ in told(verify(reference, received))] == ["gain"]
 
 
-@pytest.mark.parametrize("start", [0, 1000, 123457, 5 * RATE_HZ + 17])
+@pytest.mark.parametrize("start", [1000, 5 * RATE_HZ + 17])
 def test_a_loop_is_followed_from_any_point_over_its_seam(start):
     reference = quantised(music(6, seed=6))
     received = np.concatenate([reference[start:], reference, reference])[: 9 * RATE_HZ]
@@ -161,7 +167,7 @@ def test_something_else_is_not_found():
     assert "nothing of reference.wav was found" in result.inconclusive
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 def test_the_cut_of_the_input_changes_nothing(seed):
     rng = np.random.default_rng(seed)
     reference = quantised(music(6, seed=3))

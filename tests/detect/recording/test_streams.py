@@ -1,0 +1,77 @@
+"""RTP streams against a looped recording: locked from any point, lost packets told once, events in time."""
+
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+from programme import RATE_HZ, Audio, music, quantised
+
+from rtpverify.reference import Recording
+from rtpverify.rtp.batch import Flow, PacketBatch
+from rtpverify.rtp.payload import parse_rtpmap
+from rtpverify.spec import StreamSpec
+from rtpverify.verifier import Verifier
+
+FLOWS = [Flow("192.0.2.1:5004", "239.1.2.3:5004")]
+PACKET = 48
+AT_ONCE = 10
+"""Packets that arrive together: 10 ms."""
+
+
+def stream(frames, lost=()):
+    """Feed L16 packets of 1 ms, some of them lost; return the verifier and each event with the frame it was told at."""
+    audio = Audio(quantised(music(6, seed=6)))
+    recording = Recording(Path("loop.wav"), lambda _: audio, 2, RATE_HZ)
+    form = parse_rtpmap("L16/48000/2")
+    verifier = Verifier([StreamSpec("stream", encodings={97: form}, reference=recording)])
+    told = []
+    payload = np.rint(frames * 2**15).astype(">i2")
+    for first in range(0, len(frames) // PACKET, AT_ONCE):
+        numbers = [n for n in range(first, min(first + AT_ONCE, len(frames) // PACKET)) if n not in lost]
+        data = [
+            struct.pack(">BBHII", 0x80, 97, 65000 + n & 0xFFFF, n * PACKET, 0x5EED)
+            + payload[n * PACKET : (n + 1) * PACKET].tobytes()
+            for n in numbers
+        ]
+        length = np.array([len(item) for item in data], np.int64)
+        batch = PacketBatch(
+            arena=np.frombuffer(b"".join(data), np.uint8),
+            offset=np.cumsum(length) - length,
+            length=length,
+            arrival_ns=10**18 + np.array(numbers, np.int64) * 1_000_000,
+            flow=np.zeros(len(data), np.int64),
+            flows=FLOWS,
+        )
+        told += [(item.event, (numbers[-1] + 1) * PACKET) for item in verifier.feed(batch) if item.is_new]
+    told += [(item.event, len(frames)) for item in verifier.finish() if item.is_new]
+    return verifier.result("test").streams[0], told
+
+
+@pytest.mark.parametrize("start", [1000, 4 * RATE_HZ + 11])
+def test_lost_packets_are_told_once_and_faults_within_a_quarter_second(start):
+    loop = quantised(music(6, seed=6))
+    frames = np.concatenate([loop[start:], loop])[: 4 * RATE_HZ + 48]
+    frames = np.delete(frames, slice(2 * RATE_HZ, 2 * RATE_HZ + 48), axis=0)
+    frames[3 * RATE_HZ : 3 * RATE_HZ + 48] = 0.0
+    result, told = stream(frames, lost=(1500, 1501, 1502))
+    events = {str(event.kind): (event, frame) for event, frame in told}
+    assert sorted(events) == ["dropout", "gap", "slip"]
+    assert (events["gap"][0].start_frame, events["gap"][0].duration_frames) == (1500 * PACKET, 3 * PACKET)
+    slip, dropout = events["slip"][0], events["dropout"][0]
+    assert (slip.start_frame, slip.size["slip_frames"]) == (2 * RATE_HZ, 48)
+    assert (dropout.start_frame, dropout.duration_frames) == (3 * RATE_HZ, 48)
+    for event, frame in (events["slip"], events["dropout"]):
+        assert frame - event.start_frame <= RATE_HZ // 4
+    channel = result.comparison.channels[0]
+    assert channel.frames_compared == len(frames) // PACKET * PACKET - 3 * PACKET
+
+
+def test_a_fault_right_after_the_lock_is_told_within_two_seconds():
+    loop = quantised(music(6, seed=6))
+    frames = np.concatenate([loop[150000:], loop])[: 3 * RATE_HZ]
+    frames[RATE_HZ // 4 : RATE_HZ // 4 + 48] = 0.0
+    _, told = stream(frames)
+    [(event, frame)] = told
+    assert (str(event.kind), event.start_frame) == ("dropout", RATE_HZ // 4)
+    assert frame <= 2 * RATE_HZ
