@@ -186,7 +186,8 @@ def _compared(track: Track) -> ChannelComparison:
         compared.reference_channel = model.source + 1
         offset = -model.position(0)
         length = model.programme.frames
-        compared.offset_frames = offset if not model.programme.looped else -(-offset % length)
+        # Adding 0.0 makes a negative zero positive.
+        compared.offset_frames = 0.0 + (offset if not model.programme.looped else -(-offset % length))
         compared.gain_db = decibels(abs(model.gain))
         compared.inverted = model.gain < 0.0
         compared.clock_offset_ppm = 1e6 * (track.last or model).rate
