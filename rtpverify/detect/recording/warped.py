@@ -42,7 +42,7 @@ _FITS = 3
 _PROBED_BAND = 0.4
 """Share of the sample rate up to which is looked at."""
 _TINY_POWER = 1e-20
-_CODEC_LEAVES_DB = -75.0
+_CODEC_LEAVES_DB = -62.0
 """A lossy codec leaves more than this beside the recording, relative to it."""
 _BENT_DB = 3.0
 """Distortion is explained at least so far by a function of the sample."""
