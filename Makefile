@@ -8,6 +8,9 @@ BIN := $(VENV)/bin
 BENCH_VENV := .venv-bench
 PYTHON ?=
 
+# As the command itself does: threads for matrices as small as ours wait for each other.
+export OPENBLAS_NUM_THREADS := 1
+
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1 @/p' $(MAKEFILE_LIST) | awk -F@ '{printf "make %-17s%s\n", $$1, $$2}'
 

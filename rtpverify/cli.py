@@ -6,7 +6,6 @@ says what and where), 3 nothing to verify arrived. Heavy modules are imported by
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -93,9 +92,6 @@ def main() -> None:
     Exit status of check: 0 verified and clean, 1 faults found, 2 the request or its input is unusable, 3 nothing to
     verify arrived.
     """
-    # Read by numpy when it is first imported, which is later. Threads for matrices as small as ours cost three times
-    # the CPU, mostly in waiting for each other.
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # an arrow is no reason to fail on a terminal that has none
