@@ -18,7 +18,7 @@ demo: $(VENV)/.run ## send two streams to itself, one with faults, and show what
 	$(BIN)/rtpverify demo
 
 test: $(VENV)/.dev ## run every test that this machine can run
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto
 
 lint: $(VENV)/.dev ## style, formatting and types
 	$(BIN)/ruff check .

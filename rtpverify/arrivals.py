@@ -13,7 +13,7 @@ from rtpverify.rtp.timing import Timing
 from rtpverify.rtp.verdicts import Discontinuity
 from rtpverify.slots import put_value
 
-TIMED_PACKETS = 4096
+TIMED_PACKETS = 8192
 """Packets whose timing is judged at a time: its cost is by the batch."""
 STALL_PACKETS = 10
 """A stall is never shorter than this many packet times."""
