@@ -35,7 +35,7 @@ from rtpverify.sources.flows import MAX_FLOWS
 from rtpverify.sources.receiver import open_receiver
 from rtpverify.verifier import StreamEvent, Verifier
 
-REFRESH_NS = 4_000_000_000
+REFRESH_NS = 2_000_000_000
 """How old a measurement in the metrics may be. Counts of events are never older than a tick."""
 
 STILL_NS = 2_000_000_000

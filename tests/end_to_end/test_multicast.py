@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -150,6 +151,8 @@ reference = "tone:1283"
 def test_a_daemon_hears_a_group_again_when_its_interface_comes_back(wire, tmp_path):
     (tmp_path / "bench.toml").write_text(DAEMON)
     processes = [wire.rtpverify(wire.receiver, "serve", str(tmp_path / "bench.toml"))]
+    limit = threading.Timer(60, processes[0].kill)
+    limit.start()
 
     def send():
         destination = f"rtp://{address(FIRST, False)}@239.1.2.3:5004?interface={wire.port}"
@@ -175,6 +178,7 @@ def test_a_daemon_hears_a_group_again_when_its_interface_comes_back(wire, tmp_pa
         assert until("stopped")["discarded"] == {}
         assert processes[0].wait(20) == 0
     finally:
+        limit.cancel()
         for process in processes:
             process.kill()
             process.communicate(timeout=20)
