@@ -44,7 +44,7 @@ bench-detection: $(BENCH_VENV)/.run ## faults found by rtpverify and by other to
 bench-compare: $(BENCH_VENV)/.run ## compare beside librosa and dtw-python, and on recordings of hours (HOURS=1,10)
 	$(BENCH_VENV)/bin/python benchmarks/compare.py
 
-soak: $(VENV)/.run ## a day of clean audio of each format: no event may come (HOURS=1 for less)
+soak: $(VENV)/.run ## a day of clean audio of each format: no event may come (HOURS=1 for less, JOBS=1 for one core)
 	PYTHONPATH=tests $(BIN)/python benchmarks/soak.py
 
 corpus: $(VENV)/.dev ## many more random faults than make test draws (CASES=60 of each kind)

@@ -1,7 +1,7 @@
 """A day of clean audio of each format, made faster than real time: any event is a false alarm. Run by ``make soak``.
 
-Every stream is judged by both profiles at once. ``HOURS`` shortens it, ``SEED`` repeats a run. Exits with 1 where there
-was an event; the stream printed with it can be made again from its line.
+Every stream is judged by both profiles at once, ``JOBS`` streams side by side. ``HOURS`` shortens it, ``SEED`` repeats
+a run. Exits with 1 where there was an event; the stream printed with it can be made again from its line.
 """
 
 import itertools
@@ -9,11 +9,13 @@ import os
 import random
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor
 
 from clean import Clean, draw_clean
 
 HOURS = float(os.environ.get("HOURS", "24"))
 SEED = int(os.environ.get("SEED", str(random.SystemRandom().randrange(2**32))))
+JOBS = int(os.environ.get("JOBS", str(os.cpu_count() or 1)))
 PIECE_SECONDS = 10
 
 
@@ -34,31 +36,35 @@ def formats(rng: random.Random) -> list[Clean]:
     return streams + [draw_clean(rng) for _ in range(4)]
 
 
-def soak(stream: Clean, seconds: int) -> int:
+def soak(stream: Clean) -> int:
     """Judge a stream by both profiles; return how many events there were."""
+    seconds = round(3600 * HOURS)
     started = time.process_time()
     verifiers = {profile: stream.verifier(profile) for profile in ("digital", "analog")}
     for second in range(0, seconds, PIECE_SECONDS):
         frames = stream.read(second * stream.rate_hz, min(PIECE_SECONDS, seconds - second) * stream.rate_hz)
         for verifier in verifiers.values():
             verifier.feed(frames)
-    alarms = 0
+    lines = []
     for profile, verifier in verifiers.items():
         verifier.finish()
         result = verifier.result("soak").streams[0]
-        events = [event for event in result.events if event.fault]
-        alarms += len(events)
-        for event in events:
-            print(f"  {profile}: {event.kind} {event.channel} at {event.start_frame}: {event.message}")
+        lines += [
+            f"\n  {profile}: {event.kind} {event.channel} at {event.start_frame}: {event.message}"
+            for event in result.events
+            if event.fault
+        ]
     speed = seconds / max(time.process_time() - started, 1e-9)
-    print(f"{alarms} event(s) in 2 x {seconds / 3600:g} h, {speed:.0f} x real time: {stream}", flush=True)
-    return alarms
+    found = f"{len(lines)} event(s) in 2 x {seconds / 3600:g} h, {speed:.0f} x real time: {stream}"
+    print(found + "".join(lines), flush=True)
+    return len(lines)
 
 
 def main() -> None:
     """Print one line per format; exit with 1 where there was a false alarm."""
-    print(f"SEED={SEED} HOURS={HOURS:g}")
-    alarms = sum(soak(stream, round(3600 * HOURS)) for stream in formats(random.Random(SEED)))
+    print(f"SEED={SEED} HOURS={HOURS:g}", flush=True)
+    with ProcessPoolExecutor(JOBS) as pool:
+        alarms = sum(pool.map(soak, formats(random.Random(SEED))))
     print(f"{alarms} false alarm(s)")
     sys.exit(1 if alarms else 0)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -17,6 +18,10 @@ from rtpverify.spec import StreamSpec
 
 WANDER_PPM = 1.0
 """How far the frequency wanders, up and down: half of what the digital profile allows."""
+
+ROUNDING_LSB = {"none": 1 / 12**0.5, "rpdf": 1 / 6**0.5, "tpdf": 1 / 2}
+"""RMS of what quantising leaves behind, by dither, in steps."""
+NOISE_MARGIN_DB = 6.0
 
 
 @dataclass(frozen=True)
@@ -63,13 +68,18 @@ class Clean:
         )
         return ppm_seconds * 1e-6 * self.frequency_hz
 
+    def _noise_dbfs(self) -> float:
+        """Return its noise and what quantising adds, against the RMS of a full-scale sine."""
+        noise_rms = 10 ** ((self.noise_dbfs if self.noise_dbfs is not None else -300) / 20) / 2**0.5
+        rounding_rms = ROUNDING_LSB[self.dither] / 2 ** (self.bits - 1)
+        return 20 * math.log10(math.hypot(noise_rms, rounding_rms) * 2**0.5)
+
     def verifier(self, profile: str | None = None) -> FrameVerifier:
-        """Return what judges it; noise that belongs to the stream is allowed for."""
+        """Return what judges it; noise that belongs to the stream is allowed for, where its profile limits it."""
         limits = PROFILES[profile or self.profile]
-        if self.noise_dbfs is not None:
-            limits = replace(
-                limits, max_thd_n_db=max(self.noise_dbfs - self.level_dbfs + 6, limits.max_thd_n_db or -300)
-            )
+        if self.noise_dbfs is not None or limits.max_thd_n_db is not None:
+            allowed_db = self._noise_dbfs() - self.level_dbfs + NOISE_MARGIN_DB
+            limits = replace(limits, max_thd_n_db=max(allowed_db, limits.max_thd_n_db or -300))
         spec = StreamSpec(reference=Tone((self.frequency_hz,)), limits=limits)
         return FrameVerifier(spec, self.rate_hz, self.channels, f"L{self.bits}", self.bits)
 
@@ -101,7 +111,6 @@ def draw_clean(rng: random.Random) -> Clean:
         frequency_hz=rng.choice([hz for hz in frequencies if hz < rate_hz / 2 - 50]),
         level_dbfs=level_dbfs,
         wander_ppm_per_second=rng.choice([0.0, 0.0, 0.03, 0.1]),
-        # The analog profile's limit, 60 dB under the tone, is below the dither of 16 bits for a faint one.
-        profile=rng.choice(["digital", "analog"] if level_dbfs >= -20.0 else ["digital"]),
+        profile=rng.choice(["digital", "analog"]),
         seed=rng.randrange(2**31),
     )
