@@ -60,8 +60,8 @@ class Detector(Protocol):
     def signal(self, row: int) -> list[Signal]:
         """Return what each channel of a row measured so far."""
 
-    def present(self, row: int) -> list[Signal]:
-        """Return what each channel of a row carries now."""
+    def present(self, row: int, measured: Sequence[Signal]) -> list[Signal]:
+        """Return what each channel of a row carries now; ``measured`` is what :meth:`signal` returned."""
 
     @property
     def in_a_hurry(self) -> bool:

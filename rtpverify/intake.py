@@ -318,11 +318,14 @@ class Intake:
         index = stream.index
         return Arrived(self._tracker.head_sequence(index), int(self._octets[index])), self._tracker.counts(index)
 
+    def last_arrival_ns(self, stream: Stream) -> int:
+        """Return when the last packet of a stream arrived."""
+        return int(self._arrivals.last_ns[stream.index])
+
     def glance(self, stream: Stream) -> WireGlance:
         """Return what the wire did to a stream so far, at a glance: :meth:`result_of` costs more."""
         index, timing = stream.index, self._arrivals.timing
-        last_ns = int(self._arrivals.last_ns[index])
-        return WireGlance(self._tracker.counts(index), timing.jitter_seconds(index), last_ns)
+        return WireGlance(self._tracker.counts(index), timing.jitter_seconds(index), self.last_arrival_ns(stream))
 
     def reception(self, stream: Stream) -> Reception:
         """Return what a receiver would report of a stream."""
@@ -334,7 +337,7 @@ class Intake:
             counts=self._tracker.counts(index),
             sequence=self._tracker.head_sequence(index),
             jitter_frames=None if jitter is None or not rate_hz else round(jitter * rate_hz),
-            last_arrival_ns=int(self._arrivals.last_ns[index]),
+            last_arrival_ns=self.last_arrival_ns(stream),
             last_report=reports.last_ntp >> 16 & 0xFFFFFFFF if reports else 0,
             last_report_ns=reports.last_arrival_ns if reports else 0,
         )
@@ -345,7 +348,7 @@ class Intake:
         index, timing = stream.index, self._arrivals.timing
         stream.counts = self._tracker.counts(index)
         stream.end_frame = self._tracker.frame_of(index, int(self._tracker.end_timestamp[index]))
-        stream.last_arrival_ns = int(self._arrivals.last_ns[index])
+        stream.last_arrival_ns = self.last_arrival_ns(stream)
         stream.jitter_seconds = timing.jitter_seconds(index)
         stream.clock_drift_ppm = timing.clock_drift_ppm(index)
         stream.packet_time_seconds = timing.packet_time_seconds(index)

@@ -207,9 +207,16 @@ class Verifier:
         self._refresh(stream)
         return stream_result(stream)
 
-    def present(self, stream: Stream) -> list[Signal]:
-        """Return what each channel of a stream carries now; nothing where its signal is not judged."""
-        return [] if stream.track is None else stream.track.analysis.detector.present(stream.track.row)
+    def present(self, stream: Stream, measured: Sequence[Signal]) -> list[Signal]:
+        """Return what each channel of a stream carries now; nothing where its signal is not judged.
+
+        ``measured`` is the signal of its result; what is counted, or true of the channel as such, is taken from there.
+        """
+        return [] if stream.track is None else stream.track.analysis.detector.present(stream.track.row, measured)
+
+    def last_arrival_ns(self, stream: Stream) -> int:
+        """Return when the last packet of a stream arrived."""
+        return self._intake.last_arrival_ns(stream)
 
     def wire(self, stream: Stream) -> WireGlance:
         """Return what the wire did to a stream so far, at a glance: :meth:`result_of` costs more."""

@@ -27,7 +27,7 @@ from rtpverify.daemon.roster import CONFIGURED, Change, Roster
 from rtpverify.daemon.state import StreamState
 from rtpverify.daemon.supervisor import Supervisor, configured_streams
 from rtpverify.daemon.web.server import WebServer
-from rtpverify.live import LiveStatistics, run_live
+from rtpverify.live import FULL_BATCH, LiveStatistics, run_live
 from rtpverify.result import Result
 from rtpverify.rtp.batch import PacketBatch
 from rtpverify.sources.feedback import Feedback
@@ -42,7 +42,8 @@ STILL_NS = 2_000_000_000
 """A receive loop that did not go round for so long does not move."""
 
 TURNS_NS = 250_000_000
-"""How often streams are measured: several at a time, as the first one warms the caches for the others."""
+"""How often it is seen which streams are up, and streams are measured: several at a time, as the first one warms the
+caches for the others."""
 
 MANY_FLOWS = MAX_FLOWS // 2
 """Past so many flows those that no stream needs are forgotten: every start of a sender may bring another port."""
@@ -101,7 +102,9 @@ class Service:
         self._known_streams = 0
         self._event_lines: Counter[str] = Counter()
         self._next_totals_ns = 0
+        self._next_watch_ns = 0
         self._next_turns_ns = 0
+        self._more_waits = False
         self._supervisor = Supervisor(self, configuration, path, self._notifier, self._status)
         self._supervising: asyncio.Task[None] | None = None
         self.outlet_set = OutletSet(configuration, self)
@@ -204,6 +207,7 @@ class Service:
 
     def _take(self, batch: PacketBatch) -> None:
         """Show outlets what arrived."""
+        self._more_waits = len(batch) >= FULL_BATCH
         for outlet in self.outlets.values():
             outlet.take(batch)
 
@@ -233,7 +237,7 @@ class Service:
         return max(0, self._event_lines.pop(name, 0) - MAX_EVENT_LINES)
 
     def _tick(self, now_ns: int) -> None:
-        """Measure the streams whose turn it is."""
+        """Let outlets go on, take in who came, and see how the streams fare where it is time."""
         if self._last_tick_ns is None:
             self._notifier.ready(self._status())
         self._last_tick_ns = time.monotonic_ns()
@@ -253,10 +257,25 @@ class Service:
                 self._forget_identities(now_ns - IDLE_NS)
             if self._supervising is not None and self._supervising.done():
                 self._supervising.result()
-        if not self._turns or self._turns[0][0] > now_ns or now_ns < self._next_turns_ns:
-            return
-        self._next_turns_ns = now_ns + TURNS_NS
-        while self._turns[0][0] <= now_ns:
+        # What is still to be taken in has arrived: no stream is down for that.
+        if now_ns >= self._next_watch_ns and not self._more_waits:
+            self._next_watch_ns = now_ns + TURNS_NS
+            self._watch(now_ns)
+        if now_ns >= self._next_turns_ns:
+            self._next_turns_ns = now_ns + TURNS_NS
+            self._take_turns(now_ns)
+        self._more_waits = False
+
+    def _watch(self, now_ns: int) -> None:
+        """See which streams are up."""
+        for state in self.states.values():
+            if state.watch(self.verifier, now_ns):
+                write = self.log.info if state.up else self.log.warning
+                write("stream up" if state.up else "stream down", stream=state.name)
+
+    def _take_turns(self, now_ns: int) -> None:
+        """Measure the streams whose turn it is."""
+        while self._turns and self._turns[0][0] <= now_ns:
             due_ns, state = self._turns.popleft()
             periods = (now_ns - due_ns) // REFRESH_NS + 1
             self._turns.append((due_ns + periods * REFRESH_NS, state))
@@ -324,10 +343,8 @@ class Service:
         return round(self._supervisor.configuration.log.state_seconds * 1e9)
 
     def _refresh(self, state: StreamState, now_ns: int) -> None:
-        """Measure one stream; log it where it went up or down, or where its line is due."""
-        if state.refresh(self.verifier, now_ns):
-            write = self.log.info if state.up else self.log.warning
-            write("stream up" if state.up else "stream down", stream=state.name)
+        """Measure one stream; log it where its line is due."""
+        state.refresh(self.verifier, now_ns)
         if now_ns - self._last_line_ns[state.name] >= self._line_interval_ns:
             self._last_line_ns[state.name] = now_ns
             self.log.info("state", **state.summary(), event_lines_left_out=self._left_out(state.name))

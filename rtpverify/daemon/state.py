@@ -7,7 +7,7 @@ were; measurements are those of the identity heard last.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -43,8 +43,11 @@ class Measured(Protocol):
     def result_of(self, stream: Stream) -> StreamResult:
         """Return what was found of a stream so far."""
 
-    def present(self, stream: Stream) -> list[Signal]:
-        """Return what each channel of a stream carries now."""
+    def present(self, stream: Stream, measured: Sequence[Signal]) -> list[Signal]:
+        """Return what each channel of a stream carries now, where this was measured so far."""
+
+    def last_arrival_ns(self, stream: Stream) -> int:
+        """Return when the last packet of a stream arrived."""
 
 
 class _Counted:
@@ -125,7 +128,7 @@ class StreamState:
     Attributes
     ----------
     up
-        Whether packets arrive.
+        Whether packets arrive, as of the last :meth:`watch`.
     result
         Of the identity heard last; None before the first packet.
     snapshot
@@ -204,8 +207,18 @@ class StreamState:
         if latest is None or time_ns >= latest.time_ns:
             self._exemplars[key] = Exemplar(event_id, time_ns)
 
-    def refresh(self, measured: Measured, now_ns: int) -> bool:
-        """Measure anew, replace ``snapshot``, and return whether the stream went up or down."""
+    def watch(self, measured: Measured, now_ns: int) -> bool:
+        """Return whether the stream went up or down; all that arrived before ``now_ns`` must have been taken in."""
+        latest_ns = max((measured.last_arrival_ns(one.stream) for one in self._identities.values()), default=-UP_NS)
+        is_up = now_ns - latest_ns < UP_NS
+        if is_up is self.up:
+            return False
+        self.up = is_up
+        self.snapshot = self._take()
+        return True
+
+    def refresh(self, measured: Measured, now_ns: int) -> None:
+        """Measure anew, and replace ``snapshot``."""
         latest_ns = -1
         for identity in self._identities.values():
             result = measured.result_of(identity.stream)
@@ -216,11 +229,9 @@ class StreamState:
             # What went on in an identity that fell silent while another one goes on is over.
             if identity is not self._latest and now_ns - identity.stream.last_arrival_ns >= UP_NS:
                 identity.open.clear()
-        if self._latest is not None:
-            self._present = measured.present(self._latest.stream)
-        was_up, self.up = self.up, now_ns - latest_ns < UP_NS
+        if self._latest is not None and self.result is not None:
+            self._present = measured.present(self._latest.stream, self.result.signal)
         self.snapshot = self._take()
-        return was_up != self.up
 
     def summary(self, *, whole: bool = False) -> dict[str, Any]:
         """Return what a log line tells, of all that was ``whole`` or of now; channels stand in lists."""

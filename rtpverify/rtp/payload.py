@@ -195,16 +195,17 @@ def _encode_l20(samples: NDArray[np.float64]) -> NDArray[np.generic]:
 
 def _decode_l24(raw: NDArray[np.uint8]) -> NDArray[np.float32]:
     rows, size = raw.shape
-    words = np.empty((rows, size // 3), np.int32)
-    # Each sample as the upper three bytes of a word; the last one has no byte behind it.
-    overlapping = np.lib.stride_tricks.as_strided(
-        raw, (rows, size // 3 - 1, 4), (raw.strides[0], 3, 1), writeable=False
-    )
-    words[:, :-1] = overlapping.view(">i4")[..., 0]
-    words &= -256
-    last = raw[:, -3:].astype(np.int32)
-    words[:, -1] = last[:, 0] << 24 | last[:, 1] << 16 | last[:, 2] << 8
-    return _from_high_bits(words)
+    missing = -raw.size % 12
+    octets = np.append(raw, np.zeros(missing, np.uint8)) if missing else raw.reshape(-1)
+    # Four samples stand in three words, whole: each is moved to the upper three bytes of a word of its own.
+    packed = octets.view(">u4").astype(np.uint32).reshape(-1, 3)
+    one, two, three = packed.T
+    words = np.empty((len(packed), 4), np.uint32)
+    np.bitwise_and(one, 0xFFFFFF00, out=words[:, 0])
+    words[:, 1] = one << 24 | two >> 8 & 0xFFFF00
+    words[:, 2] = two << 16 | three >> 16 & 0xFF00
+    np.left_shift(three, 8, out=words[:, 3])
+    return _from_high_bits(words.view(np.int32).reshape(-1)[: raw.size // 3]).reshape(rows, size // 3)
 
 
 def _encode_l24(samples: NDArray[np.float64]) -> NDArray[np.generic]:

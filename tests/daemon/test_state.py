@@ -53,8 +53,12 @@ class Measured:
         )
 
     @staticmethod
-    def present(stream: Any) -> list[Signal]:
-        return [Signal(1, level_dbfs=stream.present_dbfs)]
+    def present(stream: Any, measured: Sequence[Signal]) -> list[Signal]:
+        return [replace(signal, level_dbfs=stream.present_dbfs) for signal in measured]
+
+    @staticmethod
+    def last_arrival_ns(stream: Any) -> int:
+        return stream.last_arrival_ns
 
 
 MEASURED = Measured()
@@ -212,12 +216,13 @@ def test_the_exemplar_is_the_latest_event() -> None:
 def test_a_stream_is_up_while_its_last_packet_is_young() -> None:
     identity = Identity(10 * UP_NS)
     nobody, followed = state(), state(identity)
-    changes = [followed.refresh(MEASURED, 11 * UP_NS + late) for late in (-1, -1, 0, 0)]
+    changes = [followed.watch(MEASURED, 11 * UP_NS + late) for late in (-1, -1, 0, 0)]
     assert changes == [True, False, True, False]
     assert not followed.snapshot.up
-    assert not nobody.refresh(MEASURED, 11 * UP_NS)
+    assert not nobody.watch(MEASURED, 0)
+    assert not nobody.watch(MEASURED, 11 * UP_NS)
     identity.last_arrival_ns = 11 * UP_NS
-    followed.refresh(MEASURED, 11 * UP_NS)
+    assert followed.watch(MEASURED, 11 * UP_NS)
     assert followed.snapshot.up
 
 
@@ -227,13 +232,16 @@ def test_a_stream_is_judged_while_it_is_up_and_its_reference_is_found() -> None:
     assert followed.snapshot.judged is False
     for one in (followed, transport_only):
         one.refresh(MEASURED, 10 * UP_NS)
+        one.watch(MEASURED, 10 * UP_NS)
     assert followed.snapshot.judged is True
     assert transport_only.snapshot.judged is None
     identity.inconclusive = "no tone"
     followed.refresh(MEASURED, 10 * UP_NS)
     assert followed.snapshot.judged is False
     identity.inconclusive = None
-    followed.refresh(MEASURED, 12 * UP_NS)
+    followed.refresh(MEASURED, 10 * UP_NS)
+    assert followed.snapshot.judged is True
+    followed.watch(MEASURED, 12 * UP_NS)
     assert followed.snapshot.judged is False
 
 
@@ -265,7 +273,7 @@ def test_what_was_counted_stays_where_something_else_is_expected_and_what_was_me
     followed = state(old, reference=None)
     followed.count(told(old, Event(Kind.GAP, 0, id="x")))
     followed.refresh(MEASURED, 0)
-    assert followed.up
+    assert followed.watch(MEASURED, 0)
     followed.expect(StreamSpec(name="a", reference=Tone()))
     seen = followed.snapshot
     assert (seen.up, seen.transport, seen.signal, followed.result) == (False, None, (), None)

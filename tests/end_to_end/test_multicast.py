@@ -158,24 +158,32 @@ def test_a_daemon_hears_a_group_again_when_its_interface_comes_back(wire, tmp_pa
         destination = f"rtp://{address(FIRST, False)}@239.1.2.3:5004?interface={wire.port}"
         processes.append(wire.rtpverify(wire.sender, "send", destination, "--duration", "60"))
 
-    def until(event):
+    def until(*events):
+        """Return the lines of these events, which may come in any order."""
+        found = {}
         for line in processes[0].stderr:
-            if json.loads(line)["event"] == event:
-                return json.loads(line)
-        raise AssertionError(f"the daemon ended before {event!r}")
+            fields = json.loads(line)
+            if fields["event"] in events:
+                found[fields["event"]] = fields
+            if len(found) == len(events):
+                return [found[event] for event in events]
+        raise AssertionError(f"the daemon ended before {events}, of which came {sorted(found)}")
 
     try:
         until("waiting")
         send()
         until("stream up")
         ip("-n", wire.receiver, "link", "del", "wire0")
-        assert until("interface gone")["interfaces"] == ["wire0"]
+        gone, _ = until("interface gone", "stream down")
+        assert gone["interfaces"] == ["wire0"]
         plug_in([wire.receiver, wire.sender])
-        assert until("interface back")["interfaces"] == ["wire0"]
+        [back] = until("interface back")
+        assert back["interfaces"] == ["wire0"]
         send()
         until("stream up")
         processes[0].terminate()
-        assert until("stopped")["discarded"] == {}
+        [stopped] = until("stopped")
+        assert stopped["discarded"] == {}
         assert processes[0].wait(20) == 0
     finally:
         limit.cancel()

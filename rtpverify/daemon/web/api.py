@@ -102,7 +102,8 @@ class Api:
         name = self._name(request)
         line, state = self._board.line(name), self._bench.states[name]
         stream = self._board.stream(name)
-        present = [] if stream is None else self._bench.verifier.present(stream)
+        verifier = self._bench.verifier
+        present = [] if stream is None else verifier.present(stream, verifier.result_of(stream).signal)
 
         def render() -> bytes:
             document = {**line, "result": None if state.result is None else _result(state.result)}

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -102,13 +105,16 @@ class RecordingBank:
         frames = follower.programme.frames
         return Comparison(str(recording.path), frames, recording.sample_rate_hz, block, channels)
 
-    def present(self, row: int) -> list[Signal]:
-        """Return what each channel of a row carries now: level and offset of the last second."""
-        signals = self.signal(row)
-        for track, signal in zip(self.followers[row].tracks, signals, strict=True):
+    def present(self, row: int, measured: Sequence[Signal]) -> list[Signal]:
+        """Return what each channel of a row carries now: level and offset of the last second.
+
+        The rest is as in ``measured``, what :meth:`signal` returned.
+        """
+        signals = []
+        for track, signal in zip(self.followers[row].tracks, measured, strict=True):
             x, _ = self._last_second(row, track)
-            signal.level_dbfs = dbfs(float(np.sqrt(np.mean(np.square(x))))) if np.any(x) else None
-            signal.dc_offset = float(x.mean()) if len(x) else None
+            level_dbfs = dbfs(float(np.sqrt(np.mean(np.square(x))))) if np.any(x) else None
+            signals.append(replace(signal, level_dbfs=level_dbfs, dc_offset=float(x.mean()) if len(x) else None))
         return signals
 
     def _last_second(self, row: int, track: Track) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:

@@ -7,6 +7,7 @@ hands of its scanner. A block that is not clean hands a line to its scanner, whi
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,7 @@ from rtpverify.detect.tone.crosstalk import Crosstalk
 from rtpverify.detect.tone.lines import PREDICTOR_BLOCKS, SEED_BLOCKS, Lines, NewBlocks
 from rtpverify.detect.tone.measurement import Measurements
 from rtpverify.detect.tone.polarity import inverted
-from rtpverify.detect.tone.present import present_level, present_tone
+from rtpverify.detect.tone.present import present_level, present_tones
 from rtpverify.detect.tone.scanner import Scanner
 from rtpverify.detect.tone.settings import Settings, sensitivity
 from rtpverify.detect.tone.track import Track
@@ -228,25 +229,29 @@ class ToneBank:
         signal.sensitivity = sensitivity(settings, omega, amplitude_ratio(signal.level_dbfs), sigma, threshold, code)
         return signal
 
-    def present(self, row: int) -> list[Signal]:
+    def present(self, row: int, measured: Sequence[Signal]) -> list[Signal]:
         """Return what each channel of a row carries now.
 
         Level, offset, frequency and residual are those of the last second of a line that is locked (harmonics: of its
-        last :data:`PREDICTOR_BLOCKS` blocks). A line that is not has no tone that holds, only a level and an offset,
-        those of its last blocks. What is counted, or true of the channel as such, is as in :meth:`signal`.
+        last :data:`STATE_BLOCKS` blocks that were measured together). A line that is not has no tone that holds, only a
+        level and an offset, those of its last blocks. What is counted, or true of the channel as such, is as in
+        ``measured``, what :meth:`signal` returned.
         """
-        signals = self.signal(row)
-        stop = int(self.timeline.consumed_block[row])
-        start = max(0, stop - PREDICTOR_BLOCKS)
-        for channel, (line, signal) in enumerate(zip(self._lines_of(row), signals, strict=True)):
-            x, valid = self.timeline.read(row, channel, start * self._block, stop * self._block)
-            if self._lines.locked[line]:
-                figures = present_tone(self._lines, line, self._settings[line], x if valid.all() else x[:0])
-            else:
-                figures = present_level(x[valid])
-            for name, value in figures.items():
-                setattr(signal, name, value)
-        return signals
+        lines, present = np.array(self._lines_of(row)), list(measured)
+        locked = self._lines.locked[lines]
+        if locked.any():
+            channels, which = np.flatnonzero(locked).tolist(), lines[locked]
+            settings = [self._settings[line] for line in which.tolist()]
+            harmonics = self._measured.latest_harmonics(which)
+            tones = present_tones([measured[channel] for channel in channels], self._lines, which, settings, harmonics)
+            for channel, signal in zip(channels, tones, strict=True):
+                present[channel] = signal
+        stop = int(self.timeline.consumed_block[row]) * self._block
+        start = max(0, stop - PREDICTOR_BLOCKS * self._block)
+        for channel in np.flatnonzero(~locked).tolist():
+            x, valid = self.timeline.read(row, channel, start, stop)
+            present[channel] = present_level(measured[channel], x[valid])
+        return present
 
     @property
     def in_a_hurry(self) -> bool:
@@ -436,6 +441,7 @@ class ToneBank:
 
     def _renew(self, lines: NDArray[np.int64]) -> None:
         """Renew noise and threshold of lines from their last second."""
+        self._measured.renew_harmonics(lines)
         for line in lines.tolist():
             if self._lines.locked[line]:
                 self._lines.renew_noise(line, self._settings[line])

@@ -37,6 +37,8 @@ class Measurements:
     def __init__(self) -> None:
         self._sums = np.zeros((0, 5))  # blocks, amplitude², offset, residual², frames
         self._harmonics = np.zeros((0, MAX_HARMONIC - 1), np.complex128)
+        self._stretch_start = np.zeros((0, MAX_HARMONIC), np.complex128)  # blocks and harmonics before it
+        self._stretch_harmonics = np.zeros(0)  # power of those of the last whole stretch; NaN before the end of one
         self._run = np.zeros((0, 3))  # blocks, sum of phase, sum of index times phase
         self._run_omega = np.zeros(0)
         self._omega = np.zeros((0, 2))  # weight, weighted angular frequency
@@ -46,18 +48,48 @@ class Measurements:
         """Add lines."""
         self._sums = np.concatenate([self._sums, np.zeros((lines, 5))])
         self._harmonics = np.concatenate([self._harmonics, np.zeros((lines, MAX_HARMONIC - 1))])
+        self._stretch_start = np.concatenate([self._stretch_start, np.zeros((lines, MAX_HARMONIC))])
+        self._stretch_harmonics = np.append(self._stretch_harmonics, np.full(lines, np.nan))
         self._run = np.concatenate([self._run, np.zeros((lines, 3))])
         self._run_omega = np.append(self._run_omega, np.zeros(lines))
         self._omega = np.concatenate([self._omega, np.zeros((lines, 2))])
 
     def reset(self, line: int) -> None:
         """Forget a line, which becomes another one."""
-        for sums in (self._sums, self._harmonics, self._run, self._run_omega, self._omega):
+        for sums in (self._sums, self._harmonics, self._stretch_start, self._run, self._run_omega, self._omega):
             sums[line] = 0.0
+        self._stretch_harmonics[line] = np.nan
 
     def begin(self, lines: NDArray[np.int64]) -> None:
         """Begin an undisturbed run of blocks on these lines."""
         self._run[lines] = 0.0
+        self._begin_stretch(lines)
+        self._stretch_harmonics[lines] = np.nan
+
+    def renew_harmonics(self, lines: NDArray[np.int64]) -> None:
+        """End a stretch of blocks whose harmonics are measured together, and begin the next."""
+        self._stretch_harmonics[lines] = self._harmonics_since(lines)
+        self._begin_stretch(lines)
+
+    def latest_harmonics(self, lines: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return the sum of the squared amplitudes of harmonics in the last whole stretch of each line.
+
+        In the run so far, where there was none; NaN where no block is measured.
+        """
+        latest = self._stretch_harmonics[lines]
+        return np.where(np.isnan(latest), self._harmonics_since(lines), latest)
+
+    def _begin_stretch(self, lines: NDArray[np.int64]) -> None:
+        self._stretch_start[lines, 0] = self._sums[lines, 0]
+        self._stretch_start[lines, 1:] = self._harmonics[lines]
+
+    def _harmonics_since(self, lines: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return the power of the mean harmonics since the present stretch began; NaN where no block is of it."""
+        before = self._stretch_start[lines]
+        blocks = self._sums[lines, 0] - before[:, 0].real
+        power = np.sum(np.abs(self._harmonics[lines] - before[:, 1:]) ** 2, axis=1)
+        mean: NDArray[np.float64] = np.divide(power, blocks**2, out=np.full(len(lines), np.nan), where=blocks > 0)
+        return mean
 
     def add(
         self,

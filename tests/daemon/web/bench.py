@@ -65,6 +65,7 @@ class Bench:
                     outlet.tell(items)
                 outlet.tick(self.now_ns)
         for state in self.states.values():
+            state.watch(self.verifier, self.now_ns)
             state.refresh(self.verifier, self.now_ns)
 
     def pass_time(self, seconds: float) -> None:
