@@ -325,7 +325,8 @@ class Intake:
     def glance(self, stream: Stream) -> WireGlance:
         """Return what the wire did to a stream so far, at a glance: :meth:`result_of` costs more."""
         index, timing = stream.index, self._arrivals.timing
-        return WireGlance(self._tracker.counts(index), timing.jitter_seconds(index), self.last_arrival_ns(stream))
+        expected, lost = self._tracker.expected_and_lost(index)
+        return WireGlance(expected, lost, timing.jitter_seconds(index), self.last_arrival_ns(stream))
 
     def reception(self, stream: Stream) -> Reception:
         """Return what a receiver would report of a stream."""

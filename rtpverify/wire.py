@@ -15,7 +15,8 @@ from rtpverify.rtp.verdicts import Counts
 class WireGlance:
     """What the wire did to a stream so far, as far as it is seen at a glance."""
 
-    counts: Counts
+    packets_expected: int
+    packets_lost: int
     jitter_seconds: float | None
     last_arrival_ns: int
 

@@ -124,8 +124,8 @@ def test_the_phase_at_a_glance_shows_a_slip():
 def test_the_wire_at_a_glance_is_that_of_the_result():
     verifier, stream = verified(Sender(seconds=1.0), lost=(500, 501))
     wire, transport = verifier.wire(stream), verifier.result_of(stream).transport
-    assert (wire.counts.received, wire.counts.lost) == (998, 2)
-    assert (wire.counts.expected, wire.counts.lost) == (transport.packets_expected, transport.packets_lost)
+    assert (wire.packets_expected, wire.packets_lost) == (1000, 2)
+    assert (wire.packets_expected, wire.packets_lost) == (transport.packets_expected, transport.packets_lost)
     assert wire.last_arrival_ns == stream.last_arrival_ns > START_NS
 
 

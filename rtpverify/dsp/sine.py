@@ -21,6 +21,8 @@ from numpy.typing import NDArray
 MODEL_COLUMNS = 5
 """cos, sin, 1, t·cos, t·sin: what a steady tone with a slow wander needs."""
 MAX_HARMONIC = 10
+CACHED_SAMPLES = 38400
+"""Samples that are fitted at a time: they stay in a core's own cache, and OpenBLAS multiplies so few as they lie."""
 
 
 def block_time(n: int) -> NDArray[np.float64]:
@@ -147,17 +149,18 @@ def fit_runs(x: NDArray[np.float64], runs: Sequence[tuple[ToneBasis, int]]) -> B
     rows, n = x.shape
     coefficients = np.zeros((rows, MODEL_COLUMNS + 2 * (MAX_HARMONIC - 1)))
     square_sum, peak = np.empty((2, rows))
-    start = 0
-    for basis, count in runs:
-        part = slice(start, start + count)
-        solution = x[part] @ basis.solver
+    step = max(1, CACHED_SAMPLES // n)
+    stops = np.cumsum([count for _, count in runs]).tolist()
+    for (basis, count), stop in zip(runs, stops, strict=True):
         columns = basis.columns[:MODEL_COLUMNS]
-        residual = solution[:, :MODEL_COLUMNS] @ columns
-        np.subtract(x[part], residual, out=residual)
-        coefficients[part, : solution.shape[1]] = solution
-        np.einsum("rn,rn->r", residual, residual, out=square_sum[part])
-        np.maximum(residual.max(axis=1), -residual.min(axis=1), out=peak[part])
-        start += count
+        for start in range(stop - count, stop, step):
+            part = slice(start, min(start + step, stop))
+            solution = x[part] @ basis.solver
+            residual = solution[:, :MODEL_COLUMNS] @ columns
+            np.subtract(x[part], residual, out=residual)
+            coefficients[part, : solution.shape[1]] = solution
+            np.einsum("rn,rn->r", residual, residual, out=square_sum[part])
+            np.maximum(residual.max(axis=1), -residual.min(axis=1), out=peak[part])
     pairs = coefficients[:, MODEL_COLUMNS:]
     return BlockFit(
         n=n,

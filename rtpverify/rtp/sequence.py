@@ -237,6 +237,11 @@ class SequenceTracker:
         """Return a stream's counters; ``expected`` is received and lost together."""
         return self._load(stream).counts.copy()
 
+    def expected_and_lost(self, stream: int) -> tuple[int, int]:
+        """Return how many packets should have come by now, and how many of them did not."""
+        counts = self._load(stream).counts
+        return counts.expected, counts.lost
+
     def head_sequence(self, stream: int) -> int:
         """Return the extended sequence number of the packet furthest ahead."""
         return int(self._sequence[stream])

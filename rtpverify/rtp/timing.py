@@ -373,28 +373,26 @@ class Timing:
         transit_ns: NDArray[np.float64],
     ) -> None:
         """Widen the span of transit times, window by window; a window starts with the first packet past the last."""
-        of, first = groups.stream, groups.first
-        whole = np.maximum.reduceat(arrival_ns, first) - self._window_start[of] >= self._tsdf_window_ns[of]
-        inside = known & ~whole
-        self._window_low[of[inside]] = np.minimum(self._window_low[of], np.minimum.reduceat(transit_ns, first))[inside]
-        self._window_high[of[inside]] = np.maximum(self._window_high[of], np.maximum.reduceat(transit_ns, first))[
-            inside
-        ]
-        for group in np.flatnonzero(known & whole).tolist():
-            stream = int(of[group])
-            at, stop = int(first[group]), int(groups.stop[group])
-            while at < stop:
-                past = arrival_ns[at:stop] - self._window_start[stream] >= self._tsdf_window_ns[stream]
-                end = at + int(past.argmax()) if past.any() else stop
-                if end > at:
-                    self._window_low[stream] = min(self._window_low[stream], transit_ns[at:end].min())
-                    self._window_high[stream] = max(self._window_high[stream], transit_ns[at:end].max())
-                if end < stop:
-                    self._tsdf[stream] = self._window_high[stream] - self._window_low[stream]
-                    self._max_tsdf[stream] = max(self._max_tsdf[stream], self._tsdf[stream])
-                    self._window_start[stream] = arrival_ns[end]
-                    self._window_low[stream], self._window_high[stream] = np.inf, -np.inf
-                at = end
+        # Behind the last row stands what changes nothing: a stretch may end there.
+        row, transit_ns = np.arange(len(arrival_ns)), np.append(transit_ns, np.nan)
+        at = np.flatnonzero(known)
+        of, start, stop = groups.stream[at], groups.first[at], groups.stop[at]
+        while len(of):
+            window_end_ns = self._window_start[groups.stream] + self._tsdf_window_ns[groups.stream]
+            past = np.where(arrival_ns >= np.repeat(window_end_ns, groups.count), row, len(row))
+            end = np.minimum(np.minimum.reduceat(np.append(past, len(row)), _ends(start, stop))[::2], stop)
+            some = end > start
+            inside, stretches = of[some], _ends(start[some], end[some])
+            if len(inside):
+                low, high = np.fmin.reduceat(transit_ns, stretches), np.fmax.reduceat(transit_ns, stretches)
+                self._window_low[inside] = np.minimum(self._window_low[inside], low[::2])
+                self._window_high[inside] = np.maximum(self._window_high[inside], high[::2])
+            whole = end < stop
+            of, start, stop = of[whole], end[whole], stop[whole]
+            self._tsdf[of] = self._window_high[of] - self._window_low[of]
+            self._max_tsdf[of] = np.maximum(self._max_tsdf[of], self._tsdf[of])
+            self._window_start[of] = arrival_ns[start]
+            self._window_low[of], self._window_high[of] = np.inf, -np.inf
 
     def _fill_buckets(
         self, stream: NDArray[np.int64], media_ns: NDArray[np.float64], transit_ns: NDArray[np.float64]
@@ -441,6 +439,11 @@ class Timing:
 def _distant_pairs(n: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Return every pair of ``n`` points that half of them lie between."""
     return np.triu_indices(n, max(n // 2, 1))
+
+
+def _ends(start: NDArray[np.intp], stop: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Return the indices for ``reduceat`` at which stretches start and stop; every other result is of a stretch."""
+    return np.stack([start, stop], axis=1).reshape(-1)
 
 
 def _steps(values: NDArray[np.int64], first: NDArray[np.intp], before: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from rtpverify.analysis import Analysis
 from rtpverify.daemon.outlets import Bench, Told
 from rtpverify.daemon.state import UP_NS
-from rtpverify.detect.glance import Glance
 from rtpverify.dsp.levels import FULL_SCALE_SINE_RMS
 from rtpverify.spec import StreamSpec
 from rtpverify.stream import Stream
@@ -62,8 +61,8 @@ class _Wire:
 
     def take(self, glance: WireGlance) -> None:
         """Take in what is counted by now."""
-        self.expected = max(self.expected, glance.counts.expected)
-        self.lost = max(self.lost, glance.counts.lost)
+        self.expected = max(self.expected, glance.packets_expected)
+        self.lost = max(self.lost, glance.packets_lost)
         self.last_arrival_ns, self.jitter_seconds = glance.last_arrival_ns, glance.jitter_seconds
 
 
@@ -209,8 +208,10 @@ class Board:
         for analysis, streams in self._by_analysis().items():
             rows = np.array([stream.track.row for _, stream in streams if stream.track is not None])
             glance = analysis.detector.glance(rows)
+            level, residual = _dbfs(glance.rms), _dbfs(glance.residual_rms)
             for at, (watched, _) in enumerate(streams):
-                _note_signal(watched, glance, at)
+                watched.followed, watched.phase = glance.followed[at], glance.phase_rad[at]
+                watched.level, watched.residual = level[at], residual[at]
         due = not self._next_sample_ns - SAMPLE_NS <= now_ns < self._next_sample_ns
         if due:
             self._next_sample_ns = now_ns + SAMPLE_NS
@@ -349,13 +350,6 @@ def _add_point(watched: _Watched, now_ns: int) -> None:
         shown = _WIRE_COLUMNS + 3 * np.arange(channels)
         figures[shown], figures[shown + 1], figures[shown + 2] = watched.level, watched.residual, watched.phase
     watched.history.add(now_ns / 1e9, figures)
-
-
-def _note_signal(watched: _Watched, glance: Glance, at: int) -> None:
-    watched.followed = glance.followed[at]
-    watched.level = _dbfs(glance.rms[at])
-    watched.residual = _dbfs(glance.residual_rms[at])
-    watched.phase = glance.phase_rad[at]
 
 
 def _dbfs(rms: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -78,20 +78,19 @@ class LimitWatch:
         blocks = np.minimum(state.count[lines, None] + np.arange(1, count + 1), window)
         stop = window + np.arange(1, count + 1)
         at = np.arange(len(lines))[:, None]
-
-        def total(values: NDArray[np.float64], blocks: NDArray[np.int64] = blocks) -> NDArray[np.float64]:
-            sums = np.concatenate([np.zeros((len(values), 1)), np.cumsum(values, axis=1)], axis=1)
-            result: NDArray[np.float64] = sums[at, stop] - sums[at, stop - blocks]
-            return result
-
-        level, dc, rms = total(new.amplitude) / blocks, total(new.dc) / blocks, np.sqrt(total(new.power) / blocks)
+        # One sum after another of everything that is asked for: of each figure the sum of its last so many blocks.
+        sums = np.zeros((5, len(lines), window + count + 1))
+        phase = new.phase - new.phase[:, -1:]  # keeps the sums small after hours of drift
+        moment = phase * np.arange(window + count, dtype=np.float64)
+        for values, figure in zip((new.amplitude, new.dc, new.power, phase, moment), sums, strict=True):
+            np.cumsum(values, axis=1, out=figure[:, 1:])
+        newest = sums[:, :, window + 1 :]
+        total = newest - sums[:, at, stop - blocks]
+        level, dc, rms = total[0] / blocks, total[1] / blocks, np.sqrt(total[2] / blocks)
         recent = np.minimum(blocks, PREDICTOR_BLOCKS)
-        recent_level, recent_dc = total(new.amplitude, recent) / recent, total(new.dc, recent) / recent
-        index = np.arange(new.phase.shape[1], dtype=np.float64)
-        centred = new.phase - new.phase[:, -1:]  # keeps the sums small after hours of drift
+        recent_level, recent_dc = (newest[:2] - sums[:2, at, stop - recent]) / recent
         middle = stop - (blocks + 1) / 2.0
-        moment = total(centred * index) - middle * total(centred)
-        slope = 12.0 * moment / (blocks * (blocks**2 - 1.0))
+        slope = 12.0 * (total[4] - middle * total[3]) / (blocks * (blocks**2 - 1.0))
         omega = state.omega[lines, None] + slope / n
 
         suspicious = self._pass_limits(lines, level, recent_level, dc, recent_dc, omega, rms)
