@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtpverify.dsp.dtw import align, distance
-from rtpverify.dsp.mfcc import HOP_FRAMES, Cepstra, Samples, mfcc
+from rtpverify.dsp.mfcc import HOP_FRAMES, WINDOWS_KEPT, Cepstra, Samples, cepstra_of_both, mfcc
 
 _FRAMES_AT_ONCE = 1 << 16
 _SHORT_FRAMES = 1000 * HOP_FRAMES
@@ -38,10 +38,14 @@ def mfcc_distance(reference: Samples, received: Samples, rate_hz: float) -> floa
     """
     if not len(reference) or not len(received):
         raise ValueError("a signal without frames has no cepstrum")
+    longest = max(len(reference), len(received))
+    if longest < _SHORT_FRAMES:
+        x, y = reference[:], received[:]
+        return 0.0 if np.array_equal(x, y) else align(mfcc(x, rate_hz), mfcc(y, rate_hz)).distance
+    if longest < WINDOWS_KEPT * HOP_FRAMES:
+        return distance(*cepstra_of_both(reference, received, rate_hz))
     if _equal(reference, received):
         return 0.0
-    if max(len(reference), len(received)) < _SHORT_FRAMES:
-        return align(mfcc(reference[:], rate_hz), mfcc(received[:], rate_hz)).distance
     return distance(Cepstra(reference, rate_hz), Cepstra(received, rate_hz))
 
 

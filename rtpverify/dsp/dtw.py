@@ -5,8 +5,10 @@ The local distance d is Euclidean. A path goes from the first pair of vectors to
 (1978), normalised by the sum of both lengths. So each row and each column that a path comes to costs the d of one pair.
 
 dtw-python takes 24 to 41 bytes for each pair. Here rows are followed one after the other within a band, and the
-distances of only some rows are held at a time; where the band leaves out pairs, a lower bound of what any path through
-them costs tells whether it must be wider.
+distances of only some rows are held at a time. Where the band leaves out pairs, every path through them goes within the
+band up to where it first leaves it, and from where it last comes back: both cost what was found from the start and from
+the end. Between them it costs for each row and column at least the least distance that lies outside the band. Where
+that is not less than the cheapest path within the band, the band is wide enough.
 """
 
 from __future__ import annotations
@@ -18,8 +20,12 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-_RADIUS = 48
+_RADIUS = 24
 """Half the width of the band that is tried first, in vectors."""
+_WIDER = 4
+"""How much wider the next one is."""
+_GROUPS = (8, 1)
+"""Rows that share a bound of their distances outside the band: what is quick to tell is tried first."""
 _LONG_RADIUS = 192
 """The same for sequences that are too long for every pair: two seconds of audio at 48 kHz."""
 _ROWS_AT_ONCE = 256
@@ -104,13 +110,14 @@ def distance(x: Vectors, y: Vectors) -> float:
     if np.array_equal(x, y):
         return 0.0
     radius = _RADIUS
-    found = _band_cost(x, y, straight_band(len(x), len(y), radius))
-    if found.least_outside(None) < found.cost:
-        least = _least_costs(x, y)
-        while found.least_outside(least) < found.cost:
-            radius *= 2
-            found = _band_cost(x, y, straight_band(len(x), len(y), radius))
-    return found.cost / lengths
+    while True:
+        band = straight_band(len(x), len(y), radius)
+        found = _band_edges(x, y, band)
+        if found.least_outside(None) >= found.cost or any(
+            found.least_outside(_outside(x, y, band, group)) >= found.cost for group in _GROUPS
+        ):
+            return found.cost / lengths
+        radius *= _WIDER
 
 
 def align(x: Vectors, y: Vectors, band: Band | None = None) -> Alignment:
@@ -124,82 +131,190 @@ def align(x: Vectors, y: Vectors, band: Band | None = None) -> Alignment:
 
 
 @dataclass(frozen=True, slots=True)
-class _Least:
-    """What the rows after row i (index i), and the columns after a column, cost at least, whatever the path."""
+class _Outside:
+    """What all rows up to one cost at least on one side of the band, and all columns, each shape (rows or columns,)."""
 
     rows: NDArray[np.float64]
     columns: NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
-class _BandCost:
-    """The cheapest path within a band, and from where paths may leave it.
+class _Side:
+    """Where paths may leave the band on one side, and where they may come back.
 
-    To get to the pair of ``exit_rows`` and ``exit_columns`` within the band costs ``exit_costs`` or more.
+    To get from the start to the pair (i, ``exit_columns[i]``) costs ``exit_costs[i]``, infinite where no path leaves
+    there; from (i, ``entry_columns[i]``) to the end ``entry_costs[i]``.
     """
 
-    cost: float
-    exit_costs: NDArray[np.float64]
-    exit_rows: NDArray[np.int64]
     exit_columns: NDArray[np.int64]
+    exit_costs: NDArray[np.float64]
+    entry_columns: NDArray[np.int64]
+    entry_costs: NDArray[np.float64]
 
-    def least_outside(self, least: _Least | None) -> float:
-        """Return what any path that leaves the band costs at least."""
-        total = self.exit_costs
-        if least is not None:
-            total = total + least.rows[self.exit_rows] + least.columns[self.exit_columns]
-        return float(total.min(initial=np.inf))
+    def least(self, outside: _Outside | None) -> float:
+        """Return what any path costs at least that is outside the band on this side."""
+        out, back = self.exit_costs.copy(), self.entry_costs.copy()
+        if outside is not None:
+            out -= outside.rows + outside.columns[self.exit_columns]
+            # The pair at which a path comes back counts nothing here: its row or its column may.
+            back[1:] += outside.rows[:-1]
+            back += np.where(self.entry_columns > 0, outside.columns[self.entry_columns - 1], 0.0)
+        return float((np.minimum.accumulate(out)[:-1] + back[1:]).min(initial=np.inf))
 
 
-def _least_costs(x: NDArray[np.float64], y: NDArray[np.float64]) -> _Least:
-    """Return the sums of the least distance of each row, and of each column, from any on to the end.
+@dataclass(frozen=True, slots=True)
+class _BandEdges:
+    """The cost of the cheapest path within a band, and its sides: left of it (smaller columns) and right."""
 
-    In single precision, less what that may be wrong by.
+    cost: float
+    left: _Side
+    right: _Side
+
+    def least_outside(self, outside: tuple[_Outside, _Outside] | None) -> float:
+        """Return what any path that leaves the band costs at least, by what lies left and right of it."""
+        left, right = outside or (None, None)
+        return min(self.left.least(left), self.right.least(right))
+
+
+def _outside(x: NDArray[np.float64], y: NDArray[np.float64], band: Band, group: int) -> tuple[_Outside, _Outside]:
+    """Return what the rows and columns cost at least left and right of a band.
+
+    Some rows together have one bound: the distances of their mean, less how far they are from it. In single
+    precision, less what that may be wrong by.
     """
     middle = x.mean(axis=0)
     x, y = x - middle, y - middle
-    x_power, y_power = np.square(x).sum(axis=1), np.square(y).sum(axis=1)
+    first = np.arange(0, len(x), group)
+    mean = np.add.reduceat(x, first) / np.diff(first, append=len(x))[:, None]
+    spread = np.zeros(len(mean), dtype=np.float32)
+    if group > 1:
+        off = np.sqrt(np.square(x - np.repeat(mean, group, axis=0)[: len(x)]).sum(axis=1))
+        spread = np.maximum.reduceat(off, first).astype(np.float32)
+    mean_power, y_power = np.square(mean).sum(axis=1), np.square(y).sum(axis=1)
+    wrong = _SINGLE_ERROR * (mean_power.max() + y_power.max())
     # The square of a distance is one product of vectors that are longer by two.
-    left = np.column_stack([-2.0 * x, x_power, np.ones(len(x))]).astype(np.float32)
-    right = np.column_stack([y, np.ones(len(y)), y_power]).astype(np.float32)
-    row_least = np.empty(len(x))
-    column_least = np.full(len(y), np.inf)
+    rows = np.column_stack([-2.0 * mean, mean_power, np.ones(len(mean))]).astype(np.float32)
+    columns = np.column_stack([y, np.ones(len(y)), y_power - wrong]).astype(np.float32).T
+    last = np.minimum(first + group, len(x)) - 1
+    # Columns below the one stop and from the other on are outside for some row of the group.
+    stop, start = band.centre[last] - band.radius, band.centre[first] + band.radius + 1
+    row_least = np.full((2, len(mean)), np.inf, dtype=np.float32)
+    column_least = np.full((2, len(y)), np.inf, dtype=np.float32)
     at_once = max(1, _PAIRS_AT_ONCE // len(y))
-    for first in range(0, len(x), at_once):
-        squares = left[first : first + at_once] @ right.T
-        row_least[first : first + at_once] = squares.min(axis=1)
-        np.minimum(column_least, squares.min(axis=0), out=column_least)
-    wrong = _SINGLE_ERROR * (x_power.max() + y_power.max())
-    return _Least(_sums_after(row_least - wrong), _sums_after(column_least - wrong))
+    column = np.arange(len(y))
+    for begin in range(0, len(mean), at_once):
+        part = slice(begin, begin + at_once)
+        distances = rows[part] @ columns
+        if group > 1:
+            np.sqrt(np.maximum(distances, 0.0, out=distances), out=distances)
+            distances -= spread[part, None]
+        # Some columns are outside for all of these rows, the others for none or only some of them.
+        clear, edge = np.clip([stop[part][0], stop[part][-1]], 0, len(y)).tolist()
+        mixed = np.where(column[clear:edge] < stop[part, None], distances[:, clear:edge], np.float32(np.inf))
+        _take_least(row_least[0, part], column_least[0], distances[:, :clear], 0)
+        _take_least(row_least[0, part], column_least[0], mixed, clear)
+        edge, clear = np.clip([start[part][0], start[part][-1]], 0, len(y)).tolist()
+        mixed = np.where(column[edge:clear] >= start[part, None], distances[:, edge:clear], np.float32(np.inf))
+        _take_least(row_least[1, part], column_least[1], mixed, edge)
+        _take_least(row_least[1, part], column_least[1], distances[:, clear:], clear)
+    if group == 1:
+        row_least, column_least = (np.sqrt(np.maximum(squares, 0.0)) for squares in (row_least, column_least))
+    left, right = (
+        _Outside(_sums(np.repeat(of_rows, group)[: len(x)]), _sums(of_columns))
+        for of_rows, of_columns in zip(row_least, column_least, strict=True)
+    )
+    return left, right
 
 
-def _sums_after(squares: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the sum of the roots of all elements after each, negative ones taken as 0."""
-    roots = np.sqrt(np.maximum(squares, 0.0))
-    return np.asarray(np.append(np.cumsum(roots[:0:-1])[::-1], 0.0))
+def _take_least(
+    rows: NDArray[np.float32], columns: NDArray[np.float32], distances: NDArray[np.float32], first: int
+) -> None:
+    """Lower the least distances of some rows, and of the columns from ``first`` on, to those of their pairs."""
+    if distances.size:
+        np.minimum(rows, distances.min(axis=1), out=rows)
+        part = columns[first : first + distances.shape[1]]
+        np.minimum(part, distances.min(axis=0), out=part)
 
 
-def _band_distances(x: Vectors, y: Vectors, band: Band) -> Iterator[tuple[int, NDArray[np.float64]]]:
-    """Yield the first of some rows and their distances within the band, shape (rows, columns); 0 where no column is."""
-    at_once = max(8, min(_ROWS_AT_ONCE, _PAIRS_AT_ONCE // band.columns))
-    offsets = np.arange(-band.radius, band.radius + 1)
-    for first in range(0, len(x), at_once):
-        row = np.arange(first, min(first + at_once, len(x)))[:, None]
-        column = band.centre[row] + offsets
-        absent = (column < 0) | (column >= len(y))
-        np.clip(column, 0, len(y) - 1, out=column)
-        left = int(column[0, 0])
-        row_vectors, column_vectors = x[first : first + len(row)], y[left : int(column[-1, -1]) + 1]
-        column -= left
-        row_power, column_power = np.square(row_vectors).sum(axis=1), np.square(column_vectors).sum(axis=1)
-        scale = row_power[:, None] + column_power[column]
-        squares = scale - 2.0 * np.take_along_axis(row_vectors @ column_vectors.T, column, axis=1)
-        close = np.nonzero((squares < _CLOSE * scale) & ~absent)
-        if len(close[0]):
-            squares[close] = np.square(row_vectors[close[0]] - column_vectors[column[close]]).sum(axis=1)
-        np.sqrt(squares, out=squares, where=~absent)
-        squares[absent] = 0.0
-        yield first, squares
+def _sums(least: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return the sums of least distances up to each; where there is no pair, nothing is known, and it counts 0."""
+    return np.cumsum(np.where(np.isfinite(least), np.maximum(least, 0.0), 0.0), dtype=np.float64)
+
+
+def _rows_at_once(band: Band) -> int:
+    return max(8, min(_ROWS_AT_ONCE, _PAIRS_AT_ONCE // band.columns))
+
+
+def _band_distances(x: Vectors, y: Vectors, band: Band, first: int, stop: int) -> NDArray[np.float64]:
+    """Return the distances of some rows within the band, shape (rows, columns); 0 where no column is."""
+    row = np.arange(first, stop)[:, None]
+    column = band.centre[row] + np.arange(-band.radius, band.radius + 1)
+    absent = (column < 0) | (column >= len(y))
+    np.clip(column, 0, len(y) - 1, out=column)
+    left = int(column[0, 0])
+    row_vectors, column_vectors = x[first:stop], y[left : int(column[-1, -1]) + 1]
+    column -= left
+    row_power, column_power = np.square(row_vectors).sum(axis=1), np.square(column_vectors).sum(axis=1)
+    scale = row_power[:, None] + column_power[column]
+    squares = scale - 2.0 * np.take_along_axis(row_vectors @ column_vectors.T, column, axis=1)
+    close = np.nonzero((squares < _CLOSE * scale) & ~absent)
+    if len(close[0]):
+        squares[close] = np.square(row_vectors[close[0]] - column_vectors[column[close]]).sum(axis=1)
+    np.sqrt(squares, out=squares, where=~absent)
+    squares[absent] = 0.0
+    return squares
+
+
+def _costs(
+    before: NDArray[np.float64],
+    moves: NDArray[np.float64],
+    sums: NDArray[np.float64],
+    steps: NDArray[np.int64],
+) -> NDArray[np.float64]:
+    """Return the costs of the cheapest paths to the pairs of some rows, and before them those of the row before.
+
+    Within a row F[j] = min(F[j-1] + d[j], c[j]), with c the cost of coming from the row before; less the running sum
+    of d that is a running minimum.
+
+    Parameters
+    ----------
+    before
+        Costs of the row before, shape (k, 1 + columns + largest step), of k ways that are followed at once. Infinite
+        cost surrounds the band.
+    moves
+        What a step in rows and columns costs, and one in the rows, less ``sums``; shape (rows, k, 2, columns).
+    sums
+        The running sums of each row, shape (rows, k, columns).
+    steps
+        How far the band moves to each row, shape (rows, k).
+    """
+    width = moves.shape[3]
+    costs = np.full((1 + len(moves), *before.shape), np.inf)
+    costs[0] = before
+    came = np.empty(moves.shape[1:])
+    by_both, by_row = came[:, 0], came[:, 1]
+    previous = np.lib.stride_tricks.sliding_window_view(costs, width, axis=2)
+    rows = zip(previous, moves, sums, costs[1:, :, 1 : 1 + width], steps.tolist(), strict=False)
+    for before_it, move, sum_, current, step in rows:
+        if len(set(step)) == 1:
+            np.add(before_it[:, step[0] : step[0] + 2], move, out=came)
+        else:
+            for way, own in enumerate(step):
+                np.add(before_it[way, own : own + 2], move[way], out=came[way])
+        np.minimum(by_both, by_row, out=by_row)
+        np.minimum.accumulate(by_row, axis=1, out=by_row)
+        np.add(by_row, sum_, out=current)
+    return costs
+
+
+def _before(band: Band, place: int) -> NDArray[np.float64]:
+    """Return the costs before the first row, for a first pair at this place of it.
+
+    A step in one sequence, and none in both, leads to that pair.
+    """
+    before = np.full(1 + band.columns + int(band.steps.max()), np.inf)
+    before[1 + place] = 0.0
+    return before
 
 
 def _band_rows(x: Vectors, y: Vectors, band: Band) -> Iterator[tuple[int, NDArray[np.float64], NDArray[np.float64]]]:
@@ -207,30 +322,16 @@ def _band_rows(x: Vectors, y: Vectors, band: Band) -> Iterator[tuple[int, NDArra
 
     Shapes (rows, columns) and (1 + rows, 1 + columns + largest step): the first row of costs is the one before, and
     infinite cost surrounds the band. What stands where no column is, is of no use.
-
-    Within a row F[j] = min(F[j-1] + d[j], c[j]), with c the cost of coming from the row before; less the running sum
-    of d that is a running minimum.
     """
-    steps = band.steps
-    width, margin = band.columns, int(steps.max())
-    before = np.full(1 + width + margin, np.inf)
-    # A step in one sequence, and none in both, leads from before the first pair to it.
-    before[1 + band.radius - int(band.centre[0])] = 0.0
-    for first, d in _band_distances(x, y, band):
-        costs = np.full((1 + len(d), len(before)), np.inf)
-        costs[0] = before
+    steps, at_once = band.steps, _rows_at_once(band)
+    before = _before(band, band.radius - int(band.centre[0]))
+    for first in range(0, len(x), at_once):
+        d = _band_distances(x, y, band, first, min(first + at_once, len(x)))
         sums = np.cumsum(d, axis=1)
-        one, both = d - sums, 2.0 * d - sums
+        moves = np.stack([2.0 * d - sums, d - sums], axis=1)
         if first == 0:
-            both[0] = np.inf
-        scratch = np.empty(width)
-        for i, step in enumerate(steps[first : first + len(d)].tolist()):
-            previous, current = costs[i], costs[i + 1, 1 : 1 + width]
-            np.add(previous[1 + step : 1 + step + width], one[i], out=current)
-            np.add(previous[step : step + width], both[i], out=scratch)
-            np.minimum(current, scratch, out=current)
-            np.minimum.accumulate(current, out=current)
-            np.add(current, sums[i], out=current)
+            moves[0, 0] = np.inf
+        costs = _costs(before[None], moves[:, None], sums[:, None], steps[first : first + len(d), None])[:, 0]
         before = costs[-1]
         yield first, d, costs
 
@@ -240,24 +341,66 @@ def _last_place(band: Band, columns: int) -> int:
     return band.radius + columns - int(band.centre[-1])
 
 
-def _band_cost(x: Vectors, y: Vectors, band: Band) -> _BandCost:
-    """Return the cost of the cheapest path within a band, and what may be cheaper outside."""
-    # To the right out of the last column, or down out of the first ones where the band moves on.
-    moves = np.append(band.steps[1:], 0)
-    right, left = band.centre + band.radius, band.centre - band.radius + moves - 1
-    right_costs, left_costs = np.empty(len(x)), np.empty(len(x))
-    for first, d, costs in _band_rows(x, y, band):
-        rows = slice(first, first + len(d))
-        inside = costs[1:, 1 : 1 + band.columns]
-        right_costs[rows] = inside[:, -1]
-        lowest = np.minimum.accumulate(inside[:, : max(1, int(moves[rows].max()))], axis=1)
-        left_costs[rows] = lowest[np.arange(len(d)), np.maximum(moves[rows] - 1, 0)]
-    rightward, downward = np.flatnonzero(right < len(y) - 1), np.flatnonzero((moves > 0) & (left >= 0))
-    return _BandCost(
-        float(costs[-1, _last_place(band, len(y))]),
-        np.concatenate([right_costs[rightward], left_costs[downward]]),
-        np.concatenate([rightward, downward]),
-        np.concatenate([right[rightward], left[downward]]),
+def _both_ways(x: Vectors, y: Vectors, band: Band) -> Iterator[tuple[int, NDArray[np.float64], NDArray[np.float64]]]:
+    """Yield the first of some rows, the costs of getting to them from the start, and from their mirror images to the end.
+
+    Both of shape (rows, columns); the mirror image of row i and column k of the band is row n - 1 - i and column
+    -1 - k. What stands where no column is, is of no use.
+
+    To the end F[j] = min(F[j+1] + d[j+1], c[j]), with c the cost of going on to the row behind: the distance that
+    counts is that of the pair behind.
+    """
+    n, width, at_once = len(x), band.columns, _rows_at_once(band)
+    steps = np.stack([band.steps, np.append(0, band.steps[:0:-1])], axis=1)
+    place = np.arange(width)
+    start, end = band.radius - int(band.centre[0]), band.radius + int(band.centre[-1]) - (len(y) - 1)
+    before = np.stack([_before(band, start), _before(band, end)])
+    d_behind = np.zeros((1, before.shape[1]))
+    for first in range(0, n, at_once):
+        stop = min(first + at_once, n)
+        forth = _band_distances(x, y, band, first, stop)
+        back = _band_distances(x, y, band, n - stop, n - first)[::-1, ::-1]
+        sums = np.stack([np.cumsum(forth, axis=1), np.cumsum(back, axis=1) - back], axis=1)
+        padded = np.zeros((len(back) + 1, before.shape[1]))
+        padded[0], padded[1:, 1 : 1 + width] = d_behind[-1], back
+        at = steps[first:stop, 1:] + place
+        row = np.arange(len(back))[:, None]
+        moves = np.empty((len(back), 2, 2, width))
+        moves[:, 0, 0], moves[:, 0, 1] = 2.0 * forth, forth
+        moves[:, 1, 0], moves[:, 1, 1] = 2.0 * padded[row, at], padded[row, at + 1]
+        moves -= sums[:, :, None]
+        if first == 0:
+            moves[0, :, 0] = np.inf
+        costs = _costs(before, moves, sums, steps[first:stop])
+        before, d_behind = costs[-1], padded
+        yield first, costs[1:, 0, 1 : 1 + width], costs[1:, 1, 1 : 1 + width]
+
+
+def _band_edges(x: Vectors, y: Vectors, band: Band) -> _BandEdges:
+    """Return the cost of the cheapest path within a band, and what it costs to get to its edges from both ends."""
+    n, width, most = len(x), band.columns, max(1, int(band.steps.max()))
+    to_left, to_right, from_left = np.empty((n, most)), np.empty(n), np.empty(n)
+    from_right = np.empty((n, most))
+    for first, forth, back in _both_ways(x, y, band):
+        rows, mirrored = slice(first, first + len(forth)), n - 1 - np.arange(first, first + len(forth))
+        to_left[rows], to_right[rows] = forth[:, :most], forth[:, -1]
+        # In the mirror, right is left.
+        from_right[mirrored], from_left[mirrored] = back[:, :most], back[:, -1]
+        last = forth[-1]
+    moves, comes = np.append(band.steps[1:], 0)[:, None], band.steps[:, None]
+    left, right = band.centre - band.radius, band.centre + band.radius
+    of = np.arange(most)
+    # To the right out of the last column and back from the row before, which may end left of here; down out of the
+    # first columns and back into the first one.
+    to_left[(of >= moves) | (left[:, None] + of < 0)] = np.inf
+    from_right[(of >= comes) | (right[:, None] - of >= len(y))] = np.inf
+    to_right[right >= len(y) - 1] = np.inf
+    from_left[left < 1] = np.inf
+    clipped = [np.clip(edge, 0, len(y) - 1) for edge in (left, left + moves[:, 0] - 1, right, right - comes[:, 0] + 1)]
+    return _BandEdges(
+        float(last[_last_place(band, len(y)) - 1]),
+        _Side(clipped[1], to_left.min(axis=1), clipped[0], from_left),
+        _Side(clipped[2], to_right, clipped[3], from_right.min(axis=1)),
     )
 
 

@@ -8,7 +8,8 @@ One vector stands for one window; vector i is centred on frame 512 i. The signal
 is taken at its own rate (``librosa.load(path, sr=None)``; librosa's default would resample to 22050 Hz).
 
 librosa works in the precision of its input, so its coefficients of a file it loaded (float32) carry rounding errors of
-up to 1e-4. :func:`mfcc` repeats that; :class:`Cepstra`, for long signals, is in double precision throughout.
+up to 1e-4. :func:`mfcc` repeats that, for short signals. :class:`Cepstra` and :func:`cepstra_of_both`, for long ones,
+transform in the precision of the signal, too, and the rest is such that equal windows have equal coefficients.
 
 Sources: Davis and Mermelstein, IEEE Trans. ASSP 28 (1980); Slaney, Auditory Toolbox, Interval Research 1998-010.
 """
@@ -33,7 +34,7 @@ _BANDS_AT_ONCE = 16
 """Neighbouring filters share one product of matrices: each alone is nearly empty, all at once too."""
 _WINDOWS_AT_ONCE = 64
 _WINDOWS_READ = 512
-_WINDOWS_KEPT = 1 << 16
+WINDOWS_KEPT = 1 << 16
 """Up to so many windows (11 minutes at 48 kHz) the levels of all are held until their maximum is known."""
 
 
@@ -55,7 +56,8 @@ def mfcc(signal: NDArray[np.floating], rate_hz: float) -> NDArray[np.floating]:
     levels = np.empty((windows, BANDS), dtype=np.float32)
     for first in range(0, windows, _WINDOWS_AT_ONCE):
         out = levels[first : first + _WINDOWS_AT_ONCE]
-        np.matmul(np.abs(_spectra(signal, first, len(out)).astype(np.complex64)) ** 2, filters, out=out)
+        spectra = np.fft.rfft(_cut(_frames_of(signal, first, first + len(out))) * _hann(), axis=1)
+        np.matmul(np.abs(spectra.astype(np.complex64)) ** 2, filters, out=out)
     np.log10(np.maximum(levels, np.float32(_LEAST_POWER)), out=levels)
     levels *= 10.0
     np.maximum(levels, levels.max() - np.float32(RANGE_DB), out=levels)
@@ -77,18 +79,18 @@ class Cepstra:
 
     def __init__(self, signal: Samples, rate_hz: float) -> None:
         self._signal = signal
-        self._filters = _filter_groups(rate_hz)
+        self._rate_hz = rate_hz
         self._first = 0
         self._kept = np.empty((0, COEFFICIENTS))
-        if len(self) <= _WINDOWS_KEPT:
+        if len(self) <= WINDOWS_KEPT:
             levels = self._levels(0, len(self))
             self._floor_db = float(levels.max()) - RANGE_DB
-            self._kept = self._cepstrum(levels)
+            self._kept = _cepstra(levels, self._floor_db)
         else:
             self._floor_db = max(float(self._levels(*span).max()) for span in self._spans(0, len(self))) - RANGE_DB
 
     def __len__(self) -> int:
-        return 1 + len(self._signal) // HOP_FRAMES
+        return _windows(self._signal)
 
     def __getitem__(self, windows: slice) -> NDArray[np.float64]:
         first, stop, _ = windows.indices(len(self))
@@ -96,7 +98,7 @@ class Cepstra:
         if not self._first <= first <= kept_stop:
             self._first, self._kept, kept_stop = first, self._kept[:0], first
         if stop > kept_stop:
-            new = [self._cepstrum(self._levels(*span)) for span in self._spans(kept_stop, stop)]
+            new = [_cepstra(self._levels(*span), self._floor_db) for span in self._spans(kept_stop, stop)]
             self._kept = np.concatenate([self._kept[first - self._first :], *new])
             self._first = first
         return self._kept[first - self._first : stop - self._first]
@@ -105,34 +107,88 @@ class Cepstra:
     def _spans(first: int, stop: int) -> list[tuple[int, int]]:
         return [(start, min(start + _WINDOWS_READ, stop)) for start in range(first, stop, _WINDOWS_READ)]
 
-    def _cepstrum(self, levels_db: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.asarray(np.maximum(levels_db, self._floor_db) @ _cosines())
-
-    def _levels(self, first: int, stop: int) -> NDArray[np.float64]:
+    def _levels(self, first: int, stop: int) -> NDArray[np.floating]:
         """Return the band levels of windows ``first`` to ``stop``, shape (n, 128), in dB, no floor."""
-        levels = np.empty((stop - first, BANDS))
-        for window in range(first, stop, _WINDOWS_AT_ONCE):
-            out = levels[window - first : window - first + _WINDOWS_AT_ONCE]
-            spectrum = _spectra(self._signal, window, len(out))
-            power = spectrum.real**2
-            power += spectrum.imag**2
-            for band, bins, weights in self._filters:
-                np.matmul(power[:, bins], weights, out=out[:, band])
-            np.maximum(out, _LEAST_POWER, out=out)
-            np.log10(out, out=out)
-            out *= 10.0
-        return levels
+        return np.concatenate(
+            [
+                _levels_of(_cut(_frames_of(self._signal, window, min(window + _WINDOWS_AT_ONCE, stop))), self._rate_hz)
+                for window in range(first, stop, _WINDOWS_AT_ONCE)
+            ]
+        )
 
 
-def _spectra(signal: Samples, first: int, count: int) -> NDArray[np.complex128]:
-    """Return the spectra of some windows of a signal, shape (count, 1025)."""
+def cepstra_of_both(
+    reference: Samples, received: Samples, rate_hz: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the coefficients of two signals of one precision, both held, each of shape (1 + n // 512, 20).
+
+    Windows that are equal in both, at the same place, are computed once.
+    """
+    counts = _windows(reference), _windows(received)
+    levels: tuple[list[NDArray[np.floating]], list[NDArray[np.floating]]] = [], []
+    for first in range(0, max(counts), _WINDOWS_AT_ONCE):
+        stop = first + _WINDOWS_AT_ONCE
+        frames = [
+            _frames_of(signal, first, min(stop, count))
+            for signal, count in zip((reference, received), counts, strict=True)
+            if first < count
+        ]
+        if len(frames) < len(counts):
+            levels[counts[0] <= first].append(_levels_of(_cut(frames[0]), rate_hz))
+            continue
+        shared = min(len(part) for part in frames) // HOP_FRAMES
+        equal = (frames[0][: shared * HOP_FRAMES] == frames[1][: shared * HOP_FRAMES]).reshape(shared, -1).all(axis=1)
+        whole = np.lib.stride_tricks.sliding_window_view(equal, WINDOW_FRAMES // HOP_FRAMES).all(axis=1)
+        own = _levels_of(_cut(frames[0]), rate_hz)
+        levels[0].append(own)
+        windows = _cut(frames[1])
+        others = np.ones(len(windows), dtype=bool)
+        others[: len(whole)] = ~whole
+        found = np.empty((len(windows), BANDS), dtype=own.dtype)
+        found[: len(whole)][whole] = own[: len(whole)][whole]
+        if others.any():
+            found[others] = _levels_of(windows[others], rate_hz)
+        levels[1].append(found)
+    one, other = (np.concatenate(parts) for parts in levels)
+    return _cepstra(one, float(one.max()) - RANGE_DB), _cepstra(other, float(other.max()) - RANGE_DB)
+
+
+def _windows(signal: Samples) -> int:
+    return 1 + len(signal) // HOP_FRAMES
+
+
+def _cepstra(levels_db: NDArray[np.floating], floor_db: float) -> NDArray[np.float64]:
+    return np.asarray(np.maximum(levels_db, floor_db, dtype=np.float64) @ _cosines())
+
+
+def _frames_of(signal: Samples, first: int, stop: int) -> NDArray[np.floating]:
+    """Return the frames of windows ``first`` to ``stop``, shape (512 (stop - first - 1) + 2048,)."""
     start = first * HOP_FRAMES - WINDOW_FRAMES // 2
-    stop = start + (count - 1) * HOP_FRAMES + WINDOW_FRAMES
-    there = signal[max(start, 0) : min(stop, len(signal))]
-    if len(there) < stop - start:
-        there = np.pad(there, (max(-start, 0), max(stop - len(signal), 0)))
-    windows = np.lib.stride_tricks.sliding_window_view(there, WINDOW_FRAMES)[::HOP_FRAMES]
-    return np.fft.rfft(windows * _hann(), axis=1)
+    end = start + (stop - first - 1) * HOP_FRAMES + WINDOW_FRAMES
+    there = signal[max(start, 0) : min(end, len(signal))]
+    if len(there) < end - start:
+        there = np.pad(there, (max(-start, 0), max(end - len(signal), 0)))
+    return there
+
+
+def _cut(frames: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Return the windows of frames, shape (n, 2048)."""
+    return np.lib.stride_tricks.sliding_window_view(frames, WINDOW_FRAMES)[::HOP_FRAMES]
+
+
+def _levels_of(windows: NDArray[np.floating], rate_hz: float) -> NDArray[np.floating]:
+    """Return the band levels of windows of shape (n, 2048), shape (n, 128), in dB, no floor."""
+    dtype = windows.dtype
+    spectrum = np.fft.rfft(windows * _hann().astype(dtype), axis=1)
+    power = np.square(spectrum.real)
+    power += np.square(spectrum.imag)
+    # In double precision from here, so that a window has the same levels wherever it stands.
+    double, levels = power.astype(np.float64), np.empty((len(windows), BANDS))
+    for band, bins, weights in _filter_groups(rate_hz):
+        np.matmul(double[:, bins], weights, out=levels[:, band])
+    decibels = np.log10(np.maximum(levels, _LEAST_POWER, out=levels).astype(dtype))
+    decibels *= 10.0
+    return decibels
 
 
 @lru_cache(maxsize=1)

@@ -82,7 +82,8 @@ def test_signals_may_be_read_by_slices(monkeypatch):
 
     expected = mfcc_distance(SIGNAL, DAMAGED["slip"], RATE_HZ)
     monkeypatch.setattr("rtpverify.dsp.distance._SHORT_FRAMES", 0)
-    monkeypatch.setattr("rtpverify.dsp.mfcc._WINDOWS_KEPT", 0)
+    monkeypatch.setattr("rtpverify.dsp.mfcc.WINDOWS_KEPT", 0)
+    monkeypatch.setattr("rtpverify.dsp.distance.WINDOWS_KEPT", 0)
     monkeypatch.setattr("rtpverify.dsp.dtw.EXACT_PAIRS", 0)
     found = mfcc_distance(Slices(SIGNAL), Slices(DAMAGED["slip"]), RATE_HZ)
     assert found == pytest.approx(expected, rel=1e-9)
