@@ -290,7 +290,9 @@ def compare(ctx: click.Context, /, reference: Path, received: Path, **options: A
     """
     outlets = _outlets_of(options)
     from rtpverify.compare import compare as run_compare
+    from rtpverify.memory import keep_freed_memory
 
+    keep_freed_memory()
     result = run_compare(reference, received, limits=_limits_of(options))
     _write(result, outlets)
     ctx.exit(result.exit_status)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +21,11 @@ from rtpverify.errors import RequestError
 from rtpverify.events import Event, Kind
 from rtpverify.limits import Limits
 from rtpverify.reference import ReferenceAudio
-from rtpverify.result import ChannelComparison, Comparison, Result, StreamResult
-from rtpverify.spec import StreamSpec
+from rtpverify.result import ChannelComparison, Comparison, Result, Signal, StreamResult
+
+if TYPE_CHECKING:
+    from rtpverify.reference import Recording
+    from rtpverify.sources.audiofile import AudioFile
 
 BLOCK_FRAMES = 65536
 LATENCY_SECONDS = 1.0
@@ -62,54 +66,73 @@ def compare(
     RequestError
         Where a file cannot be read, or their channels do not go together.
     """
-    from rtpverify.frames import COMPANDED, FrameVerifier
     from rtpverify.sources.audiofile import open_audio
-    from rtpverify.sources.recording import RecordingAudio, open_recording
+    from rtpverify.sources.recording import RecordingAudio, recording_of
 
-    recording = open_recording(reference, looped=False)
-    audio = open_audio(received)
+    original, audio = open_audio(reference), open_audio(received)
+    recording = recording_of(original, looped=False)
     try:
         recording.check(audio.sample_rate_hz, audio.channels)
     except RequestError:
         raise RequestError(
             f"{received}: {audio.channels} channel(s), and {reference} has {recording.channels}"
         ) from None
-    spec = StreamSpec(reference=recording, limits=limits)
-    verifier = FrameVerifier(spec, audio.sample_rate_hz, audio.channels, audio.encoding, audio.bits)
-    both = recording.at_rate(audio.sample_rate_hz), RecordingAudio(audio, audio.sample_rate_hz)
     same_rate = recording.sample_rate_hz == audio.sample_rate_hz
-    levels = equal_levels(*both) if same_rate else None
-    through_codec = (
-        levels is None and audio.encoding not in COMPANDED and went_through_codec(*both, audio.sample_rate_hz)
-    )
-    if levels is None and not through_codec:
-        for frames in audio.blocks(BLOCK_FRAMES):
-            verifier.feed(frames)
-    verifier.finish()
-    result = verifier.result(str(received))
-    stream = result.streams[0]
-    stream.frames = audio.frames
-    pair = _Pair(*both, stream)
-    stream.warnings += audio.told()
-    if recording.sample_rate_hz != audio.sample_rate_hz:
+    levels = equal_levels(original, audio) if same_rate else None
+    if levels is not None:
+        stream = _equal(recording, audio, levels)
+        if stream.comparison is not None and with_distance:
+            stream.comparison.mfcc_dtw_distance = 0.0
+        stream.warnings += audio.told()
+        return Result(str(received), [stream])
+    rate_hz = audio.sample_rate_hz
+    stream = _differing(recording, audio, limits)
+    if not same_rate:
         stream.warnings.append(
             f"{reference.name} has {recording.sample_rate_hz} Hz and was resampled to {audio.sample_rate_hz} Hz: "
             "nothing can be equal bit by bit, and the residual is not judged"
         )
-    if stream.comparison is not None and levels is not None:
-        pair.judge_equal(stream.comparison, levels)
-        if with_distance:
-            stream.comparison.mfcc_dtw_distance = 0.0
-    elif stream.comparison is not None:
+    if stream.comparison is not None and with_distance:
+        stream.comparison.mfcc_dtw_distance = _distance(
+            recording.at_rate(rate_hz), RecordingAudio(audio, rate_hz), rate_hz
+        )
+    return Result(str(received), [stream])
+
+
+def _differing(recording: Recording, audio: AudioFile, limits: Limits) -> StreamResult:
+    """Return what is found of a file that is not equal to its reference."""
+    from rtpverify.frames import COMPANDED, FrameVerifier
+    from rtpverify.sources.recording import RecordingAudio
+    from rtpverify.spec import StreamSpec
+
+    rate_hz = audio.sample_rate_hz
+    spec = StreamSpec(reference=recording, limits=limits)
+    verifier = FrameVerifier(spec, rate_hz, audio.channels, audio.encoding, audio.bits)
+    both = recording.at_rate(rate_hz), RecordingAudio(audio, rate_hz)
+    through_codec = audio.encoding not in COMPANDED and went_through_codec(*both, rate_hz)
+    if not through_codec:
+        for frames in audio.blocks(BLOCK_FRAMES):
+            verifier.feed(frames)
+    verifier.finish()
+    stream = verifier.result(str(audio.path)).streams[0]
+    stream.frames = audio.frames
+    stream.warnings += audio.told()
+    pair = _Pair(*both, stream)
+    if stream.comparison is not None:
         recoded = through_codec or is_recoded(stream, lossy=audio.is_lossy)
         if not recoded or not pair.judge_content(stream.comparison):
             if stream.inconclusive:
                 pair.judge_as_it_is(stream.comparison)
             else:
                 pair.judge_ends(stream.comparison)
-        if with_distance:
-            stream.comparison.mfcc_dtw_distance = pair.distance()
-    return result
+    return stream
+
+
+def _distance(reference: ReferenceAudio, received: ReferenceAudio, rate_hz: int) -> float:
+    """Return the normalised distance by dynamic time warping of cepstra."""
+    from rtpverify.dsp.distance import mfcc_distance
+
+    return mfcc_distance(_Mono(reference), _Mono(received), rate_hz)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,19 +143,42 @@ class Levels:
     mean: NDArray[np.float64]
 
 
-def equal_levels(reference: ReferenceAudio, received: ReferenceAudio) -> Levels | None:
+def equal_levels(reference: AudioFile, received: AudioFile) -> Levels | None:
     """Return the levels of two recordings that are equal, frame by frame; None where they are not."""
     if (reference.frames, reference.channels) != (received.frames, received.channels):
         return None
     squares, total = np.zeros((2, received.channels))
-    for start in range(0, received.frames, BLOCK_FRAMES):
-        stop = min(start + BLOCK_FRAMES, received.frames)
-        x = received.read(start, stop)
-        if not np.array_equal(x, reference.read(start, stop)):
+    for content, x in zip(reference.blocks(BLOCK_FRAMES), received.blocks(BLOCK_FRAMES), strict=True):
+        if not np.array_equal(x, content):
             return None
         squares += np.einsum("ij,ij->j", x, x)
         total += x.sum(axis=0)
     return Levels(squares / received.frames, total / received.frames)
+
+
+def _equal(recording: Recording, audio: AudioFile, levels: Levels) -> StreamResult:
+    """Return of recordings that are equal what following their frames would find."""
+    from rtpverify.detect.recording.measurement import MOST_BINS
+
+    frames, block_frames = audio.frames, audio.sample_rate_hz
+    while frames > MOST_BINS * block_frames:
+        block_frames *= 2
+    blocks = -(-frames // block_frames)
+    stream = StreamResult(
+        sample_rate=audio.sample_rate_hz, channels=audio.channels, encoding=audio.encoding, frames=frames
+    )
+    stream.comparison = Comparison(str(recording.path), frames, recording.sample_rate_hz, block_frames, [])
+    for number, (square, mean) in enumerate(zip(levels.square.tolist(), levels.mean.tolist(), strict=True), start=1):
+        level = dbfs(square**0.5) if square else None
+        stream.signal.append(
+            Signal(number, level_dbfs=level, dc_offset=mean, frequency_error_ppm=0.0, frames_exact=frames)
+        )
+        stream.comparison.channels.append(
+            ChannelComparison(
+                number, number, 0.0, 0.0, False, 0.0, frames, frames, None, None, [None] * blocks, [0] * blocks
+            )
+        )
+    return stream
 
 
 def went_through_codec(reference: ReferenceAudio, received: ReferenceAudio, rate_hz: int) -> bool:
@@ -169,23 +215,6 @@ class _Pair:
     reference: ReferenceAudio
     received: ReferenceAudio
     stream: StreamResult
-
-    def judge_equal(self, comparison: Comparison, levels: Levels) -> None:
-        """Tell of recordings that are equal what following their frames would."""
-        from rtpverify.detect.recording.measurement import MOST_BINS
-
-        frames = self.stream.frames
-        self.stream.inconclusive = None
-        while frames > MOST_BINS * comparison.block_frames:
-            comparison.block_frames *= 2
-        blocks = -(-frames // comparison.block_frames)
-        for index, signal in enumerate(self.stream.signal):
-            square, mean = float(levels.square[index]), float(levels.mean[index])
-            signal.level_dbfs = dbfs(square**0.5) if square else None
-            signal.dc_offset, signal.frequency_error_ppm, signal.frames_exact = mean, 0.0, frames
-            comparison.channels[index] = ChannelComparison(
-                index + 1, index + 1, 0.0, 0.0, False, 0.0, frames, frames, None, None, [None] * blocks, [0] * blocks
-            )
 
     def judge_ends(self, comparison: Comparison) -> None:
         """Tell what of the reference was never reached: before the first frame received, and behind the last."""
@@ -274,12 +303,6 @@ class _Pair:
             if float(np.abs(part).max(initial=0.0)) > SILENT:
                 return True
         return False
-
-    def distance(self) -> float:
-        """Return the normalised distance by dynamic time warping of cepstra."""
-        from rtpverify.dsp.distance import mfcc_distance
-
-        return mfcc_distance(_Mono(self.reference), _Mono(self.received), self.stream.sample_rate or 1)
 
 
 def _content_ppm(rate_offset_ppm: float | None) -> float | None:

@@ -165,6 +165,10 @@ class Timeline:
         Frames that have left the history, or are not there yet, read as holes.
         """
         oldest = max(0, (int(self.consumed_block[row]) - self._history_blocks) * self.block_frames)
+        first = start % self.capacity
+        if oldest <= start and stop <= oldest + self.capacity and first + stop - start <= self.capacity:
+            part = slice(first, first + stop - start)
+            return self._data[row, channel, part].astype(np.float64), self._valid[row, part].copy()
         position = np.arange(start, stop)
         inside = (position >= oldest) & (position < oldest + self.capacity)
         position %= self.capacity

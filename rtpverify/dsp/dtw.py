@@ -342,7 +342,7 @@ def _last_place(band: Band, columns: int) -> int:
 
 
 def _both_ways(x: Vectors, y: Vectors, band: Band) -> Iterator[tuple[int, NDArray[np.float64], NDArray[np.float64]]]:
-    """Yield the first of some rows, the costs of getting to them from the start, and from their mirror images to the end.
+    """Yield the first of some rows, what it costs to get to them from the start, and from their mirror images to the end.
 
     Both of shape (rows, columns); the mirror image of row i and column k of the band is row n - 1 - i and column
     -1 - k. What stands where no column is, is of no use.
@@ -378,7 +378,7 @@ def _both_ways(x: Vectors, y: Vectors, band: Band) -> Iterator[tuple[int, NDArra
 
 def _band_edges(x: Vectors, y: Vectors, band: Band) -> _BandEdges:
     """Return the cost of the cheapest path within a band, and what it costs to get to its edges from both ends."""
-    n, width, most = len(x), band.columns, max(1, int(band.steps.max()))
+    n, most = len(x), max(1, int(band.steps.max()))
     to_left, to_right, from_left = np.empty((n, most)), np.empty(n), np.empty(n)
     from_right = np.empty((n, most))
     for first, forth, back in _both_ways(x, y, band):

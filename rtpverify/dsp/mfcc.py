@@ -125,7 +125,7 @@ def cepstra_of_both(
     Windows that are equal in both, at the same place, are computed once.
     """
     counts = _windows(reference), _windows(received)
-    levels: tuple[list[NDArray[np.floating]], list[NDArray[np.floating]]] = [], []
+    levels = [np.empty((count, BANDS), dtype=reference[:0].dtype) for count in counts]
     for first in range(0, max(counts), _WINDOWS_AT_ONCE):
         stop = first + _WINDOWS_AT_ONCE
         frames = [
@@ -134,22 +134,20 @@ def cepstra_of_both(
             if first < count
         ]
         if len(frames) < len(counts):
-            levels[counts[0] <= first].append(_levels_of(_cut(frames[0]), rate_hz))
+            levels[counts[0] <= first][first:stop] = _levels_of(_cut(frames[0]), rate_hz)
             continue
         shared = min(len(part) for part in frames) // HOP_FRAMES
         equal = (frames[0][: shared * HOP_FRAMES] == frames[1][: shared * HOP_FRAMES]).reshape(shared, -1).all(axis=1)
         whole = np.lib.stride_tricks.sliding_window_view(equal, WINDOW_FRAMES // HOP_FRAMES).all(axis=1)
-        own = _levels_of(_cut(frames[0]), rate_hz)
-        levels[0].append(own)
+        levels[0][first:stop] = _levels_of(_cut(frames[0]), rate_hz)
         windows = _cut(frames[1])
-        others = np.ones(len(windows), dtype=bool)
-        others[: len(whole)] = ~whole
-        found = np.empty((len(windows), BANDS), dtype=own.dtype)
-        found[: len(whole)][whole] = own[: len(whole)][whole]
-        if others.any():
-            found[others] = _levels_of(windows[others], rate_hz)
-        levels[1].append(found)
-    one, other = (np.concatenate(parts) for parts in levels)
+        same = np.zeros(len(windows), dtype=bool)
+        same[: len(whole)] = whole
+        at = first + np.flatnonzero(same)
+        levels[1][at] = levels[0][at]
+        if not same.all():
+            levels[1][first:stop][~same] = _levels_of(windows[~same], rate_hz)
+    one, other = levels
     return _cepstra(one, float(one.max()) - RANGE_DB), _cepstra(other, float(other.max()) - RANGE_DB)
 
 
@@ -158,7 +156,11 @@ def _windows(signal: Samples) -> int:
 
 
 def _cepstra(levels_db: NDArray[np.floating], floor_db: float) -> NDArray[np.float64]:
-    return np.asarray(np.maximum(levels_db, floor_db, dtype=np.float64) @ _cosines())
+    out = np.empty((len(levels_db), COEFFICIENTS))
+    for first in range(0, len(levels_db), _WINDOWS_READ):
+        part = slice(first, first + _WINDOWS_READ)
+        np.matmul(np.maximum(levels_db[part], floor_db, dtype=np.float64), _cosines(), out=out[part])
+    return out
 
 
 def _frames_of(signal: Samples, first: int, stop: int) -> NDArray[np.floating]:

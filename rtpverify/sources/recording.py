@@ -21,6 +21,8 @@ from rtpverify.sources.audiofile import AudioFile, open_audio
 
 CACHE_BYTES = 48 << 20
 """Decoded blocks that are kept of one file at one rate."""
+SEEKABLE_CACHE_BYTES = 3 << 20
+"""The same of a file in which any block is found again in no time."""
 _BLOCK_FRAMES = 1 << 15
 _MARGIN_FRAMES = 4096
 """Frames around a block that the resampling filter sees."""
@@ -34,13 +36,17 @@ def open_recording(path: Path, *, looped: bool = True) -> Recording:
     SourceError
         As :func:`rtpverify.sources.audiofile.open_audio`.
     """
-    file = open_audio(path)
+    return recording_of(open_audio(path), looped=looped)
+
+
+def recording_of(file: AudioFile, *, looped: bool = True) -> Recording:
+    """Return an audio file that was opened as a reference."""
 
     @cache
     def at_rate(sample_rate_hz: int) -> RecordingAudio:
         return RecordingAudio(file, sample_rate_hz)
 
-    return Recording(path, at_rate, file.channels, file.sample_rate_hz, looped)
+    return Recording(file.path, at_rate, file.channels, file.sample_rate_hz, looped)
 
 
 class RecordingAudio:
@@ -59,7 +65,9 @@ class RecordingAudio:
         self.bandwidth = 0.5 * narrow if self.is_resampled else 0.5
         self._block = self._up * max(1, _BLOCK_FRAMES // self._up)
         self._cache: OrderedDict[int, NDArray[np.float64]] = OrderedDict()
-        self._kept = max(4, CACHE_BYTES // (self._block * self.channels * 8))
+        is_cheap = file.seekable and not self.is_resampled
+        cache_bytes = SEEKABLE_CACHE_BYTES if is_cheap else CACHE_BYTES
+        self._kept = max(4, cache_bytes // (self._block * self.channels * 8))
         self._decoder = _Decoder(file)
 
     def read(self, start: int, stop: int) -> NDArray[np.float64]:
@@ -116,10 +124,9 @@ class _Decoder:
 
     def read(self, start: int, stop: int) -> NDArray[np.float64]:
         """Return a stretch, shape (stop - start, channels); zeros outside the file."""
-        out = np.zeros((stop - start, self._file.channels))
         first, last = max(start, 0), min(stop, self._file.frames)
         if first >= last:
-            return out
+            return np.zeros((stop - start, self._file.channels))
         if first < self._start or first > self._stop + _MARGIN_FRAMES or not self._recent:
             self._start = self._stop = self._seek(first)
             self._recent = []
@@ -130,7 +137,12 @@ class _Decoder:
             while self._recent and self._start + len(self._recent[0]) <= first:
                 self._start += len(self._recent.pop(0))
         known = np.concatenate(self._recent) if len(self._recent) > 1 else self._recent[0]
-        out[first - start : last - start] = known[first - self._start : last - self._start]
+        part = known[first - self._start : last - self._start]
+        if len(part) == stop - start:
+            out = part
+        else:
+            out = np.zeros((stop - start, self._file.channels))
+            out[first - start : last - start] = part
         while self._recent and self._start + len(self._recent[0]) < last - 2 * _MARGIN_FRAMES:
             self._start += len(self._recent.pop(0))
         return out

@@ -29,8 +29,8 @@ _FOLLOWED, _CONFIRMED = 0.6, 0.85
 """Least correlation of a block that is followed, and of those that confirm a place, against that of most blocks."""
 _FARTHER = 0.05
 _LEAST_HERE, _LEAST_ANCHOR = 0.5, 0.6
-_RATE_BLOCKS = 1024
-"""Blocks from which the rates of the clocks are taken first."""
+RATE_BLOCKS = 256
+"""Blocks from which the rates of the clocks are taken first: 16 s at 8 kHz."""
 _BETTER = 0.15
 """By how much a far place must correlate better than the expected one, to be believed."""
 _ANCHOR = 4096
@@ -81,6 +81,12 @@ class _Found:
     correlation: list[float] = field(default_factory=list)
     piece: list[int] = field(default_factory=list)
 
+    def trail(self) -> Trail:
+        """Return it as arrays."""
+        return Trail(
+            np.array(self.centre), np.array(self.lag), np.array(self.correlation), np.array(self.piece, dtype=int)
+        )
+
 
 class Tracker:
     """Follows the content of a received recording through its reference.
@@ -94,6 +100,7 @@ class Tracker:
     """
 
     def __init__(self, reference: Decimated, received: Decimated, power: float) -> None:
+        self._has_begun = False
         self._reference, self._received = reference, received
         self._blocks = max(0, (len(received) - BLOCK) // HOP + 1)
         self._quiet = _QUIET * power * BLOCK
@@ -102,18 +109,21 @@ class Tracker:
         self._typical = _TYPICAL_AT_FIRST
         self._piece = 0
 
-    def follow(self) -> Trail:
-        """Return where every block lies that could be found."""
-        # What is sought while the clocks' rates are unknown is found less surely, so the start is followed twice.
-        self._follow(min(_RATE_BLOCKS, self._blocks))
+    def begin(self, blocks: int = RATE_BLOCKS) -> Trail:
+        """Return where the first blocks lie, less surely than :meth:`follow`: the rates of the clocks are learnt."""
+        self._follow(min(blocks, self._blocks))
         found, self._found, self._piece = self._found, _Found(), 0
         if len(found.lag) >= _SLOPE_BLOCKS:
             self._typical = float(np.median(found.correlation))
+        self._has_begun = True
+        return found.trail()
+
+    def follow(self) -> Trail:
+        """Return where every block lies that could be found."""
+        if not self._has_begun:
+            self.begin()
         self._follow(self._blocks)
-        found = self._found
-        return Trail(
-            np.array(found.centre), np.array(found.lag), np.array(found.correlation), np.array(found.piece, dtype=int)
-        )
+        return self._found.trail()
 
     def _follow(self, stop: int) -> None:
         """Follow the blocks up to one."""
