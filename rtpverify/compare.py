@@ -24,6 +24,7 @@ from rtpverify.reference import ReferenceAudio
 from rtpverify.result import ChannelComparison, Comparison, Result, Signal, StreamResult
 
 if TYPE_CHECKING:
+    from rtpverify.detect.recording.warped import Pair as Content
     from rtpverify.reference import Recording
     from rtpverify.sources.audiofile import AudioFile
 
@@ -101,6 +102,7 @@ def compare(
 
 def _differing(recording: Recording, audio: AudioFile, limits: Limits) -> StreamResult:
     """Return what is found of a file that is not equal to its reference."""
+    from rtpverify.detect.recording.warped import Pair as Content
     from rtpverify.frames import COMPANDED, FrameVerifier
     from rtpverify.sources.recording import RecordingAudio
     from rtpverify.spec import StreamSpec
@@ -109,7 +111,8 @@ def _differing(recording: Recording, audio: AudioFile, limits: Limits) -> Stream
     spec = StreamSpec(reference=recording, limits=limits)
     verifier = FrameVerifier(spec, rate_hz, audio.channels, audio.encoding, audio.bits)
     both = recording.at_rate(rate_hz), RecordingAudio(audio, rate_hz)
-    through_codec = audio.encoding not in COMPANDED and went_through_codec(*both, rate_hz)
+    content = Content(_Frames(both[0]), _Frames(both[1]), rate_hz)
+    through_codec = audio.encoding not in COMPANDED and not _begin_equal(*both) and content.is_recoded()
     if not through_codec:
         for frames in audio.blocks(BLOCK_FRAMES):
             verifier.feed(frames)
@@ -117,7 +120,7 @@ def _differing(recording: Recording, audio: AudioFile, limits: Limits) -> Stream
     stream = verifier.result(str(audio.path)).streams[0]
     stream.frames = audio.frames
     stream.warnings += audio.told()
-    pair = _Pair(*both, stream)
+    pair = _Pair(*both, stream, content)
     if stream.comparison is not None:
         recoded = through_codec or is_recoded(stream, lossy=audio.is_lossy)
         if not recoded or not pair.judge_content(stream.comparison):
@@ -181,14 +184,10 @@ def _equal(recording: Recording, audio: AudioFile, levels: Levels) -> StreamResu
     return stream
 
 
-def went_through_codec(reference: ReferenceAudio, received: ReferenceAudio, rate_hz: int) -> bool:
-    """Tell beforehand that a recording was recoded: to follow its frames would take long, and explain nothing."""
-    from rtpverify.detect.recording import warped
-
+def _begin_equal(reference: ReferenceAudio, received: ReferenceAudio) -> bool:
+    """Tell whether the first frames are equal: then there is no need to look for the noise of a codec."""
     frames = min(BLOCK_FRAMES, reference.frames, received.frames)
-    if np.array_equal(reference.read(0, frames), received.read(0, frames)):
-        return False
-    return warped.is_recoded(_Frames(reference), _Frames(received), rate_hz)
+    return np.array_equal(reference.read(0, frames), received.read(0, frames))
 
 
 def is_recoded(stream: StreamResult, *, lossy: bool) -> bool:
@@ -215,6 +214,7 @@ class _Pair:
     reference: ReferenceAudio
     received: ReferenceAudio
     stream: StreamResult
+    content: Content
 
     def judge_ends(self, comparison: Comparison) -> None:
         """Tell what of the reference was never reached: before the first frame received, and behind the last."""
@@ -242,10 +242,7 @@ class _Pair:
 
     def judge_content(self, comparison: Comparison) -> bool:
         """Judge a recording that was recoded by what it plays, not frame by frame; return whether that was possible."""
-        from rtpverify.detect.recording.warped import compare_warped
-
-        rate = self.stream.sample_rate or 1
-        found = compare_warped(_Frames(self.reference), _Frames(self.received), rate)
+        found = self.content.compare()
         if not found.related:
             return False
         comparison.recoded = True

@@ -27,24 +27,13 @@ class Frames(Protocol):
     def __getitem__(self, frames: slice, /) -> NDArray[Any]: ...
 
 
-class Mixed:
-    """A signal whose channels are mixed to one; frames of shape (n, 1).
+class Signal(Protocol):
+    """A signal that is silent before its start and after its end."""
 
-    Parameters
-    ----------
-    signal
-        The signal.
-    weights
-        Of its channels.
-    """
+    def __len__(self) -> int: ...
 
-    def __init__(self, signal: Frames, weights: NDArray[np.float32]) -> None:
-        self._signal = signal
-        self._weights = weights[:, None]
-        self.shape = (signal.shape[0], 1)
-
-    def __getitem__(self, frames: slice, /) -> NDArray[np.float32]:
-        return np.asarray(self._signal[frames] @ self._weights, dtype=np.float32)
+    def between(self, start: int, stop: int) -> NDArray[np.float32]:
+        """Return frames ``start`` to ``stop``, either of them anywhere, shape (stop - start, channels)."""
 
 
 class Decimated:
@@ -89,13 +78,17 @@ class Decimated:
             self._kept_start = keep_from
         return self._kept[start - self._kept_start : stop - self._kept_start]
 
-    def powers(self) -> NDArray[np.float64]:
-        """Return the mean products of all channels with each other, shape (channels, channels)."""
+    def powers(self, most: int | None = None) -> NDArray[np.float64]:
+        """Return the mean products of all channels with each other, of all frames or so many of the first.
+
+        Shape (channels, channels).
+        """
+        count = len(self) if most is None else min(most, len(self))
         total = np.zeros((self.channels, self.channels))
-        for start in range(0, len(self), _KEPT_FRAMES):
-            frames = self.between(start, min(start + _KEPT_FRAMES, len(self))).astype(np.float64)
+        for start in range(0, count, _FRAMES_AT_ONCE):
+            frames = self.between(start, min(start + _FRAMES_AT_ONCE, count)).astype(np.float64)
             total += frames.T @ frames
-        return total / max(len(self), 1)
+        return total / max(count, 1)
 
     def _compute(self, start: int, stop: int) -> NDArray[np.float32]:
         factor = self._factor
@@ -120,7 +113,31 @@ class Decimated:
         return out
 
 
-def interpolated(signal: Decimated, position: NDArray[np.float64]) -> NDArray[np.float64]:
+class Mixed:
+    """A signal whose channels are mixed to one.
+
+    Parameters
+    ----------
+    signal
+        The signal.
+    weights
+        Of its channels.
+    """
+
+    def __init__(self, signal: Signal, weights: NDArray[np.float32]) -> None:
+        self._signal = signal
+        self._weights = weights[:, None]
+
+    def __len__(self) -> int:
+        return len(self._signal)
+
+    def between(self, start: int, stop: int) -> NDArray[np.float32]:
+        """Return frames ``start`` to ``stop``, either of them anywhere, shape (stop - start, 1)."""
+        frames = self._signal.between(start, stop)
+        return frames if len(self._weights) == 1 else np.asarray(frames @ self._weights)
+
+
+def interpolated(signal: Signal, position: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return a signal between its frames, shape (n, channels), by the cubic through the four around each position.
 
     Positions rise; what lies before the signal's start or after its end is silent.
@@ -141,9 +158,9 @@ def interpolated(signal: Decimated, position: NDArray[np.float64]) -> NDArray[np
 
 @lru_cache(maxsize=8)
 def _low_pass(factor: int) -> NDArray[np.float32]:
-    """Return the taps of a low-pass at the half of the lower rate, shape (steps, factor): a sinc under a Blackman window.
+    """Return the taps of a low-pass at the half of the lower rate, shape (steps, factor).
 
-    The middle one is the first of part ``steps // 2``.
+    A sinc under a Blackman window, whose middle is the first of part ``steps // 2``.
     """
     if factor == 1:
         return np.ones((1, 1), dtype=np.float32)

@@ -262,7 +262,7 @@ def _band_distances(x: Vectors, y: Vectors, band: Band, first: int, stop: int) -
         squares[close] = np.square(row_vectors[close[0]] - column_vectors[column[close]]).sum(axis=1)
     np.sqrt(squares, out=squares, where=~absent)
     squares[absent] = 0.0
-    return squares
+    return np.asarray(squares)
 
 
 def _costs(
@@ -342,7 +342,7 @@ def _last_place(band: Band, columns: int) -> int:
 
 
 def _both_ways(x: Vectors, y: Vectors, band: Band) -> Iterator[tuple[int, NDArray[np.float64], NDArray[np.float64]]]:
-    """Yield the first of some rows, what it costs to get to them from the start, and from their mirror images to the end.
+    """Yield the first of some rows, the costs from the start to them, and from their mirror images to the end.
 
     Both of shape (rows, columns); the mirror image of row i and column k of the band is row n - 1 - i and column
     -1 - k. What stands where no column is, is of no use.

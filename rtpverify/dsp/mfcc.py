@@ -138,7 +138,7 @@ def cepstra_of_both(
             continue
         shared = min(len(part) for part in frames) // HOP_FRAMES
         equal = (frames[0][: shared * HOP_FRAMES] == frames[1][: shared * HOP_FRAMES]).reshape(shared, -1).all(axis=1)
-        whole = np.lib.stride_tricks.sliding_window_view(equal, WINDOW_FRAMES // HOP_FRAMES).all(axis=1)
+        whole = np.asarray(np.lib.stride_tricks.sliding_window_view(equal, WINDOW_FRAMES // HOP_FRAMES).all(axis=1))
         levels[0][first:stop] = _levels_of(_cut(frames[0]), rate_hz)
         windows = _cut(frames[1])
         same = np.zeros(len(windows), dtype=bool)

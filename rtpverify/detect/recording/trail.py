@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtpverify.dsp.align import Candidate, candidates, correlate
-from rtpverify.dsp.decimate import Decimated, interpolated
+from rtpverify.dsp.decimate import Signal, interpolated
 
 BLOCK = 2048
 """Frames of a block: a quarter of a second at 8 kHz."""
@@ -99,15 +99,20 @@ class Tracker:
         Mean square of the received recording.
     """
 
-    def __init__(self, reference: Decimated, received: Decimated, power: float) -> None:
+    def __init__(self, reference: Signal, received: Signal, power: float) -> None:
         self._has_begun = False
         self._reference, self._received = reference, received
         self._blocks = max(0, (len(received) - BLOCK) // HOP + 1)
-        self._quiet = _QUIET * power * BLOCK
+        self.power = power
         self._found = _Found()
         self._slope = 0.0
         self._typical = _TYPICAL_AT_FIRST
         self._piece = 0
+
+    @property
+    def _quiet(self) -> float:
+        """Energy of a block under which it tells nothing."""
+        return _QUIET * self.power * BLOCK
 
     def begin(self, blocks: int = RATE_BLOCKS) -> Trail:
         """Return where the first blocks lie, less surely than :meth:`follow`: the rates of the clocks are learnt."""

@@ -13,16 +13,15 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from rtpverify.detect.recording import damage, splice
+from rtpverify.detect.recording import codec, damage, splice
 from rtpverify.detect.recording.course import SHORT_BLOCKS, Piece, common_slope, pieces_of
-from rtpverify.detect.recording.trail import BLOCK, Tracker
-from rtpverify.dsp.align import HALF_TAPS, candidates, correlate, fit, interpolate
-from rtpverify.dsp.decimate import Decimated, Frames, Mixed, interpolated
+from rtpverify.detect.recording.trail import BLOCK, HOP, Tracker
+from rtpverify.dsp.decimate import Decimated, Frames, Mixed, Signal, interpolated
 from rtpverify.dsp.levels import decibels
 from rtpverify.events import Event, Kind
 
 _WORK_RATE_HZ = 8000
-_GAIN_BLOCKS = 400
+_GAIN_BLOCKS = 100
 _SHORTEST_SLIP_SECONDS = 0.001
 _REPLACED_SECONDS = 0.02
 """Frames at a jump that match neither side and are more than the jump explains, from which on they are told."""
@@ -37,18 +36,7 @@ _CANCELLED = 0.01
 
 
 _PROBED_SECONDS = 30.0
-_PROBES, _PROBE_FRAMES, _PROBE_REACH = 32, 4096, 128
-_FITS = 3
-_PROBED_BAND = 0.4
-"""Share of the sample rate up to which is looked at."""
-_TINY_POWER = 1e-20
-_CODEC_LEAVES_DB = -62.0
-"""A lossy codec leaves more than this beside the recording, relative to it."""
-_BENT_DB = 3.0
-"""Distortion is explained at least so far by a function of the sample."""
-_LEVELS_APART_DB = 6.0
-_FOLLOWS_LEVEL = 0.25
-"""By how much a codec's noise rises, at least, with the level of the recording."""
+_PROBES = 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,106 +85,94 @@ def compare_warped(reference: Frames, received: Frames, rate_hz: int) -> WarpedC
     judged; otherwise their means are. Positions are good to some milliseconds, the length of what is missing or was
     inserted to less than one, as long as the content tells one place from another.
     """
-    work = _Work(reference, received, rate_hz)
-    trail = Tracker(work.reference, work.received, work.power).follow()
-    if not len(trail.centre):
-        return WarpedComparison(related=False)
-    pieces = pieces_of(trail)
-    slope = common_slope(trail)
-    gain = work.gain(pieces)
-    pieces, splices = work.join(pieces, gain)
-    passages = work.passages(pieces, splices)
-    events = work.slips(splices)
-    for piece, (start, stop) in zip(pieces, passages, strict=True):
-        events += work.damages(piece, start, stop, gain)
-    return WarpedComparison(
-        related=True,
-        events=sorted(events, key=lambda event: (event.start_frame, event.channel or 0)),
-        passages=[work.passage(piece, *bounds) for piece, bounds in zip(pieces, passages, strict=True)],
-        offset_frames=work.factor * work.received_of(pieces[0], 0.0),
-        rate_offset_ppm=1e6 * slope / (1.0 - slope),
-        gain_db=decibels(abs(gain)),
-        polarity=-1 if gain < 0.0 else 1,
-    )
+    return Pair(reference, received, rate_hz).compare()
 
 
 def is_recoded(reference: Frames, received: Frames, rate_hz: int) -> bool:
     """Tell whether a recording plays its reference, but went through a lossy codec: by its first half minute.
 
-    Takes the same as :func:`compare_warped`, and less time. What a codec leaves beside the recording rises
-    and falls with it, unlike noise and quantisation, and is no function of the sample, unlike distortion.
+    Takes the same as :func:`compare_warped`, and less time.
     """
-    work = _Work(reference, received[: int(_PROBED_SECONDS * rate_hz)], rate_hz)
-    trail = Tracker(work.reference, work.received, work.power).follow()
-    if not len(trail.centre):
-        return False
-    chosen = np.unique(np.linspace(0, len(trail.centre) - 1, _PROBES).astype(int))
-    probes = [
-        found
-        for at in chosen
-        if (found := work.probe(reference, received, work.factor * trail.centre[at], work.factor * trail.lag[at]))
-    ]
-    if len(probes) < _PROBES // 4:
-        return False
-    level_db, left_db, unbent_db = np.array(probes).T
-    if np.median(left_db - level_db) < _CODEC_LEAVES_DB or np.median(left_db - unbent_db) > _BENT_DB:
-        return False
-    apart = level_db[:, None] - level_db
-    pairs = apart > _LEVELS_APART_DB
-    if not pairs.any():
-        return False
-    return float(np.median((left_db[:, None] - left_db)[pairs] / apart[pairs])) > _FOLLOWS_LEVEL
+    return Pair(reference, received, rate_hz).is_recoded()
 
 
-class _Work:
-    """Both recordings at the low rate: one channel each to follow, and the channels that are judged."""
+class Pair:
+    """Two recordings, of which the received one is judged by what it plays.
+
+    At the low rate, with channels mixed to one to follow them. Parameters are those of :func:`compare_warped`.
+    """
 
     def __init__(self, reference: Frames, received: Frames, rate_hz: int) -> None:
         self.factor = max(1, round(rate_hz / _WORK_RATE_HZ))
         self._rate_hz = rate_hz
+        self._at_full_rate = reference, received
         self._reference_frames, self._received_frames = reference.shape[0], received.shape[0]
-        whole = Decimated(reference, self.factor), Decimated(received, self.factor)
-        powers = whole[1].powers()
-        self._weights = _weights(whole[0].powers()), _weights(powers)
-        self.reference = Decimated(Mixed(reference, self._weights[0]), self.factor)
-        self.received = Decimated(Mixed(received, self._weights[1]), self.factor)
+        self._whole = Decimated(reference, self.factor), Decimated(received, self.factor)
+        self._begun: tuple[list[list[float]], Tracker] | None = None
+        """A tracker that has learnt the start, and how channels were mixed for it."""
+
+    def is_recoded(self) -> bool:
+        """Tell as :func:`is_recoded`."""
+        frames = int(_PROBED_SECONDS * self._rate_hz) // self.factor
+        trail = self._mix(frames).begin(max(0, (frames - BLOCK) // HOP + 1))
+        if not len(trail.centre):
+            return False
+        chosen = np.unique(np.linspace(0, len(trail.centre) - 1, _PROBES).astype(int))
+        places = zip(self.factor * trail.centre[chosen], self.factor * trail.lag[chosen], strict=True)
+        probes = [found for centre, lag in places if (found := self._probe(int(centre), float(lag)))]
+        return len(probes) >= _PROBES // 4 and codec.is_codec(probes)
+
+    def compare(self) -> WarpedComparison:
+        """Compare as :func:`compare_warped`."""
+        trail = self._mix(None).follow()
+        if not len(trail.centre):
+            return WarpedComparison(related=False)
+        pieces = pieces_of(trail)
+        slope = common_slope(trail)
+        gain = self.gain(pieces)
+        pieces, splices = self.join(pieces, gain)
+        passages = self.passages(pieces, splices)
+        events = self.slips(splices)
+        for piece, (start, stop) in zip(pieces, passages, strict=True):
+            events += self.damages(piece, start, stop, gain)
+        return WarpedComparison(
+            related=True,
+            events=sorted(events, key=lambda event: (event.start_frame, event.channel or 0)),
+            passages=[self.passage(piece, *bounds) for piece, bounds in zip(pieces, passages, strict=True)],
+            offset_frames=self.factor * self.received_of(pieces[0], 0.0),
+            rate_offset_ppm=1e6 * slope / (1.0 - slope),
+            gain_db=decibels(abs(gain)),
+            polarity=-1 if gain < 0.0 else 1,
+        )
+
+    def _mix(self, frames: int | None) -> Tracker:
+        """Mix channels by what so many frames of the low rate are like, or all; return what follows the mix."""
+        powers = self._whole[1].powers(frames)
+        self._weights = _weights(self._whole[0].powers(frames)), _weights(powers)
+        self.reference, self.received = (
+            Mixed(whole, weights) for whole, weights in zip(self._whole, self._weights, strict=True)
+        )
         self.power = float(self._weights[1] @ powers @ self._weights[1])
-        same = reference.shape[1] == received.shape[1]
-        self._judged = whole if same else (self.reference, self.received)
+        same = self._whole[0].channels == self._whole[1].channels
+        self._judged: tuple[Signal, Signal] = self._whole if same else (self.reference, self.received)
         self._powers = np.diagonal(powers) if same else np.array([self.power])
+        mixed = [weights.tolist() for weights in self._weights]
+        if self._begun is None or self._begun[0] != mixed:
+            self._begun = mixed, Tracker(self.reference, self.received, self.power)
+        tracker = self._begun[1]
+        tracker.power = self.power
+        return tracker
 
-    def probe(self, reference: Frames, received: Frames, frame: float, lag: float) -> tuple[float, float, float] | None:
-        """Return levels of some frames and of what is left beside the reference, without and with bends of its scale.
-
-        At the full rate, in dB; None where the frames are not all there, or silent.
-        """
-        start = int(frame) - _PROBE_FRAMES // 2
-        low = round(start - lag) - _PROBE_REACH
-        high = low + _PROBE_FRAMES + 2 * _PROBE_REACH
-        if min(low, start) < 0 or high > reference.shape[0] or start + _PROBE_FRAMES > received.shape[0]:
+    def _probe(self, centre: int, lag: float) -> codec.Probe | None:
+        """Return what is left of the frames about one; None where they are not all there, or silent."""
+        reference, received = self._at_full_rate
+        start = centre - codec.PIECE_FRAMES // 2
+        low = round(start - lag) - codec.REACH_FRAMES
+        high = low + codec.PIECE_FRAMES + 2 * codec.REACH_FRAMES
+        if min(low, start) < 0 or high > self._reference_frames or start + codec.PIECE_FRAMES > self._received_frames:
             return None
-        heard = np.asarray(received[start : start + _PROBE_FRAMES] @ self._weights[1], dtype=np.float64)
-        content = np.asarray(reference[low:high] @ self._weights[0], dtype=np.float64)
-        found = candidates(correlate(heard, content), 1, 1)
-        if not found:
-            return None
-        position = np.arange(_PROBE_FRAMES, dtype=np.float64) + found[0].offset
-        valid = np.ones(_PROBE_FRAMES, dtype=bool)
-        for _ in range(_FITS):
-            position = np.clip(position, HALF_TAPS + 1, len(content) - HALF_TAPS - 2)
-            taken = interpolate(content, position)
-            left = fit(heard, taken.value, valid, taken.slope, with_rate=True)
-            position = position + left.delay + left.rate * (np.arange(_PROBE_FRAMES) - (_PROBE_FRAMES - 1) / 2)
-        scaled = taken.value / max(float(np.abs(taken.value).max()), 1e-12)
-        bends = np.stack([scaled**power for power in range(2, 8)], axis=1)
-        unbent = left.residual - bends @ np.linalg.lstsq(bends, left.residual, rcond=None)[0]
-        # Interpolation leaves something of its own near half the rate.
-        spectra = np.fft.rfft(np.stack([heard, left.residual, unbent]) * np.hanning(_PROBE_FRAMES), axis=1)
-        powers = np.square(np.abs(spectra[:, : int(_PROBED_BAND * _PROBE_FRAMES)])).sum(axis=1) / _PROBE_FRAMES**2
-        if powers[0] <= 0.0:
-            return None
-        level, rest, straight = (10.0 * np.log10(powers + _TINY_POWER)).tolist()
-        return level, rest, straight
+        heard = np.asarray(received[start : start + codec.PIECE_FRAMES] @ self._weights[1], dtype=np.float64)
+        return codec.probe(heard, np.asarray(reference[low:high] @ self._weights[0], dtype=np.float64))
 
     def gain(self, pieces: list[Piece]) -> float:
         """Return the gain over the reference, negative where inverted: the median of blocks all over the pieces."""
