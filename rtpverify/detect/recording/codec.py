@@ -23,10 +23,10 @@ _BANDS = 16
 _HIGHEST = 0.4
 """Share of the sample rate up to which is looked at: interpolation leaves something of its own near half the rate."""
 _LEAST_POWER = 1e-20
-_FOLLOWS = 0.5
-"""By how much what is left in a band rises with the content there, in dB per dB: codecs 0.6 to 1, noise 0."""
-_BELOW_DB = -28.0
-"""What is left in most bands, against the content there: codecs leave -20 dB and more, a clock that wanders -38 dB."""
+_FOLLOWS = 0.43
+"""By how much what is left in a band rises with the content there, in dB per dB: codecs 0.49 to 1, noise 0."""
+_BELOW_DB = -33.0
+"""What is left in most bands, against the content there: codecs leave -28 dB and more, a clock that wanders -37 dB."""
 _BENT_DB = 0.7
 """Distortion is explained so far by a function of the sample; what a codec leaves, by less than 0.2 dB."""
 

@@ -10,6 +10,7 @@ import soundfile
 import soxr
 
 from rtpverify.detect.recording.warped import compare_warped, is_recoded
+from rtpverify.dsp.align import interpolate
 
 RATE_HZ = 48000
 SECONDS = 10
@@ -67,6 +68,14 @@ MATERIAL = {"music": music, "speech": speech}
 def resampled(signal, ppm):
     """Return the signal with so many more frames."""
     return soxr.resample(signal, 1e6, 1e6 + ppm)
+
+
+def wandering(signal):
+    """Return the signal from a clock that wanders by a hundredth of a frame within milliseconds."""
+    frames = len(signal) - 200
+    knots = np.arange(0, frames + 240, 240)
+    off = 0.01 * np.random.default_rng(3).standard_normal(len(knots))
+    return interpolate(signal, 100.3 + np.arange(frames) + np.interp(np.arange(frames), knots, off)).value
 
 
 def recoded(signal, codec, folder, bit_rate="128k"):
@@ -205,7 +214,7 @@ class TestWithoutCodec:
 
 class TestIsRecoded:
     @needs_ffmpeg
-    @pytest.mark.parametrize(("codec", "bit_rate"), [("mp3", "64k"), ("aac", "96k")])
+    @pytest.mark.parametrize(("codec", "bit_rate"), [("mp3", "64k"), ("aac", "96k"), ("mp3", "320k"), ("aac", "320k")])
     @pytest.mark.parametrize("name", MATERIAL)
     def test_through_a_codec(self, name, codec, bit_rate, tmp_path):
         reference = MATERIAL[name]()
@@ -221,10 +230,29 @@ class TestIsRecoded:
             lambda x: x + 1e-3 * np.random.default_rng(1).standard_normal(len(x)),
             lambda x: np.round(2**11 * x) / 2**11,
             lambda x: np.tanh(2 * x) / 2,
+            lambda x: np.clip(x, -0.2, 0.2),
+            lambda x: resampled(np.clip(x, -0.2, 0.2), 50.0),
+            lambda x: resampled(x + 0.05 * x**3, 50.0),
+            lambda x: x * (1 + 0.2 * np.sin(np.arange(len(x)) / 2e4)),
+            wandering,
             lambda x: resampled(x, 50.0),
             np.zeros_like,
         ],
-        ids=["equal", "inverted", "slip", "noise", "12 bits", "distorted", "another clock", "silent"],
+        ids=[
+            "equal",
+            "inverted",
+            "slip",
+            "noise",
+            "12 bits",
+            "distorted",
+            "clipped",
+            "clipped, another clock",
+            "distorted, another clock",
+            "gain",
+            "wandering clock",
+            "another clock",
+            "silent",
+        ],
     )
     def test_other_damage_is_no_codec(self, name, damage):
         reference = MATERIAL[name]()
