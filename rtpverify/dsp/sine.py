@@ -124,16 +124,8 @@ class BlockFit:
     @property
     def d_omega(self) -> NDArray[np.float64]:
         """Offset of the frequency from the basis, rad per frame."""
-        return _ratio(self.slope_z, self.z).imag
-
-    @property
-    def slope(self) -> NDArray[np.float64]:
-        """Relative change of amplitude per frame."""
-        return _ratio(self.slope_z, self.z).real
-
-
-def _ratio(a: NDArray[np.complex128], b: NDArray[np.complex128]) -> NDArray[np.complex128]:
-    return np.divide(a, b, out=np.zeros_like(a), where=b != 0)
+        ratio = np.divide(self.slope_z, self.z, out=np.zeros_like(self.z), where=self.z != 0)
+        return ratio.imag
 
 
 def fit_blocks(x: NDArray[np.float64], basis: ToneBasis) -> BlockFit:
@@ -273,11 +265,6 @@ def refine_omega(x: NDArray[np.float64], omega: float) -> float | None:
         if abs(step) < 1e-13:
             break
     return omega
-
-
-def phase_deviation(noise_to_amplitude: float, n: int) -> float:
-    """Return the Cramér–Rao bound of the phase in the middle of a block, rad: √(2/n) σ/A."""
-    return noise_to_amplitude * math.sqrt(2.0 / n)
 
 
 def omega_deviation(noise_to_amplitude: float, n: int) -> float:
