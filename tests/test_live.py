@@ -100,8 +100,15 @@ async def test_other_tasks_get_their_turn_between_two_drains() -> None:
 
 
 async def test_a_feed_longer_than_the_tick_shows_as_lag_and_the_next_drain_comes_at_once() -> None:
-    script = Script([1] * 5, feed=lambda: time.sleep(0.01))
-    statistics = await live(script, duration_seconds=0.04, tick_seconds=0.001)
+    stop = asyncio.Event()
+
+    def feed() -> None:
+        time.sleep(0.01)
+        if script.names.count("feed") == 5:
+            stop.set()
+
+    script = Script([1] * 5, feed=feed)
+    statistics = await live(script, stop=stop, tick_seconds=0.001)
     assert statistics.max_lag_seconds >= 0.008
     assert statistics.batches == 5
     assert statistics.datagrams == 5

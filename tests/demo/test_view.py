@@ -26,7 +26,7 @@ def outcome(events: list[Event] | None) -> tuple[int, str]:
         identity: Any = SimpleNamespace(last_arrival_ns=1, encoding=None)
         state.add(identity)
         result = StreamResult(transport=Transport(packets_received=7), events=events)
-        measured: Any = SimpleNamespace(result_of=lambda _: result, present=lambda _: [])
+        measured: Any = SimpleNamespace(result_of=lambda _: result, present=lambda *_: [])
         state.refresh(measured, 0)
     service: Any = SimpleNamespace(states={"faulty": state}, metrics_url="http://127.0.0.1:1/metrics")
     console = Console(file=io.StringIO(), width=120)

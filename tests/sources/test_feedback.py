@@ -62,13 +62,14 @@ def run(options, mux=False):
     receiver.start()
     assert listening.wait(20)
     with ours, ours_rtcp:
+        started = time.monotonic()
         for index in range(PACKETS):
             if index != LOST:
                 rtp = struct.pack(">BBHII", 0x80, 97, index, 48 * index, SSRC) + bytes(96)
                 ours.sendto(rtp, ("127.0.0.1", port))
             if index % 50 == 49:
                 ours_rtcp.sendto(sender_report(index + 1), ("127.0.0.1", port if mux else port + 1))
-            time.sleep(0.002)
+            time.sleep(max(0.0, started + 0.002 * index - time.monotonic()))
         receiver.join(20)
         ours_rtcp.setblocking(False)
         heard = []

@@ -169,7 +169,7 @@ async def test_everything_is_reached_by_keyboard(chromium: int) -> None:
     async with serving(bench) as client, browsing(chromium) as browser:
         bench.feed(Packets(seconds=2.0).send(lost=(500,)))
         await browser.open(client.url)
-        await browser.until("document.querySelectorAll('tbody tr').length == 2 || document.readyState == 'complete'")
+        await browser.until("document.getElementById('version').textContent")
         bench.pass_time(0.3)
         await browser.until("document.querySelectorAll('tbody tr').length == 2")
         reached = []
