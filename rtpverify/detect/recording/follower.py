@@ -429,6 +429,7 @@ class Follower:
         if between and apart != -between:
             message += f", {between} frames between are neither"
         event = Event(Kind.SLIP, first, between, size={"slip_frames": apart}, message=message)
+        members = [item for item in members if not self._rename(item, event, go_on)]
         for item in members:
             event_of = event if len(members) == len(self.tracks) else replace(event, size=dict(event.size))
             jump = _Jump(event_of, {item.channel: before[item.channel]})
@@ -436,6 +437,18 @@ class Follower:
                 self._pending[-1].before |= jump.before
             else:
                 self._pending.append(jump)
+
+    def _rename(self, track: Track, event: Event, go_on: int) -> bool:
+        """Make what was told of a channel meanwhile the event that it was, where nothing else is left of it.
+
+        A jump into silence looks like a dropout until there is sound again.
+        """
+        told = None if track.broken is None else track.broken.event
+        if track.broken is None or told is None or told.start_frame != go_on:
+            return False
+        told.kind, told.size, told.message = event.kind, dict(event.size), event.message
+        self._close(track, track.broken, go_on)
+        return True
 
     def _takes_back(self, members: list[Track], first: int, go_on: int, apart: int) -> bool:
         """Tell of a stretch from elsewhere instead, where jumps cancel out."""
@@ -468,10 +481,13 @@ class Follower:
 
     def _go_on_unexplained(self, track: Track, broken: Broken, model: Model, stop: int) -> None:
         """Tell of a departure that has not ended, and look for the content in other forms and elsewhere."""
+        if broken.event is None and self._is_back(track, broken, model, stop):
+            return
         if self._is_noisier(track, broken, model, stop):
             return
         if broken.event is None:
-            event = self._name(track, broken.frame, stop, model)
+            # What follows the last wrong frame may be right, and only tell too little to be sure.
+            event = self._name(track, broken.frame, min(max(broken.wrong_until, broken.frame + 1), stop), model)
             broken.event = replace(event, open=True, start_frame=broken.frame, duration_frames=stop - broken.frame)
             self._tell(track, broken.event)
         else:
@@ -498,6 +514,14 @@ class Follower:
             self._jump(track, broken, model, replace(found, noise=_calmer(found.noise, model.noise)), stop)
         elif found is not None and (found.between_frames or found.source != model.source):
             self._go_on_otherwise(track, broken, found, start, stop)
+
+    def _is_back(self, track: Track, broken: Broken, model: Model, stop: int) -> bool:
+        """Go on from before a jump that is not told yet, where that explains all: silence alone tells no place."""
+        for before in (jump.before[track.channel] for jump in self._pending if track.channel in jump.before):
+            if not track.residual(before, broken.frame, stop)[0].any():
+                self._jump(track, broken, model, before, stop)
+                return True
+        return False
 
     def _go_on_otherwise(self, track: Track, broken: Broken, found: Model, start: int, stop: int) -> None:
         """Go on with a model that was found anew, from where it holds."""
@@ -526,6 +550,8 @@ class Follower:
         content = model.expected(start, stop)
         wrong, _ = track.residual(model, start, stop)
         if start != broken.frame and np.count_nonzero(wrong) < NOISY_SHARE * len(x):
+            return False
+        if not wrong[-max(1, len(wrong) // 4) :].any():
             return False
         form = residual_form(x[valid], content[valid], self.settings.bits, model.noise.floor)
         if form is None or form[0] is Kind.BYTE_ORDER:

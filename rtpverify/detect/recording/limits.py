@@ -41,6 +41,8 @@ class LimitWatch:
         self._gain: float | None = None
         """Gain that the channel is held to."""
         self._last_gain: float | None = None
+        self._loudest = 0.0
+        """RMS of the loudest window so far that holds content."""
         self.noisy: Event | None = None
 
     # As it is found, and changes ------------------------------------------------------------------------------------
@@ -100,7 +102,12 @@ class LimitWatch:
         told += self._set(Kind.FREQUENCY, wrong, window.start, {"frequency_error_ppm": ppm}, text)
         if model.gain_drifts or not model.programme.is_whole:
             return told
-        too_much = window.residual > self._settings.residual_limit(window.level)
+        # What a pause holds is measured against what is heard otherwise; before anything is, against nothing.
+        if window.level > 2.0 * window.residual:
+            self._loudest = max(self._loudest, window.level)
+        elif not self._loudest:
+            return told
+        too_much = window.residual > self._settings.residual_limit(max(window.level, self._loudest))
         text = f"residual of {dbfs(window.residual):.1f} dBFS"
         size = {"residual_dbfs": dbfs(window.residual)}
         return told + self._set(Kind.NOISE, too_much, window.start, size, text)

@@ -181,13 +181,15 @@ def _edge_taps(edge: float) -> NDArray[np.float64]:
 def static_fit(
     model: Model, x: NDArray[np.float64], valid: NDArray[np.bool_], start: int, step: float | None
 ) -> Model | None:
-    """Return the model with gain and offset of a stretch, None where the recording is silent in it."""
+    """Return the model with gain and offset of a stretch, None where the recording is silent in it, or not in it."""
     content = model.content(start, start + len(x))
     found = fit(x, content, valid)
     if not np.any(content[valid]) or found.gain == 0.0:
         return None
     gain = found.gain
     energy = float(np.sum(np.square(content[valid])))
+    if abs(gain) * math.sqrt(energy) <= FALSE_ALARM_Z * found.rms:
+        return None
     if abs(abs(gain) - 1.0) < max(_GAIN_TOLERANCE, FALSE_ALARM_Z * found.rms / math.sqrt(energy)):
         gain = math.copysign(1.0, gain)
     residual = np.where(valid, x - gain * content, 0.0)

@@ -13,6 +13,7 @@ from rtpverify.detect.recording.settings import Settings
 from rtpverify.detect.thresholds import is_plain
 from rtpverify.detect.tone.forms import empty_low_bits, swap_bytes, wrong_bits
 from rtpverify.detect.tone.regions import find_copy
+from rtpverify.dsp.align import candidates, correlate
 from rtpverify.dsp.levels import decibels
 from rtpverify.events import Event, Kind
 
@@ -23,6 +24,9 @@ LEAST_COPY_FRAMES = 8
 """A shorter stretch of something else is not looked for elsewhere."""
 HISTORY_SECONDS = 1.0
 _CLIPPED_SHARE = 0.9
+_TELLING_COPY = 16.0
+"""Range of a stretch, over the noise, from which on a copy of it is told from others by more than chance."""
+_MOST_COPIES, _COPY_SHARE = 8, 0.9
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,20 +84,42 @@ def _muted(stretch: Stretch, expected: NDArray[np.float64]) -> Event | None:
             return None
     text = "muted" if abs(value) <= bound else f"held at {value:.6g}"
     beyond = expected[stretch.valid] * np.sign(value) >= abs(value)
-    if value != 0.0 and np.count_nonzero(beyond) > _CLIPPED_SHARE * len(x):
-        return None  # a clipped peak
+    if value != 0.0 and np.count_nonzero(beyond) > _CLIPPED_SHARE * len(x) and _is_peak(stretch, abs(value)):
+        return None
     return Event(Kind.DROPOUT, stretch.start, frames, size={"held_value": value}, message=text)
+
+
+def _is_peak(stretch: Stretch, level: float) -> bool:
+    """Tell whether the recording goes beyond a level in the stretch and not around it, as where a peak is cut off."""
+    around = stretch.model.expected(stretch.start - 1, stretch.stop + 1)[[0, -1]]
+    return bool(np.all(np.abs(around) <= level + 2.0 * stretch.model.noise.floor))
 
 
 def _repeated(stretch: Stretch, _: NDArray[np.float64]) -> Event | None:
     """Tell of frames that arrived before."""
     if stretch.frames < LEAST_COPY_FRAMES or not stretch.valid.all():
         return None
-    back = find_copy(stretch.x, stretch.history)
-    if back is None or np.ptp(stretch.x) == 0.0:
+    if np.ptp(stretch.x) == 0.0:
+        return None
+    back = find_copy(stretch.x, stretch.history) or _find_noisy_copy(stretch)
+    if back is None:
         return None
     message = f"had arrived {back} frames before"
     return Event(Kind.REPEAT, stretch.start, stretch.frames, size={"back_frames": back}, message=message)
+
+
+def _find_noisy_copy(stretch: Stretch) -> int | None:
+    """Return how many frames back a stretch stands in its history but for noise; None where it does not."""
+    x, noise = stretch.x, stretch.model.noise
+    history = np.nan_to_num(stretch.history)
+    if len(history) < len(x) or np.ptp(x) < _TELLING_COPY * noise.floor:
+        return None
+    places = candidates(correlate(x, history), _MOST_COPIES, apart=1, share=_COPY_SHARE)
+    for place in sorted(places, key=lambda item: -item.offset):
+        copy = history[place.offset : place.offset + len(x)]
+        if np.all(np.abs(x - copy) <= 2.0 * noise.threshold(copy)):
+            return len(history) - place.offset
+    return None
 
 
 def _exchanged(stretch: Stretch, _: NDArray[np.float64]) -> Event | None:

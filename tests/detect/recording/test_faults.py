@@ -182,3 +182,32 @@ def test_the_cut_of_the_input_changes_nothing(seed):
     cut = verify(reference, received, cuts=rng.integers(0, len(received), 40).tolist())
     assert told(cut) == told(whole)
     assert [event.size for event in cut.events] == [event.size for event in whole.events]
+
+
+@pytest.mark.parametrize("seconds", [0.05, 0.3, 2.0])
+def test_a_jump_into_silence_is_told_once(seconds):
+    """What is missing was sound, and what comes instead is silent: only the sound behind it tells that it is a jump."""
+    reference = quantised(music(6, seed=4)).copy()
+    reference[AT : AT + int(seconds * RATE_HZ)] = 0.0
+    received = np.delete(reference, slice(AT - 960, AT), axis=0)
+    result = verify(reference, received)
+    assert told(result) == [("slip", None, AT - 960, 0)]
+    assert result.events[0].size["slip_frames"] == 960
+
+
+def test_a_dithered_mute_is_one():
+    reference = quantised(speech(5, seed=3))
+    received, tpdf = reference.copy(), np.random.default_rng(1)
+    received[AT : AT + 4800] = 0.0
+    received = quantised(received + (tpdf.random(received.shape) - tpdf.random(received.shape)) * 2.0**-15)
+    [event] = verify(reference, received).events
+    assert str(event.kind) == "dropout"
+
+
+@pytest.mark.parametrize("material", MATERIAL)
+def test_noise_in_a_pause_is_held_against_what_is_heard_otherwise(material):
+    reference = quantised(MATERIAL[material](8, seed=5)).copy()
+    reference[3 * RATE_HZ : 6 * RATE_HZ] = 0.0
+    for received in (converted(reference, ppm=30.0), converted(reference[2 * RATE_HZ + 24000 :])):
+        result = verify(reference, received, bits=24, profile="analog")
+        assert (result.verdict, told(result)) == ("pass", [])
