@@ -583,6 +583,8 @@ class Follower:
             return False
         noise = replace(model.noise, floor=max(model.noise.floor, 0.6 * (self.settings.step or 0.0)))
         noise = replace(noise, relative=max(noise.relative, DRIFTING_RELATIVE))
+        if np.any(np.abs(left) > np.broadcast_to(noise.threshold(weights[0] * content), x.shape)[valid]):
+            return False  # some frames are wrong by themselves
         track.follow(replace(model, gain=float(weights[0]), gain_drifts=True, noise=noise), start)
         return True
 

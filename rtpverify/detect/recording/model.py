@@ -17,6 +17,8 @@ from rtpverify.dsp.slip import FALSE_ALARM_Z
 _ENVELOPE_FRAMES = 64
 _RELATIVE_MARGIN = 2.0
 """How much further than seen a residual that goes with the signal may go."""
+MOST_RELATIVE = 0.03
+"""What goes with the signal is no more than this: a click in a short stretch would explain itself."""
 _GAIN_TOLERANCE = 1e-7
 """A gain this near to 1 is 1 (1e-6 dB), and any that noise leaves uncertain by as much as it is off."""
 
@@ -67,7 +69,7 @@ def learn_noise(residual: NDArray[np.float64], expected: NDArray[np.float64], st
     quiet = np.argsort(envelope)[: max(5, count // 5)]
     floor = FALSE_ALARM_Z * max(math.sqrt(float(power[quiet].mean())), SMALLEST_NOISE, 0.3 * (step or 0.0))
     above = np.maximum(peaks - floor, 0.0) / np.maximum(envelope, SMALLEST_NOISE)
-    return Noise(sigma, floor, _RELATIVE_MARGIN * float(above.max()))
+    return Noise(sigma, floor, min(_RELATIVE_MARGIN * float(above.max()), MOST_RELATIVE))
 
 
 def _envelope(x: NDArray[np.float64]) -> NDArray[np.float64]:

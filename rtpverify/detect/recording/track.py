@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtpverify.detect.recording.measurement import Measurement, Window
-from rtpverify.detect.recording.model import Model, Noise
+from rtpverify.detect.recording.model import MOST_RELATIVE, Model, Noise
 from rtpverify.detect.recording.settings import Settings
 from rtpverify.events import Event
 
@@ -26,7 +26,6 @@ _DELAY_SHARE = 0.2
 _RATE_SHARE = _DELAY_SHARE**2 / (2.0 - _DELAY_SHARE)
 _LEAST_RELATIVE = 1e-4
 """Residual that interpolation may leave, relative to the signal."""
-_MOST_RELATIVE = 0.03
 _LARGEST_RATE = 1e-3
 
 
@@ -191,7 +190,7 @@ class Track:
         relative = max(relative, _LEAST_RELATIVE)
         peak = float(np.abs(expected).max(initial=0.0))
         seen = (float(np.abs(residual).max(initial=0.0)) - floor) / peak if peak > 0.0 else 0.0
-        return min(max(relative, min(seen / 0.7, 1.15 * relative)), _MOST_RELATIVE)
+        return min(max(relative, min(seen / 0.7, 1.15 * relative)), MOST_RELATIVE)
 
     def skip(self, start: int, stop: int) -> None:
         """Count frames of a stretch that is not judged, because it is wrong."""
