@@ -84,8 +84,7 @@ def compare(
         stream = _equal(recording, audio, levels)
         if stream.comparison is not None and with_distance:
             stream.comparison.mfcc_dtw_distance = 0.0
-        stream.warnings += audio.told()
-        return Result(str(received), [stream])
+        return _told(received, stream, original, audio)
     rate_hz = audio.sample_rate_hz
     stream = _differing(recording, audio, limits)
     if not same_rate:
@@ -97,6 +96,12 @@ def compare(
         stream.comparison.mfcc_dtw_distance = _distance(
             recording.at_rate(rate_hz), RecordingAudio(audio, rate_hz), rate_hz
         )
+    return _told(received, stream, original, audio)
+
+
+def _told(received: Path, stream: StreamResult, original: AudioFile, audio: AudioFile) -> Result:
+    """Return the result, with what a reader of either file should know now that they have been read."""
+    stream.warnings += [*audio.told(), *(f"{original.path.name}: {text}" for text in original.told())]
     return Result(str(received), [stream])
 
 
@@ -119,7 +124,6 @@ def _differing(recording: Recording, audio: AudioFile, limits: Limits) -> Stream
     verifier.finish()
     stream = verifier.result(str(audio.path)).streams[0]
     stream.frames = audio.frames
-    stream.warnings += audio.told()
     pair = _Pair(*both, stream, content)
     if stream.comparison is not None:
         recoded = through_codec or is_recoded(stream, lossy=audio.is_lossy)

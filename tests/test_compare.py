@@ -1,6 +1,7 @@
 """Two recordings compared as files: the command, its result, and input that cannot be compared."""
 
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -163,3 +164,29 @@ def test_channel_counts_must_go_together(reference, tmp_path):
     assert "mono.wav: 1 channel(s)" in outcome.stderr
     stereo = write(tmp_path, quantised(music(5, seed=8))[:, [0, 0]], "stereo.wav")
     assert compare(mono, stereo).verdict is Verdict.PASS
+
+
+@pytest.mark.parametrize("differs", [False, True])
+@pytest.mark.parametrize("which", ["reference", "received"])
+def test_a_file_that_grows_is_compared_as_it_was_and_told(tmp_path, monkeypatch, which, differs):
+    """Something is appended while it is read, as by a recorder that has not been stopped: it comes to an end."""
+    frames = quantised(music(5, seed=8))
+    original = write(tmp_path, frames, "master.wav")
+    if differs:
+        frames[100000:100048] = 0.0
+    received = write(tmp_path, frames)
+    growing = original if which == "reference" else received
+    module = sys.modules["rtpverify.compare"]
+    compared = module.equal_levels
+
+    def grow(*files):
+        with growing.open("ab") as file:
+            file.write(bytes(100_000))
+        return compared(*files)
+
+    monkeypatch.setattr(module, "equal_levels", grow)
+    result = compare(original, received)
+    assert [str(event.kind) for event in result.streams[0].events] == ["dropout"] * differs
+    [warning] = [text for text in result.streams[0].warnings if "has grown" in text]
+    assert warning.startswith("master.wav: " if which == "reference" else "it has grown")
+    assert result.streams[0].frames == len(frames)

@@ -20,6 +20,7 @@ from rtpverify.detect.recording.stretch import HISTORY_SECONDS, Stretch, name, r
 from rtpverify.detect.recording.track import Broken, Read, Track
 from rtpverify.detect.tone.regions import first_cluster_end
 from rtpverify.dsp.align import candidates, correlate, fit
+from rtpverify.dsp.slip import FALSE_ALARM_Z
 from rtpverify.events import Event, Kind
 
 SEARCH_SECONDS = 0.5
@@ -316,8 +317,20 @@ class Follower:
             return False
         if there >= self.settings.frames(SURE_SECONDS) and not patient:
             return True
+        if self._is_in_step(model, x, valid, start):
+            return True
         level = float(np.sqrt(np.mean(np.square(np.diff(x[valid])))))
         return level > 2.0 * model.noise.floor and is_telling(x[valid], self.settings.step)
+
+    @staticmethod
+    def _is_in_step(model: Model, x: NDArray[np.float64], valid: NDArray[np.bool_], start: int) -> bool:
+        """Tell whether frames show, beyond what noise may do, that they are not even half a frame off the model."""
+        expected = model.expected(start, start + len(x))
+        slope = np.gradient(expected)[valid]
+        energy = float(slope @ slope)
+        if not 0.0 < (2.0 * FALSE_ALARM_Z * model.noise.sigma) ** 2 < energy:
+            return False
+        return abs(float((x - expected)[valid] @ slope)) < 0.5 * energy
 
     def _may_be_scaled(self, track: Track, broken: Broken, model: Model, end: int, stop: int) -> bool:
         """Tell whether a stretch looks like one at another gain that has perhaps not ended."""

@@ -1,12 +1,15 @@
 """RTP streams against a looped recording: locked from any point, lost packets told once, events in time."""
 
+import os
 import struct
 from pathlib import Path
 
 import numpy as np
 import pytest
-from programme import RATE_HZ, Audio, music, quantised
+from programme import RATE_HZ, Audio, converted, music, quantised
+from seeds import generator
 
+from rtpverify.limits import PROFILES
 from rtpverify.reference import Recording
 from rtpverify.rtp.batch import Flow, PacketBatch
 from rtpverify.rtp.payload import parse_rtpmap
@@ -19,12 +22,12 @@ AT_ONCE = 10
 """Packets that arrive together: 10 ms."""
 
 
-def stream(frames, lost=()):
-    """Feed L16 packets of 1 ms, some of them lost; return the verifier and each event with the frame it was told at."""
+def stream(frames, lost=(), profile="digital"):
+    """Feed L16 packets of 1 ms, some of them lost; return the result and each event with the frame it was told at."""
     audio = Audio(quantised(music(6, seed=6)))
     recording = Recording(Path("loop.wav"), lambda _: audio, 2, RATE_HZ)
     form = parse_rtpmap("L16/48000/2")
-    verifier = Verifier([StreamSpec("stream", encodings={97: form}, reference=recording)])
+    verifier = Verifier([StreamSpec("stream", encodings={97: form}, reference=recording, limits=PROFILES[profile])])
     told = []
     payload = np.rint(frames * 2**15).astype(">i2")
     for first in range(0, len(frames) // PACKET, AT_ONCE):
@@ -75,3 +78,36 @@ def test_a_fault_right_after_the_lock_is_told_within_two_seconds():
     [(event, frame)] = told
     assert (str(event.kind), event.start_frame) == ("dropout", RATE_HZ // 4)
     assert frame <= 2 * RATE_HZ
+
+
+PER_KIND = int(os.environ.get("RTPVERIFY_CORPUS_CASES", "1"))
+
+
+def test_random_losses_are_gaps_and_nothing_else():
+    rng = generator("losses")
+    for _ in range(PER_KIND):
+        loop, start = quantised(music(6, seed=6)), rng.randrange(6 * RATE_HZ)
+        frames = np.concatenate([loop[start:], loop])[: 4 * RATE_HZ]
+        first, count = rng.randrange(100, 3000), round(2 ** rng.uniform(0, 8))
+        result, _ = stream(frames, range(first, first + count))
+        found = [(str(event.kind), event.start_frame, event.duration_frames) for event in result.events]
+        assert found == [("gap", first * PACKET, count * PACKET)], (start, first, count)
+
+
+@pytest.mark.parametrize("ppm", [100.0, -100.0])
+def test_a_loop_on_another_clock_is_found_within_two_seconds_and_followed(ppm):
+    loop = quantised(music(6, seed=6))
+    frames = converted(np.concatenate([loop[70_000:], loop, loop]), ppm=ppm, bits=16)[: 12 * RATE_HZ]
+    at = (2 * RATE_HZ, 7 * RATE_HZ, 11 * RATE_HZ)
+    for start in at:
+        frames[start : start + 480] = 0.0
+    result, told = stream(frames, profile="analog")
+    dropouts = [(event, frame) for event, frame in told if str(event.kind) == "dropout"]
+    assert len(told) == len(dropouts) == len(at), [(str(event.kind), event.start_frame) for event, _ in told]
+    for (event, frame), start in zip(dropouts, at, strict=True):
+        assert abs(event.start_frame - start) <= 8
+        assert event.duration_frames == pytest.approx(480, abs=16)
+        assert frame - event.start_frame <= RATE_HZ // 4
+    for channel in result.comparison.channels:
+        assert channel.clock_offset_ppm == pytest.approx(ppm, abs=0.2)
+        assert channel.frames_compared >= len(frames) - 2 * RATE_HZ
