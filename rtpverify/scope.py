@@ -69,6 +69,8 @@ class Taken:
     sine: Sine | None
     reference_hz: float | None
     threshold: float | None
+    content: NDArray[np.float64] | None
+    """What the recording gives for these frames, where they are held against one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,9 @@ class Scope:
     residual_low, residual_high
         The same of what the reference leaves; None without a reference.
     amplitude, phase_rad, dc, omega
-        The reference: ``amplitude * cos(omega * sample_rate * seconds + phase_rad) + dc``; None without one.
+        A tone as reference: ``amplitude * cos(omega * sample_rate * seconds + phase_rad) + dc``; None without one.
+    content_low, content_high
+        A recording as reference: its least and greatest value, as it is expected; None without one.
     threshold
         Deviation that no frame of clean signal reaches.
     step
@@ -111,6 +115,8 @@ class Scope:
     phase_rad: float | None
     dc: float | None
     omega: float | None
+    content_low: NDArray[np.float64] | None
+    content_high: NDArray[np.float64] | None
     reference_hz: float | None
     threshold: float | None
     step: float | None
@@ -152,6 +158,7 @@ def take(stream: Stream, channel: int, span_seconds: float, frame: int | None = 
         first = max(round(FIT_SECONDS * rate_hz) - before, 0)
     start = stop - span - first
     samples, valid = analysis.timeline.read(row, channel - 1, start, stop)
+    content = None if present.content is None else present.content(start, stop, kept)
     return Taken(
         channel=channel,
         sample_rate_hz=rate_hz,
@@ -165,6 +172,7 @@ def take(stream: Stream, channel: int, span_seconds: float, frame: int | None = 
         sine=present.sine,
         reference_hz=present.reference_hz,
         threshold=present.threshold,
+        content=content,
     )
 
 
@@ -182,10 +190,13 @@ def measure(taken: Taken) -> Scope:
     shown = slice(first, first + len(taken.samples) - taken.first)
     start = taken.start_frame + first
     x = np.where(taken.valid, taken.samples, np.nan)[shown]
-    residual = None if sine is None else x - sine.at(start, start + len(x))
+    content = None if taken.content is None else taken.content[shown]
+    expected = content if sine is None else sine.at(start, start + len(x))
+    residual = None if expected is None else x - expected
     columns = -(-len(x) // MOST_COLUMNS)
     low, high = _columns(x, columns)
     residual_low, residual_high = (None, None) if residual is None else _columns(residual, columns)
+    content_low, content_high = (None, None) if content is None else _columns(content, columns)
     hz, dbfs, resolution_hz = _spectrum(taken)
     return Scope(
         channel=taken.channel,
@@ -202,8 +213,10 @@ def measure(taken: Taken) -> Scope:
         phase_rad=math.remainder(sine.phase_at(trigger), 2.0 * math.pi) if sine else None,
         dc=sine.dc if sine else None,
         omega=sine.omega if sine else None,
+        content_low=content_low,
+        content_high=content_high,
         reference_hz=taken.reference_hz,
-        threshold=taken.threshold if sine else None,
+        threshold=None if expected is None else taken.threshold,
         step=None if taken.bits is None else 2.0 ** (1 - taken.bits),
         spectrum_hz=hz,
         spectrum_dbfs=dbfs,

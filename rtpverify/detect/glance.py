@@ -6,6 +6,7 @@ Cheap enough to be asked several times a second for every stream; nothing is cha
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +36,13 @@ class Glance:
     phase_rad: NDArray[np.float64]
 
 
+class Content(Protocol):
+    """What a recording gives."""
+
+    def __call__(self, start: int, stop: int, before: int | None) -> NDArray[np.float64]:
+        """Return what is expected of frames ``start`` to ``stop``: as it is followed now, or was before a frame."""
+
+
 @dataclass(frozen=True, slots=True)
 class Followed:
     """What one channel is held against now.
@@ -46,9 +54,12 @@ class Followed:
     reference_hz
         Frequency that the sine should have; None before a tone was found where it is to be found.
     threshold
-        Deviation that no frame of clean signal reaches, full scale ±1.0; None without a sine.
+        Deviation that no frame of clean signal reaches, full scale ±1.0; None without a reference.
+    content
+        The recording that is expected to go on; None where there is none.
     """
 
     sine: Sine | None
     reference_hz: float | None
     threshold: float | None
+    content: Content | None = None

@@ -221,7 +221,7 @@ def _history(times: NDArray[np.float64], figures: NDArray[np.float32], channels:
 
 
 def _scope(seen: scope.Scope) -> dict[str, Any]:
-    reference = None
+    reference: dict[str, Any] | None = None
     if seen.amplitude is not None and seen.omega is not None:
         reference = {
             "amplitude": seen.amplitude,
@@ -229,6 +229,9 @@ def _scope(seen: scope.Scope) -> dict[str, Any]:
             "phase_rad": seen.phase_rad,
             "dc_offset": seen.dc,
         }
+    elif seen.content_low is not None and seen.content_high is not None:
+        low = _numbers(seen.content_low, 7)
+        reference = {"low": low, "high": low if seen.frames_per_column == 1 else _numbers(seen.content_high, 7)}
     residual = None
     if seen.residual_low is not None and seen.residual_high is not None:
         residual = {"low": _numbers(seen.residual_low, 5)}

@@ -242,8 +242,9 @@ def _scope() -> Schema:
             **columns,
             "residual": {"anyOf": [_object(columns), {"type": "null"}]},
             "reference": {
-                "anyOf": [_object(reference), {"type": "null"}],
-                "description": "amplitude · cos(2π · frequency_hz · seconds + phase_rad) + dc_offset",
+                "anyOf": [_object(reference), _object(columns), {"type": "null"}],
+                "description": "A tone, amplitude · cos(2π · frequency_hz · seconds + phase_rad) + dc_offset, or what "
+                "a recording gives.",
             },
             "reference_hz": _NUMBER,
             "threshold": {**_NUMBER, "description": "Deviation that no frame of clean signal reaches."},

@@ -143,8 +143,15 @@ class RecordingBank:
 
     def followed(self, row: int, channel: int) -> Followed:
         """Return what a channel (from 0) is held against now: no sine."""
-        model = self.followers[row].tracks[channel].model
-        return Followed(None, None, None if model is None else model.noise.floor)
+        track = self.followers[row].tracks[channel]
+        if track.model is None:
+            return Followed(None, None, None)
+
+        def content(start: int, stop: int, before: int | None) -> NDArray[np.float64]:
+            model = track.model if before is None else track.model_before(before)
+            return np.full(stop - start, np.nan) if model is None else model.expected(start, stop)
+
+        return Followed(None, None, track.model.noise.floor, content)
 
     @property
     def in_a_hurry(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -27,6 +28,7 @@ _RATE_SHARE = _DELAY_SHARE**2 / (2.0 - _DELAY_SHARE)
 _LEAST_RELATIVE = 1e-4
 """Residual that interpolation may leave, relative to the signal."""
 _LARGEST_RATE = 1e-3
+_MODELS_KEPT = 16
 
 
 @dataclass(slots=True)
@@ -86,15 +88,23 @@ class Track:
         """The frame behind the last one that is wrong for that noise."""
         self.calm_frames = 0
         """Frames since then that were not silent."""
+        self._followed: deque[tuple[int, Model]] = deque(maxlen=_MODELS_KEPT)
+        """The latest models, and from which frame on each was followed."""
         self.unjudged = 0
         """Frames that had left the history before the channel was found."""
 
     def follow(self, model: Model, position: int) -> None:
         """Go on with a model from a frame."""
+        self._followed.append((position, model))
         self.model = self.last = model
         self.position = position
         self.broken = None
         self.measured.begin(position)
+
+    def model_before(self, frame: int) -> Model | None:
+        """Return the model that was followed up to a frame, the oldest that is known at least."""
+        known = [model for position, model in self._followed if position < frame]
+        return known[-1] if known else self._followed[0][1] if self._followed else None
 
     def judge(self, stop: int) -> None:
         """Judge frames up to ``stop`` or the first one that is wrong."""

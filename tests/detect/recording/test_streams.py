@@ -13,6 +13,7 @@ from rtpverify.limits import PROFILES
 from rtpverify.reference import Recording
 from rtpverify.rtp.batch import Flow, PacketBatch
 from rtpverify.rtp.payload import parse_rtpmap
+from rtpverify.scope import MOST_COLUMNS, measure, take
 from rtpverify.spec import StreamSpec
 from rtpverify.verifier import Verifier
 
@@ -22,8 +23,8 @@ AT_ONCE = 10
 """Packets that arrive together: 10 ms."""
 
 
-def stream(frames, lost=(), profile="digital"):
-    """Feed L16 packets of 1 ms, some of them lost; return the result and each event with the frame it was told at."""
+def fed(frames, lost=(), profile="digital"):
+    """Feed L16 packets of 1 ms, some of them lost; return the verifier and each event with the frame it was told at."""
     audio = Audio(quantised(music(6, seed=6)))
     recording = Recording(Path("loop.wav"), lambda _: audio, 2, RATE_HZ)
     form = parse_rtpmap("L16/48000/2")
@@ -47,6 +48,12 @@ def stream(frames, lost=(), profile="digital"):
             flows=FLOWS,
         )
         told += [(item.event, (numbers[-1] + 1) * PACKET) for item in verifier.feed(batch) if item.is_new]
+    return verifier, told
+
+
+def stream(frames, lost=(), profile="digital"):
+    """Feed as above to the end; return the result and each event with the frame it was told at."""
+    verifier, told = fed(frames, lost, profile)
     told += [(item.event, len(frames)) for item in verifier.finish() if item.is_new]
     return verifier.result("test").streams[0], told
 
@@ -111,3 +118,21 @@ def test_a_loop_on_another_clock_is_found_within_two_seconds_and_followed(ppm):
     for channel in result.comparison.channels:
         assert channel.clock_offset_ppm == pytest.approx(ppm, abs=0.2)
         assert channel.frames_compared >= len(frames) - 2 * RATE_HZ
+
+
+def test_who_looks_on_sees_the_recording_over_what_arrived():
+    loop = quantised(music(6, seed=6))
+    frames = np.delete(np.concatenate([loop[150_000:], loop])[: 4 * RATE_HZ], slice(120_000, 120_048), axis=0)
+    [stream] = fed(frames)[0].streams
+    now = measure(take(stream, 2, 0.02))
+    np.testing.assert_array_equal(now.content_low, frames[now.start_frame : now.start_frame + now.frames, 1])
+    assert not now.residual_low.any()
+    assert now.threshold == 0.5 * now.step
+    assert now.amplitude is None
+    wide = measure(take(stream, 2, 1.0))
+    assert len(wide.content_low) == len(wide.content_high) <= MOST_COLUMNS
+    assert not wide.residual_high.any()
+    jump = measure(take(stream, 1, 0.02, 120_000))
+    off = np.abs(jump.residual_low)
+    assert not off[: 120_000 - jump.start_frame].any()
+    assert off[120_000 - jump.start_frame :].mean() > 0.001

@@ -79,16 +79,19 @@ function trace(scope, xs, low, high, colour, factor = 1) {
 export function waveform(scope, range, atFault) {
   const xs = times(scope);
   const x = spanAxis(scope, xs);
-  const top = range.fit(Math.max(largest(scope.low, scope.high), scope.reference?.amplitude ?? 0));
+  const reference = scope.reference?.frequency_hz === undefined ? null : scope.reference;
+  const recording = scope.reference?.low ? scope.reference : null;
+  const top = range.fit(Math.max(largest(scope.low, scope.high), reference?.amplitude ?? 0, recording ? largest(recording.low, recording.high) : 0));
   const y = { min: -top, max: top, format: (value) => significant(value, 3) };
   const layers = [];
-  const reference = scope.reference;
   const value = reference && ((seconds) => reference.amplitude * Math.cos(2 * Math.PI * reference.frequency_hz * seconds + reference.phase_rad) + reference.dc_offset);
   const periods = reference ? (x.max - x.min) * reference.frequency_hz : 0;
   if (value && periods <= 60) layers.push({ kind: "curve", of: value, colour: "reference", width: 6, alpha: 0.45 });
   else if (reference) {
     layers.push({ kind: "limits", values: [reference.dc_offset - reference.amplitude, reference.dc_offset + reference.amplitude], colour: "reference", width: 3, alpha: 0.6 });
   }
+  if (recording && scope.frames_per_column === 1) layers.push({ kind: "line", xs, ys: recording.low, colour: "reference", width: 6, alpha: 0.45 });
+  else if (recording) layers.push({ kind: "area", xs, low: recording.low, high: recording.high, colour: "reference" });
   layers.push(...trace(scope, xs, scope.low, scope.high, "signal"), holesOf(scope, xs));
   if (atFault) layers.push({ kind: "marks", xs: [0], colour: "upstream" });
   const read = (seconds) => {
@@ -96,12 +99,13 @@ export function waveform(scope, range, atFault) {
     if (index < 0) return "";
     const frame = scope.start_frame + index * scope.frames_per_column;
     const sample = scope.low[index] === null ? "never arrived" : scope.frames_per_column > 1 ? `${significant(scope.low[index], 4)} … ${significant(scope.high[index], 4)}` : significant(scope.low[index], 7);
-    const expected = value && periods <= 60 ? `, reference ${significant(value(xs[index]), 7)}` : "";
+    const laidOver = value && periods <= 60 ? value(xs[index]) : recording && scope.frames_per_column === 1 ? recording.low[index] : null;
+    const expected = laidOver === null ? "" : `, reference ${significant(laidOver, 7)}`;
     return `frame ${count(frame)}: ${sample}${expected}`;
   };
-  const laid = reference ? `reference, ${fixed(reference.frequency_hz, 4)} Hz` : "";
-  const legend = [["signal", "received"], ...(reference ? [["reference", laid]] : [])];
-  const note = reference ? "" : "the reference is not there";
+  const laid = reference ? `reference, ${fixed(reference.frequency_hz, 4)} Hz` : recording ? "reference, as the recording has it" : "";
+  const legend = [["signal", "received"], ...(laid ? [["reference", laid]] : [])];
+  const note = laid ? "" : "the reference is not there";
   const says = `${duration(x.max - x.min)} of channel ${scope.channel}; ${laid || note}.`;
   return { x, y, layers, read, legend, note, says };
 }
@@ -140,7 +144,7 @@ export function spectrum(scope) {
   const y = { min: FLOOR_DBFS, max: 6, format: (level) => fixed(level, 0), ticks: ticks(FLOOR_DBFS, 0, 6) };
   if (xs.length === 0) return nothing(x, y, "too few frames arrived");
   const layers = [];
-  if (scope.reference) {
+  if (scope.reference?.frequency_hz) {
     const harmonics = [1, 2, 3, 4, 5].map((order) => order * scope.reference.frequency_hz).filter((hz) => hz < x.max);
     layers.push({ kind: "marks", xs: harmonics, colour: "reference", width: 1, alpha: 0.6 });
   }
@@ -197,7 +201,7 @@ export function phase(history, channel, events, rate) {
     return value + turn;
   });
   const known = ys.filter((value) => value !== null);
-  if (known.length === 0) return nothing(axis, { min: -1, max: 1, format: String }, "no reference found yet");
+  if (known.length === 0) return nothing(axis, { min: -1, max: 1, format: String }, "no tone is followed");
   const first = known[0];
   const shown = ys.map((value) => (value === null ? null : value - first));
   const low = Math.min(...known) - first;
