@@ -187,3 +187,31 @@ def test_the_corpus_can_fail():
     assert len(complaints(case, result)) == 1
     assert complaints(replace(case, faults=()), replace(case, faults=("click:at=1.0,size=0.1",)).run())
     assert not complaints(draw_stream(generator("1")), draw_stream(generator("1")).run())
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        Case(
+            faults=("noise:at=1.529584,dbfs=-67.68,seed=644383,duration=0.6356",),
+            rate_hz=44100,
+            channels=1,
+            dither="tpdf",
+            noise_dbfs=-80.0,
+            frequencies_hz=(2237.0,),
+            level_dbfs=-20.0,
+            seed=1646424502,
+        ),
+        Case(
+            faults=("noise:at=1.233369,dbfs=-114.73,seed=310541",),
+            channels=2,
+            bits=24,
+            dither="tpdf",
+            frequencies_hz=(1283.0,),
+            level_dbfs=-20.0,
+            seed=2731535740,
+        ),
+    ],
+)
+def test_noise_in_which_one_sine_after_another_seems_to_fit(case):
+    judge(case)

@@ -89,7 +89,13 @@ def _find_window(track: Track, departure: Departure) -> _Window | None:
     at, omega = departure.at, track.model.omega
     frames = max(LEAST_WINDOW_FRAMES, math.ceil(3.0 * math.pi / track.pace))
     steady = first_steady_window(
-        departure.x[at:], departure.valid[at:], departure.frame, omega, frames, track.allowance(departure.frame)
+        departure.x[at:],
+        departure.valid[at:],
+        departure.frame,
+        omega,
+        frames,
+        track.allowance(departure.frame),
+        track.rms_allowance(frames),
     )
     if steady is not None:
         return _Window(at + steady[0], frames, steady[1], track.rate_frames)
@@ -121,16 +127,21 @@ def _go_on_muted(track: Track, departure: Departure, window: _Window) -> None:
 def _widen(track: Track, departure: Departure, window: _Window) -> tuple[Sine, int]:
     """Fit the sine of a window again to as much of what follows as it explains; return it and how many frames."""
     low, x, valid, sine = departure.low, departure.x, departure.valid, window.sine
-    residual = np.abs(x - sine.at(low, low + len(x)))
-    limit = track.threshold + 4.0 * track.sigma * math.sqrt(8.0 / window.frames)
-    wrong = np.flatnonzero((residual > limit) & valid)
-    wrong = wrong[wrong >= window.start + window.frames]
-    stop = int(wrong[0]) if len(wrong) else len(x)
+    start, end = window.start, window.start + window.frames
+
+    def wrong(sine: Sine) -> NDArray[np.bool_]:
+        limit = track.threshold + 4.0 * track.sigma * math.sqrt(8.0 / window.frames)
+        return (np.abs(x - sine.at(low, low + len(x))) > limit) & valid
+
+    behind = np.flatnonzero(wrong(sine)[end:])
+    stop = end + int(behind[0]) if len(behind) else len(x)
     if sine.slope:
         return sine, window.frames
-    part = slice(window.start, stop)
-    wider = fit_phasor(x[part], low + window.start, sine.omega, valid[part])
-    return (wider, stop - window.start) if wider is not None else (sine, window.frames)
+    wider = fit_phasor(x[start:stop], low + start, sine.omega, valid[start:stop])
+    # A sine that explains what follows, and the window no more, is none to go on with.
+    if wider is None or wrong(wider)[start:end].any():
+        return sine, window.frames
+    return wider, stop - start
 
 
 def _locate(track: Track, departure: Departure, window: _Window, after: Sine) -> tuple[int, NDArray[np.intp]]:

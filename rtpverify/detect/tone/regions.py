@@ -70,7 +70,13 @@ def find_copy(region: NDArray[np.float64], history: NDArray[np.float64]) -> int 
 
 
 def first_steady_window(
-    x: NDArray[np.float64], valid: NDArray[np.bool_], start: int, omega: float, length: int, peak_limit: float
+    x: NDArray[np.float64],
+    valid: NDArray[np.bool_],
+    start: int,
+    omega: float,
+    length: int,
+    peak_limit: float,
+    rms_limit: float,
 ) -> tuple[int, Sine] | None:
     """Return the first window that a sine of known frequency explains.
 
@@ -78,8 +84,9 @@ def first_steady_window(
     ----------
     x, valid
         Frames ``start`` … and which of them are there.
-    length, peak_limit
-        Window length in frames, and the largest residual that noise explains.
+    length, peak_limit, rms_limit
+        Window length in frames, and the largest residual and its largest RMS that noise explains: a window of louder
+        noise may have no peak by chance.
 
     Returns
     -------
@@ -98,8 +105,9 @@ def first_steady_window(
     columns = np.array([np.cos(omega * t), np.sin(omega * t), np.ones(length)])
     windows = np.lib.stride_tricks.sliding_window_view(x, length)[offsets]
     solution = windows @ np.linalg.pinv(columns)
-    peak = np.abs(windows - solution @ columns).max(axis=1)
-    found = np.flatnonzero(peak <= peak_limit)
+    residual = np.abs(windows - solution @ columns)
+    square_sum = np.einsum("wn,wn->w", residual, residual)
+    found = np.flatnonzero((residual.max(axis=1) <= peak_limit) & (square_sum <= rms_limit**2 * length))
     if len(found) == 0:
         return None
     first = int(found[0])

@@ -24,6 +24,9 @@ from rtpverify.detect.tone.settings import ACQUISITION_BLOCKS
 from rtpverify.detect.tone.track import Track
 from rtpverify.events import Event
 
+MOST_TRIES = 8
+"""Explanations of one frame, each of which leaves it unexplained: in noise, sines may be taken in turn for ever."""
+
 Explanation = Callable[[Track, Departure], bool]
 """Tells of a departure and takes the track past it, or returns False and leaves all as it is."""
 
@@ -50,6 +53,7 @@ class Scanner:
     def __init__(self, track: Track) -> None:
         self.track = track
         self._absence = Absence(track)
+        self._tries = 0
 
     @property
     def events(self) -> list[Event]:
@@ -73,8 +77,12 @@ class Scanner:
         """Explain the channel up to frame ``limit``, as far as that can be decided, or until it is quiet again."""
         track = self.track
         while track.position < limit and (final or not self.quiet):
+            start = track.position
             if not (self._scan(limit, final) if track.sine is not None else self._acquire(limit, final)):
                 break
+            self._tries = self._tries + 1 if track.position <= start else 0
+            if self._tries > MOST_TRIES:
+                track.position += 1
         track.steps.resolve(min(limit, track.position), final=final)
 
     def finish(self, stop: int) -> None:
@@ -132,7 +140,8 @@ class Scanner:
             follow_muted(track, track.muted, x, valid)
             return True
         residual = x - track.model.at(start, stop)
-        bad = valid & (np.abs(residual) > track.allowance(stop))
+        # A sine that has just been found behind here is as uncertain at the start as at the end.
+        bad = valid & (np.abs(residual) > max(track.allowance(start), track.allowance(stop)))
         if not bad.any():
             track.position = stop
             follow_quiet(track, start, x, valid, residual)

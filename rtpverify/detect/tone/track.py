@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from rtpverify.detect.thresholds import SMALLEST_NOISE
 from rtpverify.detect.tone.forms import residual_form
 from rtpverify.detect.tone.monitor import Form, Monitor, Reading
-from rtpverify.detect.tone.settings import ACQUISITION_BLOCKS, Settings
+from rtpverify.detect.tone.settings import ACQUISITION_BLOCKS, FLOAT_BITS, Settings
 from rtpverify.detect.tone.steps import Step, StepResolver
 from rtpverify.detect.tone.telling import Teller
+from rtpverify.dsp.levels import quantisation_rms
 from rtpverify.dsp.sine import Sine
 from rtpverify.dsp.slip import FALSE_ALARM_Z, SlipCode
 from rtpverify.events import Event, Kind
@@ -133,6 +134,13 @@ class Track:
     def fit_allowance(self, frames: int) -> float:
         """Return the largest residual that noise leaves of a fit over so many frames, frequency and slope free."""
         return self.threshold + 3.5 * self.sigma * math.sqrt(16.0 / frames)
+
+    def rms_allowance(self, frames: int) -> float:
+        """Return the largest RMS that noise and rounding leave of a fit over so many frames, whatever the level."""
+        if self.settings.companded:
+            return math.inf  # the noise follows the level
+        sigma = max(self.sigma, quantisation_rms(self.settings.bits or FLOAT_BITS))
+        return sigma * (1.0 + FALSE_ALARM_Z / math.sqrt(2.0 * frames))
 
     def values_differ(self, sine: Sine, model: Sine, frames: int) -> bool:
         """Tell whether level or offset of two sines differ beyond noise and half their limits.

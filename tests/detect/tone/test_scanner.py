@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from corpus import Case
 
+from rtpverify.detect.tone import scanner
 from rtpverify.detect.tone.scanner import Scanner
 from rtpverify.detect.tone.settings import Settings
 from rtpverify.detect.tone.track import Track
@@ -25,20 +26,20 @@ def explain(faults, piece=FRAMES, holes=(), dither="none"):
         return np.where(inside, x[at], 0.0), inside & valid[at]
 
     track = Track(Settings(0, 48000, 960, 1, 16, False, (997.0,), case.limits), read)
-    scanner = Scanner(track)
+    one = Scanner(track)
     for limit in range(piece, FRAMES + piece, piece):
         position = -1
         while track.position < min(limit, FRAMES) and track.position > position:
             position = track.position
             track.quiet_blocks = 0  # nobody takes over what is quiet
-            scanner.advance(min(limit, FRAMES))
+            one.advance(min(limit, FRAMES))
     track.quiet_blocks = 0
-    scanner.advance(FRAMES, final=True)
+    one.advance(FRAMES, final=True)
     while track.position < FRAMES:
         track.quiet_blocks = 0
-        scanner.advance(FRAMES, final=True)
-    scanner.finish(FRAMES)
-    told = {id(event): event for event in scanner.events}.values()
+        one.advance(FRAMES, final=True)
+    one.finish(FRAMES)
+    told = {id(event): event for event in one.events}.values()
     return [(str(event.kind), event.start_frame, event.duration_frames) for event in told]
 
 
@@ -74,3 +75,11 @@ def test_faults_in_a_row():
 
 def test_a_channel_without_signal():
     assert explain(["silence:at=0"]) == [("silence", 0, FRAMES)]
+
+
+def test_explanations_that_get_nowhere_are_not_tried_for_ever(monkeypatch):
+    tried = []
+    monkeypatch.setattr(scanner, "EXPLANATIONS", (lambda track, departure: tried.append(departure.frame) or True,))
+    assert explain(["click:at=0.5,size=0.1,frames=4"]) == []
+    assert sorted(set(tried)) == [24_000, 24_001, 24_002, 24_003]
+    assert len(tried) < 100
