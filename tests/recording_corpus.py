@@ -169,20 +169,21 @@ def complaints(case: Case, result: StreamResult) -> list[str]:
             [f"inconclusive: {result.inconclusive}"] if result.inconclusive else []
         )
     want = wanted(case)
-    channels = range(result.channels) if want.channel is None else [want.channel - 1]
-    if want.channel is None and result.channels > 1 and events and events[0].channel is not None:
-        wrong = [f"not injected: {_tell(event)}" for event in events if event.kind is not want.kind]
-        if sorted(event.channel or 0 for event in events) != [channel + 1 for channel in channels]:
-            wrong.append(f"told of channels {[_tell(event) for event in events]}")
-    else:
-        wrong = [f"not injected: {_tell(event)}" for event in events[1:]]
     if not events:
         return [f"{want} is not told"]
-    for event in events[:1]:
-        if event.kind is not want.kind or (event.channel not in (want.channel, None if len(channels) > 1 else 1)):
+    every = list(range(result.channels))
+    channels = every if want.channel is None else [want.channel - 1]
+    told = [event.channel for event in events if event.kind is want.kind]
+    # What all channels share is one event, or one of each.
+    apart = want.channel is None and sorted(channel or 0 for channel in told) == [channel + 1 for channel in every]
+    expected = len(every) if apart else 1
+    wrong = [f"not injected: {_tell(event)}" for event in events[expected:]]
+    for event in events[:expected]:
+        own = [event.channel - 1] if event.channel is not None else channels
+        if event.kind is not want.kind or (not apart and event.channel != want.channel):
             wrong.append(f"{want} told as {_tell(event)}")
-            continue
-        wrong += _differences(case, event, want, list(channels))
+        else:
+            wrong += _differences(case, event, want, own)
     return wrong
 
 
