@@ -1,20 +1,22 @@
 """``rtpverify compare`` beside MFCC and DTW as most write it, and on long recordings. Run by ``make bench-compare``.
 
 Pairs of 60 s (``SECONDS``): equal, with a mute of 1 ms and 48 frames missing, and (with ffmpeg) through MP3. Every run
-is a process of its own, start of the interpreter and imports included; the two take turns. Then pairs of one length
-after the other (``HOURS=1,10``, or none) are made in a temporary folder and compared: what does each hour take?
+is a process of its own, start of the interpreter and imports included; the two take turns, once before it counts.
+Then pairs of one length after the other (``HOURS=1,10``, or none) are made in a temporary folder and compared: what
+does each hour take?
 Prints figures, asserts none of them.
 """
 
+import json
 import os
 import platform
 import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +30,9 @@ RUNS = int(os.environ.get("RUNS", "3"))
 BLOCK_SECONDS = 60
 MOST_SECONDS = float(os.environ.get("MOST_SECONDS", "7200"))
 """After so long a run is ended."""
+
+ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+"""Modules are compiled once, in a run that is not counted, as they are when a package is installed."""
 
 PEER = """
 import sys
@@ -76,25 +81,46 @@ def blocks(seconds: int) -> Iterator[NDArray[np.float64]]:
         yield np.clip(np.asarray(mixed), -1.0, 1.0)
 
 
-def measured(command: list[str]) -> Run:
-    """Run a process to its end."""
+LAUNCHER = """
+import json, os, subprocess, sys, tempfile, time
+for request in sys.stdin:
+    command, environment, most_seconds = json.loads(request)
     start = time.perf_counter()
     with tempfile.TemporaryFile("w+") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, text=True)
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, text=True, env=environment)
         while True:
             ended, status, usage = os.wait4(process.pid, os.WNOHANG)
             if ended:
                 break
-            if time.perf_counter() - start > MOST_SECONDS:
+            if time.perf_counter() - start > most_seconds:
                 process.kill()
             time.sleep(0.002)
         wall = time.perf_counter() - start
-        process.returncode = os.waitstatus_to_exitcode(status)
         output.seek(0)
-        lines = output.read().splitlines()
+        cpu = usage.ru_utime + usage.ru_stime
+        answer = [wall, cpu, usage.ru_maxrss / 1024, os.waitstatus_to_exitcode(status), output.read().splitlines()]
+    print(json.dumps(answer), flush=True)
+"""
+"""Starts the processes: the system counts the memory of the one that starts another as that one's, too."""
+
+
+@cache
+def launcher() -> subprocess.Popen[str]:
+    """Return the small process that starts the others."""
+    command = [sys.executable, "-I", "-S", "-c", LAUNCHER]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def measured(command: list[str]) -> Run:
+    """Run a process to its end."""
+    process = launcher()
+    if process.stdin is None or process.stdout is None:
+        raise AssertionError("the launcher has pipes")
+    print(json.dumps([command, ENVIRONMENT, MOST_SECONDS]), file=process.stdin, flush=True)
+    wall, cpu, peak_mib, status, lines = json.loads(process.stdout.readline())
     words = next((line.split() for line in lines if "Distance" in line), lines[-1].split() if lines else [])
     said = words[1] if words[:1] == ["Distance"] else " ".join(words)[:60]
-    return Run(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, process.returncode, said)
+    return Run(wall, cpu, peak_mib, status, said)
 
 
 def line(name: str, run: Run) -> str:
@@ -129,9 +155,11 @@ def side_by_side(folder: Path) -> None:
             "librosa MFCC + dtw-python": [sys.executable, "-W", "ignore", "-c", PEER, *files],
         }
         runs: dict[str, list[Run]] = {title: [] for title in commands}
-        for _ in range(RUNS):
+        for number in range(1 + RUNS):
             for title, command in commands.items():
-                runs[title].append(measured(command))
+                run = measured(command)
+                if number:
+                    runs[title].append(run)
         print(f"\n{SECONDS} s of L16/{RATE_HZ}/1, {name}: the quickest of {RUNS} runs each, in turns")
         best = {title: min(taken, key=lambda run: run.wall_seconds) for title, taken in runs.items()}
         for title, run in best.items():
@@ -183,6 +211,7 @@ def main() -> None:
     """Print every comparison."""
     print(f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}, numpy {np.__version__}")
     print(f"load when it began: {os.getloadavg()[0]:.1f}")
+    launcher()
     with tempfile.TemporaryDirectory() as name:
         side_by_side(Path(name))
         if HOURS:
