@@ -16,8 +16,6 @@ from rtpverify.dsp.levels import amplitude_ratio
 
 NEAR_SECONDS = 1.0
 """How far from where it is expected content is looked for first."""
-_HERE_FRAMES = 64
-_CERTAIN = 0.999
 LEAST_CORRELATION = 0.7
 """A place where a piece resembles the recording less than this is none."""
 _PREFERENCE = 0.01
@@ -72,21 +70,19 @@ def locate(
     places = dict.fromkeys([*(round(model.position(start)) for model in likely), expected])
     sources = sorted(range(programme.channels), key=lambda source: source != channel)
     centres = [(source, place) for place in places for source in sources]
-    # Mostly it is where it is expected, and a look there takes a tenth of what one all around does.
-    here = (_best_near(programme, x, source, centre, _HERE_FRAMES) for source, centre in centres)
-    best = next((found for found in here if found is not None and abs(found[0]) > _CERTAIN), None)
-    for source, centre in centres if best is None else []:
+    best: tuple[float, int, int] | None = None
+    for source, centre in centres:
         found = _best_near(programme, x, source, centre, reach)
         if found is not None and (best is None or abs(found[0]) > abs(best[0]) + _PREFERENCE):
             best = found
-        if best is not None and abs(best[0]) > _CERTAIN:
+        if best is not None and abs(best[0]) > 0.999:
             break
     if (best is None or abs(best[0]) < 0.99) and everywhere:
         for source, position in programme.places(x, expected):
             found = _best_near(programme, x, source, position, 2 * programme.decimation)
             if found is not None and (best is None or abs(found[0]) > abs(best[0]) + 1e-9):
                 best = found
-            if best is not None and abs(best[0]) > _CERTAIN:
+            if best is not None and abs(best[0]) > 0.999:
                 break
     if best is None or abs(best[0]) < LEAST_CORRELATION:
         return None
