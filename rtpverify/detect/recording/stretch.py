@@ -127,12 +127,13 @@ def _exchanged(stretch: Stretch, _: NDArray[np.float64]) -> Event | None:
     n, model = stretch.frames, stretch.model
     if n < 2 * LEAST_COPY_FRAMES or not stretch.valid.all():
         return None
-    # The edges may look right by chance: the blocks are half of what is seen, or a little longer.
+    # Edges may look right by chance: the blocks are half of what is seen, or a little longer, and the second may seem
+    # to begin a little later.
     for block in range((n + 1) // 2, (n + 1) // 2 + 9):
         ahead = _is_at(stretch, model.moved(block))
         behind = _is_at(stretch, model.moved(-block))
-        middle = int(np.argmin(ahead)) if not ahead.all() else n
-        if 0 < middle <= block and n - middle <= block and behind[middle:].all():
+        middle = min(int(np.argmin(ahead)) if not ahead.all() else n, block)
+        if middle > 0 and n - middle <= block and behind[middle:].all():
             message = f"two blocks of {block} frames, each in the other's place"
             start = stretch.start + middle - block
             return Event(Kind.MISMATCH, start, 2 * block, size={"exchanged_frames": block}, message=message)
