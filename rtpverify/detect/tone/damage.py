@@ -125,7 +125,7 @@ def _repeat(track: Track, start: int, x: NDArray[np.float64], valid: NDArray[np.
         if distance is not None:
             return repeat_event(start, len(x), distance)
     sine = fit_phasor(x - model.dc, start, model.omega, with_dc=False)
-    if sine is None or np.abs(x - model.dc - sine.at(start, start + len(x))).max() > track.allowance(start):
+    if sine is None or np.abs(x - model.dc - sine.at(start, start + len(x))).max() > track.allowance(start, model):
         return None
     deviation = track.sigma * math.sqrt(2.0 / len(x)) / model.amplitude
     if abs(sine.amplitude / model.amplitude - 1.0) > FALSE_ALARM_Z * deviation + 1e-3:

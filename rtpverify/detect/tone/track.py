@@ -121,15 +121,18 @@ class Track:
         quantum = self.code.phase_quantum if self.code else 0.0
         return self.settings.least_phase(self.sine.omega, self.sine.amplitude, self.sigma, quantum)
 
-    def deviation(self, stop: int) -> float:
-        """Return the standard deviation of the model carried to frame ``stop``, full scale ±1.0 (Cramér–Rao bounds)."""
-        away = abs(stop - self.model.anchor)
+    def deviation(self, stop: int, lost: Sine | None = None) -> float:
+        """Return the standard deviation of the model carried to frame ``stop``, full scale ±1.0 (Cramér–Rao bounds).
+
+        ``lost`` is the model where it has been lost.
+        """
+        away = abs(stop - (lost or self.model).anchor)
         frames = max(self.frames, 16)
         return self.sigma * math.sqrt(5.0 / frames + 48.0 * away**2 / max(self.rate_frames, 16) ** 3)
 
-    def allowance(self, stop: int) -> float:
+    def allowance(self, stop: int, lost: Sine | None = None) -> float:
         """Return the largest deviation up to frame ``stop`` that noise and the model's own uncertainty explain."""
-        return self.threshold + 3.5 * self.deviation(stop)
+        return self.threshold + 3.5 * self.deviation(stop, lost)
 
     def fit_allowance(self, frames: int) -> float:
         """Return the largest residual that noise leaves of a fit over so many frames, frequency and slope free."""
