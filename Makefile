@@ -50,6 +50,7 @@ soak: $(VENV)/.run ## a day of clean audio of each format: no event may come (HO
 corpus: $(VENV)/.dev ## many more random faults than make test draws (CASES=60 of each kind)
 	RTPVERIFY_SEED=$(or $(SEED),$(shell date +%s)) RTPVERIFY_CORPUS_CASES=$(or $(CASES),60) \
 		$(BIN)/python -m pytest tests/detect/test_corpus.py tests/detect/test_no_false_alarm.py \
+		tests/detect/test_any_signal.py \
 		tests/detect/recording/test_corpus.py tests/detect/recording/test_streams.py
 
 dashboards: $(VENV)/.dev ## write the Grafana dashboards anew (configs/grafana/dashboards)
