@@ -215,3 +215,10 @@ def test_the_corpus_can_fail():
 )
 def test_noise_in_which_one_sine_after_another_seems_to_fit(case):
     judge(case)
+
+
+@pytest.mark.parametrize(
+    "fault", ["gain:at=1.173264,drift_db_per_second=-0.716", "gain:at=1.2,drift_db_per_second=0.5"]
+)
+def test_a_level_that_drifts_in_db_is_no_noise_where_every_step_of_24_bits_counts(fault):
+    judge(Case(faults=(fault,), rate_hz=96000, channels=1, bits=24, frequencies_hz=(1283.0,), level_dbfs=-20.0, seed=7))

@@ -26,7 +26,7 @@ def drifts(track: Track, departure: Departure) -> bool:
     if not departure.begins_mildly or stop - first < LEAST_WINDOW_FRAMES or not followed:
         return False
     fit = fit_free(departure.x[first:stop], low + first, track.model.omega, departure.valid[first:stop])
-    if fit is None or fit.peak > track.fit_allowance(fit.frames):
+    if fit is None or fit.peak > track.fit_allowance(fit):
         return False
     if np.count_nonzero(departure.bad) <= MOST_SINGLE:
         # A drift would take more and more frames along. This one is in the middle of the fit, where it is certain.

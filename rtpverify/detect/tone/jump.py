@@ -111,7 +111,7 @@ def _free_window(track: Track, departure: Departure) -> _Window | None:
         if part.stop > len(departure.x):
             break
         fit = fit_free(departure.x[part], departure.low + start, track.model.omega, departure.valid[part])
-        if fit is not None and fit.peak <= track.fit_allowance(block):
+        if fit is not None and fit.peak <= track.fit_allowance(fit):
             return _Window(start, block, fit.sine, block)
     return None
 

@@ -16,15 +16,23 @@ from rtpverify.detect.tone.settings import ACQUISITION_BLOCKS, FLOAT_BITS, Setti
 from rtpverify.detect.tone.steps import Step, StepResolver
 from rtpverify.detect.tone.telling import Teller
 from rtpverify.dsp.levels import quantisation_rms
-from rtpverify.dsp.sine import Sine
+from rtpverify.dsp.sine import FreeFit, Sine
 from rtpverify.dsp.slip import FALSE_ALARM_Z, SlipCode
 from rtpverify.events import Event, Kind
 
 Read = Callable[[int, int], tuple[NDArray[np.float64], NDArray[np.bool_]]]
 """Gives frames ``start`` to ``stop`` of a channel, and which of them are valid."""
 
+LARGEST_DRIFT = 0.1
+"""Relative change of level within a model's frames that is no drift: a fit to something else may slope at will."""
 LARGEST_WANDER = 1e-4
 """Relative change of frequency that is no wander of the same tone."""
+
+
+def _bend(sine: Sine, away: float) -> float:
+    """Return how far a level that drifts in dB leaves a straight line within so many frames."""
+    change = abs(sine.slope) * away
+    return sine.amplitude * change**2 / 2.0 if change < LARGEST_DRIFT else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,11 +140,13 @@ class Track:
 
     def allowance(self, stop: int, lost: Sine | None = None) -> float:
         """Return the largest deviation up to frame ``stop`` that noise and the model's own uncertainty explain."""
-        return self.threshold + 3.5 * self.deviation(stop, lost)
+        model = lost or self.model
+        bend = _bend(model, abs(stop - model.anchor) + self.frames / 2.0)
+        return self.threshold + 3.5 * self.deviation(stop, lost) + bend
 
-    def fit_allowance(self, frames: int) -> float:
-        """Return the largest residual that noise leaves of a fit over so many frames, frequency and slope free."""
-        return self.threshold + 3.5 * self.sigma * math.sqrt(16.0 / frames)
+    def fit_allowance(self, fit: FreeFit) -> float:
+        """Return the largest residual that noise leaves of a fit whose frequency and slope are free."""
+        return self.threshold + 3.5 * self.sigma * math.sqrt(16.0 / fit.frames) + _bend(fit.sine, fit.frames / 2.0)
 
     def rms_allowance(self, frames: int) -> float:
         """Return the largest RMS that noise and rounding leave of a fit over so many frames, whatever the level."""
