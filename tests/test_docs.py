@@ -1,6 +1,7 @@
 """Every command that the documentation shows is run, and what it is said to print is what it prints."""
 
 import doctest
+import fcntl
 import os
 import re
 import shlex
@@ -8,7 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from contextlib import closing
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,6 +41,8 @@ COVERED_ELSEWHERE = {
     "curl http://127.0.0.1:9464/metrics",  # tests/daemon
 }
 """Commands that are not run here, and what holds them instead."""
+
+OPENS_PORTS = re.compile(r"rtp://|\.sdp|serve|discover")
 
 UNTIL_STOPPED = ("rtpverify serve configs",)
 """Commands that go on until SIGTERM, and then end with status 0."""
@@ -138,10 +141,24 @@ def test_there_are_examples():
     assert {example.place.partition(":")[0] for example in EXAMPLES} >= {"README.md", "usage.md", "result.md"}
 
 
+@contextmanager
+def _alone(folder):
+    """Let one test at a time, of all that run side by side, open the ports that the documentation names."""
+    with (folder / "ports.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: f"{example.place} {example.command}")
-def test_example(example, folder):
+def test_example(example, folder, tmp_path_factory):
     if example.command in COVERED_ELSEWHERE:
         return
+    with _alone(tmp_path_factory.getbasetemp().parent) if OPENS_PORTS.search(example.command) else nullcontext():
+        _try(example, folder)
+
+
+def _try(example, folder):
+    """Run an example."""
     # The words are the documentation's, the time is ours.
     program, *arguments = shlex.split(re.sub(r"--duration \S+", "--duration 0.3", example.command))
     assert program == "rtpverify", f"{example.command!r} is neither run nor listed as covered elsewhere"
