@@ -16,6 +16,7 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+from clean import ROUNDING_LSB
 from numpy.typing import NDArray
 
 from rtpverify.events import Event, Kind
@@ -31,7 +32,6 @@ from rtpverify.spec import StreamSpec
 
 Z = 6.3
 """Deviations of a Gaussian that chance exceeds once a day at 48 kHz."""
-_DITHER_RMS = {"none": 1 / math.sqrt(12), "rpdf": 1 / math.sqrt(6), "tpdf": 0.5}
 _DITHER_BOUND = {"none": 0.5, "rpdf": 1.0, "tpdf": 1.5}
 _NEVER_TWICE = 100.0
 """Energy over σ² of a difference that chance does not explain away: (2·5)²."""
@@ -74,7 +74,7 @@ class Case:
     @property
     def sigma(self) -> float:
         """RMS of rounding, dither and noise."""
-        return math.hypot(_DITHER_RMS[self.dither] * self.step, self.noise_rms)
+        return math.hypot(ROUNDING_LSB[self.dither] * self.step, self.noise_rms)
 
     @property
     def frame_threshold(self) -> float:
