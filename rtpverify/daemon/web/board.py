@@ -19,6 +19,7 @@ from rtpverify.analysis import Analysis
 from rtpverify.daemon.outlets import Bench, Told
 from rtpverify.daemon.state import UP_NS
 from rtpverify.dsp.levels import FULL_SCALE_SINE_RMS
+from rtpverify.reference import Recording
 from rtpverify.spec import StreamSpec
 from rtpverify.stream import Stream
 from rtpverify.wire import WireGlance
@@ -71,7 +72,8 @@ class _Watched:
     """One configured stream."""
 
     name: str
-    judged: str
+    reference: str | None
+    """What the signal is held against, ``tone`` or ``recording``; None: the wire alone is judged."""
     stream: Stream | None = None
     wires: dict[int, _Wire] = field(default_factory=dict)
     gone: tuple[int, int] = (0, 0)
@@ -92,7 +94,7 @@ class _Watched:
         """Show another identity, or that there is none."""
         self.stream = stream
         if stream is not None:
-            self.judged = _judged(stream.spec)
+            self.reference = _reference(stream.spec)
         self.open.clear()
         self.level = self.residual = self.phase = np.zeros(0)
         self.followed = np.zeros(0, np.bool_)
@@ -104,6 +106,11 @@ class _Watched:
             self.gone = self.gone[0] + wire.expected, self.gone[1] + wire.lost
             if wire.stream is self.stream:
                 self.change_to(None)
+
+    @property
+    def judged(self) -> str:
+        """What of it is judged."""
+        return "transport" if self.reference is None else "signal"
 
     @property
     def wire(self) -> _Wire | None:
@@ -240,6 +247,7 @@ class Board:
             "health": str(health),
             "reason": reason,
             "judged": watched.judged,
+            "reference": watched.reference,
             "level_dbfs": _decibels(watched.level),
             "residual_dbfs": _decibels(watched.residual),
             "followed": watched.followed.tolist(),
@@ -264,7 +272,7 @@ class Board:
 
     def _welcome(self, name: str) -> _Watched:
         spec = next((spec for spec in self._bench.verifier.specs if spec.name == name), None)
-        return self._watched.setdefault(name, _Watched(name, _judged(spec) if spec else "signal"))
+        return self._watched.setdefault(name, _Watched(name, _reference(spec) if spec else "tone"))
 
     def _find_streams(self) -> None:
         """Find the identity of each stream that was heard last; forget streams that are not followed any more."""
@@ -272,9 +280,12 @@ class Board:
         for name in [name for name in self._watched if name not in states]:
             del self._watched[name]
         kept = {id(stream) for stream in self._bench.verifier.streams}
+        specs = {spec.name: spec for spec in self._bench.verifier.specs}
         for name in states:
             watched = self._watched.get(name) or self._welcome(name)
             watched.forget(kept)
+            if watched.stream is None and name in specs:
+                watched.reference = _reference(specs[name])
         for stream in self._bench.verifier.streams:
             if stream.name not in self._watched:
                 continue
@@ -317,9 +328,11 @@ class Board:
         return Health.OK, "no fault" if watched.judged == "signal" else "no fault on the wire; the signal is not judged"
 
 
-def _judged(spec: StreamSpec) -> str:
-    """Return what of a stream is judged."""
-    return "transport" if spec.reference is None else "signal"
+def _reference(spec: StreamSpec) -> str | None:
+    """Return what the signal of a stream is held against: see :class:`_Watched`."""
+    if spec.reference is None:
+        return None
+    return "recording" if isinstance(spec.reference, Recording) else "tone"
 
 
 def _unjudged(watched: _Watched, stream: Stream) -> str | None:

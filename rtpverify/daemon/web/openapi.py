@@ -134,6 +134,7 @@ def _schemas() -> dict[str, Schema]:
         "health": {"enum": [str(health) for health in Health], "description": "The worst first."},
         "reason": {"type": "string", "description": "Why it is said to fare so."},
         "judged": {"enum": ["signal", "transport"], "description": "Without a reference, the wire alone."},
+        "reference": {"enum": ["tone", "recording", None], "description": "What the signal is held against."},
         "level_dbfs": {**_NUMBERS, "description": "Of each channel, over its last second; null for pure silence."},
         "residual_dbfs": {**_NUMBERS, "description": "What the reference leaves; null where it is not there."},
         "followed": {"type": "array", "items": {"type": "boolean"}, "description": "Whether the reference is there."},

@@ -15,19 +15,21 @@ from rtpverify.daemon.outlets import Outlet, Told
 from rtpverify.daemon.state import StreamState
 from rtpverify.daemon.web.server import WebServer
 from rtpverify.daemon.web.table import MetricsTable
-from rtpverify.reference import parse_reference
+from rtpverify.reference import Reference, Tone
 from rtpverify.rtp.payload import parse_rtpmap
 from rtpverify.spec import StreamSpec
 from rtpverify.verifier import Verifier
 
+TONE = Tone((997.0,))
+
 
 class Bench:
-    """What an outlet sees of the service; stream ``a`` is held against a tone, ``b`` followed on transport alone."""
+    """What an outlet sees of the service; ``a`` is held against a reference, ``b`` followed on transport alone."""
 
-    def __init__(self, snapshot: Any = Snapshot) -> None:
+    def __init__(self, snapshot: Any = Snapshot, reference: Reference = TONE) -> None:
         encoding = parse_rtpmap("L24/48000/2")
         specs = [
-            StreamSpec("a", "239.1.2.3:5004", "192.0.2.1:5004", encoding, reference=parse_reference("tone:997")),
+            StreamSpec("a", "239.1.2.3:5004", "192.0.2.1:5004", encoding, reference=reference),
             StreamSpec("b", "239.1.2.3:5004", "192.0.2.2:5004", encoding),
         ]
         self.verifier = Verifier(specs)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from programme import Audio
 
 from rtpverify.daemon.web import board
 from rtpverify.daemon.web.board import Board, Health
+from rtpverify.reference import Recording
 from tests.daemon.web.bench import START_NS, Bench, Sender
 
 SECOND_NS = 1_000_000_000
@@ -156,4 +159,17 @@ def test_what_is_judged_is_that_of_the_present_expectation() -> None:
     bench.verifier.remove(spec)
     bench.verifier.add(replace(spec, reference=None))
     bench.feed(Sender(seconds=1.0, timestamp=99, sequence=5).send(start_ns=START_NS + 3 * SECOND_NS))
-    assert (seen.line("a")["judged"], seen.line("a")["health"]) == ("transport", Health.OK)
+    line = seen.line("a")
+    assert (line["judged"], line["reference"], line["health"]) == ("transport", None, Health.OK)
+
+
+def test_what_a_stream_will_be_held_against_is_known_before_it_comes() -> None:
+    bench, seen = watched()
+    seen.look(START_NS)
+    assert (seen.line("a")["reference"], seen.line("b")["reference"]) == ("tone", None)
+    spec = bench.verifier.specs[0]
+    bench.verifier.remove(spec)
+    recording = Recording(Path("music.wav"), lambda _: Audio(np.zeros((48000, 2))), 2, 48000)
+    bench.verifier.add(replace(spec, reference=recording))
+    seen.look(START_NS + SECOND_NS)
+    assert (seen.line("a")["judged"], seen.line("a")["reference"]) == ("signal", "recording")

@@ -10,15 +10,19 @@ from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
+from programme import RATE_HZ, Audio, music, quantised
 
 from rtpverify.daemon.recorder import RecorderTable
 from rtpverify.recorder.folder import EvidenceFolder
+from rtpverify.reference import Recording
 from rtpverify.sender.faults import parse_fault
 from rtpverify.sender.rtp import Sender, StreamSettings
 from rtpverify.sources.endpoint import Endpoint
 from tests.daemon.test_service import free_ports
-from tests.daemon.web.bench import Bench, serving
+from tests.daemon.web.bench import TONE, Bench, serving
 from tests.daemon.web.bench import Sender as Packets
 from tests.daemon.web.chromium import CHROMIUM, Browser, browsing, running
 
@@ -275,6 +279,38 @@ async def test_streams_without_audio_have_pages_too(chromium: int) -> None:
             assert await browser.see("document.documentElement.scrollWidth <= innerWidth"), name
             await browser.open("about:blank")
         assert browser.complaints == []
+
+
+class Programme(Packets):
+    """Sends music instead of a tone."""
+
+    def samples(self) -> NDArray[np.float64]:
+        return quantised(music(2), 24)[: self.packets * self.packet_frames]
+
+
+async def test_of_a_recording_nothing_is_shown_that_only_a_tone_has(chromium: int) -> None:
+    audio = Audio(quantised(music(2), 24))
+    recording = Recording(Path("music.wav"), lambda _: audio, audio.channels, RATE_HZ)
+    names = "[...document.querySelectorAll('.figures dt')].map((e) => e.textContent)"
+    plots = "[...document.querySelectorAll('.plot')].filter((e) => e.checkVisibility()).map((e) => e.innerText)"
+    wide = "document.querySelector('.spectrum').clientWidth > 0.9 * document.querySelector('.plots').clientWidth"
+    for reference, packets in ((TONE, Packets(seconds=2.0)), (recording, Programme(seconds=2.0))):
+        bench = Bench(reference=reference)
+        async with serving(bench) as client, browsing(chromium) as browser:
+            await browser.size(1280, 1350)
+            await browser.open(f"{client.url}/#/streams/a")
+            await browser.until("document.getElementById('version').textContent")
+            bench.feed(packets.send())
+            await browser.until("document.querySelector('.why').textContent.includes('no fault')")
+            await browser.until("document.querySelector('.figures').innerText.includes('dBFS')")
+            await browser.until("document.querySelector('.legend').textContent.includes('reference')")
+            has_tone = reference is not recording
+            figures, shown = await browser.see(names), await browser.see(plots)
+            assert {"Level", "Residual", "Off the reference", "Jitter"} <= set(figures)
+            assert ({"THD+N", "THD", "Frequency"} <= set(figures)) == has_tone, figures
+            assert any(text.startswith("Phase") for text in shown) == has_tone, shown
+            assert await browser.see(wide) != has_tone
+            all_is_well(browser, client.url)
 
 
 async def test_a_page_that_hears_nothing_says_that_it_is_old(chromium: int) -> None:

@@ -90,6 +90,7 @@ export class StreamView {
     this.badge.show(line.health, WORDS[line.health]);
     this.element.dataset.health = line.health;
     this.element.classList.toggle("transport", line.judged === "transport");
+    this.element.classList.toggle("recording", line.reference === "recording");
     setText(this.reason, line.reason);
     const shown = line.last_fault && line.health !== "fault";
     setText(this.ago, shown ? `Last fault: ${kindName(line.last_fault.kind)}, ${age(line.quiet_seconds)}.` : "");
@@ -155,6 +156,8 @@ export class StreamView {
       lost: new Plot("Packets lost", { height: 190 }),
       jitter: new Plot("Jitter", { height: 190 }),
     };
+    this.plots.spectrum.element.classList.add("spectrum");
+    this.plots.phase.element.classList.add("of-tone");
     this.eventBody = make("tbody");
     this.eventNote = make("p", { class: "note" });
     const heads = ["Time", "Kind", "Channel", "Cause", "What happened", "Evidence"];
@@ -351,12 +354,16 @@ export class StreamView {
     this.latest = details;
     const now = details.present[this.channel - 1];
     const wire = details.result?.transport;
-    const figures = [
-      ["Level", now && fixed(now.level_dbfs, 3), "dBFS"],
-      ["Residual", now && fixed(now.residual_dbfs, 1), "dBFS"],
+    // A recording has none of these.
+    const ofTone = [
       ["THD+N", now && fixed(now.thd_plus_n_db, 1), "dB"],
       ["THD", now && fixed(now.thd_db, 1), "dB"],
       ["Frequency", now && fixed(now.frequency_hz, 4), "Hz"],
+    ];
+    const figures = [
+      ["Level", now && fixed(now.level_dbfs, 3), "dBFS"],
+      ["Residual", now && fixed(now.residual_dbfs, 1), "dBFS"],
+      ...(details.reference === "recording" ? [] : ofTone),
       ["Off the reference", now && signed(now.frequency_error_ppm, 3), "ppm"],
       ["DC offset", now && offset(now.dc_offset), "of FS"],
       ["Bits", now && (now.effective_bits === null ? NONE : String(now.effective_bits)), ""],
