@@ -19,13 +19,36 @@ from rtpverify.spec import StreamSpec
 WANDER_PPM = 1.0
 """How far the frequency wanders, up and down: half of what the digital profile allows."""
 
-ROUNDING_LSB = {"none": 1 / 12**0.5, "rpdf": 1 / 6**0.5, "tpdf": 1 / 2}
+_ROUNDING_LSB = {"none": 1 / 12**0.5, "rpdf": 1 / 6**0.5, "tpdf": 1 / 2}
 """RMS of what quantising leaves behind, by dither, in steps."""
 NOISE_MARGIN_DB = 6.0
 
 
+class NoiseFloor:
+    """What lies under a signal that is quantised to ``bits`` with a dither and has noise: RMS, full scale ±1.0."""
+
+    bits: int
+    dither: str
+    noise_dbfs: float | None
+
+    @property
+    def step(self) -> float:
+        """Smallest step."""
+        return float(2.0 ** (1 - self.bits))
+
+    @property
+    def noise_rms(self) -> float:
+        """RMS of the noise, ``noise_dbfs`` of a full-scale sine."""
+        return 0.0 if self.noise_dbfs is None else float(10 ** (self.noise_dbfs / 20) / math.sqrt(2))
+
+    @property
+    def sigma(self) -> float:
+        """RMS of rounding, dither and noise."""
+        return math.hypot(_ROUNDING_LSB[self.dither] * self.step, self.noise_rms)
+
+
 @dataclass(frozen=True)
-class Clean:
+class Clean(NoiseFloor):
     """A sine whose frequency goes up and down by ``wander_ppm_per_second``, with noise, dither and rounding.
 
     Any stretch can be read on its own, and comes out the same however it is cut.
@@ -68,17 +91,11 @@ class Clean:
         )
         return ppm_seconds * 1e-6 * self.frequency_hz
 
-    def _noise_dbfs(self) -> float:
-        """Return its noise and what quantising adds, against the RMS of a full-scale sine."""
-        noise_rms = 10 ** ((self.noise_dbfs if self.noise_dbfs is not None else -300) / 20) / 2**0.5
-        rounding_rms = ROUNDING_LSB[self.dither] / 2 ** (self.bits - 1)
-        return 20 * math.log10(math.hypot(noise_rms, rounding_rms) * 2**0.5)
-
     def verifier(self, profile: str | None = None) -> FrameVerifier:
         """Return what judges it; noise that belongs to the stream is allowed for, where its profile limits it."""
         limits = PROFILES[profile or self.profile]
         if self.noise_dbfs is not None or limits.max_thd_n_db is not None:
-            allowed_db = self._noise_dbfs() - self.level_dbfs + NOISE_MARGIN_DB
+            allowed_db = 20 * math.log10(self.sigma * math.sqrt(2)) - self.level_dbfs + NOISE_MARGIN_DB
             limits = replace(limits, max_thd_n_db=max(allowed_db, limits.max_thd_n_db or -300))
         spec = StreamSpec(reference=Tone((self.frequency_hz,)), limits=limits)
         return FrameVerifier(spec, self.rate_hz, self.channels, f"L{self.bits}", self.bits)

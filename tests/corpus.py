@@ -16,7 +16,7 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from clean import ROUNDING_LSB
+from clean import NoiseFloor
 from numpy.typing import NDArray
 
 from rtpverify.events import Event, Kind
@@ -38,7 +38,7 @@ _NEVER_TWICE = 100.0
 
 
 @dataclass(frozen=True)
-class Case:
+class Case(NoiseFloor):
     """One stream, with faults in their written form."""
 
     faults: tuple[str, ...] = ()
@@ -62,19 +62,6 @@ class Case:
     @property
     def amplitude(self) -> float:
         return float(10 ** (self.level_dbfs / 20))
-
-    @property
-    def step(self) -> float:
-        return float(2.0 ** (1 - self.bits))
-
-    @property
-    def noise_rms(self) -> float:
-        return 0.0 if self.noise_dbfs is None else 10 ** (self.noise_dbfs / 20) / math.sqrt(2)
-
-    @property
-    def sigma(self) -> float:
-        """RMS of rounding, dither and noise."""
-        return math.hypot(ROUNDING_LSB[self.dither] * self.step, self.noise_rms)
 
     @property
     def frame_threshold(self) -> float:

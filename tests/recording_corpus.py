@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from clean import NoiseFloor
 from numpy.typing import NDArray
 from programme import MATERIAL, RATE_HZ, Audio, quantised, verify
 
@@ -30,7 +31,7 @@ _FIRST, _LAST = 1.0, 1.5
 
 
 @dataclass(frozen=True)
-class Case:
+class Case(NoiseFloor):
     """A recording, what becomes of it, and what it is held against."""
 
     fault: str = ""
@@ -47,14 +48,6 @@ class Case:
     pause: tuple[int, int] = (0, 0)
     """First frame and length of a stretch of the recording that is silent."""
     seed: int = 0
-
-    @property
-    def step(self) -> float:
-        return float(2.0 ** (1 - self.bits))
-
-    @property
-    def noise_rms(self) -> float:
-        return 0.0 if self.noise_dbfs is None else 10 ** (self.noise_dbfs / 20) / math.sqrt(2)
 
     @property
     def threshold(self) -> float:

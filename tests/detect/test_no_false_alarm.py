@@ -41,6 +41,15 @@ def test_a_clean_stream_is_the_same_however_it_is_read():
     assert np.array_equal(whole, np.concatenate([stream.read(1_000_000, 1), stream.read(1_000_001, 4999)]))
 
 
+@pytest.mark.parametrize("dither", ["none", "rpdf", "tpdf"])
+@pytest.mark.parametrize(("bits", "noise_dbfs"), [(16, None), (16, -85.0), (24, None)])
+def test_what_lies_under_a_clean_sine_is_what_it_says(dither, bits, noise_dbfs):
+    stream = Clean(bits=bits, dither=dither, noise_dbfs=noise_dbfs)
+    n = 50_000
+    left = stream.read(0, n)[:, 0] - 10 ** (-6 / 20) * np.sin(2 * np.pi * 997 * np.arange(n) / 48_000)
+    assert np.sqrt(np.mean(np.square(left))) == pytest.approx(stream.sigma, rel=0.02)
+
+
 def test_what_is_not_clean_is_told():
     stream = Clean(dither="tpdf")
     x = stream.read(0, 2 * stream.rate_hz)
