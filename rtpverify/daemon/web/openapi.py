@@ -336,8 +336,13 @@ def _get_text(operation: str, summary: str, *statuses: int, open_to_all: bool = 
 
 def _problems(*statuses: int, closed: bool = True) -> dict[str, Any]:
     content = {"application/problem+json": {"schema": _ref("Problem")}}
-    known = {400: "A parameter is wrong.", 401: "A token or password is asked for.", 404: "It is not there."}
+    known = {
+        400: "A parameter is wrong.",
+        401: "A token or password is asked for.",
+        404: "It is not there.",
+        421: "`Host` is no name of this server.",
+    }
     return {
         str(status): {"description": known.get(status, "Not at present."), "content": content}
-        for status in (*statuses, *((401,) if closed else ()))
+        for status in (*statuses, *((401,) if closed else ()), 421)
     }

@@ -60,17 +60,18 @@ class WebServer(Outlet):
         Where it listens, with the port that was taken.
     counts
         ``live_clients_refused``, ``live_clients_dropped``, ``live_states_skipped``, ``connections_refused``,
-        ``unauthorized``.
+        ``unauthorized``, ``misdirected``.
     """
 
     def __init__(self, table: MetricsTable, bench: Bench) -> None:
         super().__init__()
         self.listen = table.listen
         names = ("live_clients_refused", "live_clients_dropped", "live_states_skipped", "connections_refused")
-        self.counts.update(dict.fromkeys((*names, "unauthorized"), 0))
+        self.counts.update(dict.fromkeys((*names, "unauthorized", "misdirected"), 0))
         self._table = table
         self._bench = bench
         self._access = table.access()
+        self._host_names = table.host_names()
         self._exposition = Exposition(lambda: bench.snapshot)
         self._board = Board(bench)
         self._api = Api(bench, self._board)
@@ -163,11 +164,19 @@ class WebServer(Outlet):
         return server()
 
     def _guard(self) -> Any:
-        """Return the middleware that asks who is there, and lets nothing take too long."""
+        """Return the middleware that asks who is there and for whom, and lets nothing take too long."""
 
         @web.middleware
         async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
             _give_up_dead(request.transport)
+            names = self._host_names
+            strange = None if names is None else names.strange(request.headers.getall("Host", []))
+            if strange is not None:
+                self.counts["misdirected"] += 1
+                detail = (
+                    f"Host: {strange[:80]!r} is no name of this server; metrics.hosts in its configuration adds one"
+                )
+                return problems.response(421, detail)
             authorization = request.headers.get("Authorization")
             if request.path not in OPEN_TO_ALL and not self._access.allows(authorization):
                 self.counts["unauthorized"] += authorization is not None

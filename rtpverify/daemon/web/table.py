@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import ssl
 from hashlib import sha256
 from ipaddress import ip_address
@@ -13,11 +14,13 @@ from pydantic import BeforeValidator, Field, ValidationInfo, model_validator
 from rtpverify.daemon.outlets import Bench, OutletTable
 from rtpverify.daemon.tables import Listen, ListenField, mistake, text_of
 from rtpverify.daemon.web.access import Access, Secret
+from rtpverify.daemon.web.hosts import HostNames
 
 if TYPE_CHECKING:
     from rtpverify.daemon.web.server import WebServer
 
 LEAST_SECRET_CHARACTERS = 8
+_HOST = re.compile(r"[a-z0-9.*?\[\]_-]+", re.IGNORECASE)
 
 
 def _read(value: object, info: ValidationInfo) -> tuple[Path, bytes]:
@@ -38,6 +41,13 @@ def _secret(value: object, info: ValidationInfo) -> Secret:
     if len(secret) < LEAST_SECRET_CHARACTERS:
         raise mistake(f"{path}: holds fewer than {LEAST_SECRET_CHARACTERS} characters")
     return Secret.of(secret)
+
+
+def _host(value: object) -> str:
+    text = text_of(value)
+    if not _HOST.fullmatch(text):
+        raise mistake("is not a host name, or a pattern of some, without port")
+    return text.lower()
 
 
 class PemFile:
@@ -70,6 +80,8 @@ class MetricsTable(OutletTable):
     """PEM, with the chain; with it the server speaks TLS alone."""
     key: Annotated[PemFile, BeforeValidator(_pem)] | None = None
     """PEM; left out where it is in the file of the certificate."""
+    hosts: tuple[Annotated[str, BeforeValidator(_host)], ...] = ()
+    """Patterns of names that the server answers as, with ``*``, ``?`` and ``[...]``; see :meth:`host_names`."""
 
     @model_validator(mode="after")
     def _goes_together(self) -> Self:
@@ -100,7 +112,20 @@ class MetricsTable(OutletTable):
     @property
     def is_open(self) -> bool:
         """Whether anybody on the network may look."""
-        return not (self.access().is_needed or ip_address(self.listen.address).is_loopback)
+        return not (self.access().is_needed or self._is_local)
+
+    @property
+    def _is_local(self) -> bool:
+        return ip_address(self.listen.address).is_loopback
+
+    def host_names(self) -> HostNames | None:
+        """Return what requests may call the server; None where they may call it anything.
+
+        A page from elsewhere has neither token nor password, and is stopped by a certificate that is not its own. On
+        an address of the network nobody knows all the names that lead there (of a container, a service, a proxy).
+        """
+        lets_pages_in = self._is_local and not self.access().is_needed and self.certificate is None
+        return HostNames(self.hosts) if self.hosts or lets_pages_in else None
 
     def open(self, bench: Bench) -> WebServer:
         """Return the server, not started yet."""

@@ -199,6 +199,107 @@ def test_a_certificate_that_is_none_is_told(tmp_path: Path) -> None:
     assert line.startswith(f":1: metrics: certificate {tmp_path / 'none.pem'}: cannot be used: ")
 
 
+# What it is called --------------------------------------------------------------------------------------------------
+
+EVIL = "evil.example:9464"
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        (EVIL, 421),
+        ("evil.example", 421),
+        ("127.0.0.1.evil.example", 421),
+        ("localhost.evil.example", 421),
+        ("evil.example@127.0.0.1", 421),
+        ("[::1]evil.example", 421),
+        ("127.0.0.1:9464:80", 421),
+        ("bench", 421),
+        ("", 421),
+        ("127.0.0.1", 200),
+        ("192.0.2.7:9464", 200),
+        ("[::1]:9464", 200),
+        ("localhost:1", 200),
+        ("LocalHost.", 200),
+        ("rtpverify.localhost", 200),
+    ],
+)
+async def test_a_page_that_makes_its_own_name_lead_here_reads_nothing(host: str, status: int) -> None:
+    async with serving() as client:
+        for path in ("/", "/api/streams", "/api/live", "/metrics", "/healthz", "/page/style.css", "/none"):
+            async with client.session.get(client.url + path, headers={"Host": host}) as answer:
+                assert answer.status == (404 if path == "/none" and status == 200 else status), path
+        assert client.server.counts["misdirected"] == (7 if status == 421 else 0)
+        if status == 421:
+            problem = await client.get("/api/streams", 421, headers={"Host": host})
+            assert problem["title"] == "Misdirected Request"
+            assert problem["detail"].startswith(f"Host: {host!r} is no name of this server; metrics.hosts")
+
+
+async def test_two_names_at_once_do_not_get_by() -> None:
+    async with serving() as client:
+        address = str(client.server.listen.address), client.server.listen.port
+        reader, writer = await asyncio.open_connection(*address)
+        writer.write(b"GET /api/streams HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\n\r\n")
+        assert (await reader.readline()).split()[1] in (b"400", b"421")
+        writer.close()
+
+
+async def test_who_sends_no_name_is_no_browser() -> None:
+    async with serving() as client:
+        reader, writer = await asyncio.open_connection(str(client.server.listen.address), client.server.listen.port)
+        writer.write(b"GET /healthz HTTP/1.0\r\n\r\n")
+        assert (await reader.readline()).split()[1] == b"200"
+        writer.close()
+
+
+async def test_names_of_ones_own_are_answered() -> None:
+    async with serving(hosts=["bench.Example.com", "*.studio.example"]) as client:
+        for host, status in (
+            ("bench.example.com", 200),
+            ("BENCH.example.com.:443", 200),
+            ("one.studio.example", 200),
+            ("studio.example", 421),
+            ("bench.example.com.evil.example", 421),
+            ("localhost", 200),
+        ):
+            async with client.session.get(f"{client.url}/api/streams", headers={"Host": host}) as answer:
+                assert answer.status == status, host
+
+
+async def test_a_token_keeps_pages_out_whatever_they_call_it(secrets: dict[str, str]) -> None:
+    headers = {"Host": EVIL}
+    async with serving(**secrets) as client:
+        await client.get("/api/streams", 401, headers=headers)
+        await client.get("/api/streams", headers={**headers, "Authorization": f"Bearer {TOKEN}"})
+    async with serving(**secrets, hosts=["bench"]) as client:
+        await client.get("/api/streams", 421, headers={**headers, "Authorization": f"Bearer {TOKEN}"})
+
+
+async def test_a_certificate_keeps_pages_out_whatever_they_call_it(certificate: dict[str, str]) -> None:
+    async with serving(**certificate) as client:
+        trust = ssl.create_default_context(cafile=certificate["certificate"])
+        await client.get("/api/streams", headers={"Host": EVIL}, ssl=trust)
+
+
+async def test_on_the_network_any_name_will_do_unless_some_are_told() -> None:
+    async def status(client: Client, host: str) -> int:
+        url = f"http://127.0.0.1:{client.server.listen.port}/metrics"
+        async with client.session.get(url, headers={"Host": host}) as answer:
+            return answer.status
+
+    async with serving(listen="0.0.0.0:0") as client:
+        assert await status(client, "rtpverify:9464") == 200  # as a Prometheus beside it in a container calls it
+    async with serving(listen="0.0.0.0:0", hosts=["rtpverify"]) as client:
+        assert [await status(client, host) for host in ("rtpverify:9464", "127.0.0.1", EVIL)] == [200, 200, 421]
+
+
+@pytest.mark.parametrize("name", ["https://bench", "bench:9464", "bench.example/", "", "a b"])
+def test_what_is_no_name_is_told(tmp_path: Path, name: str) -> None:
+    (line,) = mistakes(tmp_path, f'hosts = ["bench", "{name}"]')
+    assert line == f':2: metrics.hosts[2] = "{name}": is not a host name, or a pattern of some, without port'
+
+
 # Live events --------------------------------------------------------------------------------------------------------
 
 
@@ -277,7 +378,7 @@ async def test_who_missed_too_much_is_told_so(monkeypatch: pytest.MonkeyPatch, l
 async def test_a_browser_that_reads_nothing_is_cut_off_and_costs_bounded_memory() -> None:
     async with serving() as client:
         reader, writer = await asyncio.open_connection(str(client.server.listen.address), client.server.listen.port)
-        writer.write(b"GET /api/live HTTP/1.1\r\nHost: x\r\n\r\n")
+        writer.write(b"GET /api/live HTTP/1.1\r\nHost: localhost\r\n\r\n")
         await reader.readexactly(12)
         speaker = client.server._hub
         assert speaker.clients == 1
