@@ -1,4 +1,4 @@
-"""Packets of a tone with faults, as the sender would send them, without a wire and without waiting."""
+"""Packets of a tone, or of what else is played, with faults, as the sender would send them: no wire, no waiting."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from rtpverify.rtp.batch import Flow, PacketBatch
 from rtpverify.rtp.payload import encode, parse_rtpmap
 from rtpverify.sender.damage import DamagedSignal
 from rtpverify.sender.faults import parse_fault
+from rtpverify.sender.signal import Signal
 from rtpverify.sender.tone import ToneSignal
 from rtpverify.sender.transport import Identity, TransportPlan
 
@@ -25,6 +26,7 @@ def packets(
     encoding: str = "L24/48000/2",
     packet_frames: int = 48,
     frequencies_hz: tuple[float, ...] = (1283.0,),
+    played: Signal | None = None,
     batch_packets: int = 40,
     start_ns: int = START_NS,
     flow: Flow = FLOW,
@@ -34,8 +36,8 @@ def packets(
     form = parse_rtpmap(encoding)
     rate_hz, count = form.sample_rate_hz, round(seconds * form.sample_rate_hz / packet_frames)
     parsed = [parse_fault(fault) for fault in faults]
-    tone = ToneSignal(frequencies_hz, rate_hz, form.channels, level_dbfs=-20.0)
-    signal = DamagedSignal(tone, [fault for fault in parsed if not fault.transport], bits=form.bits)
+    sent_well = played or ToneSignal(frequencies_hz, rate_hz, form.channels, level_dbfs=-20.0)
+    signal = DamagedSignal(sent_well, [fault for fault in parsed if not fault.transport], bits=form.bits)
     audio = encode(form, signal.read(0, count * packet_frames))
     size = packet_frames * form.bytes_per_frame
     plan = TransportPlan(

@@ -78,11 +78,10 @@ class Audio:
     """Frames as a reference and as a signal to damage."""
 
     bandwidth = 0.5
-    sample_rate_hz = RATE_HZ
     period_frames = None
 
-    def __init__(self, frames):
-        self._data = frames
+    def __init__(self, frames, sample_rate_hz=RATE_HZ):
+        self._data, self.sample_rate_hz = frames, sample_rate_hz
         self.frames, self.channels = frames.shape
         self.peak = np.abs(frames).max(axis=0)
 
@@ -94,14 +93,16 @@ class Audio:
         return out
 
 
-class _Signal(Audio):
+class Played(Audio):
+    """The same as a signal that is sent."""
+
     def read(self, start, frames):
         return super().read(start, start + frames)
 
 
 def damaged(frames, *faults, bits=16):
     """Frames with faults in their written form, and what a perfect verifier reports."""
-    signal = DamagedSignal(_Signal(frames), [parse_fault(fault) for fault in faults], bits=bits)
+    signal = DamagedSignal(Played(frames), [parse_fault(fault) for fault in faults], bits=bits)
     return signal.read(0, len(frames)), signal.expected
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from clean import NoiseFloor
 from numpy.typing import NDArray
-from programme import MATERIAL, RATE_HZ, Audio, quantised, verify
+from programme import MATERIAL, RATE_HZ, Played, quantised, verify
 
 from rtpverify.events import Event, Kind
 from rtpverify.limits import PROFILES
@@ -78,7 +78,7 @@ class Case(NoiseFloor):
         faults = [parse_fault(fault)] if fault else []
         plain = self.dither == "none" and self.noise_dbfs is None
         signal = DamagedSignal(
-            _Signal(frames), faults, bits=self.bits, dither=self.dither, noise_dbfs=self.noise_dbfs, seed=self.seed
+            Played(frames), faults, bits=self.bits, dither=self.dither, noise_dbfs=self.noise_dbfs, seed=self.seed
         )
         return signal.read(0, len(frames)) if faults or not plain else frames
 
@@ -88,11 +88,6 @@ class Case(NoiseFloor):
         if self.noise_dbfs is not None:
             limits = replace(PROFILES["analog"], max_thd_n_db=0.0)
         return verify(self.reference, self.received(self.fault), bits=self.bits, limits=limits)
-
-
-class _Signal(Audio):
-    def read(self, start, frames):
-        return super().read(start, start + frames)
 
 
 @dataclass(frozen=True)
@@ -139,7 +134,7 @@ def wanted(case: Case) -> Wanted:
             return Wanted(Kind.MISMATCH, at, 2 * count, size=("exchanged_frames", count))
         return Wanted(Kind.MISMATCH, at, count)
     frames = case.reference
-    [expected] = DamagedSignal(_Signal(frames), [parse_fault(case.fault)], bits=case.bits).expected
+    [expected] = DamagedSignal(Played(frames), [parse_fault(case.fault)], bits=case.bits).expected
     size = next(iter(expected.size.items()), None)
     duration = expected.duration_frames
     if size and size[0] not in ("slip_frames", "gain_db", "dc_offset", "effective_bits"):

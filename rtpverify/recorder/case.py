@@ -10,7 +10,8 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rtpverify import __version__
@@ -21,7 +22,7 @@ from rtpverify.recorder.folder import AUDIO, EVENT, PACKETS, PLOT
 from rtpverify.recorder.pcap import pcap
 from rtpverify.recorder.plot import Marked, picture
 from rtpverify.recorder.ring import Piece, select
-from rtpverify.reference import Tone
+from rtpverify.reference import Recording, Tone
 from rtpverify.report.json import strict
 from rtpverify.result import rfc3339
 from rtpverify.rtp.batch import PacketBatch
@@ -55,7 +56,9 @@ class Case:
     document
         The event in its published JSON form, with its ``stream``.
     spec, encoding
-        What was expected of the stream, and how it is decoded; None where nothing tells.
+        What was expected of the stream, but for the reference, and how it is decoded; None where nothing tells.
+    reference
+        What the stream is held against. Of a recording, the path: its audio stays with the process that verifies.
     ssrcs
         The sources whose packets show it.
     start_ns, duration_ns
@@ -68,6 +71,7 @@ class Case:
 
     document: dict[str, Any]
     spec: StreamSpec
+    reference: Tone | Path | None
     encoding: Encoding | None
     ssrcs: frozenset[int]
     ssrc: int
@@ -88,9 +92,11 @@ class Case:
         elif event.kind is Kind.STALL:
             duration_ns = round(1e9 * event.size["stall_seconds"])
             start_ns -= duration_ns
+        reference = stream.spec.reference
         return cls(
             document=document,
-            spec=stream.spec,
+            spec=replace(stream.spec, reference=None),
+            reference=reference.path.absolute() if isinstance(reference, Recording) else reference,
             encoding=stream.encoding,
             ssrcs=frozenset({stream.ssrc, stream.before or stream.ssrc}),
             ssrc=stream.ssrc,
@@ -198,8 +204,8 @@ def _plot(case: Case, audio: Audio, event_frame: int | None) -> str:
     if event_frame is not None:
         left = max(0, len(audio.samples) - event_frame)
         marked = Marked(event_frame, left if document["open"] else min(document["duration_frames"], left), channel)
-    reference = case.spec.reference if isinstance(case.spec.reference, Tone) else None
-    return picture(audio, marked, reference, title, lines)
+    tone = case.reference if isinstance(case.reference, Tone) else None
+    return picture(audio, marked, tone, title, lines)
 
 
 def _description(
@@ -217,7 +223,7 @@ def _description(
             "destination": flow.destination,
             "payload_type": case.payload_type,
             "encoding": str(case.encoding) if case.encoding else None,
-            "reference": _reference(case.spec),
+            "reference": _option(case.reference),
         },
         "clip": {
             "first_arrival": rfc3339(int(batch.arrival_ns[0])),
@@ -234,11 +240,13 @@ def _description(
     }
 
 
-def _reference(spec: StreamSpec) -> str:
-    """Return what the stream is held against, as options have it."""
-    if not isinstance(spec.reference, Tone):
+def _option(reference: Tone | Path | None) -> str:
+    """Return what a stream is held against, as options have it."""
+    if reference is None:
         return "none"
-    exact = (f"{hz:g}" if float(f"{hz:g}") == hz else repr(hz) for hz in spec.reference.frequencies_hz)
+    if isinstance(reference, Path):
+        return str(reference)
+    exact = (f"{hz:g}" if float(f"{hz:g}") == hz else repr(hz) for hz in reference.frequencies_hz)
     return ":".join(["tone", ",".join(exact)]).rstrip(":")
 
 
@@ -247,7 +255,7 @@ def command(case: Case) -> str:
     words = ["rtpverify", "check", PACKETS]
     if case.encoding is not None:
         words += ["--encoding", str(case.encoding)]
-    words += ["--reference", "none" if case.encoding is None else _reference(case.spec)]
+    words += ["--reference", _option(None if case.encoding is None else case.reference)]
     if case.spec.is_merged:
         words.append("--redundant")
     return shlex.join(words + _limit_options(case.spec.limits))
