@@ -106,7 +106,7 @@ class View:
         matched = sum(finding.matched for finding in findings)
         extra = sum(finding.injected is None for finding in findings)
         silent = [state.name for state in self._service.states.values() if state.result is None]
-        self._console.print(self._streams(), self._findings(WRONG))
+        self._console.print(self._streams(whole=True), self._findings(WRONG))
         for name in silent:
             self._console.print(f"stream {name}: nothing arrived", style="bold red")
         good = matched == len(findings) and not silent
@@ -123,14 +123,15 @@ class View:
             findings += [(name, finding) for finding in match(told, result.events if result else [], CHANNELS)]
         return findings
 
-    def _streams(self) -> Table:
+    def _streams(self, *, whole: bool = False) -> Table:
+        """Return the table of the streams as they are now, or of the ``whole``: once all is judged nothing goes on."""
         table = _table("Streams")
         for column in ("stream", "verdict"):
             table.add_column(column)
         for column in ("packets", "lost", "level dBFS", "Hz", "residual dBFS", "events"):
             table.add_column(column, justify="right")
         for state in self._service.states.values():
-            fields = state.summary()
+            fields = state.summary(whole=whole)
             verdict = fields.get("verdict", "")
             table.add_row(
                 state.name,

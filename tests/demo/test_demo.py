@@ -18,3 +18,7 @@ def test_everything_injected_is_found_and_nothing_else() -> None:
     assert done.stdout.count("✓") == len(FAULTS) + 1
     assert "✗" not in done.stdout
     assert "\x1b" not in done.stdout
+    assert re.search(r"^ clean +pass +10000 +0 +-20\.0 +1283\.0 +-146\.\d +0 *$", done.stdout, re.MULTILINE), (
+        done.stdout
+    )
+    assert re.search(r"^ faulty +fail +9997 +3 +-20\.\d+ +1283\.0 +-\d\d\.\d +8 *$", done.stdout, re.MULTILINE)
