@@ -339,7 +339,7 @@ def bench() -> dict[str, Any]:
             "Not verified",
             now(each("sum(rtpverify_stream_up{}) - sum(rtpverify_stream_judged{} or rtpverify_stream_up{})")),
             NONE_IS_GOOD,
-            description="Streams that arrive while their signal is held against nothing: no tone, no known encoding.",
+            description="Streams that arrive while their signal is held against nothing: no reference found, encoding unknown.",
         ),
         figure(
             "Faults that go on",
@@ -553,7 +553,7 @@ def one_stream() -> dict[str, Any]:
             now(of("min(rtpverify_stream_judged{})")),
             steps((None, BAD), (1, GOOD)),
             mappings=JUDGED,
-            description="NOT VERIFIED: no tone found, encoding unknown, or nothing arrives. –: no reference.",
+            description="NOT VERIFIED: reference not found, encoding unknown, or nothing arrives. –: no reference.",
         ),
         figure("Faults that go on", now(of("sum(rtpverify_open_events{}) or vector(0)")), NONE_IS_GOOD),
         figure("Packets lost", now(of("round(sum(increase(rtpverify_packets_lost_total{}[$__range])))")), NONE_IS_GOOD),
