@@ -339,7 +339,7 @@ def bench() -> dict[str, Any]:
             "Not verified",
             now(each("sum(rtpverify_stream_up{}) - sum(rtpverify_stream_judged{} or rtpverify_stream_up{})")),
             NONE_IS_GOOD,
-            description="Streams that arrive while their signal is held against nothing: no reference found, encoding unknown.",
+            description="Streams that arrive, their signal held against nothing: no reference found, encoding unknown.",
         ),
         figure(
             "Faults that go on",
