@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError, ValidationInfo
 from pydantic_core import ErrorDetails, PydanticCustomError
@@ -38,6 +38,8 @@ from rtpverify.sources.receiver import Backend
 from rtpverify.sources.session import Session, read_session, spec_at
 from rtpverify.sources.sockets import RECEIVE_BUFFER_BYTES
 from rtpverify.spec import StreamSpec
+
+AnyTable = TypeVar("AnyTable", bound=Table)
 
 Place = tuple[str | int, ...]
 """Keys, and indexes from 0 in lists, that lead to a value."""
@@ -159,23 +161,51 @@ def read_config(path: Path) -> Configuration:
     ConfigurationError
         With every mistake, one line each.
     """
+    return parse_config(_read(path), path)
+
+
+def read_table(path: Path, name: str, model: type[AnyTable]) -> AnyTable | None:
+    """Read one table of a configuration, whatever the rest of it holds; None where there is no such table.
+
+    Who looks up events need not be who may read the secrets that the rest names.
+
+    Raises
+    ------
+    ConfigurationError
+        Where there is a mistake in it: with that, and every other one.
+    """
+    text = _read(path)
+    value = _parse_toml(text, path).get(name)
+    if value is None:
+        return None
     try:
-        text = path.read_text(encoding="utf-8")
+        return model.model_validate(value, context=path.parent)
+    except ValidationError:
+        parse_config(text, path)
+        raise
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
     except OSError as error:
         raise ConfigurationError(f"{path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise ConfigurationError(f"{path}: not UTF-8: {error}") from error
-    return parse_config(text, path)
 
 
-def parse_config(text: str, path: Path) -> Configuration:
-    """Check a configuration that was read from ``path``; see :func:`read_config`."""
+def _parse_toml(text: str, path: Path) -> dict[str, Any]:
     try:
-        data = tomllib.loads(text)
+        return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         line = re.search(r" \(at line (\d+), column \d+\)$", str(error))
         place = f"{path}:{line[1]}" if line else f"{path}"
         raise ConfigurationError(f"{place}: not TOML: {error}") from error
+
+
+def parse_config(text: str, path: Path) -> Configuration:
+    """Check a configuration that was read from ``path``; see :func:`read_config`."""
+    data = _parse_toml(text, path)
     mistakes: dict[Place, str] = {}
     configuration = None
     try:

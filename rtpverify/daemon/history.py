@@ -184,16 +184,16 @@ class History(Outlet):
 
 
 def path_in(configuration: Path) -> Path:
-    """Return the store that a configuration keeps.
+    """Return the store that a configuration keeps; nothing else of it is looked at.
 
     Raises
     ------
     ConfigurationError
-        Where the configuration is wrong, or keeps none.
+        Where it has no such table, or there is a mistake in that.
     """
-    from rtpverify.daemon.config import read_config
+    from rtpverify.daemon.config import read_table
 
-    history = read_config(configuration).history
+    history = read_table(configuration, "history", HistoryTable)
     if history is None:
         raise ConfigurationError(f"{configuration}: has no [history]")
     return history.path

@@ -74,6 +74,15 @@ PathField = Annotated[Path, BeforeValidator(path_of)]
 """See :func:`path_of`."""
 
 
+def content_of(value: object, info: ValidationInfo) -> tuple[Path, bytes]:
+    """Return the file that text says, and what is in it now: another content makes another configuration."""
+    path = path_of(value, info)
+    try:
+        return path, path.read_bytes()
+    except OSError as error:
+        raise mistake(f"{path}: {error.strerror}") from None
+
+
 def told(error: RequestError, known: str) -> PydanticCustomError:
     """Take over the message of an error; see :func:`mistake`."""
     return mistake(str(error), known)

@@ -19,18 +19,16 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Self
 from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, Field, SecretStr, model_validator
+from pydantic import BeforeValidator, Field, SecretStr, ValidationInfo, model_validator
 
 from rtpverify import __version__
 from rtpverify.daemon.backlog import Backlog, LaterError
 from rtpverify.daemon.choice import ChoosingTable
 from rtpverify.daemon.outlets import Bench, Outlet, Told
-from rtpverify.daemon.tables import PathField, mistake, text_of
-from rtpverify.errors import SourceError
+from rtpverify.daemon.tables import content_of, mistake, path_of, text_of
 from rtpverify.report.json import strict
 from rtpverify.result import rfc3339
 
@@ -80,17 +78,53 @@ def key_of(secret: str) -> bytes:
         raise ValueError(f"is not {_SECRET_PREFIX} and base64") from error
 
 
+def _context(certificates: str) -> ssl.SSLContext:
+    """Return what trusts these certificates (PEM) and no others."""
+    return ssl.create_default_context(cadata=certificates)
+
+
+def _secret_in(value: object, info: ValidationInfo) -> SecretStr:
+    """Return what a file holds, without white space around it."""
+    path, content = content_of(value, info)
+    try:
+        text = content.decode().strip()
+    except UnicodeDecodeError:
+        raise mistake(f"{path}: is not text") from None
+    if not text:
+        raise mistake(f"{path}: is empty")
+    return SecretStr(text)
+
+
+def _key_in(value: object, info: ValidationInfo) -> SecretStr:
+    secret = _secret_in(value, info)
+    try:
+        key_of(secret.get_secret_value())
+    except ValueError as error:
+        raise mistake(f"{path_of(value, info)}: {error}") from None
+    return secret
+
+
+def _certificates_in(value: object, info: ValidationInfo) -> str:
+    path, content = content_of(value, info)
+    try:
+        text = content.decode("ascii")
+        _context(text)
+    except (ValueError, ssl.SSLError):
+        raise mistake(f"{path}: holds no certificates that can be used") from None
+    return text
+
+
 class WebhookTable(ChoosingTable):
     """``[[webhook]]``."""
 
     url: Annotated[str, BeforeValidator(_url)]
     token: SecretStr | None = None
     """Sent as ``Authorization: Bearer``."""
-    token_file: PathField | None = None
+    token_file: Annotated[SecretStr, BeforeValidator(_secret_in)] | None = None
     secret: SecretStr | None = None
     """Key of the signature."""
-    secret_file: PathField | None = None
-    ca_file: PathField | None = None
+    secret_file: Annotated[SecretStr, BeforeValidator(_key_in)] | None = None
+    ca_file: Annotated[str, BeforeValidator(_certificates_in)] | None = None
     """Certificates (PEM) trusted instead of the system's."""
     timeout_seconds: Annotated[float, Field(strict=True, gt=0, le=300)] = 10.0
     """Of one request."""
@@ -138,9 +172,10 @@ class Webhook(Outlet):
         super().__init__()
         self._table = table
         self._log = bench.log
-        self._token: str | None = None
-        self._key: bytes | None = None
-        self._context: ssl.SSLContext | None = None
+        token, secret = table.token or table.token_file, table.secret or table.secret_file
+        self._token = None if token is None else token.get_secret_value()
+        self._key = None if secret is None else key_of(secret.get_secret_value())
+        self._context = None if table.ca_file is None else _context(table.ca_file)
         self._backlog: Backlog[_Waiting] | None = None
         self._runner = asyncio.Runner()  # of the thread
         self._session: aiohttp.ClientSession | None = None
@@ -155,28 +190,9 @@ class Webhook(Outlet):
         return self._backlog.waiting if self._backlog else 0
 
     async def start(self) -> None:
-        """Read the files it needs, and begin to send.
-
-        Raises
-        ------
-        SourceError
-            Where one of them cannot be used.
-        """
-        table = self._table
-        self._token = _secret("token_file", table.token, table.token_file)
-        secret = _secret("secret_file", table.secret, table.secret_file)
-        if secret is not None:
-            try:
-                self._key = key_of(secret)
-            except ValueError as error:
-                raise SourceError(f"webhook {table.place}: {table.secret_file}: {error}") from None
-        if table.ca_file is not None:
-            try:
-                self._context = ssl.create_default_context(cafile=table.ca_file)
-            except OSError as error:
-                raise SourceError(f"webhook {table.place}: {table.ca_file}: {error.strerror or error}") from error
+        """Begin to send."""
         self._backlog = Backlog(
-            f"webhook {table.place}",
+            f"webhook {self._table.place}",
             self._send,
             capacity=CAPACITY,
             errors=(LaterError,),
@@ -297,19 +313,6 @@ def sentence(document: dict[str, Any]) -> str:
     channel = "" if document["channel"] is None else f", channel {document['channel']}"
     state = " (going on)" if document["open"] else ""
     return f"{document['stream']}{channel}: {document['kind']} ({document['cause']}): {document['message']}{state}"
-
-
-def _secret(field: str, given: SecretStr | None, path: Path | None) -> str | None:
-    """Return a secret from the configuration, or from its file without white space around it."""
-    if path is None:
-        return None if given is None else given.get_secret_value()
-    try:
-        text = path.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise SourceError(f"webhook {field} {path}: {getattr(error, 'strerror', None) or error}") from error
-    if not text:
-        raise SourceError(f"webhook {field} {path}: is empty")
-    return text
 
 
 def _brief(error: Exception) -> str:

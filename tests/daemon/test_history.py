@@ -206,6 +206,10 @@ def test_the_store_of_a_configuration(tmp_path: Path) -> None:
     stream = '[[stream]]\nname = "a"\nsource = "rtp://127.0.0.1:5004"\nreference = "none"\n'
     configuration.write_text(f'[history]\npath = "deep/events.sqlite"\n{stream}')
     assert path_in(configuration) == tmp_path / "deep" / "events.sqlite"
+    # Who looks events up may not read what the daemon may.
+    metrics = '[metrics]\ntoken_file = "nobody may read this"\n'
+    configuration.write_text(f'{metrics}[history]\npath = "deep/events.sqlite"\n{stream}')
+    assert path_in(configuration) == tmp_path / "deep" / "events.sqlite"
     configuration.write_text(stream)
     with pytest.raises(ConfigurationError, match=r"bench\.toml: has no \[history\]"):
         path_in(configuration)

@@ -21,7 +21,7 @@ from documents import Telling, until
 from rtpverify.daemon import backlog, webhook
 from rtpverify.daemon.config import parse_config
 from rtpverify.daemon.webhook import Webhook, WebhookTable, key_of, sign
-from rtpverify.errors import ConfigurationError, SourceError
+from rtpverify.errors import ConfigurationError
 from rtpverify.events import Kind
 
 Opening = Callable[..., AbstractAsyncContextManager[Webhook]]
@@ -311,28 +311,47 @@ async def test_secrets_come_from_files(opened: Opening, bench: Telling, endpoint
     assert headers["webhook-signature"] == signature_of(headers, body, b"hush")
 
 
+def configured(folder: Path, *lines: str) -> WebhookTable:
+    text = "\n".join(["[[webhook]]", 'url = "https://127.0.0.1/"', *lines, "[[stream]]", 'name = "a"'])
+    text += '\nsource = "rtp://127.0.0.1:5004"\nreference = "none"\n'
+    return parse_config(text, folder / "bench.toml").webhook[0]
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
         ("token_file", None, "No such file or directory"),
-        ("token_file", " \n", "is empty"),
-        ("secret_file", "whsec_?", "is not whsec_ and base64"),
-        ("ca_file", "no certificate", "ertificate"),
+        ("token_file", b" \n", "is empty"),
+        ("token_file", b"\xff", "is not text"),
+        ("secret_file", b"whsec_?", "is not whsec_ and base64"),
+        ("ca_file", b"no certificate", "holds no certificates that can be used"),
+        ("ca_file", b"\xff", "holds no certificates that can be used"),
     ],
 )
-async def test_a_file_that_cannot_be_used_is_told_at_the_start(
-    opened: Opening, tmp_path: Path, name: str, content: str | None, message: str
+def test_a_file_that_cannot_be_used_is_a_mistake_of_the_configuration(
+    tmp_path: Path, name: str, content: bytes | None, message: str
 ) -> None:
-    path = tmp_path / "file"
     if content is not None:
-        path.write_text(content)
-    with pytest.raises(SourceError, match=message) as caught:
-        async with opened(1, **{name: str(path)}):
-            pass
-    assert str(path) in str(caught.value)
+        (tmp_path / "file").write_bytes(content)
+    with pytest.raises(ConfigurationError) as caught:
+        configured(tmp_path, f'{name} = "file"')
+    place = tmp_path / "bench.toml"
+    assert str(caught.value) == f'{place}:3: webhook[1].{name} = "file": {tmp_path / "file"}: {message}'
+
+
+def test_another_secret_makes_another_webhook(tmp_path: Path) -> None:
+    lines = ('secret_file = "secret"', 'token_file = "token"')
+    for name in ("secret", "token"):
+        (tmp_path / name).write_text("hush")
+    before = configured(tmp_path, *lines)
+    assert configured(tmp_path, *lines) == before
+    assert "hush" not in repr(before)
+    (tmp_path / "token").write_text("open sesame")
+    assert configured(tmp_path, *lines) != before
 
 
 def test_mistakes_of_the_configuration(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("b")
     text = """
 [[webhook]]
 url = "ftp://127.0.0.1/"
@@ -340,7 +359,7 @@ kinds = ["sneeze"]
 [[webhook]]
 url = "https://127.0.0.1/"
 token = "a"
-token_file = "b"
+token_file = "token"
 [[webhook]]
 url = "https://127.0.0.1/"
 secret = "whsec_?"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Self
 from pydantic import BeforeValidator, Field, ValidationInfo, model_validator
 
 from rtpverify.daemon.outlets import Bench, OutletTable
-from rtpverify.daemon.tables import Listen, ListenField, mistake, text_of
+from rtpverify.daemon.tables import Listen, ListenField, content_of, mistake, text_of
 from rtpverify.daemon.web.access import Access, Secret
 from rtpverify.daemon.web.hosts import HostNames
 
@@ -23,17 +23,8 @@ LEAST_SECRET_CHARACTERS = 8
 _HOST = re.compile(r"[a-z0-9.*?\[\]_-]+", re.IGNORECASE)
 
 
-def _read(value: object, info: ValidationInfo) -> tuple[Path, bytes]:
-    folder: Path = info.context or Path()
-    path = folder / text_of(value)
-    try:
-        return path, path.read_bytes()
-    except OSError as error:
-        raise mistake(f"{path}: {error.strerror}") from None
-
-
 def _secret(value: object, info: ValidationInfo) -> Secret:
-    path, content = _read(value, info)
+    path, content = content_of(value, info)
     lines = content.split(b"\n")
     if any(line.strip() for line in lines[1:]):
         raise mistake(f"{path}: holds more than one line")
@@ -65,7 +56,7 @@ class PemFile:
 
 
 def _pem(value: object, info: ValidationInfo) -> PemFile:
-    return PemFile(*_read(value, info))
+    return PemFile(*content_of(value, info))
 
 
 class MetricsTable(OutletTable):
