@@ -72,6 +72,8 @@ class Recording:
         Of the recording; a single channel is held against every channel of a stream.
     looped
         Whether it is played over and over, from any point; otherwise once, from its beginning to its end.
+    stamp
+        Of the file when it was opened: another version of it is another recording.
     """
 
     path: Path
@@ -79,6 +81,7 @@ class Recording:
     channels: int
     sample_rate_hz: int
     looped: bool = True
+    stamp: tuple[int, int, int] | None = None
 
     def check(self, sample_rate_hz: int, channels: int) -> None:  # noqa: ARG002 - any sample rate will do
         """Raise RequestError where this reference cannot hold for the format."""

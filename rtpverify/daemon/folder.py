@@ -17,19 +17,8 @@ from pydantic import AfterValidator, Field
 from rtpverify.daemon.expectation import ExpectationTable, Followed, followed_of, label, named
 from rtpverify.daemon.tables import PathField, mistake
 from rtpverify.errors import RequestError
+from rtpverify.sources.held import Stamp, stamp_of
 from rtpverify.sources.session import read_session
-
-Stamp = tuple[int, int, int]
-"""What tells a version of a file from another without reading it: inode, size, time of change in ns."""
-
-
-def stamp_of(path: Path) -> Stamp | None:
-    """Return the stamp of a file, None where it cannot be looked at."""
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def _folder(path: Path) -> Path:

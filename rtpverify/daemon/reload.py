@@ -9,13 +9,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from rtpverify.daemon.config import Configuration, read_config
-from rtpverify.daemon.folder import Stamp, stamp_of
+from rtpverify.reference import Recording
+from rtpverify.sources.held import Stamp, stamp_of
 
 Stamps = dict[Path, Stamp | None]
 
 
 class ConfigurationFiles:
-    """A configuration's file, and the session descriptions that it names.
+    """A configuration's file, and the session descriptions and recordings that it names.
 
     Parameters
     ----------
@@ -56,4 +57,10 @@ class ConfigurationFiles:
 
 
 def _files(path: Path, configuration: Configuration) -> list[Path]:
-    return [path, *(Path(table.sdp.place) for table in configuration.stream if table.sdp is not None)]
+    tables = [
+        *configuration.stream,
+        *configuration.folder,
+        *([configuration.announced] if configuration.announced else []),
+    ]
+    recordings = {table.reference.path for table in tables if isinstance(table.reference, Recording)}
+    return [path, *(Path(table.sdp.place) for table in configuration.stream if table.sdp is not None), *recordings]

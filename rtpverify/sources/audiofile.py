@@ -11,7 +11,7 @@ import re
 import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from rtpverify.errors import SourceError
 from rtpverify.sources import libav
 from rtpverify.sources.channelnames import names_by_format, names_by_wave_header
+from rtpverify.sources.held import HeldFile
 
 if TYPE_CHECKING:
     from soundfile import SoundFile
@@ -79,11 +80,30 @@ class AudioFile:
     bytes_when_opened: int = field(default=0, compare=False)
     by_libav: bool = field(default=False, compare=False)
     """Whether PyAV reads it, not libsndfile."""
+    held: HeldFile | None = field(default=None, compare=False, repr=False)
+
+    def hold(self) -> AudioFile:
+        """Return the same file, to be read for long: see :class:`rtpverify.sources.held.HeldFile`.
+
+        Raises
+        ------
+        SourceError
+            Where it is not there any more.
+        """
+        try:
+            return replace(self, held=HeldFile(self.path))
+        except OSError as error:
+            raise SourceError(f"{self.path}: {error.strerror}") from error
+
+    @property
+    def source(self) -> Path:
+        """What is opened to read it."""
+        return self.path if self.held is None else self.held.path
 
     @property
     def has_grown(self) -> bool:
         """Whether something has been written to the file since it was opened; that part is not read."""
-        return self.path.stat().st_size > self.bytes_when_opened
+        return self.source.stat().st_size > self.bytes_when_opened
 
     def told(self) -> list[str]:
         """Return what a reader of all of it should know, once it has been read."""
@@ -112,7 +132,7 @@ class AudioFile:
             Where the file cannot be read to the end it announces.
         """
         if self.by_libav:
-            yield from _cut(libav.read(self.path, self.frames), frames_per_block)
+            yield from _cut(libav.read(self.path, self.frames, self.source), frames_per_block)
         else:
             yield from self._blocks(frames_per_block, start)
 
@@ -120,7 +140,7 @@ class AudioFile:
         """Yield the audio as libsndfile reads it."""
         frames_read = start
         frames_per_read = frames_per_block * max(1, _SAMPLES_PER_READ // (self.channels * frames_per_block))
-        with _opened(self.path) as file:
+        with _opened(self.path, self.source) as file:
             dtype, scale = _storage(file.subtype)
             if start:
                 file.seek(start)
@@ -188,7 +208,7 @@ class _UnsuitedError(Exception):
 
 
 def _open_by_libsndfile(path: Path) -> AudioFile:
-    with _opened(path) as file:
+    with _opened(path, path) as file:
         subtype = file.subtype
         bits = _PCM_BITS.get(subtype)
         if file.frames >= _FRAMES_UNKNOWN or (file.format == "MP3" and not _mpeg_states_length(path)):
@@ -248,14 +268,14 @@ def _check_regular(path: Path) -> None:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[SoundFile]:
-    """Open a file for reading by its descriptor: soundfile would judge a path by its extension."""
+def _opened(path: Path, source: Path) -> Iterator[SoundFile]:
+    """Open a file, told as ``path``, for reading by its descriptor: soundfile would judge it by its extension."""
     import soundfile
 
     try:
-        if not path.is_dir() and path.stat().st_size == 0:
+        if not source.is_dir() and source.stat().st_size == 0:
             raise SourceError(f"{path}: empty file")
-        with path.open("rb") as file:
+        with source.open("rb") as file:
             try:
                 sound = soundfile.SoundFile(file.fileno(), closefd=False)
             except soundfile.LibsndfileError as error:

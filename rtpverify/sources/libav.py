@@ -85,8 +85,13 @@ def probe(path: Path) -> Probe | None:
     return Probe(rate_hz, channels, frames, encoding, names_of(positions) if is_known else (), warnings)
 
 
-def read(path: Path, frames: int) -> Iterator[NDArray[np.float64]]:
+def read(path: Path, frames: int, source: Path) -> Iterator[NDArray[np.float64]]:
     """Yield the first ``frames`` frames of a file that :func:`probe` found, each block of shape (n, channels).
+
+    Parameters
+    ----------
+    path, source
+        What the file is told as, and what is opened.
 
     Raises
     ------
@@ -97,7 +102,7 @@ def read(path: Path, frames: int) -> Iterator[NDArray[np.float64]]:
 
     left = frames
     try:
-        container = av.open(str(path))
+        container = av.open(str(source))
     except av.FFmpegError as error:
         raise SourceError(f"{path}: {error.strerror}") from error
     with container:

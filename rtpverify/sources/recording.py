@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from rtpverify.dsp.resample import PASSBAND, resample
 from rtpverify.reference import Recording
 from rtpverify.sources.audiofile import AudioFile, open_audio
+from rtpverify.sources.held import stamp_of
 
 CACHE_BYTES = 48 << 20
 """Decoded blocks that are kept of one file at one rate."""
@@ -31,12 +32,14 @@ _MARGIN_FRAMES = 4096
 def open_recording(path: Path, *, looped: bool = True) -> Recording:
     """Open an audio file as a reference, at whatever sample rate the audio has that is held against it.
 
+    The file is read as it is now for as long as the reference is there, whatever takes its name.
+
     Raises
     ------
     SourceError
         As :func:`rtpverify.sources.audiofile.open_audio`.
     """
-    return recording_of(open_audio(path), looped=looped)
+    return recording_of(open_audio(path).hold(), looped=looped)
 
 
 def recording_of(file: AudioFile, *, looped: bool = True) -> Recording:
@@ -46,7 +49,7 @@ def recording_of(file: AudioFile, *, looped: bool = True) -> Recording:
     def at_rate(sample_rate_hz: int) -> RecordingAudio:
         return RecordingAudio(file, sample_rate_hz)
 
-    return Recording(file.path, at_rate, file.channels, file.sample_rate_hz, looped)
+    return Recording(file.path, at_rate, file.channels, file.sample_rate_hz, looped, stamp_of(file.source))
 
 
 class RecordingAudio:

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import soundfile
 import structlog
+from programme import music
 
 from rtpverify.daemon import service as module
 from rtpverify.daemon import supervisor
@@ -283,6 +285,21 @@ async def test_a_session_description_that_a_stream_names_is_looked_at_too(tmp_pa
         await bench.until(lambda: bench.told("configuration taken over"))
         (followed,) = bench.service.roster
         assert followed.endpoints[0].port == second
+
+
+async def test_a_recording_that_a_stream_is_held_against_is_looked_at_too(tmp_path: Path) -> None:
+    ports = free_ports(2)
+    for name, seed in (("music", 1), ("other", 2)):
+        soundfile.write(tmp_path / f"{name}.wav", music(2, seed=seed), 48000)
+    tables = [stream("a", ports[0]).replace("tone:1283", "music.wav"), stream("b", ports[1])]
+    async with running(tmp_path / "bench.toml", HEAD + "".join(tables)) as bench:
+        (tmp_path / "other.wav").replace(tmp_path / "music.wav")
+        await bench.until(lambda: bench.told("configuration taken over"))
+        assert bench.told("configuration taken over")[0]["changed"] == ["a"]
+        # One that is gone changes nothing.
+        (tmp_path / "music.wav").unlink()
+        await bench.until(lambda: bench.told("configuration not taken over"))
+        assert [followed.name for followed in bench.service.roster] == ["a", "b"]
 
 
 async def test_being_asked_reads_a_configuration_that_did_not_change(tmp_path: Path) -> None:

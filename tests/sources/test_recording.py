@@ -1,5 +1,8 @@
 """Any stretch of a recording, in any order, as the whole file has it."""
 
+import gc
+from pathlib import Path
+
 import numpy as np
 import pytest
 import soundfile
@@ -42,6 +45,40 @@ def test_resampled_stretches_are_those_of_the_resampled_whole(tmp_path, frames):
     assert audio.bandwidth < 0.5
     for start, stop in ((100, 1000), (120000, 170000), (29000, 61000)):
         np.testing.assert_allclose(audio.read(start, stop), whole[start:stop], atol=1e-6)
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs Linux")
+@pytest.mark.parametrize("name", ["a.wav", "a.flac", "a.m4a"])
+def test_a_file_that_is_replaced_or_removed_is_read_on(tmp_path, frames, name):
+    path, other = tmp_path / name, tmp_path / f"other-{name}"
+    _write(path, frames)
+    _write(other, -frames)
+    descriptors = len(list(Path("/proc/self/fd").iterdir()))
+    recording = open_recording(path)
+    audio = recording.at_rate(RATE_HZ)
+    whole = audio.read(0, audio.frames).copy()
+    assert recording == open_recording(path)
+    other.replace(path)
+    assert recording != open_recording(path)
+    for _ in range(2):  # its blocks have left the cache by then
+        np.testing.assert_array_equal(audio.read(0, audio.frames), whole)
+        path.unlink(missing_ok=True)
+    assert not audio.file.has_grown
+    del recording, audio
+    gc.collect()
+    assert len(list(Path("/proc/self/fd").iterdir())) == descriptors
+
+
+def _write(path, frames):
+    if path.suffix != ".m4a":
+        soundfile.write(path, frames, RATE_HZ, subtype="PCM_16")
+        return
+    av = pytest.importorskip("av")
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("aac", rate=RATE_HZ, layout="stereo")
+        part = av.AudioFrame.from_ndarray(frames.T.astype(np.float32).copy(), format="fltp", layout="stereo")
+        part.sample_rate = RATE_HZ
+        container.mux([*stream.encode(part), *stream.encode(None)])
 
 
 def test_a_file_that_is_none_is_refused(tmp_path):
