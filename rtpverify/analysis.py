@@ -8,33 +8,30 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rtpverify.detect.glance import Followed, Glance
 from rtpverify.detect.merge import ChannelMerger
-from rtpverify.detect.recording.bank import HISTORY_SECONDS as RECORDING_HISTORY_SECONDS
-from rtpverify.detect.recording.bank import RecordingBank
-from rtpverify.detect.recording.programme import Programme
-from rtpverify.detect.recording.settings import Settings as RecordingSettings
-from rtpverify.detect.tone.bank import ToneBank
-from rtpverify.detect.tone.settings import Settings as ToneSettings
-from rtpverify.detect.tone.settings import block_frames
 from rtpverify.events import Event
 from rtpverify.limits import Limits
 from rtpverify.reference import Recording, Tone
 from rtpverify.result import Comparison, Signal
 from rtpverify.timeline import Timeline
 
-HISTORY_SECONDS = 2.2
-"""How far back a detector may look: a second before a step, a second after it, and the blocks it is explaining."""
 TOLERANCE_BLOCKS = 3
 
 
 class Detector(Protocol):
     """What judges the rows of a timeline. A detector keeps one slot for every row."""
+
+    def place(self, row: int, reference: Any, limits: Limits, bits: int | None, *, companded: bool) -> None:
+        """Hold the timeline's newest row, or one that has been finished, against a reference of the detector's kind.
+
+        ``bits`` is None without linear quantisation, ``companded`` tells G.711.
+        """
 
     def process(self, rows: NDArray[np.int64], count: NDArray[np.int64]) -> None:
         """Judge the next ``count`` blocks of each of these rows, and consume them."""
@@ -76,6 +73,9 @@ class Detector(Protocol):
     def followed(self, row: int, channel: int) -> Followed:
         """Return what a channel (from 0) is held against now."""
 
+    def comparison(self, row: int) -> Comparison | None:
+        """Return how a row follows from the recording that it is held against, None where it is no recording."""
+
 
 @dataclass(frozen=True, slots=True)
 class Format:
@@ -100,8 +100,30 @@ def stream_format(sample_rate_hz: int, channels: int, packet_frames: int, refere
     reference.check(sample_rate_hz, channels)
     if isinstance(reference, Recording):
         return Format(sample_rate_hz, channels, packet_frames, max(sample_rate_hz // 50, 64), Recording)
+    from rtpverify.detect.tone.settings import block_frames
+
     frequencies = tuple(reference.frequency_hz(channel) for channel in range(channels))
     return Format(sample_rate_hz, channels, packet_frames, block_frames(sample_rate_hz, frequencies))
+
+
+def _history_seconds(form: Format) -> float:
+    """Return how far back the detector of a format may look."""
+    if form.against is Recording:
+        from rtpverify.detect.recording.bank import HISTORY_SECONDS
+    else:
+        from rtpverify.detect.tone.bank import HISTORY_SECONDS
+    return HISTORY_SECONDS
+
+
+def _detector(form: Format, timeline: Timeline, history_frames: int) -> Detector:
+    """Return the detector of a format; only its own modules are loaded."""
+    if form.against is Recording:
+        from rtpverify.detect.recording.bank import RecordingBank
+
+        return RecordingBank(timeline, form.sample_rate_hz, history_frames)
+    from rtpverify.detect.tone.bank import ToneBank
+
+    return ToneBank(timeline, form.sample_rate_hz)
 
 
 class Analysis:
@@ -119,78 +141,35 @@ class Analysis:
 
     def __init__(self, form: Format, ahead_frames: int, dtype: type[np.float32 | np.float64] = np.float64) -> None:
         self.form = form
-        seconds = HISTORY_SECONDS if form.against is Tone else RECORDING_HISTORY_SECONDS
-        history = max(int(seconds * form.sample_rate_hz), 16 * form.block_frames)
+        history = max(int(_history_seconds(form) * form.sample_rate_hz), 16 * form.block_frames)
         # What is consumed at once must not push out of reach what a decision about its first block looks back to.
         self.timeline = Timeline(
             form.channels, form.block_frames, history + ahead_frames, ahead_frames, form.packet_frames, dtype
         )
-        self._bank: ToneBank | RecordingBank
-        if form.against is Tone:
-            self._bank = ToneBank(self.timeline, form.sample_rate_hz)
-        else:
-            self._bank = RecordingBank(self.timeline, history)
+        self.detector = _detector(form, self.timeline, history)
+        """The detector of every row."""
         self._mergers: list[ChannelMerger] = []
         self._free: list[int] = []
         """Rows of streams that were removed."""
-
-    @property
-    def detector(self) -> Detector:
-        """The detector of every row."""
-        return self._bank
 
     def add(self, reference: Tone | Recording, limits: Limits, bits: int | None, *, companded: bool = False) -> int:
         """Add a stream; return its row."""
         form = self.form
         is_recording = isinstance(reference, Recording)
         merger = ChannelMerger(form.channels, TOLERANCE_BLOCKS * form.block_frames, seen_late=is_recording)
-        is_new = not self._free
-        if is_new:
+        if not self._free:
             row = self.timeline.add()
             self._mergers.append(merger)
         else:
             row = self._free.pop()
             self.timeline.begin(row, 0)
             self._mergers[row] = merger
-        if isinstance(self._bank, RecordingBank) and isinstance(reference, Recording):
-            programme = Programme(reference.at_rate(form.sample_rate_hz), form.sample_rate_hz, looped=reference.looped)
-            settings = RecordingSettings(form.sample_rate_hz, form.channels, form.block_frames, bits, companded, limits)
-            (self._bank.add if is_new else self._bank.replace)(row, programme, settings)
-        elif isinstance(self._bank, ToneBank) and isinstance(reference, Tone):
-            lines = self._tone_settings(reference, limits, bits, companded=companded)
-            (self._bank.add if is_new else self._bank.replace)(row, lines)
-        else:
-            raise TypeError(f"{reference!r} is not what streams of this format are held against")
+        self.detector.place(row, reference, limits, bits, companded=companded)
         return row
 
     def remove(self, row: int) -> None:
         """Give up a row that has been finished; a stream that is added later may get it."""
         self._free.append(row)
-
-    def _tone_settings(
-        self, reference: Tone, limits: Limits, bits: int | None, *, companded: bool
-    ) -> list[ToneSettings]:
-        form = self.form
-        references = tuple(reference.frequency_hz(channel) for channel in range(form.channels))
-        return [
-            ToneSettings(
-                channel,
-                form.sample_rate_hz,
-                form.block_frames,
-                form.packet_frames,
-                bits,
-                companded,
-                references,
-                limits,
-            )
-            for channel in range(form.channels)
-        ]
-
-    def comparison(self, row: int, reference: Tone | Recording | None) -> Comparison | None:
-        """Return how a row follows from the recording that it is held against, None where it is no recording."""
-        if isinstance(self._bank, RecordingBank) and isinstance(reference, Recording):
-            return self._bank.comparison(row, reference)
-        return None
 
     def advance(self, rows: NDArray[np.int64], settled: NDArray[np.int64]) -> None:
         """Judge every whole block that lies before the settled frame of its row."""

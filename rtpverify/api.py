@@ -211,13 +211,12 @@ def check(
 
         return check_source(str(source), reference=held, limits=limits)
     from rtpverify.frames import FrameVerifier
-    from rtpverify.spec import StreamSpec
 
     array, rate_hz = as_frames(source, "source"), _rate(sample_rate_hz)
     if held is None:
         raise RequestError("reference none leaves nothing to verify: an array has no transport")
     encoding = f"L{bits}" if bits else "F64"
-    verifier = FrameVerifier(StreamSpec(reference=held, limits=limits), rate_hz, array.shape[1], encoding, bits)
+    verifier = FrameVerifier(held, limits, rate_hz, array.shape[1], encoding, bits)
     verifier.feed(array)
     verifier.finish()
     return verifier.result(ARRAY)

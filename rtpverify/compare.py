@@ -110,11 +110,9 @@ def _differing(recording: Recording, audio: AudioFile, limits: Limits) -> Stream
     from rtpverify.detect.recording.warped import Pair as Content
     from rtpverify.frames import COMPANDED, FrameVerifier
     from rtpverify.sources.recording import RecordingAudio
-    from rtpverify.spec import StreamSpec
 
     rate_hz = audio.sample_rate_hz
-    spec = StreamSpec(reference=recording, limits=limits)
-    verifier = FrameVerifier(spec, rate_hz, audio.channels, audio.encoding, audio.bits)
+    verifier = FrameVerifier(recording, limits, rate_hz, audio.channels, audio.encoding, audio.bits)
     both = recording.at_rate(rate_hz), RecordingAudio(audio, rate_hz)
     content = Content(_Frames(both[0]), _Frames(both[1]), rate_hz)
     through_codec = audio.encoding not in COMPANDED and not _begin_equal(*both) and content.is_recoded()

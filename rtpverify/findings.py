@@ -182,10 +182,11 @@ def _add_signal(stream: Stream, result: StreamResult) -> None:
         result.inconclusive = "no whole packet of audio arrived"
     else:
         result.signal = track.analysis.detector.signal(track.row)
-        result.comparison = track.analysis.comparison(track.row, stream.spec.reference)
+        result.comparison = track.analysis.detector.comparison(track.row)
         result.warnings += blindness(result.signal, track.encoding.sample_rate_hz)
         why_not = [
-            why_inconclusive(one.analysis, one.row, stream.spec, stream.end_frame) for one in (*stream.earlier, track)
+            why_inconclusive(one.analysis, one.row, stream.spec.reference, stream.end_frame)
+            for one in (*stream.earlier, track)
         ]
         result.inconclusive = None if None in why_not else why_not[-1]
     if stream.not_judged is not None:

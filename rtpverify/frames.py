@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -9,7 +11,10 @@ from rtpverify.analysis import Analysis, stream_format
 from rtpverify.events import Event
 from rtpverify.result import Result, StreamResult
 from rtpverify.sensitivity import blindness, why_inconclusive
-from rtpverify.spec import StreamSpec
+
+if TYPE_CHECKING:
+    from rtpverify.limits import Limits
+    from rtpverify.reference import Recording, Tone
 
 _PIECE_SECONDS = 1.28
 """Frames taken at a time: long enough that the work on whole blocks outweighs that around them."""
@@ -20,8 +25,10 @@ class FrameVerifier:
 
     Parameters
     ----------
-    spec
-        What is expected; its reference must not be None.
+    reference
+        What they are held against.
+    limits
+        What counts as a fault.
     sample_rate_hz, channels
         Format of the frames.
     encoding, bits
@@ -33,18 +40,24 @@ class FrameVerifier:
         Where the reference cannot hold for the format.
     """
 
-    def __init__(self, spec: StreamSpec, sample_rate_hz: int, channels: int, encoding: str, bits: int | None) -> None:
-        if spec.reference is None:
-            raise TypeError("frames are held against a reference")
-        self.spec = spec
+    def __init__(
+        self,
+        reference: Tone | Recording,
+        limits: Limits,
+        sample_rate_hz: int,
+        channels: int,
+        encoding: str,
+        bits: int | None,
+    ) -> None:
+        self.reference = reference
         self.encoding = encoding
         self.frames = 0
         self.not_finite = 0
         """Frames with a value that is no finite number."""
-        form = stream_format(sample_rate_hz, channels, 1, spec.reference)
+        form = stream_format(sample_rate_hz, channels, 1, reference)
         self._piece = max(1, int(_PIECE_SECONDS * sample_rate_hz) // form.block_frames) * form.block_frames
         self._analysis = Analysis(form, self._piece)
-        self._row = np.array([self._analysis.add(spec.reference, spec.limits, bits, companded=encoding in COMPANDED)])
+        self._row = np.array([self._analysis.add(reference, limits, bits, companded=encoding in COMPANDED)])
         self._events: dict[str, Event] = {}
         self._told: list[Event] = []
 
@@ -82,7 +95,7 @@ class FrameVerifier:
     def _tell(self, told: list[Event]) -> None:
         for event in told:
             if not event.id:
-                event.name(self.spec.name)
+                event.name("")
             self._events[event.id] = event
         self._told += told
 
@@ -101,10 +114,10 @@ class FrameVerifier:
             encoding=self.encoding,
             frames=self.frames,
             signal=signal,
-            comparison=self._analysis.comparison(row, self.spec.reference),
+            comparison=self._analysis.detector.comparison(row),
             events=sorted(self._events.values(), key=lambda event: (event.start_frame, event.channel or 0)),
             warnings=blindness(signal, form.sample_rate_hz),
-            inconclusive=why_inconclusive(self._analysis, row, self.spec, self.frames),
+            inconclusive=why_inconclusive(self._analysis, row, self.reference, self.frames),
         )
         if self.not_finite:
             stream.warnings.append(f"{self.not_finite} frames hold NaN or infinity and were taken as 0")

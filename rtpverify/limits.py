@@ -6,7 +6,6 @@ not judged (or, for ``max_thd_n_db``, derived from the encoding).
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -92,6 +91,8 @@ def read_limits(path: Path, profile: Limits) -> Limits:
     ConfigurationError
         Where the file cannot be read, is no TOML, or holds an unknown or unusable value.
     """
+    import tomllib
+
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:

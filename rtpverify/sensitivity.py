@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rtpverify.analysis import Analysis
-from rtpverify.reference import Recording, Tone
+from rtpverify.reference import Recording, Reference, Tone
 from rtpverify.result import Signal
-from rtpverify.spec import StreamSpec
 
 SMALL_BLIND_SECONDS = 0.1
 """A tone that cannot tell slips this far apart is called blind: common buffers are shorter."""
@@ -30,13 +29,12 @@ def blindness(signal: Sequence[Signal], sample_rate_hz: int) -> list[str]:
     return warnings
 
 
-def why_inconclusive(analysis: Analysis, row: int, spec: StreamSpec, frames: int) -> str | None:
+def why_inconclusive(analysis: Analysis, row: int, reference: Reference, frames: int) -> str | None:
     """Return why nothing can be said of the signal of a row, None where something can."""
     if frames == 0:
         return "no frames arrived"
     if analysis.detector.ever_acquired(row):
         return None
-    reference = spec.reference
     if isinstance(reference, Recording):
         return f"nothing of {reference.path.name} was found in the {frames} frames that arrived"
     wanted = "tone"

@@ -14,7 +14,6 @@ from rtpverify.frames import FrameVerifier
 from rtpverify.limits import PROFILES
 from rtpverify.reference import Tone
 from rtpverify.sender.signal import Dither, gaussian, quantise
-from rtpverify.spec import StreamSpec
 
 WANDER_PPM = 1.0
 """How far the frequency wanders, up and down: half of what the digital profile allows."""
@@ -97,8 +96,9 @@ class Clean(NoiseFloor):
         if self.noise_dbfs is not None or limits.max_thd_n_db is not None:
             allowed_db = 20 * math.log10(self.sigma * math.sqrt(2)) - self.level_dbfs + NOISE_MARGIN_DB
             limits = replace(limits, max_thd_n_db=max(allowed_db, limits.max_thd_n_db or -300))
-        spec = StreamSpec(reference=Tone((self.frequency_hz,)), limits=limits)
-        return FrameVerifier(spec, self.rate_hz, self.channels, f"L{self.bits}", self.bits)
+        return FrameVerifier(
+            Tone((self.frequency_hz,)), limits, self.rate_hz, self.channels, f"L{self.bits}", self.bits
+        )
 
 
 def draw_clean(rng: random.Random) -> Clean:

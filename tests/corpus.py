@@ -28,7 +28,6 @@ from rtpverify.sender.damage import DamagedSignal
 from rtpverify.sender.faults import Expected, parse_fault
 from rtpverify.sender.signal import Dither
 from rtpverify.sender.tone import ToneSignal
-from rtpverify.spec import StreamSpec
 
 Z = 6.3
 """Deviations of a Gaussian that chance exceeds once a day at 48 kHz."""
@@ -102,8 +101,8 @@ class Case(NoiseFloor):
         )
 
     def verifier(self) -> FrameVerifier:
-        spec = StreamSpec(reference=Tone(self.frequencies_hz if self.told else ()), limits=self.limits)
-        return FrameVerifier(spec, self.rate_hz, self.channels, f"L{self.bits}", self.bits)
+        reference = Tone(self.frequencies_hz if self.told else ())
+        return FrameVerifier(reference, self.limits, self.rate_hz, self.channels, f"L{self.bits}", self.bits)
 
     def run(self, cuts: Sequence[int] = ()) -> StreamResult:
         """Verify the stream, fed whole or cut at these frames."""

@@ -14,7 +14,6 @@ from rtpverify.limits import PROFILES
 from rtpverify.reference import Recording
 from rtpverify.sender.damage import DamagedSignal
 from rtpverify.sender.faults import parse_fault
-from rtpverify.spec import StreamSpec
 
 RATE_HZ = 48000
 
@@ -110,8 +109,7 @@ def verify(reference, received, *, bits=16, profile="digital", looped=False, cut
     """Hold frames against others; return the stream's result."""
     audio = Audio(reference)
     recording = Recording(Path("reference.wav"), lambda _: audio, audio.channels, RATE_HZ, looped)
-    spec = StreamSpec(reference=recording, limits=limits or PROFILES[profile])
-    verifier = FrameVerifier(spec, RATE_HZ, received.shape[1], f"L{bits}", bits)
+    verifier = FrameVerifier(recording, limits or PROFILES[profile], RATE_HZ, received.shape[1], f"L{bits}", bits)
     edges = [0, *sorted(cut for cut in cuts if 0 < cut < len(received)), len(received)]
     for start, stop in pairwise(edges):
         verifier.feed(received[start:stop])

@@ -523,8 +523,9 @@ class TestSameAnswer:
         sender = Sender(*form, seconds=2.0, slips={40_021: 48}, dropouts={60_000: 700}, clicks={80_000: 0.1})
         result = check(sender)
         encoding = sender.form
+        spec = spec_of(sender)
         frames = FrameVerifier(
-            spec_of(sender), encoding.sample_rate_hz, encoding.channels, encoding.name, encoding.bits
+            spec.reference, spec.limits, encoding.sample_rate_hz, encoding.channels, encoding.name, encoding.bits
         )
         step = 2.0 ** (1 - encoding.bits)
         samples = np.round(sender.samples() / step) * step

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtpverify.dsp.levels import FULL_SCALE_SINE_RMS, dbfs, decibels
+from rtpverify.dsp.median import median
 
 FAINT = 10.0 ** (-60.0 / 20.0)
 """Audio that stays this near to its mean is called silent."""
@@ -135,8 +136,8 @@ def _line(spectrum: NDArray[np.float64] | None, sample_rate_hz: float) -> tuple[
     if spectrum is None:
         return None
     peak = int(spectrum.argmax())
-    median = float(np.median(spectrum[spectrum > 0.0])) if (spectrum > 0.0).any() else 0.0
-    if spectrum[peak] <= _LINE * median or spectrum[peak] == 0.0:
+    typical = float(median(spectrum[spectrum > 0.0])) if (spectrum > 0.0).any() else 0.0
+    if spectrum[peak] <= _LINE * typical or spectrum[peak] == 0.0:
         return None
     # A line spreads over the window's main lobe: its power is the sum there.
     around = spectrum[max(0, peak - 10) : peak + 11]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from fractions import Fraction
 
 FALSE_ALARM_Z = 6.3
 """Deviations of a Gaussian that chance exceeds about once in a day at 48 kHz."""
@@ -70,7 +69,8 @@ def slip_code(frequency_hz: float, sample_rate_hz: int) -> SlipCode | None:
 
     A frequency is taken as the fraction of millihertz that it was given as.
     """
-    ratio = Fraction(round(frequency_hz * 1000), 1000 * sample_rate_hz)
-    if ratio.numerator <= 0:
+    cycles, frames = round(frequency_hz * 1000), 1000 * sample_rate_hz
+    if cycles <= 0:
         return None
-    return SlipCode(ratio.numerator, ratio.denominator)
+    common = math.gcd(cycles, frames)
+    return SlipCode(cycles // common, frames // common)

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from rtpverify.dsp.median import median
 from rtpverify.dsp.sine import BlockFit, Sine, block_time, fit_blocks, fit_free, tone_basis
 from rtpverify.dsp.spectrum import hann
 
@@ -107,12 +108,12 @@ class ToneRemover:
         """Return what the tone leaves in blocks of one channel, shape (rows, size)."""
         omega = self._omegas[channel]
         fit = fit_blocks(windows, tone_basis(omega, self._size))
-        off = float(np.median(fit.d_omega))
+        off = float(median(fit.d_omega))
         if abs(off) * self._size > _FOLLOWED and 0.0 < omega + off < math.pi and abs(off) * self._size < math.pi:
             omega = self._omegas[channel] = omega + off
             fit = fit_blocks(windows, tone_basis(omega, self._size))
         left = windows - _tones(fit, omega)
-        deviation = 1.4826 * np.median(np.abs(left - fit.dc[:, None]), axis=1)
+        deviation = 1.4826 * median(np.abs(left - fit.dc[:, None]), axis=1)
         odd = np.abs(left - fit.dc[:, None]).max(axis=1) > _OUTLIER_DEVIATIONS * np.maximum(deviation, _LEAST_DEVIATION)
         for row in np.flatnonzero(odd).tolist():
             left[row] = self._fitted_row(windows[row], omega)
@@ -128,7 +129,7 @@ class ToneRemover:
                 break
             sine = fit.sine
             off = np.abs(x - sine.at(0, len(x)))
-            deviation = max(1.4826 * float(np.median(off)), _LEAST_DEVIATION)
+            deviation = max(1.4826 * float(median(off)), _LEAST_DEVIATION)
             before, valid = valid, off <= _OUTLIER_DEVIATIONS * deviation
             if (before == valid).all():
                 break

@@ -11,6 +11,7 @@ from rtpverify.events import Event, Kind
 from rtpverify.history.query import Found
 from rtpverify.history.store import Document
 from rtpverify.report import figures
+from rtpverify.report.paper import BOLD, DIM, Paper, coloured
 from rtpverify.report.text import aligned
 from rtpverify.result import event_as_dict
 
@@ -64,28 +65,27 @@ def _plain(value: object) -> object:
 
 def _write_table(found: Found, out: IO[str]) -> None:
     """Write one line an event, its sentence at the end, or below where a terminal is too narrow for both."""
-    from rich.console import Console
-    from rich.text import Text
-
-    console = Console(file=out, highlight=False, markup=False, emoji=False, soft_wrap=True)
+    paper = Paper(out)
     if not found.events:
-        console.print("no such event")
+        paper.line("no such event")
         return
     title, *lines = aligned([_TITLES, *map(_cells, found.events)], right=(4, 5))
     what = [document["message"] + _ending(document) for document in found.events]
     width = max(map(len, [title, *lines]))
-    beside = not console.is_terminal or width + 2 + max(map(len, what)) <= console.width
-    console.print(Text(f"{title:{width}}  What" if beside else title, "bold"))
+    beside = not paper.is_terminal or width + 2 + max(map(len, what)) <= paper.width
+    paper.line((f"{title:{width}}  What" if beside else title, BOLD))
     for line, sentence, document in zip(lines, what, found.events, strict=True):
-        text = Text(f"{line:{width}}  {sentence}" if beside else line, "" if document["fault"] else "dim")
-        text.highlight_words([document["cause"]], _STYLES.get(document["cause"], "") if document["fault"] else "dim")
-        console.print(text)
+        text = f"{line:{width}}  {sentence}" if beside else line
+        if document["fault"]:
+            at, cause = title.index("Cause"), document["cause"]
+            paper.line(text[:at], (cause, _STYLES.get(cause, {})), text[at + len(cause) :])
+        else:
+            paper.line((text, DIM))
         if not beside:
-            indent = " " * _INDENT
-            for part in textwrap.wrap(sentence, max(console.width - _INDENT, 40)):
-                console.print(Text(f"{indent}{part}", "dim"))
+            for part in textwrap.wrap(sentence, max(paper.width - _INDENT, 40)):
+                paper.line((" " * _INDENT + part, DIM))
     if found.total > len(found.events):
-        console.print(f"the latest {len(found.events):,} of {found.total:,} events; --limit 0 lists all")
+        paper.line(f"the latest {len(found.events):,} of {found.total:,} events; --limit 0 lists all")
 
 
 _TITLES = ("Time (UTC)", "Stream", "Kind", "Cause", "Ch", "Frame", "Id")
@@ -105,7 +105,7 @@ def _cells(document: Document) -> tuple[str, ...]:
     )
 
 
-_STYLES = {"network": "blue", "upstream": "red", "unknown": "yellow"}
+_STYLES = {"network": coloured("blue"), "upstream": coloured("red"), "unknown": coloured("yellow")}
 """As in the reports."""
 
 

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Collection, Sequence
-from typing import IO, TYPE_CHECKING
+from typing import IO
 
 from rtpverify.report import figures
+from rtpverify.report.paper import BOLD, DIM, Paper, Style, coloured
 from rtpverify.result import Result, StreamResult, Verdict
-
-if TYPE_CHECKING:
-    from rich.console import Console
 
 EVENTS_SHOWN = 20
 """Events of one stream that are listed; the rest is counted by kind."""
 
 _LABEL_WIDTH = 9
-_STYLES = {Verdict.PASS: "bold green", Verdict.FAIL: "bold red", Verdict.INCONCLUSIVE: "bold yellow"}
+_WARNING = coloured("yellow")
+_STYLES = {
+    Verdict.PASS: coloured("green", bold=True),
+    Verdict.FAIL: coloured("red", bold=True),
+    Verdict.INCONCLUSIVE: coloured("yellow", bold=True),
+}
 
 
 def write(result: Result, out: IO[str]) -> None:
@@ -24,84 +27,75 @@ def write(result: Result, out: IO[str]) -> None:
 
     Sentences are wrapped to a terminal's width; in a pipe or file each stays on its line.
     """
-    from rich.console import Console
-
-    console = Console(file=out, highlight=False, markup=False, emoji=False, soft_wrap=True)
-    _print(console, (result.verdict.upper(), _STYLES[result.verdict]), f"  {figures.headline(result)}")
-    _labelled(console, "Source", result.source, indent=0)
+    paper = Paper(out)
+    paper.line((result.verdict.upper(), _STYLES[result.verdict]), f"  {figures.headline(result)}")
+    _labelled(paper, "Source", result.source, indent=0)
     for line in figures.host_lines(result):
-        _labelled(console, "Host", line, indent=0)
+        _labelled(paper, "Host", line, indent=0)
     for stream in figures.in_order(result.streams):
-        console.print()
-        _stream(console, stream)
+        paper.line()
+        _stream(paper, stream)
 
 
-def _print(console: Console, *parts: str | tuple[str, str]) -> None:
-    """Print one line of parts, each text or text and style."""
-    from rich.text import Text
-
-    console.print(Text.assemble(*parts))
-
-
-def _labelled(console: Console, label: str, text: str, indent: int = 2, style: str = "dim") -> None:
+def _labelled(paper: Paper, label: str, text: str, indent: int = 2, style: Style = DIM) -> None:
     """Print a label and its text, wrapped under itself."""
-    first, *more = _wrapped(console, text, indent + _LABEL_WIDTH)
-    _print(console, " " * indent, (f"{label:{_LABEL_WIDTH}}", style), first)
+    first, *more = _wrapped(paper, text, indent + _LABEL_WIDTH)
+    paper.line(" " * indent, (f"{label:{_LABEL_WIDTH}}", style), first)
     for line in more:
-        _print(console, " " * (indent + _LABEL_WIDTH), line)
+        paper.line(" " * (indent + _LABEL_WIDTH), line)
 
 
-def _wrapped(console: Console, text: str, indent: int) -> list[str]:
+def _wrapped(paper: Paper, text: str, indent: int) -> list[str]:
     """Return the lines of a sentence that starts at column ``indent``; one line where this is no terminal."""
-    if not console.is_terminal:
+    if not paper.is_terminal:
         return [text]
-    return textwrap.wrap(text, max(console.width - indent, 40), break_on_hyphens=False) or [""]
+    return textwrap.wrap(text, max(paper.width - indent, 40), break_on_hyphens=False) or [""]
 
 
-def _stream(console: Console, stream: StreamResult) -> None:
-    _print(console, (figures.identity(stream), "bold"), "  ", (stream.verdict.upper(), _STYLES[stream.verdict]))
-    _labelled(console, "Format", figures.form(stream))
+def _stream(paper: Paper, stream: StreamResult) -> None:
+    paper.line((figures.identity(stream), BOLD), "  ", (stream.verdict.upper(), _STYLES[stream.verdict]))
+    _labelled(paper, "Format", figures.form(stream))
     for label, text in figures.transport(stream):
-        _labelled(console, label, text)
+        _labelled(paper, label, text)
     for label, text in figures.comparison(stream):
-        _labelled(console, label, text)
+        _labelled(paper, label, text)
     smallest = figures.sensitivity(stream)
     if smallest is not None:
-        _labelled(console, "Smallest", smallest)
+        _labelled(paper, "Smallest", smallest)
     if stream.inconclusive:
-        _labelled(console, "Unjudged", stream.inconclusive, style="yellow")
+        _labelled(paper, "Unjudged", stream.inconclusive, style=_WARNING)
     for warning in stream.warnings:
-        _labelled(console, "Warning", warning, style="yellow")
+        _labelled(paper, "Warning", warning, style=_WARNING)
     if stream.signal:
-        _signal(console, stream)
+        _signal(paper, stream)
     if stream.events:
-        _events(console, stream)
+        _events(paper, stream)
 
 
-def _signal(console: Console, stream: StreamResult) -> None:
+def _signal(paper: Paper, stream: StreamResult) -> None:
     rows = [figures.SIGNAL_COLUMNS, figures.SIGNAL_UNITS, *map(figures.signal_row, stream.signal)]
     title, unit, *lines = aligned(rows, right=range(len(figures.SIGNAL_COLUMNS)))
-    console.print()
+    paper.line()
     for line in (title, unit):
-        _print(console, "  ", (line, "dim"))
+        paper.line("  ", (line, DIM))
     for line in lines:
-        _print(console, "  ", line)
+        paper.line("  ", line)
 
 
-def _events(console: Console, stream: StreamResult) -> None:
+def _events(paper: Paper, stream: StreamResult) -> None:
     shown, rest = figures.selected(stream.events, EVENTS_SHOWN)
     rows = [figures.EVENT_COLUMNS, *(figures.event_row(event, stream.sample_rate) for event in shown)]
     title, *lines = aligned(rows, right=range(3))
     indent = 2 + len(max((row[0] for row in rows), key=len)) + 2
-    console.print()
-    _print(console, "  ", (title, "dim"))
+    paper.line()
+    paper.line("  ", (title, DIM))
     for event, line in zip(shown, lines, strict=True):
-        _print(console, "  ", line)
+        paper.line("  ", line)
         if event.message:
-            for part in _wrapped(console, event.message, indent):
-                _print(console, " " * indent, (part, "dim"))
+            for part in _wrapped(paper, event.message, indent):
+                paper.line(" " * indent, (part, DIM))
     if rest:
-        console.print(f"  and {len(rest):,} more: {figures.by_kind(rest)}")
+        paper.line(f"  and {len(rest):,} more: {figures.by_kind(rest)}")
 
 
 def aligned(rows: Sequence[Sequence[str]], right: Collection[int]) -> list[str]:

@@ -15,7 +15,6 @@ from rtpverify.frames import FrameVerifier
 from rtpverify.limits import PROFILES
 from rtpverify.reference import Tone
 from rtpverify.sender.signal import quantise
-from rtpverify.spec import StreamSpec
 
 CASES = int(os.environ.get("RTPVERIFY_CORPUS_CASES", "1"))
 SECONDS = 2
@@ -89,8 +88,8 @@ def test_every_signal_has_an_answer(kind):
             x[start:stop] = TREATMENTS[treatment](part)
         frames = quantise(np.clip(x, -1, 1)[:, None], bits, draw.choice(["none", "tpdf"]), draw.randrange(1000))
         reference = Tone((frequency_hz,)) if draw.random() < 0.8 else Tone()
-        spec = StreamSpec(reference=reference, limits=PROFILES[draw.choice(["digital", "analog"])])
-        verifier = FrameVerifier(spec, rate_hz, 1, f"L{bits}", bits)
+        limits = PROFILES[draw.choice(["digital", "analog"])]
+        verifier = FrameVerifier(reference, limits, rate_hz, 1, f"L{bits}", bits)
         for start in range(0, len(frames), 4801):
             verifier.feed(frames[start : start + 4801])
         verifier.finish()

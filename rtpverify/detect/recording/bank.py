@@ -16,6 +16,7 @@ from rtpverify.detect.recording.settings import Settings
 from rtpverify.detect.recording.track import Read, Track
 from rtpverify.dsp.levels import dbfs, decibels
 from rtpverify.events import Event
+from rtpverify.limits import Limits
 from rtpverify.reference import Recording
 from rtpverify.result import ChannelComparison, Comparison, Signal
 from rtpverify.timeline import Timeline
@@ -31,26 +32,28 @@ class RecordingBank:
     ----------
     timeline
         Rings that hold the frames.
+    sample_rate_hz
+        Rate of all of them.
     history_frames
         How far back they can be read.
     """
 
-    def __init__(self, timeline: Timeline, history_frames: int) -> None:
+    def __init__(self, timeline: Timeline, sample_rate_hz: int, history_frames: int) -> None:
         self.timeline = timeline
+        self._sample_rate_hz = sample_rate_hz
         self._history_frames = history_frames
+        self._recordings: list[Recording] = []
         self.followers: list[Follower] = []
 
-    def add(self, row: int, programme: Programme, settings: Settings) -> None:
-        """Add the timeline's newest row."""
-        self.followers.append(self._follower(row, programme, settings))
-
-    def replace(self, row: int, programme: Programme, settings: Settings) -> None:
-        """Make a row that has been finished that of another stream."""
-        self.followers[row] = self._follower(row, programme, settings)
-
-    def _follower(self, row: int, programme: Programme, settings: Settings) -> Follower:
-        read = [self._reader(row, channel) for channel in range(settings.channels)]
-        return Follower(programme, settings, read, self._history_frames)
+    def place(self, row: int, reference: Recording, limits: Limits, bits: int | None, *, companded: bool) -> None:
+        """Hold the timeline's newest row, or one that has been finished, against a recording."""
+        timeline, rate_hz = self.timeline, self._sample_rate_hz
+        programme = Programme(reference.at_rate(rate_hz), rate_hz, looped=reference.looped)
+        settings = Settings(rate_hz, timeline.channels, timeline.block_frames, bits, companded, limits)
+        read = [self._reader(row, channel) for channel in range(timeline.channels)]
+        at = slice(row, row + 1)
+        self.followers[at] = [Follower(programme, settings, read, self._history_frames)]
+        self._recordings[at] = [reference]
 
     def _reader(self, row: int, channel: int) -> Read:
         def read(start: int, stop: int) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
@@ -97,9 +100,9 @@ class RecordingBank:
         """Return what each channel of a row measured so far."""
         return [_signal(track) for track in self.followers[row].tracks]
 
-    def comparison(self, row: int, recording: Recording) -> Comparison:
+    def comparison(self, row: int) -> Comparison:
         """Return how the channels of a row follow from the recording so far."""
-        follower = self.followers[row]
+        follower, recording = self.followers[row], self._recordings[row]
         block = max(track.measured.bin_frames for track in follower.tracks)
         channels = [_compared(track) for track in follower.tracks]
         frames = follower.programme.frames

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtpverify.dsp.align import HALF_TAPS, candidates, correlate, fit, interpolate
+from rtpverify.dsp.median import median
 
 PIECE_FRAMES = 4096
 REACH_FRAMES = 128
@@ -79,8 +80,8 @@ def is_codec(probes: list[Probe]) -> bool:
     if 10.0 * np.log10(left.sum() / unbent.sum()) > _BENT_DB:
         return False
     content_db, left_db = 10.0 * np.log10(content), 10.0 * np.log10(left)
-    if np.median(left_db - content_db) < _BELOW_DB:
+    if median(left_db - content_db) < _BELOW_DB:
         return False
-    rises_db, left_rises_db = (levels - np.median(levels, axis=0) for levels in (content_db, left_db))
+    rises_db, left_rises_db = (levels - median(levels, axis=0) for levels in (content_db, left_db))
     spread = float((rises_db * rises_db).sum())
     return spread > 0.0 and float((rises_db * left_rises_db).sum()) > _FOLLOWS * spread

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtpverify.detect.recording.trail import Trail
+from rtpverify.dsp.median import median
 
 _SMOOTHED_BLOCKS = 32
 """Blocks on each side over which the lag is taken for a straight line: two seconds at 8 kHz."""
@@ -47,12 +48,12 @@ class Piece:
 def pieces_of(trail: Trail) -> list[Piece]:
     """Return the pieces of a trail, in order, without those that match too poorly to be one."""
     slope = common_slope(trail)
-    typical = float(np.median(trail.correlation))
+    typical = float(median(trail.correlation))
     blocks = [np.flatnonzero(trail.piece == number) for number in np.unique(trail.piece)]
     return [
         Piece(trail.centre[at], _smooth(trail.centre[at], trail.lag[at], slope), slope)
         for at in blocks
-        if len(at) > SHORT_BLOCKS or np.median(trail.correlation[at]) >= _GOOD * typical
+        if len(at) > SHORT_BLOCKS or median(trail.correlation[at]) >= _GOOD * typical
     ]
 
 
@@ -70,7 +71,7 @@ def common_slope(trail: Trail) -> float:
             return 0.0
         slope = float(weight @ (x * y)) / spread
         off = np.abs(y - slope * x)
-        weight = (off <= _OUTLIER * np.median(off) + 1e-6).astype(np.float64)
+        weight = (off <= _OUTLIER * median(off) + 1e-6).astype(np.float64)
     return slope
 
 
@@ -80,12 +81,12 @@ def _smooth(centre: NDArray[np.float64], lag: NDArray[np.float64], slope: float)
     Where there are few around, the line has the common slope.
     """
     rest = lag - lag[0] - slope * (centre - centre[0])
-    smooth = np.full(len(lag), np.median(rest))
+    smooth = np.full(len(lag), median(rest))
     first = np.maximum(np.arange(len(lag)) - _SMOOTHED_BLOCKS, 0)
     stop = np.minimum(np.arange(len(lag)) + _SMOOTHED_BLOCKS + 1, len(lag))
     for _ in range(_ROUNDS):
         off = np.abs(rest - smooth)
-        weight = (off <= _OUTLIER * np.median(off) + 0.05).astype(np.float64)
+        weight = (off <= _OUTLIER * median(off) + 0.05).astype(np.float64)
         # Sums of w, wx, wxx, wy, wxy over the blocks around each; x from the block itself.
         columns = np.stack([weight, weight * centre, weight * centre**2, weight * rest, weight * centre * rest])
         sums = np.concatenate([np.zeros((5, 1)), np.cumsum(columns, axis=1)], axis=1)

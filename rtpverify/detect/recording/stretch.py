@@ -15,6 +15,7 @@ from rtpverify.detect.tone.forms import empty_low_bits, swap_bytes, wrong_bits
 from rtpverify.detect.tone.regions import find_copy
 from rtpverify.dsp.align import candidates, correlate
 from rtpverify.dsp.levels import decibels
+from rtpverify.dsp.median import median
 from rtpverify.events import Event, Kind
 
 LONGEST_CLICK_SECONDS = 0.001
@@ -77,7 +78,7 @@ def _muted(stretch: Stretch, expected: NDArray[np.float64]) -> Event | None:
     x, frames = stretch.x[stretch.valid], stretch.frames
     if len(x) < LEAST_MUTED_FRAMES or np.ptp(expected) == 0.0:
         return None
-    value, bound = float(np.median(x)), 0.0
+    value, bound = float(median(x)), 0.0
     if np.ptp(x) > 0.0:
         bound = 2.0 * stretch.model.noise.floor
         if np.abs(x - value).max() > bound or np.ptp(expected) < 4.0 * bound:

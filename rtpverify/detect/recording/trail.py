@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from rtpverify.dsp.align import Candidate, candidates, correlate
 from rtpverify.dsp.decimate import Signal, interpolated
+from rtpverify.dsp.median import median
 
 BLOCK = 2048
 """Frames of a block: a quarter of a second at 8 kHz."""
@@ -119,7 +120,7 @@ class Tracker:
         self._follow(min(blocks, self._blocks))
         found, self._found, self._piece = self._found, _Found(), 0
         if len(found.lag) >= _SLOPE_BLOCKS:
-            self._typical = float(np.median(found.correlation))
+            self._typical = float(median(found.correlation))
         self._has_begun = True
         return found.trail()
 
@@ -185,7 +186,7 @@ class Tracker:
         x -= x.mean()
         slope = float(x @ y / (x @ x))
         off = np.abs(y - y.mean() - slope * x)
-        keep = off <= 3.0 * np.median(off) + 1e-6
+        keep = off <= 3.0 * median(off) + 1e-6
         x, y = x[keep] - x[keep].mean(), y[keep]
         self._slope = float(np.clip(x @ y / (x @ x), -_MOST_SLOPE, _MOST_SLOPE))
 
@@ -274,8 +275,8 @@ class Tracker:
         good = loud & (correlation >= _FOLLOWED * self._typical)
         if not good.any():
             return None
-        good &= np.abs(off - np.median(off[good])) <= _STEADY
-        if 2 * np.count_nonzero(good) <= count or np.median(correlation[good]) < _CONFIRMED * self._typical:
+        good &= np.abs(off - median(off[good])) <= _STEADY
+        if 2 * np.count_nonzero(good) <= count or median(correlation[good]) < _CONFIRMED * self._typical:
             return None
         index = int(np.flatnonzero(good)[0])
         centre = (block + index) * HOP + BLOCK / 2

@@ -18,6 +18,7 @@ from rtpverify.detect.recording.course import SHORT_BLOCKS, Piece, common_slope,
 from rtpverify.detect.recording.trail import BLOCK, HOP, Tracker
 from rtpverify.dsp.decimate import Decimated, Frames, Mixed, Signal, interpolated
 from rtpverify.dsp.levels import decibels
+from rtpverify.dsp.median import median
 from rtpverify.events import Event, Kind
 
 _WORK_RATE_HZ = 8000
@@ -186,7 +187,7 @@ class Pair:
             power = float(expected @ expected)
             if power > 0.0:
                 gains.append(float(expected @ self.received.between(start, start + BLOCK)[:, 0]) / power)
-        return float(np.median(gains)) if gains else 1.0
+        return float(median(gains)) if gains else 1.0
 
     def join(self, pieces: list[Piece], gain: float) -> tuple[list[Piece], list[splice.Splice]]:
         """Return the pieces without those that their neighbours explain as well, and what joins them."""

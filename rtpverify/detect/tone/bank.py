@@ -27,11 +27,15 @@ from rtpverify.detect.tone.word_length import WordLength
 from rtpverify.dsp.levels import amplitude_ratio
 from rtpverify.dsp.sine import Sine, fit_blocks, tone_basis, wrap_phase
 from rtpverify.events import Event
+from rtpverify.limits import Limits
+from rtpverify.reference import Tone
 from rtpverify.result import Signal
 from rtpverify.timeline import Timeline
 
 STATE_BLOCKS = 64
 """Noise and thresholds are renewed at multiples of this block number only, whatever way the input is cut."""
+HISTORY_SECONDS = 2.2
+"""How far back frames are read: a second before a step, a second after it, and the blocks that are being explained."""
 DISTURBED_BLOCKS = 10
 """A line that has not settled after so many blocks is in no hurry any more."""
 
@@ -71,8 +75,18 @@ class ToneBank:
 
     # Rows -----------------------------------------------------------------------------------------------------------
 
-    def add(self, row: int, settings: list[Settings]) -> None:
-        """Add the channels of the timeline's newest row, in order."""
+    def place(self, row: int, reference: Tone, limits: Limits, bits: int | None, *, companded: bool) -> None:
+        """Hold the timeline's newest row, or one that has been finished, against a tone."""
+        timeline, rate_hz = self.timeline, self._sample_rate_hz
+        of_channels = range(timeline.channels)
+        references = tuple(reference.frequency_hz(channel) for channel in of_channels)
+        settings = [
+            Settings(channel, rate_hz, self._block, timeline.packet_frames, bits, companded, references, limits)
+            for channel in of_channels
+        ]
+        (self._add if row == len(self._start) else self._replace)(row, settings)
+
+    def _add(self, row: int, settings: list[Settings]) -> None:
         n = len(settings)
         self._lines.add(settings)
         self._watch.grow(n)
@@ -86,8 +100,7 @@ class ToneBank:
         self._compared = np.append(self._compared, n == 1)
         self._start = np.append(self._start, 0)
 
-    def replace(self, row: int, settings: list[Settings]) -> None:
-        """Make the channels of a row that has been finished those of another stream."""
+    def _replace(self, row: int, settings: list[Settings]) -> None:
         for channel, (line, item) in enumerate(zip(self._lines_of(row), settings, strict=True)):
             self._lines.reset(line, item)
             self._watch.reset(line)
@@ -196,6 +209,9 @@ class ToneBank:
             told += [(channel, event) for event in events]
             events.clear()
         return told
+
+    def comparison(self, row: int) -> None:
+        """Return None: a tone is no recording."""
 
     def signal(self, row: int) -> list[Signal]:
         """Return what each channel of a row measured so far."""

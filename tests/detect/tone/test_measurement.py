@@ -10,7 +10,6 @@ from corpus import Case, verify
 from rtpverify.frames import FrameVerifier
 from rtpverify.limits import Limits
 from rtpverify.reference import Tone
-from rtpverify.spec import StreamSpec
 
 RATE_HZ = 8000
 
@@ -24,7 +23,7 @@ def test_frequency_level_and_offset_reach_their_bounds():
     found = []
     for _ in range(5):
         x = clean[:, None] + sigma * rng.standard_normal((frames, channels))
-        verifier = FrameVerifier(StreamSpec(reference=Tone((hz,)), limits=limits), RATE_HZ, channels, "F32", None)
+        verifier = FrameVerifier(Tone((hz,)), limits, RATE_HZ, channels, "F32", None)
         result = verify(verifier, x)
         assert not result.events
         found += [(signal.frequency_hz, signal.level_dbfs, signal.dc_offset) for signal in result.signal]

@@ -1,0 +1,51 @@
+"""Where lines for a person go: styled on a terminal, plain in a file or pipe."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from typing import IO, Any
+
+import click
+
+Style = dict[str, Any]
+"""What :func:`click.style` takes."""
+
+BOLD: Style = {"bold": True}
+DIM: Style = {"dim": True}
+
+
+def coloured(colour: str, **more: bool) -> Style:
+    """Return a style in one of the terminal's eight colours."""
+    return {"fg": colour, **more}
+
+
+class Paper:
+    """Lines of a report.
+
+    Styled where ``out`` is a terminal and ``NO_COLOR`` is not set, or where ``FORCE_COLOR`` is.
+
+    Parameters
+    ----------
+    out
+        Where they go.
+    """
+
+    def __init__(self, out: IO[str]) -> None:
+        self._out = out
+        self.is_terminal = out.isatty()
+        able = self.is_terminal and os.environ.get("TERM") not in ("dumb", "unknown")
+        self._styled = (able or bool(os.environ.get("FORCE_COLOR"))) and not os.environ.get("NO_COLOR")
+
+    @property
+    def width(self) -> int:
+        """Columns of the terminal."""
+        return shutil.get_terminal_size().columns
+
+    def line(self, *parts: str | tuple[str, Style]) -> None:
+        """Write one line of parts, each text or text and style."""
+        texts = [
+            part if isinstance(part, str) else click.style(part[0], **part[1]) if self._styled else part[0]
+            for part in parts
+        ]
+        click.echo("".join(texts), file=self._out, color=self._styled)
