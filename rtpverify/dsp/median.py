@@ -9,9 +9,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 
-def median(values: ArrayLike, axis: int = -1) -> NDArray[np.floating]:
-    """Return the median along an axis that is not empty; the mean of both middle values where their number is even."""
+def median(values: ArrayLike, axis: int | None = None) -> NDArray[np.floating]:
+    """Return the median along an axis that is not empty, or of all; the mean of both middle ones of an even number."""
     x = np.asarray(values)
+    if axis is None:
+        x, axis = x.ravel(), 0
     n = x.shape[axis]
     middle = [(n - 1) // 2, n // 2]
     return np.asarray(np.partition(x, middle, axis=axis).take(middle, axis=axis).mean(axis=axis))

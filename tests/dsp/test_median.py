@@ -5,7 +5,7 @@ from rtpverify.dsp.median import median
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 8, 9])
-@pytest.mark.parametrize("axis", [0, 1, -1])
+@pytest.mark.parametrize("axis", [0, 1, -1, None])
 def test_as_numpy_has_it(n, axis):
     x = np.random.default_rng(n).standard_normal((n, n + 1))
     assert np.array_equal(median(x, axis), np.median(x, axis=axis))
