@@ -28,6 +28,15 @@ _GROUPS = (8, 1)
 """Rows that share a bound of their distances outside the band: what is quick to tell is tried first."""
 _LONG_RADIUS = 192
 """The same for sequences that are too long for every pair: two seconds of audio at 48 kHz."""
+_PIECES = 16
+"""Pieces of a band that are followed at once."""
+_EARLY_ROWS = 96
+"""So many rows before its own a piece starts: the cheapest paths to all columns of the first band come together."""
+_SAME = 1e-9
+"""Costs that differ by less, relative to themselves, are the same."""
+_MOVES_AT_ONCE = 1 << 16
+_TABLE_PAIRS = 1 << 20
+"""Up to so many pairs in a band, their distances are held."""
 _ROWS_AT_ONCE = 256
 _PAIRS_AT_ONCE = 1 << 19
 _SINGLE_ERROR = 4e-6
@@ -296,7 +305,7 @@ def _costs(
     previous = np.lib.stride_tricks.sliding_window_view(costs, width, axis=2)
     rows = zip(previous, moves, sums, costs[1:, :, 1 : 1 + width], steps.tolist(), strict=False)
     for before_it, move, sum_, current, step in rows:
-        if len(set(step)) == 1:
+        if min(step) == max(step):
             np.add(before_it[:, step[0] : step[0] + 2], move, out=came)
         else:
             for way, own in enumerate(step):
@@ -341,52 +350,175 @@ def _last_place(band: Band, columns: int) -> int:
     return band.radius + columns - int(band.centre[-1])
 
 
-def _both_ways(x: Vectors, y: Vectors, band: Band) -> Iterator[tuple[int, NDArray[np.float64], NDArray[np.float64]]]:
-    """Yield the first of some rows, the costs from the start to them, and from their mirror images to the end.
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """Rows that were followed from several places at once, by so many ways.
 
-    Both of shape (rows, columns); the mirror image of row i and column k of the band is row n - 1 - i and column
-    -1 - k. What stands where no column is, is of no use.
+    Attributes
+    ----------
+    first, last
+        Costs at the first columns of each row, as many as the band moves at most, and at its last column. Shapes
+        (ways, rows, columns) and (ways, rows).
+    costs
+        Costs of the rows that were asked for, each of shape (ways, columns).
+    """
+
+    first: NDArray[np.float64]
+    last: NDArray[np.float64]
+    costs: dict[int, NDArray[np.float64]]
+
+
+class _BothWays:
+    """Costs of the cheapest paths from the start of a band to its pairs, and from their mirror images to its end.
+
+    The mirror image of row i and column k of the band is row n - 1 - i and column -1 - k. What stands where no column
+    is, is of no use.
 
     To the end F[j] = min(F[j+1] + d[j+1], c[j]), with c the cost of going on to the row behind: the distance that
     counts is that of the pair behind.
     """
-    n, width, at_once = len(x), band.columns, _rows_at_once(band)
-    steps = np.stack([band.steps, np.append(0, band.steps[:0:-1])], axis=1)
-    place = np.arange(width)
-    start, end = band.radius - int(band.centre[0]), band.radius + int(band.centre[-1]) - (len(y) - 1)
-    before = np.stack([_before(band, start), _before(band, end)])
-    d_behind = np.zeros((1, before.shape[1]))
-    for first in range(0, n, at_once):
-        stop = min(first + at_once, n)
-        forth = _band_distances(x, y, band, first, stop)
-        back = _band_distances(x, y, band, n - stop, n - first)[::-1, ::-1]
-        sums = np.stack([np.cumsum(forth, axis=1), np.cumsum(back, axis=1) - back], axis=1)
-        padded = np.zeros((len(back) + 1, before.shape[1]))
-        padded[0], padded[1:, 1 : 1 + width] = d_behind[-1], back
-        at = steps[first:stop, 1:] + place
-        row = np.arange(len(back))[:, None]
-        moves = np.empty((len(back), 2, 2, width))
-        moves[:, 0, 0], moves[:, 0, 1] = 2.0 * forth, forth
-        moves[:, 1, 0], moves[:, 1, 1] = 2.0 * padded[row, at], padded[row, at + 1]
-        moves -= sums[:, :, None]
-        if first == 0:
-            moves[0, :, 0] = np.inf
-        costs = _costs(before, moves, sums, steps[first:stop])
-        before, d_behind = costs[-1], padded
-        yield first, costs[1:, 0, 1 : 1 + width], costs[1:, 1, 1 : 1 + width]
+
+    def __init__(self, x: NDArray[np.float64], y: NDArray[np.float64], band: Band) -> None:
+        self._x, self._y, self._band = x, y, band
+        self.most = max(1, int(band.steps.max()))
+        self._steps = np.stack([band.steps, np.append(0, band.steps[:0:-1])])
+        n, m, width = len(x), len(y), band.columns
+        self._places = band.radius - int(band.centre[0]), band.radius + int(band.centre[-1]) - (m - 1)
+        self._table = None
+        if n * width <= _TABLE_PAIRS:
+            starts = range(0, n, _rows_at_once(band))
+            parts = [_band_distances(x, y, band, at, min(at + _rows_at_once(band), n)) for at in starts]
+            self._table = np.concatenate(parts)
+
+    def all(self) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+        """Return costs at the first columns, at the last one, and all those of the last row, of both ways.
+
+        Shapes (2, rows, most), (2, rows) and (2, columns).
+        """
+        found = self._in_pieces()
+        if found is None:
+            run = self.follow(np.zeros(1, dtype=np.int64), len(self._x), set())
+            found = run.first, run.last, run.costs[len(self._x) - 1]
+        return found
+
+    def _in_pieces(self) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]] | None:
+        """Return the same from pieces that are followed at once; None where that cannot be.
+
+        What a piece starts with is not known: it starts with no cost anywhere, some rows early. Where the cheapest
+        paths to all columns have come together since, the costs behind are those from the start, less a constant.
+        """
+        n, band = len(self._x), self._band
+        hop = -(-(n - _EARLY_ROWS) // _PIECES)
+        if hop < 2 * _EARLY_ROWS:
+            return None
+        rows = hop + _EARLY_ROWS
+        starts = np.minimum(np.arange(_PIECES) * hop, n - rows)
+        seams = starts[:-1] + rows - 1
+        run = self.follow(starts, rows, set((seams - starts[1:]).tolist()))
+        first, last = np.empty((2, n, self.most)), np.empty((2, n))
+        end = np.empty((2, band.columns))
+        for way in range(2):
+            constant = 0.0
+            for piece, start in enumerate(starts.tolist()):
+                mine = 2 * piece + way
+                of = slice(0, rows)
+                if piece:
+                    seam = int(seams[piece - 1])
+                    known, free = run.costs[rows - 1][mine - 2] + constant, run.costs[seam - start][mine]
+                    column = np.arange(band.columns) + self._left(way, seam)
+                    there = (column >= 0) & (column < len(self._y))
+                    more = known[there] - free[there]
+                    if not np.isfinite(more).all() or np.ptp(more) > _SAME * np.abs(known[there]).max():
+                        return None
+                    constant, of = float(more[0]), slice(seam + 1 - start, rows)
+                first[way, start + of.start : start + rows] = run.first[mine, of] + constant
+                last[way, start + of.start : start + rows] = run.last[mine, of] + constant
+            end[way] = run.costs[rows - 1][mine] + constant
+        return first, last, end
+
+    def follow(self, starts: NDArray[np.int64], rows: int, asked: set[int]) -> _Run:
+        """Follow rows from several places at once: way 2 i from row ``starts[i]``, way 2 i + 1 in the mirror.
+
+        What starts at row 0 starts at the first pair there, all else with no cost at any pair. The last row, and those
+        that are asked for, are counted from the start of each way.
+        """
+        width, ways = self._band.columns, 2 * len(starts)
+        steps = self._steps[:, starts[:, None] + np.arange(rows)].transpose(2, 1, 0).reshape(rows, ways)
+        before = np.stack([self._before(way % 2, int(start)) for way, start in enumerate(np.repeat(starts, 2))])
+        first, last = np.empty((ways, rows, self.most)), np.empty((ways, rows))
+        kept = {}
+        at_once = max(8, min(_rows_at_once(self._band), _MOVES_AT_ONCE // (ways * width)))
+        for begin in range(0, rows, at_once):
+            stop = min(begin + at_once, rows)
+            moves, sums = self._moves(starts, begin, stop)
+            costs = _costs(before, moves, sums, steps[begin:stop])
+            before = costs[-1]
+            found = costs[1:, :, 1 : 1 + width]
+            first[:, begin:stop] = found[:, :, : self.most].swapaxes(0, 1)
+            last[:, begin:stop] = found[:, :, -1].T
+            for row in asked.union([rows - 1]).intersection(range(begin, stop)):
+                kept[row] = found[row - begin].copy()
+        return _Run(first, last, kept)
+
+    def _left(self, way: int, row: int) -> int:
+        """Return the column at which a row starts, on its way."""
+        band = self._band
+        if way == 0:
+            return int(band.centre[row]) - band.radius
+        return len(self._y) - 1 - (int(band.centre[len(self._x) - 1 - row]) + band.radius)
+
+    def _before(self, way: int, start: int) -> NDArray[np.float64]:
+        """Return the costs before a first row."""
+        if start == 0:
+            return _before(self._band, self._places[way])
+        before = np.full(1 + self._band.columns + int(self._band.steps.max()), np.inf)
+        column = np.arange(self._band.columns) + self._left(way, start - 1)
+        before[1 : 1 + len(column)][(column >= 0) & (column < len(self._y))] = 0.0
+        return before
+
+    def _distances(self, first: int, stop: int) -> NDArray[np.float64]:
+        if self._table is not None:
+            return self._table[first:stop]
+        return _band_distances(self._x, self._y, self._band, first, stop)
+
+    def _moves(
+        self, starts: NDArray[np.int64], begin: int, stop: int
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return moves and sums of some rows of every way, as :func:`_costs` takes them."""
+        n, width, rows, pieces = len(self._x), self._band.columns, stop - begin, len(starts)
+        sums = np.empty((rows, pieces, 2, width))
+        moves = np.empty((rows, pieces, 2, 2, width))
+        padded = np.zeros((rows + 1, 1 + width + int(self._steps.max())))
+        for piece, start in enumerate(starts.tolist()):
+            first, last = start + begin, start + stop
+            forth = self._distances(first, last)
+            np.cumsum(forth, axis=1, out=sums[:, piece, 0])
+            moves[:, piece, 0, 0], moves[:, piece, 0, 1] = 2.0 * forth, forth
+            # In the mirror, the row before the first is needed too; there is none before all.
+            back = self._distances(n - last, min(n - first + 1, n))[::-1, ::-1]
+            padded[: len(padded) - len(back)] = 0.0
+            padded[len(padded) - len(back) :, 1 : 1 + width] = back
+            own = back[len(back) - rows :]
+            np.subtract(np.cumsum(own, axis=1), own, out=sums[:, piece, 1])
+            step = self._steps[1, first:last]
+            if step.min() == step.max():
+                behind = padded[:-1, int(step[0]) :]
+                moves[:, piece, 1, 0], moves[:, piece, 1, 1] = 2.0 * behind[:, :width], behind[:, 1 : 1 + width]
+            else:
+                row, at = np.arange(rows)[:, None], step[:, None] + np.arange(width)
+                moves[:, piece, 1, 0], moves[:, piece, 1, 1] = 2.0 * padded[row, at], padded[row, at + 1]
+        moves -= sums[:, :, :, None]
+        if begin == 0:
+            moves[0, starts == 0, :, 0] = np.inf
+        return moves.reshape(rows, 2 * pieces, 2, width), sums.reshape(rows, 2 * pieces, width)
 
 
-def _band_edges(x: Vectors, y: Vectors, band: Band) -> _BandEdges:
+def _band_edges(x: NDArray[np.float64], y: NDArray[np.float64], band: Band) -> _BandEdges:
     """Return the cost of the cheapest path within a band, and what it costs to get to its edges from both ends."""
-    n, most = len(x), max(1, int(band.steps.max()))
-    to_left, to_right, from_left = np.empty((n, most)), np.empty(n), np.empty(n)
-    from_right = np.empty((n, most))
-    for first, forth, back in _both_ways(x, y, band):
-        rows, mirrored = slice(first, first + len(forth)), n - 1 - np.arange(first, first + len(forth))
-        to_left[rows], to_right[rows] = forth[:, :most], forth[:, -1]
-        # In the mirror, right is left.
-        from_right[mirrored], from_left[mirrored] = back[:, :most], back[:, -1]
-        last = forth[-1]
+    ways = _BothWays(x, y, band)
+    # In the mirror, rows are counted from the end, and right is left.
+    (to_left, from_right), (to_right, from_left), (last, _) = ways.all()
+    from_right, from_left, most = from_right[::-1].copy(), from_left[::-1].copy(), ways.most
     moves, comes = np.append(band.steps[1:], 0)[:, None], band.steps[:, None]
     left, right = band.centre - band.radius, band.centre + band.radius
     of = np.arange(most)

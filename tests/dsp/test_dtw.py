@@ -23,6 +23,8 @@ def cost_of(alignment, x, y):
 def sequences(seed, n, m, warp):
     rng = np.random.default_rng(seed)
     x = rng.standard_normal((n, 3)).cumsum(axis=0)
+    if warp == "still":
+        x = np.repeat(x[: 1 + n // 20], 20, axis=0)[:n]
     if warp == "unrelated":
         return x, rng.standard_normal((m, 3)).cumsum(axis=0)
     places = np.clip(np.sort(rng.uniform(0, n - 1, m)) if warp == "uneven" else np.linspace(0, n - 1, m), 0, n - 1)
@@ -31,19 +33,33 @@ def sequences(seed, n, m, warp):
 
 @settings(deadline=None)
 @given(
-    st.integers(0, 2**31), st.integers(1, 150), st.integers(1, 150), st.sampled_from(["unrelated", "uneven", "even"])
+    st.integers(0, 2**31),
+    st.integers(1, 150),
+    st.integers(1, 150),
+    st.sampled_from(["unrelated", "uneven", "even", "still"]),
+    st.integers(1, 5),
+    st.sampled_from([1, 4, 16, 96]),
+    st.sampled_from([0, 1 << 20]),
 )
-def test_distance_is_that_of_dtw_python(seed, n, m, warp):
+def test_distance_is_that_of_dtw_python(seed, n, m, warp, pieces, early_rows, table_pairs):
     x, y = sequences(seed, n, m, warp)
     expected = dtw(x, y, distance_only=True).normalizedDistance
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "_RADIUS", 2)
         patch.setattr(module, "_ROWS_AT_ONCE", 16)
+        patch.setattr(module, "_PIECES", pieces)
+        patch.setattr(module, "_EARLY_ROWS", early_rows)
+        patch.setattr(module, "_TABLE_PAIRS", table_pairs)
         assert distance(x, y) == pytest.approx(expected, rel=1e-9, abs=1e-12)
 
 
 @settings(deadline=None, max_examples=50)
-@given(st.integers(0, 2**31), st.integers(1, 80), st.integers(1, 80), st.sampled_from(["unrelated", "uneven", "even"]))
+@given(
+    st.integers(0, 2**31),
+    st.integers(1, 80),
+    st.integers(1, 80),
+    st.sampled_from(["unrelated", "uneven", "even", "still"]),
+)
 def test_path_costs_what_that_of_dtw_python_does(seed, n, m, warp):
     x, y = sequences(seed, n, m, warp)
     library = align(x, y)
@@ -61,6 +77,22 @@ def test_within_a_band_it_is_that_of_dtw_python_within_it(seed, n, radius):
     alignment = align(x, y, Band(np.arange(n), radius))
     assert alignment.distance == pytest.approx(expected, rel=1e-9, abs=1e-12)
     assert np.abs(alignment.rows - alignment.columns).max() <= radius
+
+
+@pytest.mark.parametrize(("early_rows", "found"), [(32, True), (1, False)])
+def test_pieces_are_joined_where_their_paths_have_come_together(monkeypatch, early_rows, found):
+    monkeypatch.setattr(module, "_PIECES", 4)
+    monkeypatch.setattr(module, "_EARLY_ROWS", early_rows)
+    x, y = sequences(7, 400, 400, "even")
+    ways = module._BothWays(x, y, straight_band(400, 400, 6))
+    joined = ways._in_pieces()
+    assert (joined is not None) == found
+    if joined is not None:
+        whole = ways.follow(np.zeros(1, dtype=np.int64), 400, set())
+        for one, other in zip(joined, (whole.first, whole.last, whole.costs[399]), strict=True):
+            there = np.isfinite(other)
+            assert np.array_equal(there, np.isfinite(one))
+            assert np.allclose(one[there], other[there], rtol=1e-9)
 
 
 def test_equal_sequences_are_at_zero():
