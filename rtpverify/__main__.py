@@ -2,6 +2,8 @@
 
 import os
 
+from rtpverify.memory import collect_seldom
+
 
 def main() -> None:
     """Run the command line, with products of matrices in one thread.
@@ -10,6 +12,7 @@ def main() -> None:
     Numpy reads this when it is loaded; a value that the caller has set stands.
     """
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    collect_seldom()
     from rtpverify.cli import main as command
 
     command(prog_name="rtpverify")

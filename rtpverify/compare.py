@@ -9,7 +9,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -68,7 +70,7 @@ def compare(
         Where a file cannot be read, or their channels do not go together.
     """
     from rtpverify.sources.audiofile import open_audio
-    from rtpverify.sources.recording import RecordingAudio, recording_of
+    from rtpverify.sources.recording import recording_of
 
     original, audio = open_audio(reference), open_audio(received)
     recording = recording_of(original, looped=False)
@@ -85,7 +87,6 @@ def compare(
         if stream.comparison is not None and with_distance:
             stream.comparison.mfcc_dtw_distance = 0.0
         return _told(received, stream, original, audio)
-    rate_hz = audio.sample_rate_hz
     stream = _differing(recording, audio, limits)
     if not same_rate:
         stream.warnings.append(
@@ -93,9 +94,7 @@ def compare(
             "nothing can be equal bit by bit, and the residual is not judged"
         )
     if stream.comparison is not None and with_distance:
-        stream.comparison.mfcc_dtw_distance = _distance(
-            recording.at_rate(rate_hz), RecordingAudio(audio, rate_hz), rate_hz
-        )
+        stream.comparison.mfcc_dtw_distance = _distance(original, audio)
     return _told(received, stream, original, audio)
 
 
@@ -107,15 +106,20 @@ def _told(received: Path, stream: StreamResult, original: AudioFile, audio: Audi
 
 def _differing(recording: Recording, audio: AudioFile, limits: Limits) -> StreamResult:
     """Return what is found of a file that is not equal to its reference."""
-    from rtpverify.detect.recording.warped import Pair as Content
     from rtpverify.frames import COMPANDED, FrameVerifier
     from rtpverify.sources.recording import RecordingAudio
 
     rate_hz = audio.sample_rate_hz
     verifier = FrameVerifier(recording, limits, rate_hz, audio.channels, audio.encoding, audio.bits)
     both = recording.at_rate(rate_hz), RecordingAudio(audio, rate_hz)
-    content = Content(_Frames(both[0]), _Frames(both[1]), rate_hz)
-    through_codec = audio.encoding not in COMPANDED and not _begin_equal(*both) and content.is_recoded()
+
+    @cache
+    def content() -> Content:
+        from rtpverify.detect.recording.warped import Pair
+
+        return Pair(_Frames(both[0]), _Frames(both[1]), rate_hz)
+
+    through_codec = audio.encoding not in COMPANDED and not _begin_equal(*both) and content().is_recoded()
     if not through_codec:
         for frames in audio.blocks(BLOCK_FRAMES):
             verifier.feed(frames)
@@ -133,11 +137,15 @@ def _differing(recording: Recording, audio: AudioFile, limits: Limits) -> Stream
     return stream
 
 
-def _distance(reference: ReferenceAudio, received: ReferenceAudio, rate_hz: int) -> float:
+def _distance(reference: AudioFile, received: AudioFile) -> float:
     """Return the normalised distance by dynamic time warping of cepstra."""
     from rtpverify.dsp.distance import mfcc_distance
+    from rtpverify.sources.mono import Mono
+    from rtpverify.sources.recording import RecordingAudio
 
-    return mfcc_distance(_Mono(reference), _Mono(received), rate_hz)
+    rate_hz = received.sample_rate_hz
+    one, other = (Mono(RecordingAudio(file, rate_hz)) for file in (reference, received))
+    return mfcc_distance(one, other, rate_hz)
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +224,7 @@ class _Pair:
     reference: ReferenceAudio
     received: ReferenceAudio
     stream: StreamResult
-    content: Content
+    content: Callable[[], Content]
 
     def judge_ends(self, comparison: Comparison) -> None:
         """Tell what of the reference was never reached: before the first frame received, and behind the last."""
@@ -244,7 +252,7 @@ class _Pair:
 
     def judge_content(self, comparison: Comparison) -> bool:
         """Judge a recording that was recoded by what it plays, not frame by frame; return whether that was possible."""
-        found = self.content.compare()
+        found = self.content().compare()
         if not found.related:
             return False
         comparison.recoded = True
@@ -322,19 +330,3 @@ class _Frames:
     def __getitem__(self, part: slice, /) -> NDArray[np.float64]:
         start, stop, _ = part.indices(self.audio.frames)
         return self.audio.read(start, max(start, stop))
-
-
-@dataclass(frozen=True, slots=True)
-class _Mono:
-    """A recording as one channel, read as it is needed; a :class:`rtpverify.dsp.mfcc.Samples`."""
-
-    audio: ReferenceAudio
-
-    def __len__(self) -> int:
-        return self.audio.frames
-
-    def __getitem__(self, part: slice) -> NDArray[np.float32]:
-        from rtpverify.dsp.distance import mono
-
-        start, stop, _ = part.indices(self.audio.frames)
-        return mono(self.audio.read(start, max(start, stop)))

@@ -175,27 +175,29 @@ def _frames_of(signal: Samples, first: int, stop: int) -> NDArray[np.floating]:
 
 def _cut(frames: NDArray[np.floating]) -> NDArray[np.floating]:
     """Return the windows of frames, shape (n, 2048)."""
-    return np.lib.stride_tricks.sliding_window_view(frames, WINDOW_FRAMES)[::HOP_FRAMES]
+    shape = 1 + (len(frames) - WINDOW_FRAMES) // HOP_FRAMES, WINDOW_FRAMES
+    (step,) = frames.strides
+    return np.lib.stride_tricks.as_strided(frames, shape, (HOP_FRAMES * step, step), writeable=False)
 
 
 def _levels_of(windows: NDArray[np.floating], rate_hz: float) -> NDArray[np.floating]:
     """Return the band levels of windows of shape (n, 2048), shape (n, 128), in dB, no floor."""
     dtype = windows.dtype
-    spectrum = np.fft.rfft(windows * _hann().astype(dtype), axis=1)
-    power = np.square(spectrum.real)
-    power += np.square(spectrum.imag)
+    spectrum = np.fft.rfft(windows * _hann(dtype))
+    squares = np.square(spectrum.view(dtype))
     # In double precision from here, so that a window has the same levels wherever it stands.
-    double, levels = power.astype(np.float64), np.empty((len(windows), BANDS))
+    power = np.add(squares[:, ::2], squares[:, 1::2], dtype=np.float64)
+    levels = np.empty((len(windows), BANDS))
     for band, bins, weights in _filter_groups(rate_hz):
-        np.matmul(double[:, bins], weights, out=levels[:, band])
+        np.matmul(power[:, bins], weights, out=levels[:, band])
     decibels = np.log10(np.maximum(levels, _LEAST_POWER, out=levels).astype(dtype))
     decibels *= 10.0
     return decibels
 
 
-@lru_cache(maxsize=1)
-def _hann() -> NDArray[np.float64]:
-    return np.asarray(0.5 - 0.5 * np.cos(2.0 * math.pi / WINDOW_FRAMES * np.arange(WINDOW_FRAMES)))
+@lru_cache(maxsize=2)
+def _hann(dtype: np.dtype[np.floating] = np.dtype(np.float64)) -> NDArray[Any]:  # noqa: B008 - immutable
+    return np.asarray(0.5 - 0.5 * np.cos(2.0 * math.pi / WINDOW_FRAMES * np.arange(WINDOW_FRAMES)), dtype)
 
 
 @lru_cache(maxsize=1)

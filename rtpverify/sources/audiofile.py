@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -134,19 +134,27 @@ class AudioFile:
         if self.by_libav:
             yield from _cut(libav.read(self.path, self.frames, self.source), frames_per_block)
         else:
-            yield from self._blocks(frames_per_block, start)
+            yield from self._blocks(frames_per_block, start, np.float64)
 
-    def _blocks(self, frames_per_block: int, start: int) -> Iterator[NDArray[np.float64]]:
+    def single_blocks(self, frames_per_block: int, *, start: int = 0) -> Iterator[NDArray[np.float32]]:
+        """Yield the same as :meth:`blocks`, rounded to single precision."""
+        if self.by_libav:
+            for block in self.blocks(frames_per_block, start=start):
+                yield block.astype(np.float32)
+        else:
+            yield from self._blocks(frames_per_block, start, np.float32)
+
+    def _blocks(self, frames_per_block: int, start: int, dtype: type[np.floating]) -> Iterator[NDArray[Any]]:
         """Yield the audio as libsndfile reads it."""
         frames_read = start
         frames_per_read = frames_per_block * max(1, _SAMPLES_PER_READ // (self.channels * frames_per_block))
         with _opened(self.path, self.source) as file:
-            dtype, scale = _storage(file.subtype)
+            stored, scale = _storage(file.subtype)
             if start:
                 file.seek(start)
             while frames_read < self.frames:
                 try:
-                    block = file.read(min(frames_per_read, self.frames - frames_read), dtype=dtype, always_2d=True)
+                    block = file.read(min(frames_per_read, self.frames - frames_read), dtype=stored, always_2d=True)
                 except RuntimeError as error:
                     raise SourceError(
                         f"{self.path}: damaged or cut off after {frames_read} of {self.frames} frames: {error}"
@@ -154,7 +162,7 @@ class AudioFile:
                 if not len(block):
                     raise SourceError(f"{self.path}: cut off: {frames_read} of {self.frames} frames are there")
                 frames_read += len(block)
-                scaled = block if scale is None else np.multiply(block, scale, dtype=np.float64)
+                scaled = block.astype(dtype, copy=False) if scale is None else np.multiply(block, scale, dtype=dtype)
                 for start in range(0, len(scaled), frames_per_block):
                     yield scaled[start : start + frames_per_block]
 

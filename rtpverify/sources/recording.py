@@ -94,6 +94,19 @@ class RecordingAudio:
             first = until
         return out
 
+    def single_blocks(self, start: int) -> Iterator[NDArray[np.float32]]:
+        """Yield the audio from frame ``start`` on in single precision, each block of shape (n, channels)."""
+        if self.is_resampled:
+            for first in range(start, self.frames, _BLOCK_FRAMES):
+                yield self.read(first, min(first + _BLOCK_FRAMES, self.frames)).astype(np.float32)
+        elif self.file.seekable:
+            yield from self.file.single_blocks(_BLOCK_FRAMES, start=start)
+        else:
+            for block in self.file.single_blocks(_BLOCK_FRAMES):
+                if start < len(block):
+                    yield block[start:]
+                start = max(start - len(block), 0)
+
     def _cached(self, at: int) -> NDArray[np.float64]:
         block = self._cache.get(at)
         if block is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -9,7 +10,8 @@ from numpy.typing import NDArray
 
 MOST_BINS = 600
 """Residuals that are kept of one channel; beyond, two neighbours become one."""
-_SUMS = 7
+Sums = tuple[float, float, float, float, float, float, float]
+"""Of some frames: their number; x and content; the products x x, content content, x content; energy of the residual."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,7 @@ class Measurement:
     """Energy of the residual and frames of each bin."""
     different: dict[int, int] = field(default_factory=dict)
     """Frames of each bin that are not what the recording holds."""
-    _sums: NDArray[np.float64] = field(default_factory=lambda: np.zeros(_SUMS))
+    _sums: NDArray[np.float64] = field(default_factory=lambda: np.zeros(7))
     _window_start: int = -1
 
     def __post_init__(self) -> None:
@@ -88,12 +90,19 @@ class Measurement:
         valid: NDArray[np.bool_],
     ) -> list[Window]:
         """Take frames that follow from the recording; return the windows that they complete."""
+
+        def sums(part: slice) -> Sums:
+            return _sums(x[part], content[part], residual[part], valid[part])
+
+        return self._take(start, len(x), sums)
+
+    def _take(self, start: int, frames: int, sums: Callable[[slice], Sums]) -> list[Window]:
+        """Take the sums of so many frames, which are asked for in pieces that end where windows do."""
         windows = []
         at, n = 0, self.window_frames
-        while at < len(x):
-            count = min(len(x) - at, n - (start + at) % n)
-            part = slice(at, at + count)
-            self._add(start + at, x[part], content[part], residual[part], valid[part])
+        while at < frames:
+            count = min(frames - at, n - (start + at) % n)
+            self._add(start + at, sums(slice(at, at + count)))
             at += count
             if (start + at) % n == 0 and self._sums[0] >= n / 4:
                 windows.append(self._window(start + at))
@@ -101,32 +110,28 @@ class Measurement:
                 self.begin(start + at)
         return windows
 
+    def add_equal(self, start: int, x: NDArray[np.float64]) -> list[Window]:
+        """Take frames that are the recording's bit by bit; return the windows that they complete."""
+        self.compared += len(x)
+        self.equal += len(x)
+        return self._take(start, len(x), lambda part: _sums_of_equal(x[part]))
+
     def begin(self, frame: int) -> None:
         """Begin a new window: what comes follows another model."""
         self._sums[:] = 0.0
         self._window_start = frame
 
-    def _add(
-        self,
-        start: int,
-        x: NDArray[np.float64],
-        content: NDArray[np.float64],
-        residual: NDArray[np.float64],
-        valid: NDArray[np.bool_],
-    ) -> None:
-        if not valid.all():
-            x, content, residual = x[valid], content[valid], residual[valid]
+    def _add(self, start: int, sums: Sums) -> None:
         if self._window_start < 0:
             self._window_start = start
-        energy = _dot(residual, residual)
-        sums = np.array([len(x), x.sum(), content.sum(), _dot(x, x), _dot(content, content), _dot(x, content), energy])
+        frames, total, _, squares, _, _, energy = sums
         self._sums += sums
-        self.measured += len(x)
-        self.squares += float(sums[3])
-        self.total += float(sums[1])
+        self.measured += int(frames)
+        self.squares += squares
+        self.total += total
         self.residual_squares += energy
-        known, frames = self.bins.get(start // self.bin_frames, (0.0, 0))
-        self.bins[start // self.bin_frames] = (known + energy, frames + len(x))
+        known, counted = self.bins.get(start // self.bin_frames, (0.0, 0))
+        self.bins[start // self.bin_frames] = (known + energy, counted + int(frames))
         if len(self.bins) > MOST_BINS:
             self._halve()
 
@@ -158,6 +163,20 @@ class Measurement:
             level=(xx / n) ** 0.5,
             residual=residual,
         )
+
+
+def _sums(
+    x: NDArray[np.float64], content: NDArray[np.float64], residual: NDArray[np.float64], valid: NDArray[np.bool_]
+) -> Sums:
+    if not valid.all():
+        x, content, residual = x[valid], content[valid], residual[valid]
+    products = (_dot(x, x), _dot(content, content), _dot(x, content), _dot(residual, residual))
+    return (len(x), float(x.sum()), float(content.sum()), *products)
+
+
+def _sums_of_equal(x: NDArray[np.float64]) -> Sums:
+    total, square = float(x.sum()), _dot(x, x)
+    return (len(x), total, total, square, square, square, 0.0)
 
 
 def _dot(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
