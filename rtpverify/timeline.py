@@ -12,7 +12,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-FIRST_ROWS = 4
+FIRST_ROWS = 1
 """Rings made at first."""
 GROWTH = 4
 """How many times as many rings are made when they are used up."""

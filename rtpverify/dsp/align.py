@@ -114,11 +114,11 @@ def interpolate(x: NDArray[np.float64], position: NDArray[np.float64]) -> Interp
     fraction = position - whole
     first = int(whole[0]) - HALF_TAPS
     part = x[first : int(whole[-1]) + HALF_TAPS + 1]
-    place = whole - int(whole[0])
+    around = np.lib.stride_tricks.sliding_window_view(part, len(part) - 2 * HALF_TAPS)
     value, slope = np.zeros(len(position)), np.zeros(len(position))
-    for taps in _farrow():
+    for coefficient in (_farrow() @ around)[:, whole - int(whole[0])]:
         slope = slope * fraction + value
-        value = value * fraction + np.convolve(part, taps, "valid")[place]
+        value = value * fraction + coefficient
     return Interpolated(value, slope)
 
 
@@ -174,15 +174,15 @@ def fit(
 
 
 @lru_cache(maxsize=1)
-def _farrow() -> tuple[NDArray[np.float64], ...]:
-    """Return the taps (reversed, for convolution) of each power of the fraction, the highest first."""
+def _farrow() -> NDArray[np.float64]:
+    """Return the taps of each power of the fraction, the highest first, shape (powers, 2 HALF_TAPS + 1)."""
     nodes = np.cos(np.pi * (np.arange(32) + 0.5) / 32) / 2
     frame = np.arange(-HALF_TAPS, HALF_TAPS + 1)
     at = nodes[:, None] - frame
     window = np.i0(_KAISER_BETA * np.sqrt(np.maximum(0.0, 1 - (at / (HALF_TAPS + 0.5)) ** 2))) / np.i0(_KAISER_BETA)
     taps = np.sinc(at) * window
     powers = np.polynomial.polynomial.polyfit(nodes, taps, _ORDER)
-    return tuple(np.ascontiguousarray(row[::-1]) for row in powers[::-1])
+    return np.ascontiguousarray(powers[::-1])
 
 
 def _fast_length(length: int) -> int:

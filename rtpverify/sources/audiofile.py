@@ -147,7 +147,8 @@ class AudioFile:
     def _blocks(self, frames_per_block: int, start: int, dtype: type[np.floating]) -> Iterator[NDArray[Any]]:
         """Yield the audio as libsndfile reads it."""
         frames_read = start
-        frames_per_read = frames_per_block * max(1, _SAMPLES_PER_READ // (self.channels * frames_per_block))
+        most_per_read = frames_per_block * max(1, _SAMPLES_PER_READ // (self.channels * frames_per_block))
+        frames_per_read = frames_per_block  # who starts somewhere may want no more
         with _opened(self.path, self.source) as file:
             stored, scale = _storage(file.subtype)
             if start:
@@ -162,6 +163,7 @@ class AudioFile:
                 if not len(block):
                     raise SourceError(f"{self.path}: cut off: {frames_read} of {self.frames} frames are there")
                 frames_read += len(block)
+                frames_per_read = min(2 * frames_per_read, most_per_read)
                 scaled = block.astype(dtype, copy=False) if scale is None else np.multiply(block, scale, dtype=dtype)
                 for start in range(0, len(scaled), frames_per_block):
                     yield scaled[start : start + frames_per_block]

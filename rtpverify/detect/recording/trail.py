@@ -23,6 +23,8 @@ BLOCK = 2048
 HOP = 512
 _NEAR = 24
 """How far from the expected lag a block is sought: 3 ms at 8 kHz."""
+_TRANSFORM = 2160
+"""A quick length for transforms that holds a block and how far it is sought."""
 _STEADY = 8
 """How far the lag of a block may be off the expected one to be followed: 1 ms."""
 _TYPICAL_AT_FIRST = 0.8
@@ -49,7 +51,7 @@ _ANCHOR_STEPS = (4, 16, 64)
 _QUIET = 1e-5
 """Power of a block, against the mean of the recording, under which it tells nothing: 50 dB."""
 _PEAKS = 4
-_SEARCHED = 1 << 21
+_SEARCHED = 1 << 18
 """Frames of the reference that are searched at once."""
 
 
@@ -200,8 +202,8 @@ class Tracker:
         line = expected[0] + self._slope * (frames - (start + BLOCK / 2))
         reference = interpolated(self._reference, frames - line)[:, 0]
         stretches = np.lib.stride_tricks.sliding_window_view(reference, BLOCK + 2 * _NEAR)[::HOP]
-        spectra = np.fft.rfft(stretches, 2 * BLOCK) * np.conj(np.fft.rfft(pieces, 2 * BLOCK))
-        products = np.fft.irfft(spectra, 2 * BLOCK)[:, : 2 * _NEAR + 1]
+        spectra = np.fft.rfft(stretches, _TRANSFORM) * np.conj(np.fft.rfft(pieces, _TRANSFORM))
+        products = np.fft.irfft(spectra, _TRANSFORM)[:, : 2 * _NEAR + 1]
         sums = np.cumsum(np.square(stretches, dtype=np.float64), axis=1)
         power = np.square(pieces, dtype=np.float64).sum(axis=1)
         energy = sums[:, BLOCK - 1 :].copy()
