@@ -35,7 +35,7 @@ _FLOATING = ("FLOAT", "DOUBLE", "VORBIS", "OPUS", "MPEG_LAYER_I", "MPEG_LAYER_II
 _SEEKABLE = ("F32", "F64", "PCMU", "PCMA")
 
 _SAMPLES_PER_READ = 1 << 17
-"""A call takes some 100 µs, and in FLAC a seek: small blocks are cut from larger reads."""
+"""A call takes some 100 µs: small blocks are cut from larger reads."""
 _FRAMES_UNKNOWN = 1 << 62
 """libsndfile says 2**63 - 1 of a FLAC file that was written to a pipe."""
 _ANNOUNCED_BYTES = re.compile(r"^\s*(?:data|SSND|Data Size|riff)\s*: (\d+) \(should be (\d+)\)", re.MULTILINE)
@@ -294,6 +294,9 @@ def _opened(path: Path, source: Path) -> Iterator[SoundFile]:
                 if reason.startswith(_NOT_RECOGNISED):
                     raise _UnsuitedError(message, is_strange=True) from error
                 raise SourceError(f"{path}: {message}") from error
+            # soundfile seeks to where it is after every read of what is seekable: in MP3 silence comes then, until the
+            # decoder has what it needs, and in FLAC it takes time.
+            sound.seekable = lambda: False
             with sound:
                 yield sound
     except (OSError, ValueError) as error:

@@ -58,3 +58,12 @@ def test_what_only_pyav_can_read(recording):
     subprocess.run(["ffmpeg", "-v", "error", "-i", path, packed], check=True)
     signal = FileSignal(packed, loop=True)
     assert (signal.read(490, 20) == np.concatenate([samples[490:], samples[:10]])).all()
+
+
+def test_a_steady_tone_in_mp3_has_no_holes(tmp_path):
+    path = tmp_path / "tone.mp3"
+    soundfile.write(path, 0.5 * np.sin(2 * np.pi * 1000 / 48000 * np.arange(3 * 48000)), 48000, format="MP3")
+    expected, _ = soundfile.read(path, always_2d=True)
+    signal = FileSignal(path, loop=True)
+    packets = np.concatenate([signal.read(frame, 48) for frame in range(0, 2 * 144_000, 48)])
+    assert np.abs(packets - np.concatenate([expected, expected])).max() < 2.0**-14

@@ -121,6 +121,17 @@ def test_lossy_codecs(tmp_path, form, subtype):
     assert np.sqrt(2 * np.mean(middle**2)) == pytest.approx(0.5, rel=0.05)
 
 
+@pytest.mark.parametrize("frames_per_block", [1000, 65536])
+@pytest.mark.parametrize(("form", "subtype"), [("OGG", "VORBIS"), ("OGG", "OPUS"), ("MP3", "MPEG_LAYER_III")])
+def test_lossy_audio_is_the_same_however_it_is_cut(tmp_path, form, subtype, frames_per_block):
+    """A steady tone takes few bits, and a decoder that was sent to a place has to read many packets before it."""
+    whole = 0.5 * np.sin(2 * np.pi * 1000 / 48000 * np.arange(6 * 48000))
+    soundfile.write(tmp_path / "file", whole, 48000, format=form, subtype=subtype)
+    at_once, _ = soundfile.read(tmp_path / "file")
+    found = samples(open_audio(tmp_path / "file"), frames_per_block)[:, 0]
+    assert np.abs(found - at_once).max() < 2.0**-14
+
+
 # Blocks
 
 
