@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -35,8 +36,8 @@ LATENCY_SECONDS = 1.0
 """So much may be missing at the start or end of the reference: recorders are started late and stopped early."""
 RECODED_RESIDUAL_DB = -35.0
 """Where so much is left beside the recording, relative to the signal, its frames are not the recording's."""
-LOSSY_RESIDUAL_DB = -80.0
-"""The same for a file in a lossy encoding."""
+LOSSY_RESIDUAL_DB, LOSSY_RESIDUAL_DBFS = -80.0, -100.0
+"""The same for a file in a lossy encoding; and what is left of it where its reference is itself, rounded to 16 bits."""
 SILENT = 10.0 ** (-60 / 20)
 """Nothing of the reference that stays below this (of full scale) is missed at its start and end."""
 
@@ -207,12 +208,12 @@ def is_recoded(stream: StreamResult, *, lossy: bool) -> bool:
     """
     if stream.comparison is None:
         return False
-    least_db = LOSSY_RESIDUAL_DB if lossy else RECODED_RESIDUAL_DB
+    least_db, least_dbfs = (LOSSY_RESIDUAL_DB, LOSSY_RESIDUAL_DBFS) if lossy else (RECODED_RESIDUAL_DB, math.inf)
     for channel, signal in zip(stream.comparison.channels, stream.signal, strict=True):
         if channel.offset_frames is not None and channel.frames_compared:
             if channel.residual_dbfs is None or signal.level_dbfs is None:
                 return False
-            if channel.residual_dbfs - signal.level_dbfs < least_db:
+            if channel.residual_dbfs - signal.level_dbfs < least_db and channel.residual_dbfs < least_dbfs:
                 return False
     return True
 

@@ -11,6 +11,7 @@ from programme import RATE_HZ, music, quantised, speech
 
 from rtpverify.cli import main
 from rtpverify.compare import compare
+from rtpverify.events import Kind
 from rtpverify.result import Verdict
 
 
@@ -190,3 +191,23 @@ def test_a_file_that_grows_is_compared_as_it_was_and_told(tmp_path, monkeypatch,
     [warning] = [text for text in result.streams[0].warnings if "has grown" in text]
     assert warning.startswith("master.wav: " if which == "reference" else "it has grown")
     assert result.streams[0].frames == len(frames)
+
+
+def test_a_steady_tone_through_mp3_is_where_it_was(tmp_path):
+    """It looks the same at every period, and what a codec leaves of it is faint."""
+    whole = 0.5 * np.sin(2 * np.pi * 1000 / RATE_HZ * np.arange(8 * RATE_HZ))
+    reference, received = write(tmp_path, whole, "reference.wav"), tmp_path / "received.mp3"
+    soundfile.write(received, whole, RATE_HZ, format="MP3")
+    stream = compare(reference, received).streams[0]
+    assert (stream.verdict, stream.comparison.recoded) == (Verdict.PASS, True)
+    assert abs(stream.comparison.channels[0].offset_frames) < 1
+
+
+def test_a_tone_that_is_found_everywhere_is_sought_where_it_is_expected(tmp_path):
+    """Steps in its first tenth of a second leave each other period of the reference as little unexplained."""
+    whole = 0.5 * np.sin(2 * np.pi * 1000 / RATE_HZ * np.arange(4 * RATE_HZ))
+    copy = whole + 2.0**-15 * np.random.default_rng(1).standard_normal(len(whole))
+    copy[50:300] *= 0.98
+    stream = compare(write(tmp_path, whole, "reference.wav"), write(tmp_path, copy), with_distance=False).streams[0]
+    assert stream.comparison.channels[0].offset_frames == 0.0
+    assert {event.kind for event in stream.events} <= {Kind.NOISE, Kind.GAIN, Kind.CLICK}

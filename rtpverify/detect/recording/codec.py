@@ -26,6 +26,8 @@ _HIGHEST = 0.4
 _LEAST_POWER = 1e-20
 _FOLLOWS = 0.43
 """By how much what is left in a band rises with the content there, in dB per dB: codecs 0.49 to 1, noise 0."""
+_LEAST_SPREAD = 1.0
+"""Mean square by which the content must rise and fall, in dB: of a steady tone nothing can be told."""
 _BELOW_DB = -33.0
 """What is left in most bands, against the content there: codecs leave -28 dB and more, a clock that wanders -37 dB."""
 _BENT_DB = 0.7
@@ -84,4 +86,4 @@ def is_codec(probes: list[Probe]) -> bool:
         return False
     rises_db, left_rises_db = (levels - median(levels, axis=0) for levels in (content_db, left_db))
     spread = float((rises_db * rises_db).sum())
-    return spread > 0.0 and float((rises_db * left_rises_db).sum()) > _FOLLOWS * spread
+    return spread > _LEAST_SPREAD * rises_db.size and float((rises_db * left_rises_db).sum()) > _FOLLOWS * spread

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from rtpverify.detect.recording.model import Model, Noise, learn_noise, static_fit
 from rtpverify.detect.recording.programme import Programme
-from rtpverify.dsp.align import candidates, correlate, fit
+from rtpverify.dsp.align import correlate, fit
 from rtpverify.dsp.levels import amplitude_ratio
 
 NEAR_SECONDS = 1.0
@@ -20,6 +20,10 @@ LEAST_CORRELATION = 0.7
 """A place where a piece resembles the recording less than this is none."""
 _PREFERENCE = 0.01
 """A place that is less likely must resemble the piece more by this: channels often resemble each other."""
+_AS_GOOD = 4.0
+"""A place is as good as another where it leaves not more than so many times as much energy."""
+_LEAST_UNEXPLAINED, _EXPLAINED = 1e-9, 1e-3
+"""Of its energy. Where more is unexplained everywhere, as with a clock that is off, only the best place is good."""
 _WORTH_FITTING = amplitude_ratio(-100.0)
 """Where less than this of the signal is left, it does not lie between frames."""
 _LARGEST_RATE = 1e-3
@@ -126,10 +130,23 @@ def is_telling(x: NDArray[np.float64], step: float | None) -> bool:
 def _best_near(
     programme: Programme, x: NDArray[np.float64], source: int, centre: int, reach: int
 ) -> tuple[float, int, int] | None:
-    """Return correlation, channel and position of the best place within ``reach`` of a position."""
+    """Return correlation, channel and position of the best place within ``reach`` of a position.
+
+    Of places that leave about as little of the piece unexplained, as those of a steady tone do, it is the nearest.
+    """
     around = programme.read(source, centre - reach, centre + reach + len(x))
-    found = candidates(correlate(np.diff(x), np.diff(around)), 1, apart=1)
-    return (found[0].correlation, source, centre - reach + found[0].offset) if found else None
+    match = correlate(np.diff(x), np.diff(around))
+    unexplained = 1.0 - np.square(match)
+    if not np.any(match):
+        return None
+    least = float(unexplained.min())
+    more = (_AS_GOOD - 1.0) * least + _LEAST_UNEXPLAINED if least < _EXPLAINED else 0.0
+    good = np.flatnonzero(unexplained <= least + more)
+    first = np.flatnonzero(np.diff(good, prepend=-2) > 1)
+    of_run = np.repeat(np.minimum.reduceat(unexplained[good], first), np.diff(first, append=len(good)))
+    peaks = good[unexplained[good] == of_run]
+    offset = int(peaks[np.abs(peaks - reach).argmin()])
+    return float(match[offset]), source, centre - reach + offset
 
 
 def refine(
