@@ -49,6 +49,8 @@ NOISY_SHARE = 0.1
 """Noise that has been going on leaves so much of the frames wrong."""
 RETRY_BLOCKS = 5
 """A departure that lasts is looked at this much less often."""
+_FARTHER = 1e-4
+"""By so much less a place that is as far as is sought at all is worth."""
 _MOST_JUMPS = 16
 
 
@@ -348,7 +350,10 @@ class Follower:
         x = np.where(valid, x, 0.0)
         reach, place = self.settings.frames(REACH_SECONDS), start + model.shift
         around = self.programme.read(model.source, place - reach, place + len(x) + reach)
-        found = candidates(correlate(np.diff(x), np.diff(around)), _MOST_JUMPS, apart=1, share=0.6)
+        match = correlate(np.diff(x), np.diff(around))
+        # Of places that are alike, as those of a steady tone are, the near ones are tried.
+        match *= 1.0 - _FARTHER / reach * np.abs(np.arange(len(match)) - reach)
+        found = candidates(match, _MOST_JUMPS, apart=1, share=0.6)
         fitting: dict[int, Model] = {}
         for item in found:
             moved = self._fitted(model.moved(item.offset - reach), x, valid, start)

@@ -132,7 +132,8 @@ def _best_near(
 ) -> tuple[float, int, int] | None:
     """Return correlation, channel and position of the best place within ``reach`` of a position.
 
-    Of places that leave about as little of the piece unexplained, as those of a steady tone do, it is the nearest.
+    Of places that leave about as little of the piece unexplained, as those of a steady tone do, it is the nearest that
+    is upright, or just where it is expected: half a period on, a tone looks inverted.
     """
     around = programme.read(source, centre - reach, centre + reach + len(x))
     match = correlate(np.diff(x), np.diff(around))
@@ -145,7 +146,8 @@ def _best_near(
     first = np.flatnonzero(np.diff(good, prepend=-2) > 1)
     of_run = np.repeat(np.minimum.reduceat(unexplained[good], first), np.diff(first, append=len(good)))
     peaks = good[unexplained[good] == of_run]
-    offset = int(peaks[np.abs(peaks - reach).argmin()])
+    off = np.abs(peaks - reach)
+    offset = int(peaks[np.where((match[peaks] < 0.0) & (off > 0), off + len(match), off).argmin()])
     return float(match[offset]), source, centre - reach + offset
 
 

@@ -84,8 +84,8 @@ def _muted(stretch: Stretch, expected: NDArray[np.float64]) -> Event | None:
         if np.abs(x - value).max() > bound or np.ptp(expected) < 4.0 * bound:
             return None
     text = "muted" if abs(value) <= bound else f"held at {value:.6g}"
-    beyond = expected[stretch.valid] * np.sign(value) >= abs(value)
-    if value != 0.0 and np.count_nonzero(beyond) > _CLIPPED_SHARE * len(x) and _is_peak(stretch, abs(value)):
+    beyond = expected[stretch.valid] * np.sign(value) >= abs(value) - 2.0 * stretch.model.noise.floor
+    if value != 0.0 and beyond.all() and _is_peak(stretch, abs(value)):
         return None
     return Event(Kind.DROPOUT, stretch.start, frames, size={"held_value": value}, message=text)
 
@@ -178,6 +178,8 @@ def _clipped(stretch: Stretch, expected: NDArray[np.float64]) -> Event | None:
     level = stretch.clip_level or float(np.abs(x).max())
     if np.abs(np.abs(x) - level).max() > 2.0 * floor or not np.all(expected[wrong] * np.sign(x) > np.abs(x)):
         return None
+    if not _is_peak(stretch, level):
+        return None
     message = f"clipped at {level:.4g} of full scale"
     return Event(Kind.CLIPPING, stretch.start, stretch.frames, size={"level": level}, message=message)
 
@@ -231,7 +233,7 @@ def residual_form(
     residual = x - expected
     wrong = np.abs(residual) > floor
     level = float(np.abs(x).max())
-    at_level = wrong & (np.abs(x) >= 0.999 * level) & (np.abs(expected) > np.abs(x))
+    at_level = wrong & (np.abs(x) >= 0.999 * level) & (expected * np.sign(x) > np.abs(x))
     if wrong.any() and np.count_nonzero(at_level) >= _CLIPPED_SHARE * np.count_nonzero(wrong):
         return Kind.CLIPPING, {"level": level}, f"clipped at {level:.4g} of full scale"
     centred = expected - expected.mean()

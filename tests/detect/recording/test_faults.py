@@ -211,3 +211,29 @@ def test_noise_in_a_pause_is_held_against_what_is_heard_otherwise(material):
     for received in (converted(reference, ppm=30.0), converted(reference[2 * RATE_HZ + 24000 :])):
         result = verify(reference, received, bits=24, profile="analog")
         assert (result.verdict, told(result)) == ("pass", [])
+
+
+def test_a_small_value_that_is_held_long_under_dither_is_no_clipping():
+    """Nearly all that should be there goes beyond it, to either side."""
+    reference = quantised(music(6, seed=3), 24)[:, :1]
+    start, frames = 150_000, 16_000
+    small = start + int(np.abs(reference[start : start + 4800, 0] - 0.0015).argmin())
+    received = reference.copy()
+    received[small + 1 : small + 1 + frames] = received[small]
+    tpdf = np.random.default_rng(1)
+    received = quantised(received + (tpdf.random(received.shape) - tpdf.random(received.shape)) * 2.0**-23, 24)
+    result = verify(reference, received, bits=24)
+    [event] = result.events
+    assert (event.kind, event.duration_frames) == ("dropout", pytest.approx(frames, abs=1))
+
+
+def test_two_frames_that_lie_lower_on_a_crest_are_no_clipping():
+    """Clipping leaves nothing around them that is higher."""
+    reference = quantised(
+        0.3 * np.sin(2 * np.pi * 55 / 48000 * np.arange(6 * 48000))[:, None] + music(6, seed=4)[:, :1] * 1e-3
+    )
+    crest = 100_000 + int(reference[100_000:101_000, 0].argmax())
+    received = reference.copy()
+    received[crest : crest + 2] = reference[crest : crest + 2].min() - 3 * 2.0**-15
+    result = verify(reference, received)
+    assert told(result) == [("click", 1, crest, 2)]
