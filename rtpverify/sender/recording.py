@@ -26,7 +26,7 @@ class FileSignal:
         file = open_audio(path)
         self.sample_rate_hz = file.sample_rate_hz
         self.channels = file.channels
-        self._audio = RecordingAudio(file, file.sample_rate_hz)
+        self._audio = RecordingAudio(file.hold(), file.sample_rate_hz)
         self._length = file.frames
         self.frames = None if loop else self._length
         self._loop = loop
