@@ -16,6 +16,8 @@ from rtpverify.events import Event, Kind
 
 EDGE_FRAMES = 8
 """How far before the end of a noisy dropout the signal may be back already."""
+MEAN_FRAMES = 256
+"""How much of a noisy dropout is averaged to find the frame that it holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,14 +35,18 @@ def begins_muted(track: Track, departure: Departure) -> bool:
     run = _longest_run(track, departure)
     if run is None or _is_flat_top(track, run, departure.x[run.stop :]):
         return False
-    start, stop, held_last = _edges(track, departure, run)
+    start, stop = departure.low + _start(track, departure, run), departure.low + run.stop
+    ends, held_last = run.stop < len(departure.x), False
+    event = Event(Kind.DROPOUT, start, size={"held_value": run.value})
+    muted = Muted(event, run.value, run.bound)
+    if ends:
+        stop, held_last = _end(track, muted, stop)
     if stop - start < LEAST_MUTED_FRAMES:
         return False
-    event = Event(Kind.DROPOUT, departure.low + start, size={"held_value": run.value})
-    track.muted = Muted(event, run.value, run.bound)
-    track.position = departure.low + stop
-    if run.stop < len(departure.x):
-        track.end_muted(departure.low + stop, held_last=held_last)
+    track.muted = muted
+    track.position = stop
+    if ends:
+        track.end_muted(stop, held_last=held_last)
     return True
 
 
@@ -48,7 +54,8 @@ def follow_muted(track: Track, muted: Muted, x: NDArray[np.float64], valid: NDAr
     """Go on with a dropout through frames ``x`` at the track's position, or to where the signal is back."""
     back = np.flatnonzero(valid & (np.abs(x - muted.value) > muted.bound))
     if len(back):
-        track.end_muted(track.position + int(back[0]))
+        stop, held_last = _end(track, muted, track.position + int(back[0]))
+        track.end_muted(stop, held_last=held_last)
     else:
         track.position += len(x)
         track.teller.grow(muted.event, track.position, muted.text)
@@ -79,25 +86,57 @@ def _longest_run(track: Track, departure: Departure) -> _Run | None:
     return _Run(run.start + int(there[0]), run.start + int(there[-1]) + 1, run.value, run.bound)
 
 
-def _edges(track: Track, departure: Departure, run: _Run) -> tuple[int, int, bool]:
-    """Return where a run really starts and stops, and whether its last frame is a good one that is held from there.
+def _start(track: Track, departure: Departure, run: _Run) -> int:
+    """Return the index where a run really starts: the frame that is held belongs to the signal.
 
-    The frame that is held belongs to the signal; backwards in time it is the last of the run.
+    Backwards in time it is the last of the run.
     """
-    x, residual, bad = departure.x, departure.residual, departure.bad
-    start, stop, value = run.start, run.stop, run.value
-    exact, ends = run.bound == 0.0, run.stop < len(x)
-    if not exact:
+    x, start = departure.x, run.start
+    if run.bound > 0.0:
         part = slice(start, departure.at + 1)
-        start += change_point(residual[part], x[part] - value)
-        start += int(x[start] == value != 0.0)
-    elif value != 0.0 and not track.mirrored and not bad[start]:
-        start += 1
-    held_last = bool(ends and exact and value != 0.0 and track.mirrored and not bad[stop - 1])
-    if ends and not exact:
-        tail = slice(max(start, stop - EDGE_FRAMES), stop)
-        stop = tail.start + change_point(x[tail] - value, residual[tail])
-    return start, stop, held_last
+        start += change_point(departure.residual[part], x[part] - run.value)
+        is_good = bool(x[start] == run.value)
+    else:
+        is_good = not departure.bad[start]
+    return start + int(is_good and run.value != 0.0 and not track.mirrored)
+
+
+def _end(track: Track, muted: Muted, stop: int) -> tuple[int, bool]:
+    """Return where a dropout ends whose value is left at frame ``stop``, and whether its last frame is a good one.
+
+    With noise on it, the signal may be back within the noise a few frames before.
+    """
+    start = max(muted.event.start_frame, stop - MEAN_FRAMES)
+    x, valid = track.read(start, stop)
+    off, residual = np.where(valid, [x - muted.value, x - track.model.at(start, stop)], 0.0)
+    if muted.bound > 0.0:
+        tail = max(0, len(x) - EDGE_FRAMES)
+        stop = start + tail + change_point(off[tail:], residual[tail:])
+    if not track.mirrored or muted.value == 0.0:
+        return stop, False
+    fits = valid & (np.abs(residual) <= track.allowance(stop)) & (np.abs(off) <= muted.bound)
+    if muted.bound == 0.0:
+        return stop, bool(fits[-1])
+    good = _held_frame(x, valid, x - residual, fits, stop - start)
+    return (stop, False) if good is None else (start + good + 1, True)
+
+
+def _held_frame(
+    x: NDArray[np.float64], valid: NDArray[np.bool_], sine: NDArray[np.float64], fits: NDArray[np.bool_], stop: int
+) -> int | None:
+    """Return the index of the good frame whose value was held before it, with noise on it; None where there is none.
+
+    Of the frames next to ``stop``, where the run seems to end, that fit the sine as well as the value, it is the one
+    where the sine comes nearest to the mean of the run.
+    """
+    around = [index for index in (stop - 1, stop) if 0 <= index < len(x) and fits[index]]
+    if not around:
+        return None
+    others = np.flatnonzero(~fits)
+    first, last = others[others < around[0]], others[others > around[0]]
+    low, high = int(first[-1]) + 1 if len(first) else 0, int(last[0]) if len(last) else len(x)
+    held = x[:low][valid[:low]]
+    return low + int(np.abs(sine[low:high] - held.mean()).argmin()) if len(held) else None
 
 
 def _is_held(track: Track, frames: int, bound: float) -> bool:
