@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rtpverify.detect.tone.acquisition import is_byte_swapped, is_silent
+from rtpverify.detect.tone.acquisition import is_byte_swapped
 from rtpverify.detect.tone.damage import tell_damage
 from rtpverify.detect.tone.regions import band_run, equal_run
-from rtpverify.detect.tone.settings import LEAST_MUTED_FRAMES
+from rtpverify.detect.tone.settings import ACQUISITION_BLOCKS, LEAST_MUTED_FRAMES, LEAST_WINDOW_FRAMES
 from rtpverify.detect.tone.track import Track
 from rtpverify.dsp.sine import Sine
 from rtpverify.events import Event, Kind
+
+LOOK_BACK_SECONDS = 1.0
+"""What came before the first tone for no longer than this is explained backwards from it."""
+
+_BEFORE_THE_TONE = "something else was there before the tone"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +45,10 @@ class Absence:
         self.silence: Event | None = None
         self.foreign: Event | None = None
         """Something that is neither tone nor silence."""
+        self.unknown: int | None = None
+        """First frame of what came before the first tone and is not explained yet: neither tone nor silence."""
+        self._left: list[Event] = []
+        """Stretches before the first tone that stay unknown, to be told if there is one."""
 
     @property
     def start(self) -> int:
@@ -47,16 +56,26 @@ class Absence:
         event = self.silence or self.foreign
         if event is not None:
             return event.start_frame
+        if self.unknown is not None:
+            return self.unknown
         return self.lost.frame if self.lost is not None else self._track.position
 
     def horizon(self, frame: int) -> int:
         """Return up to which frame every event has been told, where all before ``frame`` are explained."""
+        if self.unknown is not None and self._may_look_back(frame):
+            frame = min(frame, self.unknown)
         for event in (self.silence, self.foreign):
             if event is not None and not event.open:
                 frame = min(frame, event.start_frame)
         if self.lost is not None and self.foreign is None:
             frame = min(frame, self.lost.frame)
         return frame
+
+    def _may_look_back(self, frame: int) -> bool:
+        """Tell whether what is unknown may be explained backwards from ``frame``: it is recent, nothing was told."""
+        if self.unknown is None or self.foreign is not None or (self.silence is not None and self.silence.open):
+            return False
+        return frame - self.unknown <= LOOK_BACK_SECONDS * self._track.settings.sample_rate_hz
 
     def lose_tone(self, frame: int) -> None:
         """Nothing explains what begins at ``frame``: look for the tone anew."""
@@ -80,27 +99,41 @@ class Absence:
         least = max(LEAST_MUTED_FRAMES, int(rate_hz / lowest_hz / share) + 1)
         return run if run >= min(least, len(x)) else 0
 
+    def silent_since(self, x: NDArray[np.float64], valid: NDArray[np.bool_]) -> int:
+        """Return from which frame on it is as silent as in the frames ``x`` at the track's position."""
+        if self.silence is not None:
+            return self.silence.start_frame
+        track = self._track
+        low = max(self.start, track.position - ACQUISITION_BLOCKS * track.settings.block_frames)
+        if low >= track.position or not valid.any():
+            return track.position
+        before, there = track.read(low, track.position)
+        value = float(np.median(x[valid]))
+        loud = np.flatnonzero(there & (np.abs(before - value) > np.abs(x[valid] - value).max()))
+        return low + int(loud[-1]) + 1 if len(loud) else low
+
     def go_on_silent(self, stop: int, start: int) -> None:
         """Go on with silence up to frame ``stop``; it began at ``start`` where it is new."""
         track = self._track
         if self.silence is None:
+            self.end_foreign(start)
             self.silence = Event(Kind.DROPOUT if track.ever_acquired else Kind.SILENCE, start)
         track.position = stop
         track.teller.grow(self.silence, stop, "no signal for")
 
     def stay(self, x: NDArray[np.float64], valid: NDArray[np.bool_], stop: int) -> None:
-        """No tone is in the frames ``x`` from the track's position to ``stop``: they are silent, or something else."""
+        """Something that is neither tone nor silence is in the frames ``x`` from the track's position to ``stop``."""
         track = self._track
-        start = self.lost.frame if self.lost else track.position
-        there = x[valid]
-        if self.foreign is None and len(there) and is_silent(track.settings, there):
-            self.go_on_silent(stop, start)
-            return
         self.end_silence(track.position)
+        start = self.lost.frame if self.lost else track.position
         if self.foreign is None and is_byte_swapped(track.settings, x, valid, track.monitor.nominal_hz):
+            self._leave_unknown(start)
             self.foreign = Event(Kind.BYTE_ORDER, start, message="the bytes of each sample are swapped")
         elif self.foreign is None and track.ever_acquired:
-            self.foreign = Event(Kind.NOISE, start, message="the tone is gone, something else is there")
+            message = _BEFORE_THE_TONE if track.mirrored else "the tone is gone, something else is there"
+            self.foreign = Event(Kind.NOISE, start, message=message)
+        elif self.foreign is None and self.unknown is None:
+            self.unknown = start
         track.position = stop
         if self.foreign is not None:
             track.teller.grow(self.foreign, stop)
@@ -112,10 +145,36 @@ class Absence:
             return
         track = self._track
         track.clean_from = track.values_since = stop
+        if self.lost is not None:
+            self.lost = replace(self.lost, frame=stop)
         # Before the first tone, a few quiet frames are no silence: something else may pass through zero.
         from_the_start = event.start_frame == 0 and stop >= LEAST_MUTED_FRAMES
         if track.ever_acquired or event.open or from_the_start:
+            self._leave_unknown(event.start_frame)
             track.teller.end(event, stop)
+
+    def settle_unknown(self, frame: int) -> None:
+        """Decide about what is unknown before a tone that was found at ``frame``.
+
+        It is explained backwards from there, or told as something else where it is too long ago or what followed it has
+        been told.
+        """
+        track, unknown = self._track, self.unknown
+        if unknown is not None and self._may_look_back(frame):
+            self.silence, track.clean_from = None, unknown
+        elif unknown is not None and self.silence is None and self.foreign is None:
+            self.foreign, self.unknown = Event(Kind.NOISE, unknown, message=_BEFORE_THE_TONE), None
+        else:
+            self._leave_unknown(self.start)
+        for event in self._left:
+            track.teller.tell(event)
+        self._left.clear()
+
+    def _leave_unknown(self, stop: int) -> None:
+        """Leave unknown what came up to frame ``stop``: it is told if a tone is found."""
+        unknown, self.unknown = self.unknown, None
+        if unknown is not None and stop - unknown >= LEAST_WINDOW_FRAMES:
+            self._left.append(Event(Kind.NOISE, unknown, stop - unknown, message=_BEFORE_THE_TONE))
 
     def end_foreign(self, stop: int) -> bool:
         """End what is neither tone nor silence before frame ``stop``; return whether there was such."""

@@ -18,7 +18,7 @@ _LARGEST_RESIDUAL = 0.35
 _LARGEST_RESIDUAL_OF_ANY = 0.1
 """The same where the frequency is to be found, over all that is looked at."""
 _LEAST_PERIODS = 1.5
-"""A fit over fewer periods than this tells no tone from an offset that drifts."""
+"""A fit over fewer periods than this tells no tone from an offset that drifts, or from one that alternates."""
 _LARGEST_FADE = 0.2
 """Relative change of level over a block above which a fit is not taken for a steady tone."""
 _LARGEST_AMPLITUDE = 16.0
@@ -110,7 +110,7 @@ def _is_tone(fit: FreeFit) -> bool:
     return (
         fit.rms < _LARGEST_RESIDUAL * sine.amplitude
         and 16.0 * SMALLEST_NOISE < sine.amplitude < _LARGEST_AMPLITUDE
-        and sine.omega * fit.frames > 2.0 * math.pi * _LEAST_PERIODS
+        and min(sine.omega, math.pi - sine.omega) * fit.frames > 2.0 * math.pi * _LEAST_PERIODS
         and abs(sine.slope) * fit.frames < _LARGEST_FADE
     )
 

@@ -13,6 +13,7 @@ from rtpverify.detect.tone.absence import Absence
 from rtpverify.detect.tone.acquisition import Acquired
 from rtpverify.detect.tone.damage import tell_damage
 from rtpverify.detect.tone.monitor import nominal_frequency
+from rtpverify.detect.tone.settings import ACQUISITION_BLOCKS
 from rtpverify.detect.tone.track import Track
 from rtpverify.dsp.sine import Sine
 from rtpverify.dsp.slip import slip_code
@@ -43,12 +44,14 @@ def adopt(track: Track, absence: Absence, found: Acquired, explain_all: ExplainA
         rate_hz = track.settings.sample_rate_hz
         hz = track.settings.reference_hz or nominal_frequency(found.sine.omega * rate_hz / (2.0 * math.pi))
         track.steps.code = slip_code(hz, rate_hz)
-    start, lost, absence.lost = absence.start, absence.lost, None
+    absence.settle_unknown(found.start)
+    start, lost, absence.lost, absence.unknown = absence.start, absence.lost, None, None
     first = _reach_back(track, found.sine, start, found.start)
+    was_absent = absence.silence is not None or absence.foreign is not None
     absence.end_silence(first)
     was_foreign = absence.end_foreign(first)
     if lost is not None:
-        if not was_foreign and first - start >= _SHORTEST_DAMAGE_FRAMES:
+        if not was_absent and first - start >= _SHORTEST_DAMAGE_FRAMES:
             tell_damage(track, start, first, lost.sine)
         track.clean_from = first  # what lies between is damaged
         track.add_step(first, first, lost.sine, found.sine, max(track.sigma, earlier_sigma))
@@ -67,7 +70,8 @@ def adopt(track: Track, absence: Absence, found: Acquired, explain_all: ExplainA
 
 
 def _reach_back(track: Track, sine: Sine, low: int, high: int) -> int:
-    """Return the first frame from which on ``sine`` holds up to ``high``."""
+    """Return the first frame from ``low`` on (or a while back) from which ``sine`` holds up to ``high``."""
+    low = max(low, high - 2 * ACQUISITION_BLOCKS * track.settings.block_frames)
     if high <= low:
         return high
     x, valid = track.read(low, high)

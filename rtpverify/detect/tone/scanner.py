@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rtpverify.detect.tone.absence import Absence
-from rtpverify.detect.tone.acquisition import acquire
+from rtpverify.detect.tone.acquisition import acquire, is_silent
 from rtpverify.detect.tone.adoption import adopt
 from rtpverify.detect.tone.damage import fills_the_end, passes
 from rtpverify.detect.tone.departure import LOOKAHEAD_BLOCKS, Departure, look_around
@@ -20,7 +21,7 @@ from rtpverify.detect.tone.drift import drifts
 from rtpverify.detect.tone.jump import ends_out_of_step, goes_on_as_another_sine
 from rtpverify.detect.tone.muted import begins_muted, follow_muted
 from rtpverify.detect.tone.quiet import follow_quiet
-from rtpverify.detect.tone.settings import ACQUISITION_BLOCKS
+from rtpverify.detect.tone.settings import ACQUISITION_BLOCKS, LEAST_WINDOW_FRAMES
 from rtpverify.detect.tone.track import Track
 from rtpverify.events import Event
 
@@ -112,20 +113,49 @@ class Scanner:
             return True
         run = absence.leading_run(x, valid)
         if run:
-            absence.go_on_silent(track.position + run, track.position)
-            if run < len(x):
-                absence.end_silence(track.position)
+            since = absence.silent_since(x[:run], valid[:run])
+            if not self._find_before_silence(since):
+                absence.go_on_silent(track.position + run, since)
+                if run < len(x):
+                    absence.end_silence(track.position)
             return True
         found = acquire(track.settings, x, valid, track.position, track.monitor.nominal_hz)
         if found is None:
-            absence.stay(x, valid, stop)
+            self._do_without(x, valid, stop)
         elif not found.confirmed and found.start > track.position and not final:
             # Only the end of what was looked at may be a tone: look again from there.
             before = slice(0, found.start - track.position)
-            absence.stay(x[before], valid[before], found.start)
+            self._do_without(x[before], valid[before], found.start)
         else:
             adopt(track, absence, found, _explain_all)
         return True
+
+    def _do_without(self, x: NDArray[np.float64], valid: NDArray[np.bool_], stop: int) -> None:
+        """Go on through frames ``x`` from the present position to ``stop``, which hold no tone."""
+        track, absence = self.track, self._absence
+        if absence.foreign is not None or not valid.any() or not is_silent(track.settings, x[valid]):
+            absence.stay(x, valid, stop)
+            return
+        since = absence.silent_since(x, valid)
+        if not self._find_before_silence(since):
+            absence.go_on_silent(stop, since)
+
+    def _find_before_silence(self, frame: int) -> bool:
+        """Look for a tone too short to be found by itself in what is unknown before it is silent from ``frame`` on.
+
+        Returns whether there was one: it is gone on with from there.
+        """
+        track, absence = self.track, self._absence
+        if absence.unknown is None or absence.silence is not None or absence.foreign is not None:
+            return False
+        low = max(absence.unknown, frame - ACQUISITION_BLOCKS * track.settings.block_frames)
+        if frame - low < LEAST_WINDOW_FRAMES:
+            return False
+        x, valid = track.read(low, frame)
+        found = acquire(track.settings, x, valid, low, track.monitor.nominal_hz)
+        if found is not None:
+            adopt(track, absence, found, _explain_all)
+        return found is not None
 
     def _scan(self, limit: int, final: bool) -> bool:
         """Explain up to the next edge of a block; return whether anything was decided."""

@@ -83,3 +83,10 @@ def test_swapped_bytes_are_noticed():
     assert is_byte_swapped(settings(), swap_bytes(tone(), 16), valid, 997.0)
     assert not is_byte_swapped(settings(), np.random.default_rng(4).standard_normal(N) / 10, valid, 997.0)
     assert not is_byte_swapped(settings(None), swap_bytes(tone(), 16), valid, 997.0)
+
+
+@pytest.mark.parametrize("hz", [3.0, 23_997.0])
+def test_what_hardly_turns_within_a_block_is_no_tone(hz):
+    """Close to half the rate cosine and sine are one, and their amplitudes are anything."""
+    noise = 0.1 * np.random.default_rng(3).standard_normal(N)
+    assert acquire(settings(), noise, np.ones(N, bool), 0, hz) is None
