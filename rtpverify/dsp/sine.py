@@ -316,6 +316,8 @@ def fit_free(
     """
     n = len(x)
     t = block_time(n)
+    # A fit that runs away to less than half a period, of itself or of its beat with half the rate, has any amplitude.
+    least = min(math.pi / n, min(omega, math.pi - omega) / 2.0)
     if valid is not None and not valid.all():
         x, t = x[valid], t[valid]
     if len(x) < 2 * MODEL_COLUMNS:
@@ -335,6 +337,8 @@ def fit_free(
         omega += max(-math.pi / n, min(math.pi / n, step))
         if not 0.0 < omega < math.pi:
             return None
+    if not least <= omega + step <= math.pi - least:
+        return None
     residual = x - solution @ columns
     anchor, slope = start + (n - 1) / 2.0, (slope_z / z).real
     sine = Sine(omega + step, anchor, math.atan2(z.imag, z.real), abs(z), float(solution[2]), slope)

@@ -276,3 +276,8 @@ def test_thd_n_of_a_full_scale_sine_is_the_limit_of_the_quantiser(bits, frequenc
     rms = math.sqrt(float(fit.square_sum.sum()) / (blocks * (n - MODEL_COLUMNS)))
     thd_n_db = 20 * math.log10(rms / (float(np.abs(fit.z).mean()) / math.sqrt(2)))
     assert thd_n_db == pytest.approx(-(6.0206 * bits + 1.7609), abs=0.2)
+
+
+def test_a_fit_that_runs_away_to_no_frequency_is_none():
+    walk = np.cumsum(np.random.default_rng(0).standard_normal(960))
+    assert fit_free(walk, 0, 2 * math.pi * 60 / 48000) is None
