@@ -8,13 +8,15 @@ import numpy as np
 
 from rtpverify.detect.tone.departure import Departure
 from rtpverify.detect.tone.monitor import Reading, bend_rms
+from rtpverify.detect.tone.regions import equal_run
 from rtpverify.detect.tone.settings import LEAST_WINDOW_FRAMES
 from rtpverify.detect.tone.track import Track
-from rtpverify.dsp.sine import fit_free
-from rtpverify.dsp.slip import FALSE_ALARM_Z
+from rtpverify.dsp.sine import distinct_phases, fit_free
 
 MOST_SINGLE = 2
 """Frames that depart by themselves."""
+RECURRENCES = 3
+"""How often a frame departs again before it is no fault of that frame."""
 
 
 def drifts(track: Track, departure: Departure) -> bool:
@@ -28,12 +30,12 @@ def drifts(track: Track, departure: Departure) -> bool:
     fit = fit_free(departure.x[first:stop], low + first, track.model.omega, departure.valid[first:stop])
     if fit is None or fit.peak > track.fit_allowance(fit):
         return False
-    if np.count_nonzero(departure.bad) <= MOST_SINGLE:
+    if np.count_nonzero(departure.bad) <= MOST_SINGLE and not _recurs(track, departure):
         # A drift would take more and more frames along. This one is in the middle of the fit, where it is certain.
         off = np.abs(departure.x[first:stop] - fit.sine.at(low + first, low + stop))
         if off[departure.bad[first:stop]].max(initial=0.0) > track.threshold:
             return False
-    if fit.rms > track.sigma * (1.0 + FALSE_ALARM_Z / math.sqrt(2.0 * fit.frames)):
+    if fit.rms > track.fit_rms_allowance(fit):
         return False
     if track.values_differ(fit.sine, track.model, fit.frames):
         track.values_since = max(low + first, track.values_since)
@@ -56,3 +58,17 @@ def drifts(track: Track, departure: Departure) -> bool:
         )
     )
     return True
+
+
+def _recurs(track: Track, departure: Departure) -> bool:
+    """Tell whether the frame departs, before or behind, wherever the tone is at its phase.
+
+    That is how plain rounding changes where the few phases of a tone move on slowly.
+    """
+    if not track.settings.is_plain(track.threshold):
+        return False
+    phases, at = distinct_phases(track.model.omega, track.settings.block_frames), departure.at
+    same = departure.residual[at % phases :: phases]
+    departs = same * math.copysign(1.0, departure.residual[at]) > track.threshold
+    start, stop = equal_run(departs.astype(np.float64), at // phases)
+    return stop - start > RECURRENCES

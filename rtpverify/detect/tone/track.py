@@ -145,8 +145,29 @@ class Track:
         return self.threshold + 3.5 * self.deviation(stop, lost) + bend
 
     def fit_allowance(self, fit: FreeFit) -> float:
-        """Return the largest residual that noise leaves of a fit whose frequency and slope are free."""
-        return self.threshold + 3.5 * self.sigma * math.sqrt(16.0 / fit.frames) + _bend(fit.sine, fit.frames / 2.0)
+        """Return the largest residual that noise leaves of a fit whose frequency and slope are free.
+
+        A fit takes on some of the errors of plain rounding where the tone takes few phases, the more the fewer. As long
+        as the phases stay the same, that does not show; once the errors change it does, at the same frames again and
+        again.
+        """
+        spread = 3.5 * self._rounding_sigma * math.sqrt(16.0 / self._telling(fit))
+        return self.threshold + spread + _bend(fit.sine, fit.frames / 2.0)
+
+    def fit_rms_allowance(self, fit: FreeFit) -> float:
+        """Return the largest RMS that noise leaves of a fit whose frequency and slope are free."""
+        return self._rounding_sigma * (1.0 + FALSE_ALARM_Z / math.sqrt(2.0 * self._telling(fit)))
+
+    def _telling(self, fit: FreeFit) -> int:
+        """Return how many frames of a fit tell something new of the noise, 16 at least."""
+        return max(self.settings.telling_frames(fit.sine.omega, self.sigma, fit.frames), 16)
+
+    @property
+    def _rounding_sigma(self) -> float:
+        """RMS of the noise, under plain rounding at least what that is: a tone of few phases may have had luck."""
+        if not self.settings.is_plain(self.threshold):
+            return self.sigma
+        return max(self.sigma, quantisation_rms(self.settings.bits or FLOAT_BITS))
 
     def rms_allowance(self, frames: int) -> float:
         """Return the largest RMS that noise and rounding leave of a fit over so many frames, whatever the level."""
