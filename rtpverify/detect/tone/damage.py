@@ -132,12 +132,11 @@ def _repeat(track: Track, start: int, x: NDArray[np.float64], valid: NDArray[np.
         return None
     step = wrap_phase(sine.phase - model.phase_at(sine.anchor)) * (-1.0 if track.mirrored else 1.0)
     slip_frames = track.code.decode(step, deviation) if track.code else None
-    if slip_frames is not None and slip_frames > 0:
-        if not track.steps.ambiguous:
-            return None  # content from ahead has not arrived before
-        slip_frames = None
+    steps = track.steps
+    if slip_frames is not None and not steps.ambiguous and steps.repeat_distance(slip_frames, len(x)) is None:
+        return None  # content from ahead has not arrived before
     first, stop = _edges(track, start, start + len(x), model, replace(sine, dc=model.dc))
-    return repeat_event(first, stop - first, None if slip_frames is None else -slip_frames)
+    return steps.repeat_out_of_step(first, stop - first, slip_frames)
 
 
 def _edges(track: Track, start: int, stop: int, outside: Sine, inside: Sine) -> tuple[int, int]:

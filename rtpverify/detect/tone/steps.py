@@ -175,9 +175,8 @@ class StepResolver:
         if event.kind is Kind.POLARITY:
             self.inverted = event
         slip_frames = event.size.get("slip_frames")
-        if event.kind is Kind.SLIP and (slip_frames is None or slip_frames < 0 or self.ambiguous):
-            longest = int(_LONGEST_REPEAT_SECONDS * self.settings.sample_rate_hz)
-            reach = longest if slip_frames is None or self.ambiguous else min(-slip_frames, longest)
+        reach = self._longest_repeat(slip_frames)
+        if event.kind is Kind.SLIP and reach:
             self._held = _Held(event, phase_step, deviation, step.frame + reach + GRACE_FRAMES)
         else:
             self._tell(event)
@@ -205,6 +204,27 @@ class StepResolver:
     def ambiguous(self) -> bool:
         """Whether a slip is known only modulo less than 20 ms, so that its sign tells nothing."""
         return self.code is not None and self.code.blind_frames < 0.02 * self.settings.sample_rate_hz
+
+    def _longest_repeat(self, slip_frames: int | None) -> int:
+        """Return of how many frames a repeat may be at most that begins with this slip, 0 where it is none."""
+        longest = int(_LONGEST_REPEAT_SECONDS * self.settings.sample_rate_hz)
+        if slip_frames is None or self.code is None or self.code.blind_frames < longest:
+            return longest
+        nearest = -slip_frames % self.code.blind_frames
+        return min(nearest, longest) if slip_frames < 0 or nearest <= longest else 0
+
+    def repeat_distance(self, slip_frames: int, frames: int) -> int | None:
+        """Return from how many frames before a stretch comes that is out of step by so many.
+
+        It cannot come from ahead. Of the distances that the step allows, the one nearest to the length of the stretch
+        counts, as of a buffer that is sent twice. None where they are too many, or all too far.
+        """
+        if self.code is None or self.ambiguous:
+            return None
+        blind, longest = self.code.blind_frames, _LONGEST_REPEAT_SECONDS * self.settings.sample_rate_hz
+        nearest = -slip_frames % blind
+        distance = nearest + max(0, round((frames - nearest) / blind)) * blind
+        return distance if slip_frames < 0 or distance <= longest else None
 
     def _release(self) -> None:
         held, self._held = self._held, None
@@ -289,10 +309,15 @@ class StepResolver:
         return Event(Kind.SLIP, frame, message=text, size=size)
 
     def _as_repeat(self, slip: Event, stop: int) -> Event:
-        frames = stop - slip.start_frame
-        back = slip.size.get("slip_frames")
-        distance = -back if isinstance(back, int) and back < 0 else None
-        return repeat_event(slip.start_frame, frames, distance)
+        return self.repeat_out_of_step(slip.start_frame, stop - slip.start_frame, slip.size.get("slip_frames"))
+
+    def repeat_out_of_step(self, start: int, frames: int, slip_frames: int | None) -> Event:
+        """Return the event of ``frames`` frames that are out of step by so many (None: unknown)."""
+        distance = None if slip_frames is None else self.repeat_distance(slip_frames, frames)
+        event = repeat_event(start, frames, distance)
+        if distance is not None and self.code and self.code.blind_frames < self.settings.sample_rate_hz:
+            event.message += f", known modulo {self.code.blind_frames} frames"
+        return event
 
 
 def repeat_event(start: int, frames: int, distance: int | None) -> Event:

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from corpus import Case
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -85,3 +86,31 @@ def test_half_a_period_is_an_inversion():
     told = resolve([(FRAME, 24_000)])
     assert [event.kind for event in told] == [Kind.POLARITY]
     assert told[0].open
+
+
+@pytest.mark.parametrize(
+    ("hz", "slip_frames", "frames", "distance"),
+    [
+        (997.0, -480, 480, 480),
+        (997.0, 480, 480, None),  # from ahead
+        (352.0, 685, 815, 815),  # as well 685 - 1500 frames
+        (352.0, -500, 5000, 5000),
+        (352.0, -500, 500, 500),
+        (1000.0, -24, 480, None),  # one in 48 of all
+    ],
+)
+def test_a_repeat_comes_from_before(hz, slip_frames, frames, distance):
+    form = Settings(0, 48000, 960, 48, 16, False, (hz,), Limits())
+    resolver = StepResolver(form, lambda *_: None, lambda _: None, lambda *_: None)
+    resolver.code = slip_code(hz, 48000)
+    assert resolver.repeat_distance(slip_frames, frames) == distance
+
+
+@pytest.mark.parametrize("frames", [815, 5000])
+def test_a_repeat_in_noise_of_a_tone_that_tells_slips_modulo_1500_frames(frames):
+    fault = f"repeat:at=0.7,frames={frames}"
+    case = Case((fault,), channels=1, noise_dbfs=-80.0, frequencies_hz=(352.0,), seconds=1.5)
+    [event] = case.run().events
+    assert event.kind is Kind.REPEAT
+    assert event.size["repeat_distance_frames"] == frames
+    assert "known modulo 1500 frames" in event.message
