@@ -289,6 +289,38 @@ def distinct_phases(omega: float, n: int) -> int:
     return min(q, n)
 
 
+@lru_cache(maxsize=256)
+def rounding_beat(omega: float, amplitude: float, n: int) -> float:
+    """Return how far plain rounding makes the phase of a sine go to and fro from block to block, rad.
+
+    Parameters
+    ----------
+    omega
+        Rad per frame.
+    amplitude
+        In steps of the quantiser.
+    n
+        Frames of a block; faster beats are averaged out in it.
+
+    Notes
+    -----
+    The error of rounding a sine of amplitude a holds harmonics k of 2/π J_k(2πa) steps (N. M. Blachman, The
+    intermodulation and distortion due to quantization of sinusoids, 1985), and they are largest, 0.675 k^(-1/3), where
+    k is 2πa. Two of them, k - 1 and k + 1, fall on nearly the frequency of the sine where k of its periods are nearly a
+    whole number of frames.
+    """
+    turn = 2.0 * math.pi * amplitude
+    k = np.arange(2.0, turn + 2.0 * turn ** (1.0 / 3.0) + 2.0)
+    cycles = k * omega / (2.0 * math.pi)
+    k = k[np.abs(cycles - np.round(cycles)) * n < 1.0]
+    if len(k) == 0:
+        return 0.0
+    largest = 0.675 * k ** (-1.0 / 3.0)
+    below = np.maximum(turn**2 - k**2, 1.0)
+    bessel = np.where(k < turn, np.minimum(largest, np.sqrt(2.0 / math.pi / np.sqrt(below))), largest)
+    return float(bessel.max()) * 4.0 / math.pi / amplitude
+
+
 def wrap_phase(phase: float) -> float:
     """Return the phase in (-π, π]."""
     return math.pi - (math.pi - phase) % (2.0 * math.pi)

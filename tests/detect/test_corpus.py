@@ -222,3 +222,10 @@ def test_noise_in_which_one_sine_after_another_seems_to_fit(case):
 )
 def test_a_level_that_drifts_in_db_is_no_noise_where_every_step_of_24_bits_counts(fault):
     judge(Case(faults=(fault,), rate_hz=96000, channels=1, bits=24, frequencies_hz=(1283.0,), level_dbfs=-20.0, seed=7))
+
+
+@pytest.mark.parametrize("bits", [16, 24])
+@pytest.mark.parametrize("fault", ["word_length:at=0,bits=11", "word_length:at=1.168149,bits=11", ""])
+def test_a_tone_that_beats_with_its_rounding_is_steady(fault, bits):
+    level_dbfs = -20.0 if fault else -20.0 - 6.0206 * (bits - 11)
+    judge(Case((fault,) if fault else (), channels=1, bits=bits, frequencies_hz=(1283.0,), level_dbfs=level_dbfs))

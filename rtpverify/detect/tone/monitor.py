@@ -19,6 +19,8 @@ from rtpverify.events import Event, Kind
 
 COMMON_RATES_HZ = (8000, 11025, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000, 176400, 192000)
 _SAME_STEP_FRAMES = 64
+_SLOPE_OF_BEAT = 5.0
+"""Slope of the straight line through a stretch of a beat, over its amplitude and times the length of the stretch."""
 _REFERENCE_SECONDS = 0.9
 """How much of the beginning the reference level is averaged over."""
 
@@ -107,13 +109,21 @@ class Monitor:
         def begun(stepped: int | None) -> int:
             return since if located or stepped is None else stepped
 
-        self._judge_frequency(reading, since)
         self._judge_residual(reading, begun(reading.rms_stepped))
+        self._judge_frequency(reading, since)
         # Clipping, distortion and truncation move level and offset: these are theirs while they go on.
         if self._shaped or reading.stop - max(reading.recent_frames, reading.frames) < self._shaped_until:
             return
         self._judge_level(reading, begun(reading.level_stepped))
         self._judge_dc(reading, begun(reading.dc_stepped))
+
+    @property
+    def rounding_step(self) -> float:
+        """Smallest step of what arrives: that of the encoding, or of a word length that is shortened."""
+        residual = self._open.get("residual")
+        if residual is None or residual.kind is not Kind.WORD_LENGTH:
+            return self.settings.step
+        return float(2.0 ** (1 - residual.size["effective_bits"]))
 
     def tells(self, kind: Kind) -> bool:
         """Tell whether a departure of this kind is open."""
@@ -245,7 +255,9 @@ class Monitor:
             self.nominal_hz = nominal_frequency(hz)
         error_ppm = (hz / self.nominal_hz - 1.0) * 1e6
         deviation = omega_deviation(reading.sigma / reading.amplitude, max(reading.omega_frames, 16))
-        uncertainty_ppm = FALSE_ALARM_Z * deviation / reading.omega * 1e6
+        beat = self.settings.beat(reading.omega, reading.amplitude, reading.sigma, self.rounding_step)
+        uncertainty = FALSE_ALARM_Z * deviation + _SLOPE_OF_BEAT * beat / max(reading.omega_frames, 16)
+        uncertainty_ppm = uncertainty / reading.omega * 1e6
         limit_ppm = self.settings.limits.max_frequency_error_ppm
         is_open = "frequency" in self._open
         if abs(error_ppm) <= (_still(limit_ppm, uncertainty_ppm) if is_open else limit_ppm + uncertainty_ppm):

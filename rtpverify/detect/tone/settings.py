@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from rtpverify.detect.thresholds import frame_threshold, is_plain
 from rtpverify.dsp.levels import FULL_SCALE_SINE_RMS, amplitude_ratio, quantisation_rms
-from rtpverify.dsp.sine import distinct_phases
+from rtpverify.dsp.sine import distinct_phases, rounding_beat
 from rtpverify.dsp.slip import FALSE_ALARM_Z, SlipCode
 from rtpverify.limits import Limits
 from rtpverify.result import Sensitivity
@@ -34,6 +34,10 @@ LEAST_WINDOW_FRAMES = 64
 
 _UNDITHERED_STEPS = 0.45
 """Residual RMS, in steps of the quantiser, below which there is no full dither."""
+_BEATING_STEPS = 4000.0
+"""Amplitude, in steps of the quantiser, above which rounding beats by less than any slip shows."""
+_STEP_OF_BEAT = 4.0
+"""Step between two straight lines, each through a stretch of a beat, over its amplitude."""
 
 
 def noise_power_range(frames: int) -> tuple[float, float]:
@@ -93,16 +97,25 @@ class Settings:
         """Return the deviation that no frame of clean signal reaches, by RMS and peak of the residual."""
         return frame_threshold(None if self.bits is None else self.step, sigma, peak)
 
-    def least_phase(self, omega: float, amplitude: float, sigma: float, quantum: float) -> float:
+    def least_phase(self, omega: float, amplitude: float, sigma: float, quantum: float, step: float) -> float:
         """Return the phase step, rad, below which nothing is told, however many frames say so.
 
-        Half the smallest step of any slip (``quantum``), and what rounding without dither does to a tone that takes
-        few different phases.
+        Half the smallest step of any slip (``quantum``), and what rounding to multiples of ``step`` without dither does
+        to a tone that takes few different phases, or that beats with the rounding's harmonics.
         """
-        if self.bits is None or sigma > _UNDITHERED_STEPS * self.step:
-            return quantum / 2.0
+        least = quantum / 2.0
+        if self.bits is None or sigma > _UNDITHERED_STEPS * step:
+            return least
         frames = distinct_phases(omega, self.block_frames)
-        return max(quantum / 2.0, FALSE_ALARM_Z * sigma / amplitude * math.sqrt(2.0 / frames))
+        least = max(least, FALSE_ALARM_Z * sigma / amplitude * math.sqrt(2.0 / frames))
+        return max(least, _STEP_OF_BEAT * self.beat(omega, amplitude, sigma, step))
+
+    def beat(self, omega: float, amplitude: float, sigma: float, step: float) -> float:
+        """Return how far rounding to multiples of ``step`` without dither makes the phase go to and fro, rad."""
+        if self.bits is None or sigma > _UNDITHERED_STEPS * step or amplitude > _BEATING_STEPS * step:
+            return 0.0
+        # Rounded, so that it need not be found anew for every block.
+        return rounding_beat(round(omega, 9), float(f"{amplitude / step:.3g}"), self.block_frames)
 
     def telling_frames(self, omega: float, sigma: float, frames: int) -> int:
         """Return how many of ``frames`` frames tell something new of level and offset.

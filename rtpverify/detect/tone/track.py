@@ -127,7 +127,8 @@ class Track:
         if self.sine is None:
             return 0.0
         quantum = self.code.phase_quantum if self.code else 0.0
-        return self.settings.least_phase(self.sine.omega, self.sine.amplitude, self.sigma, quantum)
+        step = self.monitor.rounding_step
+        return self.settings.least_phase(self.sine.omega, self.sine.amplitude, self.sigma, quantum, step)
 
     def deviation(self, stop: int, lost: Sine | None = None) -> float:
         """Return the standard deviation of the model carried to frame ``stop``, full scale ±1.0 (Cramér–Rao bounds).

@@ -2,11 +2,13 @@
 
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from rtpverify.detect.tone.settings import Settings, block_frames
+from rtpverify.dsp.sine import fit_blocks, tone_basis
 from rtpverify.dsp.slip import FALSE_ALARM_Z
 from rtpverify.limits import Limits
 
@@ -55,3 +57,19 @@ def test_the_residual_limit_is_6_db_above_the_quantiser():
 def test_one_reference_or_one_per_channel():
     assert settings(references_hz=(None,)).reference_hz is None
     assert Settings(1, 48000, 960, 48, 16, False, (997.0, 1499.0), Limits()).reference_hz == 1499.0
+
+
+@pytest.mark.parametrize(("hz", "rate_hz", "steps"), [(1283.0, 48000, 102.4), (1283.0, 96000, 203.0)])
+def test_rounding_that_beats_with_the_tone_is_no_step_of_the_phase(hz, rate_hz, steps):
+    """The rounding of each block is measured, and stays within what is allowed for; it may well come close."""
+    n, omega = rate_hz // 50, 2 * math.pi * hz / rate_hz
+    x = np.rint(steps * np.cos(omega * np.arange(100 * n) + 0.3))
+    z = fit_blocks(x.reshape(100, n), tone_basis(omega, n)).z
+    phase = np.unwrap(np.angle(z * np.exp(-1j * omega * n * np.arange(100))))
+    form = Settings(0, rate_hz, n, 1, 16, False, (hz,), Limits())
+    amplitude, sigma = steps * form.step, 0.3 * form.step
+    beat = form.beat(omega, amplitude, sigma, form.step)
+    assert np.ptp(phase) / 2 == pytest.approx(beat, rel=0.4)
+    assert form.least_phase(omega, amplitude, sigma, 0.0, form.step) > 2 * np.ptp(phase) / 2
+    assert form.beat(omega, amplitude, 0.5 * form.step, form.step) == 0.0  # dither leaves none
+    assert form.beat(omega, 0.5, sigma, form.step) == 0.0
