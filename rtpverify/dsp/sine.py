@@ -278,6 +278,20 @@ def distinct_phases(omega: float, n: int) -> int:
     The error of plain rounding repeats with them, so that more frames do not average it any further. (The first
     continued fraction p/q of the frequency whose pattern of q phases does not move on within n frames.)
     """
+    return _pattern(omega, n)[0]
+
+
+def distinct_errors(omega: float, amplitude: float, n: int) -> int:
+    """Return how many different errors plain rounding makes of ``n`` frames of a sine of so many steps' amplitude.
+
+    As many as the sine takes phases, and as often anew as the pattern of these moves on by a step.
+    """
+    phases, move = _pattern(omega, n)
+    return min(n, int(phases * max(1.0, 2.0 * math.pi * move * amplitude)))
+
+
+def _pattern(omega: float, n: int) -> tuple[int, float]:
+    """Return how many phases repeat, and by how much of a period they move on within ``n`` frames."""
     x = omega / (2.0 * math.pi)
     rest, before, q = x, 0, 1
     while q < n and abs(q * x - round(q * x)) * n >= 1.0:
@@ -286,7 +300,8 @@ def distinct_phases(omega: float, n: int) -> int:
             break
         rest = 1.0 / fraction
         before, q = q, math.floor(rest) * q + before
-    return min(q, n)
+    q = min(q, n)
+    return q, abs(q * x - round(q * x)) * n / q
 
 
 @lru_cache(maxsize=256)

@@ -229,3 +229,30 @@ def test_a_level_that_drifts_in_db_is_no_noise_where_every_step_of_24_bits_count
 def test_a_tone_that_beats_with_its_rounding_is_steady(fault, bits):
     level_dbfs = -20.0 if fault else -20.0 - 6.0206 * (bits - 11)
     judge(Case((fault,) if fault else (), channels=1, bits=bits, frequencies_hz=(1283.0,), level_dbfs=level_dbfs))
+
+
+@pytest.mark.parametrize("at_seconds", [0.62, 0.7, 0.83])
+@pytest.mark.parametrize("bits", [6, 8])
+@pytest.mark.parametrize("frequency_hz", [100.0, 150.0, 997.0])
+def test_a_word_length_that_holds_values_is_no_dropout(at_seconds, bits, frequency_hz):
+    fault = f"word_length:at={at_seconds},bits={bits}"
+    judge(Case((fault,), channels=1, dither="tpdf", frequencies_hz=(frequency_hz,), seconds=1.6))
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        Case(("slip:at=1.2892,frames=-48",), channels=1, frequencies_hz=(2401.0,), level_dbfs=-20.0),
+        Case(
+            ("dc_offset:at=1.015602,offset=0.00017267,duration=0.5866,channel=2",),
+            rate_hz=44100,
+            noise_dbfs=-60.0,
+            frequencies_hz=(1283.0,),
+            seed=2593286611,
+        ),
+        Case(("clipping:at=1.473520,level=0.152608,duration=0.5703",), channels=1, bits=24, frequencies_hz=(1283.0,)),
+    ],
+    ids=["phases that come again but not to the step", "begun and ended within a second", "clipped until now"],
+)
+def test_found_by_random_cases(case):
+    judge(case)

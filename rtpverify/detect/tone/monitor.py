@@ -117,6 +117,11 @@ class Monitor:
         self._judge_level(reading, begun(reading.level_stepped))
         self._judge_dc(reading, begun(reading.dc_stepped))
 
+    def begun(self, aspect: str) -> int | None:
+        """Return where the open departure of an aspect (level, dc, frequency, residual) began, None where none is."""
+        event = self._open.get(aspect)
+        return None if event is None else event.start_frame
+
     @property
     def rounding_step(self) -> float:
         """Smallest step of what arrives: that of the encoding, or of a word length that is shortened."""
@@ -202,7 +207,7 @@ class Monitor:
 
     def _telling(self, reading: Reading, frames: int) -> int:
         """Return how many of ``frames`` frames of a reading tell something new."""
-        return self.settings.telling_frames(reading.omega, reading.sigma, frames)
+        return self.settings.telling_frames(reading.omega, reading.amplitude, reading.sigma, frames)
 
     def _judge_level(self, reading: Reading, since: int) -> None:
         if self.level_reference is None:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtpverify.detect.tone.departure import Departure
+from rtpverify.detect.tone.forms import empty_low_bits
 from rtpverify.detect.tone.regions import band_run, change_point, equal_run
 from rtpverify.detect.tone.settings import LEAST_MUTED_FRAMES
 from rtpverify.detect.tone.track import Muted, Track
@@ -75,7 +76,8 @@ def _longest_run(track: Track, departure: Departure) -> _Run | None:
     runs += [
         _Run(*band_run(filled, at, value, bound), value, bound) for value, bound in ((0.0, noise), (held, 2 * noise))
     ]
-    runs = [run for run in runs if _is_held(track, int(np.count_nonzero(valid[run.start : run.stop])), run.bound)]
+    step = _step(track, x[exact.stop :][valid[exact.stop :]])
+    runs = [run for run in runs if _is_held(track, int(np.count_nonzero(valid[run.start : run.stop])), run.bound, step)]
     if not runs:
         return None
     longest = max(runs, key=lambda run: run.stop)
@@ -139,9 +141,17 @@ def _held_frame(
     return low + int(np.abs(sine[low:high] - held.mean()).argmin()) if len(held) else None
 
 
-def _is_held(track: Track, frames: int, bound: float) -> bool:
+def _step(track: Track, after: NDArray[np.float64]) -> float:
+    """Return the smallest step of what follows a run, where a shortened word length may make the sine hold a value."""
+    settings = track.settings
+    return settings.step * 2.0 ** (0 if settings.bits is None else empty_low_bits(after, settings.bits))
+
+
+def _is_held(track: Track, frames: int, bound: float, step: float) -> bool:
     """Tell whether a run within ``bound`` of one value is longer than the sine stays there at its peaks."""
-    band = 2.0 * bound + track.settings.step
+    band = 2.0 * bound + step
+    if band >= 2.0 * track.model.amplitude:
+        return False  # all of the sine lies within
     natural = int(2.0 * math.sqrt(band / track.model.amplitude) / track.pace) + 1
     return frames >= max(LEAST_MUTED_FRAMES, natural + 2)
 

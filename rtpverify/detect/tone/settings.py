@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from rtpverify.detect.thresholds import frame_threshold, is_plain
 from rtpverify.dsp.levels import FULL_SCALE_SINE_RMS, amplitude_ratio, quantisation_rms
-from rtpverify.dsp.sine import distinct_phases, rounding_beat
+from rtpverify.dsp.sine import distinct_errors, rounding_beat
 from rtpverify.dsp.slip import FALSE_ALARM_Z, SlipCode
 from rtpverify.limits import Limits
 from rtpverify.result import Sensitivity
@@ -106,7 +106,7 @@ class Settings:
         least = quantum / 2.0
         if self.bits is None or sigma > _UNDITHERED_STEPS * step:
             return least
-        frames = distinct_phases(omega, self.block_frames)
+        frames = distinct_errors(omega, amplitude / step, self.block_frames)
         least = max(least, FALSE_ALARM_Z * sigma / amplitude * math.sqrt(2.0 / frames))
         return max(least, _STEP_OF_BEAT * self.beat(omega, amplitude, sigma, step))
 
@@ -117,14 +117,14 @@ class Settings:
         # Rounded, so that it need not be found anew for every block.
         return rounding_beat(round(omega, 9), float(f"{amplitude / step:.3g}"), self.block_frames)
 
-    def telling_frames(self, omega: float, sigma: float, frames: int) -> int:
+    def telling_frames(self, omega: float, amplitude: float, sigma: float, frames: int) -> int:
         """Return how many of ``frames`` frames tell something new of level and offset.
 
         The error of rounding without dither repeats with the phases that the tone takes, and does not average out.
         """
         if self.bits is None or sigma > _UNDITHERED_STEPS * self.step:
             return frames
-        return distinct_phases(omega, frames)
+        return distinct_errors(omega, amplitude / self.step, frames)
 
     def is_plain(self, threshold: float) -> bool:
         """Tell whether a threshold is that of plain rounding, where every clean frame equals the rounded sine."""

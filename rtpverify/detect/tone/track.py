@@ -161,7 +161,8 @@ class Track:
 
     def _telling(self, fit: FreeFit) -> int:
         """Return how many frames of a fit tell something new of the noise, 16 at least."""
-        return max(self.settings.telling_frames(fit.sine.omega, self.sigma, fit.frames), 16)
+        sine = fit.sine
+        return max(self.settings.telling_frames(sine.omega, sine.amplitude, self.sigma, fit.frames), 16)
 
     @property
     def _rounding_sigma(self) -> float:

@@ -43,20 +43,24 @@ class LimitWatch:
         # Per line: reference level and how far it may be off, offset, frequency and how far off, residual (per
         # amplitude, absolute).
         self._limits = np.zeros((0, 7))
+        # Per line: where the open departures of level, offset and residual began. They end with a later step.
+        self._begun = np.zeros((0, 3), np.int64)
 
     def grow(self, lines: int) -> None:
         """Add lines."""
         self._departed = np.append(self._departed, np.zeros(lines, np.bool_))
         self._limits = np.concatenate([self._limits, np.full((lines, 7), math.nan)])
+        self._begun = np.concatenate([self._begun, np.zeros((lines, 3), np.int64)])
 
     def reset(self, line: int) -> None:
         """Forget a line, which becomes another one."""
-        self._departed[line], self._limits[line] = False, math.nan
+        self._departed[line], self._limits[line], self._begun[line] = False, math.nan, 0
 
     def learn(self, line: int, settings: Settings, monitor: Monitor) -> None:
         """Write down what the monitor of a line holds now; a limit that is not known yet is always passed."""
         limits = settings.limits
         self._departed[line] = monitor.departed
+        self._begun[line] = [monitor.begun(aspect) or 0 for aspect in ("level", "dc", "residual")]
         nominal_hz = monitor.nominal_hz or math.nan
         relative_residual = settings.residual_limit(1.0) if settings.residual_limit(0.0) == 0.0 else 0.0
         self._limits[line] = (
@@ -99,10 +103,15 @@ class LimitWatch:
             line, used = int(lines[i]), int(blocks[i, k]) * n
             last = int(k) + 1 + window
 
-            def stepped(values: NDArray[np.float64], i: int = i, last: int = last, used: int = used) -> int | None:
-                first = last - used // n
+            level_begun, dc_begun, residual_begun = self._begun[line].tolist()
+
+            def stepped(
+                values: NDArray[np.float64], begun: int, i: int = i, last: int = last, used: int = used
+            ) -> int | None:
+                offset = int(new.first_block[i]) - window
+                first = max(last - used // n, begun // n + 1 - offset if begun else 0)
                 at = step_position(values[i, first:last])
-                return None if at is None else (int(new.first_block[i]) + first + at - window) * n
+                return None if at is None else (offset + first + at) * n
 
             yield (
                 line,
@@ -118,9 +127,9 @@ class LimitWatch:
                     recent_amplitude=float(recent_level[i, k]),
                     recent_dc=float(recent_dc[i, k]),
                     recent_frames=int(recent[i, k]) * n,
-                    level_stepped=stepped(new.amplitude),
-                    dc_stepped=stepped(new.dc),
-                    rms_stepped=stepped(new.power),
+                    level_stepped=stepped(new.amplitude, level_begun),
+                    dc_stepped=stepped(new.dc, dc_begun),
+                    rms_stepped=stepped(new.power, residual_begun),
                     bend=bend_rms(*line_end(new.amplitude[i, k + 1 + window - int(recent[i, k]) : k + 1 + window])),
                 ),
             )

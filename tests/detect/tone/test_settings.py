@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rtpverify.detect.tone.settings import Settings, block_frames
-from rtpverify.dsp.sine import fit_blocks, tone_basis
+from rtpverify.dsp.sine import distinct_errors, fit_blocks, tone_basis
 from rtpverify.dsp.slip import FALSE_ALARM_Z
 from rtpverify.limits import Limits
 
@@ -73,3 +73,16 @@ def test_rounding_that_beats_with_the_tone_is_no_step_of_the_phase(hz, rate_hz, 
     assert form.least_phase(omega, amplitude, sigma, 0.0, form.step) > 2 * np.ptp(phase) / 2
     assert form.beat(omega, amplitude, 0.5 * form.step, form.step) == 0.0  # dither leaves none
     assert form.beat(omega, 0.5, sigma, form.step) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("hz", "amplitude", "errors"),
+    [
+        (1000.0, 16384.0, 48),
+        (1000.0005, 16384.0, 49),  # moves on by a step in 960 frames
+        (2401.0, 3277.0, 960),  # 20 phases that move on by 400 steps
+        (997.0, 16384.0, 960),
+    ],
+)
+def test_rounding_errors_come_again_where_the_phases_stay_to_the_step(hz, amplitude, errors):
+    assert distinct_errors(2 * math.pi * hz / 48000, amplitude, 960) == errors
