@@ -242,6 +242,7 @@ def test_a_word_length_that_holds_values_is_no_dropout(at_seconds, bits, frequen
 @pytest.mark.parametrize(
     "case",
     [
+        Case(("distortion:at=1.301561,harmonics_db=-69.52/-69.52",), channels=1, bits=24, frequencies_hz=(3428.0,)),
         Case(("slip:at=1.2892,frames=-48",), channels=1, frequencies_hz=(2401.0,), level_dbfs=-20.0),
         Case(
             ("dc_offset:at=1.015602,offset=0.00017267,duration=0.5866,channel=2",),
@@ -252,7 +253,12 @@ def test_a_word_length_that_holds_values_is_no_dropout(at_seconds, bits, frequen
         ),
         Case(("clipping:at=1.473520,level=0.152608,duration=0.5703",), channels=1, bits=24, frequencies_hz=(1283.0,)),
     ],
-    ids=["phases that come again but not to the step", "begun and ended within a second", "clipped until now"],
+    ids=[
+        "few phases near the peaks",
+        "phases that come again but not to the step",
+        "begun and ended within a second",
+        "clipped until now",
+    ],
 )
 def test_found_by_random_cases(case):
     judge(case)
