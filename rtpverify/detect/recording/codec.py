@@ -20,6 +20,8 @@ PIECE_FRAMES = 4096
 REACH_FRAMES = 128
 """How far around its expected place a piece is sought."""
 _FITS = 3
+_MOST_OFF = (-1.0, -0.02), (1.0, 0.02)
+"""By how much a fit may correct delay (frames) and rate: what resembles nothing would go anywhere."""
 _BANDS = 16
 _HIGHEST = 0.4
 """Share of the sample rate up to which is looked at: interpolation leaves something of its own near half the rate."""
@@ -63,7 +65,8 @@ def probe(heard: NDArray[np.float64], around: NDArray[np.float64]) -> Probe | No
         position = np.clip(position, HALF_TAPS + 1, len(around) - HALF_TAPS - 2)
         taken = interpolate(around, position)
         left = fit(heard, taken.value, valid, taken.slope, with_rate=True)
-        position = position + left.delay + left.rate * (frame - (len(heard) - 1) / 2)
+        delay, rate = np.clip([left.delay, left.rate], *_MOST_OFF)
+        position = position + delay + rate * (frame - (len(heard) - 1) / 2)
     scaled = taken.value / max(float(np.abs(taken.value).max()), 1e-12)
     bends = np.cumprod(np.tile(scaled[:, None], 7), axis=1)[:, 1:]
     unbent = left.residual - bends @ np.linalg.lstsq(bends, left.residual, rcond=None)[0]

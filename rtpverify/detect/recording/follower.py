@@ -51,6 +51,7 @@ RETRY_BLOCKS = 5
 """A departure that lasts is looked at this much less often."""
 _FARTHER = 1e-4
 """By so much less a place that is as far as is sought at all is worth."""
+_HEARD = 3.0
 _MOST_JUMPS = 16
 
 
@@ -358,13 +359,20 @@ class Follower:
         for item in found:
             moved = self._fitted(model.moved(item.offset - reach), x, valid, start)
             apart = round(moved.position(start) - model.position(start))
-            if apart and not track.residual(moved, start, stop)[0].any() and self._is_nearer(moved, model, x, start):
+            fits = apart and not track.residual(moved, start, stop)[0].any() and self._is_nearer(moved, model, x, start)
+            if fits and self._is_heard(moved, start, stop):
                 fitting.setdefault(apart, moved)
         sure = stop - broken.frame >= self.settings.frames(UNEXPLAINED_SECONDS)
         if not fitting or (len(fitting) > 1 and not sure):
             return False
         self._jump(track, broken, model, fitting[min(fitting, key=abs)], stop)
         return True
+
+    @staticmethod
+    def _is_heard(model: Model, start: int, stop: int) -> bool:
+        """Tell whether what a model expects stands out of the noise: a pause of the recording fits any silence."""
+        change = np.diff(model.expected(start, stop))
+        return float(np.sqrt(np.mean(np.square(change)))) > _HEARD * model.noise.sigma
 
     @staticmethod
     def _is_nearer(one: Model, other: Model, x: NDArray[np.float64], start: int) -> bool:
