@@ -6,16 +6,17 @@ All arrays are float64 and one channel; positions and offsets count in frames.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
+
+from rtpverify.dsp.farrow import farrow_coefficients, farrow_taps
 
 HALF_TAPS = 24
 """Frames on each side that an interpolated value is made of."""
 _KAISER_BETA = 9.0
 _ORDER = 9
-"""Degree in which the taps follow the fraction of a frame; the error lies 100 dB down up to 0.43 of the rate."""
+"""Degree in which the taps follow the fraction of a frame; up to 0.43 of the rate no error is above -86 dB."""
 _SEGMENT = 1 << 16
 """Length of the transforms in which a long reference is searched."""
 
@@ -104,19 +105,14 @@ def interpolate(x: NDArray[np.float64], position: NDArray[np.float64]) -> Interp
         Shape (m,).
     position
         Frames from the start of ``x``, shape (n,), rising by about 1; at least ``HALF_TAPS`` from either end.
-
-    Notes
-    -----
-    A sinc under a Kaiser window, whose taps are polynomials of the fraction (C. W. Farrow, "A continuously variable
-    digital delay element", ISCAS 1988).
     """
     whole = np.rint(position).astype(np.int64)
     fraction = position - whole
     first = int(whole[0]) - HALF_TAPS
     part = x[first : int(whole[-1]) + HALF_TAPS + 1]
-    around = np.lib.stride_tricks.sliding_window_view(part, len(part) - 2 * HALF_TAPS)
+    taps = farrow_taps(HALF_TAPS, _KAISER_BETA, _ORDER)
     value, slope = np.zeros(len(position)), np.zeros(len(position))
-    for coefficient in (_farrow() @ around)[:, whole - int(whole[0])]:
+    for coefficient in farrow_coefficients(part, taps)[:, whole - int(whole[0])]:
         slope = slope * fraction + value
         value = value * fraction + coefficient
     return Interpolated(value, slope)
@@ -171,18 +167,6 @@ def fit(
     per_gain = [float(weight) / gain if gain else 0.0 for weight in weights[2:]]
     delay, rate = [*per_gain, 0.0, 0.0][:2]
     return Fit(gain, float(weights[1]), delay, rate, wanted - basis @ weights)
-
-
-@lru_cache(maxsize=1)
-def _farrow() -> NDArray[np.float64]:
-    """Return the taps of each power of the fraction, the highest first, shape (powers, 2 HALF_TAPS + 1)."""
-    nodes = np.cos(np.pi * (np.arange(32) + 0.5) / 32) / 2
-    frame = np.arange(-HALF_TAPS, HALF_TAPS + 1)
-    at = nodes[:, None] - frame
-    window = np.i0(_KAISER_BETA * np.sqrt(np.maximum(0.0, 1 - (at / (HALF_TAPS + 0.5)) ** 2))) / np.i0(_KAISER_BETA)
-    taps = np.sinc(at) * window
-    powers = np.polynomial.polynomial.polyfit(nodes, taps, _ORDER)
-    return np.ascontiguousarray(powers[::-1])
 
 
 def _fast_length(length: int) -> int:

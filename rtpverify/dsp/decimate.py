@@ -9,9 +9,13 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from rtpverify.dsp.farrow import farrow_coefficients, farrow_taps
+
 _TAPS_PER_STEP = 16
 _PASS = 0.86
 """Edge of the filter, as a share of the lower rate's half."""
+_HALF_TAPS, _KAISER_BETA, _ORDER = 10, 4.5, 5
+"""Of interpolation: up to 0.43 of the rate, which the filter lets pass, no error is above -43 dB."""
 _FRAMES_AT_ONCE = 1 << 14
 _KEPT_FRAMES = 1 << 20
 """At 8 kHz two minutes: where these are all, every frame is computed once."""
@@ -138,22 +142,19 @@ class Mixed:
 
 
 def interpolated(signal: Signal, position: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return a signal between its frames, shape (n, channels), by the cubic through the four around each position.
+    """Return a signal between its frames, shape (n, channels), up to where the filter of :class:`Decimated` lets pass.
 
     Positions rise; what lies before the signal's start or after its end is silent.
     """
-    whole = np.floor(position).astype(np.int64)
-    low = int(whole.min()) - 1
-    values = signal.between(low, int(whole.max()) + 3)
-    at = whole - low
-    t = (position - whole)[:, None]
-    before, here, there, after = values[at - 1], values[at], values[at + 1], values[at + 2]
-    return np.asarray(
-        before * (-t * (t - 1.0) * (t - 2.0) / 6.0)
-        + here * ((t + 1.0) * (t - 1.0) * (t - 2.0) / 2.0)
-        + there * (-(t + 1.0) * t * (t - 2.0) / 2.0)
-        + after * ((t + 1.0) * t * (t - 1.0) / 6.0)
-    )
+    whole = np.rint(position).astype(np.int64)
+    fraction, low = position - whole, int(whole.min())
+    values = signal.between(low - _HALF_TAPS, int(whole.max()) + _HALF_TAPS + 1)
+    taps = farrow_taps(_HALF_TAPS, _KAISER_BETA, _ORDER).astype(np.float32)
+    out = np.zeros((len(position), values.shape[1]))
+    for channel in range(values.shape[1]):
+        for coefficient in farrow_coefficients(values[:, channel], taps)[:, whole - low]:
+            out[:, channel] = out[:, channel] * fraction + coefficient
+    return out
 
 
 @lru_cache(maxsize=8)
