@@ -46,7 +46,7 @@ class Probe:
 
 
 def probe(heard: NDArray[np.float64], around: NDArray[np.float64]) -> Probe | None:
-    """Hold a piece against the stretch of the reference in which it lies; None where there is nothing to hear.
+    """Hold a piece against the stretch of the reference in which it lies; None where it is not there.
 
     Parameters
     ----------
@@ -62,7 +62,8 @@ def probe(heard: NDArray[np.float64], around: NDArray[np.float64]) -> Probe | No
     position = frame + found[0].offset
     valid = np.ones(len(heard), dtype=bool)
     for _ in range(_FITS):
-        position = np.clip(position, HALF_TAPS + 1, len(around) - HALF_TAPS - 2)
+        if position[0] < HALF_TAPS + 1 or position[-1] > len(around) - HALF_TAPS - 2:
+            return None
         taken = interpolate(around, position)
         left = fit(heard, taken.value, valid, taken.slope, with_rate=True)
         delay, rate = np.clip([left.delay, left.rate], *_MOST_OFF)
