@@ -496,7 +496,7 @@ def _gain(_ctx: click.Context, parameter: click.Parameter, value: str) -> float 
 @click.option(
     "--reference",
     metavar="REFERENCE",
-    help="What is taken away: tone:997, tone:997,1499, tone (found), none.  [tone; none with --band, for spectra]",
+    help="What is taken away: tone:997, tone:997,1499, tone (found), FILE, none  [tone; none with --band, for spectra]",
 )
 @click.option("--band", metavar="LOW:HIGH", callback=_band, help="Keep only this band, in Hz.")
 @click.option("--gain", default="0", callback=_gain, metavar="DB|auto", help="Louder by this; auto: peak at -1 dBFS.")
