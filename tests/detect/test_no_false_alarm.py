@@ -24,6 +24,24 @@ def test_a_clean_stream_tells_nothing(number):
         assert signal.frequency_hz == pytest.approx(stream.frequency_hz, rel=2 * WANDER_PPM * 1e-6, abs=1e-3), stream
 
 
+@pytest.mark.parametrize("frames", [275_625, 275_500, 275_441])
+def test_a_tone_that_wanders_ends_between_blocks(frames):
+    """What is left behind the last block is held against a model of some blocks before."""
+    stream = Clean(
+        rate_hz=11025,
+        bits=24,
+        dither="none",
+        frequency_hz=2184.0,
+        level_dbfs=-6.0,
+        wander_ppm_per_second=0.1,
+        seed=865894120,
+    )
+    verifier = stream.verifier()
+    verifier.feed(stream.read(0, frames))
+    verifier.finish()
+    assert not verifier.result("clean").streams[0].events
+
+
 def test_the_generator_wanders_as_it_says():
     stream = Clean(wander_ppm_per_second=0.1, bits=24)
     seconds = np.arange(0, 41) * stream.rate_hz

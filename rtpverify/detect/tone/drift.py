@@ -25,7 +25,9 @@ def drifts(track: Track, departure: Departure) -> bool:
     stop = min(at + block // 2, len(departure.x))
     first = max(stop - block, track.clean_from - low, 0)
     followed = stop - at >= LEAST_WINDOW_FRAMES or departure.final
-    if not departure.begins_mildly or stop - first < LEAST_WINDOW_FRAMES or not followed:
+    # What is left at the end of a stream is held against a model that may be some blocks old.
+    mild = departure.begins_mildly or departure.final
+    if not mild or stop - first < LEAST_WINDOW_FRAMES or not followed:
         return False
     fit = fit_free(departure.x[first:stop], low + first, track.model.omega, departure.valid[first:stop])
     if fit is None or fit.peak > track.fit_allowance(fit):
