@@ -1,6 +1,6 @@
 """The median.
 
-``np.median`` loads numpy's masked arrays with its first call, which takes longer than all of a short command's audio.
+``np.median`` loads numpy's masked arrays with its first call: some 8 ms, which a short command need not take.
 """
 
 from __future__ import annotations

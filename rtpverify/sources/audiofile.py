@@ -295,7 +295,7 @@ def _opened(path: Path, source: Path) -> Iterator[SoundFile]:
                     raise _UnsuitedError(message, is_strange=True) from error
                 raise SourceError(f"{path}: {message}") from error
             # soundfile seeks to where it is after every read of what is seekable: in MP3 silence comes then, until the
-            # decoder has what it needs, and in FLAC it takes time.
+            # decoder has what it needs.
             sound.seekable = lambda: False
             with sound:
                 yield sound

@@ -19,7 +19,7 @@ class Mono:
     Parameters
     ----------
     audio
-        The recording. It must not be read by anybody else meanwhile.
+        The recording.
     """
 
     def __init__(self, audio: RecordingAudio) -> None:

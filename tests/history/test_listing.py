@@ -6,6 +6,7 @@ import json
 import re
 
 from documents import document
+from terminal import Terminal
 
 from rtpverify.history.listing import CSV_COLUMNS, write
 from rtpverify.history.query import Found
@@ -16,11 +17,6 @@ EVENTS = [
     document(3, open=True, fault=False, cause="unknown", kind="stall", time=None),
     document(4, cut_off=True, kind="noise"),
 ]
-
-
-class Terminal(io.StringIO):
-    def isatty(self):
-        return True
 
 
 def written(form, events=EVENTS, total=4, out=None):

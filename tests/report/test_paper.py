@@ -1,13 +1,9 @@
 import io
 
 import pytest
+from terminal import Terminal
 
 from rtpverify.report.paper import BOLD, Paper, coloured
-
-
-class _Terminal(io.StringIO):
-    def isatty(self):
-        return True
 
 
 @pytest.fixture(autouse=True)
@@ -26,14 +22,14 @@ STYLED = "plain \x1b[1mbold\x1b[0m\x1b[31m red\x1b[0m\n"
 
 
 def test_a_terminal_gets_styles_and_a_file_none():
-    assert _written(_Terminal()) == STYLED
+    assert _written(Terminal()) == STYLED
     assert _written(io.StringIO()) == "plain bold red\n"
 
 
 @pytest.mark.parametrize(("name", "value"), [("NO_COLOR", "1"), ("TERM", "dumb")])
 def test_a_terminal_without_styles(monkeypatch, name, value):
     monkeypatch.setenv(name, value)
-    assert _written(_Terminal()) == "plain bold red\n"
+    assert _written(Terminal()) == "plain bold red\n"
 
 
 def test_styles_are_forced_for_a_log_that_shows_them(monkeypatch):
@@ -45,4 +41,4 @@ def test_styles_are_forced_for_a_log_that_shows_them(monkeypatch):
 
 def test_columns_of_the_terminal(monkeypatch):
     monkeypatch.setenv("COLUMNS", "72")
-    assert Paper(_Terminal()).width == 72
+    assert Paper(Terminal()).width == 72

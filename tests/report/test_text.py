@@ -1,6 +1,8 @@
 import io
 import re
 
+from terminal import Terminal
+
 from rtpverify.report import text
 
 
@@ -8,11 +10,6 @@ def _written(result):
     out = io.StringIO()
     text.write(result, out)
     return out.getvalue()
-
-
-class _Terminal(io.StringIO):
-    def isatty(self):
-        return True
 
 
 def test_verdict_is_the_first_word(passed, failed, nothing):
@@ -74,11 +71,11 @@ def test_in_a_pipe_no_line_ends_in_blanks_or_holds_colour(failed):
 def test_colour_only_on_a_terminal_and_not_with_no_color(failed, monkeypatch):
     monkeypatch.setenv("TERM", "xterm-256color")
     monkeypatch.delenv("NO_COLOR", raising=False)
-    out = _Terminal()
+    out = Terminal()
     text.write(failed, out)
     assert "\x1b[31m\x1b[1mFAIL\x1b[0m" in out.getvalue()
     monkeypatch.setenv("NO_COLOR", "1")
-    out = _Terminal()
+    out = Terminal()
     text.write(failed, out)
     assert "\x1b" not in out.getvalue()
 
@@ -86,7 +83,7 @@ def test_colour_only_on_a_terminal_and_not_with_no_color(failed, monkeypatch):
 def test_sentences_wrap_on_a_narrow_terminal(failed, monkeypatch):
     monkeypatch.setenv("COLUMNS", "72")
     monkeypatch.setenv("TERM", "xterm")
-    out = _Terminal()
+    out = Terminal()
     text.write(failed, out)
     plain = re.sub(r"\x1b\[[0-9;]*m", "", out.getvalue())
     message = [line for line in plain.splitlines() if "the content jumped" in line or "dropped them" in line]

@@ -52,6 +52,7 @@ RETRY_BLOCKS = 5
 _FARTHER = 1e-4
 """By so much less a place that is as far as is sought at all is worth."""
 _HEARD = 3.0
+"""Change from frame to frame, against the noise, from which on content is heard."""
 _MOST_JUMPS = 16
 
 
