@@ -44,6 +44,8 @@ _LIMIT_HELP = {
     "max_duplicated": "Packets that came more than once.",
     "max_reordered": "Packets that came after a later one, within the reorder window.",
     "max_late": "Packets that came after the reorder window.",
+    "max_packets_left_out": "Packets that were not taken into the stream.",
+    "max_timestamp_error_seconds": "How far RTP timestamps may deviate from the frames that the packets hold.",
 }
 
 _DURATION = click.FloatRange(min=0, min_open=True)

@@ -32,7 +32,10 @@ class Kind(StrEnum):
     SSRC_CHANGE = "ssrc_change"
     PAYLOAD_TYPE_CHANGE = "payload_type_change"
     TIMESTAMP_JUMP = "timestamp_jump"
+    TIMESTAMP_ERROR = "timestamp_error"
     RESTART = "restart"
+    ENDED = "ended"
+    MISSING = "missing"
     SLIP = "slip"
     DROPOUT = "dropout"
     REPEAT = "repeat"
@@ -59,6 +62,8 @@ DEFAULT_CAUSE: dict[Kind, Cause] = {
     Kind.LATE: Cause.NETWORK,
     Kind.STALL: Cause.UNKNOWN,
     Kind.JITTER: Cause.UNKNOWN,
+    Kind.ENDED: Cause.UNKNOWN,
+    Kind.MISSING: Cause.UNKNOWN,
 }
 
 

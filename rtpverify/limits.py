@@ -47,6 +47,10 @@ class Limits:
     """Packets that came after a later one, within the reorder window."""
     max_late: int | None = None
     """Packets that came after the reorder window."""
+    max_packets_left_out: int = 0
+    """Packets of the stream that were not taken into it; comfort noise and telephone events don't count."""
+    max_timestamp_error_seconds: float = 0.0
+    """How far timestamps may deviate from the frames that the packets hold."""
 
 
 PROFILES: dict[str, Limits] = {
@@ -58,6 +62,7 @@ PROFILES: dict[str, Limits] = {
         max_gain_db=None,
         max_dc_offset=0.01,
         word_length_is_fault=False,
+        max_timestamp_error_seconds=0.001,
     ),
 }
 

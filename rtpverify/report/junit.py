@@ -19,7 +19,14 @@ from rtpverify.result import Result, StreamResult
 
 FAMILIES: dict[str, tuple[Kind, ...]] = {
     "transport": (Kind.GAP, Kind.DUPLICATE, Kind.REORDER, Kind.LATE, Kind.STALL, Kind.JITTER),
-    "sender": (Kind.SSRC_CHANGE, Kind.PAYLOAD_TYPE_CHANGE, Kind.TIMESTAMP_JUMP, Kind.RESTART),
+    "presence": (Kind.ENDED, Kind.MISSING),
+    "sender": (
+        Kind.SSRC_CHANGE,
+        Kind.PAYLOAD_TYPE_CHANGE,
+        Kind.TIMESTAMP_JUMP,
+        Kind.TIMESTAMP_ERROR,
+        Kind.RESTART,
+    ),
     "continuity": (Kind.SLIP, Kind.DROPOUT, Kind.REPEAT, Kind.CLICK, Kind.SILENCE),
     "frequency": (Kind.FREQUENCY, Kind.SAMPLE_RATE),
     "quality": (
@@ -37,7 +44,7 @@ FAMILIES: dict[str, tuple[Kind, ...]] = {
 }
 """Every kind of event, by the test case that it fails."""
 
-_OF_PACKETS = ("transport", "sender")
+_OF_PACKETS = ("transport", "presence", "sender")
 """Families that a file cannot have."""
 
 

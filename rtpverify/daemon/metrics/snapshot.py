@@ -42,7 +42,10 @@ _TRANSPORT_KINDS = (
     Kind.SSRC_CHANGE,
     Kind.PAYLOAD_TYPE_CHANGE,
     Kind.TIMESTAMP_JUMP,
+    Kind.TIMESTAMP_ERROR,
     Kind.RESTART,
+    Kind.ENDED,
+    Kind.MISSING,
 )
 
 CHANNEL_COUNTERS = ("frames_exact", "bit_errors")
