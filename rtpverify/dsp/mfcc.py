@@ -7,9 +7,9 @@ bands (Slaney's scale, filters of equal area, rounded to single precision as lib
 One vector stands for one window; vector i is centred on frame 512 i. The signal has one channel, full scale ±1.0, and
 is taken at its own rate (``librosa.load(path, sr=None)``; librosa's default would resample to 22050 Hz).
 
-librosa works in the precision of its input, so its coefficients of a file it loaded (float32) carry rounding errors of
-up to 1e-4. :func:`mfcc` repeats that, for short signals. :class:`Cepstra` and :func:`cepstra_of_both`, for long ones,
-transform in the precision of the signal, too, and the rest is such that equal windows have equal coefficients.
+Computed in double precision throughout, whatever the precision of the signal. librosa works in that of its input, so
+its coefficients of a file it loaded (float32) carry rounding errors of up to 1e-4. Equal windows have equal
+coefficients, wherever they are.
 
 Sources: Davis and Mermelstein, IEEE Trans. ASSP 28 (1980); Slaney, Auditory Toolbox, Interval Research 1998-010.
 """
@@ -34,8 +34,8 @@ _BANDS_AT_ONCE = 16
 """Neighbouring filters share one product of matrices: each alone is nearly empty, all at once too."""
 _WINDOWS_AT_ONCE = 64
 _WINDOWS_READ = 512
-WINDOWS_KEPT = 1 << 16
-"""Up to so many windows (11 minutes at 48 kHz) the levels of all are held until their maximum is known."""
+WINDOWS_KEPT = 1 << 15
+"""Up to so many windows (5.8 minutes at 48 kHz) the levels of all are held until their maximum is known."""
 
 
 class Samples(Protocol):
@@ -46,22 +46,9 @@ class Samples(Protocol):
     def __getitem__(self, frames: slice, /) -> NDArray[Any]: ...
 
 
-def mfcc(signal: NDArray[np.floating], rate_hz: float) -> NDArray[np.floating]:
-    """Return the coefficients of a signal of shape (n,), shape (1 + n // 512, 20), in the precision of the signal."""
-    if signal.dtype != np.float32:
-        return Cepstra(signal, rate_hz)[:]
-    import scipy.fft
-
-    windows, filters = 1 + len(signal) // HOP_FRAMES, mel_filters(rate_hz).T
-    levels = np.empty((windows, BANDS), dtype=np.float32)
-    for first in range(0, windows, _WINDOWS_AT_ONCE):
-        out = levels[first : first + _WINDOWS_AT_ONCE]
-        spectra = np.fft.rfft(_cut(_frames_of(signal, first, first + len(out))) * _hann(), axis=1)
-        np.matmul(np.abs(spectra.astype(np.complex64)) ** 2, filters, out=out)
-    np.log10(np.maximum(levels, np.float32(_LEAST_POWER)), out=levels)
-    levels *= 10.0
-    np.maximum(levels, levels.max() - np.float32(RANGE_DB), out=levels)
-    return np.asarray(scipy.fft.dct(levels, axis=1, norm="ortho")[:, :COEFFICIENTS])
+def mfcc(signal: NDArray[np.floating], rate_hz: float) -> NDArray[np.float64]:
+    """Return the coefficients of a signal of shape (n,), shape (1 + n // 512, 20)."""
+    return Cepstra(signal, rate_hz)[:]
 
 
 class Cepstra:
@@ -107,7 +94,7 @@ class Cepstra:
     def _spans(first: int, stop: int) -> list[tuple[int, int]]:
         return [(start, min(start + _WINDOWS_READ, stop)) for start in range(first, stop, _WINDOWS_READ)]
 
-    def _levels(self, first: int, stop: int) -> NDArray[np.floating]:
+    def _levels(self, first: int, stop: int) -> NDArray[np.float64]:
         """Return the band levels of windows ``first`` to ``stop``, shape (n, 128), in dB, no floor."""
         return np.concatenate(
             [
@@ -120,12 +107,12 @@ class Cepstra:
 def cepstra_of_both(
     reference: Samples, received: Samples, rate_hz: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the coefficients of two signals of one precision, both held, each of shape (1 + n // 512, 20).
+    """Return the coefficients of two signals, both held, each of shape (1 + n // 512, 20).
 
     Windows that are equal in both, at the same place, are computed once.
     """
     counts = _windows(reference), _windows(received)
-    levels = [np.empty((count, BANDS), dtype=reference[:0].dtype) for count in counts]
+    levels = [np.empty((count, BANDS)) for count in counts]
     for first in range(0, max(counts), _WINDOWS_AT_ONCE):
         stop = first + _WINDOWS_AT_ONCE
         frames = [
@@ -155,11 +142,11 @@ def _windows(signal: Samples) -> int:
     return 1 + len(signal) // HOP_FRAMES
 
 
-def _cepstra(levels_db: NDArray[np.floating], floor_db: float) -> NDArray[np.float64]:
+def _cepstra(levels_db: NDArray[np.float64], floor_db: float) -> NDArray[np.float64]:
     out = np.empty((len(levels_db), COEFFICIENTS))
     for first in range(0, len(levels_db), _WINDOWS_READ):
         part = slice(first, first + _WINDOWS_READ)
-        np.matmul(np.maximum(levels_db[part], floor_db, dtype=np.float64), _cosines(), out=out[part])
+        np.matmul(np.maximum(levels_db[part], floor_db), _cosines(), out=out[part])
     return out
 
 
@@ -180,24 +167,22 @@ def _cut(frames: NDArray[np.floating]) -> NDArray[np.floating]:
     return np.lib.stride_tricks.as_strided(frames, shape, (HOP_FRAMES * step, step), writeable=False)
 
 
-def _levels_of(windows: NDArray[np.floating], rate_hz: float) -> NDArray[np.floating]:
+def _levels_of(windows: NDArray[np.floating], rate_hz: float) -> NDArray[np.float64]:
     """Return the band levels of windows of shape (n, 2048), shape (n, 128), in dB, no floor."""
-    dtype = windows.dtype
-    spectrum = np.fft.rfft(windows * _hann(dtype))
-    squares = np.square(spectrum.view(dtype))
-    # In double precision from here, so that a window has the same levels wherever it stands.
-    power = np.add(squares[:, ::2], squares[:, 1::2], dtype=np.float64)
+    spectrum = np.fft.rfft(windows * _hann())
+    squares = np.square(spectrum.view(np.float64))
+    power = squares[:, ::2] + squares[:, 1::2]
     levels = np.empty((len(windows), BANDS))
     for band, bins, weights in _filter_groups(rate_hz):
         np.matmul(power[:, bins], weights, out=levels[:, band])
-    decibels = np.log10(np.maximum(levels, _LEAST_POWER, out=levels).astype(dtype))
-    decibels *= 10.0
-    return decibels
+    np.log10(np.maximum(levels, _LEAST_POWER, out=levels), out=levels)
+    levels *= 10.0
+    return levels
 
 
-@lru_cache(maxsize=2)
-def _hann(dtype: np.dtype[np.floating] = np.dtype(np.float64)) -> NDArray[Any]:  # noqa: B008 - immutable
-    return np.asarray(0.5 - 0.5 * np.cos(2.0 * math.pi / WINDOW_FRAMES * np.arange(WINDOW_FRAMES)), dtype)
+@lru_cache(maxsize=1)
+def _hann() -> NDArray[np.float64]:
+    return np.asarray(0.5 - 0.5 * np.cos(2.0 * math.pi / WINDOW_FRAMES * np.arange(WINDOW_FRAMES)))
 
 
 @lru_cache(maxsize=1)
