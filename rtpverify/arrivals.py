@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rtpverify.rtp.groups import group_by_stream
+from rtpverify.rtp.rows import Rows
 from rtpverify.rtp.timing import Timing
 from rtpverify.rtp.verdicts import Discontinuity
-from rtpverify.slots import put_value
 
 TIMED_PACKETS = 8192
 """Packets whose timing is judged at a time: its cost is by the batch."""
@@ -44,7 +45,7 @@ class Silence:
     seconds: float
 
 
-class Arrivals:
+class Arrivals(Rows):
     """Follows the arrivals of any number of streams.
 
     Attributes
@@ -55,27 +56,28 @@ class Arrivals:
         Latest arrival of each stream, whatever became of the packet, shape (streams,).
     """
 
+    FRESH: ClassVar = {"last_ns": 0, "_accepted_ns": 0, "_accepted_sequence": -1, "_stall_ns": 0}
+    last_ns: NDArray[np.int64]
+    _accepted_ns: NDArray[np.int64]
+    _accepted_sequence: NDArray[np.int64]
+    _stall_ns: NDArray[np.int64]
+
     def __init__(self) -> None:
+        super().__init__()
         self.timing = Timing()
-        self.last_ns = np.zeros(0, np.int64)
-        self._accepted_ns = np.zeros(0, np.int64)
-        self._accepted_sequence = np.zeros(0, np.int64)
-        self._stall_ns = np.zeros(0, np.int64)
         self._waiting: list[Accepted] = []
         self._waiting_packets = 0
 
-    def add(self, stream: int, first_arrival_ns: int, max_stall_seconds: float) -> None:
-        """Take in a stream."""
-        self.last_ns = put_value(self.last_ns, stream, first_arrival_ns)
-        self._accepted_ns = put_value(self._accepted_ns, stream, first_arrival_ns)
-        self._accepted_sequence = put_value(self._accepted_sequence, stream, -1)
-        self._stall_ns = put_value(self._stall_ns, stream, int(1e9 * max_stall_seconds))
-
-    def remove(self, stream: int) -> None:
-        """Forget a stream; its place may be another's later."""
+    def fresh_row(self, row: int) -> None:
+        """Give a stream a fresh row; what waits of the one that had it before is judged first."""
         self.judge()
-        self.timing.set_clock_rate(stream, 0)
-        self.timing.reset(stream)
+        super().fresh_row(row)
+        self.timing.fresh_row(row)
+
+    def begin(self, stream: int, first_arrival_ns: int, max_stall_seconds: float) -> None:
+        """Follow a stream from its first packet on."""
+        self.last_ns[stream] = self._accepted_ns[stream] = first_arrival_ns
+        self._stall_ns[stream] = int(1e9 * max_stall_seconds)
 
     def set_format(self, stream: int, rate_hz: int, packet_frames: int, tsdf_window_seconds: float) -> None:
         """Set what the timing of a stream is measured by, before its first packet."""

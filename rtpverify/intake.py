@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,16 +22,16 @@ from rtpverify.payload_types import PayloadTypes, lie_beside
 from rtpverify.rtp.batch import Flow, RtpBatch
 from rtpverify.rtp.hostdrops import HostDrops
 from rtpverify.rtp.presentation import HostClock, Presentation, seconds_to_add
+from rtpverify.rtp.rows import Rows, put
 from rtpverify.rtp.rtcp import Arrived
 from rtpverify.rtp.sequence import Placement, SequenceTracker
 from rtpverify.rtp.verdicts import Counts, Discontinuity, Jump, Resolved
-from rtpverify.slots import put, put_value
 from rtpverify.stream import Stream
 from rtpverify.tracks import OnFrames, PlacedBatch, PlacedPacket, Tracks
 from rtpverify.wire import Reception, WireFigures, WireGlance
 
 
-class Intake:
+class Intake(Rows):
     """Takes the packets of any number of streams.
 
     Parameters
@@ -43,9 +44,14 @@ class Intake:
         Takes all frames of every stream that has a reference, where given.
     """
 
+    FRESH: ClassVar = {"_octets": 0}
+    _octets: NDArray[np.int64]
+    """Payload bytes of accepted packets of each stream."""
+
     def __init__(
         self, tell: Callable[[Stream, Event], None], host_clock: HostClock, on_frames: OnFrames | None
     ) -> None:
+        super().__init__()
         self._tell = tell
         self._host_clock = host_clock
         self._streams: list[Stream] = []
@@ -58,8 +64,6 @@ class Intake:
         self._tracks = Tracks(self._tracker, tell, on_frames)
         self._held: dict[int, PlacedPacket] = {}
         """Packets of which the next ones decide whether they are right."""
-        self._octets = np.zeros(0, np.int64)
-        """Payload bytes of accepted packets of each stream."""
 
     # Streams --------------------------------------------------------------------------------------------------------
 
@@ -67,24 +71,26 @@ class Intake:
         """Take in a stream whose first payload has so many bytes."""
         index, encoding, limits = stream.index, stream.encoding, stream.spec.limits
         put(self._streams, index, stream)
-        self._octets = put_value(self._octets, index, 0)
-        self._tracker.resize(index + 1)
+        self.fresh_row(index)
         self._payload_types.add(stream)
-        self._arrivals.add(index, stream.first_arrival_ns, limits.max_stall_seconds)
+        self._arrivals.begin(index, stream.first_arrival_ns, limits.max_stall_seconds)
         rate_hz = encoding.sample_rate_hz if encoding else 0
         self._tracker.set_window(index, int(limits.reorder_window_seconds * rate_hz))
         packet_frames = payload_bytes // encoding.bytes_per_frame if encoding else 0
         if encoding is not None:
             self._arrivals.set_format(index, rate_hz, packet_frames, limits.tsdf_window_seconds)
-        self._presentation.add(index)
         self._measure_lead(stream)
         self._tracks.add(stream, packet_frames)
 
+    def fresh_row(self, row: int) -> None:
+        """Give a stream a fresh row in every store: nothing else does, so what one has, all have."""
+        super().fresh_row(row)
+        for store in (self._payload_types, self._tracker, self._arrivals, self._presentation, self._tracks):
+            store.fresh_row(row)
+
     def remove(self, stream: Stream) -> None:
         """Forget a stream that has ended; its index may be another's."""
-        self._tracker.reset(stream.index)
-        self._arrivals.remove(stream.index)
-        self._presentation.stop(stream.index)
+        self.fresh_row(stream.index)
         self._host_drops.forget(stream.index)
         self._held.pop(stream.index, None)
         self._tracks.remove(stream)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,9 +14,9 @@ from rtpverify.reference import Tone
 from rtpverify.rtp.batch import RtpBatch
 from rtpverify.rtp.demux import Part
 from rtpverify.rtp.payload import Encoding
+from rtpverify.rtp.rows import Rows, put
 from rtpverify.rtp.verdicts import Mark
 from rtpverify.rtp.wrap import wrap_difference
-from rtpverify.slots import put, put_value
 from rtpverify.spec import StreamSpec
 from rtpverify.stream import Stream
 from rtpverify.tracks import PlacedPacket
@@ -30,29 +31,35 @@ FIRST_PACKETS = 8
 """Packets of a new stream that are looked at for its packet time."""
 
 
-class PayloadTypes:
-    """The payload types of every stream; arrays run over streams."""
+class PayloadTypes(Rows):
+    """The payload types of every stream."""
+
+    FRESH: ClassVar = {
+        "_encodings": lambda _: {},
+        "_present": 0,
+        "_bytes_per_frame": 0,
+        "_is_speech": False,
+        "_since": np.iinfo(np.int64).min,
+    }
+    _encodings: list[dict[int, Encoding | None]]
+    """Encoding of each payload type that a stream has had."""
+    _present: NDArray[np.int64]
+    _bytes_per_frame: NDArray[np.int64]
+    _is_speech: NDArray[np.bool_]
+    """Whether the sender may leave silence out (RFC 3551 section 4.1)."""
+    _since: NDArray[np.int64]
+    """Unwrapped timestamp from which on the present payload type holds."""
 
     def __init__(self) -> None:
+        super().__init__()
         self._streams: list[Stream] = []
-        self._encodings: list[dict[int, Encoding | None]] = []
-        """Encoding of each payload type that a stream has had."""
-        self._present = np.zeros(0, np.int64)
-        self._bytes_per_frame = np.zeros(0, np.int64)
-        self._is_speech = np.zeros(0, np.bool_)
-        """Whether the sender may leave silence out (RFC 3551 section 4.1)."""
-        self._since = np.zeros(0, np.int64)
-        """Unwrapped timestamp from which on the present payload type holds."""
 
     def add(self, stream: Stream) -> None:
         """Take in a stream with the payload type it begins with."""
         index = stream.index
         put(self._streams, index, stream)
-        put(self._encodings, index, {stream.payload_type: stream.encoding})
-        self._present = put_value(self._present, index, stream.payload_type)
-        self._bytes_per_frame = put_value(self._bytes_per_frame, index, 0)
-        self._is_speech = put_value(self._is_speech, index, False)
-        self._since = put_value(self._since, index, np.iinfo(np.int64).min)
+        self._encodings[index][stream.payload_type] = stream.encoding
+        self._present[index] = stream.payload_type
         self._decode_as(index, stream.encoding)
 
     def take_over(self, stream: int, payload_type: int) -> None:

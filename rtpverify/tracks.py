@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,9 +22,9 @@ from rtpverify.packets import PacketIndex, Packets
 from rtpverify.reference import Recording, Tone
 from rtpverify.rtp.batch import RtpBatch
 from rtpverify.rtp.payload import Encoding, decode
+from rtpverify.rtp.rows import Rows, put
 from rtpverify.rtp.sequence import Placement, SequenceTracker
 from rtpverify.rtp.verdicts import Discontinuity
-from rtpverify.slots import put, put_value
 from rtpverify.stream import Stream, Track
 
 AHEAD_SECONDS = 0.5
@@ -76,16 +77,19 @@ class PlacedPacket:
     payload: NDArray[np.uint8]
 
 
-class _Group:
-    """All streams of one format and encoding; arrays run over its rows."""
+class _Group(Rows):
+    """All streams of one format and encoding, which have rows of their own here."""
+
+    FRESH: ClassVar = {"index": -1}
+    index: NDArray[np.int64]
+    """Stream index of each row; -1 where the stream was removed."""
 
     def __init__(self, form: Format, encoding: Encoding) -> None:
+        super().__init__()
         self.encoding = encoding
         self.analysis = Analysis(form, int(AHEAD_SECONDS * form.sample_rate_hz), np.float32)
         self.packets = PacketIndex(form.packet_frames, form.sample_rate_hz)
         self.streams: list[Stream] = []
-        self.index = np.zeros(0, np.int64)
-        """Stream index of each row; -1 where the stream was removed."""
         self.rows = np.zeros(0, np.int64)
         """Rows in which their stream goes on."""
 
@@ -101,7 +105,8 @@ class _Group:
             else:
                 self.packets.add()
             put(self.streams, row, stream)
-            self.index = put_value(self.index, row, stream.index)
+            self.fresh_row(row)
+            self.index[row] = stream.index
         self.analysis.begin(row, frame)
         self.rows = np.union1d(self.rows, row)
         return row
@@ -125,7 +130,7 @@ OnFrames = Callable[[Stream, NDArray[np.int64], NDArray[np.float32]], None]
 """Takes packets of one stream: the first frame of each, shape (n,), and their samples, shape (n, frames, channels)."""
 
 
-class Tracks:
+class Tracks(Rows):
     """The frames of all streams.
 
     Parameters
@@ -138,9 +143,18 @@ class Tracks:
         Takes all frames of every stream, where given.
     """
 
+    FRESH: ClassVar = {"_origin": -1, "_group": -1, "_row": -1}
+    _origin: NDArray[np.int64]
+    """Unwrapped timestamp of frame 0, -1 until it is known."""
+    _group: NDArray[np.int64]
+    """Number of the group that a stream's frames go to; -1: none."""
+    _row: NDArray[np.int64]
+    """Row of that group."""
+
     def __init__(
         self, tracker: SequenceTracker, tell: Callable[[Stream, Event], None], on_frames: OnFrames | None = None
     ) -> None:
+        super().__init__()
         self._tracker = tracker
         self._tell = tell
         self._on_frames = on_frames
@@ -148,13 +162,6 @@ class Tracks:
         self._groups: dict[int, _Group] = {}
         self._number: dict[tuple[Format, Encoding], int] = {}
         self._next_number = 0
-        # One entry a stream.
-        self._origin = np.zeros(0, np.int64)
-        """Unwrapped timestamp of frame 0, -1 until it is known."""
-        self._group = np.zeros(0, np.int64)
-        """Number of the group that its frames go to; -1: none."""
-        self._row = np.zeros(0, np.int64)
-        """Row of that group."""
         self._early: dict[int, list[tuple[_Group, Packets]]] = {}
         """Packets that came before the earliest packet of their stream is known for sure."""
         self._ending: list[tuple[Stream, Track]] = []
@@ -173,9 +180,6 @@ class Tracks:
             Where its reference cannot hold for its encoding.
         """
         put(self._streams, stream.index, stream)
-        self._origin = put_value(self._origin, stream.index, -1)
-        self._group = put_value(self._group, stream.index, -1)
-        self._row = put_value(self._row, stream.index, -1)
         self._begin(stream, stream.encoding, packet_frames, 0)
 
     def switch(self, stream: Stream, encoding: Encoding | None, packet_frames: int, frame: int) -> None:
@@ -214,7 +218,6 @@ class Tracks:
         index = stream.index
         stream.track, stream.earlier = None, []
         self._early.pop(index, None)
-        self._origin[index] = self._group[index] = self._row[index] = -1
         for number, group in list(self._groups.items()):
             for row in np.flatnonzero(group.index == index).tolist():
                 group.remove(row)

@@ -427,6 +427,44 @@ class TestPackets:
         assert brief(streams[sender.ssrc].events) == [("gap", 14_400, 48, None)]
         assert _accounted(verifier) == len(packets)
 
+    @settings(max_examples=40, deadline=None, phases=UNSHRUNK)
+    @given(
+        kinds=st.lists(st.sampled_from(["L24", "PCMA", "unknown", "unknown then PCMA"]), min_size=2, max_size=4),
+        order=st.randoms(use_true_random=False),
+        data=st.data(),
+    )
+    def test_streams_of_known_and_unknown_encodings_come_up_in_any_order(self, kinds, order, data):
+        """Every figure of every stream can be asked for at any time, from its first packet on."""
+        senders, sent = [], []
+        for index, kind in enumerate(kinds):
+            encoding, frames = L24 if kind == "L24" else ("PCMA/8000/1", 80)
+            payload_type = {"L24": 97, "PCMA": 8}.get(kind, 112)
+            sender = Sender(encoding, frames, 0.3, payload_type=payload_type, ssrc=index, flow=index)
+            packets = sender.send(start_ns=START_NS + order.randrange(200_000_000))
+            if kind == "unknown then PCMA":
+                packets = [
+                    (at, flow, d if i < 10 else d[:1] + b"\x08" + d[2:]) for i, (at, flow, d) in enumerate(packets)
+                ]
+            senders.append(sender)
+            sent += packets
+        sent.sort(key=lambda packet: packet[0])
+        known = {97: parse_rtpmap("L24/48000/2"), 8: parse_rtpmap("PCMA/8000/1")}
+        verifier = Verifier([StreamSpec("stream", encodings=known)])
+        cuts = data.draw(st.lists(st.integers(1, len(sent) - 1), max_size=12))
+        for start, stop in pairwise([0, *sorted(set(cuts)), len(sent)]):
+            verifier.feed(batch_of(sent[start:stop]))
+            for stream in verifier.streams:
+                verifier.result_of(stream)
+                verifier.wire(stream)
+                verifier.reception(stream)
+        verifier.finish()
+        for result in verifier.result("test").streams:
+            sender = senders[result.ssrc]
+            assert (result.transport.packets_received, result.transport.packets_lost) == (sender.packets, 0)
+            jitter = result.transport.jitter_seconds
+            assert (jitter is None) == (kinds[result.ssrc] == "unknown")
+            assert jitter is None or jitter < 1e-6
+
     def test_a_flood_of_sources_is_bounded(self):
         """Every packet of a source of its own, or of one of many sources that look like streams."""
         rng = np.random.default_rng(1)

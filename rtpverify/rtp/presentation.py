@@ -11,11 +11,12 @@ Timestamps wrap (after a day at 48 kHz); the turn nearest to the arrival counts.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rtpverify.rtp.rows import Rows
 from rtpverify.rtp.sdp import Media
 
 HostClock = Literal["utc", "tai"]
@@ -59,31 +60,30 @@ def seconds_to_add(medium: Media | None, host_clock: HostClock, unix_seconds: in
     return None
 
 
-class Presentation:
-    """Presentation leads of any number of streams."""
+class Presentation(Rows):
+    """Presentation leads of any number of streams; that of a fresh row is not measured."""
 
-    def __init__(self) -> None:
-        self._rate = np.zeros(0, np.int64)
-        """Timestamp units a second; 0 where a stream's lead is not measured."""
-        self._epoch = np.zeros(0, np.int64)
-        """Timestamp at the Unix epoch of the arrival clock, as a whole number that does not wrap."""
-        self._link_offset = np.zeros(0)
-        self._limit = np.zeros(0)
-        self._latest = np.zeros(0)
-        self._least = np.zeros(0)
-        self._nearest = np.zeros(0)
-        """Least distance of any timestamp to the arrival clock, seconds."""
-        self._short = np.zeros(0, np.int64)
-
-    def add(self, stream: int) -> None:
-        """Take in a stream, whose lead is not measured so far."""
-        more = stream + 1 - len(self._rate)
-        if more > 0:
-            for name, value in vars(self).items():
-                setattr(self, name, np.append(value, np.zeros(more, value.dtype)))
-        self._rate[stream] = self._short[stream] = 0
-        self._latest[stream] = np.nan
-        self._least[stream] = self._nearest[stream] = np.inf
+    FRESH: ClassVar = {
+        "_rate": 0,
+        "_epoch": 0,
+        "_link_offset": 0.0,
+        "_limit": 0.0,
+        "_latest": np.nan,
+        "_least": np.inf,
+        "_nearest": np.inf,
+        "_short": 0,
+    }
+    _rate: NDArray[np.int64]
+    """Timestamp units a second; 0 where a stream's lead is not measured."""
+    _epoch: NDArray[np.int64]
+    """Timestamp at the Unix epoch of the arrival clock, as a whole number that does not wrap."""
+    _link_offset: NDArray[np.float64]
+    _limit: NDArray[np.float64]
+    _latest: NDArray[np.float64]
+    _least: NDArray[np.float64]
+    _nearest: NDArray[np.float64]
+    """Least distance of any timestamp to the arrival clock, seconds."""
+    _short: NDArray[np.int64]
 
     def set(
         self, stream: int, rate_hz: int, add_seconds: int, offset: int, link_offset_seconds: float, least_seconds: float

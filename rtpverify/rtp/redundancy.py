@@ -169,7 +169,7 @@ class LegMerger:
         self._skew_ns[places] = self._max_skew_ns[places] = np.nan
         self._last_arrival_ns[places] = -1
         for place in range(row * MAX_LEGS, (row + 1) * MAX_LEGS):
-            self._tracker.reset(place)
+            self._tracker.fresh_row(place)
 
     def flows_in_use(self) -> set[int]:
         """Return the flows that may bring more packets of a leg: the latest ones of each."""
@@ -190,7 +190,8 @@ class LegMerger:
     def _new_row(self) -> int:
         """Make room for one more stream; return its row."""
         self._streams.append(_Merged([], is_open=True))
-        self._tracker.resize(len(self._streams) * MAX_LEGS)
+        for place in range(MAX_LEGS * (len(self._streams) - 1), MAX_LEGS * len(self._streams)):
+            self._tracker.fresh_row(place)
         self._key = np.append(self._key, np.full(RING, -1))
         self._legs = np.append(self._legs, np.zeros(RING, np.uint8))
         self._first_leg = np.append(self._first_leg, np.zeros(RING, np.int8))

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 from rtpverify.rtp.bursts import LossPattern
 from rtpverify.rtp.groups import group_by_stream
 from rtpverify.rtp.order import StreamOrder
+from rtpverify.rtp.rows import Rows
 from rtpverify.rtp.verdicts import Counts, Discontinuity, Gap, Mark, Resolved
 
 _NEVER = np.iinfo(np.int64).max
@@ -64,58 +66,46 @@ class Placement:
         self.held[row] = True
 
 
-class SequenceTracker:
+class SequenceTracker(Rows):
     """Tracks the order of packets of any number of streams."""
 
-    def __init__(self) -> None:
-        self._orders: list[StreamOrder] = []
-        # The head of each stream; the rest of a stream's state is in its StreamOrder.
-        self._sequence = np.zeros(0, np.int64)
-        self._timestamp = np.zeros(0, np.int64)
-        self._frames = np.zeros(0, np.int64)
-        self._shift = np.zeros(0, np.int64)
-        self._learned_step = np.zeros(0, np.int64)
-        self._longest_step = np.zeros(0, np.int64)
-        self._received = np.zeros(0, np.int64)
-        self._window = np.zeros(0, np.int64)
-        self._started = np.zeros(0, np.bool_)
-        self._open = np.zeros(0, np.bool_)
-        # What can be told of them.
-        self._origin = np.zeros(0, np.int64)
-        self._origin_open = np.zeros(0, np.bool_)
-        self._front = np.zeros(0, np.int64)
-
-    @property
-    def streams(self) -> int:
-        """Number of streams."""
-        return len(self._orders)
-
-    def resize(self, streams: int) -> None:
-        """Make room for at least this many streams."""
-        more = streams - self.streams
-        if more <= 0:
-            return
-        self._orders += [StreamOrder(self.streams + i) for i in range(more)]
-        for name in ("sequence", "timestamp", "frames", "shift", "learned_step", "longest_step", "received", "window"):
-            setattr(self, f"_{name}", np.append(getattr(self, f"_{name}"), np.zeros(more, np.int64)))
-        self._started = np.append(self._started, np.zeros(more, np.bool_))
-        self._open = np.append(self._open, np.zeros(more, np.bool_))
-        self._origin = np.append(self._origin, np.zeros(more, np.int64))
-        self._origin_open = np.append(self._origin_open, np.zeros(more, np.bool_))
-        self._front = np.append(self._front, np.full(more, _NEVER))
+    FRESH: ClassVar = {
+        "_orders": StreamOrder,
+        "_sequence": 0,
+        "_timestamp": 0,
+        "_frames": 0,
+        "_shift": 0,
+        "_learned_step": 0,
+        "_longest_step": 0,
+        "_received": 0,
+        "_window": 0,
+        "_started": False,
+        "_open": False,
+        "_origin": 0,
+        "_origin_open": False,
+        "_front": _NEVER,
+    }
+    _orders: list[StreamOrder]
+    # The head of each stream; the rest of a stream's state is in its StreamOrder.
+    _sequence: NDArray[np.int64]
+    _timestamp: NDArray[np.int64]
+    _frames: NDArray[np.int64]
+    _shift: NDArray[np.int64]
+    _learned_step: NDArray[np.int64]
+    _longest_step: NDArray[np.int64]
+    _received: NDArray[np.int64]
+    _window: NDArray[np.int64]
+    _started: NDArray[np.bool_]
+    _open: NDArray[np.bool_]
+    # What follows from a stream's own state.
+    _origin: NDArray[np.int64]
+    _origin_open: NDArray[np.bool_]
+    _front: NDArray[np.int64]
 
     def set_window(self, stream: int, frames: int) -> None:
         """Set a stream's reorder window; it is never less than three packets."""
-        self.resize(stream + 1)
         self._window[stream] = frames
         self._orders[stream].window = frames
-
-    def reset(self, stream: int) -> None:
-        """Start a stream over, with its window, for another source."""
-        order = StreamOrder(stream)
-        order.window = int(self._window[stream])
-        self._orders[stream] = order
-        self._store(order)
 
     def succeed(self, stream: int) -> None:
         """Take a stream's next packet for the first of another sender, who goes on in its place."""
@@ -148,7 +138,6 @@ class SequenceTracker:
         out = Placement(np.zeros(n, np.int64), np.zeros(n, np.int64), np.zeros(n, np.bool_), np.zeros(n, np.bool_))
         if n == 0:
             return out
-        self.resize(int(stream.max()) + 1)
         groups = group_by_stream(stream)
         by_stream, of, first, stop = groups.rows, groups.stream, groups.first, groups.stop
         sequence, timestamp, frames = sequence[by_stream], timestamp[by_stream], frames[by_stream]

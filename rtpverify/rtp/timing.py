@@ -11,11 +11,13 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rtpverify.rtp.groups import Groups, group_by_stream
+from rtpverify.rtp.rows import Rows
 from rtpverify.rtp.verdicts import Discontinuity
 
 TSDF_WINDOW_SECONDS = 0.2
@@ -53,7 +55,7 @@ class PacketTiming:
     jitter_seconds: NDArray[np.float64]
 
 
-class Timing:
+class Timing(Rows):
     """Timing of any number of streams.
 
     Parameters
@@ -62,66 +64,89 @@ class Timing:
         Window of the time-stamped delay factor (EBU Tech 3337).
     """
 
-    def __init__(self, tsdf_window_seconds: float = TSDF_WINDOW_SECONDS) -> None:
-        self._default_window_ns = round(tsdf_window_seconds * 1e9)
-        self._tsdf_window_ns = np.zeros(0, np.int64)
-        self._rate = np.zeros(0)
-        self._started = np.zeros(0, np.bool_)
-        # The packet before, and the first one since the last break.
-        self._sequence = np.zeros(0, np.int64)
-        self._timestamp = np.zeros(0, np.int64)
-        self._arrival = np.zeros(0, np.int64)
-        self._first_timestamp = np.zeros(0, np.int64)
-        self._first_arrival = np.zeros(0, np.int64)
-        self._jitter = np.zeros(0)
-        self._max_jitter = np.zeros(0)
-        self._max_interval = np.zeros(0, np.int64)
-        self._interval_sum_ns = np.zeros(0, np.int64)
-        # Least and most transit in the current TS-DF window.
-        self._window_start = np.zeros(0, np.int64)
-        self._window_low = np.zeros(0)
-        self._window_high = np.zeros(0)
-        self._tsdf = np.zeros(0)
-        self._max_tsdf = np.zeros(0)
-        self._usual_step = np.zeros(0, np.int64)
-        self._usual_count = np.zeros(0, np.int64)
-        self._other_steps: list[Counter[int]] = []
-        # The step of the latest packets and how many had it, and the one that was steady before.
-        self._run_step = np.zeros(0, np.int64)
-        self._run_length = np.zeros(0, np.int64)
-        self._steady_step = np.zeros(0, np.int64)
-        self._changes: list[list[tuple[int, int]]] = []
-        self._change_count = np.zeros(0, np.int64)
-        self._intervals = np.zeros((0, len(INTERVAL_EDGES_NS) + 1), np.int64)
-        # Least transit in each stretch of media time, and when.
-        self._bucket_ns = np.zeros(0, np.int64)
-        self._bucket_time = np.zeros((0, DRIFT_BUCKETS))
-        self._bucket_transit = np.zeros((0, DRIFT_BUCKETS))
-        self._earlier_drift: list[float | None] = []
+    FRESH: ClassVar = {
+        "_tsdf_window_ns": 0,
+        "_rate": 0.0,
+        "_started": False,
+        "_sequence": 0,
+        "_timestamp": 0,
+        "_arrival": 0,
+        "_first_timestamp": 0,
+        "_first_arrival": 0,
+        "_jitter": 0.0,
+        "_max_jitter": -1.0,
+        "_max_interval": -1,
+        "_interval_sum_ns": 0,
+        "_window_start": 0,
+        "_window_low": np.inf,
+        "_window_high": -np.inf,
+        "_tsdf": -1.0,
+        "_max_tsdf": -1.0,
+        "_usual_step": 0,
+        "_usual_count": 0,
+        "_other_steps": lambda _: Counter(),
+        "_run_step": 0,
+        "_run_length": 0,
+        "_steady_step": 0,
+        "_changes": lambda _: [],
+        "_change_count": 0,
+        "_intervals": np.zeros(len(INTERVAL_EDGES_NS) + 1, np.int64),
+        "_bucket_ns": FIRST_BUCKET_NS,
+        "_bucket_time": np.zeros(DRIFT_BUCKETS),
+        "_bucket_transit": np.full(DRIFT_BUCKETS, np.inf),
+        "_earlier_drift": lambda _: None,
+    }
+    _tsdf_window_ns: NDArray[np.int64]
+    _rate: NDArray[np.float64]
+    _started: NDArray[np.bool_]
+    # The packet before, and the first one since the last break.
+    _sequence: NDArray[np.int64]
+    _timestamp: NDArray[np.int64]
+    _arrival: NDArray[np.int64]
+    _first_timestamp: NDArray[np.int64]
+    _first_arrival: NDArray[np.int64]
+    _jitter: NDArray[np.float64]
+    _max_jitter: NDArray[np.float64]
+    """-1 until there is a jitter."""
+    _max_interval: NDArray[np.int64]
+    _interval_sum_ns: NDArray[np.int64]
+    # Least and most transit in the current TS-DF window.
+    _window_start: NDArray[np.int64]
+    _window_low: NDArray[np.float64]
+    _window_high: NDArray[np.float64]
+    _tsdf: NDArray[np.float64]
+    _max_tsdf: NDArray[np.float64]
+    _usual_step: NDArray[np.int64]
+    _usual_count: NDArray[np.int64]
+    _other_steps: list[Counter[int]]
+    # The step of the latest packets and how many had it, and the one that was steady before.
+    _run_step: NDArray[np.int64]
+    _run_length: NDArray[np.int64]
+    _steady_step: NDArray[np.int64]
+    _changes: list[list[tuple[int, int]]]
+    _change_count: NDArray[np.int64]
+    _intervals: NDArray[np.int64]
+    # Least transit in each stretch of media time, and when.
+    _bucket_ns: NDArray[np.int64]
+    _bucket_time: NDArray[np.float64]
+    _bucket_transit: NDArray[np.float64]
+    _earlier_drift: list[float | None]
 
-    def resize(self, streams: int) -> None:
-        """Make room for at least this many streams."""
-        more = streams - len(self._rate)
-        if more <= 0:
-            return
-        for name, value in vars(self).items():
-            if isinstance(value, np.ndarray):
-                setattr(self, name, np.concatenate([value, np.zeros((more, *value.shape[1:]), value.dtype)]))
-        self._other_steps += [Counter() for _ in range(more)]
-        self._earlier_drift += [None] * more
-        self._changes += [[] for _ in range(more)]
-        self._tsdf_window_ns[-more:] = self._default_window_ns
-        for stream in range(streams - more, streams):
-            self.reset(stream)
+    def __init__(self, tsdf_window_seconds: float = TSDF_WINDOW_SECONDS) -> None:
+        super().__init__()
+        self._default_window_ns = round(tsdf_window_seconds * 1e9)
+
+    def fresh_row(self, row: int) -> None:
+        """Give a stream a fresh row, without a clock rate."""
+        super().fresh_row(row)
+        self._tsdf_window_ns[row] = self._default_window_ns
 
     def set_clock_rate(self, stream: int, rate_hz: int) -> None:
         """Set how many timestamp units a second has, before the stream's first packet."""
-        self.resize(stream + 1)
         self._rate[stream] = rate_hz
 
     def change_clock_rate(self, stream: int, rate_hz: int) -> None:
-        """Go on with another clock rate: jitter goes on, drift and packet time are found anew."""
-        self.resize(stream + 1)
+        """Go on with another clock rate: jitter goes on where there is one, drift and packet time are found anew."""
         self._break(stream)
         self._rate[stream] = rate_hz
         for steps in (self._usual_step, self._usual_count, self._run_step, self._run_length, self._steady_step):
@@ -130,20 +155,7 @@ class Timing:
 
     def set_tsdf_window(self, stream: int, seconds: float) -> None:
         """Set the window of a stream's time-stamped delay factor, before its first packet."""
-        self.resize(stream + 1)
         self._tsdf_window_ns[stream] = max(round(seconds * 1e9), 1)
-
-    def reset(self, stream: int) -> None:
-        """Forget all about a stream, to start over with another source."""
-        for name, value in vars(self).items():
-            if isinstance(value, np.ndarray) and name not in ("_rate", "_tsdf_window_ns"):
-                value[stream] = 0
-        for maximum in (self._max_interval, self._max_tsdf, self._tsdf):
-            maximum[stream] = -1
-        self._other_steps[stream] = Counter()
-        self._earlier_drift[stream] = None
-        self._changes[stream] = []
-        self._clear_buckets(stream)
 
     def update(
         self,
@@ -166,7 +178,6 @@ class Timing:
         """
         if len(stream) == 0:
             return PacketTiming(np.zeros(0, np.int64), np.zeros(0))
-        self.resize(int(stream.max()) + 1)
         found = PacketTiming(np.zeros(len(stream), np.int64), np.zeros(len(stream)))
         start = 0
         at_row = []
@@ -186,11 +197,11 @@ class Timing:
 
     def jitter_seconds(self, stream: int) -> float | None:
         """Return the interarrival jitter (RFC 3550 A.8) as it stands."""
-        return float(self._jitter[stream]) if self._has_interval(stream) and self._rate[stream] else None
+        return float(self._jitter[stream]) if self._max_jitter[stream] >= 0 else None
 
     def max_jitter_seconds(self, stream: int) -> float | None:
         """Return the most that the interarrival jitter has been."""
-        return float(self._max_jitter[stream]) if self._has_interval(stream) and self._rate[stream] else None
+        return float(self._max_jitter[stream]) if self._max_jitter[stream] >= 0 else None
 
     def longest_interval_seconds(self, stream: int) -> float | None:
         """Return the longest time between two packets that came one after the other."""
@@ -284,8 +295,10 @@ class Timing:
 
         self._sequence[of], self._timestamp[of], self._arrival[of] = sequence[last], timestamp[last], arrival_ns[last]
         self._started[of] = True
-        self._jitter[of] = jitter[last]
-        self._max_jitter[of] = np.fmax(self._max_jitter[of], np.fmax.reduceat(jitter, first))
+        self._jitter[of[known]] = jitter[last[known]]
+        measured = known & (started | (groups.count > 1))
+        most = np.fmax.reduceat(jitter, first)[measured]
+        self._max_jitter[of[measured]] = np.maximum(self._max_jitter[of[measured]], most)
         self._max_interval[of] = np.maximum(self._max_interval[of], np.maximum.reduceat(interval, first))
         self._follow_windows(groups, known, arrival_ns, transit_ns)
         self._fill_buckets(np.repeat(of, groups.count), media_ns, transit_ns)

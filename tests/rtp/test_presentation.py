@@ -59,7 +59,7 @@ def test_the_lead_is_what_lies_between(rate, arrival_ns, lead_ns, offset, add):
     sampled = Fraction(arrival_ns + lead_ns, 10**9) - link_offset
     ticks = int((sampled + add) * rate) + offset  # to the tick before
     presentation = Presentation()
-    presentation.add(0)
+    presentation.fresh_row(0)
     presentation.set(0, rate, add, offset, float(link_offset), 0.0)
     presentation.update(np.zeros(1, np.int64), np.array([ticks % 2**32]), np.array([arrival_ns]))
     latest, least = presentation.lead_seconds(0)
@@ -79,7 +79,7 @@ def packets(presentation, stream, leads, rate=48_000):
 def test_least_latest_and_how_many_are_short():
     presentation = Presentation()
     for stream in range(3):
-        presentation.add(stream)
+        presentation.fresh_row(stream)
     presentation.set(1, 48_000, 0, 0, 0.002, 0.0005)
     packets(presentation, 1, [0.0010, 0.0004, -0.0002, 0.0009])
     packets(presentation, 2, [0.001])
@@ -96,7 +96,7 @@ def test_least_latest_and_how_many_are_short():
 @pytest.mark.parametrize("off", [-5000.0, -1.2, 1.2, 40_000.0])
 def test_timestamps_of_another_clock_have_no_lead(off):
     presentation = Presentation()
-    presentation.add(0)
+    presentation.fresh_row(0)
     presentation.set(0, 48_000, 0, 0, 0.002, 0.0)
     packets(presentation, 0, [off] * 10)
     assert presentation.lead_seconds(0) is presentation.packets_short(0) is None

@@ -33,7 +33,8 @@ def run(packets: list[Sent], cuts: list[int] | None = None, window: int = WINDOW
     tracker = SequenceTracker()
     report = Report()
     streams = sorted({packet[0] for packet in packets})
-    for stream in streams:
+    for stream in range(streams[-1] + 1):
+        tracker.fresh_row(stream)
         tracker.set_window(stream, window)
     held: dict[int, int] = {}
     settled = np.zeros(0, np.int64)
@@ -286,6 +287,7 @@ def test_a_burst_is_one_gap_even_where_its_middle_came_late() -> None:
 
 def test_the_lost_counter_goes_by_packet_and_never_falls() -> None:
     tracker = SequenceTracker()
+    tracker.fresh_row(0)
     tracker.set_window(0, WINDOW)
     lost = []
     for stream, sequence, timestamp, frames in [*steady(5), *steady(30, 20)]:
@@ -297,6 +299,7 @@ def test_the_lost_counter_goes_by_packet_and_never_falls() -> None:
 
 def test_settled_waits_for_what_may_still_come() -> None:
     tracker = SequenceTracker()
+    tracker.fresh_row(0)
     tracker.set_window(0, WINDOW)
 
     def feed(packets: list[Sent]) -> int:
@@ -443,11 +446,12 @@ def test_streams_do_not_touch_each_other() -> None:
     assert [gap.stream for gap in report.gaps] == [2]
 
 
-def test_reset_starts_over() -> None:
+def test_a_fresh_row_starts_over() -> None:
     tracker = SequenceTracker()
+    tracker.fresh_row(0)
     tracker.set_window(0, WINDOW)
     tracker.update(*np.array(steady(20), np.int64).T)
-    tracker.reset(0)
+    tracker.fresh_row(0)
     assert tracker.counts(0) == Counts()
     out = tracker.update(*np.array(steady(20, 9000, 3), np.int64).T)
     assert out.accepted.all()
@@ -458,4 +462,4 @@ def test_an_empty_update() -> None:
     tracker = SequenceTracker()
     none = np.zeros(0, np.int64)
     assert len(tracker.update(none, none, none, none).accepted) == 0
-    assert tracker.streams == 0
+    assert len(tracker.settled) == 0

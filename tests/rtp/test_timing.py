@@ -34,6 +34,7 @@ def figures(timing: Timing, stream: int = 0) -> list[float | None]:
 def rated(*rates_hz: int, tsdf_window_seconds: float = 0.2) -> Timing:
     timing = Timing(tsdf_window_seconds)
     for stream, rate_hz in enumerate(rates_hz):
+        timing.fresh_row(stream)
         timing.set_clock_rate(stream, rate_hz)
     return timing
 
@@ -190,12 +191,31 @@ def test_without_a_clock_rate_frames_and_intervals_remain() -> None:
     }
 
 
-def test_reset_forgets() -> None:
+@pytest.mark.parametrize("before", [0, 44_100])
+def test_jitter_is_measured_from_the_first_interval_of_a_known_clock_on(before: int) -> None:
+    """What was measured by another clock goes on; where there was none, it begins with the change."""
+    timing = rated(before)
+    wander = np.random.default_rng(4).integers(0, 200_000, 200)
+    feed(timing, np.arange(100) * 1_000_000 + wander[:100], frames=44)
+    earlier = timing.jitter_seconds(0)
+    assert (earlier is None) == (before == 0)
+    timing.change_clock_rate(0, 48_000)
+    arrival = np.arange(100, 200) * 1_000_000 + wander[100:]
+    feed(timing, arrival[:1], first=100)
+    assert timing.jitter_seconds(0) == earlier
+    feed(timing, arrival[1:], first=101)
+    expected = jitter_of(np.arange(100) * 48, arrival, 48_000)[-1] + (earlier or 0.0) * (15 / 16) ** 99
+    assert timing.jitter_seconds(0) == pytest.approx(expected, rel=1e-9)
+    assert timing.max_jitter_seconds(0) >= timing.jitter_seconds(0)
+
+
+def test_a_fresh_row_knows_nothing() -> None:
     timing = rated(48_000, 48_000)
     for stream in (0, 1):
         feed(timing, np.arange(2000) * 1_000_000 + np.arange(2000) % 7 * 1000, stream=stream)
     before = figures(timing, 1)
-    timing.reset(0)
+    timing.fresh_row(0)
+    timing.set_clock_rate(0, 48_000)
     assert figures(timing, 0) == [None] * 8
     assert figures(timing, 1) == before
     feed(timing, np.arange(2000) * 1_000_000 + np.arange(2000) % 7 * 1000)
