@@ -1,7 +1,7 @@
 # Needs Python 3.11 or newer (with venv) and make; everything else comes into .venv from the package registry.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint format bench-live bench-latency bench-check bench-detection bench-compare corpus soak dashboards docker clean
+.PHONY: help demo test test-processors lint format bench-live bench-latency bench-check bench-detection bench-compare corpus soak dashboards docker clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -19,6 +19,9 @@ demo: $(VENV)/.run ## send two streams to itself, one with faults, and show what
 
 test: $(VENV)/.dev ## run every test that this machine can run
 	$(BIN)/python -m pytest --numprocesses auto
+
+test-processors: $(VENV)/.dev ## run the tests with other processors' kernels, and beside busy processes (RUNS='numpy load')
+	$(BIN)/python tools/processors.py $(RUNS)
 
 lint: $(VENV)/.dev ## style, formatting and types
 	$(BIN)/ruff check .
