@@ -33,8 +33,12 @@ class Announced:
         """Return the encoding of a payload type; of a dynamic one not announced, the only encoding there is."""
         known = self.medium.encodings.get(payload_type)
         distinct = set(self.medium.encodings.values())
-        is_strange = payload_type >= FIRST_DYNAMIC and payload_type not in self.medium.payload_types
+        is_strange = payload_type >= FIRST_DYNAMIC and payload_type not in self.medium.rtpmaps
         return distinct.pop() if known is None and is_strange and len(distinct) == 1 else known
+
+    def is_known(self, payload_type: int) -> bool:
+        """Tell whether the description says what a payload type is, though it may not be decoded here."""
+        return self.medium.is_encrypted or payload_type in self.medium.rtpmaps
 
     def channel_order(self, payload_type: int) -> str | None:
         """Return the channel order announced; of a payload type that is not, the only one there is."""
@@ -69,7 +73,7 @@ class Announced:
         medium, place = self.medium, self.place
         if medium.destination and destination != medium.destination and not is_leg and not self._is_anywhere:
             yield f"{place}: announced for {medium.destination}, the packets go to {destination}"
-        if payload_type not in medium.payload_types:
+        if medium.payload_types and payload_type not in medium.payload_types:
             said = ", ".join(map(str, medium.payload_types))
             yield f"{place}: payload type {said} announced, the packets have {payload_type}"
         said_encoding = self.encoding(payload_type)
@@ -80,12 +84,14 @@ class Announced:
         order = self.channel_order(payload_type)
         if order and not channel_labels(order, encoding.channels):
             yield f"{place}: channel-order {order} does not name {encoding.channels} channels"
-        frames = medium.packet_frames(said_encoding)
         rate_hz = encoding.sample_rate_hz
-        if frames and packet_time_seconds is not None and abs(packet_time_seconds * rate_hz - frames) >= 1:
-            said_ms, real_ms = 1000 * frames / rate_hz, 1000 * packet_time_seconds
-            what = "framecount" if medium.framecount is not None else "ptime"
-            yield f"{place}: {what} of {said_ms:g} ms announced, the packets hold {real_ms:g} ms"
+        bounds = medium.packet_frames(said_encoding)
+        if bounds and packet_time_seconds is not None:
+            frames = packet_time_seconds * rate_hz
+            if frames <= bounds[0] - 1 or frames >= bounds[1] + 1:
+                what = "framecount" if bounds == medium.framecount else "ptime"
+                said_ms = " to ".join(f"{1000 * bound / rate_hz:g}" for bound in dict.fromkeys(bounds))
+                yield f"{place}: {what} of {said_ms} ms announced, the packets hold {1000 * packet_time_seconds:g} ms"
         if clock_drift_ppm is not None and abs(clock_drift_ppm) > MAX_CLOCK_ERROR_PPM:
             real_hz = rate_hz * (1 + clock_drift_ppm / 1e6)
             yield f"{place}: {rate_hz} Hz announced, the timestamps run at about {real_hz:.0f} Hz"

@@ -136,20 +136,25 @@ def check(
         if live.rtcp:
             endpoint = endpoint.with_rtcp()
         spec = spec_at(endpoint, base, read_session(sdp) if sdp else None)
+        _require_decodable([spec])
         return _check_live(source, [([endpoint], spec)], arrival, live)
     path = Path(source)
     if path.suffix.lower() == ".sdp":
         if sdp is not None:
             raise RequestError(f"{source}: is a session description itself, and --sdp {sdp} another")
         _refuse_redundant(source, redundant)
-        return _check_live(source, read_session(path).streams(base, rtcp=live.rtcp), arrival, live)
+        described = read_session(path).streams(base, rtcp=live.rtcp)
+        _require_decodable([spec for _, spec in described])
+        return _check_live(source, described, arrival, live)
     from rtpverify.sources.capture import is_capture
 
     if is_capture(path):
         if sdp is None:
             return _check_capture(path, [replace(base, redundant=redundant)], arrival)
         _refuse_redundant(str(sdp), redundant)
-        return _check_capture(path, [_anywhere(spec) for _, spec in read_session(sdp).streams(base)], arrival)
+        specs = [_anywhere(spec) for _, spec in read_session(sdp).streams(base)]
+        _require_decodable(specs)
+        return _check_capture(path, specs, arrival)
     if streams or redundant:
         raise RequestError(f"{source}: an audio file has no RTP streams; --stream and --redundant are for captures")
     if encoding is not None or sdp is not None:
@@ -298,10 +303,23 @@ def _stopped_by_signals(stop: asyncio.Event) -> Iterator[None]:
             loop.remove_signal_handler(number)
 
 
+def _require_decodable(specs: Sequence[StreamSpec]) -> None:
+    """Refuse a description of which nothing can be judged; where something can, the rest is inconclusive."""
+    described = [spec.announced for spec in specs if spec.announced is not None]
+    if not described or any(one.medium.is_decodable for one in described):
+        return
+    spec, medium = specs[0], described[0].medium
+    if spec.reference is not None and (spec.encoding is None or medium.is_encrypted):
+        raise RequestError(
+            f"{described[0].place}: {medium.why_undecodable()}; --reference none verifies transport alone"
+        )
+
+
 def _require_encodings(verifier: Verifier, source: str) -> None:
-    """Refuse a stream that should be judged and cannot be decoded."""
+    """Refuse a stream that should be judged and whose encoding nothing tells."""
     for stream in verifier.streams:
-        if stream.encoding is None and stream.spec.reference is not None:
+        described = stream.spec.announced is not None and stream.spec.announced.is_known(stream.payload_type)
+        if stream.encoding is None and stream.spec.reference is not None and not described:
             raise RequestError(
                 f"{source}: payload type {stream.payload_type}: encoding unknown; give --encoding or --sdp, "
                 "or --reference none for transport alone"

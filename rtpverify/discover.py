@@ -132,6 +132,7 @@ def _session(announcement: Announcement) -> dict[str, Any]:
         "authenticated": announcement.message.authenticated,
         "duplicates": [list(group) for group in announcement.description.duplicates],
         "media": [_medium(medium) for medium in announcement.description.audio],
+        "warnings": announcement.description.warnings,
         "sdp": announcement.message.text,
     }
 
@@ -142,6 +143,7 @@ def _medium(medium: Media) -> dict[str, Any]:
         "destination": medium.destination,
         "senders": list(medium.senders),
         "encodings": {str(number): str(encoding) for number, encoding in medium.encodings.items()},
+        "undecodable": None if medium.is_decodable else medium.why_undecodable(),
         "ptime_ms": medium.ptime_ms,
     }
 
@@ -159,7 +161,8 @@ def lines(directory: SessionDirectory) -> list[str]:
         for medium in announcement.description.audio:
             encodings = ", ".join(f"{encoding} ({number})" for number, encoding in medium.encodings.items())
             source = f" from {', '.join(medium.senders)}" if medium.senders else ""
-            told.append(f"  {medium.destination}{source}  {encodings or 'encoding unknown'}")
+            told.append(f"  {medium.destination}{source}  {encodings or _printable(medium.why_undecodable())}")
+        told += [f"  warning: {_printable(warning)}" for warning in announcement.description.warnings]
     told += [f"ignored: {_printable(mistake)}" for mistake in directory.mistakes]
     reasons = ", ".join(f"{count} {reason}" for reason, count in directory.discarded.items())
     return told + ([f"{sum(directory.discarded.values())} packets ignored: {reasons}"] if reasons else [])

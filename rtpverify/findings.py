@@ -177,7 +177,7 @@ def _add_signal(stream: Stream, result: StreamResult) -> None:
         return
     track = stream.track or next(reversed(stream.earlier), None)
     if stream.encoding is None:
-        result.inconclusive = f"payload type {stream.payload_type}: encoding unknown"
+        result.inconclusive = stream.spec.why_undecodable(stream.payload_type)
     elif track is None:
         result.inconclusive = "no whole packet of audio arrived"
     else:

@@ -35,7 +35,9 @@ class StreamSpec:
     redundant
         Packets of one SSRC are copies of each other, over whatever paths they come.
     announced
-        What a session description says of it, to be held against the packets.
+        What a session description says of it, to be compared with the packets.
+    warnings
+        What of that description could not be read.
     """
 
     name: str = ""
@@ -49,6 +51,7 @@ class StreamSpec:
     duplicate_ssrcs: tuple[tuple[int, ...], ...] = ()
     redundant: bool = False
     announced: Announced | None = None
+    warnings: tuple[str, ...] = ()
 
     @property
     def is_merged(self) -> bool:
@@ -62,7 +65,15 @@ class StreamSpec:
 
     def encoding_of(self, payload_type: int) -> Encoding | None:
         """Return how this payload type is decoded: SDP, then static table, then the one given for the rest."""
+        if self.announced is not None and self.announced.medium.is_encrypted:
+            return None
         return self.encodings.get(payload_type) or static_encoding(payload_type) or self.encoding
+
+    def why_undecodable(self, payload_type: int) -> str:
+        """Say why the audio of a payload type that has no encoding cannot be decoded."""
+        if self.announced is None:
+            return f"payload type {payload_type}: encoding unknown"
+        return f"{self.announced.place}: {self.announced.medium.why_undecodable(payload_type)}"
 
 
 @dataclass(frozen=True, slots=True)

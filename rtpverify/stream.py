@@ -183,7 +183,7 @@ class Stream:
 
     def go_on_in(self, payload_type: int, encoding: Encoding | None, frame: int) -> None:
         """Go on in another encoding from ``frame`` on; None: in one that is not known."""
-        self.not_judged = None if encoding else f"payload type {payload_type}: encoding unknown"
+        self.not_judged = None if encoding else self.spec.why_undecodable(payload_type)
         self.encoding, self.encoding_since = encoding or self.encoding, frame
 
     def jump(self, jump: Discontinuity) -> Event:

@@ -200,7 +200,8 @@ class Verifier:
     def result(self, source: str, receive_buffer_dropped: int = 0) -> Result:
         """Return what was found so far."""
         results = [self.result_of(stream) for stream in self.streams]
-        return Result(source, results, dict(self.discarded), receive_buffer_dropped)
+        warnings = list(dict.fromkeys(warning for spec in self.specs for warning in spec.warnings))
+        return Result(source, results, dict(self.discarded), receive_buffer_dropped, warnings)
 
     def result_of(self, stream: Stream) -> StreamResult:
         """Return what was found of one stream so far."""

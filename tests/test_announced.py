@@ -1,5 +1,6 @@
 """Session descriptions against packets: contradictions are told, and the packets win."""
 
+import io
 import json
 import struct
 
@@ -11,6 +12,7 @@ from rtpverify.announced import fitting
 from rtpverify.check import check
 from rtpverify.errors import RequestError
 from rtpverify.reference import parse_reference
+from rtpverify.report import html, junit, text
 from rtpverify.result import stream_as_dict
 from rtpverify.rtp.payload import encode, parse_rtpmap
 
@@ -112,6 +114,109 @@ def test_a_packet_time_of_two_digits_agrees(verify):
 )
 def test_contradictions_are_told_and_the_packets_win(verify, sent, said, told):
     assert warnings_of(verify(records(**sent), sdp=description(**said))) == ("pass", [told])
+
+
+@pytest.mark.parametrize(
+    ("lines", "told"),
+    [
+        ("a=framecount:48-768", []),
+        ("a=framecount:12-48\na=ptime:1", []),
+        ("a=framecount:96-768", ["6: framecount of 2 to 16 ms announced, the packets hold 1 ms"]),
+        ("a=framecount:48-768\na=ptime:4", ["6: ptime of 4 ms announced, the packets hold 1 ms"]),
+    ],
+)
+def test_a_range_of_frame_counts_is_kept_or_not(verify, lines, told):
+    assert warnings_of(verify(records(), sdp=description(lines=lines))) == ("pass", told)
+
+
+def test_packets_of_the_senders_of_aes67_linux_daemon_agree(verify):
+    said = description(encoding="L16/44100/2", lines="a=framecount:48\na=ptime:1.08843537415")
+    assert warnings_of(verify(records("L16/44100/2"), sdp=said)) == ("pass", [])
+    said = description(lines="a=ptime:0.333333333333")
+    assert warnings_of(verify(records(packet_frames=16, seconds=0.2), sdp=said, reference=None)) == ("pass", [])
+
+
+def test_a_hint_that_cannot_be_read_is_a_warning_of_the_result(verify):
+    result = verify(records(), sdp=description(lines="a=ptime:soon"))
+    assert warnings_of(result) == ("pass", [])
+    [warning] = result.warnings
+    assert warning.endswith(
+        "stream.sdp:8: a=ptime: 'soon' is not a packet time in ms above 0 and up to 1000; read on without it"
+    )
+    assert result.as_dict()["warnings"] == [warning]
+    out = io.StringIO()
+    text.write(result, out)
+    assert f"Warning  {warning}" in out.getvalue()
+    assert warning.replace("'", "&#x27;") in html.render(result)
+    assert warning in junit.render(result)
+
+
+OPUS = "m=audio 5006 RTP/AVP 111\na=rtpmap:111 opus/48000/2\n"
+
+
+def test_audio_that_is_not_decoded_leaves_the_other_audio(verify):
+    """The stream that is not decoded is inconclusive by itself; its transport is verified."""
+    opus = [
+        (time_ns, frame.replace(struct.pack(">H", 5004), struct.pack(">H", 5006), 2))
+        for time_ns, frame in records(payload_type=111, ssrc=2, lost=(7,))
+    ]
+    result = verify(records(), opus, sdp=description() + OPUS)
+    tone, other = sorted(result.streams, key=lambda stream: stream.ssrc or 0, reverse=True)
+    assert (tone.verdict, other.inconclusive is None, other.encoding) == ("pass", False, None)
+    assert other.inconclusive.endswith("stream.sdp:9: payload type 111: opus/48000/2 is not decoded here")
+    assert other.transport.packets_lost == 1
+
+
+@pytest.mark.parametrize(
+    ("sdp", "reason"),
+    [
+        (description(encoding="opus/48000/2"), "opus/48000/2 (97) is not decoded here"),
+        (description().replace("RTP/AVP", "RTP/SAVP"), "its payload is encrypted (RTP/SAVP)"),
+        (description(payload_type=0).replace("a=rtpmap:0 L24/48000/2\n", "").replace("AVP", "SAVPF"), "encrypted"),
+        (description().replace("a=rtpmap", "a=ortpmap"), "no a=rtpmap line that can be read says how it is encoded"),
+    ],
+)
+def test_a_description_without_audio_that_can_be_decoded_is_refused_with_the_reason(verify, sdp, reason):
+    with pytest.raises(RequestError) as caught:
+        verify(records(), sdp=sdp)
+    assert reason in str(caught.value)
+    assert str(caught.value).endswith("; --reference none verifies transport alone")
+    payload_type = 97 if "97" in sdp else 0
+    [stream] = verify(records(payload_type=payload_type), sdp=sdp, reference=None).streams
+    assert (stream.verdict, stream.encoding, stream.transport.packets_received) == ("pass", None, 500)
+
+
+def test_encrypted_audio_is_not_decoded_whatever_the_request_says(verify):
+    sdp = description().replace("RTP/AVP", "RTP/SAVP")
+    with pytest.raises(RequestError, match=r"its payload is encrypted"):
+        verify(records(), sdp=sdp, encoding=parse_rtpmap("L24/48000/2"))
+
+
+def test_an_encoding_of_the_request_holds_where_the_description_tells_none(verify):
+    sdp = description().replace("a=rtpmap", "a=ortpmap")
+    assert warnings_of(verify(records(), sdp=sdp, encoding=parse_rtpmap("L24/48000/2")))[0] == "pass"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        (
+            "m=audio 5004",
+            "m=audio 0",
+            "6: m=: 'audio 0 RTP/AVP 97' has port 0, which means that this medium is not in use",
+        ),
+        ("m=audio", "m=video", " describes no audio, but video"),
+        (
+            "239.1.2.3/32",
+            "desk",
+            "4: c=: 'IN IP4 desk' holds no IP address; it would be IN IP4 ADDRESS or IN IP6 ADDRESS",
+        ),
+    ],
+)
+def test_a_description_without_audio_that_can_be_received_says_why(verify, old, new, reason):
+    with pytest.raises(RequestError) as caught:
+        verify(records(), sdp=description().replace(old, new))
+    assert str(caught.value).partition("stream.sdp:")[2] == reason
 
 
 def test_a_clock_of_another_rate_is_told(verify):
@@ -299,7 +404,5 @@ def test_fragments_are_told(verify):
     parts = [(START_NS, ethernet(ipv4(bytes(40), fragment=0x2000))), (START_NS, ethernet(ipv4(bytes(40), fragment=5)))]
     result = verify(records(), parts, encoding=parse_rtpmap("L24/48000/2"))
     assert result.discarded == {"fragment": 2}
-    from rtpverify.report import figures
-
-    assert "2 IP fragments were not put together: audio in them counts as lost" in figures.host_lines(result)
+    assert "2 IP fragments were not put together: audio in them counts as lost" in result.warnings
     assert json.dumps(result.as_dict())

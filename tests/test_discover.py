@@ -62,8 +62,10 @@ def test_command(announce, tmp_path):
         "destination": "239.1.2.3:5004",
         "senders": [],
         "encodings": {"97": "L24/48000/2"},
+        "undecodable": None,
         "ptime_ms": None,
     }
+    assert session["warnings"] == []
     assert session["sdp"].encode() == sdp()
 
 
@@ -95,3 +97,28 @@ def test_names_cannot_steer_a_terminal():
     directory = SessionDirectory()
     directory.take(sap(sdp("\x1b[2Jred")))
     assert lines(directory)[0] == "\N{REPLACEMENT CHARACTER}[2Jred  announced by 192.0.2.7"
+
+
+def test_hints_that_cannot_be_read_are_told_beside_the_session():
+    directory = SessionDirectory()
+    directory.take(
+        sap(sdp() + b"a=ptime:1.08843537415\r\na=framecount:48-768\r\na=mediaclk:soon=\x1b[2J\r\na=rtcp:x\r\n")
+    )
+    reason = "'x' has port 'x', which is not in 1 to 65535; read on without it"
+    assert lines(directory) == [
+        "tone  announced by 192.0.2.7",
+        "  239.1.2.3:5004  L24/48000/2 (97)",
+        f"  warning: announced by 192.0.2.7:11: a=rtcp: {reason}",
+    ]
+    [session] = as_dict(directory)["sessions"]
+    assert len(session["warnings"]) == 1
+
+
+def test_audio_that_cannot_be_decoded_says_why():
+    directory = SessionDirectory()
+    directory.take(sap(sdp().replace(b"RTP/AVP", b"RTP/SAVP")))
+    directory.take(sap(sdp(session=2).replace(b"L24/48000/2", b"opus/48000/2")))
+    assert [line for line in lines(directory) if line.startswith(" ")] == [
+        "  239.1.2.3:5004  its payload is encrypted (RTP/SAVP)",
+        "  239.1.2.3:5004  opus/48000/2 (97) is not decoded here",
+    ]

@@ -124,8 +124,7 @@ class Service:
             web = self.outlet(WebServer)
             page = web.url if web else None
             self.log.info("listening", streams=len(self.states), page=page, metrics=self.metrics_url)
-            for stream in self.roster:
-                self._log_waiting(stream)
+            self._log_waiting(list(self.roster))
             await opening.enter_async_context(self._supervisor)
             self._opened = opening.pop_all()
         return self
@@ -329,12 +328,16 @@ class Service:
                 state = self.states[stream.name] = StreamState(stream.spec)
                 self._turns.append((now_ns + REFRESH_NS, state))
                 self._last_line_ns[stream.name] = now_ns
-            self._log_waiting(stream)
+        self._log_waiting(change.new)
         self._renew_snapshot()
         return change
 
-    def _log_waiting(self, stream: Followed) -> None:
-        self.log.info("waiting", stream=stream.name, source=" ".join(map(str, stream.endpoints)))
+    def _log_waiting(self, streams: Sequence[Followed]) -> None:
+        """Log what is followed from now on, and once what could not be read of the descriptions it is known from."""
+        for stream in streams:
+            self.log.info("waiting", stream=stream.name, source=" ".join(map(str, stream.endpoints)))
+        for warning in dict.fromkeys(warning for stream in streams for warning in stream.spec.warnings):
+            self.log.warning("session description", reason=warning)
 
     # Measuring ------------------------------------------------------------------------------------------------------
 
@@ -365,9 +368,9 @@ class Service:
             )
             if stream.encoding is None and stream.spec.reference is not None:
                 self.log.warning(
-                    "encoding unknown, transport alone is verified",
+                    "not decoded, transport alone is verified",
                     stream=stream.name,
-                    payload_type=result.payload_type,
+                    reason=stream.spec.why_undecodable(stream.payload_type),
                 )
         self._known_streams = len(self.verifier.streams)
 

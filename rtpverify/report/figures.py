@@ -88,7 +88,7 @@ def in_order(streams: Iterable[StreamResult]) -> list[StreamResult]:
 
 
 def host_lines(result: Result) -> list[str]:
-    """Say what this host lost, what was no RTP and what is wrong with the source, where there is any of it."""
+    """Say what this host lost and what was no RTP, where there is any of it."""
     lines = []
     if result.receive_buffer_dropped:
         lines.append(
@@ -97,7 +97,7 @@ def host_lines(result: Result) -> list[str]:
     if result.discarded:
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in result.discarded.items())
         lines.append(f"{counted(sum(result.discarded.values()), 'datagram')} ignored: {reasons}")
-    return lines + result.warnings
+    return lines
 
 
 def identity(stream: StreamResult) -> str:

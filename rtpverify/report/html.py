@@ -65,7 +65,8 @@ def render(result: Result) -> str:
     """Return the result as one self-contained page."""
     verdict = result.verdict
     streams = "\n".join(_stream(stream) for stream in figures.in_order(result.streams))
-    host = "".join(f'<p class="warning">{escape(line)}</p>' for line in figures.host_lines(result))
+    about = [*figures.host_lines(result), *result.warnings]
+    host = "".join(f'<p class="warning">{escape(line)}</p>' for line in about)
     return f"""<!DOCTYPE html>
 <html lang="en">
 <head>

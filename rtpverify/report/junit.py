@@ -60,6 +60,10 @@ def render(result: Result) -> str:
         )
         ET.SubElement(case, "error", type="inconclusive", message=figures.headline(result))
         suites.append(suite)
+    if result.warnings:
+        out = suites[0].find("system-out")
+        out = ET.SubElement(suites[0], "system-out") if out is None else out
+        out.text = "\n".join([*result.warnings, *([out.text] if out.text else [])])
     totals: Counter[str] = Counter()
     for suite in suites:
         counts = {

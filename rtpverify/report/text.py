@@ -32,6 +32,8 @@ def write(result: Result, out: IO[str]) -> None:
     _labelled(paper, "Source", result.source, indent=0)
     for line in figures.host_lines(result):
         _labelled(paper, "Host", line, indent=0)
+    for warning in result.warnings:
+        _labelled(paper, "Warning", warning, indent=0, style=_WARNING)
     for stream in figures.in_order(result.streams):
         paper.line()
         _stream(paper, stream)

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 
 from rtpverify.errors import ConfigurationError
-from rtpverify.rtp.sdp import SessionDescription, parse_sdp
+from rtpverify.rtp.sdp import SessionDescription
+from rtpverify.rtp.sdp_reader import parse_sdp, sdp_text
 
 PORT = 9875
 GROUPS = ("224.2.127.254", "239.255.255.255", "ff02::2:7ffe", "ff05::2:7ffe", "ff08::2:7ffe", "ff0e::2:7ffe")
@@ -69,7 +70,7 @@ def parse_sap(datagram: bytes) -> Message | str:
     """Read a SAP packet (RFC 2974 section 6); return the reason where it cannot be read.
 
     Reasons: ``short``, ``version``, ``encrypted``, ``compression`` (not zlib, cut off, or of more than 64 KiB),
-    ``type`` (no SDP), ``text`` (not UTF-8).
+    ``type`` (no SDP).
     """
     if len(datagram) < 8:
         return "short"
@@ -93,16 +94,12 @@ def parse_sap(datagram: bytes) -> Message | str:
         mime_type, zero, payload = payload.partition(b"\0")
         if not zero or mime_type.lower() != _MIME_TYPE:
             return "type"
-    try:
-        text = payload.decode("utf-8")
-    except UnicodeDecodeError:
-        return "text"
     return Message(
         origin=str(ip_address(datagram[4 : 4 + address_bytes])),
         identifier=int.from_bytes(datagram[2:4], "big"),
         deletes=bool(flags & 0x04),
         authenticated=datagram[1] > 0,
-        text=text,
+        text=sdp_text(payload),
     )
 
 

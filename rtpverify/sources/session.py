@@ -10,7 +10,8 @@ from rtpverify.announced import Announced
 from rtpverify.errors import ConfigurationError, SourceError
 from rtpverify.rtp.payload import Encoding
 from rtpverify.rtp.redundancy import MAX_LEGS, LegEnds
-from rtpverify.rtp.sdp import Media, SessionDescription, parse_sdp
+from rtpverify.rtp.sdp import Media, SessionDescription
+from rtpverify.rtp.sdp_reader import parse_sdp, sdp_text
 from rtpverify.sources.endpoint import SCHEME, Endpoint, join_address, parse_endpoint
 from rtpverify.spec import StreamSpec
 
@@ -27,11 +28,14 @@ class Session:
         In order; those of one group stand for themselves here.
     duplicates
         Groups of media that carry the same (``group:DUP``), each of at least two.
+    warnings
+        What of the description could not be read, one line each.
     """
 
     place: str
     media: Sequence[Media]
     duplicates: Sequence[Sequence[Media]] = ()
+    warnings: Sequence[str] = ()
 
     def streams(self, base: StreamSpec, *, rtcp: bool = False) -> list[tuple[list[Endpoint], StreamSpec]]:
         """Return where each of its streams arrives, and ``base`` with what the description adds to it.
@@ -41,9 +45,10 @@ class Session:
         Raises
         ------
         ConfigurationError
-            For a medium without a usable address, or more legs than can be followed.
+            For a medium with more legs than can be followed.
         """
         streams: list[tuple[list[Endpoint], StreamSpec]] = []
+        base = replace(base, warnings=tuple(self.warnings))
         for medium in self.media:
             group = next((group for group in self.duplicates if medium in group), None)
             announced = Announced(f"{self.place}:{medium.line}", medium)
@@ -64,8 +69,6 @@ class Session:
     def _endpoints(self, medium: Media, rtcp: bool) -> list[Endpoint]:
         """Return where a medium arrives, from each sender allowed."""
         place = f"{self.place}:{medium.line}"
-        if medium.connection is None:
-            raise ConfigurationError(f"{place}: no c= line tells where this medium goes")
         endpoints = []
         for sender in medium.senders or (None,):
             at = f"{join_address(sender, 0).rpartition(':')[0]}@" if sender else ""
@@ -94,10 +97,10 @@ def read_session(path: Path) -> Session:
     SourceError
         Where the file cannot be read.
     ConfigurationError
-        Where it is none, or describes no audio.
+        Where it is none, or describes no audio that can be received.
     """
     try:
-        text = path.read_text(encoding="utf-8", errors="replace")
+        text = sdp_text(path.read_bytes())
     except OSError as error:
         raise SourceError(f"{path}: {error.strerror}") from error
     return session_of(parse_sdp(text, str(path)), str(path))
@@ -117,13 +120,17 @@ def session_of(description: SessionDescription, place: str) -> Session:
     Raises
     ------
     ConfigurationError
-        Where it describes no audio.
+        Where it describes no audio that can be received.
     """
     media = description.audio
     if not media:
-        raise ConfigurationError(f"{place}: describes no audio")
+        reasons = [reason for medium in description.media if (reason := medium.unusable)]
+        if not reasons:
+            raise ConfigurationError(f"{place}: describes no audio, but {', '.join(dict.fromkeys(description.others))}")
+        more = f" (and {len(reasons) - 1} more audio media that cannot be received)" if len(reasons) > 1 else ""
+        raise ConfigurationError(reasons[0] + more)
     groups = [[medium for medium in media if medium.mid in mids] for mids in description.duplicates]
-    return Session(place, media, [group for group in groups if len(group) > 1])
+    return Session(place, media, [group for group in groups if len(group) > 1], description.warnings)
 
 
 def spec_at(endpoint: Endpoint, base: StreamSpec, session: Session | None = None) -> StreamSpec:
@@ -131,5 +138,10 @@ def spec_at(endpoint: Endpoint, base: StreamSpec, session: Session | None = None
     encodings = session.encodings_at(endpoint) if session else {}
     announced = session.announced_at(endpoint) if session else None
     return replace(
-        base, destination=endpoint.destination, sender=endpoint.sender, encodings=encodings, announced=announced
+        base,
+        destination=endpoint.destination,
+        sender=endpoint.sender,
+        encodings=encodings,
+        announced=announced,
+        warnings=tuple(session.warnings) if session else base.warnings,
     )

@@ -263,6 +263,20 @@ async def test_files_of_a_folder_are_followed_as_they_come_change_and_go(tmp_pat
         assert list(states) == ["desk-1"]
 
 
+async def test_lines_of_a_description_that_cannot_be_read_are_logged_once(tmp_path: Path) -> None:
+    first, second = free_ports(2)
+    (tmp_path / "streams").mkdir()
+    text = sdp(first) + sdp(second).partition("t=0 0\n")[2]
+    text += "a=framecount:48-768\na=ptime:soon\nm=video 0 what\na=ptime:0\n"
+    (tmp_path / "streams" / "a.sdp").write_text(text)
+    configuration = HEAD + '[[folder]]\npath = "streams"\nreference = "tone:1283"\n'
+    async with running(tmp_path / "bench.toml", configuration) as bench:
+        found = [line["reason"] for line in bench.told("session description")]
+        [reason] = [reason.partition("a.sdp:")[2] for reason in found]
+        assert reason.startswith(f"{text.splitlines().index('a=ptime:soon') + 1}: a=ptime: 'soon' is not a packet time")
+        assert sorted(bench.service.states) == ["a-1", "a-2"]
+
+
 async def test_a_folder_that_is_no_longer_named_takes_its_streams_along(tmp_path: Path) -> None:
     first, second = free_ports(2)
     (tmp_path / "a.sdp").write_text(sdp(first) + sdp(second).partition("t=0 0\n")[2])

@@ -15,7 +15,7 @@ NOW = int(datetime(2026, 11, 22, 13, 8, 15, tzinfo=UTC).timestamp())
 
 
 def medium(*clocks, media_clock=None):
-    found = Media(line=1, kind="audio", port=5004, protocol="RTP/AVP", payload_types=(97,))
+    found = Media(line=1, port=5004, protocol="RTP/AVP", payload_types=(97,))
     found.reference_clocks = [ReferenceClock(clock, "") for clock in clocks]
     found.media_clock = media_clock
     return found

@@ -338,7 +338,7 @@ def _reference(spec: StreamSpec) -> str | None:
 def _unjudged(watched: _Watched, stream: Stream) -> str | None:
     """Return why the signal of a stream cannot be judged now; None where it is."""
     if stream.encoding is None:
-        return f"payload type {stream.payload_type}: encoding unknown"
+        return stream.spec.why_undecodable(stream.payload_type)
     if len(watched.followed) == 0:
         return "no whole packet of audio yet"
     missing = np.flatnonzero(~watched.followed) + 1
