@@ -345,7 +345,6 @@ class TestLive:
             for index, packet in enumerate(packets):
                 time.sleep(max(0.0, start + index * 0.001 - time.monotonic()))
                 sender.sendto(packet, ("127.0.0.1", port))
-        time.sleep(0.3)
         process.send_signal(signal.SIGINT)
         stdout, stderr = process.communicate(timeout=20)
         assert process.returncode == 1, stderr

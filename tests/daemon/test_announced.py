@@ -157,7 +157,9 @@ async def test_the_daemon_follows_a_session_of_two_legs_once_it_is_announced(tmp
             sender.start()
             while not await asyncio.to_thread(sender.wait, 0.1):
                 pass
-        await asyncio.sleep(0.3)
+        async with asyncio.timeout(60):
+            while [leg.packets["received"] for leg in service.states["bench-tone"].snapshot.legs] != [500, 500]:
+                await asyncio.sleep(0.05)
         stop.set()
         result = await running
     assert list(service.states) == ["bench-tone"]

@@ -105,9 +105,9 @@ async def test_only_a_receive_loop_that_goes_round_feeds_the_watchdog(tmp_path: 
             with pytest.raises(BlockingIOError):
                 sock.recv(4096)
             running = asyncio.create_task(service.run(stop))
-            await asyncio.sleep(0.3)
-            assert sock.recv(4096).startswith(b"READY=1")
-            assert sock.recv(4096).startswith(b"WATCHDOG=1")
+            async with asyncio.timeout(60):
+                assert (await asyncio.get_running_loop().sock_recv(sock, 4096)).startswith(b"READY=1")
+                assert (await asyncio.get_running_loop().sock_recv(sock, 4096)).startswith(b"WATCHDOG=1")
             stop.set()
             await running
 

@@ -89,7 +89,9 @@ async def test_an_outlet_sees_packets_time_and_events_between_start_and_stop() -
             sender.start()
             while not await asyncio.to_thread(sender.wait, 0.1):
                 pass
-        await asyncio.sleep(0.2)
+        async with asyncio.timeout(60):
+            while SpyTable.made[0].datagrams < 797:
+                await asyncio.sleep(0.01)
         stop.set()
         await running
     first, second = SpyTable.made

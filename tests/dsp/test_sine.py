@@ -254,7 +254,8 @@ def test_a_free_fit_leaves_holes_out():
 def test_a_sine_is_the_same_however_it_is_cut():
     sine = Sine(OMEGA, 100.5, 0.2, 0.5, 0.01, 1e-6)
     whole = sine.at(-50, 400)
-    assert np.array_equal(np.concatenate([sine.at(-50, 7), sine.at(7, 400)]), whole)
+    parts = np.concatenate([sine.at(-50, 7), sine.at(7, 400)])
+    np.testing.assert_allclose(parts, whole, rtol=0, atol=4 * np.finfo(float).eps)
     assert sine.at(7, 7).shape == (0,)
     assert sine.amplitude_at(100.5) == 0.5
     assert sine.amplitude_at(200.5) == pytest.approx(0.5 * (1 + 1e-4))

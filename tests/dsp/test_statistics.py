@@ -64,7 +64,7 @@ def test_the_cut_into_blocks_changes_nothing(lengths, seed):
         assert part.longest_run_frames == whole.longest_run_frames
         assert (part.minimum, part.maximum, part.frames_zero) == (column.min(), column.max(), (column == 0).sum())
         assert part.maximum_frame == whole.maximum_frame == column.argmax()
-        assert part.dc_offset == pytest.approx(column.mean(), abs=1e-15)
+        assert part.dc_offset == pytest.approx(column.mean(), abs=1e-12)
         if column.any() and (column != column[0]).any():
             assert part.level_dbfs == pytest.approx(20 * np.log10(column.std() * np.sqrt(2)), abs=1e-6)
             assert part.noise_floor_dbfs == pytest.approx(whole.noise_floor_dbfs)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
+from collections.abc import Callable
 
 import pytest
 
@@ -66,32 +66,51 @@ async def test_scrapers_that_wait_share_one_rendering_which_begins_after_they_as
     assert source.taken == 2
 
 
-async def test_rendering_takes_a_fifth_of_a_core_at_most() -> None:
-    def costly() -> Snapshot:
-        stop = time.thread_time() + 0.02
-        while time.thread_time() < stop:
-            pass
-        return Snapshot()
+class Clock:
+    """Stands in for the module ``time``; time passes only where somebody says so."""
 
-    exposition = Exposition(costly)
-    started = time.monotonic()
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._now_seconds, self._cost_seconds = 100.0, 0.0
+        self.slept: list[float] = []
+        monkeypatch.setattr("rtpverify.daemon.metrics.exposition.time", self)
+
+    def monotonic(self) -> float:
+        return self._now_seconds
+
+    def thread_time(self) -> float:
+        return self._cost_seconds
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self._now_seconds += seconds
+
+    def rendering(self, seconds: float, of_the_processor: float) -> Callable[[], Snapshot]:
+        """Return what takes so long to take a snapshot."""
+
+        def snapshot() -> Snapshot:
+            self._now_seconds += seconds
+            self._cost_seconds += of_the_processor
+            return Snapshot()
+
+        return snapshot
+
+
+@pytest.mark.parametrize(
+    ("seconds", "of_the_processor", "pause_seconds"),
+    [
+        pytest.param(0.02, 0.02, 0.08, id="a fifth of a core at most"),
+        pytest.param(0.3, 0.02, 0.08, id="on a busy machine it comes late, and the next no later for it"),
+        pytest.param(1.0, 1.0, 0.5, id="and never a long pause"),
+    ],
+)
+async def test_the_pause_grows_with_the_processor_time_of_a_rendering(
+    seconds: float, of_the_processor: float, pause_seconds: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock(monkeypatch)
+    exposition = Exposition(clock.rendering(seconds, of_the_processor))
     for _ in range(3):
         await exposition.scrape()
-    assert time.monotonic() - started > 3 * 0.02 + 2 * 4 * 0.02
-
-
-async def test_waiting_for_a_turn_costs_nothing() -> None:
-    """A busy machine makes a rendering late; that is no reason to make the next one later still."""
-
-    def late() -> Snapshot:
-        time.sleep(0.3)
-        return Snapshot()
-
-    exposition = Exposition(late)
-    started = time.monotonic()
-    for _ in range(3):
-        await exposition.scrape()
-    assert time.monotonic() - started < 3 * 0.3 + 2 * 0.3
+    assert clock.slept == pytest.approx([0.0, pause_seconds, pause_seconds])
 
 
 async def test_who_gives_up_takes_nothing_from_the_others() -> None:
