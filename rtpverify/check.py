@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -250,7 +249,7 @@ def _doubts(capture: CaptureReader) -> Iterator[str]:
 def _check_live(
     source: str, streams: Sequence[tuple[Sequence[Endpoint], StreamSpec]], arrival: _Arrival, live: _Live
 ) -> Result:
-    from rtpverify.live import run, run_live
+    from rtpverify.live import run, run_live, stopped_by_signals
     from rtpverify.sources.feedback import Feedback
     from rtpverify.sources.receiver import open_receiver
 
@@ -267,8 +266,8 @@ def _check_live(
                 feedback.tick(now_ns)
 
         with (
+            stopped_by_signals(stop),
             open_receiver(endpoints, live.backend) as receiver,
-            _stopped_by_signals(stop),
             feedback or contextlib.nullcontext(),
         ):
             live.on_listening(endpoints)
@@ -284,23 +283,6 @@ def _check_live(
         return result
 
     return run(main())
-
-
-@contextlib.contextmanager
-def _stopped_by_signals(stop: asyncio.Event) -> Iterator[None]:
-    """Let an interrupt end the check with what was found so far, where this thread gets signals."""
-    loop = asyncio.get_running_loop()
-    numbers: tuple[signal.Signals, ...] = (signal.SIGINT, signal.SIGTERM)
-    try:
-        for number in numbers:
-            loop.add_signal_handler(number, stop.set)
-    except (NotImplementedError, RuntimeError, ValueError):  # another system, or not the main thread
-        numbers = ()
-    try:
-        yield
-    finally:
-        for number in numbers:
-            loop.remove_signal_handler(number)
 
 
 def _require_decodable(specs: Sequence[StreamSpec]) -> None:

@@ -12,20 +12,22 @@ from collections.abc import Callable, Sequence
 from dataclasses import fields
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
 from rtpverify import __version__
-from rtpverify.errors import RequestError
+from rtpverify.ending import exit_status
 from rtpverify.events import Cause, Kind
 from rtpverify.limits import PROFILES, Limits, read_limits, with_values
+from rtpverify.outfile import write_text
 from rtpverify.reference import parse_reference
 
 if TYPE_CHECKING:
     from rtpverify.result import Result
     from rtpverify.sources.endpoint import Endpoint
 
+PROGRAM = "rtpverify"
 LIMIT_NAMES = tuple(item.name for item in fields(Limits))
 
 _LIMIT_HELP = {
@@ -60,15 +62,30 @@ def _whole(_ctx: click.Context, parameter: click.Parameter, value: str | None) -
 
 
 class _Group(click.Group):
-    """Turns a caller's mistake into its message and exit status 2."""
+    """Ends with one of the exit statuses that are documented, whatever happens."""
 
-    def invoke(self, ctx: click.Context) -> Any:
+    def main(self, args: Sequence[str] | None = None, *_positional: Any, **_options: Any) -> NoReturn:
+        """Run a command, and leave Python with its exit status."""
+        sys.exit(exit_status(lambda: self.run(sys.argv[1:] if args is None else args)))
+
+    def run(self, arguments: Sequence[str]) -> int:
+        """Run a command; return its exit status.
+
+        Raises
+        ------
+        RequestError
+            Where the request or its input is unusable.
+        """
+        self._main_shell_completion({}, PROGRAM)
         try:
-            return super().invoke(ctx)
-        except RequestError as error:
-            for line in str(error).splitlines():
-                click.echo(f"rtpverify: {line}", err=True)
-            ctx.exit(error.exit_status)
+            with self.make_context(PROGRAM, list(arguments)) as context:
+                self.invoke(context)
+        except click.exceptions.Exit as end:
+            return end.exit_code
+        except click.ClickException as error:
+            error.show()
+            return error.exit_code
+        return 0
 
 
 class _CheckCommand(click.Command):
@@ -91,12 +108,9 @@ class _CheckCommand(click.Command):
 def main() -> None:
     """Verify audio that travels as RTP: is every sample what was sent, and if not, when, where, what and why.
 
-    Exit status of check: 0 verified and clean, 1 faults found, 2 the request or its input is unusable, 3 nothing to
-    verify arrived.
+    Exit status of check and compare: 0 verified and clean, 1 faults found, 2 the request or its input is unusable, 3
+    nothing to verify arrived or it could not be judged. Of every command: 70 a defect of rtpverify itself.
     """
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")  # an arrow is no reason to fail on a terminal that has none
 
 
 def _limit_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -666,8 +680,5 @@ def _write_file(option: str, place: str, content: str) -> None:
     """Write a report where an option says."""
     if place == "-":
         click.echo(content, nl=False)
-        return
-    try:
-        Path(place).write_text(content, encoding="utf-8")
-    except OSError as error:
-        raise RequestError(f"{option} {place}: {error.strerror}") from error
+    else:
+        write_text(option, Path(place), content)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rtpverify.errors import RequestError
-from rtpverify.live import run
+from rtpverify.live import run, stopped_by_signals
 from rtpverify.rtp.sap import GROUPS, PORT, Announcement, SessionDirectory
 from rtpverify.rtp.sdp import Media
 from rtpverify.sources.endpoint import Endpoint
@@ -86,7 +86,7 @@ def discover(
     backend: Backend | None = None,
     on_found: Callable[[Announcement], None] = lambda _: None,
 ) -> SessionDirectory:
-    """Listen for announcements.
+    """Listen for announcements until the duration is over, or Ctrl-C or SIGTERM comes.
 
     Parameters
     ----------
@@ -102,10 +102,11 @@ def discover(
     """
 
     async def main() -> SessionDirectory:
-        with Listener(interface, backend) as listener:
+        stop = asyncio.Event()
+        with stopped_by_signals(stop), Listener(interface, backend) as listener:
             loop = asyncio.get_running_loop()
             end = loop.time() + duration_seconds
-            while loop.time() < end:
+            while loop.time() < end and not stop.is_set():
                 await asyncio.sleep(min(TICK_SECONDS, max(0.0, end - loop.time())))
                 for announcement in listener.drain():
                     on_found(announcement)

@@ -5,6 +5,7 @@ Only a caller's mistake raises: faults of a stream are events, bad packets are c
     RequestError        the request or its input is unusable; ``rtpverify`` exits with status 2
       SourceError       a file, capture or socket cannot be read or opened
         DamagedError    what a file holds contradicts itself
+      OutputError       a file or standard output cannot be written
       NothingArrivedError  no audio came; status 3
       ConfigurationError  a configuration, limits file or session description is wrong
 
@@ -24,6 +25,10 @@ class SourceError(RequestError):
 
 class DamagedError(SourceError):
     """What a file holds contradicts itself; reading it again will not help."""
+
+
+class OutputError(RequestError):
+    """A file, or standard output, cannot be written."""
 
 
 class NothingArrivedError(RequestError):

@@ -1,10 +1,15 @@
-"""Files that commands write: nothing is written over unless that is said."""
+"""Files that commands write: none is written over unless that is said, and none bears its name before it is whole."""
 
 from __future__ import annotations
 
+import os
+import secrets
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from rtpverify.errors import RequestError
+from rtpverify.errors import OutputError, RequestError
 
 
 def refuse_overwriting(option: str, path: Path, *, force: bool) -> None:
@@ -13,5 +18,71 @@ def refuse_overwriting(option: str, path: Path, *, force: bool) -> None:
         raise RequestError(f"{option} {path}: no such folder")
     if path.is_dir():
         raise RequestError(f"{option} {path}: is a folder")
-    if path.exists() and not force:
+    if path.is_file() and not force:
         raise RequestError(f"{option} {path}: is there already; --force writes over it")
+
+
+@contextmanager
+def replacing(option: str, path: Path) -> Iterator[Path]:
+    """Give the path of a file to write, which takes the place of ``path`` once it is whole, and else is removed.
+
+    A device, a pipe, and a file in a folder that takes no other are written as they are.
+
+    Raises
+    ------
+    OutputError
+        For an OSError within, except of a pipe that nobody reads; the message starts with the option, where there is
+        one, and the path.
+    """
+    try:
+        target = Path(os.path.realpath(path))
+        beside = None if _is_special(path) else _beside(target)
+        if beside is None:
+            yield path
+            return
+        try:
+            yield beside
+            beside.replace(target)
+        except BaseException:
+            beside.unlink(missing_ok=True)
+            raise
+    except BrokenPipeError:
+        return
+    except OSError as error:
+        raise OutputError(f"{option} {path}: {error.strerror or error}".strip()) from error
+
+
+def _is_special(path: Path) -> bool:
+    """Tell whether a path names a device or pipe, or a file that is open already (``/dev/stdout``)."""
+    return (path.exists() and not path.is_file()) or path.absolute().parts[1:2] in (("dev",), ("proc",))
+
+
+def _beside(target: Path) -> Path | None:
+    """Make an empty file beside another one, with its mode; return None where that has to be written itself."""
+    mode = None
+    if target.exists():
+        if not os.access(target, os.W_OK):
+            raise PermissionError(0, "Permission denied")
+        mode = stat.S_IMODE(target.stat().st_mode)
+    beside = target.with_name(f".{target.name[:200]}.{secrets.token_hex(4)}")
+    try:
+        os.close(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
+    except PermissionError:
+        if mode is None:
+            raise
+        return None
+    if mode is not None:
+        beside.chmod(mode)
+    return beside
+
+
+def write_text(option: str, path: Path, content: str) -> None:
+    """Write a whole text file.
+
+    Raises
+    ------
+    OutputError
+        Where it cannot be written.
+    """
+    with replacing(option, path) as place:
+        place.write_text(content, encoding="utf-8")

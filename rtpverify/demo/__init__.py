@@ -9,13 +9,16 @@ from __future__ import annotations
 import asyncio
 import multiprocessing
 import os
+import signal
 import socket
-from collections.abc import Sequence
-from contextlib import ExitStack
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rtpverify.ending import exit_status
 from rtpverify.errors import SourceError
 
 if TYPE_CHECKING:
@@ -114,7 +117,8 @@ async def _verify(service: Service, streams: Sequence[StreamSettings], view: Vie
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     process = multiprocessing.get_context("spawn").Process(target=_send, args=(list(streams), SECONDS), daemon=True)
-    process.start()
+    with _interrupts_ignored():  # as the other process does then: this one ends it
+        process.start()
     give_up = loop.time() + LIMIT_SECONDS
     verification = asyncio.create_task(service.run(stop))
     try:
@@ -128,7 +132,9 @@ async def _verify(service: Service, streams: Sequence[StreamSettings], view: Vie
     finally:
         _end(process)
     if process.exitcode:
-        raise SourceError(f"demo: the sender on 127.0.0.1 ended with status {process.exitcode}")
+        error = SourceError(f"demo: the sender on 127.0.0.1 ended with status {process.exitcode}")
+        error.exit_status = max(process.exitcode, error.exit_status)
+        raise error
 
 
 def _end(process: BaseProcess) -> None:
@@ -139,11 +145,24 @@ def _end(process: BaseProcess) -> None:
         process.join()
 
 
+@contextmanager
+def _interrupts_ignored() -> Iterator[None]:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def _send(streams: list[StreamSettings], seconds: float) -> None:
-    """Send; runs in the other process."""
+    """Send; runs in the other process, whose defects are told as those of this one."""
     from rtpverify.sender.rtp import send
 
-    send(streams, seconds)
+    def run() -> int:
+        send(streams, seconds)
+        return 0
+
+    sys.exit(exit_status(run))
 
 
 def _free_ports(count: int) -> list[int]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from rtpverify.errors import RequestError
 from rtpverify.inspection.measure import DEFAULT_VIEWS, Inspection, Request, View, measure
 from rtpverify.inspection.source import open_source
-from rtpverify.outfile import refuse_overwriting
+from rtpverify.outfile import refuse_overwriting, replacing, write_text
 
 if TYPE_CHECKING:
     from rtpverify.rtp.payload import Encoding
@@ -110,31 +110,31 @@ def _write(found: Inspection, outlets: Outlets) -> None:
     """Write what is asked for; the summary goes to standard output where that is free, or else to standard error."""
     from rtpverify.inspection import data, text
 
-    place: str | None = None
-    try:
-        if place := outlets.json:
-            _put(place, data.render_json(found))
-        if place := outlets.html:
-            from rtpverify.inspection import html
+    if place := outlets.json:
+        _put("--json", place, data.render_json(found))
+    if place := outlets.html:
+        from rtpverify.inspection import html
 
-            _put(place, html.render(found))
-        if place := outlets.png:
-            from rtpverify.inspection import png
+        _put("--html", place, html.render(found))
+    if place := outlets.png:
+        from rtpverify.inspection import png
 
-            Path(place).write_bytes(png.render(found))
-        if place := outlets.npz:
-            data.write_npz(Path(place), found)
-        if place := outlets.csv:
-            data.write_csv(Path(place), found)
-    except OSError as error:
-        raise RequestError(f"{place}: {error.strerror}") from error
+        with replacing("--png", Path(place)) as file:
+            file.write_bytes(png.render(found))
+    if place := outlets.npz:
+        with replacing("--npz", Path(place)) as file:
+            data.write_npz(file, found)
+    if outlets.csv is not None:
+        for view, path in data.csv_paths(Path(outlets.csv), found.request.views).items():
+            with replacing("--csv", path) as file:
+                data.write_csv(file, view, found)
     out = sys.stderr if STANDARD_OUTPUT in (outlets.json, outlets.html) else sys.stdout
     for line in text.lines(found):
         print(line, file=out)
 
 
-def _put(place: str, content: str) -> None:
+def _put(option: str, place: str, content: str) -> None:
     if place == STANDARD_OUTPUT:
-        sys.stdout.write(content)
+        print(content, end="", flush=True)
     else:
-        Path(place).write_text(content, encoding="utf-8")
+        write_text(option, Path(place), content)

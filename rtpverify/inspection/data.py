@@ -94,21 +94,17 @@ def csv_paths(path: Path, inspection_views: tuple[View, ...]) -> dict[str, Path]
     return {name: path.with_name(f"{path.stem}-{name}{path.suffix or '.csv'}") for name in names}
 
 
-def write_csv(path: Path, inspection: Inspection) -> list[Path]:
-    """Write one table a view; return their paths.
+def write_csv(path: Path, view: str, inspection: Inspection) -> None:
+    """Write the table of one view, or ``levels``.
 
     Raises
     ------
     OSError
-        Where one cannot be written.
+        Where it cannot be written.
     """
-    written = []
-    for name, place in csv_paths(path, inspection.request.views).items():
-        with place.open("w", encoding="utf-8", newline="") as file:
-            for line in _table(name, inspection):
-                file.write(line + "\n")
-        written.append(place)
-    return written
+    with path.open("w", encoding="utf-8", newline="") as file:
+        for line in _table(view, inspection):
+            file.write(line + "\n")
 
 
 def _table(name: str, inspection: Inspection) -> Iterator[str]:

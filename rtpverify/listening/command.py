@@ -21,12 +21,13 @@ from rtpverify.dsp.levels import amplitude_ratio, decibels
 from rtpverify.dsp.sine import find_omega
 from rtpverify.dsp.statistics import LevelMeter
 from rtpverify.dsp.tone_removal import ToneRemover, block_frames
-from rtpverify.errors import RequestError, SourceError
+from rtpverify.errors import RequestError
 from rtpverify.inspection.source import open_source
 from rtpverify.listening.spectra import Form, is_npz, read_spectra
-from rtpverify.outfile import refuse_overwriting
+from rtpverify.outfile import refuse_overwriting, replacing
 from rtpverify.reference import Recording, Reference, Tone
 from rtpverify.report.figures import number
+from rtpverify.wavfile import written
 
 if TYPE_CHECKING:
     from rtpverify.rtp.payload import Encoding
@@ -42,7 +43,6 @@ _SEARCH_SECONDS = 2.0
 """How much of the audio a tone is looked for in at a time."""
 _NEAR = 0.005
 """How far, relative to it, a tone may be from the frequency that was named."""
-_WAV_LIMIT_BYTES = 0xFFFF_0000
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,38 +239,24 @@ def _near(omega: float | None, frequency_hz: float | None, rate_hz: float) -> fl
 
 def _write(heard: _Heard, out: Path, wish: Wish) -> None:
     """Write the file, and say how loud it is."""
-    import soundfile
-
     meter = LevelMeter(heard.channels, heard.sample_rate_hz, None)
     fixed = None if wish.gain_db == AUTO else amplitude_ratio(float(wish.gain_db))
-    written, peak = 0, 0.0
-    is_large = 4 * heard.channels * heard.frames > _WAV_LIMIT_BYTES
-    try:
-        with (
-            out.open("wb") as target,
-            soundfile.SoundFile(
-                target, "w", heard.sample_rate_hz, heard.channels, "FLOAT", format="RF64" if is_large else "WAV"
-            ) as file,
-        ):
+    frames, peak = 0, 0.0
+    with replacing("--out", out) as place:
+        with written(place, "F32", heard.sample_rate_hz, heard.channels, heard.frames) as write:
             for block in heard.blocks:
                 meter.add(block)
                 peak = max(peak, float(np.abs(block).max(initial=0.0)))
-                file.write(block if fixed is None else block * fixed)
-                written += len(block)
+                write(block if fixed is None else block * fixed)
+                frames += len(block)
         gain = fixed if fixed is not None else AUTO_PEAK / peak if peak else 1.0
         if fixed is None:
-            _scale(out, gain)
-    except (OSError, soundfile.LibsndfileError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise SourceError(f"--out {out}: {reason}") from error
-    except RequestError:
-        out.unlink()  # what came before the place where the source ended is not what was asked for
-        raise
+            _scale(place, gain)
     for name, found in zip(heard.names, meter.result(), strict=True):
         level, peak_text = number(found.level_dbfs, ".2f"), number(found.peak_dbfs, ".2f")
         heard.lines.append(f"channel {name}: level {level} dBFS, peak {peak_text} dBFS, DC {found.dc_offset:+.2g}")
     louder = f", made {decibels(gain):.2f} dB louder," if gain != 1.0 else ""
-    heard.lines.append(f"wrote {written:,} frames ({written / heard.sample_rate_hz:.3f} s){louder} to {out}")
+    heard.lines.append(f"wrote {frames:,} frames ({frames / heard.sample_rate_hz:.3f} s){louder} to {out}")
 
 
 def _scale(out: Path, gain: float) -> None:

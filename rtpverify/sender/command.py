@@ -6,9 +6,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
-from rtpverify.errors import RequestError, SourceError
+from rtpverify.errors import RequestError
+from rtpverify.outfile import replacing
 from rtpverify.reference import parse_frequencies
 from rtpverify.rtp.payload import Encoding, parse_rtpmap
 from rtpverify.sender.damage import DamagedSignal
@@ -17,10 +16,9 @@ from rtpverify.sender.rtp import DEFAULT_DESTINATION, DEFAULT_ENCODING, Sender, 
 from rtpverify.sender.signal import Dither, Signal
 from rtpverify.sender.tone import ToneSignal
 from rtpverify.sources.endpoint import parse_endpoint
+from rtpverify.wavfile import Form, written
 
-_WAV_SUBTYPES = {"L16": "PCM_16", "L24": "PCM_24"}
-_WAV_LIMIT_BYTES = 0xFFFF_0000
-"""Past this RIFF's 32-bit sizes overflow, and the file is RF64."""
+_WAV_FORMS: tuple[Form, ...] = ("L16", "L24")
 _BLOCK_FRAMES = 65536
 
 
@@ -64,12 +62,12 @@ def send(
         ttl=ttl,
     )
     with Sender([settings], duration_seconds=duration) as sender:
-        what = f"{file}" if file else f"{frequency} Hz at {level_dbfs:g} dBFS"
-        _say(f"sending {what} as {form}, payload type {payload_type}, SSRC 0x{sender.identities[0].ssrc:08x}")
-        _say(f"to {settings.destination}{'' if duration else '; Ctrl-C ends it'}")
-        for fault in settings.faults:
-            _say(f"fault {fault}")
         try:
+            what = f"{file}" if file else f"{frequency} Hz at {level_dbfs:g} dBFS"
+            _say(f"sending {what} as {form}, payload type {payload_type}, SSRC 0x{sender.identities[0].ssrc:08x}")
+            _say(f"to {settings.destination}{'' if duration else '; Ctrl-C ends it'}")
+            for fault in settings.faults:
+                _say(f"fault {fault}")
             sender.run()
         except KeyboardInterrupt:
             _say("interrupted")
@@ -98,8 +96,9 @@ def tone(
         Where an option is unusable, or the file cannot be written.
     """
     form = parse_rtpmap(encoding)
-    if form.name not in _WAV_SUBTYPES:
-        raise RequestError(f"--encoding: {encoding!r}: a WAV file is written as {' or '.join(_WAV_SUBTYPES)}")
+    name = next((name for name in _WAV_FORMS if name == form.name), None)
+    if name is None:
+        raise RequestError(f"--encoding: {encoding!r}: a WAV file is written as {' or '.join(_WAV_FORMS)}")
     signal = DamagedSignal(
         _tone(frequency, form, level_dbfs),
         [parse_fault(text) for text in faults],
@@ -109,27 +108,13 @@ def tone(
         seed=seed,
     )
     frames = round(duration * form.sample_rate_hz)
-    try:
-        _write_wav(out, signal, form, frames)
-    except OSError as error:
-        raise SourceError(f"{out}: {error.strerror}") from error
-    _say(f"wrote {frames} frames of {form} to {out}")
-
-
-def _write_wav(out: Path, signal: Signal, form: Encoding, frames: int) -> None:
-    import soundfile
-
-    container = "WAV" if frames * form.bytes_per_frame < _WAV_LIMIT_BYTES else "RF64"
     with (
-        out.open("wb") as file,
-        soundfile.SoundFile(
-            file, "w", form.sample_rate_hz, form.channels, _WAV_SUBTYPES[form.name], format=container
-        ) as wav,
+        replacing("", out) as place,
+        written(place, name, form.sample_rate_hz, form.channels, frames) as write,
     ):
         for start in range(0, frames, _BLOCK_FRAMES):
-            samples = signal.read(start, min(_BLOCK_FRAMES, frames - start))
-            # As integers: libsndfile scales floats by 2**(bits-1) - 1.
-            wav.write((samples * 2.0**31).astype(np.int32))
+            write(signal.read(start, min(_BLOCK_FRAMES, frames - start)))
+    _say(f"wrote {frames} frames of {form} to {out}")
 
 
 def _audio(

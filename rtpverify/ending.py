@@ -1,0 +1,125 @@
+"""How a command ends: its exit status is that of its verdict, whatever becomes of its output or of itself."""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import select
+import signal
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from rtpverify import defects
+from rtpverify.errors import OutputError, RequestError
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
+INTERRUPTED = 128 + signal.SIGINT
+TERMINATED = 128 + signal.SIGTERM
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM came."""
+
+
+class _Outlet(io.RawIOBase):
+    """Standard output or error. What a reader that has gone did not read is no failure, and is dropped.
+
+    Parameters
+    ----------
+    descriptor
+        None where the caller has closed it.
+    name
+        Of the stream, for a person; None: whatever cannot be written is dropped, as nobody can be told.
+    """
+
+    def __init__(self, descriptor: int | None, name: str | None) -> None:
+        super().__init__()
+        self._descriptor = descriptor
+        self._name = name
+        self._drops = False
+
+    def writable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        if self._descriptor is None:
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+        return self._descriptor
+
+    def isatty(self) -> bool:
+        return self._descriptor is not None and os.isatty(self._descriptor)
+
+    def write(self, data: ReadableBuffer, /) -> int:
+        """Write some bytes, or drop them all.
+
+        Raises
+        ------
+        OutputError
+            Once, where they cannot be written for another reason than that nobody reads them.
+        """
+        length = memoryview(data).nbytes
+        while not self._drops:
+            try:
+                return os.write(self.fileno(), data)
+            except BlockingIOError:
+                select.select([], [self.fileno()], [])
+            except BrokenPipeError:
+                self._drops = True
+            except OSError as error:
+                self._drops = True
+                if self._name is not None:
+                    raise OutputError(f"{self._name}: {error.strerror}") from error
+        return length
+
+
+def open_standard_streams() -> None:
+    """Have standard output and error bear readers that go, and errors of the former reported as such."""
+    for name, said in (("stdout", "standard output"), ("stderr", None)):
+        stream = getattr(sys, name)
+        outlet = _Outlet(None if stream is None else stream.fileno(), said)
+        # An arrow is no reason to fail on a terminal that has none.
+        renewed = io.TextIOWrapper(
+            io.BufferedWriter(outlet),
+            encoding=getattr(stream, "encoding", None),
+            errors="replace",
+            line_buffering=outlet.isatty() or said is None,
+            write_through=getattr(stream, "write_through", False),
+        )
+        setattr(sys, name, renewed)
+
+
+def end_at_termination() -> None:
+    """Have SIGTERM unwind the program as Ctrl-C does, so that nothing half done is left."""
+
+    def end(_number: int, _frame: FrameType | None) -> None:
+        raise Terminated
+
+    signal.signal(signal.SIGTERM, end)
+
+
+def exit_status(command: Callable[[], int]) -> int:
+    """Run a command; return its exit status, or that of how it failed, which one line on standard error tells."""
+    try:
+        status = command()
+        sys.stdout.flush()
+    except RequestError as error:
+        _say("\n".join(f"rtpverify: {line}" for line in str(error).splitlines()))
+        return error.exit_status
+    except KeyboardInterrupt as interrupt:
+        return TERMINATED if isinstance(interrupt, Terminated) else INTERRUPTED
+    except Exception as error:
+        _say(defects.report_exception(error))
+        return defects.EXIT_STATUS
+    return status
+
+
+def _say(text: str) -> None:
+    """Tell a person; where there is nobody, the exit status alone has to do."""
+    with suppress(OSError, ValueError):
+        print(text, file=sys.stderr, flush=True)
