@@ -1,51 +1,42 @@
-"""Audio files: WAV (RF64, W64 too), AIFF, FLAC, Ogg, MP3 and what else libsndfile reads, as blocks of frames.
+"""Audio files as blocks of frames: WAV (RF64, W64 too), AIFF, FLAC, Ogg, MP3, MP4 and what else FFmpeg knows.
 
-What libsndfile cannot read (MP4 and AAC first of all) is read by PyAV where that is installed
-(:mod:`rtpverify.sources.libav`). Sample values are scaled to full scale ±1.0, integers exactly: a sample k of b bits
-is k * 2**-(b-1).
+The container is looked at first: whether it is whole, how long it is, whether its form changes. What is plain is then
+read by libsndfile (:mod:`rtpverify.sources.sndfile`), everything else by PyAV where that is installed
+(:mod:`rtpverify.sources.libav`). Sample values are scaled to full scale ±1.0, integers exactly: a sample k of b bits is
+k * 2**-(b-1).
 """
 
 from __future__ import annotations
 
-import re
 import stat
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rtpverify.errors import SourceError
-from rtpverify.sources import libav
-from rtpverify.sources.channelnames import names_by_format, names_by_wave_header
+from rtpverify.sources import libav, mpeg, sndfile
+from rtpverify.sources.blocks import cut
+from rtpverify.sources.chunks import Chunk, chunks_of
+from rtpverify.sources.flac import frames_of, stream_info
 from rtpverify.sources.held import HeldFile
+from rtpverify.sources.ogg import check_alike, links_of
+from rtpverify.sources.probe import Probe, UnsuitedError
+from rtpverify.sources.wave import PCM, Packing, WaveForm, packing_of, wave_form
 
-if TYPE_CHECKING:
-    from soundfile import SoundFile
-
-_PCM_BITS = {"PCM_S8": 8, "PCM_U8": 8, "PCM_16": 16, "PCM_24": 24, "PCM_32": 32}
-_ALAC_BITS = {"ALAC_16": 16, "ALAC_20": 20, "ALAC_24": 24, "ALAC_32": 32}
-_ENCODING = {"FLOAT": "F32", "DOUBLE": "F64", "ULAW": "PCMU", "ALAW": "PCMA", "MPEG_LAYER_III": "MP3"} | dict.fromkeys(
-    _ALAC_BITS, "ALAC"
-)
-_FLOATING = ("FLOAT", "DOUBLE", "VORBIS", "OPUS", "MPEG_LAYER_I", "MPEG_LAYER_II", "MPEG_LAYER_III")
 _SEEKABLE = ("F32", "F64", "PCMU", "PCMA")
-
-_SAMPLES_PER_READ = 1 << 17
-"""A call takes some 100 µs: small blocks are cut from larger reads."""
-_FRAMES_UNKNOWN = 1 << 62
-"""libsndfile says 2**63 - 1 of a FLAC file that was written to a pipe."""
-_ANNOUNCED_BYTES = re.compile(r"^\s*(?:data|SSND|Data Size|riff)\s*: (\d+) \(should be (\d+)\)", re.MULTILINE)
-"""How libsndfile's log tells a header that promises more than the file holds: WAV, AIFF, AU, W64."""
-_ANNOUNCED_FRAMES = re.compile(r"Calculated frame count (\d+) does not match value from 'ds64' chunk of (\d+)")
-_MPEG_START_BYTES = 4096
-_OGG_CUT_OFF = "File ended unexpectedly"
-_NOT_RECOGNISED = "Format not recognised"
+_BY_SNDFILE = ("VORBIS", "OPUS")
+"""Codecs in Ogg that libsndfile reads."""
+_WAVE_TAGS = (PCM, 3, 6, 7)
+"""WAV's codecs without a decoder's delay: linear, floating point, A-law and µ-law."""
+_NEEDS = {b"mp4": "is MP4", b"EBML": "is Matroska"}
+"""Why libsndfile is not for a form of container."""
 _HEADER_BYTES = 4096
-"""Behind a header of a file without audio there is less than this."""
+"""After a header of a file without audio there is less than this."""
+_NO_LENGTH = "its header states no length: it was written to a pipe, or is still being written; read to its end"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +71,10 @@ class AudioFile:
     bytes_when_opened: int = field(default=0, compare=False)
     by_libav: bool = field(default=False, compare=False)
     """Whether PyAV reads it, not libsndfile."""
+    spans: tuple[sndfile.Span, ...] = field(default=(), compare=False, repr=False)
+    """Where the streams lie that follow one another in it, where there are several."""
+    packing: Packing | None = field(default=None, compare=False, repr=False)
+    """How its samples lie in wider containers, where they do."""
     held: HeldFile | None = field(default=None, compare=False, repr=False)
 
     def hold(self) -> AudioFile:
@@ -113,7 +108,7 @@ class AudioFile:
     @property
     def seekable(self) -> bool:
         """Whether its codec can start at any frame and give what it gives there when read from the beginning."""
-        return not self.by_libav and (self.bits is not None or self.encoding in _SEEKABLE)
+        return not self.by_libav and not self.spans and (self.bits is not None or self.encoding in _SEEKABLE)
 
     @property
     def is_lossy(self) -> bool:
@@ -131,42 +126,52 @@ class AudioFile:
         SourceError
             Where the file cannot be read to the end it announces.
         """
-        if self.by_libav:
-            yield from _cut(libav.read(self.path, self.frames, self.source), frames_per_block)
-        else:
-            yield from self._blocks(frames_per_block, start, np.float64)
+        return self._blocks(frames_per_block, start, np.float64)
 
     def single_blocks(self, frames_per_block: int, *, start: int = 0) -> Iterator[NDArray[np.float32]]:
         """Yield the same as :meth:`blocks`, rounded to single precision."""
-        if self.by_libav:
-            for block in self.blocks(frames_per_block, start=start):
-                yield block.astype(np.float32)
-        else:
-            yield from self._blocks(frames_per_block, start, np.float32)
+        return self._blocks(frames_per_block, start, np.float32)
 
-    def _blocks(self, frames_per_block: int, start: int, dtype: type[np.floating]) -> Iterator[NDArray[Any]]:
-        """Yield the audio as libsndfile reads it."""
-        frames_read = start
-        most_per_read = frames_per_block * max(1, _SAMPLES_PER_READ // (self.channels * frames_per_block))
-        frames_per_read = frames_per_block  # who starts somewhere may want no more
+    def _blocks(self, frames_per_block: int, start: int, dtype: sndfile.Float) -> Iterator[NDArray[Any]]:
+        if self.packing is not None:
+            return self._unpacked(self.packing, frames_per_block, start, dtype)
+        if self.by_libav:
+            read = cut(libav.read(self.path, self.frames, self.source), frames_per_block)
+            return (block.astype(dtype, copy=False) for block in read)
+        return sndfile.read(self.path, self.source, self.spans, self.frames, start, frames_per_block, dtype)
+
+    def _unpacked(
+        self, packing: Packing, frames_per_block: int, start: int, dtype: sndfile.Float
+    ) -> Iterator[NDArray[Any]]:
+        """Yield samples that lie in wider containers."""
         with _opened(self.path, self.source) as file:
-            stored, scale = _storage(file.subtype)
-            if start:
-                file.seek(start)
-            while frames_read < self.frames:
-                try:
-                    block = file.read(min(frames_per_read, self.frames - frames_read), dtype=stored, always_2d=True)
-                except RuntimeError as error:
-                    raise SourceError(
-                        f"{self.path}: damaged or cut off after {frames_read} of {self.frames} frames: {error}"
-                    ) from error
-                if not len(block):
-                    raise SourceError(f"{self.path}: cut off: {frames_read} of {self.frames} frames are there")
-                frames_read += len(block)
-                frames_per_read = min(2 * frames_per_read, most_per_read)
-                scaled = block.astype(dtype, copy=False) if scale is None else np.multiply(block, scale, dtype=dtype)
-                for start in range(0, len(scaled), frames_per_block):
-                    yield scaled[start : start + frames_per_block]
+            for first in range(start, self.frames, frames_per_block):
+                block = packing.read(file, first, min(frames_per_block, self.frames - first))
+                yield np.multiply(block, 2.0**-31, dtype=dtype)
+
+
+@dataclass(slots=True)
+class _Container:
+    """What a file's container says, before anything is decoded.
+
+    Attributes
+    ----------
+    frames
+        Its length, where the container states it better than the reader does.
+    needs
+        Why libsndfile is not for it; None where it is.
+    wave, audio
+        Format and audio of a WAV file.
+    spans
+        Streams that follow one another, where there are several.
+    """
+
+    frames: int | None = None
+    needs: str | None = None
+    wave: WaveForm | None = None
+    audio: Chunk | None = None
+    spans: tuple[sndfile.Span, ...] = ()
+    warnings: list[str] = field(default_factory=list)
 
 
 def open_audio(path: str | Path) -> AudioFile:
@@ -176,93 +181,146 @@ def open_audio(path: str | Path) -> AudioFile:
     ------
     SourceError
         Where there is no such file, it is no regular file (a pipe has no end), cannot be read, is empty, is no audio,
-        holds no frames, announces more than it holds (the length that a writer to a pipe puts for "unknown" is none),
-        or does not tell how long it is (MP3 and FLAC that were written to a pipe; a guess would leave their end
-        unread) and PyAV is not there to count.
+        holds no frames, is cut off or damaged, announces more than it holds (the length that a writer to a pipe puts
+        for "unknown" is none), changes its sample rate or channel count, or needs PyAV, which is not there.
     """
     path = Path(path)
     _check_regular(path)
-    try:
-        return _open_by_libsndfile(path)
-    except _UnsuitedError as unsuited:
-        if not libav.is_installed():
-            hint = f"install rtpverify[{libav.EXTRA}] for MP4/AAC and more" if unsuited.is_strange else unsuited.hint
-            raise SourceError(f"{path}: {unsuited}; {hint}") from unsuited.__cause__
-        found = libav.probe(path)
-        if found is None:
-            raise SourceError(f"{path}: {unsuited}") from unsuited.__cause__
-        bits = unsuited.bits
+    with _opened(path, path) as file:
+        size = path.stat().st_size
+        if size == 0:
+            raise SourceError(f"{path}: empty file")
+        container = _look(path, file, size)
+        try:
+            if container.needs is not None:
+                raise UnsuitedError(container.needs)
+            found = sndfile.probe(path, container.spans, container.frames)
+            by_libav = False
+        except UnsuitedError as unsuited:
+            found = _by_libav(path, file, unsuited)
+            by_libav = True
+        packing = None
+        wave, audio = container.wave, container.audio
+        if wave is not None and audio is not None and wave.is_wide and not by_libav:
+            found, packing = _unpack(file, found, wave, audio, size)
+    if found.frames == 0:
+        raise SourceError(f"{path}: holds no audio frames")
     return AudioFile(
         path=path,
         sample_rate_hz=found.sample_rate_hz,
         channels=found.channels,
         frames=found.frames,
-        encoding=f"L{bits}" if bits else found.encoding,
-        bits=bits,
-        channel_names=found.names,
-        warnings=found.warnings,
-        bytes_when_opened=path.stat().st_size,
-        by_libav=True,
+        encoding=found.encoding,
+        bits=found.bits,
+        channel_names=(wave.names if wave else ()) or found.names,
+        warnings=(*container.warnings, *found.warnings),
+        bytes_when_opened=size,
+        by_libav=by_libav,
+        spans=container.spans,
+        packing=packing,
     )
 
 
-class _UnsuitedError(Exception):
-    """libsndfile cannot read a file to its end; ``is_strange`` where it does not know the format at all."""
-
-    hint = f"convert it to WAV or install rtpverify[{libav.EXTRA}]"
-
-    def __init__(self, message: str, *, is_strange: bool, bits: int | None = None) -> None:
-        super().__init__(message)
-        self.is_strange = is_strange
-        self.bits = bits
-
-
-def _open_by_libsndfile(path: Path) -> AudioFile:
-    with _opened(path, path) as file:
-        subtype = file.subtype
-        bits = _PCM_BITS.get(subtype)
-        if file.frames >= _FRAMES_UNKNOWN or (file.format == "MP3" and not _mpeg_states_length(path)):
-            raise _UnsuitedError("does not state how many frames it holds", is_strange=False, bits=bits)
-        states_length = _check_complete(path, file.extra_info, file.channels)
-        size = path.stat().st_size
-        if file.frames == 0:
-            if size > _HEADER_BYTES and re.search(r"^\s*data : 0$", file.extra_info, re.MULTILINE):
-                raise SourceError(
-                    f"{path}: its header states no audio, yet {size} bytes are there: it is still being written, or "
-                    "its writer was stopped"
-                )
-            raise SourceError(f"{path}: holds no audio frames")
-        with path.open("rb") as header:
-            names = names_by_wave_header(header, file.channels)
-        unknown = "its header states no length: it was written to a pipe, or is still being written; read to its end"
-        return AudioFile(
-            path=path,
-            sample_rate_hz=file.samplerate,
-            channels=file.channels,
-            frames=file.frames,
-            encoding=f"L{bits}" if bits else _ENCODING.get(subtype, subtype),
-            bits=bits or _ALAC_BITS.get(subtype),
-            channel_names=names or names_by_format("FLAC" if file.format == "FLAC" else subtype, file.channels),
-            warnings=() if states_length else (unknown,),
-            bytes_when_opened=size,
-        )
+def _look(path: Path, file: BinaryIO, size: int) -> _Container:
+    """Look at a container: what it states, and whether it is whole."""
+    found = _Container()
+    form, chunks = chunks_of(file)
+    if form:
+        _check_chunks(path, form, chunks, size, found)
+        if form == b"WAVE":
+            found.wave = wave_form(file, chunks)
+            if found.wave is not None and found.wave.tag not in _WAVE_TAGS and libav.is_installed():
+                found.needs = "needs a decoder with a delay of its own"
+        found.needs = _NEEDS.get(form, found.needs)
+        return found
+    if info := stream_info(file):
+        frames = frames_of(path, file, info)
+        if not info.frames:
+            found.warnings.append(_NO_LENGTH)
+        elif frames > info.frames:
+            found.needs = f"its header states {info.frames} frames, and {frames} are there"
+            found.warnings.append(f"{found.needs} and are read")
+        found.frames = frames
+        return found
+    if links := links_of(path, file):
+        check_alike(path, links)
+        if links[0].codec not in _BY_SNDFILE:
+            found.needs = f"is {links[0].codec} in Ogg"
+        elif len(links) > 1:
+            starts = [link.start_byte for link in links]
+            found.spans = tuple(zip(starts, [*starts[1:], size], strict=True))
+        return found
+    if mpeg.is_mpeg(file):
+        found.needs = _mpeg_needs(path, file, size)
+    return found
 
 
-def _cut(blocks: Iterable[NDArray[np.float64]], frames_per_block: int) -> Iterator[NDArray[np.float64]]:
-    """Yield the same frames in blocks of one length, the last one perhaps shorter."""
-    waiting: list[NDArray[np.float64]] = []
-    frames = 0
-    for block in blocks:
-        waiting.append(block)
-        frames += len(block)
-        if frames >= frames_per_block:
-            joined = np.concatenate(waiting)
-            whole = frames - frames % frames_per_block
-            for start in range(0, whole, frames_per_block):
-                yield joined[start : start + frames_per_block]
-            waiting, frames = [joined[whole:]], frames - whole
-    if frames:
-        yield np.concatenate(waiting)
+def _check_chunks(path: Path, form: bytes, chunks: list[Chunk], size: int, found: _Container) -> None:
+    """Raise SourceError where a chunk of audio, or one that it cannot be read without, is not whole."""
+    for chunk in chunks:
+        if chunk.is_audio:
+            found.audio = found.audio or chunk
+        if chunk.is_audio and form == b"WAVE" and chunk.size == 0 and size > _HEADER_BYTES:
+            raise SourceError(
+                f"{path}: its header states no audio, yet {size} bytes are there: it is still being written, or its "
+                "writer was stopped"
+            )
+        if chunk.is_audio and (chunk.size is None or _means_unknown(chunk.size)):
+            if form not in _NEEDS:
+                found.warnings.append(_NO_LENGTH)
+            return
+        missing = chunk.missing(size)
+        if not missing:
+            continue
+        if chunk.is_audio:
+            what = f"{max(0, size - chunk.start)} of {chunk.size} bytes of audio are there"
+            raise SourceError(f"{path}: cut off: {what}")
+        name = chunk.name.decode("ascii", "replace").strip()
+        if form in (b"mp4", b"caff") and (chunk.name.isalnum() or len(chunk.name) < 4):
+            raise SourceError(f"{path}: cut off: {missing} bytes of its {name or 'last'} part are missing")
+        if found.audio is not None:
+            found.warnings.append(f"cut off after the audio: {missing} bytes of its chunk {name} are missing")
+
+
+def _means_unknown(announced_bytes: int) -> bool:
+    """Tell whether a length is what writers to a pipe put for "unknown": all ones (ffmpeg), just below 2**31."""
+    return 0xFFFFFF00 <= announced_bytes <= 0xFFFFFFFF or 0x7FFF0000 <= announced_bytes <= 0x7FFFFFFF
+
+
+def _mpeg_needs(path: Path, file: BinaryIO, size: int) -> str | None:
+    """Return why MPEG audio is not for libsndfile: FFmpeg sees where its form changes, and what follows its length."""
+    stated = mpeg.statement(file)
+    if stated is None or stated.codec_frames is None:
+        return "does not state how many frames it holds"
+    if stated.bytes is not None and stated.start + stated.bytes > size:
+        raise SourceError(f"{path}: cut off: {size - stated.start} of {stated.bytes} bytes of audio are there")
+    if mpeg.goes_on(file, stated):
+        return "goes on after the length that it states"
+    return "is MPEG audio" if libav.is_installed() else None
+
+
+def _by_libav(path: Path, file: BinaryIO, unsuited: UnsuitedError) -> Probe:
+    """Return what PyAV finds in a file that libsndfile is not for."""
+    if not libav.is_installed():
+        hint = f"convert it to WAV or install rtpverify[{libav.EXTRA}]"
+        raise SourceError(f"{path}: {unsuited}; {hint}") from unsuited.__cause__
+    stated = mpeg.statement(file) if mpeg.is_mpeg(file) else None
+    found = libav.probe(path, stated.codec_frames if stated else None)
+    if found is None:
+        raise SourceError(f"{path}: {unsuited}") from unsuited.__cause__
+    return found
+
+
+def _unpack(file: BinaryIO, found: Probe, wave: WaveForm, audio: Chunk, size: int) -> tuple[Probe, Packing | None]:
+    """Return what is in a file whose samples have fewer bits than the bytes they lie in, and how they lie there."""
+    available = size - audio.start if audio.size is None else min(audio.size, size - audio.start)
+    frames = available // (wave.sample_bytes * wave.channels)
+    packing = packing_of(file, wave, audio.start, frames)
+    warnings = found.warnings
+    if packing.bits != wave.valid_bits:
+        warnings = (f"its header states {wave.valid_bits} bits, and its samples use {packing.bits}",)
+    found = replace(found, frames=frames, encoding=f"L{packing.bits}", bits=packing.bits, warnings=warnings)
+    return found, packing if wave.is_padded or packing.shift else None
 
 
 def _check_regular(path: Path) -> None:
@@ -277,74 +335,16 @@ def _check_regular(path: Path) -> None:
         raise SourceError(f"{path}: is {kind}, not a file: it has no end")
 
 
-@contextmanager
-def _opened(path: Path, source: Path) -> Iterator[SoundFile]:
-    """Open a file, told as ``path``, for reading by its descriptor: soundfile would judge it by its extension."""
-    import soundfile
+def _opened(path: Path, source: Path) -> BinaryIO:
+    """Open a file that is reported as ``path``.
 
+    Raises
+    ------
+    SourceError
+        Where it cannot be opened.
+    """
     try:
-        if not source.is_dir() and source.stat().st_size == 0:
-            raise SourceError(f"{path}: empty file")
-        with source.open("rb") as file:
-            try:
-                sound = soundfile.SoundFile(file.fileno(), closefd=False)
-            except soundfile.LibsndfileError as error:
-                reason = error.error_string
-                message = f"not an audio file that can be read: {reason}"
-                if reason.startswith(_NOT_RECOGNISED):
-                    raise _UnsuitedError(message, is_strange=True) from error
-                raise SourceError(f"{path}: {message}") from error
-            # soundfile seeks to where it is after every read of what is seekable: in MP3 silence comes then, until the
-            # decoder has what it needs.
-            sound.seekable = lambda: False
-            with sound:
-                yield sound
+        return source.open("rb")
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise SourceError(f"{path}: {reason}") from error
-
-
-def _storage(subtype: str) -> tuple[str, float | None]:
-    """Return the dtype to read samples of a codec in, and what scales it to ±1.0.
-
-    Integers are read as such and scaled here: libsndfile takes three times as long to turn 16 bits into float64.
-    """
-    if subtype in _FLOATING:
-        return "float64", None
-    wide = _PCM_BITS.get(subtype, _ALAC_BITS.get(subtype, 16)) > 16
-    return ("int32", 2.0**-31) if wide else ("int16", 2.0**-15)
-
-
-def _check_complete(path: Path, log: str, channels: int) -> bool:
-    """Raise SourceError where libsndfile's log tells that the file was cut off; return whether it states a length."""
-    states_length = True
-    for announced, present in _ANNOUNCED_BYTES.findall(log):
-        if _means_unknown(int(announced)):
-            states_length = False
-        elif int(announced) - int(present) >= channels:
-            raise SourceError(f"{path}: cut off: {present} of {announced} bytes of audio are there")
-    for present, announced in _ANNOUNCED_FRAMES.findall(log):
-        if int(present) < int(announced):
-            raise SourceError(f"{path}: cut off: {present} of {announced} frames are there")
-    if _OGG_CUT_OFF in log:
-        raise SourceError(f"{path}: cut off: the end of the stream is missing")
-    return states_length
-
-
-def _means_unknown(announced_bytes: int) -> bool:
-    """Tell whether a length is what writers to a pipe put for "unknown": all ones (ffmpeg), just below 2**31."""
-    return announced_bytes >= 0xFFFFFF00 or 0x7FFF0000 <= announced_bytes <= 0x7FFFFFFF
-
-
-def _mpeg_states_length(path: Path) -> bool:
-    """Tell whether an MPEG audio file opens with a frame count (Xing or Info header); libsndfile guesses otherwise."""
-    with path.open("rb") as file:
-        tag = file.read(10)
-        tag_bytes = 0
-        if tag[:3] == b"ID3" and len(tag) == 10:
-            for byte in tag[6:]:  # "synchsafe": 7 bits a byte (ID3v2 section 3.1)
-                tag_bytes = tag_bytes << 7 | byte & 0x7F
-            tag_bytes += len(tag)
-        file.seek(tag_bytes)
-        start = file.read(_MPEG_START_BYTES)
-    return b"Xing" in start or b"Info" in start

@@ -7,7 +7,6 @@ stream of the same programme read alike. Two channels are L and R by universal u
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import BinaryIO
 
 POSITIONS = (
     "FL FR FC LFE BL BR FLC FRC BC SL SR TC TFL TFC TFR TBL TBC TBR".split()  # noqa: SIM905 - reads as the table does
@@ -38,8 +37,6 @@ _VORBIS = {
 """Vorbis I section 4.3.9; Opus has the same (RFC 7845 section 5.1.1.2)."""
 _FIXED = {"FLAC": _FLAC, "VORBIS": _VORBIS, "OPUS": _VORBIS}
 
-_MAX_CHUNKS = 64
-
 
 def names_of(positions: Sequence[str]) -> tuple[str, ...]:
     """Return what channels at these positions are called.
@@ -60,21 +57,7 @@ def names_by_format(name: str, channels: int) -> tuple[str, ...]:
     return names_of(fixed.split())
 
 
-def names_by_wave_header(file: BinaryIO, channels: int) -> tuple[str, ...]:
-    """Return the names that the channel mask of a WAV or RF64 file gives, or nothing where it has none."""
-    file.seek(0)
-    if file.read(4) not in (b"RIFF", b"RF64", b"BW64") or file.read(8)[4:] != b"WAVE":
-        return ()
-    for _ in range(_MAX_CHUNKS):
-        head = file.read(8)
-        length = int.from_bytes(head[4:], "little")
-        if len(head) < 8 or head[:4] == b"data":
-            return ()
-        if head[:4] == b"fmt ":
-            form = file.read(min(length, 40))
-            is_extensible = len(form) >= 24 and form[:2] == b"\xfe\xff"
-            mask = int.from_bytes(form[20:24], "little") if is_extensible else 0
-            present = [position for bit, position in enumerate(POSITIONS) if mask >> bit & 1]
-            return names_of(present) if len(present) == channels and mask < 1 << len(POSITIONS) else ()
-        file.seek(length + length % 2, 1)
-    return ()
+def names_by_mask(mask: int, channels: int) -> tuple[str, ...]:
+    """Return the names that a WAV file's channel mask gives, or nothing where it is for another number of channels."""
+    present = [position for bit, position in enumerate(POSITIONS) if mask >> bit & 1]
+    return names_of(present) if len(present) == channels and mask < 1 << len(POSITIONS) else ()

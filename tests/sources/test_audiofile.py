@@ -138,7 +138,7 @@ def test_lossy_audio_is_the_same_however_it_is_cut(tmp_path, form, subtype, fram
 @pytest.mark.parametrize("frames_per_block", [1, 7, 1024, 4999, 5000, 5001, 1 << 20])
 @pytest.mark.parametrize(("form", "subtype"), [("WAV", "PCM_16"), ("FLAC", "PCM_24")])
 def test_any_block_size_gives_the_same_frames(tmp_path, monkeypatch, form, subtype, frames_per_block):
-    monkeypatch.setattr("rtpverify.sources.audiofile._SAMPLES_PER_READ", 3000)
+    monkeypatch.setattr("rtpverify.sources.sndfile._SAMPLES_PER_READ", 3000)
     bits = int(subtype.removeprefix("PCM_"))
     values = integers(bits)
     audio = open_audio(write(tmp_path / "file", values, form, subtype, bits))
@@ -172,7 +172,7 @@ def test_what_is_no_audio_is_refused(tmp_path):
     (tmp_path / "empty.wav").touch()
     assert refusal(tmp_path / "empty.wav") == "empty file"
     (tmp_path / "text.wav").write_text("no audio at all " * 100)
-    assert refusal(tmp_path / "text.wav") == "not an audio file that can be read: Format not recognised."
+    assert refusal(tmp_path / "text.wav").startswith("not an audio file that can be read: Format not recognised.")
     soundfile.write(tmp_path / "zero.wav", np.empty((0, 2)), 48000)
     assert refusal(tmp_path / "zero.wav") == "holds no audio frames"
 
@@ -223,8 +223,6 @@ def written_to_a_pipe(source: Path, form: str) -> Path:
 @needs_ffmpeg
 @pytest.mark.parametrize("form", ["wav", "flac"])
 def test_a_file_written_to_a_pipe_is_read_to_its_end(tmp_path, form):
-    if form == "flac":
-        pytest.importorskip("av", exc_type=ImportError)
     source = tone(tmp_path / "source.wav", "WAV", "PCM_16")
     audio = open_audio(written_to_a_pipe(source, form))
     assert audio == AudioFile(tmp_path / "file", 48000, 1, 24000, "L16", 16)
@@ -232,10 +230,9 @@ def test_a_file_written_to_a_pipe_is_read_to_its_end(tmp_path, form):
 
 
 @needs_ffmpeg
-@pytest.mark.parametrize("form", ["flac", "mp3"])
-def test_a_length_that_is_not_stated_needs_the_extra(tmp_path, monkeypatch, form):
+def test_a_length_that_is_not_stated_needs_the_extra(tmp_path, monkeypatch):
     monkeypatch.setattr("rtpverify.sources.libav.is_installed", lambda: False)
-    path = written_to_a_pipe(tone(tmp_path / "source.wav", "WAV", "PCM_16"), form)
+    path = written_to_a_pipe(tone(tmp_path / "source.wav", "WAV", "PCM_16"), "mp3")
     assert refusal(path) == ("does not state how many frames it holds; convert it to WAV or install rtpverify[mp4]")
 
 
@@ -278,15 +275,13 @@ def test_damaged_mp4_is_refused(tmp_path):
     path.write_bytes(content[: len(content) * 2 // 3])
     assert "cut off" in refusal(path)
     path.write_bytes(content[:100])
-    assert refusal(path).startswith("not an audio file that can be read")
+    assert refusal(path).startswith("cut off")
 
 
 def test_mp4_names_the_extra(tmp_path, monkeypatch):
     monkeypatch.setattr("rtpverify.sources.libav.is_installed", lambda: False)
     (tmp_path / "file.m4a").write_bytes(b"\0\0\0\x1cftypM4A " + bytes(2000))
-    assert refusal(tmp_path / "file.m4a") == (
-        "not an audio file that can be read: Format not recognised.; install rtpverify[mp4] for MP4/AAC and more"
-    )
+    assert refusal(tmp_path / "file.m4a") == "is MP4; convert it to WAV or install rtpverify[mp4]"
 
 
 # Files that others still write

@@ -33,7 +33,8 @@ def test_stretches_in_any_order(tmp_path, frames, name):
         first, last = max(start, 0), min(stop, len(whole))
         if first < last:
             wanted[first - start : last - start] = whole[first:last]
-        np.testing.assert_array_equal(audio.read(start, stop), wanted)
+        # MP3 is decoded by FFmpeg here, by mpg123 there.
+        np.testing.assert_allclose(audio.read(start, stop), wanted, rtol=0, atol=1e-5 if path.suffix == ".mp3" else 0)
 
 
 def test_resampled_stretches_are_those_of_the_resampled_whole(tmp_path, frames):

@@ -1,0 +1,70 @@
+"""MPEG audio (MP3): what a file states of its length before its first frame."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import BinaryIO
+
+_START_BYTES = 4096
+_MOST_TAGS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """The Xing or Info header: codec frames, and bytes from its own frame on; None where it does not say."""
+
+    codec_frames: int | None
+    bytes: int | None
+    start: int
+    """Where the frame that holds it begins."""
+
+
+def audio_start(file: BinaryIO) -> int:
+    """Return where a file begins behind its ID3v2 tags."""
+    at = 0
+    for _ in range(_MOST_TAGS):
+        file.seek(at)
+        tag = file.read(10)
+        if tag[:3] != b"ID3" or len(tag) < 10:
+            break
+        size = 0
+        for byte in tag[6:]:  # "synchsafe": 7 bits a byte (ID3v2 section 3.1)
+            size = size << 7 | byte & 0x7F
+        at += len(tag) + size
+    return at
+
+
+def is_frame(head: bytes) -> bool:
+    """Tell whether bytes begin as a frame of MPEG audio does: eleven set bits, and a layer."""
+    return len(head) >= 2 and head[0] == 0xFF and head[1] & 0xE0 == 0xE0 and head[1] & 0x06 != 0
+
+
+def is_mpeg(file: BinaryIO) -> bool:
+    """Tell whether a file is MPEG audio by its first bytes, or by an ID3v2 tag before nothing else that is known."""
+    at = audio_start(file)
+    file.seek(at)
+    head = file.read(4)
+    return is_frame(head) or (at > 0 and head not in (b"fLaC", b"RIFF", b"FORM", b"OggS", b"wvpk", b"MAC ", b"TTA1"))
+
+
+def statement(file: BinaryIO) -> Statement | None:
+    """Return the Xing or Info header of a file, None where it has none."""
+    at = audio_start(file)
+    file.seek(at)
+    start = file.read(_START_BYTES)
+    place = max(start.find(b"Xing"), start.find(b"Info"))
+    if place < 0 or len(start) < place + 16:
+        return None
+    flags = start[place + 7]
+    numbers = [int.from_bytes(start[place + 8 + 4 * index : place + 12 + 4 * index]) for index in range(2)]
+    frames = numbers.pop(0) if flags & 1 else None
+    frame = next((back for back in (13, 21, 36) if place >= back and is_frame(start[place - back :][:2])), place)
+    return Statement(frames, numbers[0] if flags & 2 else None, at + place - frame)
+
+
+def goes_on(file: BinaryIO, stated: Statement) -> bool:
+    """Tell whether another frame follows where a file should be at its end."""
+    if stated.bytes is None:
+        return False
+    file.seek(stated.start + stated.bytes)
+    return is_frame(file.read(2))
