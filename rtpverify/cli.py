@@ -373,6 +373,11 @@ def _signal_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--file", "file", metavar="FILE", type=click.Path(path_type=Path), help="Send a recording, no tone.")
 @click.option("--loop", is_flag=True, help="Send the recording over and over.")
 @click.option(
+    "--last-packet",
+    type=click.Choice(["short", "drop"]),
+    help="Of a recording whose last frames fill no packet: send a shorter one, or leave them out.  [short]",
+)
+@click.option(
     "--encoding",
     metavar="NAME/RATE[/CHANNELS]",
     help="[L24/48000/2; of a recording, what holds all of it]",

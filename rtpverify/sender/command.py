@@ -12,7 +12,7 @@ from rtpverify.reference import parse_frequencies
 from rtpverify.rtp.payload import Encoding, parse_rtpmap
 from rtpverify.sender.damage import DamagedSignal
 from rtpverify.sender.faults import parse_fault
-from rtpverify.sender.rtp import DEFAULT_DESTINATION, DEFAULT_ENCODING, Sender, StreamSettings
+from rtpverify.sender.rtp import DEFAULT_DESTINATION, DEFAULT_ENCODING, LastPacket, Sender, StreamSettings
 from rtpverify.sender.signal import Dither, Signal
 from rtpverify.sender.tone import ToneSignal
 from rtpverify.sources.endpoint import parse_endpoint
@@ -33,6 +33,7 @@ def send(
     faults: Sequence[str],
     file: Path | None,
     loop: bool,
+    last_packet: LastPacket | None,
     encoding: str | None,
     payload_type: int,
     packet_time: float,
@@ -47,12 +48,16 @@ def send(
     RequestError
         Where an option is unusable, or sending fails.
     """
+    if last_packet and (file is None or loop):
+        why = "a tone has no end" if file is None else "with --loop it has no end"
+        raise RequestError(f"--last-packet {last_packet}: is for a recording that ends: {why}")
     form, signal = _audio(file, loop, encoding, frequency, level_dbfs)
     settings = StreamSettings(
         destination=parse_endpoint(destination, "DESTINATION") if destination else DEFAULT_DESTINATION,
         encoding=form,
         signal=signal,
         packet_time_seconds=packet_time,
+        last_packet=last_packet or "short",
         payload_type=payload_type,
         ssrc=ssrc,
         faults=[parse_fault(text) for text in faults],

@@ -19,7 +19,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,6 +53,9 @@ _HEADER = np.dtype([("first", "u1"), ("second", "u1"), ("sequence", ">u2"), ("ti
 """The fixed RTP header (RFC 3550 section 5.1)."""
 _VERSION = 0x80
 
+LastPacket = Literal["short", "drop"]
+"""What becomes of the frames at the end of a signal that fill no packet: a shorter packet, or none."""
+
 
 @dataclass(frozen=True, slots=True)
 class StreamSettings:
@@ -66,6 +69,8 @@ class StreamSettings:
         The audio; None is the default tone. Its format must be the encoding's.
     packet_time_seconds
         Rounded to whole frames.
+    last_packet
+        Whether the last frames of a signal that ends are sent though they fill no packet.
     ssrc, sequence, timestamp
         Of the first packet; None draws them at random (RFC 3550 section 5.1).
     dither, noise_dbfs, seed
@@ -78,6 +83,7 @@ class StreamSettings:
     encoding: Encoding = DEFAULT_ENCODING
     signal: Signal | None = None
     packet_time_seconds: float = 0.001
+    last_packet: LastPacket = "short"
     payload_type: int = DEFAULT_PAYLOAD_TYPE
     ssrc: int | None = None
     sequence: int | None = None
@@ -140,9 +146,22 @@ class _Stream:
             packet_frames=self.packet_frames,
             sample_rate_hz=encoding.sample_rate_hz,
         )
-        frames = self.signal.frames
-        self.end_packet = FOREVER if frames is None else -(-frames // self.packet_frames)
+        self.end_packet, self.last_frames = self._end(place)
         self.loop_packets = self._loop_packets()
+
+    def _end(self, place: str) -> tuple[int, int]:
+        """Return how many packets the signal makes, and the frames of the last one."""
+        frames = self.signal.frames
+        if frames is None:
+            return FOREVER, self.packet_frames
+        packets, rest = divmod(frames, self.packet_frames)
+        if rest and self.settings.last_packet == "short":
+            return packets + 1, rest
+        if not packets:
+            raise RequestError(
+                f"{place}: {frames} frames do not fill a packet of {self.packet_frames}: nothing to send"
+            )
+        return packets, self.packet_frames
 
     def payloads(self, first: int, count: int) -> NDArray[np.uint8]:
         """Return the payloads of ``count`` packets, shape (count * payload_bytes,)."""
@@ -173,6 +192,11 @@ class _Group:
         self._faulty = [column for column, stream in enumerate(streams) if stream.plan.faults]
         self._plans: dict[int, Transmissions] = {}
         self._end = np.array([stream.end_packet for stream in streams], np.int64)
+        self._short = self._end - 1
+        """The last packet of each stream, which may be shorter than the others."""
+        self._short_bytes = np.array(
+            [stream.last_frames * stream.settings.encoding.bytes_per_frame for stream in streams], np.int64
+        )
         self.stop_after(FOREVER)
         self.next = 0
         self.sent = 0
@@ -273,6 +297,9 @@ class _Group:
         count = rows * len(self._streams)
         payload = self._block_address + place * self._payload_bytes
         self._buffers["base"][:count, 1] = payload.reshape(-1)
+        if self.next + rows >= self._first_end:
+            length = np.where(number == self._short, self._short_bytes, self._payload_bytes)
+            self._buffers["length"][:count, 1] = length.reshape(-1)
         if not self._faulty and self.next + rows <= self._first_end:
             self._hand_over(slice(0, count))
             return
@@ -298,7 +325,8 @@ class _Group:
             if out.position[k] == self.next:
                 prompt = True
                 continue
-            datagram = header.tobytes() + ctypes.string_at(payload_address, self._payload_bytes)
+            payload = ctypes.string_at(payload_address, int(self._buffers["length"][column, 1]))
+            datagram = header.tobytes() + payload
             heapq.heappush(self._waiting, (float(out.position[k]), self._waited, datagram, column))
             self._waited += 1
         return prompt

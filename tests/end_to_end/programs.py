@@ -73,7 +73,7 @@ def run_live(folder: Path, port: int, sender: Sequence[str], options: Sequence[s
             subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         )
         stack.callback(check.kill)
-        _wait_until_bound(port, check)
+        wait_until_bound(port, check)
         subprocess.run(sender, check=True, timeout=PATIENCE_SECONDS, capture_output=True)
         if duration is None:
             time.sleep(0.2)
@@ -106,7 +106,7 @@ def _capturing(port: int, path: Path) -> Iterator[None]:
             process.kill()
 
 
-def _wait_until_bound(port: int, process: subprocess.Popen[str]) -> None:
+def wait_until_bound(port: int, process: subprocess.Popen[str]) -> None:
     """Return once the process listens; to ask the kernel is to disturb nobody."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     entry = f":{port:04X} "

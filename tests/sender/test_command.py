@@ -133,6 +133,17 @@ def test_send_a_recording(receiver, tmp_path):
     assert np.array_equal(np.frombuffer(payload, ">i2"), _frames(path)[:, 0])
 
 
+@pytest.mark.parametrize(("options", "frames"), [((), 4410), (("--last-packet", "drop"), 4096)])
+def test_send_a_recording_that_fills_no_number_of_packets(receiver, tmp_path, options, frames):
+    path = tmp_path / "tone.wav"
+    run("tone", path, "--duration", 0.1, "--encoding", "L16/44100")
+    address = f"rtp://127.0.0.1:{receiver.getsockname()[1]}"
+    outcome = run("send", address, "--file", path, "--packet-time", 512 / 44100, *options)
+    assert outcome.exit_code == 0, outcome.output
+    payload = b"".join(packet[12:] for packet in _received(receiver))
+    assert np.array_equal(np.frombuffer(payload, ">i2"), _frames(path)[:frames, 0])
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
@@ -140,6 +151,8 @@ def test_send_a_recording(receiver, tmp_path):
         (("--encoding", "L99/1"), "L99"),
         (("--file", "none.wav"), "none.wav: No such file or directory"),
         (("--packet-time", "0"), "packet time 0 s"),
+        (("--last-packet", "drop"), "--last-packet drop: is for a recording that ends: a tone has no end"),
+        (("--last-packet", "short", "--file", "x.wav", "--loop"), "with --loop it has no end"),
     ],
 )
 def test_unusable_options_of_send(arguments, told):

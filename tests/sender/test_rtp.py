@@ -153,9 +153,40 @@ def test_a_signal_that_ends_ends_its_stream_alone(receive):
 
     short, long = receive(), receive()
     send([settings_for(short, signal=Short()), settings_for(long)], 0.02)
-    packets = short.packets()
-    assert len(packets) == 3
-    assert len(long.packets()) == 20
+    assert [len(packet.payload) for packet in short.packets()] == [288, 288, 24]
+    assert [len(packet.payload) for packet in long.packets()] == [288] * 20
+
+
+class Ending(ToneSignal):
+    """A tone of 484 frames: ten packets and four frames."""
+
+    frames = 484
+    period_frames = None
+
+
+@pytest.mark.usefixtures("system_call")
+@pytest.mark.parametrize(("last_packet", "packets"), [("short", [288] * 10 + [24]), ("drop", [288] * 10)])
+def test_frames_at_the_end_that_fill_no_packet(receive, last_packet, packets):
+    one, other, long = receive(), receive(), receive()
+    faults = [parse_fault("late:at=0.0101,delay=0.002")]
+    streams = [
+        settings_for(one, signal=Ending(), last_packet=last_packet, sequence=0),
+        settings_for(other, signal=Ending(), last_packet=last_packet, sequence=0, faults=faults),
+        settings_for(long),
+    ]
+    send(streams, 0.03)
+    for receiver in (one, other):
+        found = sorted(receiver.packets(), key=lambda packet: packet.sequence)
+        assert [len(packet.payload) for packet in found] == packets
+        payload = b"".join(packet.payload for packet in found)
+        assert payload == encode(Encoding("L24", 48000, 2), DamagedSignal(Ending(), bits=24).read(0, len(payload) // 6))
+    assert [len(packet.payload) for packet in long.packets()] == [288] * 30
+
+
+def test_a_stream_that_is_stopped_before_its_end_has_whole_packets(receive):
+    receiver = receive()
+    send([settings_for(receiver, signal=Ending())], 0.01)
+    assert [len(packet.payload) for packet in receiver.packets()] == [288] * 10
 
 
 def test_packets_leave_in_time_not_all_at_once(receive):
@@ -210,6 +241,10 @@ def test_expected_covers_audio_and_packets_of_the_time_sent(receive):
         ({"ssrc": 2**32}, "ssrc 4294967296"),
         ({"sequence": -1}, "sequence -1"),
         ({"packet_time_seconds": 1.0}, "packet time 1 s makes payloads of 288000 bytes"),
+        (
+            {"signal": Ending(), "packet_time_seconds": 0.011, "last_packet": "drop"},
+            "484 frames do not fill a packet of 528",
+        ),
         ({"packet_time_seconds": 1e-6}, "payloads of 0 bytes"),
         ({"encoding": L16_MONO, "signal": ToneSignal()}, "48000 Hz and 2 channel.* does not fit L16/8000"),
         ({"destination": Endpoint("127.0.0.1", 5004, "203.0.113.9")}, "127.0.0.1:5004: cannot send from 203.0.113.9"),
