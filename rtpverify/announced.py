@@ -7,9 +7,8 @@ line that names the place in the description.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from rtpverify.errors import ConfigurationError
 from rtpverify.rtp.channels import channel_labels
 from rtpverify.rtp.payload import Encoding
 from rtpverify.rtp.sdp import Media
@@ -79,8 +78,6 @@ class Announced:
         said_encoding = self.encoding(payload_type)
         if encoding is None or said_encoding is None:
             return
-        if encoding != said_encoding:
-            yield f"{place}: {said_encoding} announced, the packets are as long as those of {encoding}"
         order = self.channel_order(payload_type)
         if order and not channel_labels(order, encoding.channels):
             yield f"{place}: channel-order {order} does not name {encoding.channels} channels"
@@ -101,19 +98,3 @@ class Announced:
         """Whether an unspecified address stands for every one."""
         connection = self.medium.connection
         return connection is not None and connection.address in ("0.0.0.0", "::")  # noqa: S104 - none is bound
-
-
-def fitting(encoding: Encoding, payload_bytes: int, step_frames: int) -> Encoding:
-    """Return ``encoding`` with the channel count that makes a payload as long as the timestamps say it is.
-
-    Unchanged where it fits, or where no channel count would make it fit.
-    """
-    if step_frames <= 0 or payload_bytes == step_frames * encoding.bytes_per_frame:
-        return encoding
-    channels, rest = divmod(payload_bytes * encoding.channels, step_frames * encoding.bytes_per_frame)
-    if rest:
-        return encoding
-    try:
-        return replace(encoding, channels=channels)
-    except ConfigurationError:
-        return encoding

@@ -218,7 +218,6 @@ def _verify_capture(path: Path, specs: Sequence[StreamSpec], arrival: _Arrival) 
     capture = read_capture(path)
     for batch in capture:
         verifier.feed(batch)
-        _require_encodings(verifier, str(path))
     verifier.finish()
     _require_encodings(verifier, str(path))
     result = verifier.result(str(path))
@@ -261,7 +260,8 @@ def _check_live(
         feedback = Feedback(verifier, time.time_ns()) if live.receiver_reports else None
 
         def on_tick(now_ns: int) -> None:
-            _require_encodings(verifier, source)
+            if len(streams) == 1:
+                _require_encodings(verifier, source)
             if feedback is not None:
                 feedback.tick(now_ns)
 
@@ -278,6 +278,7 @@ def _check_live(
                 stop=stop,
                 on_tick=on_tick,
             )
+            _require_encodings(verifier, source)
             result = verifier.result(source, receiver.dropped)
             _add(result.discarded, receiver.discarded)
         return result
@@ -298,14 +299,15 @@ def _require_decodable(specs: Sequence[StreamSpec]) -> None:
 
 
 def _require_encodings(verifier: Verifier, source: str) -> None:
-    """Refuse a stream that should be judged and whose encoding nothing tells."""
-    for stream in verifier.streams:
-        described = stream.spec.announced is not None and stream.spec.announced.is_known(stream.payload_type)
-        if stream.encoding is None and stream.spec.reference is not None and not described:
-            raise RequestError(
-                f"{source}: payload type {stream.payload_type}: encoding unknown; give --encoding or --sdp, "
-                "or --reference none for transport alone"
-            )
+    """Refuse a source of which no stream can be decoded that should be judged, unless a description says why."""
+    streams = verifier.streams
+    if streams and all(stream.encoding is None and stream.spec.reference is not None for stream in streams):
+        if any(stream.spec.announced and stream.spec.announced.is_known(stream.payload_type) for stream in streams):
+            return
+        doubts = dict.fromkeys(stream.doubt or "encoding unknown" for stream in streams)
+        raise RequestError(
+            f"{source}: {'; '.join(doubts)}; give --encoding or --sdp, or --reference none for transport alone"
+        )
 
 
 def _add(counts: dict[str, int], more: Mapping[str, int]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rtpverify.encodings import statement
 from rtpverify.result import Leg, Rtcp, StreamResult, Transport
 from rtpverify.rtp.rtcp import TOLERANCE_PACKETS
 from rtpverify.rtp.verdicts import Counts
@@ -68,6 +69,7 @@ def stream_result(stream: Stream) -> StreamResult:
         result.warnings.append(f"{counts.stray} packets fit nowhere in the stream and were left out")
     _add_legs(stream, result)
     _add_signal(stream, result)
+    _add_doubt(stream, result)
     _add_announced(stream, result)
     return result
 
@@ -139,6 +141,16 @@ def _add_announced(stream: Stream, result: StreamResult) -> None:
         clock_drift_ppm=stream.clock_drift_ppm,
         is_leg=bool(stream.legs),
     )
+
+
+def _add_doubt(stream: Stream, result: StreamResult) -> None:
+    """Add why the encoding is not to be relied upon: then nothing passes, unless no encoding was asked for."""
+    if stream.doubt is None:
+        return
+    if stream.spec.reference is None and not statement(stream.spec, stream.payload_type).is_asked:
+        result.warnings.insert(0, stream.doubt)
+    else:
+        result.inconclusive = stream.doubt
 
 
 def _packets_in_window(stream: Stream) -> float:

@@ -97,13 +97,15 @@ class Identity:
     def place_of(self, flow: int, payload_type: int) -> Hashable:
         """Return what two sources share where one may come back as the other.
 
-        A sender that is started again has another port as often as not, and may have another payload type.
+        A sender that is started again has another port as often as not, and may have another payload type. Where no
+        stream is configured, calls of one host, each from a port of its own, are as many streams.
         """
         spec, ends = self.spec_of(flow), self._flows[flow]
         encoding = spec.encoding_of(payload_type) or payload_type
         if spec.is_merged:
             return int(self._spec[flow]), encoding
-        return int(self._spec[flow]), ends.sender.rpartition(":")[0], ends.destination, encoding
+        sender = ends.sender.rpartition(":")[0] if spec.is_configured else ends.sender
+        return int(self._spec[flow]), sender, ends.destination, encoding
 
     def _note(self, flow: Flow) -> None:
         """Find out what is expected of a flow that was not seen before."""

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from rtpverify.arrivals import Accepted, Arrivals
 from rtpverify.errors import RequestError
 from rtpverify.events import Event
-from rtpverify.payload_types import PayloadTypes, lie_beside
+from rtpverify.payload_types import PayloadTypes
 from rtpverify.rtp.batch import Flow, RtpBatch
 from rtpverify.rtp.hostdrops import HostDrops
 from rtpverify.rtp.presentation import HostClock, Presentation, seconds_to_add
@@ -152,7 +152,7 @@ class Intake(Rows):
         changed = self._payload_types.changed(part, stream)
         beside = changed
         if changed.any():
-            beside = lie_beside(part, changed)
+            beside = self._payload_types.beside(part, stream, changed)
             changed = changed & ~beside
         odd = (frames >= 0) & ~(whole & (frames > 0)) & ~beside
         for index in stream[odd].tolist() if odd.any() else ():

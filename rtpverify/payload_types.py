@@ -2,33 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rtpverify.announced import fitting
+from rtpverify.encodings import statement
 from rtpverify.frames import COMPANDED
-from rtpverify.reference import Tone
 from rtpverify.rtp.batch import RtpBatch
-from rtpverify.rtp.demux import Part
 from rtpverify.rtp.payload import Encoding
 from rtpverify.rtp.rows import Rows, put
 from rtpverify.rtp.verdicts import Mark
-from rtpverify.rtp.wrap import wrap_difference
 from rtpverify.spec import StreamSpec
 from rtpverify.stream import Stream
 from rtpverify.tracks import PlacedPacket
 
-COMFORT_NOISE = 13
-"""Payload type that a sender uses between stretches of speech (RFC 3389)."""
+COMFORT_NOISE = (13, 19)
+"""Payload types that a sender uses between stretches of speech (RFC 3389, and before it)."""
 TELEPHONE_EVENT_BYTES = 4
 """Payload of a telephone event (RFC 4733 section 2.3)."""
+_RESERVED = 0x40
 FIRST_DYNAMIC = 96
 """Least payload type whose encoding is agreed on elsewhere (RFC 3551)."""
-FIRST_PACKETS = 8
-"""Packets of a new stream that are looked at for its packet time."""
+BESIDE_NAMES = ("telephone-event", "tone", "cn")
+"""What a session description calls payload types that lie beside the audio."""
 
 
 class PayloadTypes(Rows):
@@ -72,10 +69,11 @@ class PayloadTypes(Rows):
         known = self._encodings[stream]
         if payload_type not in known:
             spec = self._streams[stream].spec
-            same = (had for had in known if _announced(spec, had) == _announced(spec, payload_type))
+            said = statement(spec, payload_type).encoding
+            same = (had for had in known if statement(spec, had).encoding == said)
             # What the first packets showed of the channels holds for every payload type that is described alike.
             alike = next(same, None)
-            known[payload_type] = _announced(spec, payload_type) if alike is None else known[alike]
+            known[payload_type] = said if alike is None else known[alike]
         return known[payload_type]
 
     def frames(self, part: RtpBatch, stream: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
@@ -94,6 +92,19 @@ class PayloadTypes(Rows):
         """Tell which packets have another payload type than their stream has, shape (n,)."""
         changed: NDArray[np.bool_] = part.payload_type != self._present[stream]
         return changed
+
+    def beside(self, part: RtpBatch, stream: NDArray[np.int64], changed: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Tell which packets of another payload type than their stream's lie beside its audio, shape (n,)."""
+        beside = np.zeros(len(part), np.bool_)
+        kind = stream << 8 | part.payload_type
+        for code in np.unique(kind[changed]).tolist():
+            rows = np.flatnonzero(changed & (kind == code))
+            said = _said_beside(self._streams[code >> 8].spec, code & 0xFF)
+            if said is None:
+                rows = rows[part.payload_length[rows] == TELEPHONE_EVENT_BYTES]
+                rows = rows[part.source.arena[part.payload_offset[rows] + 1] & _RESERVED == 0]
+            beside[rows] = said is not False
+        return beside
 
     def marks(self, part: RtpBatch, stream: NDArray[np.int64], beside: NDArray[np.bool_]) -> NDArray[np.int64] | None:
         """Return what packets say of their place beside their numbers."""
@@ -130,38 +141,22 @@ def _bytes_per_frame(encoding: Encoding | None) -> int:
     return encoding.bytes_per_frame if encoding else 0
 
 
-def _announced(spec: StreamSpec, payload_type: int) -> Encoding | None:
-    """Return the encoding of a payload type as the request or a session description has it."""
-    encoding = spec.encoding_of(payload_type)
-    return encoding if encoding or spec.announced is None else spec.announced.encoding(payload_type)
+def lies_beside(spec: StreamSpec, payload_type: int, payload: bytes) -> bool:
+    """Tell whether a packet lies beside the audio of its stream: comfort noise and telephone events.
+
+    What a description calls so does; of payload types it says nothing of, those of comfort noise, and dynamic ones with
+    what is a telephone event (four bytes, of which the reserved bit is 0).
+    """
+    said = _said_beside(spec, payload_type)
+    return len(payload) == TELEPHONE_EVENT_BYTES and not payload[1] & _RESERVED if said is None else said
 
 
-def lie_beside(part: RtpBatch, changed: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Tell which packets of another payload type lie beside the audio: comfort noise and telephone events."""
-    event = (part.payload_type >= FIRST_DYNAMIC) & (part.payload_length == TELEPHONE_EVENT_BYTES)
-    beside: NDArray[np.bool_] = changed & ((part.payload_type == COMFORT_NOISE) | event)
-    return beside
-
-
-def first_encoding(parts: Sequence[Part], index: int, spec: StreamSpec, payload_type: int) -> Encoding | None:
-    """Return how a new stream is decoded; what a description says of the channels gives way to its first packets."""
-    encoding = _announced(spec, payload_type)
-    if spec.announced is None or encoding is None:
-        return encoding
-    seen: tuple[int, int] | None = None
-    for part, of, _ in parts:
-        for row in np.flatnonzero((of == index) & (part.payload_type == payload_type))[:FIRST_PACKETS].tolist():
-            sequence, timestamp = int(part.sequence[row]), int(part.timestamp[row])
-            if seen is not None and sequence != seen[0]:
-                steps = wrap_difference(sequence, seen[0], 16)
-                step, rest = divmod(wrap_difference(timestamp, seen[1], 32), steps)
-                if rest or not _takes_any_channels(spec):
-                    return encoding
-                return fitting(encoding, int(part.payload_length[row]), step)
-            seen = seen or (sequence, timestamp)
-    return encoding
-
-
-def _takes_any_channels(spec: StreamSpec) -> bool:
-    """Tell whether the reference holds for another number of channels than announced."""
-    return not isinstance(spec.reference, Tone) or len(spec.reference.frequencies_hz) <= 1
+def _said_beside(spec: StreamSpec, payload_type: int) -> bool | None:
+    """Tell whether a payload type lies beside the audio by what is said of it, None where its packets have to tell."""
+    announced = spec.announced
+    name = announced.medium.rtpmaps.get(payload_type, "").partition("/")[0] if announced else ""
+    if name or payload_type in spec.encodings:
+        return name.lower() in BESIDE_NAMES
+    if payload_type in COMFORT_NOISE:
+        return True
+    return None if payload_type >= FIRST_DYNAMIC else False

@@ -12,7 +12,7 @@ from rtpverify.errors import RequestError
 from rtpverify.limits import Limits
 from rtpverify.reference import Reference
 from rtpverify.rtp.batch import Flow
-from rtpverify.rtp.payload import Encoding, static_encoding
+from rtpverify.rtp.payload import Encoding, static_encoding, static_name
 from rtpverify.rtp.redundancy import LegEnds
 
 
@@ -63,6 +63,16 @@ class StreamSpec:
         ends = self.legs or (LegEnds(self.destination, self.sender),)
         return any(leg.matches(flow) for leg in ends)
 
+    @property
+    def is_configured(self) -> bool:
+        """Whether this is a certain stream, by its name, its ends or its description, and not any that comes."""
+        return bool(self.name or self.destination or self.sender or self.legs or self.announced)
+
+    def describes(self, payload_type: int) -> bool:
+        """Tell whether packets of this payload type are expected: by a description, or at a configured place."""
+        given = self.encoding is not None and static_encoding(payload_type) is None
+        return self.is_configured or payload_type in self.encodings or given
+
     def encoding_of(self, payload_type: int) -> Encoding | None:
         """Return how this payload type is decoded: SDP, then static table, then the one given for the rest."""
         if self.announced is not None and self.announced.medium.is_encrypted:
@@ -72,7 +82,8 @@ class StreamSpec:
     def why_undecodable(self, payload_type: int) -> str:
         """Say why the audio of a payload type that has no encoding cannot be decoded."""
         if self.announced is None:
-            return f"payload type {payload_type}: encoding unknown"
+            name = static_name(payload_type)
+            return f"payload type {payload_type}: " + (f"{name} is not decoded here" if name else "encoding unknown")
         return f"{self.announced.place}: {self.announced.medium.why_undecodable(payload_type)}"
 
 

@@ -70,6 +70,8 @@ class Stream:
     encoding: Encoding | None
     first_arrival_ns: int
     last_arrival_ns: int
+    doubt: str | None = None
+    """Why the encoding is not to be relied upon."""
     track: Track | None = None
     origin: int | None = None
     earlier: list[Track] = field(default_factory=list)

@@ -19,15 +19,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from rtpverify.admission import Admission
+from rtpverify.encodings import FirstPackets, decide, statement
 from rtpverify.events import Event
 from rtpverify.findings import stream_result
 from rtpverify.identity import Identity
 from rtpverify.intake import Intake
-from rtpverify.payload_types import first_encoding
 from rtpverify.reports import report_rows, reports_of
 from rtpverify.result import Result, Signal, StreamResult
 from rtpverify.rtp.batch import Flow, PacketBatch, RtpBatch, parse
-from rtpverify.rtp.demux import MAX_STREAMS, Demux, Part
+from rtpverify.rtp.demux import MAX_STREAMS, Admitted, Demux, Part
 from rtpverify.rtp.presentation import HostClock
 from rtpverify.rtp.redundancy import LegMerger
 from rtpverify.spec import Selection, StreamSpec
@@ -78,7 +79,7 @@ class Verifier:
     ) -> None:
         self.streams: list[Stream] = []
         self._identity = Identity(specs, selection)
-        self._demux = Demux(max_streams, self._identity.place_of)
+        self._demux = Demux(max_streams, self._identity.place_of, Admission(self._identity.spec_of))
         self._merger: LegMerger | None = None
         self._intake = Intake(self._tell, host_clock, on_frames)
         self._no_rtp: Counter[str] = Counter()
@@ -238,40 +239,36 @@ class Verifier:
         """Take packets whose streams are known."""
         # Packets that were held back come as they were sent.
         parts = [part._replace(rtp=self._identity.known_by_first(part.rtp)) for part in parts]
-        self._open_streams(parts)
+        for admitted in self._demux.take_admitted():
+            self._open(admitted)
         for part in parts:
             if part.takes_over:
                 self._take_over(part)
             self._take(part.rtp, part.stream)
 
-    def _open_streams(self, parts: Sequence[Part]) -> None:
-        """Take in streams that the demultiplexer has just admitted, at the first packet that any part holds of them."""
-        for index in self._demux.take_admitted():
-            part, first = next((part, int(np.argmax(of == index))) for part, of, _ in parts if (of == index).any())
-            # What the demultiplexer knows of a source may be of one that took over since.
-            payload_type = int(part.payload_type[first])
-            spec = self._identity.spec_of(int(part.flow[first]))
-            first_arrival_ns = int(part.arrival_ns[first])
-            stream = Stream(
-                index=index,
-                spec=spec,
-                flow=part.source.flows[int(part.flow[first])],
-                ssrc=int(part.ssrc[first]),
-                payload_type=payload_type,
-                encoding=first_encoding(parts, index, spec, payload_type),
-                first_arrival_ns=first_arrival_ns,
-                last_arrival_ns=first_arrival_ns,
-            )
-            self._open(stream, int(part.payload_length[first]))
-
-    def _open(self, stream: Stream, payload_bytes: int) -> None:
-        """Take in a stream whose first payload has so many bytes."""
+    def _open(self, admitted: Admitted) -> None:
+        """Take in a stream that has been admitted."""
+        source, first = admitted.source, admitted.packets[0]
+        spec = self._identity.spec_of(first.flow)
+        own = FirstPackets([packet for packet in admitted.packets if packet.payload_type == source.payload_type])
+        decision = decide(statement(spec, source.payload_type), own, is_judged=spec.reference is not None)
+        stream = Stream(
+            index=admitted.stream,
+            spec=spec,
+            flow=self._flows[first.flow],
+            ssrc=source.ssrc,
+            payload_type=source.payload_type,
+            encoding=decision.encoding,
+            first_arrival_ns=first.arrival_ns,
+            last_arrival_ns=first.arrival_ns,
+            doubt=decision.doubt,
+        )
         self.streams.append(stream)
         if self._merger is not None and stream.spec.is_merged:
             rate_hz = stream.encoding.sample_rate_hz if stream.encoding else 0
             window_frames = int(stream.spec.limits.reorder_window_seconds * rate_hz)
             self._merger.add(stream.index, stream.spec.legs, window_frames)
-        self._intake.add(stream, payload_bytes)
+        self._intake.add(stream, own.packets[0].payload_bytes)
 
     def _end(self, stream: Stream) -> None:
         """Judge what is left of a stream that ends."""

@@ -106,9 +106,17 @@ class TestBadInput:
         assert "L99/48000" in line
 
     def test_unknown_encoding_of_a_payload_type(self, write_capture):
-        path = write_capture(seconds=0.1)
+        path = write_capture(seconds=0.1, frequency_hz=0.0)
         line = refused("check", path)
-        assert f"{path}: payload type 97: encoding unknown" in line
+        assert f"{path}: payload type 97: encoding unknown; 288-byte payloads, 48 frames: " in line
+        assert "L24/48000/2" in line
+
+    def test_unknown_encoding_that_the_samples_tell(self, write_capture):
+        """It is used for what is measured, and what was not asked for does not pass."""
+        outcome = run("check", write_capture(seconds=0.5))
+        assert outcome.exit_code == 3
+        assert "the samples say L24/48000/2, which is used here: give --encoding L24/48000/2" in outcome.stdout
+        assert "997.000" in outcome.stdout
 
     def test_tone_above_half_the_sample_rate(self, write_capture, tone_wav):
         capture = write_capture(seconds=0.1)

@@ -107,6 +107,10 @@ class Case:
             offset_frames=_offset(stream, event),
         )
 
+    def encoding_of(self, payload_type: int) -> Encoding | None:
+        """Return how a payload type is decoded: that of the stream as it was, others as is said of them."""
+        return self.encoding if payload_type == self.payload_type else self.spec.encoding_of(payload_type)
+
     def renew(self, event: Event, document: dict[str, Any]) -> None:
         """Take in what became of the event."""
         self.document, self.is_open = document, event.open
@@ -164,7 +168,7 @@ def files_of(case: Case, kept: Kept) -> dict[str, bytes]:
     """Return the files of a case by their names."""
     batch = kept.batch
     files = {PACKETS: pcap(batch)}
-    audio = None if case.encoding is None else assemble(batch, case.encoding, case.spec.encoding_of)
+    audio = None if case.encoding is None else assemble(batch, case.encoding, case.encoding_of)
     event_frame = None
     if audio is not None and len(audio.samples):
         event_frame = _place(case, audio)

@@ -1,21 +1,22 @@
 """From (flow, SSRC) to streams.
 
-A source becomes a stream once two of its packets belong together (RFC 3550 A.1, MIN_SEQUENTIAL): same payload type,
-sequence numbers at most :data:`NEAR` apart, either way round. Until then its packets are held, and when it is admitted
-those that belong together are played back ahead of the one that proved it, so a stream loses nothing at its start.
+A source becomes a stream once its packets prove it: of those that belong together, because their sequence numbers are
+at most :data:`NEAR` apart, either way round, a :data:`Proof` says whether they are enough, and which payload type is
+the stream's own. Until then they are held, and when the source is admitted they are played back ahead of the one that
+proved it, so a stream loses nothing at its start.
 
 A source that turns up where another one was (same *place*) takes over its stream once that one has been silent for
 :data:`SILENT_NS`: a sender came back with a new SSRC. Where the other one goes on, they are two streams. Until that is
 known the newcomer's packets are held, and then played back. How the input is cut into batches changes nothing.
 
-Bounded against floods of unknown sources: by ``max_streams``, by the number of sources on probation and by the bytes
-held for them, the oldest giving way.
+Bounded against floods of unknown sources: by ``max_streams``, by the number of sources not yet proved, and by the
+packets and bytes held for them, the oldest giving way.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -26,12 +27,12 @@ from rtpverify.rtp.batch import PacketBatch, RtpBatch, parse
 from rtpverify.rtp.wrap import wrap_difference
 
 NEAR = 16
-"""Sequence numbers this far apart still prove a source."""
+"""Sequence numbers this far apart still belong together."""
 MAX_STREAMS = 256
 """Streams at a time, unless told otherwise."""
 MAX_PROBATION = 1024
 """Sources on probation."""
-MAX_HELD_PACKETS = 4
+MAX_HELD_PACKETS = 64
 """Packets held for one source on probation."""
 MAX_HELD_BYTES = 4 << 20
 """Bytes held for all sources on probation."""
@@ -55,7 +56,7 @@ class Part(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Who sends a stream: index of its flow, SSRC, and the payload type it began with."""
+    """Who sends a stream: index of its flow, SSRC, and the payload type that is its own."""
 
     flow: int
     ssrc: int
@@ -63,23 +64,56 @@ class Source:
 
 
 @dataclass(slots=True)
-class _Held:
+class Held:
     """One packet on probation; ``row`` is its index in the batch at hand, None once that batch is gone."""
 
     row: int | None
     flow: int
     payload_type: int
     sequence: int
+    timestamp: int
     arrival_ns: int
     datagram: bytes
+    payload_start: int
+    payload_bytes: int
+
+    @property
+    def payload(self) -> bytes:
+        """The payload, without header and padding."""
+        return self.datagram[self.payload_start : self.payload_start + self.payload_bytes]
+
+
+Proof = Callable[[Sequence[Held], bool], int | None]
+"""Takes packets that belong together, in order of arrival, and whether the input has ended; returns the payload type of
+the stream that they prove, None while they prove none."""
+
+
+class Admitted(NamedTuple):
+    """A source that has become a stream, and the packets that proved it, in order of arrival."""
+
+    stream: int
+    source: Source
+    packets: Sequence[Held]
 
 
 @dataclass(slots=True)
 class _Newcomer:
-    """A source that has proved itself, and the streams of its place with the packets they have sent since."""
+    """A source that has proved itself, and the streams of its place with the packets they have sent since.
 
-    packets: list[_Held]
+    ``packets`` are its packets so far but the one at hand, ``proof`` those that proved it.
+    """
+
+    payload_type: int
+    packets: list[Held]
+    proof: Sequence[Held]
     since: dict[int, int]
+
+
+def two_alike(packets: Sequence[Held], _at_end: bool) -> int | None:
+    """Take two packets of one payload type as proof (RFC 3550 A.1, MIN_SEQUENTIAL)."""
+    latest = packets[-1]
+    alike = {packet.sequence for packet in packets if packet.payload_type == latest.payload_type}
+    return latest.payload_type if len(alike) > 1 else None
 
 
 class Demux:
@@ -92,6 +126,8 @@ class Demux:
     place
         What two sources must share for one to take over the stream of the other, from flow and payload type; by
         default the flow.
+    proof
+        What the packets of a source must show.
 
     Attributes
     ----------
@@ -102,15 +138,19 @@ class Demux:
     """
 
     def __init__(
-        self, max_streams: int = MAX_STREAMS, place: Callable[[int, int], Hashable] = lambda flow, _: flow
+        self,
+        max_streams: int = MAX_STREAMS,
+        place: Callable[[int, int], Hashable] = lambda flow, _: flow,
+        proof: Proof = two_alike,
     ) -> None:
         self.max_streams = max_streams
         self._place = place
+        self._proof = proof
         self.sources: list[Source | None] = []
-        self._admitted: list[int] = []
+        self._admitted: list[Admitted] = []
         self.refused: Counter[str] = Counter()
         self._free: list[int] = []
-        self._probation: dict[int, list[_Held]] = {}
+        self._probation: dict[int, list[Held]] = {}
         self._newcomers: dict[int, _Newcomer] = {}
         self._held_bytes = 0
         self._places: dict[Hashable, list[int]] = {}
@@ -156,7 +196,7 @@ class Demux:
         self._last_arrival_ns[stream] = rtp.arrival_ns
         return [Part(rtp, stream)]
 
-    def take_admitted(self) -> list[int]:
+    def take_admitted(self) -> list[Admitted]:
         """Return the streams that are new since the last call."""
         admitted, self._admitted = self._admitted, []
         return admitted
@@ -180,6 +220,11 @@ class Demux:
     def settle(self, flows: PacketBatch) -> list[Part]:
         """Decide at the end of the input what was still open; ``flows`` is any batch of the source."""
         parts = []
+        for key, held_back in list(self._probation.items()):
+            latest = held_back[-1]
+            self._prove(key, [packet for packet in held_back if packet is not latest], latest, at_end=True)
+            if key in self._newcomers:
+                self._wait(self._newcomers[key], latest)
         for key, newcomer in list(self._newcomers.items()):
             silent = [stream for stream, packets in newcomer.since.items() if packets == 0]
             if silent:
@@ -204,7 +249,7 @@ class Demux:
             self._flow_ssrc[source.flow] = self._flow_stream[source.flow] = -1
 
     def finish(self) -> list[Source]:
-        """End the input; return the sources that never sent two packets that belong together."""
+        """End the input; return the sources that were never proved."""
         left = [
             Source(key >> 32, key & 0xFFFFFFFF, packets[0].payload_type) for key, packets in self._probation.items()
         ]
@@ -226,17 +271,14 @@ class Demux:
     def _admit(self, rtp: RtpBatch, flow: NDArray[np.int64], stream: NDArray[np.int64]) -> list[Part]:
         """Judge the packets of unknown sources in order; fill in ``stream`` where one is admitted."""
         unknown = stream < 0
-        watched = {of for newcomer in self._newcomers.values() for of in newcomer.since}
-        kinds = np.unique(flow[unknown] << 8 | rtp.payload_type[unknown])
-        for kind in kinds.tolist():
-            watched.update(self._places.get(self._place(kind >> 8, kind & 0xFF), ()))
+        keys, arrival_ns = _key(flow, rtp.ssrc), rtp.arrival_ns
+        watched = self._watched(keys[unknown], rtp.payload_type[unknown])
         if self._full and not watched:
             self.refused["too_many_streams"] += int(np.count_nonzero(unknown))
             known = np.flatnonzero(~unknown)
             return [Part(rtp.take(known), stream[known])] if len(known) else []
         replayed: list[Part] = []
         cuts: list[tuple[int, Part]] = []
-        keys, arrival_ns = _key(flow, rtp.ssrc), rtp.arrival_ns
         for row in np.flatnonzero(unknown | np.isin(stream, list(watched))).tolist():
             key, index = int(keys[row]), int(stream[row])
             if index >= 0:
@@ -272,13 +314,23 @@ class Demux:
             start = stop
         return parts
 
+    def _watched(self, keys: NDArray[np.int64], payload_type: NDArray[np.int64]) -> set[int]:
+        """Return the streams that packets of unknown sources may take over."""
+        watched = {of for newcomer in self._newcomers.values() for of in newcomer.since}
+        kinds = set(zip((keys >> 32).tolist(), payload_type.tolist(), strict=True))
+        for key in self._probation.keys() & set(keys.tolist()):
+            kinds.update((key >> 32, packet.payload_type) for packet in self._probation[key])
+        for kind in kinds:
+            watched.update(self._places.get(self._place(*kind), ()))
+        return watched
+
     def _end_batch(self) -> None:
         """Forget where held packets stand in the batch at hand."""
         for packets in (*self._probation.values(), *(newcomer.packets for newcomer in self._newcomers.values())):
             for packet in packets:
                 packet.row = None
 
-    def _wait(self, newcomer: _Newcomer, packet: _Held) -> None:
+    def _wait(self, newcomer: _Newcomer, packet: Held) -> None:
         """Hold a newcomer's packet."""
         newcomer.packets.append(packet)
         self._held_bytes += len(packet.datagram)
@@ -286,17 +338,38 @@ class Demux:
 
     def _newcomer(self, key: int, rtp: RtpBatch, row: int) -> _Newcomer | None:
         """Put a packet of an unknown source on probation; return the source where this proves it."""
-        streams = self._places.get(self._place(key >> 32, int(rtp.payload_type[row])), ())
-        if self._full and not streams:
+        if self._full and not self._places.get(self._place(key >> 32, int(rtp.payload_type[row]))):
             self.refused["too_many_streams"] += 1
             return None
-        near = self._hold(key, _held(rtp, row))
-        if near is None:
-            return None
-        since = {stream: int(self._heard_ns(stream) > near[0].arrival_ns) for stream in streams}
-        newcomer = self._newcomers[key] = _Newcomer(near, since)
-        self._held_bytes += sum(len(held.datagram) for held in near)
-        return newcomer
+        packet, held_back = _held(rtp, row), self._probation.setdefault(key, [])
+        if self._prove(key, held_back, packet):
+            return self._newcomers.get(key)
+        held_back.append(packet)
+        self._held_bytes += len(packet.datagram)
+        if len(held_back) > MAX_HELD_PACKETS:
+            self._held_bytes -= len(held_back.pop(0).datagram)
+            self.refused["probation"] += 1
+        self._make_room()
+        return None
+
+    def _prove(self, key: int, held_back: Sequence[Held], packet: Held, *, at_end: bool = False) -> bool:
+        """Take a source off probation where its latest packet proves it, together with those held; tell whether."""
+        together = _together(held_back, packet)
+        payload_type = self._proof([*together, packet], at_end)
+        if payload_type is None:
+            return False
+        self.refused["probation"] += len(held_back) - len(together)
+        self.refused = +self.refused
+        self._held_bytes -= sum(len(held.datagram) for held in self._probation.pop(key))
+        streams = self._places.get(self._place(key >> 32, payload_type), ())
+        if self._full and not streams:
+            self.refused["too_many_streams"] += len(together) + 1
+            return True
+        since_ns = together[0].arrival_ns if together else packet.arrival_ns
+        since = {stream: int(self._heard_ns(stream) > since_ns) for stream in streams}
+        self._newcomers[key] = _Newcomer(payload_type, together, [*together, packet], since)
+        self._held_bytes += sum(len(held.datagram) for held in together)
+        return True
 
     def _goes_on(self, newcomer: _Newcomer, stream: int) -> bool:
         """Count a packet of a stream that a newcomer may take over; return whether all of them go on."""
@@ -334,8 +407,8 @@ class Demux:
         if self._full:
             self.refused["too_many_streams"] += len(newcomer.packets) + (0 if keys is None else int(keys[row] == key))
             return []
-        index = self._new_stream(key, newcomer.packets[0].payload_type)
-        self._last_arrival_ns[index] = newcomer.packets[-1].arrival_ns
+        index = self._new_stream(key, newcomer)
+        self._last_arrival_ns[index] = newcomer.proof[-1].arrival_ns
         if keys is not None and stream is not None:
             stream[row:][keys[row:] == key] = index
             stream[[packet.row for packet in newcomer.packets if packet.row is not None]] = index
@@ -344,7 +417,8 @@ class Demux:
 
     def _take_over(self, key: int, stream: int, source: PacketBatch) -> Part:
         """Let a newcomer go on with a stream; return all its packets so far."""
-        packets = self._newcomers.pop(key).packets
+        newcomer = self._newcomers.pop(key)
+        packets = newcomer.packets
         self._held_bytes -= sum(len(held.datagram) for held in packets)
         before = self.sources[stream]
         if before is None:
@@ -353,28 +427,10 @@ class Demux:
         self._keys, self._key_stream = self._keys[kept], self._key_stream[kept]
         if self._flow_stream[before.flow] == stream:
             self._flow_ssrc[before.flow] = self._flow_stream[before.flow] = -1
-        self.sources[stream] = Source(key >> 32, key & 0xFFFFFFFF, packets[0].payload_type)
+        self.sources[stream] = Source(key >> 32, key & 0xFFFFFFFF, newcomer.payload_type)
         self._learn(key, stream)
         self._last_arrival_ns[stream] = packets[-1].arrival_ns
         return _replay(packets, stream, source, takes_over=True)
-
-    def _hold(self, key: int, packet: _Held) -> list[_Held] | None:
-        """Put a packet on probation; where it proves its source, return the earlier packets to be played back."""
-        held_back = self._probation.setdefault(key, [])
-        near = [held for held in held_back if _distance(held, packet) <= NEAR]
-        if any(held.sequence != packet.sequence for held in near):
-            if len(near) < len(held_back):
-                self.refused["probation"] += len(held_back) - len(near)
-            self._held_bytes -= sum(len(held.datagram) for held in held_back)
-            del self._probation[key]
-            return near
-        held_back.append(packet)
-        self._held_bytes += len(packet.datagram)
-        if len(held_back) > MAX_HELD_PACKETS:
-            self._held_bytes -= len(held_back.pop(0).datagram)
-            self.refused["probation"] += 1
-        self._make_room()
-        return None
 
     def _make_room(self) -> None:
         """Give up the oldest sources, where there are too many that wait."""
@@ -389,9 +445,9 @@ class Demux:
         self._held_bytes -= sum(len(held.datagram) for held in packets)
         self.refused["probation"] += len(packets)
 
-    def _new_stream(self, key: int, payload_type: int) -> int:
+    def _new_stream(self, key: int, newcomer: _Newcomer) -> int:
         """Admit a source; return its stream index."""
-        source = Source(key >> 32, key & 0xFFFFFFFF, payload_type)
+        source = Source(key >> 32, key & 0xFFFFFFFF, newcomer.payload_type)
         if self._free:
             index = min(self._free)
             self._free.remove(index)
@@ -400,7 +456,7 @@ class Demux:
             index = len(self.sources)
             self.sources.append(source)
             self._last_arrival_ns = np.append(self._last_arrival_ns, 0)
-        self._admitted.append(index)
+        self._admitted.append(Admitted(index, source, newcomer.proof))
         self._places.setdefault(self._place(source.flow, source.payload_type), []).append(index)
         self._learn(key, index)
         return index
@@ -421,34 +477,40 @@ def _key(flow: NDArray[np.int64], ssrc: NDArray[np.int64]) -> NDArray[np.int64]:
     return key
 
 
-def _distance(one: _Held, other: _Held) -> int:
-    """Return how far apart two packets are in sequence numbers; more than any where payload types differ."""
-    if one.payload_type != other.payload_type:
-        return 1 << 16
-    return abs(wrap_difference(other.sequence, one.sequence, 16))
+def _together(held_back: Sequence[Held], packet: Held) -> list[Held]:
+    """Return the packets held whose sequence numbers lead to that of another one in steps of at most :data:`NEAR`."""
+    offsets = [wrap_difference(held.sequence, packet.sequence, 16) for held in held_back]
+    low = high = 0
+    for offset in sorted(offsets, key=abs):
+        low = offset if low - NEAR <= offset < low else low
+        high = offset if high < offset <= high + NEAR else high
+    return [held for held, offset in zip(held_back, offsets, strict=True) if low <= offset <= high]
 
 
-def _held(rtp: RtpBatch, index: int) -> _Held:
+def _held(rtp: RtpBatch, index: int) -> Held:
     """Copy one packet out of its batch."""
     source, row = rtp.source, int(rtp.row[index])
     start = int(source.offset[row])
-    return _Held(
+    return Held(
         row=index,
         flow=int(source.flow[row]),
         payload_type=int(rtp.payload_type[index]),
         sequence=int(rtp.sequence[index]),
+        timestamp=int(rtp.timestamp[index]),
         arrival_ns=int(source.arrival_ns[row]),
         datagram=source.arena[start : start + int(source.length[row])].tobytes(),
+        payload_start=int(rtp.payload_offset[index]) - start,
+        payload_bytes=int(rtp.payload_length[index]),
     )
 
 
-def _replay(packets: list[_Held], stream: int, source: PacketBatch, *, takes_over: bool = False) -> Part:
+def _replay(packets: list[Held], stream: int, source: PacketBatch, *, takes_over: bool = False) -> Part:
     """Return held packets as a part of one stream."""
     rtp = parse(_batch_of(packets, source))
     return Part(rtp, np.full(len(rtp), stream), takes_over)
 
 
-def _batch_of(packets: list[_Held], source: PacketBatch) -> PacketBatch:
+def _batch_of(packets: list[Held], source: PacketBatch) -> PacketBatch:
     """Return held packets as a batch of their own."""
     length = np.array([len(packet.datagram) for packet in packets], np.int64)
     return PacketBatch(

@@ -118,6 +118,11 @@ def static_encoding(payload_type: int) -> Encoding | None:
     return _STATIC.get(payload_type)
 
 
+def static_name(payload_type: int) -> str | None:
+    """Return the name that RFC 3551 section 6 gives a static payload type, if it has one."""
+    return _STATIC_NAMES.get(payload_type)
+
+
 def decode(encoding: Encoding, arena: NDArray[np.uint8], offset: NDArray[np.int64], frames: int) -> NDArray[np.float32]:
     """Decode payloads of equal length.
 
@@ -291,4 +296,31 @@ _STATIC = {
     8: Encoding("PCMA", 8000, 1),
     10: Encoding("L16", 44100, 2),
     11: Encoding("L16", 44100, 1),
+}
+
+_STATIC_NAMES = {
+    0: "PCMU",
+    3: "GSM",
+    4: "G723",
+    5: "DVI4",
+    6: "DVI4",
+    7: "LPC",
+    8: "PCMA",
+    9: "G722",
+    10: "L16",
+    11: "L16",
+    12: "QCELP",
+    13: "comfort noise",
+    14: "MPEG audio",
+    15: "G728",
+    16: "DVI4",
+    17: "DVI4",
+    18: "G729",
+    25: "CelB video",
+    26: "JPEG video",
+    28: "nv video",
+    31: "H261 video",
+    32: "MPEG video",
+    33: "MPEG transport stream",
+    34: "H263 video",
 }

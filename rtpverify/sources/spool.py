@@ -148,7 +148,9 @@ class Spool:
         track.scratch.file.flush()
         form, frames = stream.encoding, stream.end_frame
         missing = frames - track.frames_there
-        lost = f"{missing:,} of {frames:,} frames never arrived and read as 0"
+        warnings = [] if stream.doubt is None else [stream.doubt]
+        if missing > 0:
+            warnings.append(f"{missing:,} of {frames:,} frames never arrived and read as 0")
         announced = stream.spec.announced
         labels = announced.labels(stream.payload_type, form.channels) if announced else []
         return SpooledAudio(
@@ -158,6 +160,6 @@ class Spool:
             form.name,
             form.bits,
             tuple(labels) or (("L", "R") if form.channels == 2 else ()),
-            (lost,) if missing > 0 else (),
+            tuple(warnings),
             track.scratch,
         )

@@ -210,7 +210,8 @@ def test_without_any_packet_there_is_no_evidence():
 
 
 def test_where_nothing_tells_how_packets_are_decoded_they_alone_are_kept(tmp_path, monkeypatch):
-    bench = Bench(encoding=None).run(light("stall:at=2,seconds=0.5", 4))
+    silent = ["stall:at=2,seconds=0.5", "dropout:at=0,mode=zero,duration=4"]
+    bench = Bench(encoding=None).run(packets(silent, 4, encoding=LIGHT, packet_frames=64))
     files = bench.files("stall")
     assert sorted(files) == [EVENT, PACKETS]
     stream = checked(files, tmp_path, monkeypatch)

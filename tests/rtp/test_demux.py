@@ -72,7 +72,7 @@ def test_first_packets_in_reverse_or_twice(cuts: list[int]) -> None:
 
 def test_what_does_not_belong_together_is_no_source() -> None:
     demux = Demux()
-    packets = [(0, 7, 5, 96), (0, 7, 6, 97), (0, 8, 6, 96), (1, 7, 6, 96), (0, 7, 5 + module.NEAR + 1, 96)]
+    packets = [(0, 7, 5, 96), (0, 7, 6, 97), (0, 8, 6, 96), (1, 7, 6, 96), (0, 7, 6 + module.NEAR + 1, 96)]
     assert run(demux, packets) == {}
     assert demux.finish() == [Source(0, 7, 96), Source(0, 8, 96), Source(1, 7, 96)]
     assert demux.refused == Counter(probation=5)

@@ -1,0 +1,208 @@
+"""Which of several encodings a payload is written in, as far as its samples tell.
+
+Audio is predictable: a few samples tell roughly what the next one is. Read in a wrong word size, byte order or channel
+count, the bytes of one sample are taken for parts of others, and what comes out is not. So every *reading* of the same
+bytes is judged by the length of a code for them: each channel is predicted from its own past, the residual is coded
+as Gaussian noise, the predictor is paid for. Code lengths of the same bytes are comparable whatever the reading, and
+their difference is a log-likelihood ratio in bits. Noise, silence and encrypted payloads are equally long in every
+reading, and then nothing is said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtpverify.errors import ConfigurationError
+from rtpverify.rtp.payload import FORMATS, Encoding
+
+ORDERS = (0, 1, 2, 4)
+"""Samples from which the next one of a channel is predicted."""
+MIN_GAIN = 0.05
+"""A reading is what the samples say where its code is shorter than every other one by this fraction of the payload …"""
+MIN_GAIN_BITS = 64.0
+"""… and by this many bits: by chance, one of two readings would be once in 2^64 times."""
+MIN_FRAMES = 16
+"""Different frames it takes: of a few that come again and again any numbers can be made."""
+MAX_FRAMES = 2048
+"""Frames that are looked at: more tell nothing new."""
+MAX_FLOAT = 2.0**16
+"""No sample of audio is larger."""
+MIN_FLOAT = 2.0**-64
+"""None differs from silence by less."""
+_GAUSS_BITS = 0.5 * float(np.log2(2 * np.pi * np.e))
+
+
+def readings(bytes_per_frame: int, sample_rate_hz: int) -> list[Encoding]:
+    """Return every encoding known that has frames of so many bytes."""
+    found = []
+    for name, form in FORMATS.items():
+        channels, rest = divmod(8 * bytes_per_frame, form.wire_bits)
+        if not rest:
+            try:
+                found.append(Encoding(name, sample_rate_hz, channels))
+            except ConfigurationError:
+                continue  # more channels, or a higher rate, than anything has
+    return found
+
+
+def said_by_samples(candidates: Sequence[Encoding], payload: bytes) -> Encoding | None:
+    """Return the encoding that the samples say, None where they do not tell.
+
+    Parameters
+    ----------
+    candidates
+        Readings of one frame size.
+    payload
+        Whole frames one after the other, any number.
+    """
+    if len(candidates) < 2:
+        return None
+    frame_bytes = candidates[0].bytes_per_frame
+    frames = min(len(payload) // frame_bytes, MAX_FRAMES)
+    octets = np.frombuffer(payload[: frames * frame_bytes], np.uint8)
+    if frames < MIN_FRAMES or len(np.unique(octets.reshape(-1, frame_bytes), axis=0)) < MIN_FRAMES:
+        return None
+    lengths = {reading: code_bits(reading, octets) for reading in candidates}
+    # Words whose bytes are swapped are a fault of the samples, not another encoding.
+    swapped = [_swapped_bits(reading, octets) for reading in candidates]
+    best, second = sorted(lengths, key=lambda reading: lengths[reading])[:2]
+    gain = min(lengths[second], *swapped) - lengths[best]
+    return best if gain >= max(MIN_GAIN * 8 * len(octets), MIN_GAIN_BITS) else None
+
+
+def is_audio(encoding: Encoding, payload: bytes) -> bool | None:
+    """Tell whether samples are as predictable as those of audio; None for silence, of which nothing can be told."""
+    frames = min(len(payload) // encoding.bytes_per_frame, MAX_FRAMES)
+    octets = np.frombuffer(payload[: frames * encoding.bytes_per_frame], np.uint8)
+    if len(octets) == 0 or (octets == octets[0]).all():
+        return None
+    return code_bits(encoding, octets) <= (1 - MIN_GAIN) * 8 * len(octets) - MIN_GAIN_BITS
+
+
+def code_bits(encoding: Encoding, octets: NDArray[np.uint8]) -> float:
+    """Return the bits that a code for whole frames takes, which knows them to be samples of an encoding."""
+    wire_bits = FORMATS[encoding.name].wire_bits
+    if encoding.name == "AM824":
+        words = octets.view(">u4").astype(np.int64)
+        flags, audio = words >> 24, _signed(words & 0xFFFFFF, 24)
+        parts = [(_integers(flags), 8), (_integers(audio), 24)]
+    elif encoding.name == "F32":
+        parts = [(_floats(octets.view(">f4")), wire_bits)]
+    elif encoding.name in _COMPANDED:
+        level, step = _COMPANDED[encoding.name]
+        parts = [(_Samples(level[octets], step[octets], is_integer=False), wire_bits)]
+    else:
+        parts = [(_integers(_linear(encoding.name, octets)), wire_bits)]
+    return sum(
+        _channel_bits(samples.channel(channel, encoding.channels), bits)
+        for samples, bits in parts
+        for channel in range(encoding.channels)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Samples:
+    """Values, shape (n,), and how far apart those lie there that can be written."""
+
+    value: NDArray[np.float64]
+    step: NDArray[np.float64]
+    is_integer: bool
+
+    def channel(self, channel: int, channels: int) -> _Samples:
+        return replace(self, value=self.value[channel::channels], step=self.step[channel::channels])
+
+
+def _swapped_bits(encoding: Encoding, octets: NDArray[np.uint8]) -> float:
+    """Return the same for samples whose least significant byte comes first."""
+    if encoding.name not in ("L16", "L24"):
+        return np.inf
+    return code_bits(encoding, octets.reshape(-1, FORMATS[encoding.name].wire_bits // 8)[:, ::-1].reshape(-1))
+
+
+def _channel_bits(samples: _Samples, bits: int) -> float:
+    """Return the bits of the shortest code of one channel in words of so many bits."""
+    if (samples.value == samples.value[0]).all():
+        return float(bits)
+    raw = float(len(samples.value) * bits)
+    if not np.isfinite(samples.value).all():
+        return raw
+    steps = samples.step
+    if samples.is_integer:
+        # Low bits that are always empty are no part of the samples.
+        used = int(np.bitwise_or.reduce(samples.value.astype(np.int64)))
+        steps = np.full(len(steps), float(used & -used))
+    return min(raw, *(_predicted_bits(samples.value, steps, order, bits) for order in ORDERS))
+
+
+def _predicted_bits(value: NDArray[np.float64], step: NDArray[np.float64], order: int, bits: int) -> float:
+    """Return the bits of samples, each predicted from ``order`` of those before by the least-squares predictor."""
+    count = len(value) - order
+    if count <= 2 * order + 2:
+        return np.inf
+    scale = float(step.max())
+    target, past = value[order:] / scale, np.ones((count, order + 1))
+    for lag in range(1, order + 1):
+        past[:, lag] = value[order - lag : -lag] / scale
+    weights = np.linalg.lstsq(past, target, rcond=None)[0]
+    residual = target - past @ weights
+    variance = float(np.mean(residual * residual)) + float(np.mean((step / scale) ** 2)) / 12
+    model = order * bits + 0.5 * (order + 2) * float(np.log2(count))
+    return model + count * (0.5 * float(np.log2(variance)) + _GAUSS_BITS) - float(np.log2(step[order:] / scale).sum())
+
+
+def _integers(words: NDArray[np.int64]) -> _Samples:
+    return _Samples(words.astype(np.float64), np.ones(len(words)), is_integer=True)
+
+
+def _floats(words: NDArray[np.float32]) -> _Samples:
+    """Return floating-point samples, nan where no audio has any; those of fixed point as multiples of their step."""
+    with np.errstate(invalid="ignore"):
+        value = words.astype(np.float64)
+        size = np.abs(value)
+        value[~((size < MAX_FLOAT) & ((size > MIN_FLOAT) | (size == 0)))] = np.nan
+        grid = value * 2.0**31
+        if (grid == np.rint(grid)).all():
+            return _integers(grid.astype(np.int64))
+    _, exponent = np.frexp(np.where(size > MIN_FLOAT, size, MIN_FLOAT))
+    return _Samples(value, np.ldexp(1.0, exponent - 24), is_integer=False)
+
+
+def _linear(name: str, octets: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Return the samples of a linear encoding as integers, shape (samples,)."""
+    match name:
+        case "L8":
+            return octets.astype(np.int64) - 128
+        case "L16":
+            return octets.view(">i2").astype(np.int64)
+        case "L20":
+            pairs = octets.reshape(-1, 5).astype(np.int64)
+            first = pairs[:, 0] << 12 | pairs[:, 1] << 4 | pairs[:, 2] >> 4
+            second = (pairs[:, 2] & 15) << 16 | pairs[:, 3] << 8 | pairs[:, 4]
+            return _signed(np.stack([first, second], 1).reshape(-1), 20)
+        case _:
+            parts = octets.reshape(-1, 3).astype(np.int64)
+            return _signed(parts[:, 0] << 16 | parts[:, 1] << 8 | parts[:, 2], 24)
+
+
+def _signed(words: NDArray[np.int64], bits: int) -> NDArray[np.int64]:
+    """Return two's complement numbers of so many bits as integers."""
+    signed: NDArray[np.int64] = words - ((words >> (bits - 1)) << bits)
+    return signed
+
+
+def _companded(name: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return level and distance to the next level of each code, shape (256,)."""
+    level = FORMATS[name].decode(np.arange(256, dtype=np.uint8).reshape(1, -1))[0].astype(np.float64)
+    order = np.argsort(level, kind="stable")
+    step = np.empty(256)
+    step[order] = np.maximum(
+        np.diff(level[order], append=level[order[-1]]), np.diff(level[order], prepend=level[order[0]])
+    )
+    return level, step
+
+
+_COMPANDED = {name: _companded(name) for name in ("PCMU", "PCMA")}

@@ -1,0 +1,113 @@
+"""The samples tell how they are written, or nothing is said."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rtpverify.rtp.payload import encode, parse_rtpmap
+from rtpverify.rtp.readings import is_audio, readings, said_by_samples
+
+ENCODINGS = (
+    "L16/48000/1",
+    "L16/48000/2",
+    "L16/48000/3",
+    "L16/48000/6",
+    "L24/48000/1",
+    "L24/48000/2",
+    "L24/48000/8",
+    "L20/48000/2",
+    "AM824/48000/2",
+    "F32/48000/2",
+    "L8/8000/1",
+    "PCMU/8000/1",
+    "PCMA/8000/1",
+    "PCMU/8000/2",
+)
+
+
+def said(form, samples):
+    return said_by_samples(readings(form.bytes_per_frame, form.sample_rate_hz), encode(form, samples))
+
+
+def tones(form, frames, amplitude, hz):
+    frame = np.arange(frames)[:, None]
+    return amplitude * np.sin(2 * np.pi * hz * frame / form.sample_rate_hz + np.arange(form.channels))
+
+
+@pytest.mark.parametrize("text", ENCODINGS)
+@pytest.mark.parametrize("amplitude", [0.9, 0.2])
+@pytest.mark.parametrize("hz", [401.0, 997.0, 3001.0])
+def test_a_tone_tells_in_two_packets(text, amplitude, hz):
+    form = parse_rtpmap(text)
+    packet_frames = form.sample_rate_hz // (1000 if form.sample_rate_hz > 8000 else 50)
+    assert said(form, tones(form, 2 * packet_frames, amplitude, hz)) == form
+
+
+@pytest.mark.parametrize("text", ENCODINGS)
+def test_noise_and_silence_tell_nothing(text):
+    form = parse_rtpmap(text)
+    shape = (480, form.channels)
+    assert said(form, np.zeros(shape)) is None
+    assert said(form, np.random.default_rng(1).uniform(-1, 1, shape)) in (None, form)
+    assert said(form, np.full(shape, 0.25)) is None
+
+
+def speech_like(form, frames, seed):
+    """Return voiced sound with breath in it, pauses between, different on each channel."""
+    rng, time = np.random.default_rng(seed), np.arange(frames) / form.sample_rate_hz
+    phase = 2 * np.pi * np.cumsum(120 + 20 * np.sin(2 * np.pi * 3 * time)) / form.sample_rate_hz
+    channels = []
+    for _ in range(form.channels):
+        voice = sum(np.sin(k * phase + rng.uniform(0, 6)) / k for k in range(1, 20)) / 4
+        channels.append(rng.uniform(0.001, 1) * voice + rng.uniform(0, 0.1) * rng.normal(size=frames))
+    samples = np.stack(channels, axis=1)
+    samples[:, rng.random(form.channels) < 0.3] *= 1e-4
+    return np.clip(samples, -1, 1)
+
+
+@given(
+    text=st.sampled_from(ENCODINGS),
+    frames=st.sampled_from([12, 48, 96, 480]),
+    seed=st.integers(0, 2**32),
+    bits=st.sampled_from([None, 8, 12, 16, 24]),
+    kind=st.sampled_from(["speech", "noise", "tone", "offset", "one channel"]),
+)
+def test_no_other_encoding_is_claimed(text, frames, seed, bits, kind):
+    form, rng = parse_rtpmap(text), np.random.default_rng(seed)
+    samples = speech_like(form, frames, seed)
+    if kind == "noise":
+        samples = 10 ** rng.uniform(-5, 0) * rng.normal(size=samples.shape)
+    elif kind == "tone":
+        samples = tones(form, frames, 10 ** rng.uniform(-4, 0), rng.uniform(20, form.sample_rate_hz / 2))
+    elif kind == "offset":
+        samples += rng.uniform(-0.5, 0.5)
+    elif kind == "one channel":
+        samples[:, 1:] = 0
+    if bits is not None:
+        samples = np.rint(samples * 2 ** (bits - 1)) / 2 ** (bits - 1)
+    assert said(form, samples) in (None, form)
+
+
+def test_swapped_bytes_are_no_other_encoding():
+    form = parse_rtpmap("L16/48000/2")
+    payload = np.frombuffer(encode(form, tones(form, 480, 0.5, 997.0)), ">i2").astype("<i2").tobytes()
+    assert said_by_samples(readings(4, 48_000), payload) is None
+
+
+def test_encrypted_payloads_are_no_audio():
+    form = parse_rtpmap("PCMA/8000/1")
+    assert is_audio(form, np.random.default_rng(1).bytes(1600)) is False
+    assert is_audio(form, bytes([0xD5]) * 1600) is None
+    assert is_audio(form, encode(form, tones(form, 1600, 0.2, 1004.0))) is True
+
+
+def test_every_encoding_of_a_frame_size():
+    assert [str(one) for one in readings(6, 48_000)] == [
+        "L8/48000/6",
+        "L16/48000/3",
+        "L24/48000/2",
+        "PCMU/48000/6",
+        "PCMA/48000/6",
+    ]
+    assert readings(4096, 48_000) != []
