@@ -79,6 +79,8 @@ class Media:
     mid: str | None = None
     duplicate_ssrcs: list[tuple[int, ...]] = field(default_factory=list)
     """Groups of SSRCs that carry the same (``ssrc-group:DUP``, RFC 7104)."""
+    may_encrypt: int = 0
+    """Line on which the sender of an unencrypted profile offers keys (``crypto``, ``fingerprint``); 0: on none."""
     rtcp_port: int | None = None
     """Where RTCP goes (``rtcp``, RFC 3605; that of RTP where ``rtcp-mux``, RFC 5761); None: to the next port."""
 

@@ -141,6 +141,12 @@ class _Reading:
             self._place_medium(medium)
         mids = [*self._other_mids, *(medium.mid for medium in self._media if medium.mid)]
         duplicates = [found for line in self._groups if (found := _parse_group(line, mids))]
+        keys = "comes with keys: where the sender encrypts, its audio cannot be decoded"
+        self.warnings += [
+            f"{self._place}:{medium.may_encrypt}: the medium of line {medium.line} {keys}"
+            for medium in self._media
+            if medium.may_encrypt and not medium.is_encrypted and not medium.unusable
+        ]
         reasons = [medium.unusable for medium in self._media if medium.unusable]
         self.warnings += [f"{reason}; left out" for reason in reasons]
         self.warnings += [f"{why}; read on without it" for why in self._nowhere.values() if why not in reasons]
@@ -329,7 +335,15 @@ def _read_fmtp(medium: Media, line: _Line) -> None:
 def _read_ptime(medium: Media, line: _Line) -> None:
     if not re.fullmatch(r"[0-9]+(\.[0-9]*)?|\.[0-9]+", line.value) or not 0 < float(line.value) <= MAX_PACKET_TIME_MS:
         raise line.error(f"is not a packet time in ms above 0 and up to {MAX_PACKET_TIME_MS:g}")
-    medium.ptime_ms = float(line.value)
+    ptime_ms = float(line.value)
+    if medium.ptime_ms not in (None, ptime_ms):
+        raise line.error(f"is a second packet time; {medium.ptime_ms:g} ms stays")
+    medium.ptime_ms = ptime_ms
+
+
+def _read_keys(medium: Media, line: _Line) -> None:
+    """Note that a medium comes with keys (RFC 4568, RFC 8122); they are nobody's business."""
+    medium.may_encrypt = medium.may_encrypt or line.number
 
 
 def _read_framecount(medium: Media, line: _Line) -> None:
@@ -401,6 +415,8 @@ _ATTRIBUTES: dict[str, Callable[[Media, _Line], None]] = {
     "rtpmap": _read_rtpmap,
     "fmtp": _read_fmtp,
     "ptime": _read_ptime,
+    "crypto": _read_keys,
+    "fingerprint": _read_keys,
     "framecount": _read_framecount,
     "source-filter": _read_source_filter,
     "ts-refclk": _read_reference_clock,

@@ -412,6 +412,24 @@ def test_the_way_lines_are_written_changes_nothing(
     assert len(session.warnings) == len(plain.warnings)
 
 
+def test_a_second_packet_time_is_named() -> None:
+    session = parse_sdp(STUDIO + "a=ptime:0.12\na=ptime:1\n", "x.sdp")
+    assert session.audio[0].ptime_ms == 0.12
+    assert session.warnings == ["x.sdp:17: a=ptime: '1' is a second packet time; 0.12 ms stays; read on without it"]
+
+
+def test_a_sender_that_may_encrypt_is_told_once_and_its_keys_never() -> None:
+    keys = "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:SECRET\na=crypto:2 x inline:SECRET\na=fingerprint:SECRET\n"
+    session = parse_sdp(STUDIO + keys, "x.sdp")
+    assert session.warnings == [
+        "x.sdp:16: the medium of line 7 comes with keys: where the sender encrypts, its audio cannot be decoded"
+    ]
+    (medium,) = session.audio
+    assert not medium.is_encrypted
+    assert medium.is_decodable
+    assert parse_sdp((STUDIO + keys).replace("RTP/AVP", "RTP/SAVP"), "x.sdp").warnings == []
+
+
 def test_text_of_old_senders() -> None:
     assert sdp_text("s=Bühne".encode()) == sdp_text("s=Bühne".encode("latin-1")) == "s=Bühne"
 
