@@ -6,6 +6,7 @@ says what and where), 3 nothing to verify arrived. Heavy modules are imported by
 
 from __future__ import annotations
 
+import shlex
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -24,7 +25,7 @@ from rtpverify.outfile import write_text
 from rtpverify.reference import parse_reference
 
 if TYPE_CHECKING:
-    from rtpverify.result import Result
+    from rtpverify.result import Request, Result
     from rtpverify.sources.endpoint import Endpoint
 
 PROGRAM = "rtpverify"
@@ -89,7 +90,11 @@ class _Group(click.Group):
 
 
 class _CheckCommand(click.Command):
-    """Lists the limits in a section of their own."""
+    """Lists the limits in a section of their own, and keeps the command line for the reports."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        ctx.obj = shlex.join([PROGRAM, ctx.info_name or "", *args])
+        return super().parse_args(ctx, args)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         sections: dict[str, list[tuple[str, str]]] = {"Options": [], "Limits (over --limits, over --profile)": []}
@@ -179,6 +184,14 @@ def _limits_of(options: dict[str, Any]) -> Limits:
         limits = read_limits(options["limits_file"], limits)
     given = {name: options[name] for name in LIMIT_NAMES if options[name] is not None}
     return with_values(limits, given, "options")
+
+
+def _request(ctx: click.Context, options: dict[str, Any], reference: str, limits: Limits) -> Request:
+    """Return what is asked for, for the reports."""
+    from rtpverify.report.request import request_now
+
+    encoding = options.get("encoding")
+    return request_now(ctx.obj, reference=reference, encoding=encoding, profile=options["profile"], limits=limits)
 
 
 def _outlets_of(options: dict[str, Any]) -> dict[str, str]:
@@ -273,10 +286,12 @@ def check(ctx: click.Context, /, source: str, **options: Any) -> None:
     from rtpverify.check import check as run_check
     from rtpverify.rtp.payload import parse_rtpmap
 
+    limits = _limits_of(options)
+    request = _request(ctx, options, options["reference"], limits)
     result = run_check(
         source,
         reference=parse_reference(options["reference"]),
-        limits=_limits_of(options),
+        limits=limits,
         encoding=parse_rtpmap(options["encoding"]) if options["encoding"] else None,
         sdp=options["sdp"],
         duration_seconds=options["duration"],
@@ -288,6 +303,7 @@ def check(ctx: click.Context, /, source: str, **options: Any) -> None:
         rtcp=options["rtcp"],
         receiver_reports=options["receiver_reports"],
     )
+    result.request = request
     _write(result, outlets)
     ctx.exit(result.exit_status)
 
@@ -309,7 +325,10 @@ def compare(ctx: click.Context, /, reference: Path, received: Path, **options: A
     from rtpverify.memory import keep_freed_memory
 
     keep_freed_memory()
-    result = run_compare(reference, received, limits=_limits_of(options))
+    limits = _limits_of(options)
+    request = _request(ctx, options, str(reference), limits)
+    result = run_compare(reference, received, limits=limits)
+    result.request = request
     _write(result, outlets)
     ctx.exit(result.exit_status)
 

@@ -257,6 +257,32 @@ class StreamResult:
         return Verdict.INCONCLUSIVE if self.inconclusive else Verdict.PASS
 
 
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What was asked for, when and where.
+
+    Attributes
+    ----------
+    command
+        The command line.
+    limits
+        Those that are not the profile's, by name.
+    version
+        Of rtpverify.
+    time
+        When it was made, RFC 3339.
+    """
+
+    command: str
+    reference: str
+    encoding: str | None
+    profile: str
+    limits: dict[str, float | bool | None]
+    version: str
+    time: str
+    host: str
+
+
 @dataclass(slots=True)
 class Result:
     """What one check found."""
@@ -269,6 +295,8 @@ class Result:
     """Packets that the host lost after the network had delivered them."""
     warnings: list[str] = field(default_factory=list)
     """What a reader should know of the source before trusting what was found in it."""
+    request: Request | None = None
+    """None where no command asked for it."""
 
     @property
     def verdict(self) -> Verdict:
@@ -291,6 +319,7 @@ class Result:
             "schema": SCHEMA,
             "verdict": str(self.verdict),
             "source": self.source,
+            "request": None if self.request is None else asdict(self.request),
             "discarded": self.discarded,
             "receive_buffer_dropped": self.receive_buffer_dropped,
             "warnings": self.warnings,

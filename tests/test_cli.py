@@ -1,11 +1,13 @@
 import contextlib
 import json
+import shlex
 import signal
 import socket
 import subprocess
 import sys
 import time
 from dataclasses import fields
+from datetime import datetime
 from xml.etree import ElementTree as ET
 
 import numpy as np
@@ -74,6 +76,21 @@ def test_reports_into_a_missing_folder_are_refused_before_the_check(tone_wav, tm
     outcome = run("check", tone_wav, "--json", tmp_path / "none" / "result.json")
     assert outcome.exit_code == 2
     assert "no such folder" in outcome.stderr
+
+
+def test_the_request_is_part_of_the_result(tone_wav, tmp_path):
+    limits = tmp_path / "limits.toml"
+    limits.write_text("max_dc_offset = 0.5\n")
+    options = ["--profile", "analog", "--limits", limits, "--max-gain-db", "3", "--reference", "tone", "--json", "-"]
+    data = json.loads(run("check", tone_wav, *options).stdout)
+    asked = data["request"]
+    assert asked["command"] == shlex.join(["rtpverify", "check", str(tone_wav), *map(str, options)])
+    assert (asked["reference"], asked["encoding"], asked["profile"]) == ("tone", None, "analog")
+    assert asked["limits"] == {"max_dc_offset": 0.5, "max_gain_db": 3.0}
+    assert (asked["version"], asked["host"]) == (__version__, socket.gethostname())
+    assert abs(datetime.fromisoformat(asked["time"]).timestamp() - time.time()) < 600
+    data = json.loads(run("compare", tone_wav, tone_wav, "--json", "-").stdout)
+    assert (data["request"]["reference"], data["request"]["limits"]) == (str(tone_wav), {})
 
 
 class TestBadInput:

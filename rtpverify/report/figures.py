@@ -81,6 +81,25 @@ def headline(result: Result) -> str:
     return "; ".join(str(reason) for reason in reasons)
 
 
+def request(result: Result) -> list[tuple[str, str]]:
+    """Return label and value of what was asked for, when and where."""
+    asked = result.request
+    if asked is None:
+        return []
+    own = "".join(f", {name.replace('_', ' ')} {_limit(value)}" for name, value in asked.limits.items())
+    lines = [("Reference", asked.reference), ("Limits", f"profile {asked.profile}{own}")]
+    if asked.encoding is not None:
+        lines.insert(1, ("Encoding", f"{asked.encoding}, where nothing else says it"))
+    return [*lines, ("Command", asked.command), ("Made", f"{asked.time} by rtpverify {asked.version} on {asked.host}")]
+
+
+def _limit(value: float | bool | None) -> str:
+    """Write the value of a limit."""
+    if value is None:
+        return "not judged"
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else f"{value:g}"
+
+
 def in_order(streams: Iterable[StreamResult]) -> list[StreamResult]:
     """Return the failed streams first, then what could not be judged, then the rest."""
     order = [Verdict.FAIL, Verdict.INCONCLUSIVE, Verdict.PASS]
@@ -219,7 +238,7 @@ def sensitivity(stream: StreamResult) -> str | None:
         return None
     exact = all(item.exact_slips for item in known)
     return (
-        f"fault that would show: click of {max(item.click for item in known):.1e} FS, "
+        f"click of {max(item.click for item in known):.1e} FS, "
         f"level step of {max(item.level_step_db for item in known):.2g} dB, "
         f"phase step of {max(item.phase_step_rad for item in known):.1e} rad; "
         f"slips {'told to the frame' if exact else 'told, their length not to the frame'}"

@@ -65,6 +65,7 @@ def render(result: Result) -> str:
     """Return the result as one self-contained page."""
     verdict = result.verdict
     streams = "\n".join(_stream(stream) for stream in figures.in_order(result.streams))
+    asked = figures.request(result)
     about = [*figures.host_lines(result), *result.warnings]
     host = "".join(f'<p class="warning">{escape(line)}</p>' for line in about)
     return f"""<!DOCTYPE html>
@@ -83,7 +84,7 @@ def render(result: Result) -> str:
 </header>
 {host}
 {streams}
-<footer>rtpverify {__version__}</footer>
+<footer>{_facts(asked) if asked else f"rtpverify {__version__}"}</footer>
 </body>
 </html>
 """
@@ -91,13 +92,15 @@ def render(result: Result) -> str:
 
 def _stream(stream: StreamResult) -> str:
     facts = [("Format", figures.form(stream)), *figures.transport(stream), *figures.comparison(stream)]
+    smallest = figures.sensitivity(stream)
+    if smallest is not None:
+        facts.append(("Detection limits", smallest))
     if stream.inconclusive:
         facts.append(("Unjudged", stream.inconclusive))
-    rows = "\n".join(f"<dt>{escape(label)}</dt><dd>{escape(text)}</dd>" for label, text in facts)
     badge = f'<span class="verdict {stream.verdict}">{_TITLE[stream.verdict]}</span>'
     parts = [
         f'<div class="title"><h2>{escape(figures.identity(stream))}</h2>{badge}</div>',
-        f"<dl>{rows}</dl>",
+        _facts(facts),
         *(f'<p class="warning">{escape(warning)}</p>' for warning in stream.warnings),
     ]
     if stream.signal:
@@ -109,6 +112,11 @@ def _stream(stream: StreamResult) -> str:
     if stream.events:
         parts += ["<h3>Timeline</h3>", _timeline(stream), "<h3>Events</h3>", _events(stream)]
     return "<section>\n" + "\n".join(parts) + "\n</section>"
+
+
+def _facts(facts: Sequence[tuple[str, str]]) -> str:
+    """Return a list of labels and values."""
+    return "<dl>" + "\n".join(f"<dt>{escape(label)}</dt><dd>{escape(text)}</dd>" for label, text in facts) + "</dl>"
 
 
 def _events(stream: StreamResult) -> str:

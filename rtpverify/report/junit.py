@@ -53,8 +53,10 @@ def render(result: Result) -> str:
     root = ET.Element("testsuites", name="rtpverify")
     names = _names(result)
     suites = [_suite(name, stream) for name, stream in zip(names, result.streams, strict=True)]
+    asked = result.request
     if not suites:
         suite = ET.Element("testsuite", name=_dotless(result.source))
+        ET.SubElement(suite, "properties")
         case = ET.SubElement(
             suite, "testcase", classname=f"rtpverify.{_dotless(result.source)}", name="arrived", time="0"
         )
@@ -74,6 +76,11 @@ def render(result: Result) -> str:
         }
         suite.attrib |= {key: str(count) for key, count in counts.items()}
         totals.update(counts)
+        if asked is not None:
+            suite.attrib |= {"timestamp": asked.time, "hostname": asked.host}
+            suite[0].extend(
+                ET.Element("property", name=label.lower(), value=text) for label, text in figures.request(result)
+            )
         root.append(suite)
     root.attrib |= {key: str(totals[key]) for key in ("tests", "failures", "errors", "skipped")}
     ET.indent(root)
@@ -131,6 +138,9 @@ def _suite(name: str, stream: StreamResult) -> ET.Element:
 def _properties(stream: StreamResult) -> list[tuple[str, str]]:
     pairs = [("stream", figures.identity(stream)), ("format", figures.form(stream)), *figures.transport(stream)]
     pairs += figures.comparison(stream)
+    smallest = figures.sensitivity(stream)
+    if smallest is not None:
+        pairs.append(("detection limits", smallest))
     for signal in stream.signal:
         cells = zip(figures.SIGNAL_COLUMNS[1:], figures.signal_row(signal)[1:], figures.SIGNAL_UNITS[1:], strict=True)
         text = ", ".join(f"{title} {cell} {unit}".strip() for title, cell, unit in cells if cell != figures.UNMEASURED)

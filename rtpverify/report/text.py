@@ -63,7 +63,7 @@ def _stream(paper: Paper, stream: StreamResult) -> None:
         _labelled(paper, label, text)
     smallest = figures.sensitivity(stream)
     if smallest is not None:
-        _labelled(paper, "Smallest", smallest)
+        _labelled(paper, "Smallest", f"fault that would show: {smallest}")
     if stream.inconclusive:
         _labelled(paper, "Unjudged", stream.inconclusive, style=_WARNING)
     for warning in stream.warnings:

@@ -3,9 +3,23 @@
 import pytest
 
 from rtpverify.events import Cause, Event, Kind
-from rtpverify.result import Result, Signal, StreamResult, Transport
+from rtpverify.result import Request, Result, Signal, StreamResult, Transport
 
 _START_NS = 1_790_000_000_000_000_000
+
+
+@pytest.fixture
+def asked() -> Request:
+    return Request(
+        command="rtpverify check both.pcap --max-thd-n-db -60 --html 'a b.html'",
+        reference="tone:997",
+        encoding="L16/48000/2",
+        profile="digital",
+        limits={"max_thd_n_db": -60.0, "max_gain_db": None, "word_length_is_fault": False},
+        version="1.2.3",
+        time="2026-09-21T14:13:20.000000Z",
+        host="bench-7",
+    )
 
 
 def _signal(channel: int, frequency_hz: float = 1000.00057) -> Signal:

@@ -2,6 +2,7 @@ import re
 from html.parser import HTMLParser
 
 from rtpverify.report import html
+from rtpverify.result import Sensitivity
 
 _VOID = {"meta", "br"}
 
@@ -87,3 +88,20 @@ def test_long_lists_are_cut_and_counted(many, monkeypatch):
 def test_unknown_sample_rate_counts_frames(failed):
     failed.streams[1].sample_rate = None
     assert re.search(r">20000</text>", html.render(failed))
+
+
+def test_says_what_was_asked_and_what_would_have_shown(failed, asked):
+    failed.request = asked
+    page = html.render(failed)
+    for label, text in (
+        ("Reference", "tone:997"),
+        ("Encoding", "L16/48000/2, where nothing else says it"),
+        ("Limits", "profile digital, max thd n db -60, max gain db not judged, word length is fault no"),
+        ("Command", "rtpverify check both.pcap --max-thd-n-db -60 --html &#x27;a b.html&#x27;"),
+        ("Made", "2026-09-21T14:13:20.000000Z by rtpverify 1.2.3 on bench-7"),
+    ):
+        assert f"<dt>{label}</dt><dd>{text}</dd>" in page
+    assert "Detection limits" not in page
+    failed.streams[0].signal[0].sensitivity = Sensitivity(1e-6, 0.01, 1e-4, True)
+    assert "<dt>Detection limits</dt><dd>click of 1.0e-06 FS" in html.render(failed)
+    _tags(page)

@@ -4,7 +4,7 @@ import pytest
 
 from rtpverify.events import Kind
 from rtpverify.report import junit
-from rtpverify.result import Result, StreamResult
+from rtpverify.result import Result, Sensitivity, StreamResult
 
 
 def _cases(result):
@@ -72,3 +72,25 @@ def test_characters_that_xml_cannot_hold_are_dropped(failed, character):
     failed.streams[1].events[1].message = f"odd{character}name"
     assert "oddname" in junit.render(failed)
     _cases(failed)
+
+
+def test_says_what_was_asked_and_what_would_have_shown(failed, nothing, asked):
+    failed.request = nothing.request = asked
+    failed.streams[0].signal[0].sensitivity = Sensitivity(1e-6, 0.01, 1e-4, True)
+    for result in (failed, nothing):
+        root, _ = _cases(result)
+        for suite in root.iter("testsuite"):
+            assert (suite.get("timestamp"), suite.get("hostname")) == (asked.time, asked.host)
+            assert suite[0].tag == "properties"
+            found = {one.get("name"): one.get("value") for one in suite.iter("property")}
+            assert (found["command"], found["reference"]) == (asked.command, "tone:997")
+    limits = [one.get("value") for one in _cases(failed)[0].iter("property") if one.get("name") == "detection limits"]
+    assert [text.partition(",")[0] for text in limits] == ["click of 1.0e-06 FS"]
+
+
+def test_warnings_about_the_source_are_there_once(failed):
+    failed.warnings = ["the capture ends in the middle of a frame"]
+    root, _ = _cases(failed)
+    texts = [element.text for element in root.iter("system-out")]
+    assert sum("the capture ends" in text for text in texts) == 1
+    assert all(len(suite.findall("system-out")) <= 1 for suite in root.iter("testsuite"))

@@ -1,0 +1,37 @@
+"""What was asked for, when and where: with it a report can be judged, and made again."""
+
+from __future__ import annotations
+
+import socket
+import time
+from dataclasses import fields
+
+from rtpverify import __version__
+from rtpverify.limits import PROFILES, Limits
+from rtpverify.result import Request, rfc3339
+
+
+def request_now(command: str, *, reference: str, encoding: str | None, profile: str, limits: Limits) -> Request:
+    """Return a request that is made now, on this host.
+
+    Parameters
+    ----------
+    command
+        The command line.
+    reference, encoding
+        As given.
+    profile, limits
+        What is judged by; the request has the limits that are not the profile's.
+    """
+    usual = PROFILES[profile]
+    own = {item.name: getattr(limits, item.name) for item in fields(Limits)}
+    return Request(
+        command=command,
+        reference=reference,
+        encoding=encoding,
+        profile=profile,
+        limits={name: value for name, value in own.items() if value != getattr(usual, name)},
+        version=__version__,
+        time=rfc3339(time.time_ns() // 1_000_000_000 * 1_000_000_000) or "",
+        host=socket.gethostname(),
+    )
