@@ -14,13 +14,19 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from programme import RATE_HZ, Audio, music, quantised
+from test_verifier import FLOWS
 
 from rtpverify.daemon.recorder import RecorderTable
+from rtpverify.daemon.state import StreamState
 from rtpverify.recorder.folder import EvidenceFolder
 from rtpverify.reference import Recording
+from rtpverify.rtp.payload import parse_rtpmap
+from rtpverify.rtp.redundancy import LegEnds
 from rtpverify.sender.faults import parse_fault
 from rtpverify.sender.rtp import Sender, StreamSettings
 from rtpverify.sources.endpoint import Endpoint
+from rtpverify.spec import StreamSpec
+from rtpverify.verifier import Verifier
 from tests.daemon.test_service import free_ports
 from tests.daemon.web.bench import TONE, Bench, serving
 from tests.daemon.web.bench import Sender as Packets
@@ -279,6 +285,42 @@ async def test_streams_without_audio_have_pages_too(chromium: int) -> None:
             assert await browser.see("document.documentElement.scrollWidth <= innerWidth"), name
             await browser.open("about:blank")
         assert browser.complaints == []
+
+
+async def test_legs_are_shown_each_by_itself(chromium: int) -> None:
+    legs = tuple(LegEnds(flow.destination, flow.sender) for flow in FLOWS[:2])
+    spec = StreamSpec("a", encoding=parse_rtpmap("L24/48000/2"), legs=legs, reference=TONE)
+    bench = Bench()
+    bench.verifier, bench.states = Verifier([spec]), {"a": StreamState(spec)}
+    async with serving(bench) as client, browsing(chromium) as browser:
+        first = Packets(seconds=1.0).send(lost=(500,))
+        second = [(time_ns + 700_000, 1, datagram) for time_ns, _, datagram in Packets(seconds=1.0).send(lost=(7, 9))]
+        bench.feed(sorted(first + second))
+        await browser.open(f"{client.url}/#/streams/a")
+        await browser.until("document.getElementById('version').textContent")
+        bench.pass_time(0.26)  # time for one look
+        rows = "[...document.querySelectorAll('.legs tbody tr')]"
+        await browser.until(f"{rows}.length == 2")
+        cells = f"{rows}.map((row) => [...row.children].map((cell) => cell.textContent))"
+        ways = [f"{flow.sender} → {flow.destination}" for flow in FLOWS[:2]]
+        assert await browser.see(cells) == [
+            ["1", ways[0], "999 of 1,000", "1", "0, 0, 0", "0 s", "0 s"],
+            ["2", ways[1], "998 of 1,000", "2", "0, 0, 0", "700 µs", "700 µs"],
+        ]
+        await browser.size(360, 740)
+        assert await browser.see("document.documentElement.scrollWidth <= innerWidth")
+        all_is_well(browser, client.url)
+
+
+async def test_the_headline_tells_what_is_judged_in_transport_alone(chromium: int) -> None:
+    bench = Bench()
+    async with serving(bench) as client, browsing(chromium) as browser:
+        await browser.open(client.url)
+        await browser.until("document.getElementById('version').textContent")
+        both = Packets(seconds=1.0).send() + Packets(seconds=1.0, flow=1, ssrc=7).send()
+        bench.feed(sorted(both))
+        text = "All 2 streams verified (1 of them in transport alone), no fault now"
+        await browser.until(f"document.body.textContent.includes('{text}')")
 
 
 class Programme(Packets):

@@ -158,8 +158,13 @@ export class Overview {
     if (lines.length === 0) text = "No stream is configured";
     else if (parts.length) text = `${parts.map(([many, what]) => `${many} ${what}`).join(", ")}, of ${counted(lines.length, "stream")}`;
     else if (number("waiting") === lines.length) text = `Waiting for ${counted(lines.length, "stream")}`;
-    else if (number("waiting")) text = `${count(lines.length - number("waiting"))} of ${counted(lines.length, "stream")} verified, no fault now`;
-    else text = lines.length === 1 ? "The stream is verified, no fault now" : `All ${counted(lines.length, "stream")} verified, no fault now`;
+    else {
+      const come = lines.filter((line) => line.health !== "waiting");
+      const alone = come.filter((line) => line.judged === "transport").length;
+      const which = come.length < lines.length ? `${count(come.length)} of ${counted(lines.length, "stream")}` : lines.length === 1 ? "The stream is" : `All ${counted(lines.length, "stream")}`;
+      const how = alone === 0 ? "" : alone === come.length ? " in transport alone" : ` (${count(alone)} of them in transport alone)`;
+      text = `${which} verified${how}, no fault now`;
+    }
     this.headlineBadge.show(worst, "");
     setText(this.headline, text);
   }

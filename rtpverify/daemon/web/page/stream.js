@@ -132,6 +132,20 @@ export class StreamView {
     this.facts = make("p", { class: "facts" });
     this.warnings = make("ul", { class: "warnings" });
     this.figures = make("dl", { class: "figures" });
+    this.legBody = make("tbody");
+    const legHeads = ["Leg", "Way", "Received", "Lost", "Late, reordered, twice", "After the first copy", "at most"];
+    this.legs = make(
+      "section",
+      { "aria-label": "Legs", hidden: true },
+      make("h2", {}, "Legs"),
+      make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Legs" }, make(
+        "table",
+        { class: "legs" },
+        make("caption", { class: "unseen" }, "What each path alone brought"),
+        make("thead", {}, make("tr", {}, ...legHeads.map((head) => make("th", { scope: "col" }, head)))),
+        this.legBody,
+      )),
+    );
     this.channelPicker = make("div", { hidden: true });
     this.line = null;
     this.freeze = make("button", { type: "button", "aria-pressed": "false" }, "Freeze");
@@ -183,6 +197,7 @@ export class StreamView {
       this.warnings,
       make("div", { class: "toolbar signal" }, this.channelPicker, this.modes, spans, this.freeze),
       this.figures,
+      this.legs,
       make("section", { "aria-label": "Signal", class: "signal" }, this.about, make("div", { class: "plots" }, this.plots.wave.element, this.plots.residual.element, this.plots.spectrum.element, this.plots.phase.element)),
       make("section", { "aria-label": "The last ten minutes" }, make("div", { class: "plots three" }, this.plots.levels.element, this.plots.lost.element, this.plots.jitter.element)),
       make("section", { "aria-label": "Events" }, make("h2", {}, "Events"), this.eventNote, make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Events" }, eventTable)),
@@ -348,6 +363,27 @@ export class StreamView {
     const shown = result.warnings.map((text) => make("li", {}, text));
     if (shown.map((item) => item.textContent).join() !== [...this.warnings.children].map((item) => item.textContent).join()) arrange(this.warnings, shown);
     this.warnings.hidden = shown.length === 0;
+    this.#showLegs(result.legs);
+  }
+
+  #showLegs(legs) {
+    this.legs.hidden = legs.length === 0;
+    if (this.legBody.children.length !== legs.length) {
+      this.legBody.replaceChildren(...legs.map(() => make("tr", {}, make("th", { scope: "row" }), ...Array.from({ length: 6 }, () => make("td")))));
+    }
+    legs.forEach((leg, index) => {
+      const way = `${leg.sender ?? NONE} → ${leg.destination ?? NONE}${leg.ssrc === null ? "" : `, SSRC ${leg.ssrc}`}`;
+      const cells = [
+        String(index + 1),
+        way,
+        `${count(leg.packets_received)} of ${count(leg.packets_expected)}`,
+        count(leg.packets_lost),
+        `${count(leg.packets_late)}, ${count(leg.packets_reordered)}, ${count(leg.packets_duplicated)}`,
+        duration(leg.skew_seconds),
+        duration(leg.max_skew_seconds),
+      ];
+      cells.forEach((text, cell) => setText(this.legBody.children[index].children[cell], text));
+    });
   }
 
   #showFigures(details) {
