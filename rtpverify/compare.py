@@ -10,8 +10,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,6 +28,7 @@ from rtpverify.result import ChannelComparison, Comparison, Result, Signal, Stre
 
 if TYPE_CHECKING:
     from rtpverify.detect.recording.warped import Pair as Content
+    from rtpverify.detect.recording.warped import WarpedComparison
     from rtpverify.reference import Recording
     from rtpverify.sources.audiofile import AudioFile
 
@@ -107,11 +108,10 @@ def _told(received: Path, stream: StreamResult, original: AudioFile, audio: Audi
 
 def _differing(recording: Recording, audio: AudioFile, limits: Limits) -> StreamResult:
     """Return what is found of a file that is not equal to its reference."""
-    from rtpverify.frames import COMPANDED, FrameVerifier
+    from rtpverify.frames import COMPANDED
     from rtpverify.sources.recording import RecordingAudio
 
     rate_hz = audio.sample_rate_hz
-    verifier = FrameVerifier(recording, limits, rate_hz, audio.channels, audio.encoding, audio.bits)
     both = recording.at_rate(rate_hz), RecordingAudio(audio, rate_hz)
 
     @cache
@@ -121,20 +121,36 @@ def _differing(recording: Recording, audio: AudioFile, limits: Limits) -> Stream
         return Pair(_Frames(both[0]), _Frames(both[1]), rate_hz)
 
     through_codec = audio.encoding not in COMPANDED and not _begin_equal(*both) and content().is_recoded()
-    if not through_codec:
-        for frames in audio.blocks(BLOCK_FRAMES):
-            verifier.feed(frames)
+    stream = _followed(recording, audio, limits, () if through_codec else audio.blocks(BLOCK_FRAMES))
+    pair = _Pair(*both, stream, content, codec=through_codec or audio.is_lossy)
+    recoded = through_codec or is_recoded(stream, lossy=audio.is_lossy)
+    if recoded and pair.judge_content():
+        return stream
+    if stream.inconclusive is None:
+        pair.judge_ends()
+        return stream
+    equal = pair.equal_frames()
+    if 2 * int(equal.sum()) >= audio.frames * audio.channels:
+        # Too little moves to tell a place by, but most frames are right where they are.
+        stream = _followed(replace(recording, in_step=True), audio, limits, audio.blocks(BLOCK_FRAMES))
+        replace(pair, stream=stream).judge_ends()
+        return stream
+    pair.judge_as_it_is(equal)
+    return stream
+
+
+def _followed(
+    recording: Recording, audio: AudioFile, limits: Limits, blocks: Iterable[NDArray[np.float64]]
+) -> StreamResult:
+    """Return what is found of blocks of a file as they are followed through the recording."""
+    from rtpverify.frames import FrameVerifier
+
+    verifier = FrameVerifier(recording, limits, audio.sample_rate_hz, audio.channels, audio.encoding, audio.bits)
+    for frames in blocks:
+        verifier.feed(frames)
     verifier.finish()
     stream = verifier.result(str(audio.path)).streams[0]
     stream.frames = audio.frames
-    pair = _Pair(*both, stream, content)
-    if stream.comparison is not None:
-        recoded = through_codec or is_recoded(stream, lossy=audio.is_lossy)
-        if not recoded or not pair.judge_content(stream.comparison):
-            if stream.inconclusive:
-                pair.judge_as_it_is(stream.comparison)
-            else:
-                pair.judge_ends(stream.comparison)
     return stream
 
 
@@ -215,6 +231,8 @@ def is_recoded(stream: StreamResult, *, lossy: bool) -> bool:
                 return False
             if channel.residual_dbfs - signal.level_dbfs < least_db and channel.residual_dbfs < least_dbfs:
                 return False
+            if not lossy and channel.clock_offset_ppm == 0.0 and channel.offset_frames.is_integer():
+                return False  # what lies on its frames is more than its noise: no codec's, or it had been told so
     return True
 
 
@@ -226,10 +244,19 @@ class _Pair:
     received: ReferenceAudio
     stream: StreamResult
     content: Callable[[], Content]
+    codec: bool
+    """Whether the second went through a codec, as its file or the form of its noise tells."""
 
-    def judge_ends(self, comparison: Comparison) -> None:
+    @property
+    def comparison(self) -> Comparison:
+        """What was compared of the second."""
+        if self.stream.comparison is None:
+            raise AssertionError("a stream that was held against a recording has a comparison")
+        return self.stream.comparison
+
+    def judge_ends(self) -> None:
         """Tell what of the reference was never reached: before the first frame received, and behind the last."""
-        found = [channel for channel in comparison.channels if channel.offset_frames is not None]
+        found = [channel for channel in self.comparison.channels if channel.offset_frames is not None]
         start = -min(int(channel.offset_frames or 0.0) for channel in found)
         slips = sum(
             int(event.size["slip_frames"]) / (len(found) if event.channel is not None else 1)
@@ -251,50 +278,74 @@ class _Pair:
         else:
             self._tell(Event(Kind.MISMATCH, frame, 0, size={"missing_frames": last - first}, message=text))
 
-    def judge_content(self, comparison: Comparison) -> bool:
+    def judge_content(self) -> bool:
         """Judge a recording that was recoded by what it plays, not frame by frame; return whether that was possible."""
-        found = self.content().compare()
+        found, comparison = self.content().compare(), self.comparison
         if not found.related:
             return False
         comparison.recoded = True
         self.stream.inconclusive = None
         self.stream.events = []
-        for event in found.events:
-            self._tell(event)
         for channel in comparison.channels:
             channel.offset_frames, channel.clock_offset_ppm = found.offset_frames, _content_ppm(found.rate_offset_ppm)
             channel.gain_db, channel.inverted = found.gain_db, found.polarity == -1
             channel.reference_channel = channel.reference_channel or min(channel.channel, self.reference.channels)
-        if found.polarity == -1:
-            self._tell(Event(Kind.POLARITY, 0, self.stream.frames, message="inverted"))
         self.stream.warnings.append(
             "its frames are not those of the reference: it was recoded, or runs on a clock of its own; "
             "only what it plays was compared, to some milliseconds"
         )
-        if found.passages:
+        events = found.events
+        left_db = None if self.codec else self.content().left_db
+        if left_db is not None and left_db > RECODED_RESIDUAL_DB:
+            text = f"residual {left_db:.1f} dB relative to the signal, which is no codec's"
+            size = {"residual_db": left_db}
+            events = [*events, Event(Kind.NOISE, 0, self.stream.frames, size=size, message=text)]
+        if found.polarity == -1:
+            events = [*events, Event(Kind.POLARITY, 0, self.stream.frames, message="inverted")]
+        if found.period_frames is not None:
+            events = self._of_periodic(found, events, found.period_frames)
+        for event in events:
+            self._tell(event)
+        if found.passages and found.period_frames is None:
             self._judge_end(0, found.passages[0].reference_start, 0, "first")
             last = found.passages[-1].reference_stop
             self._judge_end(last, self.reference.frames, self.stream.frames, "last")
         return True
 
-    def judge_as_it_is(self, comparison: Comparison) -> None:
-        """Judge recordings that were not found in each other: both silent, or too short, or of different things."""
+    def _of_periodic(self, found: WarpedComparison, events: list[Event], period_frames: int) -> list[Event]:
+        """Return the events where the reference repeats itself: what is muted or noisy; the rest cannot be told."""
+        missing = self.reference.frames - sum(
+            passage.reference_stop - passage.reference_start for passage in found.passages
+        )
+        known = [event for event in events if event.kind in (Kind.DROPOUT, Kind.NOISE)]
+        if missing < period_frames and len(known) == len(events):
+            return known
+        text = (
+            f"{missing} frames of the reference are missing, or its content is out of step: "
+            f"it repeats itself every {period_frames} frames, so that cannot be told from a slip, "
+            "a late start or an inversion"
+        )
+        size = {"missing_frames": missing, "period_frames": period_frames}
+        return [*known, Event(Kind.MISMATCH, 0, self.stream.frames, size=size, message=text)]
+
+    def equal_frames(self) -> NDArray[np.int64]:
+        """Return how many frames of each channel are those of the reference at the same place, bit by bit."""
         frames = min(self.reference.frames, self.received.frames)
-        equal = np.zeros(len(comparison.channels), np.int64)
-        heard = False
+        equal = np.zeros(self.received.channels, np.int64)
         for start in range(0, frames, BLOCK_FRAMES):
             stop = min(start + BLOCK_FRAMES, frames)
-            x, content = self.received.read(start, stop), self.reference.read(start, stop)
-            equal += np.count_nonzero(x == content, axis=0)
-            heard = heard or bool(np.any(x))
+            equal += np.count_nonzero(self.received.read(start, stop) == self.reference.read(start, stop), axis=0)
+        return equal
+
+    def judge_as_it_is(self, equal: NDArray[np.int64]) -> None:
+        """Judge recordings that were not found in each other: silent, or too short, or of different things."""
+        frames, comparison = min(self.reference.frames, self.received.frames), self.comparison
         for number, channel in enumerate(comparison.channels):
             comparison.channels[number] = ChannelComparison(
                 channel.channel, frames_compared=frames, frames_equal=int(equal[number])
             )
         self.stream.inconclusive = None
-        if self.reference.frames == self.received.frames and (equal == frames).all():
-            return
-        if not heard and self._is_heard(0, self.reference.frames):
+        if not _is_loud(self.received, 0, self.received.frames, 0.0) and self._is_heard(0, self.reference.frames):
             self._tell(Event(Kind.SILENCE, 0, self.stream.frames, message="no signal"))
             return
         text = "nothing of the reference was found in it"
@@ -306,11 +357,14 @@ class _Pair:
 
     def _is_heard(self, first: int, last: int) -> bool:
         """Tell whether the reference is more than silence anywhere in a stretch."""
-        for start in range(first, last, BLOCK_FRAMES):
-            part = self.reference.read(start, min(start + BLOCK_FRAMES, last))
-            if float(np.abs(part).max(initial=0.0)) > SILENT:
-                return True
-        return False
+        return _is_loud(self.reference, first, last, SILENT)
+
+
+def _is_loud(audio: ReferenceAudio, first: int, last: int, level: float) -> bool:
+    """Tell whether any value in a stretch is beyond a level."""
+    starts = range(first, last, BLOCK_FRAMES)
+    parts = (audio.read(start, min(start + BLOCK_FRAMES, last)) for start in starts)
+    return any(float(np.abs(part).max(initial=0.0)) > level for part in parts)
 
 
 def _content_ppm(rate_offset_ppm: float | None) -> float | None:

@@ -72,6 +72,8 @@ class Recording:
         Of the recording; a single channel is held against every channel of a stream.
     looped
         Whether it is played over and over, from any point; otherwise once, from its beginning to its end.
+    in_step
+        Whether frame n of a stream is known to be frame n of the recording; otherwise its place is looked for.
     stamp
         Of the file when it was opened: another version of it is another recording.
     """
@@ -81,6 +83,7 @@ class Recording:
     channels: int
     sample_rate_hz: int
     looped: bool = True
+    in_step: bool = False
     stamp: tuple[int, int, int] | None = None
 
     def check(self, sample_rate_hz: int, channels: int) -> None:  # noqa: ARG002 - any sample rate will do

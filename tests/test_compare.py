@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 import soundfile
 from click.testing import CliRunner
+from hypothesis import assume, given, settings, strategies
+from pairs import LOSSLESS, LOSSY, random_pair
 from programme import RATE_HZ, music, quantised, speech
 
 from rtpverify.cli import main
@@ -211,3 +213,147 @@ def test_a_tone_that_is_found_everywhere_is_sought_where_it_is_expected(tmp_path
     stream = compare(write(tmp_path, whole, "reference.wav"), write(tmp_path, copy), with_distance=False).streams[0]
     assert stream.comparison.channels[0].offset_frames == 0.0
     assert {event.kind for event in stream.events} <= {Kind.NOISE, Kind.GAIN, Kind.CLICK}
+
+
+SHORT = (2, 10, 40, 64, 100, 480, 1000, 2399, 2400, 4000, 4799, 4800, 9600)
+
+
+def noise(frames, seed=3):
+    return quantised(0.1 * np.random.default_rng(seed).normal(size=(frames, 1)), 24)
+
+
+def compared(tmp_path, original, received, subtype="PCM_24", name="received.wav"):
+    return compare(
+        write(tmp_path, original, "original.wav", subtype),
+        write(tmp_path, received, name, subtype if name.endswith("wav") else None),
+        with_distance=False,
+    )
+
+
+def kinds(result):
+    return [str(event.kind) for event in result.streams[0].events]
+
+
+@pytest.mark.parametrize("frames", SHORT)
+def test_a_fault_is_named_however_short_the_recordings_are(tmp_path, frames):
+    x = noise(frames)
+    at = frames // 2
+    clicked = x.copy()
+    clicked[at] += 0.25
+    [event] = compared(tmp_path, x, clicked).streams[0].events
+    assert (str(event.kind), event.start_frame, event.duration_frames) == ("click", at, 1)
+    if frames >= 40:
+        muted = x.copy()
+        muted[frames // 3 : frames // 3 + frames // 5] = 0.0
+        [event] = compared(tmp_path, x, muted).streams[0].events
+        assert (str(event.kind), event.start_frame, event.duration_frames) == ("dropout", frames // 3, frames // 5)
+    assert kinds(compared(tmp_path, x, noise(frames, seed=4))) == ["mismatch"]
+
+
+@pytest.mark.parametrize("frames", [100, 480, 1000, 2400, 4799, 9600])
+def test_what_lasts_and_what_is_cut_is_named_in_short_recordings(tmp_path, frames):
+    x = noise(frames)
+    assert kinds(compared(tmp_path, x, 0.5 * x)) == ["gain"]
+    assert kinds(compared(tmp_path, x, -x)) == ["polarity"]
+    assert kinds(compared(tmp_path, x, x + 0.01 * noise(frames, seed=5))) == ["noise"]
+    at, missing = frames // 2, frames // 20
+    [event] = compared(tmp_path, x, np.delete(x, slice(at, at + missing), axis=0)).streams[0].events
+    assert (str(event.kind), event.start_frame, event.size["slip_frames"]) == ("slip", at, missing)
+
+
+@pytest.mark.parametrize("value", [0.0, 0.25])
+def test_a_click_in_a_recording_that_does_not_move_is_a_click(tmp_path, value):
+    x = np.full((6 * RATE_HZ, 1), value)
+    clicked = x.copy()
+    clicked[1000], clicked[5 * RATE_HZ] = 0.5, -0.5
+    events = compared(tmp_path, x, clicked).streams[0].events
+    assert [(str(event.kind), event.start_frame) for event in events] == [("click", 1000), ("click", 5 * RATE_HZ)]
+
+
+@pytest.mark.parametrize("frames", [100, 1500, RATE_HZ, 5 * RATE_HZ])
+@pytest.mark.parametrize("channel", [0, 1])
+def test_a_channel_without_signal_is_told_beside_one_that_is_right(tmp_path, frames, channel):
+    x = quantised(music(5, seed=8))[RATE_HZ // 4 : RATE_HZ // 4 + frames]
+    muted = x.copy()
+    muted[:, channel] = 0.0
+    events = compared(tmp_path, x, muted, "PCM_16").streams[0].events
+    assert {(str(event.kind), event.channel) for event in events} <= {
+        ("silence", channel + 1),
+        ("dropout", channel + 1),
+    }
+    assert events
+
+
+def test_frames_are_compared_only_where_there_is_something_to_compare_with(tmp_path):
+    x = noise(RATE_HZ)
+    longer = np.concatenate([np.zeros((300, 1)), x, np.zeros((5000, 1))])
+    result = compared(tmp_path, x, longer)
+    [channel] = result.streams[0].comparison.channels
+    assert result.verdict is Verdict.PASS
+    assert (channel.offset_frames, channel.frames_compared, channel.frames_equal) == (300, RATE_HZ, RATE_HZ)
+
+
+@pytest.mark.parametrize("level", [0.003, 0.03, 0.1])
+@pytest.mark.parametrize("material", ["music", "noise"])
+def test_noise_under_frames_that_are_in_step_is_no_codec(tmp_path, material, level):
+    rng = np.random.default_rng(6)
+    x = quantised(music(5, seed=8)[: 2 * RATE_HZ] if material == "music" else 0.1 * rng.normal(size=(2 * RATE_HZ, 2)))
+    result = compared(tmp_path, x, x + level * rng.standard_normal(x.shape), "PCM_16")
+    assert result.exit_status == 1
+
+
+@pytest.mark.parametrize("frequency_hz", [440, 997, 1283])
+@pytest.mark.parametrize("where", ["start", "middle", "ends"])
+def test_what_is_missing_of_a_steady_tone_through_a_codec_is_told_and_not_guessed(tmp_path, frequency_hz, where):
+    x = 0.5 * np.sin(2 * np.pi * frequency_hz * np.arange(4 * RATE_HZ) / RATE_HZ)[:, None]
+    for at, missing in ((1996, 3451), (24571, 4708), (33215, 570)):
+        y = {
+            "start": x[at:],
+            "middle": np.delete(x, slice(at, at + missing), axis=0),
+            "ends": np.delete(x, slice(at, at + missing), axis=0)[:-missing],
+        }[where]
+        result = compared(tmp_path, x, y, "PCM_16", "received.mp3")
+        assert result.exit_status == 1
+        assert set(kinds(result)) <= {"slip", "mismatch"}
+        [event] = result.streams[0].events
+        assert event.size["missing_frames"] >= 400
+    assert compared(tmp_path, x, 0.8 * x, "PCM_16", "received.mp3").verdict is Verdict.PASS
+
+
+@given(seed=strategies.integers(0, 2**32 - 1), original=strategies.sampled_from(LOSSLESS), lossy=strategies.booleans())
+@settings(max_examples=60, deadline=None)
+def test_random_pairs_end_in_a_verdict_that_is_true(tmp_path_factory, seed, original, lossy):
+    rng = np.random.default_rng(seed)
+    pair = random_pair(rng)
+    folder = tmp_path_factory.mktemp("random")
+    form = LOSSY[seed % len(LOSSY)] if lossy else original
+    try:
+        one = write(folder, pair.reference, f"one.{original[0]}", original[1])
+        other = write(folder, pair.received, f"other.{form[0]}", form[1])
+    except soundfile.LibsndfileError:
+        assume(False)
+    x, y = (soundfile.read(path, always_2d=True)[0] for path in (one, other))
+    assume(len(y))
+    result = compare(one, other, with_distance=bool(seed % 3 == 0))
+    stream = result.streams[0]
+    assert result.exit_status in (0, 1)
+    for event in stream.events:
+        assert 0 <= event.start_frame <= len(y)
+        assert 0 <= event.duration_frames <= len(y) - event.start_frame + 1
+    for channel in stream.comparison.channels:
+        assert 0 <= channel.frames_equal <= channel.frames_compared <= len(y)
+    if x.shape == y.shape and np.array_equal(x, y):
+        assert result.exit_status == 0
+    elif result.exit_status == 0 and not lossy:
+        assert farthest_off(x, y, stream.comparison) <= 4 * 2.0 ** -(7 if original[1] == "PCM_U8" else 15) + 1e-4
+
+
+def farthest_off(x, y, comparison):
+    """Return by how much any frame is off the reference at the place where it is said to lie; silence beyond it."""
+    off = 0.0
+    for at, channel in enumerate(comparison.channels):
+        place = np.arange(len(y)) - round(channel.offset_frames or 0)
+        there = (place >= 0) & (place < len(x))
+        content = x[np.clip(place, 0, len(x) - 1), min((channel.reference_channel or at + 1) - 1, x.shape[1] - 1)]
+        off = max(off, float(np.abs(y[:, at] - np.where(there, content, 0.0)).max()))
+    return off

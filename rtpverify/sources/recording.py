@@ -49,7 +49,7 @@ def recording_of(file: AudioFile, *, looped: bool = True) -> Recording:
     def at_rate(sample_rate_hz: int) -> RecordingAudio:
         return RecordingAudio(file, sample_rate_hz)
 
-    return Recording(file.path, at_rate, file.channels, file.sample_rate_hz, looped, stamp_of(file.source))
+    return Recording(file.path, at_rate, file.channels, file.sample_rate_hz, looped, stamp=stamp_of(file.source))
 
 
 class RecordingAudio:

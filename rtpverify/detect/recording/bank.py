@@ -48,7 +48,8 @@ class RecordingBank:
     def place(self, row: int, reference: Recording, limits: Limits, bits: int | None, *, companded: bool) -> None:
         """Hold the timeline's newest row, or one that has been finished, against a recording."""
         timeline, rate_hz = self.timeline, self._sample_rate_hz
-        programme = Programme(reference.at_rate(rate_hz), rate_hz, looped=reference.looped)
+        audio = reference.at_rate(rate_hz)
+        programme = Programme(audio, rate_hz, looped=reference.looped, in_step=reference.in_step)
         settings = Settings(rate_hz, timeline.channels, timeline.block_frames, bits, companded, limits)
         read = [self._reader(row, channel) for channel in range(timeline.channels)]
         at = slice(row, row + 1)

@@ -193,9 +193,9 @@ def _spectral_distance_db(heard: NDArray[np.float64], expected: NDArray[np.float
 def _repeats(received: Signal, channel: int, start: int, stop: int) -> int | None:
     """Return how much earlier a stretch had been received before; None where it had not."""
     low = max(0, start - _REPEAT_REACH)
-    heard = received.between(low, stop)[:, channel]
-    if start == low:
+    if start - low < STEP:
         return None
+    heard = received.between(low, stop)[:, channel]
     found = candidates(correlate(heard[start - low :].copy(), heard[: start - low + (stop - start) - STEP]), 1, 16)
     if not found or found[0].correlation < _REPEAT_CORRELATION:
         return None

@@ -7,13 +7,14 @@ fixed frames.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rtpverify.detect.recording.limits import RECURRING, LimitWatch
 from rtpverify.detect.recording.locate import is_telling, locate
-from rtpverify.detect.recording.model import Model, Noise, static_fit
+from rtpverify.detect.recording.model import Model, Noise, in_step, static_fit
 from rtpverify.detect.recording.programme import Programme
 from rtpverify.detect.recording.settings import Settings
 from rtpverify.detect.recording.stretch import HISTORY_SECONDS, Stretch, name, residual_form
@@ -26,6 +27,9 @@ from rtpverify.events import Event, Kind
 SEARCH_SECONDS = 0.5
 """Length of the piece that is looked for in the whole recording."""
 LEAST_SEARCH_SECONDS = 0.05
+"""A shorter piece is in too many places of a long recording by chance."""
+LEAST_SEARCH_FRAMES = 64
+"""The same, of places near the one that is expected."""
 GUARD_SECONDS = 0.005
 """A stretch has ended where so much behind it is right."""
 SURE_SECONDS = 0.2
@@ -96,7 +100,16 @@ class Follower:
             track.model, track.broken, track.begin, track.position = None, None, frame, frame
             track.first_frame = frame
             track.searches, track.search_at = 0, frame + self.settings.frames(SEARCH_SECONDS)
+            if self.programme.in_step:
+                self._acquire(track, in_step(self.programme, track.channel, self.settings.step))
         self._pending.clear()
+
+    @staticmethod
+    def _acquire(track: Track, model: Model) -> None:
+        """Go on with the model of a channel that has been found, from where it is to be judged."""
+        track.ever_acquired = True
+        track.follow(model, track.begin)
+        track.anchored_at = -1
 
     # Input ----------------------------------------------------------------------------------------------------------
 
@@ -109,6 +122,10 @@ class Follower:
         self._advance(stop, final=True)
         self._tell_pending()
         for track, watch in zip(self.tracks, self.watches, strict=True):
+            if track.model is not None:
+                self._anchor(track, track.model)
+                for window in track.measured.finish(track.position):
+                    self._tell_all(track, watch.judge(window, track.model, last=True))
             self._tell_all(track, watch.finish(track.position))
             track.calm = None
 
@@ -156,21 +173,17 @@ class Follower:
         settings = self.settings
         at = min(track.search_at, stop) if final else track.search_at
         start = max(at - settings.frames(SEARCH_SECONDS), track.begin)
-        if stop < at or at - start < settings.frames(LEAST_SEARCH_SECONDS):
+        is_short = at - start < settings.frames(LEAST_SEARCH_SECONDS)
+        # All that came of a recording that is played once is looked for near its start, however short it is.
+        is_all = start == 0 and not self.programme.looped and at >= LEAST_SEARCH_FRAMES
+        if stop < at or (is_short and not is_all):
             return False
-        x, valid = track.read(start, at)
-        others = [other.model for other in self.tracks if other.model is not None]
-        model = locate(
-            self.programme,
-            x,
-            valid,
-            start,
-            channel=min(track.channel, self.programme.channels - 1),
-            likely=[*others, *([track.last] if track.last else [])],
-            expected=start,
-            step=settings.step,
-            everywhere=track.searches < 4 or track.searches & (track.searches - 1) == 0,
-        )
+        everywhere = not is_short and (track.searches < 4 or track.searches & (track.searches - 1) == 0)
+        model = self._located(track, start, at, everywhere=everywhere)
+        if model is None and final and at >= stop:
+            model = self._located_in_part(track, start, at, everywhere=everywhere)
+        if model is None:
+            model = self._of_the_others(track, start, at, final=final)
         track.searches += 1
         track.search_at = at + settings.frames(SEARCH_SECONDS / 2)
         if model is None:
@@ -178,10 +191,46 @@ class Follower:
             track.unjudged += oldest - track.begin
             track.begin = track.position = oldest
             return not (final and at >= stop)
-        track.ever_acquired = True
-        track.follow(model, track.begin)
-        track.anchored_at = -1
+        self._acquire(track, model)
         return True
+
+    def _located(self, track: Track, start: int, stop: int, *, everywhere: bool) -> Model | None:
+        """Return where a piece of a channel lies in the recording."""
+        x, valid = track.read(start, stop)
+        others = [other.model for other in self.tracks if other.model is not None]
+        return locate(
+            self.programme,
+            x,
+            valid,
+            start,
+            channel=min(track.channel, self.programme.channels - 1),
+            likely=[*others, *([track.last] if track.last else [])],
+            expected=start,
+            step=self.settings.step,
+            everywhere=everywhere,
+        )
+
+    def _located_in_part(self, track: Track, start: int, stop: int, *, everywhere: bool) -> Model | None:
+        """Return where the halves or quarters of the last piece lie: a fault in its midst is in few of them."""
+        for parts in (2, 4):
+            edges = np.linspace(start, stop, parts + 1).astype(np.int64).tolist()
+            if edges[1] - edges[0] < LEAST_SEARCH_FRAMES:
+                break
+            for first, last in pairwise(edges):
+                model = self._located(track, first, last, everywhere=everywhere)
+                if model is not None:
+                    return model
+        return None
+
+    def _of_the_others(self, track: Track, start: int, stop: int, *, final: bool) -> Model | None:
+        """Return the model by which other channels were found, for one that should be heard there and was not found."""
+        for other in self.tracks:
+            if other.model is None or not (final or other.anchored_at >= 0):
+                continue
+            model = replace(other.model, source=min(track.channel, self.programme.channels - 1))
+            if self._is_heard(model, start, stop):
+                return model
+        return None
 
     # Judging --------------------------------------------------------------------------------------------------------
 
@@ -191,10 +240,8 @@ class Follower:
         if model is None:
             return
         watch = self.watches[track.channel]
-        if track.anchored_at < 0 and track.position - track.begin >= self.settings.frames(ANCHORED_SECONDS):
-            track.anchored_at = track.position
-            track.first = track.first or model
-            self._tell_all(track, watch.begin(model, track.begin))
+        if track.position - track.begin >= self.settings.frames(ANCHORED_SECONDS):
+            self._anchor(track, model)
         if model.gain_drifts:
             self._tell_all(track, watch.follow_gain(model, track.position - self.settings.block_frames))
         windows, track.windows = track.windows, []
@@ -209,6 +256,13 @@ class Follower:
                 self._tell_all(track, watch.end_noise(track.noisy_until))
                 track.measured.begin(track.position)
                 track.model, track.calm = replace(model, noise=track.calm), None
+
+    def _anchor(self, track: Track, model: Model) -> None:
+        """Take a model for that of the channel, unless it has one: it has held for a while, or to the end."""
+        if track.anchored_at < 0:
+            track.anchored_at = track.position
+            track.first = track.first or model
+            self._tell_all(track, self.watches[track.channel].begin(model, track.begin))
 
     def _tell_all(self, track: Track, events: list[Event]) -> None:
         for event in events:
@@ -233,15 +287,16 @@ class Follower:
         if model is not None and track.attempts > MOST_ATTEMPTS:
             self._end_broken(track, broken, model, due, last=last)
             return True
-        if model is None or self._is_explained(track, broken, model, due):
+        if model is None or self._is_explained(track, broken, model, due, last=last):
             return True
         if last:
-            self._end_broken(track, broken, model, stop, last=True)
+            # Right frames behind the last wrong one are too few to be sure of, but nothing else follows.
+            self._end_broken(track, broken, model, min(max(broken.wrong_until, broken.frame + 1), stop), last=True)
         elif due - broken.frame >= self.settings.frames(UNEXPLAINED_SECONDS):
             self._go_on_unexplained(track, broken, model, due)
         return True
 
-    def _is_explained(self, track: Track, broken: Broken, model: Model, stop: int) -> bool:
+    def _is_explained(self, track: Track, broken: Broken, model: Model, stop: int, *, last: bool) -> bool:
         length = stop - broken.frame
         if length > 2 * self.settings.frames(UNEXPLAINED_SECONDS):
             blocks = stop // self.settings.block_frames
@@ -253,7 +308,7 @@ class Follower:
             return True
         if self._has_passed(track, broken, model, stop):
             return True
-        return length >= self.settings.frames(JUMP_SECONDS) and self._has_jumped(track, broken, model, stop)
+        return (last or length >= self.settings.frames(JUMP_SECONDS)) and self._has_jumped(track, broken, model, stop)
 
     def _is_scaled(self, track: Track, broken: Broken, model: Model, stop: int) -> bool:
         """Go on where gain, offset or channel changed for good."""
@@ -319,8 +374,14 @@ class Follower:
         there = int(np.count_nonzero(valid))
         if there < self.settings.frames(GUARD_SECONDS):
             return False
-        if there >= self.settings.frames(SURE_SECONDS) and not patient:
+        if self.programme.in_step or (there >= self.settings.frames(SURE_SECONDS) and not patient):
             return True
+        return self._tells_its_place(model, x, valid, start)
+
+    def _tells_its_place(self, model: Model, x: NDArray[np.float64], valid: NDArray[np.bool_], start: int) -> bool:
+        """Tell whether frames that are right under a model would not be right at any other place as well."""
+        if np.count_nonzero(valid) < 2:
+            return False
         if self._is_in_step(model, x, valid, start):
             return True
         level = float(np.sqrt(np.mean(np.square(np.diff(x[valid])))))
@@ -415,7 +476,8 @@ class Follower:
             if item.broken is not None:
                 self._close(item, item.broken, go_on)
                 item.skip(item.broken.frame, go_on)
-            item.follow(moved[item.channel], go_on)
+            # What was right before the jump was seen on other channels has been counted.
+            item.follow(moved[item.channel], max(go_on, item.position))
 
     @staticmethod
     def _moved(track: Track, new: Model, old: Model) -> Model:
@@ -441,12 +503,12 @@ class Follower:
 
     def _tell_jump(self, members: list[Track], before: dict[int, Model], first: int, go_on: int, apart: int) -> None:
         """Tell of a jump, unless it takes back one before it, or it is where the stream was found."""
-        if any(
-            item.anchored_at < 0 and first - item.begin < self.settings.frames(ANCHORED_SECONDS) for item in members
-        ):
+        if all(self._may_be_unfound(item, before[item.channel], first) for item in members):
             for item in members:
                 item.begin = go_on
             return
+        for item in members:
+            self._anchor(item, before[item.channel])
         if self._takes_back(members, first, go_on, apart):
             return
         milliseconds = 1000.0 * abs(apart) / self.settings.sample_rate_hz
@@ -464,6 +526,13 @@ class Follower:
                 self._pending[-1].before |= jump.before
             else:
                 self._pending.append(jump)
+
+    def _may_be_unfound(self, track: Track, model: Model, frame: int) -> bool:
+        """Tell whether the model of a channel up to a frame was perhaps never its: it has not held for long yet."""
+        if track.anchored_at >= 0 or frame - track.begin >= self.settings.frames(ANCHORED_SECONDS):
+            return False
+        x, valid = track.read(track.begin, frame)
+        return not self._tells_its_place(model, x, valid, track.begin)
 
     def _rename(self, track: Track, event: Event, go_on: int) -> bool:
         """Make what was told of a channel meanwhile the event that it was, where nothing else is left of it.

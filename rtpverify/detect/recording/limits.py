@@ -87,8 +87,11 @@ class LimitWatch:
         """Return the events of a gain that drifts, known for the block at a frame."""
         return self._judge_gain(model.gain, 0.0, frame) if self.noisy is None else []
 
-    def judge(self, window: Window, model: Model) -> list[Event]:
-        """Return the events of what a window shows to be past a limit, or within it again."""
+    def judge(self, window: Window, model: Model, *, last: bool = False) -> list[Event]:
+        """Return the events of what a window shows to be past a limit, or within it again.
+
+        ``last`` tells that no other follows.
+        """
         if self.noisy is not None or self._recurring:
             return []
         told = []
@@ -102,12 +105,14 @@ class LimitWatch:
         told += self._set(Kind.FREQUENCY, wrong, window.start, {"frequency_error_ppm": ppm}, text)
         if model.gain_drifts or not model.programme.is_whole:
             return told
-        # What a pause holds is measured against what is heard otherwise; before anything is, against nothing.
+        # Where the limit is relative, what a pause holds is measured against what is heard otherwise; before anything
+        # is, against nothing yet.
         if window.level > 2.0 * window.residual:
             self._loudest = max(self._loudest, window.level)
-        elif not self._loudest:
+        elif self._settings.residual_limit_is_relative and not self._loudest and not last:
             return told
-        too_much = window.residual > self._settings.residual_limit(max(window.level, self._loudest))
+        chance = 1.0 + FALSE_ALARM_Z / (2.0 * window.frames) ** 0.5
+        too_much = window.residual > chance * self._settings.residual_limit(max(window.level, self._loudest))
         text = f"residual of {dbfs(window.residual):.1f} dBFS"
         size = {"residual_dbfs": dbfs(window.residual)}
         return told + self._set(Kind.NOISE, too_much, window.start, size, text)

@@ -23,11 +23,11 @@ _PREFERENCE = 0.01
 _AS_GOOD = 4.0
 """A place is as good as another where it leaves not more than so many times as much energy."""
 _LEAST_UNEXPLAINED, _EXPLAINED = 1e-9, 1e-3
-"""Of its energy. Where more is unexplained everywhere, as with a clock that is off, only the best place is good."""
+"""Shares of the energy. Where more than the second is unexplained everywhere, what is added to it counts."""
 _WORTH_FITTING = amplitude_ratio(-100.0)
 """Where less than this of the signal is left, it does not lie between frames."""
 _LARGEST_RATE = 1e-3
-_PIECES = 10
+_PIECES, _LEAST_PIECE_FRAMES = 10, 16
 _ALIKE = 0.05
 """Pieces whose gains differ by less, relative, are of one kind."""
 _UNKNOWN = Noise(0.0, 0.0)
@@ -101,7 +101,8 @@ def locate(
 
 def _undamaged(model: Model, x: NDArray[np.float64], valid: NDArray[np.bool_], start: int) -> slice:
     """Return the longest part of a piece that follows the recording alike, so that a fault in it spoils nothing."""
-    edges = np.linspace(0, len(x), _PIECES + 1).astype(np.int64).tolist()
+    count = min(_PIECES, max(1, len(x) // _LEAST_PIECE_FRAMES))
+    edges = np.linspace(0, len(x), count + 1).astype(np.int64).tolist()
     gains, shares = [], []
     for first, last in pairwise(edges):
         part = slice(first, last)
@@ -141,7 +142,7 @@ def _best_near(
     if not np.any(match):
         return None
     least = float(unexplained.min())
-    more = (_AS_GOOD - 1.0) * least + _LEAST_UNEXPLAINED if least < _EXPLAINED else 0.0
+    more = (_AS_GOOD - 1.0) * min(least, _EXPLAINED) + _LEAST_UNEXPLAINED
     good = np.flatnonzero(unexplained <= least + more)
     first = np.flatnonzero(np.diff(good, prepend=-2) > 1)
     of_run = np.repeat(np.minimum.reduceat(unexplained[good], first), np.diff(first, append=len(good)))
@@ -171,6 +172,8 @@ def refine(
 
 def _between(static: Model, x: NDArray[np.float64], valid: NDArray[np.bool_], start: int) -> Model | None:
     """Fit place and clock below the frame: first by correlation of short pieces, then by slopes."""
+    if len(x) < _PIECES * 4 * _LEAST_PIECE_FRAMES:
+        return None  # a delay of so few frames is what noise makes of it
     edges = np.linspace(0, len(x), _PIECES + 1).astype(np.int64)
     at, delay, weight = [], [], []
     place = start + static.shift

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 MOST_BINS = 600
 """Residuals that are kept of one channel; beyond, two neighbours become one."""
+LEAST_WINDOW_FRAMES = 64
+"""Fewer frames tell no residual from a few wrong frames."""
 Sums = tuple[float, float, float, float, float, float, float]
 """Of some frames: their number; x and content; the products x x, content content, x content; energy of the residual."""
 
@@ -115,6 +117,12 @@ class Measurement:
         self.compared += len(x)
         self.equal += len(x)
         return self._take(start, len(x), lambda part: _sums_of_equal(x[part]))
+
+    def finish(self, stop: int) -> list[Window]:
+        """Return the window that ends with the stream, before a frame, where enough of it is there."""
+        window = [self._window(stop)] if self._sums[0] >= LEAST_WINDOW_FRAMES else []
+        self.begin(stop)
+        return window
 
     def begin(self, frame: int) -> None:
         """Begin a new window: what comes follows another model."""

@@ -137,6 +137,11 @@ class Model:
         frame = np.arange(start, stop, dtype=np.float64)
         return frame + self.shift + self.fraction + self.rate * (frame - self.anchor)
 
+    def holds(self, start: int, stop: int) -> NDArray[np.bool_]:
+        """Tell of each frame from ``start`` to ``stop`` whether it lies within the recording, shape (stop - start,)."""
+        first = round(self.position(start))
+        return self.programme.holds(first, first + stop - start)
+
     def position(self, frame: int) -> float:
         """Return where in the recording a frame stands."""
         return frame + self.shift + self.fraction + self.rate * (frame - self.anchor)
@@ -207,3 +212,9 @@ def static_fit(
         error = FALSE_ALARM_Z * noise.sigma / math.sqrt(energy)
         noise = replace(noise, relative=max(noise.relative, error))
     return replace(model, gain=gain, dc=dc, noise=noise)
+
+
+def in_step(programme: Programme, channel: int, step: float | None) -> Model:
+    """Return the model of a channel of which frame n is frame n of the recording, as it is."""
+    noise = learn_noise(np.zeros(1), np.zeros(1), step)
+    return Model(programme, min(channel, programme.channels - 1), 0, noise)

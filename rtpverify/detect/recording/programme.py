@@ -38,12 +38,15 @@ class Programme:
         That rate.
     looped
         Whether it is played over and over.
+    in_step
+        Whether frame n of a stream is known to be its frame n.
     """
 
-    def __init__(self, audio: ReferenceAudio, sample_rate_hz: int, *, looped: bool) -> None:
+    def __init__(self, audio: ReferenceAudio, sample_rate_hz: int, *, looped: bool, in_step: bool = False) -> None:
         self.audio = audio
         self.sample_rate_hz = sample_rate_hz
         self.looped = looped
+        self.in_step = in_step
         self.frames = audio.frames
         self.channels = audio.channels
         self.is_whole = audio.bandwidth >= 0.5
@@ -68,6 +71,13 @@ class Programme:
             parts.append(self.audio.read(first, first + count)[:, channel])
             start += count
         return np.concatenate(parts)
+
+    def holds(self, start: int, stop: int) -> NDArray[np.bool_]:
+        """Tell which of the positions from ``start`` to ``stop`` are of the recording, shape (stop - start,)."""
+        held = np.ones(stop - start, np.bool_)
+        if not self.looped:
+            held[: max(0, -start)] = held[max(0, self.frames - start) :] = False
+        return held
 
     def between(self, channel: int, position: NDArray[np.float64]) -> Interpolated:
         """Return the signal and its slope at rising positions between the frames, shape (n,)."""

@@ -29,6 +29,11 @@ class Settings:
         """Step of the quantiser, full scale ±1.0."""
         return None if self.bits is None else 2.0 ** (1 - self.bits)
 
+    @property
+    def residual_limit_is_relative(self) -> bool:
+        """Whether the residual's limit goes with the level of the signal."""
+        return self.companded or self.limits.max_thd_n_db is not None
+
     def residual_limit(self, level: float) -> float:
         """Return the largest residual RMS that is allowed where the signal has this RMS."""
         if self.limits.max_thd_n_db is not None:

@@ -27,6 +27,8 @@ HISTORY_SECONDS = 1.0
 _CLIPPED_SHARE = 0.9
 _TELLING_COPY = 16.0
 """Range of a stretch, over the noise, from which on a copy of it is told from others by more than chance."""
+_MOST_BY_CHANCE = 8
+"""Frames at an edge that are right by chance."""
 _MOST_COPIES, _COPY_SHARE = 8, 0.9
 
 
@@ -130,13 +132,14 @@ def _exchanged(stretch: Stretch, _: NDArray[np.float64]) -> Event | None:
         return None
     # Edges may look right by chance: the blocks are half of what is seen, or a little longer, and the second may seem
     # to begin a little later.
-    for block in range((n + 1) // 2, (n + 1) // 2 + 9):
-        ahead = _is_at(stretch, model.moved(block))
+    chance = min(_MOST_BY_CHANCE, n // 8)
+    for block in range((n + 1) // 2, (n + 1) // 2 + chance + 1):
+        ahead = _is_at(stretch, model.moved(block)) & model.moved(block).holds(stretch.start, stretch.stop)
         behind = _is_at(stretch, model.moved(-block))
         middle = min(int(np.argmin(ahead)) if not ahead.all() else n, block)
-        if middle > 0 and n - middle <= block and behind[middle:].all():
+        start = stretch.start + middle - block
+        if start >= 0 and block - middle <= chance and n - middle <= block and behind[middle:].all():
             message = f"two blocks of {block} frames, each in the other's place"
-            start = stretch.start + middle - block
             return Event(Kind.MISMATCH, start, 2 * block, size={"exchanged_frames": block}, message=message)
     return None
 

@@ -116,7 +116,7 @@ class Track:
         whole = self.position // block + (1 if single else SPAN_BLOCKS)
         stop = min(stop, whole * block)
         x, valid = self.read(self.position, stop)
-        if model.is_identity and self.calm is None and valid.all():
+        if model.is_identity and self.calm is None and valid.all() and model.holds(self.position, stop).all():
             content = model.content(self.position, stop)
             if np.array_equal(x, content):
                 self.last = model
@@ -142,7 +142,9 @@ class Track:
             self.model = self.last = after
         if self.calm is not None:
             self._watch_calm(x, residual, valid, self.calm)
-        self.measured.compare(self.position, x, np.full(len(x), np.nan) if model.between_frames else content, valid)
+        held = np.full(len(x), np.nan) if model.between_frames else content
+        there = valid & model.holds(self.position, self.position + len(x))
+        self.measured.compare(self.position, x, held, there)
         self.windows += self.measured.add(self.position, x, content, residual, valid)
         self.position += len(x)
 
@@ -214,7 +216,7 @@ class Track:
         if self.model is not None and start < stop:
             x, valid = self.read(start, stop)
             held = self.model.content(start, stop) if not self.model.between_frames else np.full(len(x), np.nan)
-            self.measured.compare(start, x, held, valid)
+            self.measured.compare(start, x, held, valid & self.model.holds(start, stop))
 
     def residual(self, model: Model, start: int, stop: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """Return which frames are wrong under a model, and which of them are there."""

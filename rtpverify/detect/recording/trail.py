@@ -8,6 +8,7 @@ content is sought farther and farther off.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -31,6 +32,11 @@ _TYPICAL_AT_FIRST = 0.8
 _FOLLOWED, _CONFIRMED = 0.6, 0.85
 """Least correlation of a block that is followed, and of those that confirm a place, against that of most blocks."""
 _FARTHER = 0.05
+_LONGEST_PERIOD, _PERIOD_PIECES = 8000, 12
+_PERIODIC, _OTHERWISE = 0.98, 0.5
+"""Correlation of a signal with itself a period later, and that between, at most."""
+_FARTHER_PLACE, _INVERTED_PLACE = 0.02, 0.1
+"""By how much less a place is worth that is as far as is sought, and one where content would be inverted."""
 _LEAST_HERE, _LEAST_ANCHOR = 0.5, 0.6
 RATE_BLOCKS = 256
 """Blocks from which the rates of the clocks are taken first: 16 s at 8 kHz."""
@@ -111,6 +117,8 @@ class Tracker:
         self._slope = 0.0
         self._typical = _TYPICAL_AT_FIRST
         self._piece = 0
+        self._polarity = 1.0
+        """Sign of the correlation of the place that is followed."""
 
     @property
     def _quiet(self) -> float:
@@ -153,7 +161,7 @@ class Tracker:
         """Follow some blocks; return how many were settled, and whether those after them are nowhere near."""
         centre = np.arange(block, block + count, dtype=np.float64) * HOP + BLOCK / 2
         expected = self._expected(centre)
-        lag, correlation, power = self._near(block, count, expected)
+        lag, correlation, power = self._near(block, count, expected, self._polarity)
         quiet = power < self._quiet
         good = (correlation >= _FOLLOWED * self._typical) & (np.abs(lag - expected) <= _STEADY) & ~quiet
         misses = 0
@@ -193,23 +201,24 @@ class Tracker:
         self._slope = float(np.clip(x @ y / (x @ x), -_MOST_SLOPE, _MOST_SLOPE))
 
     def _near(
-        self, block: int, count: int, expected: NDArray[np.float64]
+        self, block: int, count: int, expected: NDArray[np.float64], polarity: float
     ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-        """Return lag, correlation and power of blocks, sought about the lag expected of each."""
+        """Return lag, correlation and power of blocks, sought about the lag expected of each, in one polarity."""
         start, stop = block * HOP, (block + count - 1) * HOP + BLOCK
         pieces = np.lib.stride_tricks.sliding_window_view(self._of_received(start, stop), BLOCK)[::HOP]
+        # An offset resembles every other offset: only what moves tells a place.
+        pieces = pieces - pieces.mean(axis=1, keepdims=True)
         frames = np.arange(start - _NEAR, stop + _NEAR, dtype=np.float64)
         line = expected[0] + self._slope * (frames - (start + BLOCK / 2))
         reference = interpolated(self._reference, frames - line)[:, 0]
         stretches = np.lib.stride_tricks.sliding_window_view(reference, BLOCK + 2 * _NEAR)[::HOP]
         spectra = np.fft.rfft(stretches, _TRANSFORM) * np.conj(np.fft.rfft(pieces, _TRANSFORM))
         products = np.fft.irfft(spectra, _TRANSFORM)[:, : 2 * _NEAR + 1]
-        sums = np.cumsum(np.square(stretches, dtype=np.float64), axis=1)
         power = np.square(pieces, dtype=np.float64).sum(axis=1)
-        energy = sums[:, BLOCK - 1 :].copy()
-        energy[:, 1:] -= sums[:, : 2 * _NEAR]
+        energy = _sums_of_blocks(np.square(stretches, dtype=np.float64))
+        energy = np.maximum(energy - np.square(_sums_of_blocks(stretches)) / BLOCK, 1e-12 * energy)
         scale = np.sqrt(np.maximum(energy, 1e-9 * energy.max(axis=1, keepdims=True)) * power[:, None])
-        ratio = np.abs(np.divide(products, scale, out=np.zeros_like(scale), where=scale > 0.0))
+        ratio = polarity * np.divide(products, scale, out=np.zeros_like(scale), where=scale > 0.0)
         # Of peaks that are nearly alike, as those of a steady note are, the one nearest to the expected lag.
         size = ratio - _FARTHER * np.abs(np.arange(-_NEAR, _NEAR + 1)) / _NEAR
         size[:, [0, -1]] = -1.0
@@ -251,7 +260,7 @@ class Tracker:
         here = 0.0
         if self._found.lag:
             around = self._of_reference(start - expected - _NEAR, start - expected + _NEAR + _ANCHOR)
-            near = candidates(correlate(anchor, around), 1, 16)
+            near = candidates(_preferring(correlate(anchor, around), _NEAR, _NEAR), 1, 16)
             here = abs(near[0].correlation) if near else 0.0
             if here >= _LEAST_HERE:
                 yield Candidate(expected + _NEAR - near[0].offset, near[0].correlation)
@@ -260,7 +269,13 @@ class Tracker:
             Candidate(start - (first + place.offset), place.correlation)
             for first in range(low, high - _ANCHOR, _SEARCHED)
             for place in candidates(
-                correlate(anchor, self._of_reference(first, min(first + _SEARCHED + _ANCHOR, high))), _PEAKS, 16
+                _preferring(
+                    correlate(anchor, self._of_reference(first, min(first + _SEARCHED + _ANCHOR, high))),
+                    start - expected - first,
+                    reach,
+                ),
+                _PEAKS,
+                16,
             )
             if abs(place.correlation) >= least
         ]
@@ -271,14 +286,15 @@ class Tracker:
         count = min(_CONFIRMING, self._blocks - block)
         # The lag of a place is that of the first frame; blocks have that of their middle.
         expected = place.offset + self._slope * (np.arange(count, dtype=np.float64) * HOP + BLOCK / 2)
-        lag, correlation, power = self._near(block, count, expected)
+        polarity = math.copysign(1.0, place.correlation)
+        lag, correlation, power = self._near(block, count, expected, polarity)
         loud = power >= self._quiet
         if not loud.any():
             return None
         # Half a frame beside its lag, content with high tones resembles itself by three quarters: look again there.
         likely = loud & (correlation >= median(correlation[loud]))
         expected = expected + median((lag - expected)[likely])
-        lag, correlation, power = self._near(block, count, expected)
+        lag, correlation, power = self._near(block, count, expected, polarity)
         off = lag - expected
         good = loud & (correlation >= _FOLLOWED * self._typical)
         if not good.any():
@@ -291,6 +307,7 @@ class Tracker:
         if self._found.lag:
             self._piece += abs(float(lag[index]) - float(self._expected(centre))) > _STEADY
         self._add(centre, float(lag[index]), float(correlation[index]))
+        self._polarity = polarity
         return block + index + 1
 
     def _of_received(self, start: int, stop: int) -> NDArray[np.float32]:
@@ -298,3 +315,43 @@ class Tracker:
 
     def _of_reference(self, start: int, stop: int) -> NDArray[np.float32]:
         return np.asarray(self._reference.between(start, stop)[:, 0])
+
+
+def period_of(signal: Signal) -> int | None:
+    """Return after how many frames a signal repeats itself all along, None where it does not within a second.
+
+    What is missing of such a signal, as of a steady tone, leaves no trace where it is as long, or many times as long.
+    """
+    shifts = np.zeros(_LONGEST_PERIOD + 1)
+    pieces = 0
+    for start in np.linspace(0, max(0, len(signal) - _ANCHOR - _LONGEST_PERIOD), _PERIOD_PIECES).astype(int).tolist():
+        around = np.asarray(signal.between(start, start + _ANCHOR + _LONGEST_PERIOD)[:, 0], np.float64)
+        around -= around.mean()
+        if start + len(around) <= len(signal) and float(around @ around) > 0.0:
+            shifts += correlate(around[:_ANCHOR], around)
+            pieces += 1
+    if not pieces:
+        return None
+    shifts /= pieces
+    # From where it no longer resembles itself because it has hardly moved.
+    apart = int(np.argmax(shifts < _OTHERWISE)) if (shifts < _OTHERWISE).any() else len(shifts)
+    alike = apart + np.flatnonzero(shifts[apart:] > _PERIODIC)
+    return int(alike[0]) if len(alike) else None
+
+
+def _preferring(correlation: NDArray[np.float32], expected: int, reach: int) -> NDArray[np.float32]:
+    """Return a correlation in which places that are alike, as those of a steady tone are, yield to the likeliest.
+
+    That is the nearest to the expected one that is upright.
+    """
+    far = np.abs(np.arange(len(correlation)) - expected) / reach
+    weight = 1.0 - _FARTHER_PLACE * np.minimum(far, 1.0) - _INVERTED_PLACE * (correlation < 0.0)
+    return np.asarray(correlation * weight, np.float32)
+
+
+def _sums_of_blocks(values: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Return the sums of the blocks that begin at each of the first values, shape (count, 2 _NEAR + 1)."""
+    sums = np.cumsum(values, axis=1, dtype=np.float64)
+    blocks = sums[:, BLOCK - 1 :].copy()
+    blocks[:, 1:] -= sums[:, : 2 * _NEAR]
+    return blocks

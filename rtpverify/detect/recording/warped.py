@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rtpverify.detect.recording import codec, damage, splice
 from rtpverify.detect.recording.course import SHORT_BLOCKS, Piece, common_slope, pieces_of
-from rtpverify.detect.recording.trail import BLOCK, HOP, Tracker
+from rtpverify.detect.recording.trail import BLOCK, HOP, Tracker, period_of
 from rtpverify.dsp.decimate import Decimated, Frames, Mixed, Signal, interpolated
 from rtpverify.dsp.levels import decibels
 from rtpverify.dsp.median import median
@@ -68,6 +69,9 @@ class WarpedComparison:
         How many more frames the received recording takes for the same content.
     gain_db, polarity
         Of the received recording against its reference; polarity is -1 where it is inverted.
+    period_frames
+        After how many frames the reference repeats itself all along, None where it does not: places, lengths of slips
+        and polarity are known only but for that.
     """
 
     related: bool
@@ -77,6 +81,7 @@ class WarpedComparison:
     rate_offset_ppm: float | None = None
     gain_db: float | None = None
     polarity: int | None = None
+    period_frames: int | None = None
 
 
 def compare_warped(reference: Frames, received: Frames, rate_hz: int) -> WarpedComparison:
@@ -114,14 +119,27 @@ class Pair:
 
     def is_recoded(self) -> bool:
         """Tell as :func:`is_recoded`."""
+        probes = self._probes
+        return len(probes) >= _PROBES // 4 and codec.is_codec(probes)
+
+    @property
+    def left_db(self) -> float | None:
+        """What is left beside the reference in the first half minute, relative to it; None where it was not found."""
+        if not self._probes:
+            return None
+        left, content = (sum(float(getattr(item, name).sum()) for item in self._probes) for name in ("left", "content"))
+        return decibels((left / content) ** 0.5) if left > 0.0 and content > 0.0 else None
+
+    @cached_property
+    def _probes(self) -> list[codec.Probe]:
+        """What is left of pieces from all over the first half minute."""
         frames = int(_PROBED_SECONDS * self._rate_hz) // self.factor
         trail = self._mix(frames).begin(max(0, (frames - BLOCK) // HOP + 1))
         if not len(trail.centre):
-            return False
+            return []
         chosen = np.unique(np.linspace(0, len(trail.centre) - 1, _PROBES).astype(int))
         places = zip(self.factor * trail.centre[chosen], self.factor * trail.lag[chosen], strict=True)
-        probes = [found for centre, lag in places if (found := self._probe(int(centre), float(lag)))]
-        return len(probes) >= _PROBES // 4 and codec.is_codec(probes)
+        return [found for centre, lag in places if (found := self._probe(int(centre), float(lag)))]
 
     def compare(self) -> WarpedComparison:
         """Compare as :func:`compare_warped`."""
@@ -136,6 +154,7 @@ class Pair:
         events = self.slips(splices)
         for piece, (start, stop) in zip(pieces, passages, strict=True):
             events += self.damages(piece, start, stop, gain)
+        period = period_of(self.reference)
         return WarpedComparison(
             related=True,
             events=sorted(events, key=lambda event: (event.start_frame, event.channel or 0)),
@@ -144,6 +163,7 @@ class Pair:
             rate_offset_ppm=1e6 * slope / (1.0 - slope),
             gain_db=decibels(abs(gain)),
             polarity=-1 if gain < 0.0 else 1,
+            period_frames=None if period is None else period * self.factor,
         )
 
     def _mix(self, frames: int | None) -> Tracker:
@@ -302,17 +322,17 @@ class Pair:
         return events
 
     def _event(self, group: list[damage.Damage]) -> Event:
-        start, stop = min(item.start for item in group), max(item.stop for item in group)
+        start = min(item.start for item in group) * self.factor
+        stop = min(max(item.stop for item in group) * self.factor, self._received_frames)
         first = group[0]
-        seconds = (stop - start) * self.factor / self._rate_hz
-        message = f"{_TOLD[first.kind]} for about {1e3 * seconds:.0f} ms"
+        message = f"{_TOLD[first.kind]} for about {1e3 * (stop - start) / self._rate_hz:.0f} ms"
         size = {}
         if first.back is not None:
-            size["repeated_from_frame"] = (start - first.back) * self.factor
+            size["repeated_from_frame"] = start - first.back * self.factor
         return Event(
             first.kind,
-            start * self.factor,
-            (stop - start) * self.factor,
+            start,
+            stop - start,
             channel=None if len(group) == len(self._powers) and len(self._powers) > 1 else first.channel + 1,
             message=message,
             size=size,
