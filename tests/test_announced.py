@@ -157,15 +157,15 @@ def test_audio_that_is_not_decoded_leaves_the_other_audio(verify):
     result = verify(records(), opus, sdp=description() + OPUS)
     tone, other = sorted(result.streams, key=lambda stream: stream.ssrc or 0, reverse=True)
     assert (tone.verdict, other.inconclusive is None, other.encoding) == ("pass", False, None)
-    assert other.inconclusive.endswith("stream.sdp:9: payload type 111: opus/48000/2 is not decoded here")
+    assert other.inconclusive.endswith("stream.sdp:9: payload type 111 (opus/48000/2) is not decoded here")
     assert other.transport.packets_lost == 1
 
 
 @pytest.mark.parametrize(
     ("sdp", "reason"),
     [
-        (description(encoding="opus/48000/2"), "opus/48000/2 (97) is not decoded here"),
-        (description().replace("RTP/AVP", "RTP/SAVP"), "its payload is encrypted (RTP/SAVP)"),
+        (description(encoding="opus/48000/2"), "payload type 97 (opus/48000/2) is not decoded here"),
+        (description().replace("RTP/AVP", "RTP/SAVP"), "the payload is encrypted (RTP/SAVP)"),
         (description(payload_type=0).replace("a=rtpmap:0 L24/48000/2\n", "").replace("AVP", "SAVPF"), "encrypted"),
         (description().replace("a=rtpmap", "a=ortpmap"), "no a=rtpmap line that can be read says how it is encoded"),
     ],
@@ -182,7 +182,7 @@ def test_a_description_without_audio_that_can_be_decoded_is_refused_with_the_rea
 
 def test_encrypted_audio_is_not_decoded_whatever_the_request_says(verify):
     sdp = description().replace("RTP/AVP", "RTP/SAVP")
-    with pytest.raises(RequestError, match=r"its payload is encrypted"):
+    with pytest.raises(RequestError, match=r"the payload is encrypted"):
         verify(records(), sdp=sdp, encoding=parse_rtpmap("L24/48000/2"))
 
 

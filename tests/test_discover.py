@@ -108,7 +108,7 @@ def test_hints_that_cannot_be_read_are_told_beside_the_session():
     assert lines(directory) == [
         "tone  announced by 192.0.2.7",
         "  239.1.2.3:5004  L24/48000/2 (97)",
-        f"  warning: announced by 192.0.2.7:11: a=rtcp: {reason}",
+        f"  warning: announced by 192.0.2.7 as 'tone':11: a=rtcp: {reason}",
     ]
     [session] = as_dict(directory)["sessions"]
     assert len(session["warnings"]) == 1
@@ -119,6 +119,6 @@ def test_audio_that_cannot_be_decoded_says_why():
     directory.take(sap(sdp().replace(b"RTP/AVP", b"RTP/SAVP")))
     directory.take(sap(sdp(session=2).replace(b"L24/48000/2", b"opus/48000/2")))
     assert [line for line in lines(directory) if line.startswith(" ")] == [
-        "  239.1.2.3:5004  its payload is encrypted (RTP/SAVP)",
-        "  239.1.2.3:5004  opus/48000/2 (97) is not decoded here",
+        "  239.1.2.3:5004  the payload is encrypted (RTP/SAVP)",
+        "  239.1.2.3:5004  payload type 97 (opus/48000/2) is not decoded here",
     ]

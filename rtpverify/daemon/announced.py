@@ -86,7 +86,7 @@ class AnnouncedSessions:
         if not any(fnmatchcase(announcement.name, pattern) for pattern in self.table.names):
             self._followed.pop(owner, None)
             return []
-        place = f"session {announcement.name!r} of {announcement.message.origin}"
+        place = announcement.message.place
         try:
             streams = followed_of(session_of(announcement.description, place), self.table)
             others = sum(len(known) for other, known in self._followed.items() if other != owner)

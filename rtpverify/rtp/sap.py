@@ -50,6 +50,11 @@ class Message:
     authenticated: bool
     text: str
 
+    @property
+    def place(self) -> str:
+        """Where lines of the description are, for messages: by whom it is announced, and its name."""
+        return f"announced by {self.origin} as {_field(self.text, 's')!r}"
+
 
 @dataclass(frozen=True, slots=True)
 class Announcement:
@@ -152,7 +157,7 @@ class SessionDirectory:
             self.discarded["full"] += 1
             return None
         try:
-            description = parse_sdp(message.text, f"announced by {message.origin}")
+            description = parse_sdp(message.text, message.place)
         except ConfigurationError as error:
             self.discarded["sdp"] += 1
             if len(self.mistakes) < self.MAX_MISTAKES:
@@ -174,7 +179,12 @@ class SessionDirectory:
 
 def _owner(message: Message) -> str:
     """Return the ``o=`` line less its version, with the source: others cannot take its place."""
-    line = next((row[2:] for row in message.text.splitlines() if row.startswith("o=")), "")
+    line = _field(message.text, "o")
     fields = line.split()
     identity = fields[:2] + fields[3:] if len(fields) == 6 else [line or f"{message.identifier:04x}"]
     return " ".join([message.origin, *identity])
+
+
+def _field(text: str, kind: str) -> str:
+    """Return the first line of a type, without that; nothing where there is none."""
+    return next((row[2:].strip() for row in text.splitlines() if row.startswith(f"{kind}=")), "")

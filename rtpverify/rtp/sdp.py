@@ -117,14 +117,14 @@ class Media:
     def why_undecodable(self, payload_type: int | None = None) -> str:
         """Say why a payload type cannot be decoded; of several, or of the medium, why none can."""
         if self.is_encrypted:
-            return f"its payload is encrypted ({self.protocol})"
-        if payload_type is not None:
-            named = self.rtpmaps.get(payload_type)
-            return f"payload type {payload_type}: " + (f"{named} is not decoded here" if named else "encoding unknown")
-        if self.rtpmaps:
-            named = ", ".join(f"{text} ({number})" for number, text in self.rtpmaps.items())
-            return f"{named} {'is' if len(self.rtpmaps) == 1 else 'are'} not decoded here"
-        return "no a=rtpmap line that can be read says how it is encoded"
+            return f"the payload is encrypted ({self.protocol})"
+        if payload_type is not None and payload_type not in self.rtpmaps:
+            return f"payload type {payload_type}: encoding unknown"
+        asked = self.rtpmaps if payload_type is None else {payload_type: self.rtpmaps[payload_type]}
+        if not asked:
+            return "no a=rtpmap line that can be read says how it is encoded"
+        named = ", ".join(f"{number} ({text})" for number, text in asked.items())
+        return f"payload type {named} is not decoded here" if len(asked) == 1 else f"none of {named} is decoded here"
 
     def packet_frames(self, encoding: Encoding) -> tuple[int, int] | None:
         """Return the fewest and most frames of a packet.

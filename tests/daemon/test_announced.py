@@ -55,7 +55,7 @@ def test_no_more_streams_than_allowed():
     assert len(follow(sessions, [first])) == 1
     assert len(follow(sessions, [second])) == 1
     assert list(sessions.refused.values()) == [
-        "session 'tone 2' of 192.0.2.7: has 1 streams, 0 of max_streams are left"
+        "announced by 192.0.2.7 as 'tone 2': has 1 streams, 0 of max_streams are left"
     ]
 
 

@@ -135,7 +135,9 @@ def test_a_line_that_cannot_be_read_is_named_and_the_session_kept():
     session = directory.take(sap(sdp().replace(b"L24/48000/2", b"L24")))
     assert (len(directory.sessions), list(directory.mistakes)) == (1, [])
     [warning] = session.description.warnings
-    assert warning.startswith("announced by 192.0.2.7:7: a=rtpmap: '97 L24' is not PAYLOAD-TYPE NAME/RATE or ")
+    assert warning.startswith(
+        "announced by 192.0.2.7 as 'tone':7: a=rtpmap: '97 L24' is not PAYLOAD-TYPE NAME/RATE or "
+    )
 
 
 def test_a_name_in_latin_1():
@@ -145,7 +147,7 @@ def test_a_name_in_latin_1():
 def test_what_describes_nothing_is_a_mistake():
     directory = SessionDirectory()
     directory.take(sap(b"v=0\r\ns=nothing\r\n"))
-    assert list(directory.mistakes) == ["announced by 192.0.2.7: no m= line"]
+    assert list(directory.mistakes) == ["announced by 192.0.2.7 as 'nothing': no m= line"]
 
 
 FORMS = [

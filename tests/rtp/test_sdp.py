@@ -34,16 +34,18 @@ def test_frames_of_a_packet(encoding: Encoding, said: dict[str, object], frames:
 @pytest.mark.parametrize("protocol", ["RTP/SAVP", "RTP/SAVPF", "UDP/TLS/RTP/SAVPF", "rtp/savp"])
 def test_profiles_that_encrypt(protocol: str) -> None:
     assert medium(protocol).is_encrypted
-    assert medium(protocol).why_undecodable(97) == f"its payload is encrypted ({protocol})"
+    assert medium(protocol).why_undecodable(97) == f"the payload is encrypted ({protocol})"
 
 
 def test_why_audio_cannot_be_decoded() -> None:
     assert not medium().is_encrypted
     assert medium().why_undecodable() == "no a=rtpmap line that can be read says how it is encoded"
     opus = medium(rtpmaps={111: "opus/48000/2"})
-    assert opus.why_undecodable() == "opus/48000/2 (111) is not decoded here"
-    assert opus.why_undecodable(111) == "payload type 111: opus/48000/2 is not decoded here"
+    assert opus.why_undecodable() == "payload type 111 (opus/48000/2) is not decoded here"
+    assert opus.why_undecodable(111) == "payload type 111 (opus/48000/2) is not decoded here"
     assert opus.why_undecodable(97) == "payload type 97: encoding unknown"
+    both = medium(rtpmaps={111: "opus/48000/2", 9: "G722/8000"})
+    assert both.why_undecodable() == "none of 111 (opus/48000/2), 9 (G722/8000) is decoded here"
     assert medium(encodings={97: L24}).is_decodable
 
 
