@@ -115,8 +115,20 @@ def parse_reference(text: str, folder: Path = Path()) -> Reference:
         try:
             return open_recording(folder / text)
         except RequestError as error:
-            raise RequestError(f"reference {error}") from error
+            raise RequestError(f"reference {error}{_hint(text, folder)}") from error
     return Tone(parse_frequencies(text.removeprefix("tone:"), f"reference {text}"))
+
+
+def _hint(text: str, folder: Path) -> str:
+    """Return what a text that names no file may have meant."""
+    if (folder / text).exists():
+        return ""
+    frequencies = text.rpartition(":")[2]
+    try:
+        parse_frequencies(frequencies, "")
+    except RequestError:
+        return ""
+    return f"; a tone is written tone:{frequencies}"
 
 
 def parse_frequencies(text: str, place: str) -> tuple[float, ...]:

@@ -10,6 +10,8 @@ from urllib.parse import parse_qsl
 from rtpverify.errors import ConfigurationError
 
 SCHEME = "rtp://"
+LOCALHOST = "127.0.0.1"
+"""What ``localhost`` stands for; other names would take a resolver, and may stand for several addresses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,10 +109,11 @@ def parse_endpoint(text: str, place: str = "SOURCE") -> Endpoint:
 def _ip_address(text: str, where: str, part: str) -> tuple[str, str | None]:
     """Return an address in its canonical form, and its IPv6 scope."""
     bare = text[1:-1] if text.startswith("[") and text.endswith("]") else text
+    bare = LOCALHOST if bare.lower() == "localhost" else bare
     try:
         address = ipaddress.ip_address(bare)
     except ValueError:
-        raise ConfigurationError(f"{where}: {part} {text!r} is not an IP address") from None
+        raise ConfigurationError(f"{where}: {part} {text!r} is not an IP address; names are not resolved") from None
     scope = getattr(address, "scope_id", None)
     return str(address).partition("%")[0], scope
 

@@ -23,6 +23,11 @@ def test_reads_and_writes_back(text, endpoint):
     assert str(endpoint) == text
 
 
+def test_localhost_is_the_only_name():
+    assert parse_endpoint("rtp://localhost:5004") == Endpoint("127.0.0.1", 5004)
+    assert parse_endpoint("rtp://Localhost@239.1.2.3:5004") == Endpoint("239.1.2.3", 5004, "127.0.0.1")
+
+
 def test_ipv6_is_written_in_canonical_form_and_its_scope_is_the_interface():
     assert parse_endpoint("rtp://[FE80:0::1%eth0]:5004") == Endpoint("fe80::1", 5004, None, "eth0")
 
