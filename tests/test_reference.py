@@ -24,7 +24,7 @@ def test_what_looks_like_a_tone_and_is_no_file_is_told_how_tones_are_written(tmp
 
 @pytest.mark.parametrize("text", ["none.wav", "a:b.wav", "sine:", "sine:-3"])
 def test_other_files_that_are_not_there_are_just_that(tmp_path, text):
-    with pytest.raises(RequestError, match="No such file or directory$"):
+    with pytest.raises(RequestError, match=r"No such file or directory$"):
         parse_reference(text, tmp_path)
 
 
