@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import io
 import json
-import time
-from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -57,11 +54,3 @@ class Telling:
     def logged(self) -> list[dict[str, Any]]:
         """Lines of the log."""
         return [json.loads(line) for line in self._lines.getvalue().splitlines()]
-
-
-async def until(holds: Callable[[], object], seconds: float = 20) -> None:
-    """Let others go on until something holds."""
-    give_up = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < give_up
-        await asyncio.sleep(0.005)

@@ -15,6 +15,7 @@ import pytest
 import soundfile
 from click.testing import CliRunner
 from documents import NOW_NS, document
+from patience import PATIENCE_SECONDS, wait_until
 
 from rtpverify import __version__, cli
 from rtpverify.history.store import Store
@@ -354,7 +355,7 @@ class TestLive:
 
     def test_nothing_arrives(self, program):
         process = program("check", f"rtp://127.0.0.1:{_free_port()}", "--encoding", "L16/48000", "--duration", "0.3")
-        stdout, stderr = process.communicate(timeout=20)
+        stdout, stderr = process.communicate(timeout=PATIENCE_SECONDS)
         assert (process.returncode, stderr) == (3, "")
         assert stdout.startswith("INCONCLUSIVE  nothing to verify arrived\n")
 
@@ -371,7 +372,7 @@ class TestLive:
                 time.sleep(max(0.0, start + index * 0.001 - time.monotonic()))
                 sender.sendto(packet, ("127.0.0.1", port))
         process.send_signal(signal.SIGINT)
-        stdout, stderr = process.communicate(timeout=20)
+        stdout, stderr = process.communicate(timeout=PATIENCE_SECONDS)
         assert process.returncode == 1, stderr
         assert "Traceback" not in stderr
         [stream] = json.loads(stdout)["streams"]
@@ -383,7 +384,7 @@ class TestLive:
         description = tmp_path / "stream.sdp"
         description.write_text(SDP.format(address="127.0.0.1", port=_free_port()))
         process = program("check", description, "--duration", "0.3")
-        stdout, stderr = process.communicate(timeout=20)
+        stdout, stderr = process.communicate(timeout=PATIENCE_SECONDS)
         assert (process.returncode, stderr) == (3, "")
         assert stdout.startswith("INCONCLUSIVE")
 
@@ -401,12 +402,13 @@ def _payloads(path):
 
 def _wait_until_bound(port):
     """Return once somebody else holds the port."""
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
+
+    def taken():
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
             try:
                 probe.bind(("127.0.0.1", port))
             except OSError:
-                return
-        time.sleep(0.02)
-    raise AssertionError(f"nobody took port {port}")
+                return True
+        return False
+
+    wait_until(taken, lambda: f"nobody took port {port}")

@@ -18,6 +18,7 @@ import pytest
 import soundfile
 from documents import NOW_NS, document
 from faulty import packets
+from patience import PATIENCE_SECONDS
 
 from rtpverify.history.store import Store
 from rtpverify.recorder.pcap import pcap
@@ -173,7 +174,7 @@ def _try(example, folder):
     if example.command.startswith(UNTIL_STOPPED):
         assert process.stderr.readline()  # it is up
         process.send_signal(signal.SIGTERM)
-    stdout, stderr = process.communicate(timeout=60)
+    stdout, stderr = process.communicate(timeout=PATIENCE_SECONDS)
     assert "Traceback" not in stderr
     allowed = {0} if example.command.startswith(UNTIL_STOPPED) else {0, 1, 3}
     assert process.returncode in allowed, stderr

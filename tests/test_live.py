@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from patience import PATIENCE_SECONDS
 
 from rtpverify.live import FULL_BATCH, GOOD_BATCH, SHORTEST_TICK_SECONDS, LiveStatistics, _Pace, run, run_live
 from rtpverify.rtp.batch import Flow, PacketBatch
@@ -77,7 +78,7 @@ async def test_the_clock_goes_on_only_to_before_the_drain_that_found_nothing_mor
 async def test_a_full_batch_is_followed_by_another_drain_without_a_pause() -> None:
     stop = asyncio.Event()
     script = Script([FULL_BATCH] * 20, feed=lambda: stop.set() if script.names.count("feed") == 20 else None)
-    await asyncio.wait_for(live(script, stop=stop, tick_seconds=30), timeout=20)
+    await asyncio.wait_for(live(script, stop=stop, tick_seconds=30), timeout=PATIENCE_SECONDS)
     assert script.names.count("feed") == 20
 
 

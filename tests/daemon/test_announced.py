@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 import structlog
+from patience import until
 from rtp.test_sap import sap, sdp
 
 from rtpverify.daemon.announced import AnnouncedSessions
@@ -157,9 +158,8 @@ async def test_the_daemon_follows_a_session_of_two_legs_once_it_is_announced(tmp
             sender.start()
             while not await asyncio.to_thread(sender.wait, 0.1):
                 pass
-        async with asyncio.timeout(60):
-            while [leg.packets["received"] for leg in service.states["bench-tone"].snapshot.legs] != [500, 500]:
-                await asyncio.sleep(0.05)
+        state = service.states["bench-tone"]
+        await until(lambda: [leg.packets["received"] for leg in state.snapshot.legs] == [500, 500])
         stop.set()
         result = await running
     assert list(service.states) == ["bench-tone"]

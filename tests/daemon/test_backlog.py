@@ -3,10 +3,11 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from patience import PATIENCE_SECONDS, wait_until
 
 from rtpverify.daemon import backlog as module
 from rtpverify.daemon.backlog import Backlog
@@ -27,7 +28,7 @@ class Disk:
 
     def write(self, items: Sequence[int]) -> bool:
         self.entered.set()
-        self.free.wait(20)
+        self.free.wait(PATIENCE_SECONDS)
         if self.fails:
             raise self.fails
         self.calls.append(list(items))
@@ -57,22 +58,15 @@ def backlog_of(disk: Disk, **options: Any) -> Backlog[int]:
     return Backlog("test", disk.write, **settings)
 
 
-def until(holds: Callable[[], bool]) -> None:
-    give_up = time.monotonic() + 20
-    while not holds():
-        assert time.monotonic() < give_up
-        time.sleep(0.002)
-
-
 def test_items_are_written_in_order_and_all_that_wait_at_once(disk: Disk) -> None:
     disk.free.clear()
     backlog = backlog_of(disk, most=50)
     backlog.put([0])
-    assert disk.entered.wait(20)
+    assert disk.entered.wait(PATIENCE_SECONDS)
     for start in range(1, 61, 10):
         backlog.put(list(range(start, start + 10)))
     disk.free.set()
-    backlog.close(20)
+    backlog.close(PATIENCE_SECONDS)
     assert disk.written == list(range(61))
     assert [len(call) for call in disk.calls] == [1, 50, 10]
     assert backlog._counts == {"written": 61, "dropped": 0, "failed": 0}
@@ -85,7 +79,7 @@ def test_a_disk_that_hangs_holds_nobody_up_and_what_does_not_fit_is_counted(disk
     for _ in range(50):
         backlog.put(list(range(10)))
     backlog.close(0.05)
-    assert time.monotonic() - start < 10
+    assert time.monotonic() - start < PATIENCE_SECONDS
     assert backlog._counts["dropped"] == 500
     disk.free.set()
 
@@ -94,12 +88,12 @@ def test_what_could_not_be_written_is_tried_again_and_trouble_told_once(disk: Di
     disk.fails = OSError(28, "No space left on device", "/disk/file")
     backlog = backlog_of(disk)
     backlog.put([1, 2])
-    until(lambda: backlog._counts["failed"] >= 3)
+    wait_until(lambda: backlog._counts["failed"] >= 3)
     assert backlog.trouble == "/disk/file: No space left on device"
     backlog.put([3])
     disk.fails = None
-    until(lambda: backlog.waiting == 0)
-    backlog.close(20)
+    wait_until(lambda: backlog.waiting == 0)
+    backlog.close(PATIENCE_SECONDS)
     assert disk.written == [1, 2, 3]
     assert backlog.trouble is None
     assert disk.troubles == ["/disk/file: No space left on device", None]
@@ -110,12 +104,12 @@ def test_a_new_item_does_not_make_it_try_sooner(disk: Disk, monkeypatch: pytest.
     disk.fails = OSError("broken")
     backlog = backlog_of(disk)
     backlog.put([1])
-    until(lambda: backlog._counts["failed"] == 1)
+    wait_until(lambda: backlog._counts["failed"] == 1)
     for item in range(50):
         backlog.put([item])
     time.sleep(0.05)
     assert backlog._counts["failed"] == 1
-    backlog.close(20)
+    backlog.close(PATIENCE_SECONDS)
     assert backlog._counts == {"written": 0, "dropped": 51, "failed": 2}
 
 
@@ -125,32 +119,33 @@ def test_what_waits_at_the_end_is_written(disk: Disk) -> None:
     for item in range(100):
         backlog.put([item])
     threading.Timer(0.05, disk.free.set).start()
-    backlog.close(20)
-    backlog.close(20)
+    backlog.close(PATIENCE_SECONDS)
+    backlog.close(PATIENCE_SECONDS)
     assert disk.written == list(range(100))
 
 
 def test_idle_work_is_done_while_nothing_comes_and_while_much_does(disk: Disk) -> None:
     backlog = backlog_of(disk, idle=disk.idle, idle_seconds=0.01)
-    until(lambda: disk.idled >= 3)
+    wait_until(lambda: disk.idled >= 3)
     before = disk.idled
-    give_up = time.monotonic() + 20
-    while disk.idled < before + 3:
+
+    def put_and_look() -> bool:
         backlog.put([1])
-        time.sleep(0.001)
-        assert time.monotonic() < give_up
-    backlog.close(20)
+        return disk.idled >= before + 3
+
+    wait_until(put_and_look)
+    backlog.close(PATIENCE_SECONDS)
 
 
 def test_what_is_given_up_does_not_end_the_trouble(disk: Disk) -> None:
     backlog = backlog_of(disk)
     disk.fails = OSError("broken")
     backlog.put([1])
-    until(lambda: backlog._counts["failed"] >= 1)
+    wait_until(lambda: backlog._counts["failed"] >= 1)
     disk.gives_up, disk.fails = True, None
-    until(lambda: backlog.waiting == 0)
+    wait_until(lambda: backlog.waiting == 0)
     assert backlog.trouble == "broken"
     disk.gives_up = False
     backlog.put([2])
-    backlog.close(20)
+    backlog.close(PATIENCE_SECONDS)
     assert disk.troubles == ["broken", None]

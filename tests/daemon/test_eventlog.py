@@ -7,7 +7,8 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 import pytest
-from documents import Telling, until
+from documents import Telling
+from patience import until
 
 from rtpverify.daemon import backlog
 from rtpverify.daemon.eventlog import EventLog, EventLogTable, LineFile

@@ -14,7 +14,7 @@ from typing import Any
 
 from aiohttp import web
 from click.testing import CliRunner
-from documents import until
+from patience import PATIENCE_SECONDS, until
 
 from rtpverify import cli
 from rtpverify.history.query import Query, find
@@ -81,9 +81,9 @@ async def test_an_event_is_in_every_place(tmp_path: Path, monkeypatch: Any) -> N
             sender.start()
             await until(lambda: posted)
             await until(lambda: evidence_in(tmp_path / "evidence"))
-            assert await asyncio.to_thread(sender.wait, 20)
+            assert await asyncio.to_thread(sender.wait, PATIENCE_SECONDS)
         daemon.send_signal(signal.SIGTERM)
-        output, log = await asyncio.wait_for(daemon.communicate(), 20)
+        output, log = await asyncio.wait_for(daemon.communicate(), PATIENCE_SECONDS)
         assert daemon.returncode == 0, log.decode()
     finally:
         if daemon.returncode is None:

@@ -8,7 +8,8 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
 from pathlib import Path
 
 import pytest
-from documents import NOW_NS, Telling, document, until
+from documents import NOW_NS, Telling, document
+from patience import until
 
 from rtpverify.daemon import backlog, history
 from rtpverify.daemon.history import History, HistoryTable, path_in

@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 import structlog
 from click.testing import CliRunner
+from patience import PATIENCE_SECONDS, wait_until
 
 from rtpverify import cli
 from rtpverify.daemon import life
@@ -35,7 +36,7 @@ def listening(folder: Path, *, abstract: bool = False) -> Iterator[tuple[socket.
     name = f"rtpverify-{os.getpid()}-{time.monotonic_ns()}" if abstract else str(folder / "notify")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
         sock.bind(f"\0{name}" if abstract else name)
-        sock.settimeout(15)
+        sock.settimeout(PATIENCE_SECONDS)
         yield sock, f"@{name}" if abstract else name
 
 
@@ -59,7 +60,7 @@ def process(path: Path, **environment: str) -> Iterator[subprocess.Popen[str]]:
 
 
 def log_of(running: subprocess.Popen[str]) -> list[dict[str, object]]:
-    _, log = running.communicate(timeout=20)
+    _, log = running.communicate(timeout=PATIENCE_SECONDS)
     return [json.loads(line) for line in log.splitlines()]
 
 
@@ -105,7 +106,7 @@ async def test_only_a_receive_loop_that_goes_round_feeds_the_watchdog(tmp_path: 
             with pytest.raises(BlockingIOError):
                 sock.recv(4096)
             running = asyncio.create_task(service.run(stop))
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(PATIENCE_SECONDS):
                 assert (await asyncio.get_running_loop().sock_recv(sock, 4096)).startswith(b"READY=1")
                 assert (await asyncio.get_running_loop().sock_recv(sock, 4096)).startswith(b"WATCHDOG=1")
             stop.set()
@@ -118,7 +119,7 @@ def test_being_stopped_while_it_starts_up_is_a_clean_end(tmp_path: Path, delay_s
     path = tmp_path / "bench.toml"
     path.write_text(HEAD + stream("a", port))
     with process(path) as running:
-        wait_for_python(running.pid)
+        wait_for_daemon(running.pid)
         time.sleep(delay_seconds)
         running.send_signal(signal.SIGTERM)
         lines = log_of(running)
@@ -126,15 +127,15 @@ def test_being_stopped_while_it_starts_up_is_a_clean_end(tmp_path: Path, delay_s
     assert [line["event"] for line in lines][-2:] == ["summary", "stopped"]
 
 
-def wait_for_python(pid: int) -> None:
-    """Wait until the program minds signals: before that there is no program yet."""
-    give_up = time.monotonic() + 15
-    while time.monotonic() < give_up:
+def wait_for_daemon(pid: int) -> None:
+    """Wait until the daemon minds signals, of which SIGHUP is only its own: before that there is no daemon yet."""
+
+    def minds() -> bool:
         text = Path(f"/proc/{pid}/status").read_text()
         caught = int(next(line for line in text.splitlines() if line.startswith("SigCgt")).split()[1], 16)
-        if caught >> (signal.SIGTERM - 1) & 1:
-            return
-        time.sleep(0.005)
+        return bool(caught >> (signal.SIGHUP - 1) & 1)
+
+    wait_until(minds)
 
 
 @pytest.mark.parametrize("abstract", [False, True])

@@ -6,6 +6,7 @@ import threading
 from typing import Literal
 
 import pytest
+from patience import PATIENCE_SECONDS
 
 from rtpverify.daemon.log import LogWriter, make_logger
 
@@ -20,7 +21,7 @@ class Gate(io.StringIO):
 
     def write(self, text: str) -> int:
         self.reached.set()
-        self.open.wait(10)
+        self.open.wait(PATIENCE_SECONDS)
         return super().write(text)
 
 
@@ -28,7 +29,7 @@ def test_a_reader_that_stands_still_holds_up_nobody_and_is_counted() -> None:
     file = Gate()
     writer = LogWriter(file, max_lines=3)
     writer.write("0\n")
-    assert file.reached.wait(10)
+    assert file.reached.wait(PATIENCE_SECONDS)
     for number in range(1, 10):
         writer.write(f"{number}\n")
     assert writer.dropped == 6

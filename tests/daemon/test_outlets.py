@@ -8,6 +8,7 @@ from typing import ClassVar
 
 import pytest
 import structlog
+from patience import until
 
 from rtpverify.daemon.config import Configuration
 from rtpverify.daemon.outlets import Bench, Outlet, OutletTable, Told
@@ -89,9 +90,7 @@ async def test_an_outlet_sees_packets_time_and_events_between_start_and_stop() -
             sender.start()
             while not await asyncio.to_thread(sender.wait, 0.1):
                 pass
-        async with asyncio.timeout(60):
-            while SpyTable.made[0].datagrams < 797:
-                await asyncio.sleep(0.01)
+        await until(lambda: SpyTable.made[0].datagrams >= 797)
         stop.set()
         await running
     first, second = SpyTable.made

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from documents import Telling, until
+from documents import Telling
 from faulty import packets
+from patience import PATIENCE_SECONDS, until
 
 from rtpverify.daemon import recorder
 from rtpverify.daemon.outlets import Told
@@ -109,7 +110,7 @@ async def test_a_thread_that_hangs_holds_nobody_up(
     monkeypatch.setattr(recorder, "CAPACITY", 4)
     monkeypatch.setattr(recorder, "STOP_SECONDS", 0.05)
     free = threading.Event()
-    monkeypatch.setattr(EvidenceFolder, "add", lambda *_: free.wait(20))
+    monkeypatch.setattr(EvidenceFolder, "add", lambda *_: free.wait(PATIENCE_SECONDS))
     faults = [f"click:at={1 + 0.05 * number},size=0.1" for number in range(20)]
     async with opened(tmp_path, max_per_minute=100) as outlet:
         told = feed(outlet, faults)

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import soundfile
 import structlog
+from patience import until
 from programme import music
 
 from rtpverify.daemon import service as module
@@ -85,11 +86,8 @@ class Bench:
     def write(self, text: str) -> None:
         self.path.write_text(text)
 
-    async def until(self, holds: Callable[[], object], seconds: float = 10) -> None:
-        give_up = asyncio.get_running_loop().time() + seconds
-        while not holds():
-            assert asyncio.get_running_loop().time() < give_up, self.lines
-            await asyncio.sleep(0.02)
+    async def until(self, holds: Callable[[], object]) -> None:
+        await until(holds, lambda: self.lines)
 
     async def reload(self, text: str) -> None:
         """Write another configuration, and wait until it was looked at."""

@@ -13,6 +13,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
+from patience import PATIENCE_SECONDS
 from prometheus_client.parser import text_string_to_metric_families
 
 from rtpverify.sender.faults import parse_fault
@@ -70,7 +71,7 @@ def daemon(folder: Path, text: str) -> Iterator[subprocess.Popen[str]]:
 
 
 def scrape(port: int) -> Samples:
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=PATIENCE_SECONDS) as answer:
         text = answer.read().decode()
     order = ("stream", "channel", "kind", "cause")
     return {
@@ -80,9 +81,9 @@ def scrape(port: int) -> Samples:
     }
 
 
-def until(look: Callable[[], Samples], holds: Callable[[Samples], bool], seconds: float = 15) -> Samples:
+def until(look: Callable[[], Samples], holds: Callable[[Samples], bool]) -> Samples:
     """Look again and again until what is seen holds; a daemon that is not there yet is not seen."""
-    give_up = time.monotonic() + seconds
+    give_up = time.monotonic() + PATIENCE_SECONDS
     while True:
         try:
             seen = look()
@@ -108,7 +109,7 @@ def test_streams_are_seen_in_metrics_and_log_until_a_clean_stop(tmp_path: Path) 
         with Sender([to], duration_seconds=3) as sender:
             sender.start()
             first = until(look, lambda seen: seen["rtpverify_packets_lost_total", "left"] == 3)
-            assert sender.wait(20)
+            assert sender.wait(PATIENCE_SECONDS)
         assert first["rtpverify_stream_up", "left"] == 1
         assert first["rtpverify_stream_up", "right"] == 0
         assert first["rtpverify_events_total", "left", "gap", "network"] == 1
@@ -118,13 +119,13 @@ def test_streams_are_seen_in_metrics_and_log_until_a_clean_stop(tmp_path: Path) 
         assert ("rtpverify_level_dbfs", "right", "1") not in whole
         with Sender([again], duration_seconds=1) as sender:
             sender.start()
-            assert sender.wait(20)
+            assert sender.wait(PATIENCE_SECONDS)
         anew = until(look, lambda seen: seen["rtpverify_packets_received_total", "left"] == 3997)
         assert anew["rtpverify_packets_lost_total", "left"] == 3
         assert anew["rtpverify_receive_buffer_dropped_total",] == 0
         until(look, lambda seen: seen["rtpverify_stream_up", "left"] == 0)
         process.send_signal(signal.SIGTERM)
-        _, log = process.communicate(timeout=20)
+        _, log = process.communicate(timeout=PATIENCE_SECONDS)
         assert process.returncode == 0
 
     lines = [json.loads(line) for line in log.splitlines()]
@@ -147,7 +148,7 @@ def test_a_port_in_use_ends_it_with_a_line_that_names_it(tmp_path: Path, name: s
         if kind is socket.SOCK_STREAM:
             other.listen()
         with daemon(tmp_path, CONFIGURATION.format(**ports)) as process:
-            _, log = process.communicate(timeout=20)
+            _, log = process.communicate(timeout=PATIENCE_SECONDS)
     assert process.returncode == 2
     (line,) = log.splitlines()
     assert str(ports[name]) in line
@@ -157,7 +158,7 @@ def test_a_port_in_use_ends_it_with_a_line_that_names_it(tmp_path: Path, name: s
 def test_a_malformed_configuration_ends_it_with_a_line_for_each_mistake(tmp_path: Path) -> None:
     text = CONFIGURATION.format(metrics=99999, left=0, right=5004).replace("tone:1283", "tone:30000")
     with daemon(tmp_path, text) as process:
-        _, log = process.communicate(timeout=20)
+        _, log = process.communicate(timeout=PATIENCE_SECONDS)
     assert process.returncode == 2
     lines = log.splitlines()
     assert [re.sub(".*bench.toml:", "", line).split(" = ")[0] for line in lines] == [

@@ -16,7 +16,8 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from documents import Telling, until
+from documents import Telling
+from patience import until
 
 from rtpverify.daemon import backlog, webhook
 from rtpverify.daemon.config import parse_config

@@ -4,12 +4,18 @@ import re
 import subprocess
 import sys
 
+from patience import PATIENCE_SECONDS
+
 from rtpverify.demo import FAULTS
 
 
 def test_everything_injected_is_found_and_nothing_else() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "rtpverify", "demo"], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-m", "rtpverify", "demo"],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_SECONDS,
+        check=False,
     )
     assert (done.returncode, done.stderr) == (0, ""), done.stdout
     assert re.search(r"^Metrics while this runs: http://127\.0\.0\.1:\d+/metrics$", done.stdout, re.MULTILINE)

@@ -17,10 +17,9 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from patience import PATIENCE_SECONDS
 
 from rtpverify.cli import main
-
-PATIENCE_SECONDS = 30
 
 
 @dataclass

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from patience import PATIENCE_SECONDS
 
 ROOT = Path(__file__).parents[2]
 LISTENER, FIRST, SECOND = 1, 2, 3
@@ -18,7 +19,7 @@ FIRST_SSRC, SECOND_SSRC = "0x00000001", "0x00000002"
 
 
 def ip(*arguments):
-    subprocess.run(["ip", *arguments], check=True, capture_output=True, text=True, timeout=10)
+    subprocess.run(["ip", *arguments], check=True, capture_output=True, text=True, timeout=PATIENCE_SECONDS)
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Wire:
 
     def read(self, host, path):
         return subprocess.run(
-            self.command(host, "cat", path), check=True, capture_output=True, text=True, timeout=10
+            self.command(host, "cat", path), check=True, capture_output=True, text=True, timeout=PATIENCE_SECONDS
         ).stdout
 
     def streams(self, source):
@@ -66,11 +67,11 @@ class Wire:
             while check.poll() is None:
                 filters = max(filters, self.read(self.receiver, path), key=len)  # empty again at its end
                 time.sleep(0.2)
-            result = json.loads(check.communicate(timeout=20)[0])
+            result = json.loads(check.communicate(timeout=PATIENCE_SECONDS)[0])
         finally:
             for process in [*senders, *([check] if check else [])]:
                 process.kill()
-                process.communicate(timeout=20)
+                process.communicate(timeout=PATIENCE_SECONDS)
         assert all(stream["transport"]["packets_received"] > 10 for stream in result["streams"])
         return sorted(stream["ssrc"] for stream in result["streams"]), filters.splitlines()[1:], result["discarded"]
 
@@ -151,7 +152,7 @@ reference = "tone:1283"
 def test_a_daemon_hears_a_group_again_when_its_interface_comes_back(wire, tmp_path):
     (tmp_path / "bench.toml").write_text(DAEMON)
     processes = [wire.rtpverify(wire.receiver, "serve", str(tmp_path / "bench.toml"))]
-    limit = threading.Timer(60, processes[0].kill)
+    limit = threading.Timer(PATIENCE_SECONDS, processes[0].kill)
     limit.start()
 
     def send():
@@ -184,9 +185,9 @@ def test_a_daemon_hears_a_group_again_when_its_interface_comes_back(wire, tmp_pa
         processes[0].terminate()
         [stopped] = until("stopped")
         assert stopped["discarded"] == {}
-        assert processes[0].wait(20) == 0
+        assert processes[0].wait(PATIENCE_SECONDS) == 0
     finally:
         limit.cancel()
         for process in processes:
             process.kill()
-            process.communicate(timeout=20)
+            process.communicate(timeout=PATIENCE_SECONDS)

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
+from patience import PATIENCE_SECONDS
+
 
 @dataclass
 class Statistics:
@@ -24,7 +26,7 @@ class Statistics:
 
 def _tshark(capture: Path, port: int, *arguments: str) -> str:
     command = ["tshark", "-n", "-r", str(capture), "-d", f"udp.port=={port},rtp", *arguments]
-    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout
+    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=PATIENCE_SECONDS).stdout
 
 
 def statistics(capture: Path, port: int) -> list[Statistics]:

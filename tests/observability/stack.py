@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from patience import PATIENCE_SECONDS
 
 from rtpverify.rtp.payload import Encoding
 from rtpverify.sender.faults import parse_fault
@@ -116,7 +117,7 @@ class Bench:
 
     def api(self, path: str, **query: str | float) -> Any:
         with urllib.request.urlopen(  # noqa: S310
-            f"{self.prometheus}/api/v1/{path}?{urllib.parse.urlencode(query)}", timeout=10
+            f"{self.prometheus}/api/v1/{path}?{urllib.parse.urlencode(query)}", timeout=PATIENCE_SECONDS
         ) as answer:
             return json.load(answer)["data"]
 
@@ -137,9 +138,9 @@ class Bench:
         return list(found["result"])
 
 
-def until(look: Callable[[], Any], seconds: float = 30.0) -> Any:
+def until(look: Callable[[], Any]) -> Any:
     """Look again and again until something is seen."""
-    give_up = time.monotonic() + seconds
+    give_up = time.monotonic() + PATIENCE_SECONDS
     while True:
         seen = None
         with suppress(OSError):

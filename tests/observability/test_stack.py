@@ -15,7 +15,6 @@ from observability.stack import CONFIGS, PROGRAMS, Bench, bench, until
 
 WITHOUT_DATA = {'absent(up{job="rtpverify"})'}
 """What gives nothing while all is well, and cannot be made to by turning a comparison into a number."""
-SECONDS = 25.0
 
 pytestmark = [
     pytest.mark.end_to_end,
@@ -78,7 +77,7 @@ def test_every_expression_returns_data(running: Bench) -> None:
                 del waiting[name]
         return not waiting
 
-    until(look, SECONDS)
+    until(look)
     assert list(waiting) == []
 
 
@@ -87,7 +86,7 @@ def test_an_alert_fires_through_to_the_webhook(running: Bench) -> None:
         return {(alert["labels"]["alertname"], alert["labels"].get("stream", "")): alert for alert in running.alerts}
 
     wanted = {("RtpverifyPacketLoss", "main"), ("RtpverifyLegLoss", "legs"), ("RtpverifyDistortion", "main")}
-    until(lambda: wanted <= told().keys(), SECONDS)
+    until(lambda: wanted <= told().keys())
     assert wanted <= told().keys()
     loss = told()["RtpverifyPacketLoss", "main"]
     assert loss["labels"]["severity"] == "warning"
@@ -104,14 +103,14 @@ def test_an_exemplar_leads_from_prometheus_to_the_event(running: Bench) -> None:
         lines = [json.loads(line) for line in Path(running.folder / "daemon.log").read_text().splitlines()]
         return {line["id"] for line in lines if line["event"] == "event"}
 
-    until(ids, SECONDS)
+    until(ids)
     assert ids()
-    assert until(lambda: ids() <= logged(), 5)
+    assert until(lambda: ids() <= logged())
 
 
 def test_prometheus_takes_every_sample_and_exemplar(running: Bench) -> None:
     """What it does not like it writes down."""
-    until(lambda: running.ask("rtpverify_events_total > 0", instant=True), SECONDS)
+    until(lambda: running.ask("rtpverify_events_total > 0", instant=True))
     log = (running.folder / "prometheus.log").read_text()
     assert [line for line in log.splitlines() if "level=warn" in line or "level=error" in line] == []
     (target,) = (target for target in running.api("targets")["activeTargets"] if target["labels"]["job"] == "rtpverify")

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 from faulty import packets
+from patience import PATIENCE_SECONDS
 
 from rtpverify.recorder.case import Case, Kept, Span, files_of, packets_of
 from rtpverify.recorder.maker import NICENESS, Maker
@@ -60,7 +61,7 @@ def test_a_mistake_of_ours_is_told_and_the_next_case_is_made(maker: Maker, case:
 
 def test_it_ends_with_whoever_started_it() -> None:
     command = [sys.executable, "-m", "rtpverify.recorder.maker"]
-    process = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=60)
+    process = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=PATIENCE_SECONDS)
     assert (process.returncode, process.stdout, process.stderr) == (0, b"", b"")
 
 

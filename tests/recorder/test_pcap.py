@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from patience import PATIENCE_SECONDS
 
 from rtpverify.recorder.pcap import pcap
 from rtpverify.rtp.batch import Flow, PacketBatch
@@ -81,7 +82,7 @@ def test_tshark_finds_every_checksum_right(tmp_path):
     options = ["-o", "udp.check_checksum:TRUE", "-o", "ip.check_checksum:TRUE"]
     fields = ["frame.time_epoch", "udp.checksum.status", "ip.checksum.status", "udp.length"]
     command = ["tshark", "-n", "-r", str(path), *options, "-T", "fields", *(x for f in fields for x in ("-e", f))]
-    output = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout
+    output = subprocess.run(command, check=True, capture_output=True, text=True, timeout=PATIENCE_SECONDS).stdout
     rows = [line.split("\t") for line in output.splitlines()]
     assert len(rows) == 200
     for (at, flow, data), (time, udp, ip, length) in zip(datagrams, rows, strict=True):

@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass
 
 import pytest
+from patience import PATIENCE_SECONDS
 
 from rtpverify import mmsg
 from rtpverify.errors import RequestError, SourceError
@@ -35,7 +36,7 @@ class Receiver:
         self.socket = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM)
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
         self.socket.bind((address, 0))
-        self.socket.settimeout(60)
+        self.socket.settimeout(PATIENCE_SECONDS)
         self.endpoint = Endpoint(address, self.socket.getsockname()[1])
 
     def packets(self):

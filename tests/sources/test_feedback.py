@@ -7,6 +7,7 @@ import threading
 import time
 
 import pytest
+from patience import PATIENCE_SECONDS
 
 from rtpverify.check import check
 from rtpverify.reference import parse_reference
@@ -60,7 +61,7 @@ def run(options, mux=False):
 
     receiver = threading.Thread(target=receive)
     receiver.start()
-    assert listening.wait(20)
+    assert listening.wait(PATIENCE_SECONDS)
     with ours, ours_rtcp:
         started = time.monotonic()
         for index in range(PACKETS):

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
+from patience import PATIENCE_SECONDS, until
 
 from rtpverify.errors import SourceError
 from rtpverify.rtp.batch import Flow, gather
@@ -36,7 +37,7 @@ class Datagram:
 ANY = "0.0.0.0"  # noqa: S104  (every address of this host is the point)
 
 
-async def collect(receiver, count, timeout_seconds=20.0):
+async def collect(receiver, count, timeout_seconds=PATIENCE_SECONDS):
     """Drain until ``count`` datagrams came or the time is up."""
     found = []
     end = time.monotonic() + timeout_seconds
@@ -334,9 +335,7 @@ async def test_the_queue_behind_asyncio_dgram_is_bounded_and_counted(send):
     with DgramReceiver([Endpoint("127.0.0.1", port)], max_queued=10) as receiver:
         for k in range(25):
             send(bytes([k]), "127.0.0.1", port)
-        async with asyncio.timeout(60):
-            while receiver.dropped < 15:
-                await asyncio.sleep(0.001)
+        await until(lambda: receiver.dropped == 15)
         batch = receiver.drain()
         assert gather(batch.arena, batch.offset, 1)[:, 0].tolist() == list(range(10))
 

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable
 
 import pytest
+from patience import PATIENCE_SECONDS
 
 from rtpverify.daemon.metrics.exposition import Exposition
 from rtpverify.daemon.metrics.snapshot import Snapshot
@@ -25,7 +26,7 @@ class Source:
         self.taken += 1
         taken = self.taken
         self.threads.add(threading.current_thread())
-        assert self.go.wait(10)
+        assert self.go.wait(PATIENCE_SECONDS)
         return Snapshot(receive_buffer_dropped=taken)
 
 

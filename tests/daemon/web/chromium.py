@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+from patience import PATIENCE_SECONDS
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
 CHROMIUM = next((path for name in _NAMES if (path := shutil.which(name))), None)
@@ -31,8 +32,6 @@ FLAGS = (
     "--remote-debugging-port=0",
     "about:blank",
 )
-START_SECONDS = 30.0
-ANSWER_SECONDS = 60.0
 
 
 class Browser:
@@ -81,7 +80,7 @@ class Browser:
         number = next(self._numbers)
         future = self._waiting[number] = asyncio.get_running_loop().create_future()
         await self._socket.send_json({"id": number, "method": method, "params": params})
-        answer = await asyncio.wait_for(future, ANSWER_SECONDS)
+        answer = await asyncio.wait_for(future, 2 * PATIENCE_SECONDS)
         assert "error" not in answer, (method, answer)
         result: dict[str, Any] = answer["result"]
         return result
@@ -96,10 +95,10 @@ class Browser:
         assert "exceptionDetails" not in answer, answer
         return answer["result"].get("value")
 
-    async def until(self, expression: str, seconds: float = 30.0) -> None:
+    async def until(self, expression: str) -> None:
         """Wait until an expression is true in the page, which itself looks again and again."""
         wait = f"""new Promise((done) => {{
-            const end = performance.now() + {1000 * seconds};
+            const end = performance.now() + {1000 * PATIENCE_SECONDS};
             const look = () => {{
                 let value = null;
                 try {{ value = {expression}; }} catch {{ /* not there yet */ }}
@@ -113,7 +112,7 @@ class Browser:
         if not seen:
             text = await self.see("document.body.innerText")
             raise AssertionError(
-                f"{expression}: not seen within {seconds:g} s; the page says:\n{text}\n{self.complaints}"
+                f"{expression}: not seen within {PATIENCE_SECONDS:g} s; the page says:\n{text}\n{self.complaints}"
             )
 
     async def press(self, key: str, code: int = 0, modifiers: int = 0) -> None:
@@ -183,7 +182,7 @@ async def browsing(port: int) -> AsyncIterator[Browser]:
 
 def _port(path: Path) -> int:
     """Wait until the browser says where it listens."""
-    give_up = time.monotonic() + START_SECONDS
+    give_up = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < give_up:
         with suppress(FileNotFoundError, ValueError, IndexError):
             return int(path.read_text().splitlines()[0])

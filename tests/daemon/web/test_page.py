@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from patience import PATIENCE_SECONDS
 from programme import RATE_HZ, Audio, music, quantised
 from test_verifier import FLOWS
 
@@ -119,7 +120,7 @@ async def daemon(folder: Path) -> AsyncIterator[tuple[str, dict[str, int]]]:
             yield f"http://127.0.0.1:{ports['metrics']}/", ports
         finally:
             process.terminate()
-            process.wait(20)
+            process.wait(PATIENCE_SECONDS)
 
 
 def all_is_well(browser: Browser, url: str) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from patience import PATIENCE_SECONDS
 from structlog.testing import capture_logs
 from test_verifier import FLOWS
 
@@ -318,7 +319,7 @@ async def messages(answer: aiohttp.ClientResponse) -> AsyncIterator[tuple[str, s
 
 
 async def first(answer: aiohttp.ClientResponse, wanted: str) -> tuple[str, Any]:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         async for number, name, data in messages(answer):
             if name == wanted:
                 return number, data
@@ -437,7 +438,7 @@ async def test_the_daemon_stops_though_somebody_listens() -> None:
     async with serving() as client:
         answer = await client.session.get(f"{client.url}/api/live")
         await first(answer, "hello")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             await client.server.stop()
         answer.close()
 
