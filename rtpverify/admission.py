@@ -49,7 +49,7 @@ class Admission:
         if len(packets) < 2:
             return None
         spec, is_last = self._spec_of(packets[-1].flow), at_end or len(packets) > MAX_HELD_PACKETS
-        audio = [packet for packet in packets if not lies_beside(spec, packet.payload_type, packet.payload)]
+        audio = [packet for packet in packets if not lies_beside(spec, packet)]
         if not audio and not is_last:
             return None
         own = own_payload_type(spec, audio or packets)
@@ -67,11 +67,7 @@ class Admission:
 
     def _is_proved(self, spec: StreamSpec, own: int, packets: Sequence[Held]) -> bool:
         """Tell whether packets are those of one sender of RTP."""
-        ours = [
-            packet
-            for packet in packets
-            if packet.payload_type == own or lies_beside(spec, packet.payload_type, packet.payload)
-        ]
+        ours = [packet for packet in packets if packet.payload_type == own or lies_beside(spec, packet)]
         distinct = list({packet.sequence: packet for packet in ours}.values())
         if spec.describes(own):
             return len(distinct) > 1

@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rtpverify.discarded import in_words
 from rtpverify.errors import RequestError
 from rtpverify.limits import Limits
 from rtpverify.reference import Reference, Tone
@@ -225,7 +226,7 @@ def _verify_capture(path: Path, specs: Sequence[StreamSpec], arrival: _Arrival) 
     result.warnings += _doubts(capture)
     ours = verifier.discarded["unmatched"] + verifier.discarded["not_selected"]
     if capture.records and not result.streams and not ours:
-        seen = ", ".join(f"{count} {reason}" for reason, count in (verifier.discarded + capture.skipped).items())
+        seen = in_words(verifier.discarded + capture.skipped)
         raise RequestError(f"{path}: no RTP stream among its {capture.records} frames ({seen})")
     return result
 

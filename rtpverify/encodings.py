@@ -101,7 +101,7 @@ class FirstPackets:
     Attributes
     ----------
     payload
-        Their payloads one after the other.
+        Their payloads one after the other, without those that a capture cut off.
     spans
         Bytes of payload and step to the next timestamp of each packet whose next one came.
     """
@@ -112,7 +112,7 @@ class FirstPackets:
         }
         in_order = sorted(by_sequence.items())
         self.packets = [packet for _, packet in in_order]
-        self.payload = b"".join(packet.payload for packet in self.packets)
+        self.payload = b"".join(packet.payload for packet in self.packets if not packet.cut_bytes)
         self.spans = [
             (one.payload_bytes, wrap_difference(other.timestamp, one.timestamp, 32))
             for (at, one), (then, other) in pairwise(in_order)

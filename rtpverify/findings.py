@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from rtpverify.encodings import statement
 from rtpverify.result import Leg, Rtcp, StreamResult, Transport
 from rtpverify.rtp.rtcp import TOLERANCE_PACKETS
@@ -47,6 +49,8 @@ def stream_result(stream: Stream) -> StreamResult:
         ),
         events=sorted(stream.events.values(), key=lambda event: (event.start_frame, event.channel or 0)),
     )
+    if stream.packets_cut and stream.spec.reference is None:
+        result.warnings.append(_cut(stream))
     if stream.odd_lengths:
         result.warnings.append(f"{stream.odd_lengths} packets hold no whole number of {stream.encoding} frames")
     sent = stream.reports.packets if stream.reports else None
@@ -63,15 +67,30 @@ def stream_result(stream: Stream) -> StreamResult:
         )
     if stream.spec.limits.link_offset_seconds is not None and stream.lead_seconds is None:
         result.warnings.append(f"presentation lead not measured: {_no_lead(stream)}")
+    if _is_stamped_at_transmission(stream):
+        result.warnings.append(
+            "the presentation lead is the link offset: the sender timestamps packets when it sends them, not when it "
+            "samples, so the lead does not tell its own delay"
+        )
     if stream.events_left_out:
         result.warnings.append(f"{stream.events_left_out} more events were told than are kept here")
     if counts.stray:
         result.warnings.append(f"{counts.stray} packets fit nowhere in the stream and were left out")
+    if stream.doubt is not None and _is_aside(stream):
+        result.warnings.insert(0, stream.doubt)
     _add_legs(stream, result)
     _add_signal(stream, result)
-    _add_doubt(stream, result)
     _add_announced(stream, result)
     return result
+
+
+def _is_stamped_at_transmission(stream: Stream) -> bool:
+    """Tell whether packets come at their very timestamps: then these are not those of the sampling."""
+    link_offset = stream.spec.limits.link_offset_seconds
+    if link_offset is None or stream.lead_seconds is None or not stream.packet_time_seconds:
+        return False
+    # What was sampled at its timestamp takes at least its packet time to be sent.
+    return link_offset - stream.lead_seconds[0] < stream.packet_time_seconds / 2
 
 
 def _no_lead(stream: Stream) -> str:
@@ -143,14 +162,10 @@ def _add_announced(stream: Stream, result: StreamResult) -> None:
     )
 
 
-def _add_doubt(stream: Stream, result: StreamResult) -> None:
-    """Add why the encoding is not to be relied upon: then nothing passes, unless no encoding was asked for."""
-    if stream.doubt is None:
-        return
-    if stream.spec.reference is None and not statement(stream.spec, stream.payload_type).is_asked:
-        result.warnings.insert(0, stream.doubt)
-    else:
-        result.inconclusive = stream.doubt
+def _cut(stream: Stream) -> str:
+    """Say what a capture left out of the stream's packets."""
+    count = f"{stream.packets_cut} packet{'s' if stream.packets_cut > 1 else ''}"
+    return f"the capture holds only the beginning of {count} (snap length): judged by transport, not by signal"
 
 
 def _packets_in_window(stream: Stream) -> float:
@@ -185,26 +200,40 @@ def _rtcp(stream: Stream) -> Rtcp | None:
 
 
 def _add_signal(stream: Stream, result: StreamResult) -> None:
-    if stream.spec.reference is None:
-        return
+    """Add what was measured of the signal, and why it is not judged where it is not."""
     track = stream.track or next(reversed(stream.earlier), None)
-    if stream.encoding is None:
-        result.inconclusive = stream.spec.why_undecodable(stream.payload_type)
-    elif track is None:
-        result.inconclusive = "no whole packet of audio arrived"
-    else:
+    if track is not None:
         result.signal = track.analysis.detector.signal(track.row)
         result.comparison = track.analysis.detector.comparison(track.row)
         result.warnings += blindness(result.signal, track.encoding.sample_rate_hz)
-        why_not = [
-            why_inconclusive(one.analysis, one.row, stream.spec.reference, stream.end_frame)
-            for one in (*stream.earlier, track)
-        ]
-        result.inconclusive = None if None in why_not else why_not[-1]
-    if stream.not_judged is not None:
-        result.warnings.append(f"from frame {stream.encoding_since} on nothing is judged: {stream.not_judged}")
-    elif stream.earlier:
+    result.inconclusive = next(_reasons(stream), None)
+    if stream.earlier and stream.not_judged is None:
         result.warnings.append(
             f"the encoding is {stream.encoding} from frame {stream.encoding_since} on; "
             "what is measured of the signal is of the time since then"
         )
+
+
+def _reasons(stream: Stream) -> Iterator[str]:
+    """Yield why a stream cannot pass, the weightiest first."""
+    reference = stream.spec.reference
+    if stream.doubt is not None and not _is_aside(stream):
+        yield stream.doubt
+    if reference is None:
+        return
+    tracks = [track for track in (*stream.earlier, stream.track) if track is not None]
+    if stream.encoding is None:
+        yield stream.spec.why_undecodable(stream.payload_type)
+    if stream.packets_cut:
+        yield _cut(stream)
+    if not tracks:
+        yield stream.not_judged or "no whole packet of audio arrived"
+    why_not = [why_inconclusive(track.analysis, track.row, reference, stream.end_frame) for track in tracks]
+    yield from (why for why in why_not[-1:] if why is not None and None not in why_not)
+    if stream.not_judged is not None:
+        yield f"from frame {stream.encoding_since} on nothing is judged: {stream.not_judged}"
+
+
+def _is_aside(stream: Stream) -> bool:
+    """Tell whether a doubt about the encoding takes nothing from what was asked for: transport, by no encoding."""
+    return stream.spec.reference is None and not statement(stream.spec, stream.payload_type).is_asked

@@ -161,11 +161,16 @@ class Intake(Rows):
         placement = self._tracker.update(stream, part.sequence, part.timestamp, np.where(beside, 0, frames), marks)
         octets = np.bincount(stream, part.payload_length * placement.accepted, len(self._octets))
         self._octets += octets.astype(np.int64)
-        for index in stream[beside & placement.accepted].tolist() if beside.any() else ():
-            self._streams[index].packets_beside += 1
+        if part.cut_bytes is not None:
+            for index in stream[placement.accepted & ~part.is_whole].tolist():
+                self._streams[index].packets_cut += 1
+        for row in np.flatnonzero(beside & placement.accepted).tolist() if beside.any() else ():
+            is_noise = self._payload_types.is_noise(int(stream[row]), int(part.payload_type[row]))
+            self._streams[int(stream[row])].take_beside(int(placement.sequence[row]), is_noise=is_noise)
         self._tracks.settle_origins()
 
-        batch = PlacedBatch(part, stream, np.where(whole & ~beside, frames, 0), placement)
+        readable = whole & ~beside & part.is_whole
+        batch = PlacedBatch(part, stream, np.where(readable, frames, 0), placement)
         if part.source.host_dropped is not None:
             kept = np.flatnonzero(placement.accepted)
             dropped = part.source.host_dropped[part.row[kept]]
@@ -310,7 +315,8 @@ class Intake(Rows):
     def _tell_jump(self, stream: Stream, jump: Discontinuity) -> None:
         """Tell that the sender's numbers broke; silence that it left out is only noted."""
         if jump.kind is Jump.PAUSE:
-            stream.pauses += 1
+            # Where telephone events were sent instead, nothing was hidden.
+            stream.pauses += jump.sequence - 1 not in stream.events_beside
         else:
             self._tell(stream, stream.jump(jump))
             stream.start_over()

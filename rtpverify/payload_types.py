@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from rtpverify.encodings import statement
 from rtpverify.frames import COMPANDED
 from rtpverify.rtp.batch import RtpBatch
+from rtpverify.rtp.demux import Held
 from rtpverify.rtp.payload import Encoding
 from rtpverify.rtp.rows import Rows, put
 from rtpverify.rtp.verdicts import Mark
@@ -102,9 +103,17 @@ class PayloadTypes(Rows):
             said = _said_beside(self._streams[code >> 8].spec, code & 0xFF)
             if said is None:
                 rows = rows[part.payload_length[rows] == TELEPHONE_EVENT_BYTES]
-                rows = rows[part.source.arena[part.payload_offset[rows] + 1] & _RESERVED == 0]
+                there = rows[part.is_whole[rows]]
+                is_other = part.source.arena[part.payload_offset[there] + 1] & _RESERVED != 0
+                rows = np.setdiff1d(rows, there[is_other])
             beside[rows] = said is not False
         return beside
+
+    def is_noise(self, stream: int, payload_type: int) -> bool:
+        """Tell whether what lies beside the audio with this payload type is comfort noise."""
+        announced = self._streams[stream].spec.announced
+        name = announced.medium.rtpmaps.get(payload_type, "") if announced else ""
+        return payload_type in COMFORT_NOISE or name.lower().startswith("cn/")
 
     def marks(self, part: RtpBatch, stream: NDArray[np.int64], beside: NDArray[np.bool_]) -> NDArray[np.int64] | None:
         """Return what packets say of their place beside their numbers."""
@@ -141,14 +150,17 @@ def _bytes_per_frame(encoding: Encoding | None) -> int:
     return encoding.bytes_per_frame if encoding else 0
 
 
-def lies_beside(spec: StreamSpec, payload_type: int, payload: bytes) -> bool:
+def lies_beside(spec: StreamSpec, packet: Held) -> bool:
     """Tell whether a packet lies beside the audio of its stream: comfort noise and telephone events.
 
     What a description calls so does; of payload types it says nothing of, those of comfort noise, and dynamic ones with
     what is a telephone event (four bytes, of which the reserved bit is 0).
     """
-    said = _said_beside(spec, payload_type)
-    return len(payload) == TELEPHONE_EVENT_BYTES and not payload[1] & _RESERVED if said is None else said
+    said = _said_beside(spec, packet.payload_type)
+    if said is not None:
+        return said
+    is_other = not packet.cut_bytes and packet.payload[1:2] > b"" and packet.payload[1] & _RESERVED
+    return packet.payload_bytes == TELEPHONE_EVENT_BYTES and not is_other
 
 
 def _said_beside(spec: StreamSpec, payload_type: int) -> bool | None:

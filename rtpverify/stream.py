@@ -6,6 +6,7 @@ two timelines meet. Frames of events count from the stream's earliest packet.
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
@@ -111,8 +112,12 @@ class Stream:
     """Why what comes since then is not judged."""
     pauses: int = 0
     """Stretches of silence that the sender left out."""
+    packets_cut: int = 0
+    """Packets whose payload a capture did not keep whole."""
     packets_beside: int = 0
     """Packets of comfort noise or telephone events."""
+    events_beside: deque[int] = field(default_factory=lambda: deque(maxlen=MAX_EVENTS))
+    """Extended sequence numbers of the latest telephone events."""
     _identity: str = ""
     _shifted: dict[int, tuple[Event, Event]] = field(default_factory=dict)
     """Events that are still open where frames are shifted: as they are kept, and as they are told."""
@@ -172,6 +177,12 @@ class Stream:
             self.reports = self.reports or SenderReports(self.encoding.sample_rate_hz)
             self.reports.add(report, arrived, arrival_ns)
             self.at_report = counts
+
+    def take_beside(self, sequence: int, *, is_noise: bool) -> None:
+        """Take a packet of comfort noise, or of a telephone event."""
+        self.packets_beside += 1
+        if not is_noise:
+            self.events_beside.append(sequence)
 
     def start_over(self) -> None:
         """Forget what holds only as long as the sender's numbers go on."""

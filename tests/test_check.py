@@ -52,6 +52,26 @@ def test_frames_without_a_time_of_arrival(tmp_path):
     assert result.as_dict()["warnings"] == [warning]
 
 
+@pytest.mark.parametrize("snap", [54, 58, 149])
+@pytest.mark.parametrize("reference", ["tone:997", "none"])
+def test_packets_of_which_only_the_headers_were_captured(tmp_path, snap, reference):
+    """Transport is judged in full, and the result says that the signal is not."""
+    path = tmp_path / "headers.pcap"
+    path.write_bytes(c.pcap(datagrams(200), snap=snap))
+    clean = check(str(path), encoding=L16, reference=parse_reference(reference))
+    [stream] = clean.streams
+    assert (stream.events, stream.frames, stream.packet_time_seconds) == ([], 9600, 0.001)
+    assert str(clean.verdict) == ("pass" if reference == "none" else "inconclusive")
+    told = "the capture holds only the beginning of 200 packets (snap length): judged by transport, not by signal"
+    assert told in (stream.warnings if reference == "none" else [stream.inconclusive])
+    path.write_bytes(c.pcap(datagrams(200, lost=[70, 71]), snap=snap))
+    [stream] = check(str(path), encoding=L16, reference=parse_reference(reference)).streams
+    assert [(str(event.kind), event.start_frame, event.duration_frames) for event in stream.events] == [
+        ("gap", 70 * 48, 96)
+    ]
+    assert (stream.transport.packets_received, stream.transport.packets_lost) == (198, 2)
+
+
 @pytest.mark.parametrize("link", [c.ethernet, c.linux_cooked])
 def test_fragments_and_a_last_frame_that_is_not_whole(tmp_path, link):
     whole = [(time_ns, link(frame[14:])) for time_ns, frame in datagrams(50)]

@@ -116,7 +116,7 @@ class TestBadInput:
         path.write_bytes(content)
         line = refused("check", path)
         assert f"{path}: no RTP stream among its 100 frames" in line
-        assert "100 version" in line
+        assert "100 not RTP (its version is 2)" in line
 
     def test_unknown_encoding_name(self, write_capture):
         line = refused("check", write_capture(seconds=0.1), "--encoding", "L99/48000")

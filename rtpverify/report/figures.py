@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
+from rtpverify.discarded import in_words
 from rtpverify.events import Event
 from rtpverify.result import Leg, Result, Signal, StreamResult, Transport, Verdict
 
@@ -114,8 +115,7 @@ def host_lines(result: Result) -> list[str]:
             f"this host lost {counted(result.receive_buffer_dropped, 'packet')} after the network delivered them"
         )
     if result.discarded:
-        reasons = ", ".join(f"{count:,} {reason}" for reason, count in result.discarded.items())
-        lines.append(f"{counted(sum(result.discarded.values()), 'datagram')} ignored: {reasons}")
+        lines.append(f"{counted(sum(result.discarded.values()), 'datagram')} ignored: {in_words(result.discarded)}")
     return lines
 
 

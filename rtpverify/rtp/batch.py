@@ -47,6 +47,8 @@ class PacketBatch:
     host_dropped
         How many datagrams this host had dropped on the socket of each, before it, shape (n,), int64; None where that
         is not known, or 0 for all.
+    cut_bytes
+        How many bytes at the end of each a capture left out (snap length), shape (n,), int64; None: none of any.
     """
 
     arena: NDArray[np.uint8]
@@ -57,6 +59,7 @@ class PacketBatch:
     flows: Sequence[Flow]
     timed: bool = True
     host_dropped: NDArray[np.int64] | None = None
+    cut_bytes: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.offset)
@@ -69,7 +72,10 @@ class PacketBatch:
         offset, length = self.offset[order], self.length[order]
         arrival_ns, flow = self.arrival_ns[order], self.flow[order]
         dropped = None if self.host_dropped is None else self.host_dropped[order]
-        return replace(self, offset=offset, length=length, arrival_ns=arrival_ns, flow=flow, host_dropped=dropped)
+        cut = None if self.cut_bytes is None else self.cut_bytes[order]
+        return replace(
+            self, offset=offset, length=length, arrival_ns=arrival_ns, flow=flow, host_dropped=dropped, cut_bytes=cut
+        )
 
 
 @dataclass(slots=True)
@@ -78,7 +84,7 @@ class RtpBatch:
 
     All arrays have shape (n,) and dtype int64 unless said otherwise. ``row`` is the index in the source batch;
     ``payload_offset`` and ``payload_length`` delimit the payload in the arena, without CSRC list, header extension
-    and padding.
+    and padding. Of packets that a capture cut off, ``payload_length`` is what was sent.
     """
 
     source: PacketBatch
@@ -96,6 +102,8 @@ class RtpBatch:
     """Rows of the source batch that are RTCP."""
     copy: NDArray[np.int64] | None = None
     """Which of several SSRCs that carry the same each packet had; ``ssrc`` is the first of them then."""
+    cut_bytes: NDArray[np.int64] | None = None
+    """How many bytes at the end of each payload a capture left out; None: none of any."""
 
     def __len__(self) -> int:
         return len(self.row)
@@ -109,6 +117,11 @@ class RtpBatch:
     def flow(self) -> NDArray[np.int64]:
         """Flow index of each packet, shape (n,)."""
         return self.source.flow[self.row]
+
+    @property
+    def is_whole(self) -> NDArray[np.bool_]:
+        """Whether the whole payload of each packet is there, shape (n,)."""
+        return np.ones(len(self), np.bool_) if self.cut_bytes is None else self.cut_bytes == 0
 
     def take(self, index: NDArray[np.int64]) -> RtpBatch:
         """Return the packets at ``index`` (not ``row``), in that order; ``discarded`` stays with the whole."""
@@ -124,6 +137,7 @@ class RtpBatch:
             payload_length=self.payload_length[index],
             discarded=Counter(),
             copy=None if self.copy is None else self.copy[index],
+            cut_bytes=None if self.cut_bytes is None else self.cut_bytes[index],
         )
 
 
@@ -148,10 +162,15 @@ def parse(batch: PacketBatch) -> RtpBatch:
         row, header = row[rtp], header[rtp]
 
     offset = batch.offset[row] + HEADER_BYTES
-    length = batch.length[row] - HEADER_BYTES
+    there = batch.length[row] - HEADER_BYTES
+    cut = None if batch.cut_bytes is None else batch.cut_bytes[row]
+    length = there.copy() if cut is None else there + cut
     if (header[:, 0] != 0x80).any():
-        fits = _trim(batch.arena, header[:, 0], offset, length, discarded)
+        # The last byte, which tells the padding, is the first that is cut off.
+        first_byte = header[:, 0] if cut is None else np.where(cut > 0, header[:, 0] & ~np.uint8(0x20), header[:, 0])
+        fits = _trim(batch.arena, first_byte, offset, length, there, discarded)
         row, header, offset, length = row[fits], header[fits], offset[fits], length[fits]
+        cut = None if cut is None else cut[fits]
 
     return RtpBatch(
         source=batch,
@@ -164,7 +183,8 @@ def parse(batch: PacketBatch) -> RtpBatch:
         payload_offset=offset,
         payload_length=length,
         discarded=+discarded,
-        rtcp=rtcp,
+        rtcp=rtcp if batch.cut_bytes is None else rtcp[batch.cut_bytes[rtcp] == 0],
+        cut_bytes=None if cut is None else np.minimum(cut, length),
     )
 
 
@@ -199,9 +219,13 @@ def _trim(
     first_byte: NDArray[np.uint8],
     offset: NDArray[np.int64],
     length: NDArray[np.int64],
+    there: NDArray[np.int64],
     discarded: Counter[str],
 ) -> NDArray[np.bool_]:
-    """Take CSRC list, extension and padding off ``offset`` and ``length`` in place; return which packets hold."""
+    """Take CSRC list, extension and padding off ``offset`` and ``length`` in place; return which packets hold.
+
+    ``there`` counts the bytes of each that were captured.
+    """
     csrc_bytes = 4 * (first_byte & 0x0F).astype(np.int64)
     offset += csrc_bytes
     length -= csrc_bytes
@@ -209,7 +233,7 @@ def _trim(
     discarded["csrc"] += int(np.count_nonzero(~fits))
 
     extended = fits & ((first_byte & 0x10) != 0)
-    short = extended & (length < 4)
+    short = extended & (there - csrc_bytes < 4)
     rows = np.flatnonzero(extended & ~short)
     words = arena[offset[rows] + 2].astype(np.int64) << 8 | arena[offset[rows] + 3]
     offset[rows] += 4 + 4 * words

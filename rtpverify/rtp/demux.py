@@ -76,10 +76,12 @@ class Held:
     datagram: bytes
     payload_start: int
     payload_bytes: int
+    cut_bytes: int = 0
+    """Bytes at its end that a capture left out."""
 
     @property
     def payload(self) -> bytes:
-        """The payload, without header and padding."""
+        """The payload, without header and padding, as far as it is there."""
         return self.datagram[self.payload_start : self.payload_start + self.payload_bytes]
 
 
@@ -501,6 +503,7 @@ def _held(rtp: RtpBatch, index: int) -> Held:
         datagram=source.arena[start : start + int(source.length[row])].tobytes(),
         payload_start=int(rtp.payload_offset[index]) - start,
         payload_bytes=int(rtp.payload_length[index]),
+        cut_bytes=0 if source.cut_bytes is None else int(source.cut_bytes[row]),
     )
 
 
@@ -521,4 +524,5 @@ def _batch_of(packets: list[Held], source: PacketBatch) -> PacketBatch:
         flow=np.array([packet.flow for packet in packets], np.int64),
         flows=source.flows,
         timed=source.timed,
+        cut_bytes=np.array([packet.cut_bytes for packet in packets], np.int64),
     )

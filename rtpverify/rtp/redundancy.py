@@ -233,7 +233,8 @@ class LegMerger:
         place, arrival_ns = row * MAX_LEGS + leg, ours.arrival_ns
         self._tracker.update(place, ours.sequence, ours.timestamp, frames[at])
         self._last_arrival_ns[place] = arrival_ns
-        digest = payload_digest(part.source.arena, ours.payload_offset, ours.payload_length)
+        there = ours.payload_length if ours.cut_bytes is None else ours.payload_length - ours.cut_bytes
+        digest = payload_digest(part.source.arena, ours.payload_offset, there)
         digest += ours.payload_type.astype(np.uint64)
         kept[at] = self._first_copies(row, leg, ours.sequence, ours.timestamp, arrival_ns, digest)
         return kept

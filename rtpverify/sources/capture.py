@@ -97,15 +97,26 @@ class CaptureReader:
 
         offset = np.full(count, -1, np.int64)
         length = np.empty(count, np.int64)
+        cut_bytes = np.zeros(count, np.int64)
         flow = np.empty(count, np.int64)
         for datagrams in find_datagrams(self._arena, records, self.skipped):
             offset[datagrams.row] = datagrams.offset
             length[datagrams.row] = datagrams.length
+            cut_bytes[datagrams.row] = datagrams.cut_bytes
             flow[datagrams.row] = self._flows_of(datagrams)
         found = offset >= 0
         rows = slice(None) if found.all() else found
         arrival_ns, timed = records.arrival_ns[rows], records.untimed == 0
-        return PacketBatch(self._arena, offset[rows], length[rows], arrival_ns, flow[rows], self.flows, timed)
+        return PacketBatch(
+            self._arena,
+            offset[rows],
+            length[rows],
+            arrival_ns,
+            flow[rows],
+            self.flows,
+            timed,
+            cut_bytes=cut_bytes[rows] if cut_bytes.any() else None,
+        )
 
     def _flows_of(self, datagrams: Datagrams) -> NDArray[np.int64]:
         """Return the flow index of each datagram, shape (n,)."""

@@ -7,7 +7,7 @@ that holds, and moves on to the next header. Reasons:
 ``not_ip``      another network protocol
 ``not_udp``     another transport protocol
 ``fragment``    part of a fragmented IP packet (they are not put together)
-``truncated``   the capture holds only part of what was sent (snap length)
+``truncated``   the capture holds less of what was sent than its headers (snap length)
 ``malformed``   headers that contradict each other
 """
 
@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from rtpverify.rtp.batch import header_field
+from rtpverify.rtp.batch import HEADER_BYTES, header_field
 from rtpverify.sources.records import RecordBatch, distinct, read_headers
 
 Kept = NDArray[np.bool_] | slice
@@ -47,7 +47,9 @@ class Datagrams:
     row
         Index of the record in its batch.
     offset, length
-        Where the UDP payload starts in the file, and how many bytes it has.
+        Where the UDP payload starts in the file, and how many bytes of it are there.
+    cut_bytes
+        How many more were sent.
     ends
         Sender address, destination address, sender port, destination port as on the wire, shape (n, 12) or (n, 36),
         uint8.
@@ -56,6 +58,7 @@ class Datagrams:
     row: NDArray[np.int64]
     offset: NDArray[np.int64]
     length: NDArray[np.int64]
+    cut_bytes: NDArray[np.int64]
     ends: NDArray[np.uint8]
 
 
@@ -236,12 +239,13 @@ def _udp(records: _Records, ip_end: NDArray[np.int64], addresses: NDArray[np.uin
     udp_end = records.position + udp_bytes
     kept = records.keep(
         ("malformed", (udp_bytes >= 8) & (udp_end <= ip_end)),
-        ("truncated", udp_end <= records.end),
+        ("truncated", (udp_end <= records.end) | records.whole(8 + HEADER_BYTES)),
     )
     if not len(records):
         return None
     ends = np.concatenate([addresses[kept], header[kept, :4]], axis=1)
-    return Datagrams(records.row, records.position + 8, udp_bytes[kept] - 8, ends)
+    cut_bytes = np.maximum(udp_end[kept] - records.end, 0)
+    return Datagrams(records.row, records.position + 8, udp_bytes[kept] - 8 - cut_bytes, cut_bytes, ends)
 
 
 LINK_TYPES: dict[int, Callable[[_Records], NDArray[np.int64]]] = {

@@ -52,7 +52,7 @@ def test_a_departure_within_limits_is_told_but_no_fault(failed):
 
 def test_what_the_host_lost_is_said(failed):
     assert "this host lost 3 packets" in _written(failed)
-    assert "12 datagrams ignored: 12 rtcp" in _written(failed)
+    assert "12 datagrams ignored: 12 RTCP of no stream" in _written(failed)
 
 
 def test_many_events_are_counted(many):

@@ -214,7 +214,8 @@ def test_fragments(tmp_path):
     assert skipped == {"fragment": 4, "not_udp": 1}
 
 
-def test_every_snap_length_truncates_and_nothing_is_delivered_in_part(tmp_path):
+def test_what_a_snap_length_cuts_off_is_counted(tmp_path):
+    """Within the headers, that of RTP among them, the record is of no use; beyond, what is missing is known."""
     shapes = {
         c.ethernet(c.ipv4(c.udp(bytes(30))), [0x88A8, 0x8100]),
         c.ethernet(c.ipv6(c.udp(bytes(30)), extensions=[c.HOP_BY_HOP, c.DESTINATION_OPTIONS])),
@@ -222,7 +223,14 @@ def test_every_snap_length_truncates_and_nothing_is_delivered_in_part(tmp_path):
     }
     for record in shapes:
         for snap in range(len(record)):
-            assert records_only(tmp_path, record, record, snap=snap) == ([], {"truncated": 2})
+            there = snap - (len(record) - 30)
+            if there < 12:
+                assert records_only(tmp_path, record, record, snap=snap) == ([], {"truncated": 2})
+                continue
+            assert records_only(tmp_path, record, record, snap=snap) == ([bytes(there)] * 2, {})
+            (tmp_path / "cut.pcap").write_bytes(c.pcap(timed([record]), snap=snap))
+            [batch] = read_capture(tmp_path / "cut.pcap")
+            assert (batch.length.tolist(), batch.cut_bytes.tolist()) == ([there], [30 - there])
         assert records_only(tmp_path, record) == ([bytes(30)], {})
 
 
