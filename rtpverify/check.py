@@ -175,9 +175,7 @@ def _check_file(path: Path, spec: StreamSpec) -> Result:
     if spec.reference is None:
         raise RequestError(f"{path}: reference none leaves nothing to verify: an audio file has no transport")
     audio = open_audio(path)
-    verifier = FrameVerifier(
-        spec.reference, spec.limits, audio.sample_rate_hz, audio.channels, audio.encoding, audio.bits
-    )
+    verifier = FrameVerifier.of(audio, spec.reference, spec.limits)
     for frames in audio.blocks(FILE_BLOCK_FRAMES):
         verifier.feed(frames)
     verifier.finish()

@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from rtpverify.dsp.levels import dbfs
 from rtpverify.errors import RequestError
 from rtpverify.events import Event, Kind
+from rtpverify.frames import COMPANDED, SILENT, FrameVerifier, of_recording
 from rtpverify.limits import Limits
 from rtpverify.reference import ReferenceAudio
 from rtpverify.result import ChannelComparison, Comparison, Result, Signal, StreamResult
@@ -39,8 +40,6 @@ RECODED_RESIDUAL_DB = -35.0
 """Where so much is left beside the recording, relative to the signal, its frames are not the recording's."""
 LOSSY_RESIDUAL_DB, LOSSY_RESIDUAL_DBFS = -80.0, -100.0
 """The same for a file in a lossy encoding; and what is left of it where its reference is itself, rounded to 16 bits."""
-SILENT = 10.0 ** (-60 / 20)
-"""Nothing of the reference that stays below this (of full scale) is missed at its start and end."""
 
 
 def compare(
@@ -103,12 +102,11 @@ def compare(
 def _told(received: Path, stream: StreamResult, original: AudioFile, audio: AudioFile) -> Result:
     """Return the result, with what a reader of either file should know now that they have been read."""
     stream.warnings += [*audio.told(), *(f"{original.path.name}: {text}" for text in original.told())]
-    return Result(str(received), [stream])
+    return of_recording(str(received), stream)
 
 
 def _differing(recording: Recording, audio: AudioFile, limits: Limits) -> StreamResult:
     """Return what is found of a file that is not equal to its reference."""
-    from rtpverify.frames import COMPANDED
     from rtpverify.sources.recording import RecordingAudio
 
     rate_hz = audio.sample_rate_hz
@@ -121,8 +119,8 @@ def _differing(recording: Recording, audio: AudioFile, limits: Limits) -> Stream
         return Pair(_Frames(both[0]), _Frames(both[1]), rate_hz)
 
     through_codec = audio.encoding not in COMPANDED and not _begin_equal(*both) and content().is_recoded()
-    stream = _followed(recording, audio, limits, () if through_codec else audio.blocks(BLOCK_FRAMES))
-    pair = _Pair(*both, stream, content, codec=through_codec or audio.is_lossy)
+    stream, not_finite = _followed(recording, audio, limits, frame_by_frame=not through_codec)
+    pair = _Pair(*both, stream, content, not_finite, codec=through_codec or audio.is_lossy)
     recoded = through_codec or is_recoded(stream, lossy=audio.is_lossy)
     if recoded and pair.judge_content():
         return stream
@@ -132,7 +130,7 @@ def _differing(recording: Recording, audio: AudioFile, limits: Limits) -> Stream
     equal = pair.equal_frames()
     if 2 * int(equal.sum()) >= audio.frames * audio.channels:
         # Too little moves to tell a place by, but most frames are right where they are.
-        stream = _followed(replace(recording, in_step=True), audio, limits, audio.blocks(BLOCK_FRAMES))
+        stream, _ = _followed(replace(recording, in_step=True), audio, limits)
         replace(pair, stream=stream).judge_ends()
         return stream
     pair.judge_as_it_is(equal)
@@ -140,18 +138,15 @@ def _differing(recording: Recording, audio: AudioFile, limits: Limits) -> Stream
 
 
 def _followed(
-    recording: Recording, audio: AudioFile, limits: Limits, blocks: Iterable[NDArray[np.float64]]
-) -> StreamResult:
-    """Return what is found of blocks of a file as they are followed through the recording."""
-    from rtpverify.frames import FrameVerifier
-
-    verifier = FrameVerifier(recording, limits, audio.sample_rate_hz, audio.channels, audio.encoding, audio.bits)
-    for frames in blocks:
-        verifier.feed(frames)
+    recording: Recording, audio: AudioFile, limits: Limits, *, frame_by_frame: bool = True
+) -> tuple[StreamResult, list[Event]]:
+    """Return what is found of a file as it is followed through the recording, and its values that are no numbers."""
+    verifier = FrameVerifier.of(audio, recording, limits)
+    take = verifier.feed if frame_by_frame else verifier.pass_over
+    for frames in audio.blocks(BLOCK_FRAMES):
+        take(frames)
     verifier.finish()
-    stream = verifier.result(str(audio.path)).streams[0]
-    stream.frames = audio.frames
-    return stream
+    return verifier.stream(), verifier.not_finite
 
 
 def _distance(reference: AudioFile, received: AudioFile) -> float:
@@ -244,6 +239,8 @@ class _Pair:
     received: ReferenceAudio
     stream: StreamResult
     content: Callable[[], Content]
+    not_finite: Sequence[Event]
+    """Values of the second that are no finite numbers, which is known whatever is compared."""
     codec: bool
     """Whether the second went through a codec, as its file or the form of its noise tells."""
 
@@ -304,7 +301,7 @@ class _Pair:
             events = [*events, Event(Kind.POLARITY, 0, self.stream.frames, message="inverted")]
         if found.period_frames is not None:
             events = self._of_periodic(found, events, found.period_frames)
-        for event in events:
+        for event in (*events, *self.not_finite):
             self._tell(event)
         if found.passages and found.period_frames is None:
             self._judge_end(0, found.passages[0].reference_start, 0, "first")

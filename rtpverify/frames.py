@@ -1,14 +1,15 @@
-"""Verification of frames that come without packets: an audio file."""
+"""Verification of frames that come without packets: an audio file, or an array."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rtpverify.analysis import Analysis, stream_format
-from rtpverify.events import Event
+from rtpverify.events import Cause, Event, Kind
 from rtpverify.result import Result, StreamResult
 from rtpverify.sensitivity import blindness, why_inconclusive
 
@@ -16,8 +17,53 @@ if TYPE_CHECKING:
     from rtpverify.limits import Limits
     from rtpverify.reference import Recording, Tone
 
+SILENT = 10.0 ** (-60 / 20)
+"""Nothing that stays below this (of full scale) is missed, or taken for the beginning of a signal."""
+CAUSE_UNKNOWN = (
+    "a recording cannot show whether a fault arose on the network or in the sender: a capture of the packets can"
+)
 _PIECE_SECONDS = 1.28
 """Frames taken at a time: long enough that the work on whole blocks outweighs that around them."""
+_TOGETHER_SECONDS = 0.01
+"""Channels that begin no farther apart begin together: a sine needs some time to rise."""
+_LEAST_DROPOUT_FRAMES = 3
+"""Shorter runs without samples are wrong frames, not a dropout."""
+
+
+def of_recording(source: str, stream: StreamResult) -> Result:
+    """Return what was found of frames that came without packets: what caused it they cannot tell."""
+    for event in stream.events:
+        event.cause = Cause.UNKNOWN
+    if any(event.fault for event in stream.events):
+        stream.warnings.append(CAUSE_UNKNOWN)
+    return Result(source, [stream])
+
+
+class StoredAudio(Protocol):
+    """What is known of an audio file."""
+
+    @property
+    def sample_rate_hz(self) -> int:
+        """Frames per second."""
+
+    @property
+    def channels(self) -> int:
+        """Samples per frame."""
+
+    @property
+    def encoding(self) -> str:
+        """Name of the encoding."""
+
+    @property
+    def bits(self) -> int | None:
+        """Quantiser bits of linear PCM; None otherwise."""
+
+    @property
+    def is_floating(self) -> bool:
+        """Whether samples are stored in floating point."""
+
+    def rounded_bits(self) -> int | None:
+        """Return the word length that samples in floating point were rounded to; None if none."""
 
 
 class FrameVerifier:
@@ -33,6 +79,8 @@ class FrameVerifier:
         Format of the frames.
     encoding, bits
         Name of the encoding for the result, and its bits where it has linear quantisation.
+    may_begin_late
+        Whether silence before the signal is no fault: recorders are started before what they record.
 
     Raises
     ------
@@ -48,12 +96,14 @@ class FrameVerifier:
         channels: int,
         encoding: str,
         bits: int | None,
+        *,
+        may_begin_late: bool = False,
     ) -> None:
         self.reference = reference
         self.encoding = encoding
         self.frames = 0
-        self.not_finite = 0
-        """Frames with a value that is no finite number."""
+        self._missing = _NotFinite(channels)
+        self._beginning = _Beginning(sample_rate_hz, channels) if may_begin_late else None
         form = stream_format(sample_rate_hz, channels, 1, reference)
         self._piece = max(1, int(_PIECE_SECONDS * sample_rate_hz) // form.block_frames) * form.block_frames
         self._analysis = Analysis(form, self._piece)
@@ -71,18 +121,23 @@ class FrameVerifier:
             room = self._piece - self.frames % self._piece
             piece = frames[start : start + room]
             start += len(piece)
-            finite = np.isfinite(piece)
-            if not finite.all():
-                self.not_finite += int(np.count_nonzero(~finite.all(axis=1)))
-                piece = np.where(finite, piece, 0.0)
-            self._analysis.timeline.write_run(int(self._row[0]), self.frames, piece)
+            for first, stop in self._missing.finite_runs(self.frames, piece):
+                if self._beginning is not None:
+                    self._beginning.look(self.frames + first, piece[first:stop])
+                self._analysis.timeline.write_run(int(self._row[0]), self.frames + first, piece[first:stop])
             self.frames += len(piece)
             if self.frames % self._piece == 0:
                 self._judge()
         return self._take_told()
 
+    def pass_over(self, frames: NDArray[np.float64]) -> None:
+        """Take the next frames, shape (n, channels), and tell only of values in them that are no finite numbers."""
+        self._missing.finite_runs(self.frames, frames)
+        self.frames += len(frames)
+
     def finish(self) -> list[Event]:
         """End the input; return events that are new or have changed."""
+        self._tell(self.not_finite)
         self._judge()
         self._tell(self._analysis.finish(int(self._row[0]), self.frames))
         return self._take_told()
@@ -103,25 +158,156 @@ class FrameVerifier:
         told, self._told = self._told, []
         return told
 
+    @classmethod
+    def of(cls, audio: StoredAudio, reference: Tone | Recording, limits: Limits) -> FrameVerifier:
+        """Return the verifier of an audio file.
+
+        Floating point promises no word length: its samples are judged as what they are, which is what was rounded to
+        fewer bits before it was written, and a short word is no fault.
+        """
+        bits = audio.bits
+        if audio.is_floating:
+            bits, limits = audio.rounded_bits(), replace(limits, word_length_is_fault=False)
+        return cls(reference, limits, audio.sample_rate_hz, audio.channels, audio.encoding, bits, may_begin_late=True)
+
+    @property
+    def not_finite(self) -> list[Event]:
+        """An event for every run of values so far that are no finite numbers."""
+        return self._missing.events()
+
     def result(self, source: str) -> Result:
         """Return what was found so far."""
+        return of_recording(source, self.stream())
+
+    def stream(self) -> StreamResult:
+        """Return what was found so far of the frames alone."""
         self._judge()
         form, row = self._analysis.form, int(self._row[0])
         signal = self._analysis.detector.signal(row)
-        stream = StreamResult(
+        inconclusive = why_inconclusive(self._analysis, row, self.reference, self.frames)
+        events, warnings = list(self._events.values()), blindness(signal, form.sample_rate_hz)
+        if self._beginning is not None and inconclusive is None:
+            events, lead_in = self._beginning.without_silence(events)
+            if lead_in:
+                length = f"{lead_in:,} frames ({lead_in / form.sample_rate_hz:.3f} s)"
+                warnings.append(f"silent for its first {length}: what comes before the signal is not judged")
+        return StreamResult(
             sample_rate=form.sample_rate_hz,
             channels=form.channels,
             encoding=self.encoding,
             frames=self.frames,
             signal=signal,
             comparison=self._analysis.detector.comparison(row),
-            events=sorted(self._events.values(), key=lambda event: (event.start_frame, event.channel or 0)),
-            warnings=blindness(signal, form.sample_rate_hz),
-            inconclusive=why_inconclusive(self._analysis, row, self.reference, self.frames),
+            events=sorted(events, key=lambda event: (event.start_frame, event.channel or 0)),
+            warnings=warnings,
+            inconclusive=inconclusive,
         )
-        if self.not_finite:
-            stream.warnings.append(f"{self.not_finite} frames hold NaN or infinity and were taken as 0")
-        return Result(source, [stream])
+
+
+class _NotFinite:
+    """Where values are NaN or infinite: no samples, and so holes for whoever judges the others.
+
+    Parameters
+    ----------
+    channels
+        Samples per frame.
+    """
+
+    def __init__(self, channels: int) -> None:
+        self._runs: list[list[list[int]]] = [[] for _ in range(channels)]
+        """Of each channel, first frame and one past the last."""
+
+    def finite_runs(self, frame: int, samples: NDArray[np.float64]) -> list[tuple[int, int]]:
+        """Take in frames from ``frame`` on; return the stretches of them in which all values are finite."""
+        finite = np.isfinite(samples)
+        if finite.all():
+            return [(0, len(samples))]
+        for runs, column in zip(self._runs, finite.T, strict=True):
+            for first, stop in _stretches(~column):
+                if runs and runs[-1][1] == frame + first:
+                    runs[-1][1] = frame + stop
+                else:
+                    runs.append([frame + first, frame + stop])
+        return _stretches(np.all(finite, axis=1))
+
+    def events(self) -> list[Event]:
+        """Return an event for every run, one where it is the same on all channels."""
+        on_all = (
+            [run for run in self._runs[0] if all(run in runs for runs in self._runs)] if len(self._runs) > 1 else []
+        )
+        found = [_run_event(first, stop, None) for first, stop in on_all]
+        for channel, runs in enumerate(self._runs, start=1):
+            found += [_run_event(first, stop, channel) for first, stop in runs if [first, stop] not in on_all]
+        return found
+
+
+def _stretches(mask: NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """Return first and one past the last place of every stretch of a mask, shape (n,), that is set."""
+    edges = np.flatnonzero(np.diff(mask, prepend=False, append=False))
+    return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
+
+
+def _run_event(first: int, stop: int, channel: int | None) -> Event:
+    length = stop - first
+    return Event(
+        Kind.DROPOUT if length >= _LEAST_DROPOUT_FRAMES else Kind.CLICK,
+        first,
+        length,
+        channel=channel,
+        message=f"NaN or infinity instead of samples for {length} frame(s)",
+    )
+
+
+class _Beginning:
+    """Where each channel begins to be heard: recorders are started before what they record.
+
+    Parameters
+    ----------
+    sample_rate_hz, channels
+        Format of the frames.
+    """
+
+    def __init__(self, sample_rate_hz: int, channels: int) -> None:
+        self._tolerance = round(_TOGETHER_SECONDS * sample_rate_hz)
+        self._heard: list[int | None] = [None] * channels
+
+    def look(self, frame: int, samples: NDArray[np.float64]) -> None:
+        """Look at frames from ``frame`` on, shape (n, channels)."""
+        for channel, heard in enumerate(self._heard):
+            if heard is None:
+                loud = np.abs(samples[:, channel]) > SILENT
+                if loud.any():
+                    self._heard[channel] = frame + int(loud.argmax())
+
+    def without_silence(self, events: list[Event]) -> tuple[list[Event], int]:
+        """Return events without the silence that all channels begin with, and its length in frames."""
+        silent = [event for event in events if event.kind is Kind.SILENCE and event.start_frame == 0]
+        concerned = {event.channel for event in silent}
+        heard = [frame for frame in self._heard if frame is not None]
+        if heard:
+            lead_in = min(heard)
+        elif None in concerned or len(concerned) == len(self._heard):
+            lead_in = min(event.duration_frames for event in silent)
+        else:
+            return events, 0
+        kept = [event for event in events if event not in silent and not self._is_muted_before(event, lead_in)]
+        if lead_in == 0 or len(kept) == len(events):
+            return events, 0
+        for channel, frame in enumerate(self._heard, start=1):
+            # Of all channels together only the last end is known: one that is heard before it has its own.
+            of_it = [event.duration_frames for event in silent if event.channel == channel]
+            of_all = [event.duration_frames for event in silent] if frame is None else [frame]
+            length = min(of_it or of_all, default=lead_in) - lead_in
+            if length > self._tolerance:
+                message = f"no signal for {length} frames, while another channel has one"
+                late = Event(Kind.SILENCE, lead_in, length, channel=channel, message=message)
+                late.name("")
+                kept.append(late)
+        return kept, lead_in
+
+    def _is_muted_before(self, event: Event, frame: int) -> bool:
+        """Tell whether an event is of a stretch before a frame that is muted."""
+        return event.kind is Kind.DROPOUT and event.start_frame + event.duration_frames <= frame + self._tolerance
 
 
 COMPANDED = frozenset({"PCMU", "PCMA"})

@@ -1,13 +1,16 @@
 """``check FILE --reference tone:F`` on real files of every format: is the source itself the sine it should be?"""
 
+import json
 import shutil
 import subprocess
 
 import numpy as np
 import pytest
 import soundfile
+from click.testing import CliRunner
 
 from rtpverify.check import check
+from rtpverify.cli import main
 from rtpverify.reference import Tone
 from rtpverify.result import Verdict
 
@@ -94,3 +97,46 @@ def test_a_file_that_states_no_length_is_judged_with_a_warning(tmp_path):
     result = judge(path)
     assert result.verdict is Verdict.PASS
     assert any("states no length" in warning for warning in result.streams[0].warnings)
+
+
+@pytest.mark.parametrize("bits", [16, 20, 24])
+@pytest.mark.parametrize("subtype", ["FLOAT", "DOUBLE"])
+def test_floating_point_of_samples_that_were_rounded_is_judged_as_what_they_are(tmp_path, bits, subtype):
+    """A short word is no fault: floating point promises none."""
+    for used, faulty in ((bits, False), (12, False), (bits, True)):
+        audio = np.round(tone(faulty) * 2 ** (used - 1)) / 2 ** (used - 1)
+        soundfile.write(tmp_path / "file.wav", audio, RATE_HZ, subtype)
+        result = judge(tmp_path / "file.wav")
+        assert result.verdict is (Verdict.FAIL if faulty else Verdict.PASS), result.streams[0].events
+        assert [signal.effective_bits for signal in result.streams[0].signal] == [used] * 2
+
+
+def test_floating_point_with_noise_of_sixteen_bits_and_no_rounding_fails(tmp_path):
+    noise = 2.0**-16 * np.random.default_rng(1).standard_normal((2 * RATE_HZ, 2))
+    soundfile.write(tmp_path / "file.wav", tone(False) + noise, RATE_HZ, "FLOAT")
+    [*events] = judge(tmp_path / "file.wav").streams[0].events
+    assert {str(event.kind) for event in events} == {"noise"}
+
+
+def test_what_listen_writes_of_a_stream_passes_as_the_stream_does(tmp_path):
+    soundfile.write(tmp_path / "source.wav", rounded(tone(False), "PCM_16"), RATE_HZ, "PCM_16")
+    source, heard = str(tmp_path / "source.wav"), str(tmp_path / "heard.wav")
+    outcome = CliRunner().invoke(main, ["listen", source, "--reference", "none", "--out", heard])
+    assert outcome.exit_code == 0
+    for name in ("source.wav", "heard.wav"):
+        assert judge(tmp_path / name).verdict is Verdict.PASS
+
+
+def test_no_form_of_the_result_blames_the_sender_for_what_a_file_holds(tmp_path):
+    soundfile.write(tmp_path / "file.wav", rounded(tone(True), "PCM_24"), RATE_HZ, "PCM_24")
+    forms = {name: tmp_path / name for name in ("json", "junit", "html")}
+    options = [item for name, path in forms.items() for item in (f"--{name}", str(path))]
+    arguments = ["check", f"{tmp_path}/file.wav", "--reference", "tone:440", *options]
+    outcome = CliRunner().invoke(main, arguments)
+    assert outcome.exit_code == 1
+    [event] = json.loads(forms["json"].read_text())["streams"][0]["events"]
+    assert (event["kind"], event["cause"]) == ("dropout", "unknown")
+    for text in (outcome.stdout, *(path.read_text() for path in forms.values())):
+        assert "unknown" in text
+        assert "a capture of the packets can" in text
+        assert "upstream" not in text.replace("--upstream", "").replace(".upstream", "")

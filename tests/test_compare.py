@@ -357,3 +357,36 @@ def farthest_off(x, y, comparison):
         content = x[np.clip(place, 0, len(x) - 1), min((channel.reference_channel or at + 1) - 1, x.shape[1] - 1)]
         off = max(off, float(np.abs(y[:, at] - np.where(there, content, 0.0)).max()))
     return off
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_values_that_are_no_numbers(tmp_path, bad):
+    """In the reference they are the caller's mistake, in what was received a fault: whatever else is compared."""
+    x = quantised(music(2, seed=8))
+    damaged = x.copy()
+    damaged[1000, 1] = bad
+    good, broken = write(tmp_path, x, "good.wav"), write(tmp_path, damaged, "broken.wav", "FLOAT")
+    [event] = compare(good, broken, with_distance=True).streams[0].events
+    assert (str(event.kind), event.channel, event.start_frame, event.duration_frames) == ("click", 2, 1000, 1)
+    for arguments in (["compare", broken, good], ["compare", broken, broken], ["check", good, "--reference", broken]):
+        outcome = CliRunner().invoke(main, list(map(str, arguments)))
+        assert outcome.exit_code == 2
+        assert outcome.stderr.endswith(f"broken.wav: channel 2, frame 1000: {bad} is no sample\n")
+        assert len(outcome.stderr.splitlines()) == 1
+
+
+def test_values_that_are_no_numbers_in_what_was_recoded(reference, tmp_path):
+    write(tmp_path, quantised(music(5, seed=8)), "coded.mp3", None)
+    decoded, _ = soundfile.read(tmp_path / "coded.mp3", always_2d=True)
+    decoded[70_000:70_010] = np.nan
+    stream = compare(reference, write(tmp_path, decoded, subtype="FLOAT"), with_distance=False).streams[0]
+    assert stream.comparison.recoded
+    assert [(str(event.kind), event.start_frame) for event in stream.events] == [("dropout", 70_000)]
+
+
+def test_the_cause_of_a_difference_is_unknown(reference, tmp_path):
+    frames = np.delete(quantised(music(5, seed=8)), slice(100000, 100048), axis=0)
+    outcome = run(reference, write(tmp_path, frames), "--json", "-")
+    [stream] = json.loads(outcome.stdout[outcome.stdout.index("{") :])["streams"]
+    assert {event["cause"] for event in stream["events"]} == {"unknown"}
+    assert any("a capture of the packets can" in warning for warning in stream["warnings"])

@@ -86,17 +86,29 @@ def test_a_tone_under_the_noise_is_not_made_up(amplitude):
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-@pytest.mark.parametrize("where", [slice(0, 1), slice(30_000, 30_001), slice(30_000, 30_100), slice(95_999, 96_000)])
-def test_frames_that_are_no_numbers_are_counted_and_told(bad, where):
+@pytest.mark.parametrize(
+    ("start", "frames"), [(0, 1), (30_000, 1), (30_000, 2), (30_000, 100), (95_999, 1), (61_430, 20)]
+)
+@pytest.mark.parametrize("channel", [2, None])
+def test_frames_that_are_no_numbers_are_events(bad, start, frames, channel):
     x = tone(2 * RATE_HZ, 2, bits=None)
-    x[where, 1] = bad
-    result = verify(verifier(2, None), x)
-    count = where.stop - where.start
-    assert any(f"{count} frames hold NaN or infinity" in warning for warning in result.warnings)
+    x[start : start + frames, slice(1, 2) if channel else slice(None)] = bad
+    subject = verifier(2, None)
+    result = verify(subject, x, range(0, len(x), 7001))
+    kind = "dropout" if frames > 2 else "click"
+    assert [(str(e.kind), e.channel, e.start_frame, e.duration_frames) for e in result.events] == [
+        (kind, channel, start, frames)
+    ]
+    assert result.events[0].message == f"NaN or infinity instead of samples for {frames} frame(s)"
     assert only_numbers(stream_as_dict(result))
     assert result.signal[0].frequency_hz == pytest.approx(997)
-    if 0 < where.start < 90_000:
-        assert [(event.channel, event.start_frame) for event in result.events if event.fault] == [(2, where.start)]
+
+
+def test_values_that_are_no_numbers_in_one_channel_alone_have_no_run_of_all():
+    x = tone(RATE_HZ, 2, bits=None)
+    x[1000:1010] = x[5000:5010, 0] = x[5000:5005, 1] = np.nan
+    found = [(e.channel, e.start_frame, e.duration_frames) for e in verify(verifier(2, None), x).events]
+    assert found == [(None, 1000, 10), (1, 5000, 10), (2, 5000, 5)]
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
@@ -212,3 +224,68 @@ def test_a_result_can_be_had_at_any_time():
     subject.feed(x[30_000:])
     subject.finish()
     assert len(subject.result("x").streams[0].events) == 1
+
+
+# What a recording cannot tell, and how it begins
+
+
+def test_the_cause_of_a_fault_in_a_recording_is_unknown():
+    case = Case(("click:at=0.5,size=0.1", "slip:at=0.8,frames=48"), seconds=1.5)
+    result = verify(case.verifier(), case.signal().read(0, case.frames))
+    assert len(result.events) == 2
+    assert {str(event.cause) for event in result.events} == {"unknown"}
+    assert sum("a capture of the packets can" in warning for warning in result.warnings) == 1
+    clean = Case((), seconds=1.5)
+    assert not verify(clean.verifier(), clean.signal().read(0, clean.frames)).warnings
+
+
+def recorded(*heads, dead=False):
+    """Return the verdict, warnings and faults of a recording whose channels begin with so much silence."""
+    whole = tone(2 * RATE_HZ, bits=24)[:, 0]
+    x = np.zeros((3 * RATE_HZ, len(heads)))
+    for channel, head in enumerate(heads):
+        x[head : head + len(whole), channel] = whole
+    x = x[: 2 * RATE_HZ]
+    if dead:
+        x[:, -1] = 0.0
+    subject = FrameVerifier(Tone((997.0,)), Limits(), RATE_HZ, len(heads), "L24", 24, may_begin_late=True)
+    result = verify(subject, x)
+    faults = [(str(event.kind), event.channel, event.start_frame) for event in result.events if event.fault]
+    return result, faults
+
+
+@pytest.mark.parametrize("head", [100, 4321, 48_000])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_silence_before_the_signal_is_said_and_no_fault(head, channels):
+    result, faults = recorded(*[head] * channels)
+    assert (result.verdict, faults) == (Verdict.PASS, [])
+    [warning] = result.warnings
+    assert warning.startswith(f"silent for its first {head + 1:,} frames")
+    assert result.frames == 2 * RATE_HZ
+
+
+def test_a_channel_that_begins_later_than_another_is_silent():
+    result, faults = recorded(24_000, 30_000)
+    assert (result.verdict, faults) == (Verdict.FAIL, [("silence", 2, 24_001)])
+    [event] = [event for event in result.events if event.fault]
+    assert event.duration_frames == pytest.approx(6000, abs=2)
+
+
+@pytest.mark.parametrize("head", [0, 24_000])
+def test_a_channel_that_never_begins_is_silent(head):
+    _, faults = recorded(head, head, dead=True)
+    assert [(kind, channel) for kind, channel, _ in faults] == [("silence", 2)]
+
+
+def test_a_recording_that_is_silent_is_no_lead_in():
+    result, faults = recorded(0, dead=True)
+    assert (result.verdict, faults) == (Verdict.FAIL, [("silence", 1, 0)])
+
+
+def test_a_click_in_the_lead_in_ends_it():
+    x = np.concatenate([np.zeros((24_000, 1)), tone(RATE_HZ, bits=24)])
+    x[3000] = 0.3
+    subject = FrameVerifier(Tone((997.0,)), Limits(), RATE_HZ, 1, "L24", 24, may_begin_late=True)
+    result = verify(subject, x)
+    assert result.verdict is Verdict.FAIL
+    assert any("first 3,000 frames" in warning for warning in result.warnings)

@@ -27,7 +27,10 @@ from rtpverify.sources.ogg import check_alike, links_of
 from rtpverify.sources.probe import Probe, UnsuitedError
 from rtpverify.sources.wave import PCM, Packing, WaveForm, packing_of, wave_form
 
-_SEEKABLE = ("F32", "F64", "PCMU", "PCMA")
+_FLOATING = ("F32", "F64")
+_SEEKABLE = (*_FLOATING, "PCMU", "PCMA")
+_WORD_LENGTHS = (16, 20, 24)
+_SCANNED_FRAMES = 1 << 16
 _BY_SNDFILE = ("VORBIS", "OPUS")
 """Codecs in Ogg that libsndfile reads."""
 _WAVE_TAGS = (PCM, 3, 6, 7)
@@ -114,6 +117,43 @@ class AudioFile:
     def is_lossy(self) -> bool:
         """Whether its codec keeps what is heard and not the samples."""
         return self.bits is None and self.encoding not in _SEEKABLE
+
+    @property
+    def is_floating(self) -> bool:
+        """Whether its samples are stored in floating point."""
+        return self.encoding in _FLOATING
+
+    def rounded_bits(self) -> int | None:
+        """Return the word length, of 16, 20 and 24 bits, that samples in floating point were rounded to; None if none.
+
+        Raises
+        ------
+        SourceError
+            Where the file cannot be read.
+        """
+        widest = max(_WORD_LENGTHS)
+        used = 0
+        for block in self.blocks(_SCANNED_FRAMES):
+            steps = np.where(np.isfinite(block), block, 0.0) * 2.0 ** (widest - 1)
+            if not np.array_equal(steps, np.rint(steps)):
+                return None
+            used |= int(np.bitwise_or.reduce(steps.astype(np.int64), axis=None))
+        empty = (used & -used).bit_length() - 1 if used else 0
+        return min(bits for bits in _WORD_LENGTHS if bits >= widest - empty)
+
+    def require_finite(self) -> None:
+        """Raise SourceError at the first value that is NaN or infinite: what others are compared with has none."""
+        if not self.is_floating:
+            return
+        frame = 0
+        for block in self.blocks(_SCANNED_FRAMES):
+            finite = np.isfinite(block)
+            if not finite.all():
+                at, channel = (int(place[0]) for place in np.nonzero(~finite))
+                raise SourceError(
+                    f"{self.path}: channel {channel + 1}, frame {frame + at}: {block[at, channel]} is no sample"
+                )
+            frame += len(block)
 
     def blocks(self, frames_per_block: int, *, start: int = 0) -> Iterator[NDArray[np.float64]]:
         """Yield the audio from frame ``start``, each block of shape (n, channels), n = ``frames_per_block``.

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtpverify.errors import SourceError
+from rtpverify.sources import mpeg
 from rtpverify.sources.channelnames import names_of
 from rtpverify.sources.probe import Probe
 
@@ -31,15 +32,28 @@ if TYPE_CHECKING:
 EXTRA = "mp4"
 """Extra of the package that brings PyAV."""
 
-_ENCODINGS = {"aac": "AAC", "mp3float": "MP3", "mp3": "MP3", "libspeex": "SPEEX", "libopus": "OPUS"}
+_ENCODINGS = (
+    {
+        "mp3float": "MP3",
+        "mp2float": "MPEG_LAYER_II",
+        "mp1float": "MPEG_LAYER_I",
+        "libspeex": "SPEEX",
+        "libopus": "OPUS",
+        "pcm_alaw": "PCMA",
+        "pcm_mulaw": "PCMU",
+    }
+    | dict.fromkeys(("pcm_f32le", "pcm_f32be"), "F32")
+    | dict.fromkeys(("pcm_f64le", "pcm_f64be"), "F64")
+)
 _TIMED = "mov,mp4"
 """How the name of containers begins whose duration says where the audio ends, exactly."""
-_COUNTED = ("wv", "tta", "ape", "flac")
-"""Containers that state how many frames they hold."""
+_COUNTED = ("wv", "tta", "ape")
+"""Containers that state how many frames they hold, and after which tags follow."""
 _RAW = ("mp3", "aac")
 """Containers that are codec frames one after the other, each beginning with eleven set bits, and tags around them."""
 _TUNES_TAG = re.compile(r"^\s*[0-9A-F]{8} ([0-9A-F]{8}) [0-9A-F]{8} ([0-9A-F]{16})(?: |$)", re.IGNORECASE)
 """iTunSMPB: priming and length in frames."""
+_MPEG = ("mp1", "mp2", "mp3")
 _PCM = re.compile(r"pcm_[su](\d+)")
 _FLAC_STREAMINFO_BYTES = 34
 _ALAC_BITS_AT = 17
@@ -173,7 +187,7 @@ class _Pass:
                 if self._packet_start is None:
                     self._packet_start = packet.dts
                 for part in self._decoded(packet):
-                    self._check_form(part)
+                    self._check_form(self._form(packet, part))
                     if self._start is None:
                         self._start = part.pts
                     self._done += part.samples
@@ -194,16 +208,18 @@ class _Pass:
         try:
             return packet.decode()
         except av.FFmpegError:
-            begins = bytes(packet)[:2]
-            is_frame = len(begins) == 2 and begins[0] == 0xFF and begins[1] & 0xE0 == 0xE0
-            if self._container.format.name not in _RAW or is_frame:
+            if self._container.format.name not in _RAW or mpeg.has_sync(bytes(packet)[:2]):
                 raise
             self.codec_frames -= 1
             self._bytes_left_out += packet.size
             return []
 
-    def _check_form(self, part: AudioFrame) -> None:
-        form = part.sample_rate, len(part.layout.channels)
+    def _form(self, packet: Packet[AudioStream], part: AudioFrame) -> tuple[int, int]:
+        """Return sample rate and channels: of MPEG audio by its own head, as FFmpeg's come late."""
+        stated = mpeg.form(bytes(packet)[:4]) if self.stream.codec_context.name.startswith(_MPEG) else None
+        return stated or (part.sample_rate, len(part.layout.channels))
+
+    def _check_form(self, form: tuple[int, int]) -> None:
         if self.form is None:
             self.form = form
         if form == self.form:
@@ -223,7 +239,7 @@ class _Pass:
         if self._bytes_left_out:
             warnings.append(f"{self._bytes_left_out} bytes of it are no audio and were left out")
         stated = self._stated()
-        if stated is None or stated == self._done:
+        if stated is None or not self._container.format.name.startswith(_TIMED):
             return self._done, warnings
         if 0 < self._done - stated < self._longest or (self._tagged() and self._done > stated):
             return stated, warnings

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import BinaryIO
 
+_RATES_HZ = (44100, 48000, 32000)
 _START_BYTES = 4096
 _MOST_TAGS = 8
 
@@ -34,9 +35,24 @@ def audio_start(file: BinaryIO) -> int:
     return at
 
 
+def has_sync(head: bytes) -> bool:
+    """Tell whether bytes begin with the eleven set bits that a frame of MPEG audio, or of AAC in ADTS, begins with."""
+    return len(head) >= 2 and head[0] == 0xFF and head[1] & 0xE0 == 0xE0
+
+
 def is_frame(head: bytes) -> bool:
     """Tell whether bytes begin as a frame of MPEG audio does: eleven set bits, and a layer."""
-    return len(head) >= 2 and head[0] == 0xFF and head[1] & 0xE0 == 0xE0 and head[1] & 0x06 != 0
+    return has_sync(head) and head[1] & 0x06 != 0
+
+
+def form(head: bytes) -> tuple[int, int] | None:
+    """Return sample rate and channels by the first four bytes of a frame (ISO/IEC 11172-3 section 2.4.1.3)."""
+    if len(head) < 4 or not is_frame(head) or head[2] >> 2 & 3 == 3:
+        return None
+    halvings = {3: 0, 2: 1, 0: 2}.get(head[1] >> 3 & 3)  # MPEG 1, 2 and 2.5
+    if halvings is None:
+        return None
+    return _RATES_HZ[head[2] >> 2 & 3] >> halvings, 1 if head[3] >> 6 == 3 else 2
 
 
 def is_mpeg(file: BinaryIO) -> bool:

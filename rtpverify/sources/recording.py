@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from functools import cache
 from math import gcd
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,8 @@ from rtpverify.dsp.resample import PASSBAND, resample
 from rtpverify.reference import Recording
 from rtpverify.sources.audiofile import AudioFile, open_audio
 from rtpverify.sources.held import stamp_of
+
+Float = TypeVar("Float", np.float32, np.float64)
 
 CACHE_BYTES = 48 << 20
 """Decoded blocks that are kept of one file at one rate."""
@@ -37,13 +40,20 @@ def open_recording(path: Path, *, looped: bool = True) -> Recording:
     Raises
     ------
     SourceError
-        As :func:`rtpverify.sources.audiofile.open_audio`.
+        As :func:`rtpverify.sources.audiofile.open_audio`, and where it holds a value that is no finite number.
     """
     return recording_of(open_audio(path).hold(), looped=looped)
 
 
 def recording_of(file: AudioFile, *, looped: bool = True) -> Recording:
-    """Return an audio file that was opened as a reference."""
+    """Return an audio file that was opened as a reference.
+
+    Raises
+    ------
+    SourceError
+        Where it cannot be read, or holds a value that is no finite number.
+    """
+    file.require_finite()
 
     @cache
     def at_rate(sample_rate_hz: int) -> RecordingAudio:
@@ -53,7 +63,10 @@ def recording_of(file: AudioFile, *, looped: bool = True) -> Recording:
 
 
 class RecordingAudio:
-    """The audio of a file at one sample rate; a :class:`rtpverify.reference.ReferenceAudio`."""
+    """The audio of a file at one sample rate; a :class:`rtpverify.reference.ReferenceAudio`.
+
+    Values that are no finite numbers read as 0.
+    """
 
     def __init__(self, file: AudioFile, sample_rate_hz: int) -> None:
         self.file = file
@@ -100,11 +113,11 @@ class RecordingAudio:
             for first in range(start, self.frames, _BLOCK_FRAMES):
                 yield self.read(first, min(first + _BLOCK_FRAMES, self.frames)).astype(np.float32)
         elif self.file.seekable:
-            yield from self.file.single_blocks(_BLOCK_FRAMES, start=start)
+            yield from map(_finite, self.file.single_blocks(_BLOCK_FRAMES, start=start))
         else:
             for block in self.file.single_blocks(_BLOCK_FRAMES):
                 if start < len(block):
-                    yield block[start:]
+                    yield _finite(block[start:])
                 start = max(start - len(block), 0)
 
     def _cached(self, at: int) -> NDArray[np.float64]:
@@ -128,6 +141,10 @@ class RecordingAudio:
         return resample(wide, self.file.sample_rate_hz, self.sample_rate_hz)[skip : skip + self._block]
 
 
+def _finite(block: NDArray[Float]) -> NDArray[Float]:
+    return block if np.isfinite(block).all() else np.nan_to_num(block, nan=0.0, posinf=0.0, neginf=0.0)
+
+
 class _Decoder:
     """Frames of a file by number, read on where the last stretch ended, or from where one has to start."""
 
@@ -147,7 +164,7 @@ class _Decoder:
             self._start = self._stop = self._seek(first)
             self._recent = []
         while self._stop < last:
-            block = next(self._blocks)
+            block = _finite(next(self._blocks))
             self._recent.append(block)
             self._stop += len(block)
             while self._recent and self._start + len(self._recent[0]) <= first:
