@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import socket
-import time
 from dataclasses import fields
+from datetime import UTC, datetime
 
 from rtpverify import __version__
 from rtpverify.limits import PROFILES, Limits
-from rtpverify.result import Request, rfc3339
+from rtpverify.result import Request
 
 
 def request_now(command: str, *, reference: str, encoding: str | None, profile: str, limits: Limits) -> Request:
@@ -32,6 +32,6 @@ def request_now(command: str, *, reference: str, encoding: str | None, profile: 
         profile=profile,
         limits={name: value for name, value in own.items() if value != getattr(usual, name)},
         version=__version__,
-        time=rfc3339(time.time_ns() // 1_000_000_000 * 1_000_000_000) or "",
+        time=datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
         host=socket.gethostname(),
     )
