@@ -133,10 +133,10 @@ export class StreamView {
     this.warnings = make("ul", { class: "warnings" });
     this.figures = make("dl", { class: "figures" });
     this.legBody = make("tbody");
-    const legHeads = ["Leg", "Way", "Received", "Lost", "Late, reordered, twice", "After the first copy", "at most"];
+    const legHeads = ["Leg", "Path", "Received", "Lost", "Late, reordered, twice", "After the first copy", "At most"];
     this.legs = make(
       "section",
-      { "aria-label": "Legs", hidden: true },
+      { "aria-label": "Legs", class: "by-leg", hidden: true },
       make("h2", {}, "Legs"),
       make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Legs" }, make(
         "table",
@@ -372,10 +372,10 @@ export class StreamView {
       this.legBody.replaceChildren(...legs.map(() => make("tr", {}, make("th", { scope: "row" }), ...Array.from({ length: 6 }, () => make("td")))));
     }
     legs.forEach((leg, index) => {
-      const way = `${leg.sender ?? NONE} → ${leg.destination ?? NONE}${leg.ssrc === null ? "" : `, SSRC ${leg.ssrc}`}`;
+      const path = `${leg.sender ?? NONE} → ${leg.destination ?? NONE}${leg.ssrc === null ? "" : `, SSRC ${leg.ssrc}`}`;
       const cells = [
         String(index + 1),
-        way,
+        path,
         `${count(leg.packets_received)} of ${count(leg.packets_expected)}`,
         count(leg.packets_lost),
         `${count(leg.packets_late)}, ${count(leg.packets_reordered)}, ${count(leg.packets_duplicated)}`,
