@@ -68,6 +68,7 @@ def classify(
     mean: float,
     rms: float,
     *,
+    lsb: float | None,
     step: float | None,
     spectrum: NDArray[np.float64] | None,
     sample_rate_hz: float,
@@ -79,6 +80,8 @@ def classify(
     ----------
     low, high, mean, rms
         Of the channel, full scale ±1.0; ``rms`` without the mean.
+    lsb
+        Step of the encoding; None where there is none.
     step
         Of the lowest bit in use; None where there are no steps.
     spectrum
@@ -92,12 +95,12 @@ def classify(
         return Silence(SilenceKind.DIGITAL_SILENCE, None, None, "silent: every frame is 0")
     if low == high:
         level = decibels(abs(low))
-        return Silence(SilenceKind.DC_ONLY, level, None, f"not silent: DC only, every frame is {_value(low, step)}")
+        return Silence(SilenceKind.DC_ONLY, level, None, f"not silent: DC only, every frame is {_value(low, lsb)}")
     if max(high - mean, mean - low) >= FAINT:
         return None
     level, above = dbfs(rms), f", on DC of {_value(mean, None)}" if abs(mean) > FAINT / 10 else ""
-    if step is not None and high - low <= 1.5 * step:
-        return Silence(SilenceKind.ONE_LSB, level, None, _one_lsb(low, high, mean, step, level, frames))
+    if lsb is not None and step is not None and high - low <= 1.5 * step:
+        return Silence(SilenceKind.ONE_LSB, level, None, _one_lsb(low, high, mean, lsb, step, level, frames))
     line = _line(spectrum, sample_rate_hz)
     if line is not None:
         frequency, strength = line
@@ -112,22 +115,23 @@ def classify(
     return Silence(SilenceKind.LOW_LEVEL_NOISE, level, None, f"not silent: noise at {level:.1f} dBFS{above}, no tone")
 
 
-def _one_lsb(low: float, high: float, mean: float, step: float, level_dbfs: float, frames: int) -> str:
+def _one_lsb(low: float, high: float, mean: float, lsb: float, step: float, level_dbfs: float, frames: int) -> str:
     """Say how often the lowest bit differs."""
     usual, other = (low, high) if mean - low < high - mean else (high, low)
     count = round(abs(mean - usual) / step * frames)
+    what = "one LSB" if step == lsb else f"the lowest of {1 - round(math.log2(step))} bits in use"
     return (
-        f"not silent: one LSB, {count:,} of {frames:,} frames are {_value(other, step)} and the rest "
-        f"{_value(usual, step)}, {level_dbfs:.1f} dBFS"
+        f"not silent: {what}, {count:,} of {frames:,} frames are {_value(other, lsb)} and the rest "
+        f"{_value(usual, lsb)}, {level_dbfs:.1f} dBFS"
     )
 
 
-def _value(value: float, step: float | None) -> str:
-    """Write a value in steps of the lowest bit where that is short, and as a level."""
+def _value(value: float, lsb: float | None) -> str:
+    """Write a value in steps of the encoding where there are such, and as a level."""
     level = f"{decibels(abs(value)):.1f} dBFS" if value else "0"
-    if step is None:
+    if lsb is None:
         return f"{value:+.3g} of full scale ({level})" if value else level
-    steps = round(value / step)
+    steps = round(value / lsb)
     return f"{steps:+,d} LSB ({level})" if steps else "0"
 
 

@@ -46,11 +46,14 @@ class SlipCode:
             return None
         return self._frames(step)
 
-    def candidates(self, phase_step: float, deviation: float, packet_frames: int, most: int = 8) -> list[int]:
-        """Return the slips of whole packets that the phase step allows, nearest to zero first."""
+    def candidates(
+        self, phase_step: float, deviation: float, packet_frames: int, longest_frames: int, most: int = 8
+    ) -> list[int]:
+        """Return the slips of whole packets, up to so many frames, that the phase step allows, the shortest first."""
         tolerance = FALSE_ALARM_Z * deviation + self.phase_quantum / 2.0
         found = []
-        for packets in range(1, self.modulus // math.gcd(self.modulus, packet_frames) + 1):
+        different = self.modulus // math.gcd(self.modulus, packet_frames)
+        for packets in range(1, min(different, longest_frames // packet_frames) + 1):
             for frames in (packets * packet_frames, -packets * packet_frames):
                 expected = 2.0 * math.pi * (self.cycles * frames % self.modulus) / self.modulus
                 if abs((phase_step - expected + math.pi) % (2.0 * math.pi) - math.pi) <= tolerance:

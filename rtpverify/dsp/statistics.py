@@ -191,6 +191,7 @@ class LevelMeter:
                 high,
                 mean,
                 rms,
+                lsb=2.0 ** (1 - self._bits) if self._bits else None,
                 step=2.0 ** (1 - bits_used) if bits_used else None,
                 spectrum=spectrum,
                 sample_rate_hz=self._rate_hz,

@@ -86,7 +86,7 @@ def test_candidates_hold_the_slip_that_happened(frequency_hz, rate_hz, packet_fr
     frames = sign * packets * packet_frames
     assume(abs(frames) <= code.blind_frames)
     measured = phase_step(frequency_hz, rate_hz, frames) + off * deviation
-    found = code.candidates(measured, deviation, packet_frames, most=10_000)
+    found = code.candidates(measured, deviation, packet_frames, rate_hz * 1000, most=10_000)
     assert any((frames - item) % code.blind_frames == 0 for item in found)
     assert all(item % packet_frames == 0 for item in found)
     assert [abs(item) for item in found] == sorted(abs(item) for item in found)
@@ -97,8 +97,9 @@ def test_candidates_hold_the_slip_that_happened(frequency_hz, rate_hz, packet_fr
 
 
 def test_candidates_are_limited():
-    assert len(slip_code(997, 48000).candidates(0.1, 1.0, 48, most=5)) == 5
-    assert SlipCode(1, 48000).candidates(1.0, 1e-9, 48000) == []
+    assert len(slip_code(997, 48000).candidates(0.1, 1.0, 48, 48000, most=5)) == 5
+    assert slip_code(997, 48000).candidates(0.1, 1.0, 48, 96) == [48, -48, 96, -96]
+    assert SlipCode(1, 48000).candidates(1.0, 1e-9, 48000, 48000) == []
 
 
 def test_a_tone_that_steps_by_whole_periods_is_blind_to_everything():

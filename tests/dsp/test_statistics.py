@@ -90,11 +90,12 @@ class TestSilence:
         unmeasured = (found.level_dbfs, found.peak_dbfs, found.crest_db, found.noise_floor_dbfs, found.bits_used)
         assert unmeasured == (None,) * 5
 
-    def test_dc_only(self):
-        found = one(np.full(FRAMES, 3 * LSB))
+    @pytest.mark.parametrize(("steps", "level"), [(3, "-80.8"), (4, "-78.3"), (8192, "-12.0"), (-32768, "0.0")])
+    def test_dc_only_is_told_in_steps_of_the_encoding(self, steps, level):
+        found = one(np.full(FRAMES, steps * LSB))
         assert found.silence.kind is SilenceKind.DC_ONLY
-        assert found.silence.level_dbfs == pytest.approx(20 * np.log10(3 * LSB))
-        assert found.silence.text == "not silent: DC only, every frame is +3 LSB (-80.8 dBFS)"
+        assert found.silence.level_dbfs == pytest.approx(20 * np.log10(abs(steps) * LSB))
+        assert found.silence.text == f"not silent: DC only, every frame is {steps:+,d} LSB ({level} dBFS)"
         assert found.level_dbfs is None
 
     def test_one_lsb(self):
@@ -103,6 +104,14 @@ class TestSilence:
         found = one(audio)
         assert found.silence.kind is SilenceKind.ONE_LSB
         assert "3 of 96,000 frames are -1 LSB (-90.3 dBFS) and the rest 0" in found.silence.text
+
+    def test_the_lowest_bit_in_use(self):
+        audio = np.full(FRAMES, 4 * LSB)
+        audio[[7, 5000, 70000]] = 6 * LSB
+        found = one(audio)
+        assert found.silence.kind is SilenceKind.ONE_LSB
+        assert "the lowest of 15 bits in use, 3 of 96,000 frames are +6 LSB" in found.silence.text
+        assert "the rest +4 LSB" in found.silence.text
 
     @pytest.mark.parametrize("mean", [0.0, 0.4, 5.0])
     def test_dither_only(self, mean):

@@ -12,16 +12,17 @@ from numpy.typing import NDArray
 from rtpverify.detect.tone.absence import Absence
 from rtpverify.detect.tone.acquisition import Acquired
 from rtpverify.detect.tone.damage import tell_damage
-from rtpverify.detect.tone.monitor import nominal_frequency
 from rtpverify.detect.tone.settings import ACQUISITION_BLOCKS
 from rtpverify.detect.tone.track import Track
-from rtpverify.dsp.sine import Sine
-from rtpverify.dsp.slip import slip_code
+from rtpverify.dsp.sine import Sine, omega_deviation
+from rtpverify.dsp.slip import FALSE_ALARM_Z, slip_code
 from rtpverify.events import Event, Kind
 
 ExplainAll = Callable[[Track, int], None]
 """Explains a track up to a frame at which the signal ends."""
 
+_CLOCK_OFF = 2e-6
+"""By how much the clock of a test tone is off, relative, where it is to be a whole hertz."""
 _SHORTEST_DAMAGE_FRAMES = 3
 """Fewer frames between the sine before and the sine after belong to the step from one to the other."""
 
@@ -41,9 +42,8 @@ def adopt(track: Track, absence: Absence, found: Acquired, explain_all: ExplainA
     earlier_sigma = track.sigma
     track.sigma, track.threshold = found.sigma, track.settings.frame_threshold(found.sigma, found.peak)
     if track.code is None:
-        rate_hz = track.settings.sample_rate_hz
-        hz = track.settings.reference_hz or nominal_frequency(found.sine.omega * rate_hz / (2.0 * math.pi))
-        track.steps.code = slip_code(hz, rate_hz)
+        hz = track.settings.reference_hz or _frequency_of(track, found)
+        track.steps.code = slip_code(hz, track.settings.sample_rate_hz)
     absence.settle_unknown(found.start)
     start, lost, absence.lost, absence.unknown = absence.start, absence.lost, None, None
     first = _reach_back(track, found.sine, start, found.start)
@@ -67,6 +67,19 @@ def adopt(track: Track, absence: Absence, found: Acquired, explain_all: ExplainA
     track.position = first
     track.quiet_blocks = 0
     track.ever_acquired = True
+
+
+def _frequency_of(track: Track, found: Acquired) -> float:
+    """Return the frequency by which lengths of slips are told where none was stated: a whole hertz if it may be one.
+
+    It may where noise, or what a clock may be off, explains the difference.
+    """
+    per_hz = 2.0 * math.pi / track.settings.sample_rate_hz
+    hz = found.sine.omega / per_hz
+    ratio = found.sigma / found.sine.amplitude
+    spread_hz = FALSE_ALARM_Z * omega_deviation(ratio, max(found.stop - found.start, 16)) / per_hz
+    allowed_hz = spread_hz + _CLOCK_OFF * hz
+    return float(round(hz)) if round(hz) and abs(hz - round(hz)) <= allowed_hz else hz
 
 
 def _reach_back(track: Track, sine: Sine, low: int, high: int) -> int:
@@ -110,7 +123,7 @@ def _mirror(track: Track, found: Acquired) -> Track:
 
     mirror = Track(track.settings, read, mirrored=True)
     mirror.steps.code = track.code
-    mirror.monitor.nominal_hz = track.monitor.nominal_hz
+    mirror.monitor.expect_tone_of(track.monitor)
     mirror.monitor.level_reference = sine.amplitude
     mirror.ever_acquired = True
     mirror.clean_from = mirror.values_since = turn - found.stop

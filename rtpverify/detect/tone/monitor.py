@@ -22,7 +22,7 @@ _SAME_STEP_FRAMES = 64
 _SLOPE_OF_BEAT = 5.0
 """Slope of the straight line through a stretch of a beat, over its amplitude and times the length of the stretch."""
 _REFERENCE_SECONDS = 0.9
-"""How much of the beginning the reference level is averaged over."""
+"""How much of the beginning the reference level is averaged over, and a frequency that is to be found."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +80,11 @@ class Monitor:
     ) -> None:
         self.settings = settings
         self.nominal_hz = settings.reference_hz
+        """Frequency that the tone is held to: that of the reference, or what was measured at first."""
+        self.frequency_settled = settings.reference_hz is not None
+        """Whether it stays as it is: where it was stated, after a second without departure, or the first departure."""
+        self._nominal_spread = 0.0
+        """How far noise may have taken it, relative."""
         self.level_reference: float | None = None
         self.level_settled = False
         """Whether the reference level stays as it is: after a second without departure, or the first departure."""
@@ -94,6 +99,11 @@ class Monitor:
         self._shaped = False
         """Whether a residual that is not plain noise goes on."""
         self._shaped_until = 0
+
+    def expect_tone_of(self, other: Monitor) -> None:
+        """Expect the frequency that another monitor of the same channel expects."""
+        self.nominal_hz, self.frequency_settled = other.nominal_hz, other.frequency_settled
+        self._nominal_spread = other._nominal_spread
 
     @property
     def departed(self) -> bool:
@@ -256,18 +266,23 @@ class Monitor:
     def _judge_frequency(self, reading: Reading, since: int) -> None:
         rate_hz = self.settings.sample_rate_hz
         hz = float(reading.omega) * rate_hz / (2.0 * math.pi)
-        if self.nominal_hz is None:
-            self.nominal_hz = nominal_frequency(hz)
-        error_ppm = (hz / self.nominal_hz - 1.0) * 1e6
         deviation = omega_deviation(reading.sigma / reading.amplitude, max(reading.omega_frames, 16))
         beat = self.settings.beat(reading.omega, reading.amplitude, reading.sigma, self.rounding_step)
-        uncertainty = FALSE_ALARM_Z * deviation + _SLOPE_OF_BEAT * beat / max(reading.omega_frames, 16)
-        uncertainty_ppm = uncertainty / reading.omega * 1e6
+        spread = FALSE_ALARM_Z * deviation + _SLOPE_OF_BEAT * beat / max(reading.omega_frames, 16)
+        spread /= reading.omega
+        if self.nominal_hz is None:
+            self.nominal_hz, self._nominal_spread = hz, spread
+        error_ppm = (hz / self.nominal_hz - 1.0) * 1e6
+        uncertainty_ppm = math.hypot(spread, self._nominal_spread) * 1e6
         limit_ppm = self.settings.limits.max_frequency_error_ppm
         is_open = "frequency" in self._open
         if abs(error_ppm) <= (_still(limit_ppm, uncertainty_ppm) if is_open else limit_ppm + uncertainty_ppm):
             self._depart("frequency", since, None)
+            if not self.frequency_settled:
+                self.nominal_hz, self._nominal_spread = hz, spread
+                self.frequency_settled = reading.omega_frames >= _REFERENCE_SECONDS * rate_hz
             return
+        self.frequency_settled = True  # what departed does not move the reference
         self._depart("frequency", reading.stop, self._frequency_event(since, hz, error_ppm), reading.omega_frames)
 
     def _frequency_event(self, since: int, hz: float, error_ppm: float) -> Event:
@@ -284,7 +299,8 @@ class Monitor:
                     f"content of {content_hz} Hz played at {rate_hz} Hz: {nominal_hz:g} Hz comes out as {hz:.3f} Hz"
                 )
                 return Event(Kind.SAMPLE_RATE, since, size={**size, "content_rate_hz": content_hz}, message=message)
-        message = f"tone of {hz:.4f} Hz instead of {nominal_hz:g} Hz ({error_ppm:+.2f} ppm)"
+        wanted = f"{nominal_hz:.4f} Hz at first" if self.settings.reference_hz is None else f"{nominal_hz:g} Hz"
+        message = f"tone of {hz:.4f} Hz instead of {wanted} ({error_ppm:+.2f} ppm)"
         return Event(Kind.FREQUENCY, since, size=size, message=message)
 
     def _judge_residual(self, reading: Reading, since: int) -> None:
@@ -345,9 +361,3 @@ def _magnitude(event: Event) -> float:
     return max(
         (abs(event.size.get(name, 0.0)) for name in ("gain_db", "dc_offset", "frequency_error_ppm")), default=0.0
     )
-
-
-def nominal_frequency(hz: float) -> float:
-    """Return the frequency that was probably asked for: the whole hertz within 50 ppm, or what was measured."""
-    whole_hz = float(round(hz))
-    return whole_hz if whole_hz > 0 and abs(hz / whole_hz - 1.0) < 50e-6 else hz

@@ -293,13 +293,13 @@ class StepResolver:
             )
         if slip_frames is None:
             candidates = (
-                self.code.candidates(phase_step, deviation, self.settings.packet_frames)
+                self.code.candidates(phase_step, deviation, self.settings.packet_frames, rate_hz)
                 if self.code and self.settings.packet_frames > 1
                 else []
             )
-            size["candidate_slip_frames"] = candidates
             text = f"content jumped: phase step of {phase_step:+.5f} rad, too noisy to tell how many frames"
             if candidates:
+                size["candidate_slip_frames"] = candidates
                 text += f"; whole packets that fit: {', '.join(map(str, candidates))}"
             return Event(Kind.SLIP, frame, message=text, size=size)
         missing = f"{slip_frames} frames are missing" if slip_frames > 0 else f"{-slip_frames} frames were inserted"

@@ -231,7 +231,7 @@ class Track:
         self.ever_acquired, self.bit_errors = earlier.ever_acquired, earlier.bit_errors
         self.exact_frames = earlier.exact_frames
         self.steps.code = earlier.code
-        self.monitor.nominal_hz = earlier.monitor.nominal_hz
+        self.monitor.expect_tone_of(earlier.monitor)
         self.teller.events += earlier.teller.events
 
     def take_over(self, frame: int, model: Sine, frames: int, sigma: float, threshold: float) -> None:

@@ -61,7 +61,7 @@ class LimitWatch:
         limits = settings.limits
         self._departed[line] = monitor.departed
         self._begun[line] = [monitor.begun(aspect) or 0 for aspect in ("level", "dc", "residual")]
-        nominal_hz = monitor.nominal_hz or math.nan
+        nominal_hz = monitor.nominal_hz if monitor.frequency_settled and monitor.nominal_hz else math.nan
         relative_residual = settings.residual_limit(1.0) if settings.residual_limit(0.0) == 0.0 else 0.0
         self._limits[line] = (
             monitor.level_reference if monitor.level_settled and monitor.level_reference else math.nan,
@@ -152,7 +152,7 @@ class LimitWatch:
         passed |= ~(np.abs(recent_level / reference - 1.0) < level_limit)
         passed |= np.abs(dc) > dc_limit
         passed |= np.abs(recent_dc) > dc_limit
-        passed |= np.abs(omega / nominal - 1.0) > omega_limit
+        passed |= ~(np.abs(omega / nominal - 1.0) <= omega_limit)
         passed |= rms > relative_residual * level + residual
         passed |= self._departed[lines, None]
         return passed

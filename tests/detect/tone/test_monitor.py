@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from rtpverify.detect.tone.monitor import Monitor, Reading, nominal_frequency
+from rtpverify.detect.tone.monitor import Monitor, Reading
 from rtpverify.detect.tone.settings import Settings
 from rtpverify.events import Kind
 from rtpverify.limits import PROFILES, Limits
@@ -100,14 +100,15 @@ def test_a_rate_is_named_after_the_content():
     assert told[0].size["content_rate_hz"] == 44100
 
 
-@pytest.mark.parametrize(("hz", "nominal"), [(997.01, 997.0), (1000.0, 1000.0), (440.6, 440.6), (0.3, 0.3)])
-def test_the_frequency_that_was_asked_for(hz, nominal):
-    assert nominal_frequency(hz) == nominal
-
-
-def test_without_a_reference_the_first_frequency_is_it():
+@pytest.mark.parametrize("hz", [997.0, 997.02, 1000.0227, 440.6])
+def test_without_a_reference_the_first_second_tells_the_frequency(hz):
     subject, told = monitor(reference_hz=None)
-    subject.judge(GOOD, 0)
-    assert subject.nominal_hz == 997.0
-    subject.judge(at(SECOND, omega=OMEGA * 1.00001), SECOND)
-    assert [event.kind for event in told] == [Kind.FREQUENCY]
+    omega = 2 * math.pi * hz / 48000
+    subject.judge(replace(GOOD, omega=omega * (1 + 2e-9), omega_frames=SECOND // 6), 0)
+    subject.judge(replace(GOOD, omega=omega), 0)
+    assert subject.nominal_hz == pytest.approx(hz, rel=1e-12)
+    subject.judge(at(SECOND, omega=omega * (1 + 1.5e-6)), SECOND)
+    assert told == []
+    subject.judge(at(2 * SECOND, omega=omega * (1 + 3e-6)), 2 * SECOND)
+    assert [(event.kind, event.start_frame) for event in told] == [(Kind.FREQUENCY, 2 * SECOND)]
+    assert subject.nominal_hz == pytest.approx(hz, rel=1e-12)
