@@ -6,7 +6,7 @@ go to the detector, the channels' events are put together.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from rtpverify.detect.glance import Followed, Glance
 from rtpverify.detect.merge import ChannelMerger
 from rtpverify.events import Event
+from rtpverify.failure import RowError
 from rtpverify.limits import Limits
 from rtpverify.reference import Recording, Tone
 from rtpverify.result import Comparison, Signal
@@ -34,7 +35,13 @@ class Detector(Protocol):
         """
 
     def process(self, rows: NDArray[np.int64], count: NDArray[np.int64]) -> None:
-        """Judge the next ``count`` blocks of each of these rows, and consume them."""
+        """Judge the next ``count`` blocks of each of these rows, and consume them.
+
+        Raises
+        ------
+        RowError
+            Where one row cannot be judged, and the others can go on with the next call.
+        """
 
     def finish(self, row: int, stop: int) -> None:
         """Judge what is left of a row that ends before frame ``stop``."""
@@ -151,6 +158,8 @@ class Analysis:
         self._mergers: list[ChannelMerger] = []
         self._free: list[int] = []
         """Rows of streams that were removed."""
+        self._placed: list[Callable[[], None]] = []
+        """What begins each row from nothing."""
 
     def add(self, reference: Tone | Recording, limits: Limits, bits: int | None, *, companded: bool = False) -> int:
         """Add a stream; return its row."""
@@ -164,7 +173,16 @@ class Analysis:
             row = self._free.pop()
             self.timeline.begin(row, 0)
             self._mergers[row] = merger
-        self.detector.place(row, reference, limits, bits, companded=companded)
+
+        def place() -> None:
+            self.detector.place(row, reference, limits, bits, companded=companded)
+
+        self._placed[row : row + 1] = [place]
+        try:
+            place()
+        except BaseException:
+            self._free.append(row)
+            raise
         return row
 
     def remove(self, row: int) -> None:
@@ -176,21 +194,76 @@ class Analysis:
         ready = settled // self.form.block_frames - self.timeline.consumed_block[rows]
         self.detector.process(rows, ready)
 
-    def take_events(self) -> list[tuple[int, Event]]:
-        """Return events that are new or have changed, each with its row."""
-        told: list[tuple[int, Event]] = []
+    def advance_each(
+        self, rows: NDArray[np.int64], settled: NDArray[np.int64]
+    ) -> tuple[list[tuple[int | None, Exception]], list[int]]:
+        """Judge as :meth:`advance` does, and let no row keep the others from being judged.
+
+        Returns
+        -------
+        list of (int or None, Exception)
+            Rows that cannot be judged, and why; None where no row by itself is at fault.
+        list of int
+            Rows that are judged anew from their next block on: it is not known what they had taken in.
+        """
+        try:
+            self.advance(rows, settled)
+        except RowError as error:
+            others = rows != error.row
+            failed, renewed = self.advance_each(rows[others], settled[others])
+            return [(error.row, error), *failed], renewed
+        except Exception as error:
+            return self._advance_one_by_one(rows, settled, error)
+        return [], []
+
+    def _advance_one_by_one(
+        self, rows: NDArray[np.int64], settled: NDArray[np.int64], error: Exception
+    ) -> tuple[list[tuple[int | None, Exception]], list[int]]:
+        """Find the rows that are at fault for what happened to all of them together."""
+        if len(rows) == 1:
+            return [(int(rows[0]), error)], []
+        failed: list[tuple[int | None, Exception]] = []
+        renewed = []
+        for at, row in enumerate(rows.tolist()):
+            one = slice(at, at + 1)
+            try:
+                self._placed[row]()
+                self.detector.begin(row, int(self.timeline.consumed_block[row]) * self.form.block_frames)
+                self.advance(rows[one], settled[one])
+                renewed.append(row)
+            except Exception as its_own:
+                failed.append((row, its_own))
+        return failed or [(None, error)], renewed
+
+    def take_events(self) -> Iterator[tuple[int, Event]]:
+        """Yield events that are new or have changed, each with its row.
+
+        Raises
+        ------
+        RowError
+            Where those of one row cannot be had; the others can be asked for again.
+        """
         waiting = {row for row, merger in enumerate(self._mergers) if merger.waiting}
-        for row in sorted(waiting.union(self.detector.rows_with_events())):
-            merger = self._mergers[row]
-            for channel, event in self.detector.take_events(row):
-                merger.add(channel, event)
-            told += [(row, event) for event in merger.take(self.detector.horizon(row))]
-        return told
+        for row in sorted(waiting.union(self.detector.rows_with_events()).difference(self._free)):
+            try:
+                told = self._events_of(row)
+            except Exception as error:
+                raise RowError(row) from error
+            yield from ((row, event) for event in told)
+
+    def _events_of(self, row: int) -> list[Event]:
+        """Return the events of a row that every channel has been explained past."""
+        merger = self._mergers[row]
+        for channel, event in self.detector.take_events(row):
+            merger.add(channel, event)
+        return merger.take(self.detector.horizon(row))
 
     @property
     def in_a_hurry(self) -> bool:
         """Whether the next blocks are waited for to tell an event."""
-        return self.detector.in_a_hurry or any(merger.waiting for merger in self._mergers)
+        return self.detector.in_a_hurry or any(
+            merger.waiting for row, merger in enumerate(self._mergers) if row not in self._free
+        )
 
     def restart(self, row: int, frame: int) -> list[Event]:
         """Judge a row before ``frame`` to its end and what follows anew; return the events that were left."""

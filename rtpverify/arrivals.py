@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rtpverify.failure import contained
 from rtpverify.rtp.groups import group_by_stream
 from rtpverify.rtp.rows import Rows
 from rtpverify.rtp.timing import Timing
@@ -33,6 +35,12 @@ class Accepted:
     arrival_ns: NDArray[np.int64]
     breaks: Sequence[Discontinuity] = ()
 
+    def take(self, chosen: NDArray[np.bool_], breaks: Sequence[Discontinuity]) -> Accepted:
+        """Return some of the packets, with these breaks."""
+        return Accepted(
+            self.stream[chosen], self.sequence[chosen], self.timestamp[chosen], self.arrival_ns[chosen], breaks
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Silence:
@@ -48,6 +56,11 @@ class Silence:
 class Arrivals(Rows):
     """Follows the arrivals of any number of streams.
 
+    Parameters
+    ----------
+    fail
+        Takes what failed, and of which stream: one that is not at fault is followed anew.
+
     Attributes
     ----------
     timing
@@ -62,8 +75,9 @@ class Arrivals(Rows):
     _accepted_sequence: NDArray[np.int64]
     _stall_ns: NDArray[np.int64]
 
-    def __init__(self) -> None:
+    def __init__(self, fail: Callable[[int | None, Exception], None]) -> None:
         super().__init__()
+        self._fail = fail
         self.timing = Timing()
         self._waiting: list[Accepted] = []
         self._waiting_packets = 0
@@ -100,6 +114,26 @@ class Arrivals(Rows):
 
         The timing of many of them is judged at once.
         """
+        silences: list[Silence] = []
+        self._try(lambda part: silences.extend(self._take(part)), accepted)
+        return silences
+
+    def _try(self, take: Callable[[Accepted], object], accepted: Accepted) -> None:
+        """Take in packets; where that fails, follow each stream of them anew, by itself."""
+        try:
+            take(accepted)
+            return
+        except Exception as error:
+            self._fail(None, error)
+        for stream in np.unique(accepted.stream).tolist():
+            self._accepted_sequence[stream] = -1
+            self.timing.start_over(stream)
+            mine = accepted.stream == stream
+            breaks = [item for item in accepted.breaks if item.stream == stream]
+            with contained(partial(self._fail, stream)):
+                take(accepted.take(mine, breaks))
+
+    def _take(self, accepted: Accepted) -> list[Silence]:
         self._waiting.append(accepted)
         self._waiting_packets += len(accepted.stream)
         if len(accepted.stream) == 0:
@@ -134,10 +168,14 @@ class Arrivals(Rows):
         """Bring jitter, drift and packet times up to date."""
         waiting, self._waiting, self._waiting_packets = self._waiting, [], 0
         if waiting:
-            self.timing.update(
+            together = Accepted(
                 np.concatenate([item.stream for item in waiting]),
                 np.concatenate([item.sequence for item in waiting]),
                 np.concatenate([item.timestamp for item in waiting]),
                 np.concatenate([item.arrival_ns for item in waiting]),
                 [item for accepted in waiting for item in accepted.breaks],
             )
+            self._try(self._time, together)
+
+    def _time(self, packets: Accepted) -> None:
+        self.timing.update(packets.stream, packets.sequence, packets.timestamp, packets.arrival_ns, packets.breaks)

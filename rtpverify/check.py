@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rtpverify.discarded import in_words
-from rtpverify.errors import RequestError
+from rtpverify.errors import RequestError, SourceError
 from rtpverify.limits import Limits
 from rtpverify.reference import Reference, Tone
 from rtpverify.sources.endpoint import SCHEME, Endpoint, parse_endpoint
@@ -217,6 +217,7 @@ def _verify_capture(path: Path, specs: Sequence[StreamSpec], arrival: _Arrival) 
     capture = read_capture(path)
     for batch in capture:
         verifier.feed(batch)
+        _refuse_mistakes(verifier)
     verifier.finish()
     _require_encodings(verifier, str(path))
     result = verifier.result(str(path))
@@ -259,6 +260,7 @@ def _check_live(
         feedback = Feedback(verifier, time.time_ns()) if live.receiver_reports else None
 
         def on_tick(now_ns: int) -> None:
+            _refuse_mistakes(verifier)
             if len(streams) == 1:
                 _require_encodings(verifier, source)
             if feedback is not None:
@@ -295,6 +297,15 @@ def _require_decodable(specs: Sequence[StreamSpec]) -> None:
         raise RequestError(
             f"{described[0].place}: {medium.why_undecodable()}; --reference none verifies transport alone"
         )
+
+
+def _refuse_mistakes(verifier: Verifier) -> None:
+    """Raise what is the caller's mistake: a source that cannot be read, a reference that can hold for no stream."""
+    mistakes = [failure.error for failure in verifier.failures if isinstance(failure.error, RequestError)]
+    for error in mistakes:
+        none_is_judged = all(stream.failure is not None for stream in verifier.streams)
+        if isinstance(error, SourceError) or none_is_judged:
+            raise error
 
 
 def _require_encodings(verifier: Verifier, source: str) -> None:

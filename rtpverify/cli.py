@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from rtpverify import __version__
+from rtpverify import __version__, defects
 from rtpverify.ending import exit_status
 from rtpverify.events import Cause, Kind
 from rtpverify.limits import PROFILES, Limits, read_limits, with_values
@@ -698,6 +698,7 @@ def _write(result: Result, outlets: dict[str, str]) -> None:
         content = import_module(f"rtpverify.report.{name}").render(result)
         _write_file(f"--{name}", place, content)
     text.write(result, sys.stderr if "-" in outlets.values() else sys.stdout)
+    defects.report_failures(result.failures)
 
 
 def _write_file(option: str, place: str, content: str) -> None:

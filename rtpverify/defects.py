@@ -7,19 +7,12 @@ import platform
 import sys
 import tempfile
 import traceback
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
 from rtpverify import __version__
-
-EXIT_STATUS = 70
-"""``EX_SOFTWARE`` of ``sysexits.h``: the fault is neither in the audio nor in the request."""
-
-
-def in_one_line(error: BaseException) -> str:
-    """Return the kind of an exception and what it says, in one line."""
-    said = " ".join(str(error).split())
-    return f"{type(error).__name__}: {said}" if said else type(error).__name__
+from rtpverify.failure import Failure, in_one_line
 
 
 def keep(traceback_text: str) -> Path | None:
@@ -37,14 +30,28 @@ def keep(traceback_text: str) -> Path | None:
     return None
 
 
-def report(message: str, traceback_text: str) -> str:
-    """Keep a traceback; return what a person is told of it: one line, or the traceback where it cannot be kept."""
+def report(message: str, traceback_text: str) -> None:
+    """Keep a traceback and tell it on standard error: in one line, or with the traceback where it cannot be kept."""
     path = keep(traceback_text)
     if path is None:
-        return f"{traceback_text}rtpverify: a defect of rtpverify: {message}"
-    return f"rtpverify: a defect of rtpverify: {message}; please report it with {path}, where the traceback is"
+        say(f"{traceback_text}rtpverify: a defect of rtpverify: {message}")
+    else:
+        say(f"rtpverify: a defect of rtpverify: {message}; please report it with {path}, where the traceback is")
 
 
-def report_exception(error: BaseException) -> str:
-    """Keep the traceback of an exception; return what a person is told of it."""
-    return report(in_one_line(error), "".join(traceback.format_exception(error)))
+def report_exception(error: BaseException) -> None:
+    """Keep and tell an exception."""
+    report(in_one_line(error), "".join(traceback.format_exception(error)))
+
+
+def report_failures(failures: Iterable[Failure]) -> None:
+    """Keep and tell what was contained, once where the same happened again."""
+    for failure in {(one.where, one.stream, one.message): one for one in failures}.values():
+        whose = f" of stream {failure.stream!r}" if failure.stream else ""
+        report(f"{failure.where}{whose}: {failure.message}", failure.traceback)
+
+
+def say(text: str) -> None:
+    """Tell a person; where there is nobody, the exit status alone has to do."""
+    with suppress(OSError, ValueError):
+        print(text, file=sys.stderr, flush=True)

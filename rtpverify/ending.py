@@ -9,12 +9,12 @@ import select
 import signal
 import sys
 from collections.abc import Callable
-from contextlib import suppress
 from types import FrameType
 from typing import TYPE_CHECKING
 
 from rtpverify import defects
 from rtpverify.errors import OutputError, RequestError
+from rtpverify.failure import DEFECT_STATUS
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -109,17 +109,11 @@ def exit_status(command: Callable[[], int]) -> int:
         status = command()
         sys.stdout.flush()
     except RequestError as error:
-        _say("\n".join(f"rtpverify: {line}" for line in str(error).splitlines()))
+        defects.say("\n".join(f"rtpverify: {line}" for line in str(error).splitlines()))
         return error.exit_status
     except KeyboardInterrupt as interrupt:
         return TERMINATED if isinstance(interrupt, Terminated) else INTERRUPTED
     except Exception as error:
-        _say(defects.report_exception(error))
-        return defects.EXIT_STATUS
+        defects.report_exception(error)
+        return DEFECT_STATUS
     return status
-
-
-def _say(text: str) -> None:
-    """Tell a person; where there is nobody, the exit status alone has to do."""
-    with suppress(OSError, ValueError):
-        print(text, file=sys.stderr, flush=True)

@@ -55,6 +55,23 @@ class Kind(StrEnum):
     MISMATCH = "mismatch"
 
 
+TRANSPORT_KINDS = (
+    Kind.GAP,
+    Kind.DUPLICATE,
+    Kind.REORDER,
+    Kind.LATE,
+    Kind.STALL,
+    Kind.JITTER,
+    Kind.SSRC_CHANGE,
+    Kind.PAYLOAD_TYPE_CHANGE,
+    Kind.TIMESTAMP_JUMP,
+    Kind.TIMESTAMP_ERROR,
+    Kind.RESTART,
+    Kind.ENDED,
+    Kind.MISSING,
+)
+"""What packets show, whatever they hold; the others are of the signal."""
+
 DEFAULT_CAUSE: dict[Kind, Cause] = {
     Kind.GAP: Cause.NETWORK,
     Kind.DUPLICATE: Cause.NETWORK,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from rtpverify.encodings import statement
+from rtpverify.errors import RequestError
 from rtpverify.result import Leg, Rtcp, StreamResult, Transport
 from rtpverify.rtp.rtcp import TOLERANCE_PACKETS
 from rtpverify.rtp.verdicts import Counts
@@ -79,7 +80,10 @@ def stream_result(stream: Stream) -> StreamResult:
     if stream.doubt is not None and _is_aside(stream):
         result.warnings.insert(0, stream.doubt)
     _add_legs(stream, result)
-    _add_signal(stream, result)
+    if stream.failure is None:
+        _add_signal(stream, result)
+    else:
+        result.inconclusive = _failed(stream)
     _add_announced(stream, result)
     return result
 
@@ -91,6 +95,28 @@ def _is_stamped_at_transmission(stream: Stream) -> bool:
         return False
     # What was sampled at its timestamp takes at least its packet time to be sent.
     return link_offset - stream.lead_seconds[0] < stream.packet_time_seconds / 2
+
+
+def without_figures(stream: Stream) -> StreamResult:
+    """Return what is known of a stream whose figures cannot be put together."""
+    return StreamResult(
+        ssrc=stream.ssrc,
+        sender=stream.flow.sender,
+        destination=stream.flow.destination,
+        payload_type=stream.payload_type,
+        events=sorted(stream.events.values(), key=lambda event: (event.start_frame, event.channel or 0)),
+        inconclusive=_failed(stream),
+    )
+
+
+def _failed(stream: Stream) -> str | None:
+    """Say why a stream is judged no further, where that is so."""
+    failure = stream.failure
+    if failure is None:
+        return None
+    if isinstance(failure.error, RequestError):
+        return str(failure.error)
+    return f"a defect of rtpverify: its {failure.where} could not be judged further ({failure.message})"
 
 
 def _no_lead(stream: Stream) -> str:
@@ -201,6 +227,10 @@ def _rtcp(stream: Stream) -> Rtcp | None:
 
 def _add_signal(stream: Stream, result: StreamResult) -> None:
     """Add what was measured of the signal, and why it is not judged where it is not."""
+    if stream.judged_anew is not None:
+        result.warnings.append(
+            f"a defect of rtpverify in a stream of the same format: judged anew from frame {stream.judged_anew} on"
+        )
     track = stream.track or next(reversed(stream.earlier), None)
     if track is not None:
         result.signal = track.analysis.detector.signal(track.row)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import ClassVar
 
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from rtpverify.arrivals import Accepted, Arrivals
 from rtpverify.errors import RequestError
 from rtpverify.events import Event
+from rtpverify.failure import contained
 from rtpverify.payload_types import PayloadTypes
 from rtpverify.rtp.batch import Flow, RtpBatch
 from rtpverify.rtp.hostdrops import HostDrops
@@ -27,7 +29,7 @@ from rtpverify.rtp.rtcp import Arrived
 from rtpverify.rtp.sequence import Placement, SequenceTracker
 from rtpverify.rtp.verdicts import Counts, Discontinuity, Jump, Resolved
 from rtpverify.stream import Stream
-from rtpverify.tracks import OnFrames, PlacedBatch, PlacedPacket, Tracks
+from rtpverify.tracks import Fail, OnFrames, PlacedBatch, PlacedPacket, Tracks
 from rtpverify.wire import Reception, WireFigures, WireGlance
 
 
@@ -38,6 +40,8 @@ class Intake(Rows):
     ----------
     tell
         Takes events.
+    fail
+        Takes what failed, and of which stream where that is known; it is to be given up then.
     host_clock
         What arrival times count.
     on_frames
@@ -49,19 +53,20 @@ class Intake(Rows):
     """Payload bytes of accepted packets of each stream."""
 
     def __init__(
-        self, tell: Callable[[Stream, Event], None], host_clock: HostClock, on_frames: OnFrames | None
+        self, tell: Callable[[Stream, Event], None], fail: Fail, host_clock: HostClock, on_frames: OnFrames | None
     ) -> None:
         super().__init__()
         self._tell = tell
+        self._fail = fail
         self._host_clock = host_clock
         self._streams: list[Stream] = []
         """The stream of each index; one that was removed stands there until the index is another's."""
         self._payload_types = PayloadTypes()
         self._tracker = SequenceTracker()
-        self._arrivals = Arrivals()
+        self._arrivals = Arrivals(lambda of, error: fail(None if of is None else self._streams[of], "transport", error))
         self._presentation = Presentation()
         self._host_drops = HostDrops()
-        self._tracks = Tracks(self._tracker, tell, on_frames)
+        self._tracks = Tracks(self._tracker, tell, fail, on_frames)
         self._held: dict[int, PlacedPacket] = {}
         """Packets of which the next ones decide whether they are right."""
 
@@ -116,6 +121,10 @@ class Intake(Rows):
     def end(self, stream: Stream) -> None:
         """Judge what is left of a stream that ends."""
         self._tracks.finish(stream)
+
+    def give_up(self, stream: Stream) -> None:
+        """Judge the signal of a stream no further."""
+        self._tracks.give_up(stream)
 
     def judge(self) -> None:
         """Judge what is settled."""
@@ -181,8 +190,10 @@ class Intake(Rows):
         changing.update(np.unique(stream[changed]).tolist() if changed.any() else ())
         new_rates: dict[int, PlacedPacket] = {}
         for index in sorted(changing):
-            self._take_changing(batch, index, np.flatnonzero(audio & (stream == index)), resolved, new_rates)
-        self._watch_arrivals(batch, audio, resolved, new_rates)
+            with self._contained(self._streams[index]):
+                self._take_changing(batch, index, np.flatnonzero(audio & (stream == index)), resolved, new_rates)
+        with contained(lambda error: self._fail(None, "transport", error)):
+            self._watch_arrivals(batch, audio, resolved, new_rates)
         wanted = audio & (batch.frames > 0)
         if changing:
             wanted &= ~np.isin(stream, list(changing))
@@ -306,11 +317,17 @@ class Intake(Rows):
 
     def _tell_transport(self, placement: Placement) -> None:
         for jump in placement.discontinuities:
-            self._tell_jump(self._streams[jump.stream], jump)
+            with self._contained(self._streams[jump.stream]):
+                self._tell_jump(self._streams[jump.stream], jump)
         for gap in placement.gaps:
             stream = self._streams[gap.stream]
-            dropped = self._host_drops.between(stream.index, gap.first_sequence, gap.last_sequence)
-            self._tell(stream, stream.gap(gap, dropped))
+            with self._contained(stream):
+                dropped = self._host_drops.between(stream.index, gap.first_sequence, gap.last_sequence)
+                self._tell(stream, stream.gap(gap, dropped))
+
+    def _contained(self, stream: Stream) -> AbstractContextManager[None]:
+        """Let what fails cost this stream alone."""
+        return contained(lambda error: self._fail(stream, "transport", error))
 
     def _tell_jump(self, stream: Stream, jump: Discontinuity) -> None:
         """Tell that the sender's numbers broke; silence that it left out is only noted."""

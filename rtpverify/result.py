@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Any
 
 from rtpverify.events import Event
+from rtpverify.failure import DEFECT_STATUS, Failure
 
 SCHEMA = "rtpverify.result/1"
 
@@ -297,20 +298,24 @@ class Result:
     """What a reader should know of the source before trusting what was found in it."""
     request: Request | None = None
     """None where no command asked for it."""
+    failures: list[Failure] = field(default_factory=list)
+    """Defects of rtpverify that cost some of what was to be verified."""
 
     @property
     def verdict(self) -> Verdict:
-        """The worst of the streams; inconclusive where there is none."""
+        """The worst of the streams; inconclusive where there is none, or a defect may have hidden something."""
         verdicts = {stream.verdict for stream in self.streams}
         if Verdict.FAIL in verdicts:
             return Verdict.FAIL
-        if not verdicts or Verdict.INCONCLUSIVE in verdicts:
+        if not verdicts or Verdict.INCONCLUSIVE in verdicts or self.failures:
             return Verdict.INCONCLUSIVE
         return Verdict.PASS
 
     @property
     def exit_status(self) -> int:
-        """0 verified and clean, 1 faults found, 3 nothing to verify arrived."""
+        """0 verified and clean, 1 faults found, 3 nothing could be concluded, 70 a defect of rtpverify itself."""
+        if self.failures:
+            return DEFECT_STATUS
         return {Verdict.PASS: 0, Verdict.FAIL: 1, Verdict.INCONCLUSIVE: 3}[self.verdict]
 
     def as_dict(self) -> dict[str, Any]:

@@ -11,16 +11,18 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from rtpverify.analysis import Analysis
-from rtpverify.events import Cause, Event, Kind
+from rtpverify.events import TRANSPORT_KINDS, Cause, Event, Kind
+from rtpverify.failure import Failure
 from rtpverify.mediatime import MediaTime
 from rtpverify.packets import PacketIndex
+from rtpverify.result import StreamResult
 from rtpverify.rtp.batch import Flow
 from rtpverify.rtp.payload import Encoding
 from rtpverify.rtp.redundancy import LegState
 from rtpverify.rtp.rtcp import Arrived, Bye, Report, SenderReport, SenderReports
 from rtpverify.rtp.verdicts import Counts, Discontinuity, Gap
 from rtpverify.spec import StreamSpec
-from rtpverify.wire import WireFigures
+from rtpverify.wire import WireFigures, WireGlance
 
 MAX_EVENTS = 10_000
 """Events of one stream that are kept; further ones are told and counted."""
@@ -45,6 +47,14 @@ class Track:
     def holds(self, frame: int) -> bool:
         """Tell whether a frame lies here."""
         return self.start_frame <= frame and (self.stop_frame is None or frame < self.stop_frame)
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """What stays of a stream that goes on as another one, as something failed."""
+
+    result: StreamResult
+    wire: WireGlance
 
 
 @dataclass(slots=True)
@@ -118,6 +128,12 @@ class Stream:
     """Packets of comfort noise or telephone events."""
     events_beside: deque[int] = field(default_factory=lambda: deque(maxlen=MAX_EVENTS))
     """Extended sequence numbers of the latest telephone events."""
+    failure: Failure | None = None
+    """Why its signal is not judged any more, where that is a defect of ours or the caller's mistake."""
+    closed: Closed | None = None
+    """What was found, where it goes on as another stream and nothing more comes to this one."""
+    judged_anew: int | None = None
+    """Frame from which on it was judged anew, as something failed that others had a part in."""
     _identity: str = ""
     _shifted: dict[int, tuple[Event, Event]] = field(default_factory=dict)
     """Events that are still open where frames are shifted: as they are kept, and as they are told."""
@@ -267,6 +283,19 @@ class Stream:
         else:
             self.events[event.id] = event
         return self._on_media_time(event), is_new
+
+    def judge_no_further(self, frame: int) -> list[Event]:
+        """Let what its signal showed end at ``frame``; return the events that went on."""
+        kept = {id(told): event for event, told in self._shifted.values()}
+        ended = [
+            kept.get(id(event), event)
+            for event in self.events.values()
+            if event.open and event.kind not in TRANSPORT_KINDS
+        ]
+        for event in ended:
+            event.open = False
+            event.duration_frames = max(event.duration_frames, frame - event.start_frame)
+        return ended
 
     def track_at(self, frame: int) -> Track | None:
         """Return where a frame lies, None where it is not judged or that is forgotten."""

@@ -7,6 +7,7 @@ whose sender goes on in another encoding goes on in another track; its frames co
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -17,6 +18,7 @@ from rtpverify.analysis import Analysis, Format, stream_format
 from rtpverify.arrivals import Accepted
 from rtpverify.errors import RequestError
 from rtpverify.events import Event
+from rtpverify.failure import RowError, contained
 from rtpverify.frames import COMPANDED
 from rtpverify.packets import PacketIndex, Packets
 from rtpverify.reference import Recording, Tone
@@ -126,6 +128,8 @@ class _Group(Rows):
         self.index[row] = -1
 
 
+Fail = Callable[[Stream | None, str, Exception], None]
+"""Takes that something failed of a stream, or of one that is not known: where, and how."""
 OnFrames = Callable[[Stream, NDArray[np.int64], NDArray[np.float32]], None]
 """Takes packets of one stream: the first frame of each, shape (n,), and their samples, shape (n, frames, channels)."""
 
@@ -139,6 +143,8 @@ class Tracks(Rows):
         Where packets belong and what is settled.
     tell
         Takes the events that detectors tell.
+    fail
+        Takes what failed, and of which stream where that is known; it is to be given up then.
     on_frames
         Takes all frames of every stream, where given.
     """
@@ -152,11 +158,12 @@ class Tracks(Rows):
     """Row of that group."""
 
     def __init__(
-        self, tracker: SequenceTracker, tell: Callable[[Stream, Event], None], on_frames: OnFrames | None = None
+        self, tracker: SequenceTracker, tell: Callable[[Stream, Event], None], fail: Fail, on_frames: OnFrames | None
     ) -> None:
         super().__init__()
         self._tracker = tracker
         self._tell = tell
+        self._fail = fail
         self._on_frames = on_frames
         self._streams: list[Stream] = []
         self._groups: dict[int, _Group] = {}
@@ -172,15 +179,10 @@ class Tracks(Rows):
     # Streams --------------------------------------------------------------------------------------------------------
 
     def add(self, stream: Stream, packet_frames: int) -> None:
-        """Take in a stream; it gets a track where it has a reference and whole frames.
-
-        Raises
-        ------
-        RequestError
-            Where its reference cannot hold for its encoding.
-        """
+        """Take in a stream; it gets a track where it has a reference and whole frames."""
         put(self._streams, stream.index, stream)
-        self._begin(stream, stream.encoding, packet_frames, 0)
+        with self._contained(stream):
+            self._begin(stream, stream.encoding, packet_frames, 0)
 
     def switch(self, stream: Stream, encoding: Encoding | None, packet_frames: int, frame: int) -> None:
         """Let a stream go on in another encoding from ``frame`` on; None: it cannot be decoded any more.
@@ -202,16 +204,30 @@ class Tracks(Rows):
 
     def restart(self, stream: Stream, frame: int) -> None:
         """Judge a stream anew from ``frame`` on, where its sender started over."""
-        if stream.track is not None:
-            for event in stream.track.analysis.restart(stream.track.row, frame):
-                self._tell(stream, event)
+        with self._contained(stream):
+            if stream.track is not None:
+                for event in stream.track.analysis.restart(stream.track.row, frame):
+                    self._tell(stream, event)
 
     def finish(self, stream: Stream) -> None:
         """Judge what is left of a stream that ends."""
-        self._end(stream)
-        if stream.track is not None:
-            for event in stream.track.analysis.finish(stream.track.row, stream.end_frame):
-                self._tell(stream, event)
+        with self._contained(stream):
+            self._end(stream)
+            if stream.track is not None:
+                for event in stream.track.analysis.finish(stream.track.row, stream.end_frame):
+                    self._tell(stream, event)
+
+    def give_up(self, stream: Stream) -> None:
+        """Judge a stream no further, as that failed; what it showed until then stays."""
+        for event in stream.judge_no_further(stream.end_frame):
+            self._tell(stream, event)
+        self._ending = [item for item in self._ending if item[0] is not stream]
+        self._group[stream.index] = self._row[stream.index] = -1
+        self.remove(stream)
+
+    def _contained(self, stream: Stream) -> AbstractContextManager[None]:
+        """Let what fails cost this stream alone."""
+        return contained(lambda error: self._fail(stream, "signal", error))
 
     def remove(self, stream: Stream) -> None:
         """Forget a stream that has been finished, and formats that no stream has any more."""
@@ -228,7 +244,7 @@ class Tracks(Rows):
     def _begin(self, stream: Stream, encoding: Encoding | None, packet_frames: int, frame: int) -> None:
         """Give a stream a track from ``frame`` on, where there is something to judge."""
         reference = stream.spec.reference
-        if reference is None or encoding is None or packet_frames <= 0:
+        if reference is None or encoding is None or packet_frames <= 0 or stream.failure is not None:
             return
         key = stream_format(encoding.sample_rate_hz, encoding.channels, packet_frames, reference), encoding
         formats = [number for number, group in self._groups.items() if group.has(stream)]
@@ -263,25 +279,42 @@ class Tracks(Rows):
 
         Packets of one format and length go together.
         """
-        of_group, row, frames = self._group[batch.stream], self._row[batch.stream], batch.frames
-        for number, group in self._groups.items():
+        of_group, frames = self._group[batch.stream], batch.frames
+        for number, group in list(self._groups.items()):
             at = np.flatnonzero(wanted & (of_group == number))
             if len(at) == 0:
                 continue
             for length in np.unique(frames[at]).tolist():
                 rows = at[frames[at] == length]
-                samples = decode(group.encoding, batch.part.source.arena, batch.part.payload_offset[rows], length)
-                packets = Packets(
-                    row[rows],
-                    batch.placement.sequence[rows],
-                    batch.placement.timestamp[rows],
-                    batch.part.arrival_ns[rows],
-                    samples,
-                )
-                self._place(group, packets)
+                try:
+                    self._write_rows(group, batch, rows, length)
+                except Exception:
+                    # Written twice, a frame is what it was: whoever is not at fault loses nothing.
+                    for index in np.unique(batch.stream[rows]).tolist():
+                        with self._contained(self._streams[index]):
+                            self._write_rows(group, batch, rows[batch.stream[rows] == index], length)
+
+    def _write_rows(self, group: _Group, batch: PlacedBatch, rows: NDArray[np.int64], length: int) -> None:
+        """Decode and write packets of one group and length; those of streams that were given up are left out."""
+        rows = rows[self._row[batch.stream[rows]] >= 0]
+        if len(rows) == 0:
+            return
+        samples = decode(group.encoding, batch.part.source.arena, batch.part.payload_offset[rows], length)
+        packets = Packets(
+            self._row[batch.stream[rows]],
+            batch.placement.sequence[rows],
+            batch.placement.timestamp[rows],
+            batch.part.arrival_ns[rows],
+            samples,
+        )
+        self._place(group, packets)
 
     def write_one(self, stream: Stream, packet: PlacedPacket) -> None:
         """Write one packet, whatever its encoding, to the track that its stream had there."""
+        with self._contained(stream):
+            self._write_one(stream, packet)
+
+    def _write_one(self, stream: Stream, packet: PlacedPacket) -> None:
         frame = self._tracker.frame_of(stream.index, packet.timestamp)
         track = stream.track_at(frame)
         if track is None or packet.encoding != track.encoding or packet.frames <= 0:
@@ -298,8 +331,9 @@ class Tracks(Rows):
         for index in np.flatnonzero((self._origin < 0) & settled[: len(self._origin)]).tolist():
             origin = int(origins[index])
             self._streams[index].origin = self._origin[index] = origin
-            for group, packets in self._early.pop(index, ()):
-                self._write_frames(group, packets, packets.timestamp - origin)
+            with self._contained(self._streams[index]):
+                for group, packets in self._early.pop(index, ()):
+                    self._write_frames(group, packets, packets.timestamp - origin)
 
     def _place(self, group: _Group, packets: Packets) -> None:
         """Write decoded packets of one length; those of a stream whose origin is not known yet wait for it."""
@@ -331,7 +365,9 @@ class Tracks(Rows):
             packets, frame = packets.take(~fits), frame[~fits]
             rows = np.unique(packets.row)
             next_frame = np.array([frame[packets.row == row].min() for row in rows.tolist()])
-            group.analysis.advance(rows, next_frame)
+            self._advance(group, rows, next_frame)
+            going_on = group.index[packets.row] >= 0
+            packets, frame = packets.take(going_on), frame[going_on]
 
     # Judging --------------------------------------------------------------------------------------------------------
 
@@ -346,14 +382,36 @@ class Tracks(Rows):
     def judge(self) -> None:
         """Judge every block that is settled, and collect what the detectors tell."""
         settled = self._tracker.settled
-        for group in self._groups.values():
+        for group in list(self._groups.values()):
             origin = self._origin[group.index[group.rows]]
             rows, origin = group.rows[origin >= 0], origin[origin >= 0]
-            group.analysis.advance(rows, settled[group.index[rows]] - origin)
-            for row, event in group.analysis.take_events():
-                self._tell(group.streams[row], event)
+            self._advance(group, rows, settled[group.index[rows]] - origin)
+            self._take_events(group)
         for stream in [stream for stream, track in self._ending if self._is_settled(stream, track, settled)]:
-            self._end(stream)
+            with self._contained(stream):
+                self._end(stream)
+
+    def _advance(self, group: _Group, rows: NDArray[np.int64], settled: NDArray[np.int64]) -> None:
+        """Judge rows of a group before their settled frames; who cannot be judged is given up."""
+        failed, renewed = group.analysis.advance_each(rows, settled)
+        for row in renewed:
+            stream = group.streams[row]
+            stream.judged_anew = int(group.analysis.timeline.consumed_block[row]) * group.analysis.form.block_frames
+            for event in stream.judge_no_further(stream.judged_anew):
+                self._tell(stream, event)
+        for at, error in failed:
+            self._fail(None if at is None else group.streams[at], "signal", error)
+
+    def _take_events(self, group: _Group) -> None:
+        """Take what the detector of a group tells."""
+        for _ in range(len(group.streams) + 1):
+            try:
+                for row, event in group.analysis.take_events():
+                    self._tell(group.streams[row], event)
+            except RowError as error:
+                self._fail(group.streams[error.row], "signal", error)
+            else:
+                return
 
     def _is_settled(self, stream: Stream, track: Track, settled: NDArray[np.int64]) -> bool:
         """Tell whether nothing can come any more of a track that was left."""

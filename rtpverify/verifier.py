@@ -8,12 +8,17 @@
 Every arrow handles a whole batch over all streams at once; Python looks at single streams only where something
 irregular happened. The result depends on the packets and their arrival times alone, not on how they were cut into
 batches.
+
+What fails costs the stream that it concerns (:class:`rtpverify.failure.Failure`): a signal that cannot be judged is
+judged no further, a source whose packets cannot be placed is heard no further. Where a step over several streams fails,
+each is tried by itself, from nothing if it may have been left halfway.
 """
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,8 +26,10 @@ from numpy.typing import NDArray
 
 from rtpverify.admission import Admission
 from rtpverify.encodings import FirstPackets, decide, statement
+from rtpverify.errors import RequestError
 from rtpverify.events import Event
-from rtpverify.findings import stream_result
+from rtpverify.failure import Failure, contained
+from rtpverify.findings import stream_result, without_figures
 from rtpverify.identity import Identity
 from rtpverify.intake import Intake
 from rtpverify.reports import report_rows, reports_of
@@ -32,9 +39,12 @@ from rtpverify.rtp.demux import MAX_STREAMS, Admitted, Demux, Part
 from rtpverify.rtp.presentation import HostClock
 from rtpverify.rtp.redundancy import LegMerger
 from rtpverify.spec import Selection, StreamSpec
-from rtpverify.stream import Stream
+from rtpverify.stream import Closed, Stream
 from rtpverify.tracks import OnFrames
 from rtpverify.wire import Reception, WireGlance
+
+MAX_FAILURES = 1000
+"""Failures that wait to be taken; further ones take the place of the oldest."""
 
 
 @dataclass(slots=True)
@@ -66,6 +76,8 @@ class Verifier:
     ----------
     streams
         Streams in order of appearance, without those that were removed.
+    failures
+        The latest defects that were contained, until somebody takes them.
     """
 
     def __init__(
@@ -81,7 +93,12 @@ class Verifier:
         self._identity = Identity(specs, selection)
         self._demux = Demux(max_streams, self._identity.place_of, Admission(self._identity.spec_of))
         self._merger: LegMerger | None = None
-        self._intake = Intake(self._tell, host_clock, on_frames)
+        self._intake = Intake(self._tell, self._fail, host_clock, on_frames)
+        self.failures: deque[Failure] = deque(maxlen=MAX_FAILURES)
+        self._given_up: dict[int, int] = {}
+        """Packets left out of each stream whose packets cannot be placed, by index."""
+        self._by_themselves = False
+        """Whether no packets of two streams are taken together, as that failed and neither was at fault."""
         self._no_rtp: Counter[str] = Counter()
         self._told: list[StreamEvent] = []
         self._flows: Sequence[Flow] = ()
@@ -95,6 +112,7 @@ class Verifier:
     def discarded(self) -> Counter[str]:
         """Datagrams that are no RTP, or belong to no stream, by reason."""
         refused = self._no_rtp + self._identity.refused + self._demux.refused
+        refused += Counter(failed=sum(self._given_up.values()))
         return refused if self._merger is None else refused + self._merger.refused
 
     def add(self, spec: StreamSpec) -> None:
@@ -120,14 +138,21 @@ class Verifier:
 
         Where its sender goes on, that is another stream.
         """
-        self._intake.judge()
-        self._end(stream)
         self.streams.remove(stream)
-        self._demux.release(stream.index)
+        if stream.closed is None:
+            with self._contained("signal"):
+                self._intake.judge()
+            self._end(stream)
+            self._demux.release(stream.index)
+            self._given_up.pop(stream.index, None)
+            self._release(stream)
+        return self._take_told()
+
+    def _release(self, stream: Stream) -> None:
+        """Forget a stream whose index may be another's."""
         self._intake.remove(stream)
         if self._merger is not None:
             self._merger.remove(stream.index)
-        return self._take_told()
 
     def keep_flows(self) -> NDArray[np.int64]:
         """Forget flows that no stream needs; return the others, shape (n,).
@@ -158,6 +183,27 @@ class Verifier:
 
     def feed(self, batch: PacketBatch) -> list[StreamEvent]:
         """Take datagrams in order of arrival; return events that are new or have changed."""
+        try:
+            self._feed(batch)
+        except Exception as error:
+            self._feed_each_flow(batch, error)
+        return self._take_told()
+
+    def _feed_each_flow(self, batch: PacketBatch, error: Exception) -> None:
+        """Take the datagrams of each flow by themselves, as not all of them can be taken together."""
+        self._fail(None, "input", error)
+        for flow in np.unique(batch.flow).tolist():
+            rows = np.flatnonzero(batch.flow == flow)
+            try:
+                self._feed(batch.take(rows))
+            except Exception as its_own:
+                self._no_rtp["failed"] += len(rows)
+                ends = batch.flows[flow]
+                theirs: list[Stream | None] = [one for one in self.streams if one.flow == ends and not one.closed]
+                for stream in theirs or [None]:
+                    self._fail(stream, "input", its_own)
+
+    def _feed(self, batch: PacketBatch) -> None:
         rtp = parse(batch)
         self._no_rtp.update(rtp.discarded)
         self._flows = batch.flows
@@ -172,7 +218,6 @@ class Verifier:
             rest = rest.take(np.flatnonzero(~before))
             self._take_report(batch, row)
         self._take_rtp(rest)
-        return self._take_told()
 
     def advance(self, now_ns: int) -> list[StreamEvent]:
         """Let the arrival clock go on without packets; return events that are new or have changed.
@@ -180,49 +225,69 @@ class Verifier:
         Everything here is settled in media time, which only packets carry on: a stream that stops is seen by its last
         arrival, not by an event.
         """
-        self._intake.judge_when_due(now_ns)
+        with self._contained("signal"):
+            self._intake.judge_when_due(now_ns)
         return self._take_told()
 
     def finish(self) -> list[StreamEvent]:
         """End the input; return events that are new or have changed."""
-        if self._flows:
-            # Sources of which it is open whether they go on with a stream.
-            none = np.zeros(0, np.int64)
-            nothing = PacketBatch(none.astype(np.uint8), none, none, none, none, self._flows)
-            self._take_parts(self._demux.settle(nothing))
-        self._demux.finish()
-        if self._merger is not None:
-            self._merger.finish()
-        self._intake.finish()
+        with self._contained("input"):
+            if self._flows:
+                # Sources of which it is open whether they go on with a stream.
+                none = np.zeros(0, np.int64)
+                nothing = PacketBatch(none.astype(np.uint8), none, none, none, none, self._flows)
+                self._take_parts(self._demux.settle(nothing))
+            self._demux.finish()
+        with self._contained("transport"):
+            if self._merger is not None:
+                self._merger.finish()
+            self._intake.finish()
         for stream in self.streams:
-            self._end(stream)
+            if stream.closed is None:
+                self._end(stream)
         return self._take_told()
 
     def result(self, source: str, receive_buffer_dropped: int = 0) -> Result:
         """Return what was found so far."""
         results = [self.result_of(stream) for stream in self.streams]
         warnings = list(dict.fromkeys(warning for spec in self.specs for warning in spec.warnings))
-        return Result(source, results, dict(self.discarded), receive_buffer_dropped, warnings)
+        defects = [failure for failure in self.failures if not isinstance(failure.error, RequestError)]
+        return Result(source, results, dict(self.discarded), receive_buffer_dropped, warnings, failures=defects)
 
     def result_of(self, stream: Stream) -> StreamResult:
         """Return what was found of one stream so far."""
-        self._refresh(stream)
-        return stream_result(stream)
+        if stream.closed is not None:
+            return stream.closed.result
+        for _ in range(2):  # what the signal cannot tell, the transport may
+            try:
+                self._refresh(stream)
+                return stream_result(stream)
+            except Exception as error:
+                self._fail(stream, "result", error)
+        return without_figures(stream)
 
     def present(self, stream: Stream, measured: Sequence[Signal]) -> list[Signal]:
         """Return what each channel of a stream carries now; nothing where its signal is not judged.
 
         ``measured`` is the signal of its result; what is counted, or true of the channel as such, is taken from there.
         """
-        return [] if stream.track is None else stream.track.analysis.detector.present(stream.track.row, measured)
+        if stream.track is None:
+            return []
+        try:
+            return stream.track.analysis.detector.present(stream.track.row, measured)
+        except Exception as error:
+            self._fail(stream, "result", error)
+            return []
 
     def last_arrival_ns(self, stream: Stream) -> int:
         """Return when the last packet of a stream arrived."""
+        if stream.closed is not None:
+            return stream.last_arrival_ns
         return self._intake.last_arrival_ns(stream)
 
     def wire(self, stream: Stream) -> WireGlance:
         """Return what the wire did to a stream so far, at a glance: :meth:`result_of` costs more."""
-        return self._intake.glance(stream)
+        return self._intake.glance(stream) if stream.closed is None else stream.closed.wire
 
     def reception(self, stream: Stream) -> Reception:
         """Return what a receiver would report of a stream."""
@@ -251,31 +316,40 @@ class Verifier:
         source, first = admitted.source, admitted.packets[0]
         spec = self._identity.spec_of(first.flow)
         own = FirstPackets([packet for packet in admitted.packets if packet.payload_type == source.payload_type])
-        decision = decide(statement(spec, source.payload_type), own, is_judged=spec.reference is not None)
         stream = Stream(
             index=admitted.stream,
             spec=spec,
             flow=self._flows[first.flow],
             ssrc=source.ssrc,
             payload_type=source.payload_type,
-            encoding=decision.encoding,
+            encoding=None,
             first_arrival_ns=first.arrival_ns,
             last_arrival_ns=first.arrival_ns,
-            doubt=decision.doubt,
         )
+        undecided: list[Exception] = []
+        with contained(undecided.append):
+            decision = decide(statement(spec, source.payload_type), own, is_judged=spec.reference is not None)
+            stream.encoding, stream.doubt = decision.encoding, decision.doubt
+        self._begin(stream, own.packets[0].payload_bytes)
+        for error in undecided:
+            self._fail(stream, "encoding", error)
+
+    def _begin(self, stream: Stream, payload_bytes: int) -> None:
+        """Follow a stream whose first payload has so many bytes."""
         self.streams.append(stream)
         if self._merger is not None and stream.spec.is_merged:
             rate_hz = stream.encoding.sample_rate_hz if stream.encoding else 0
             window_frames = int(stream.spec.limits.reorder_window_seconds * rate_hz)
             self._merger.add(stream.index, stream.spec.legs, window_frames)
-        self._intake.add(stream, own.packets[0].payload_bytes)
+        self._intake.add(stream, payload_bytes)
 
     def _end(self, stream: Stream) -> None:
         """Judge what is left of a stream that ends."""
-        self._refresh(stream)
-        self._intake.end(stream)
-        for event in stream.judge_counts():
-            self._tell(stream, event)
+        with contained(lambda error: self._fail(stream, "result", error)):
+            self._refresh(stream)
+            self._intake.end(stream)
+            for event in stream.judge_counts():
+                self._tell(stream, event)
 
     def _take_over(self, part: Part) -> None:
         """Let another source go on with a stream."""
@@ -290,6 +364,8 @@ class Verifier:
         taken = False
         for stream, report in reports_of(batch, row, self.streams):
             taken = True
+            if stream.closed is not None:
+                continue
             arrived, counts = self._intake.arrived(stream)
             sender = batch.flows[int(batch.flow[row])].sender
             stream.take_report(report, arrived, counts, int(batch.arrival_ns[row]), sender)
@@ -299,6 +375,81 @@ class Verifier:
 
     def _take(self, part: RtpBatch, stream: NDArray[np.int64]) -> None:
         """Take packets of known streams."""
+        if self._given_up:
+            part, stream = self._left_out(part, stream)
+        if len(part) == 0:
+            return
+        if self._by_themselves:
+            for index in np.unique(stream).tolist():
+                rows = np.flatnonzero(stream == index)
+                self._take_one(part.take(rows), stream[rows])
+            return
+        try:
+            self._take_together(part, stream)
+        except Exception as error:
+            self._take_apart(part, stream, error)
+
+    def _left_out(self, part: RtpBatch, stream: NDArray[np.int64]) -> tuple[RtpBatch, NDArray[np.int64]]:
+        """Leave out the packets of streams that were given up, and count them."""
+        for index in self._given_up:
+            self._given_up[index] += int(np.count_nonzero(stream == index))
+        kept = np.flatnonzero(~np.isin(stream, list(self._given_up)))
+        return part.take(kept), stream[kept]
+
+    def _take_apart(self, part: RtpBatch, stream: NDArray[np.int64], error: Exception) -> None:
+        """Take the packets of each stream by themselves, as not all of them can be taken together.
+
+        How far each was taken in is not known: what was counted before these packets stays, and each begins anew with
+        them, as another stream. One that fails by itself is given up; where none does, they are never taken together
+        again.
+        """
+        self._fail(None, "transport", error)
+        given_up = len(self._given_up)
+        for index in np.unique(stream).tolist():
+            rows = np.flatnonzero(stream == index)
+            mine, of = part.take(rows), stream[rows]
+            before, first_ns = self._followed(index), int(mine.arrival_ns[0])
+            self._close(before)
+            after = Stream(
+                index=index,
+                spec=before.spec,
+                flow=before.flow,
+                ssrc=before.ssrc,
+                payload_type=before.payload_type,
+                encoding=before.encoding,
+                first_arrival_ns=first_ns,
+                last_arrival_ns=first_ns,
+                doubt=before.doubt,
+            )
+            self._begin(after, int(mine.payload_length[0]))
+            self._take_one(mine, of)
+        self._by_themselves = len(self._given_up) == given_up
+
+    def _take_one(self, part: RtpBatch, stream: NDArray[np.int64]) -> None:
+        """Take the packets of one stream; where that is not possible, give it up."""
+        try:
+            self._take_together(part, stream)
+        except Exception as error:
+            index = int(stream[0])
+            self._fail(self._followed(index), "transport", error)
+            self._given_up[index] = len(part)
+
+    def _followed(self, index: int) -> Stream:
+        """Return the stream of an index."""
+        return next(one for one in self.streams if one.index == index and one.closed is None)
+
+    def _close(self, stream: Stream) -> None:
+        """Go on without a stream, whose index is another's from now on; what was found of it stays."""
+        result, wire = self.result_of(stream), WireGlance(0, 0, None, stream.last_arrival_ns)
+        with self._contained("result"):
+            wire = self._intake.glance(stream)
+        result.inconclusive = result.inconclusive or (
+            "a defect of rtpverify: its packets could not be taken in further; what came then is another stream here"
+        )
+        stream.closed = Closed(result, wire)
+        self._release(stream)
+
+    def _take_together(self, part: RtpBatch, stream: NDArray[np.int64]) -> None:
         frames, whole = self._intake.frames(part, stream)
         now_ns = int(part.arrival_ns[-1])
         if self._merger is not None:
@@ -312,6 +463,21 @@ class Verifier:
 
     def _tell(self, stream: Stream, event: Event) -> None:
         self._told.append(StreamEvent(stream, *stream.told(event)))
+
+    # Failing --------------------------------------------------------------------------------------------------------
+
+    def _fail(self, stream: Stream | None, where: str, error: Exception) -> None:
+        """Keep that something failed, and judge the signal of its stream no further."""
+        failure = Failure.of(where, stream.name if stream else None, error)
+        self.failures.append(failure)
+        if stream is not None and stream.failure is None:
+            stream.failure = failure
+            with self._contained(where):
+                self._intake.give_up(stream)
+
+    def _contained(self, where: str) -> AbstractContextManager[None]:
+        """Let what fails, of a stream that is not known, cost that step alone."""
+        return contained(lambda error: self._fail(None, where, error))
 
     def _take_told(self) -> list[StreamEvent]:
         told, self._told = self._told, []

@@ -74,6 +74,9 @@ def open_source(
         on_frames=spool.take,
         on_listening=on_listening or (lambda _endpoints: None),
     )
+    for failure in result.failures:  # what was kept has a hole where it happened
+        failure.error.add_note(failure.traceback)
+        raise failure.error
     found = spool.streams
     if not found:
         raise NothingArrivedError(f"{source}: no audio arrived")

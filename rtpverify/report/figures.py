@@ -76,9 +76,11 @@ def headline(result: Result) -> str:
         if not any(stream.signal for stream in result.streams):
             judged = f"transport of {judged}"
         return f"{judged} verified, no fault"
-    if not result.streams:
+    if not result.streams and not result.failures:
         return "nothing to verify arrived"
     reasons = dict.fromkeys(stream.inconclusive for stream in result.streams if stream.inconclusive)
+    if not reasons:
+        reasons = dict.fromkeys(f"a defect of rtpverify: {failure.message}" for failure in result.failures)
     return "; ".join(str(reason) for reason in reasons)
 
 

@@ -64,18 +64,24 @@ class PacketBatch:
     def __len__(self) -> int:
         return len(self.offset)
 
+    def take(self, rows: NDArray[np.int64]) -> PacketBatch:
+        """Return some of the datagrams, in that order."""
+        dropped = None if self.host_dropped is None else self.host_dropped[rows]
+        return replace(
+            self,
+            offset=self.offset[rows],
+            length=self.length[rows],
+            arrival_ns=self.arrival_ns[rows],
+            flow=self.flow[rows],
+            host_dropped=dropped,
+            cut_bytes=None if self.cut_bytes is None else self.cut_bytes[rows],
+        )
+
     def by_arrival(self) -> PacketBatch:
         """Return the same datagrams in order of arrival, where several sockets stand behind one another."""
         if (self.arrival_ns[1:] >= self.arrival_ns[:-1]).all():
             return self
-        order = np.argsort(self.arrival_ns, kind="stable")
-        offset, length = self.offset[order], self.length[order]
-        arrival_ns, flow = self.arrival_ns[order], self.flow[order]
-        dropped = None if self.host_dropped is None else self.host_dropped[order]
-        cut = None if self.cut_bytes is None else self.cut_bytes[order]
-        return replace(
-            self, offset=offset, length=length, arrival_ns=arrival_ns, flow=flow, host_dropped=dropped, cut_bytes=cut
-        )
+        return self.take(np.argsort(self.arrival_ns, kind="stable"))
 
 
 @dataclass(slots=True)

@@ -141,6 +141,12 @@ class Timing(Rows):
         super().fresh_row(row)
         self._tsdf_window_ns[row] = self._default_window_ns
 
+    def start_over(self, stream: int) -> None:
+        """Measure a stream anew, by the clock rate and window that it has."""
+        rate_hz, window_ns = self._rate[stream], self._tsdf_window_ns[stream]
+        self.fresh_row(stream)
+        self._rate[stream], self._tsdf_window_ns[stream] = rate_hz, window_ns
+
     def set_clock_rate(self, stream: int, rate_hz: int) -> None:
         """Set how many timestamp units a second has, before the stream's first packet."""
         self._rate[stream] = rate_hz

@@ -68,6 +68,8 @@ class Feedback:
         self._due_ns = now_ns + self._interval_ns()
         before, self._before = self._before, {}
         for stream in self._verifier.streams:
+            if stream.closed is not None:
+                continue
             reception = self._verifier.reception(stream)
             expected, lost = reception.counts.expected, reception.counts.lost
             key = stream.index, stream.first_arrival_ns  # the index alone may be another's later

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from rtpverify.daemon.metrics.text import Exemplar
-from rtpverify.events import DEFAULT_CAUSE, Cause, Kind
+from rtpverify.events import DEFAULT_CAUSE, TRANSPORT_KINDS, Cause, Kind
 from rtpverify.histogram import Counts
 from rtpverify.reference import Reference, Tone
 from rtpverify.result import Signal, Transport
@@ -31,22 +31,6 @@ OTHER_COUNTERS = (
 
 MEASURED_COUNTERS = ("packets_short_of_lead",)
 """Counts of :class:`rtpverify.result.Transport` that are None where they are not measured."""
-
-_TRANSPORT_KINDS = (
-    Kind.GAP,
-    Kind.DUPLICATE,
-    Kind.REORDER,
-    Kind.LATE,
-    Kind.STALL,
-    Kind.JITTER,
-    Kind.SSRC_CHANGE,
-    Kind.PAYLOAD_TYPE_CHANGE,
-    Kind.TIMESTAMP_JUMP,
-    Kind.TIMESTAMP_ERROR,
-    Kind.RESTART,
-    Kind.ENDED,
-    Kind.MISSING,
-)
 
 CHANNEL_COUNTERS = ("frames_exact", "bit_errors")
 """Counts of :class:`rtpverify.result.Signal`."""
@@ -178,7 +162,7 @@ class Snapshot:
 
 def countable_events(reference: Reference) -> dict[Key, int]:
     """Return a count of 0 for every kind and cause that a stream held against ``reference`` can tell."""
-    kinds: Iterable[Kind] = _TRANSPORT_KINDS
+    kinds: Iterable[Kind] = TRANSPORT_KINDS
     if reference is not None:
         kinds = [kind for kind in Kind if kind is not Kind.MISMATCH or not isinstance(reference, Tone)]
     counts = {}

@@ -16,6 +16,7 @@ from rtpverify.detect.recording.settings import Settings
 from rtpverify.detect.recording.track import Read, Track
 from rtpverify.dsp.levels import dbfs, decibels
 from rtpverify.events import Event
+from rtpverify.failure import RowError
 from rtpverify.limits import Limits
 from rtpverify.reference import Recording
 from rtpverify.result import ChannelComparison, Comparison, Signal
@@ -67,7 +68,10 @@ class RecordingBank:
         rows, count = rows[count > 0], count[count > 0]
         for row, blocks in zip(rows.tolist(), count.tolist(), strict=True):
             stop = int(self.timeline.consumed_block[row]) + blocks
-            self.followers[row].advance(stop * self.timeline.block_frames)
+            try:
+                self.followers[row].advance(stop * self.timeline.block_frames)
+            except Exception as error:
+                raise RowError(row) from error
         if len(rows):
             self.timeline.consume(rows, count)
 

@@ -27,6 +27,7 @@ from rtpverify.detect.tone.word_length import WordLength
 from rtpverify.dsp.levels import amplitude_ratio
 from rtpverify.dsp.sine import Sine, fit_blocks, tone_basis, wrap_phase
 from rtpverify.events import Event
+from rtpverify.failure import RowError
 from rtpverify.limits import Limits
 from rtpverify.reference import Tone
 from rtpverify.result import Signal
@@ -106,6 +107,7 @@ class ToneBank:
             self._watch.reset(line)
             self._measured.reset(line)
             self._exact_frames[line] = 0
+            self._unlocked_at[line] = -DISTURBED_BLOCKS
             self._scanners[line] = self._scanner(row, channel, item)
             self._settings[line] = item
             self._crosstalk[line] = Crosstalk()
@@ -147,10 +149,18 @@ class ToneBank:
             at, channel = np.nonzero(locked)
             self._judge(lines[at, channel], x[at, channel], valid[at], first_block[at], count[at])
         timeline.consume(rows, count)
-        for row in rows[~self._compared[rows]].tolist():
+        # From here on rows are looked at one by one, and the next call goes on wherever one stops.
+        for row, limit in zip(rows.tolist(), (timeline.consumed_block[rows] * self._block).tolist(), strict=True):
+            try:
+                self._go_on(row, limit)
+            except Exception as error:
+                raise RowError(row) from error
+
+    def _go_on(self, row: int, limit: int) -> None:
+        """Explain what is left to the scanners and steps of a row, before frame ``limit``."""
+        if not self._compared[row]:
             self._compare_channels(row)
-        limits = timeline.consumed_block[rows] * self._block
-        for line, limit in zip(lines.ravel().tolist(), np.repeat(limits, channels).tolist(), strict=True):
+        for line in self._lines_of(row):
             if not self._lines.locked[line]:
                 self._follow(line, limit)
             elif self._track(line).steps.waiting:
@@ -272,7 +282,7 @@ class ToneBank:
     @property
     def in_a_hurry(self) -> bool:
         """Whether a line has just been disturbed: the next blocks tell by what."""
-        block = np.repeat(self.timeline.consumed_block, self.timeline.channels)
+        block = np.repeat(self.timeline.consumed_block[: len(self._start)], self.timeline.channels)
         return bool((~self._lines.locked & (block - self._unlocked_at < DISTURBED_BLOCKS)).any())
 
     def ever_acquired(self, row: int) -> bool:
