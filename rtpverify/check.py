@@ -22,7 +22,7 @@ from rtpverify.errors import RequestError, SourceError
 from rtpverify.limits import Limits
 from rtpverify.reference import Reference, Tone
 from rtpverify.sources.endpoint import SCHEME, Endpoint, parse_endpoint
-from rtpverify.sources.session import read_session, spec_at
+from rtpverify.sources.session import is_session, read_session, spec_at
 from rtpverify.spec import Selection, StreamSpec
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def check(
     Parameters
     ----------
     source
-        Path of a capture, audio file or session description (``.sdp``), or ``rtp://[SENDER@]ADDRESS:PORT``.
+        Path of a capture, audio file or session description, or ``rtp://[SENDER@]ADDRESS:PORT``.
     reference
         What the audio is held against; by default a sine whose frequency is found.
     encoding
@@ -139,7 +139,7 @@ def check(
         _require_decodable([spec])
         return _check_live(source, [([endpoint], spec)], arrival, live)
     path = Path(source)
-    if path.suffix.lower() == ".sdp":
+    if is_session(path):
         if sdp is not None:
             raise RequestError(f"{source}: is a session description itself, and --sdp {sdp} another")
         _refuse_redundant(source, redundant)

@@ -279,7 +279,7 @@ def _outlet(_ctx: click.Context, parameter: click.Parameter, value: str | None) 
 def check(ctx: click.Context, /, source: str, **options: Any) -> None:
     """Verify SOURCE once, print a summary and exit with what was found.
 
-    SOURCE is a capture (pcap, pcapng), an audio file, a session description (.sdp), or rtp://[SENDER@]ADDRESS:PORT,
+    SOURCE is a capture (pcap, pcapng), an audio file, a session description, or rtp://[SENDER@]ADDRESS:PORT,
     unicast or multicast; SENDER makes it source-specific.
     """
     outlets = _outlets_of(options)

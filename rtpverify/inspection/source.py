@@ -10,6 +10,7 @@ from rtpverify.errors import NothingArrivedError, RequestError
 from rtpverify.reference import Tone
 from rtpverify.report.figures import identity
 from rtpverify.sources.endpoint import SCHEME, Endpoint
+from rtpverify.sources.session import is_session
 
 if TYPE_CHECKING:
     from rtpverify.rtp.payload import Encoding
@@ -21,7 +22,11 @@ def is_packets(source: str) -> bool:
     from rtpverify.sources.capture import is_capture
 
     path = Path(source)
-    return source.startswith(SCHEME) or path.suffix.lower() == ".sdp" or (path.is_file() and is_capture(path))
+    return _is_live(source) or (path.is_file() and is_capture(path))
+
+
+def _is_live(source: str) -> bool:
+    return source.startswith(SCHEME) or is_session(source)
 
 
 def open_source(
@@ -62,14 +67,13 @@ def open_source(
     from rtpverify.check import check
     from rtpverify.sources.spool import Spool
 
-    is_live = source.startswith(SCHEME) or Path(source).suffix.lower() == ".sdp"
     spool = Spool()
     result = check(
         source,
         reference=Tone(),
         encoding=encoding,
         sdp=sdp,
-        duration_seconds=duration_seconds if is_live else None,
+        duration_seconds=duration_seconds if _is_live(source) else None,
         streams=streams,
         on_frames=spool.take,
         on_listening=on_listening or (lambda _endpoints: None),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -87,6 +88,21 @@ class Session:
         """Return what is announced for an address; of a description of one medium, that one."""
         media = [one for one in self.media if one.destination == endpoint.destination] or self.media
         return Announced(f"{self.place}:{media[0].line}", media[0]) if len(media) == 1 else None
+
+
+def is_session(path: str | Path) -> bool:
+    """Tell whether a file is a session description: by its name (``.sdp``), or by how it starts, whatever its name."""
+    path = Path(path)
+    if path.suffix.lower() == ".sdp":
+        return True
+    try:
+        if not path.is_file():
+            return False
+        with path.open("rb") as file:
+            start = file.read(16)
+    except OSError:
+        return False
+    return re.match(rb"(\xef\xbb\xbf)?\s*v=0\s", start) is not None
 
 
 def read_session(path: Path) -> Session:
