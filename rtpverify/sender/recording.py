@@ -17,13 +17,14 @@ class FileSignal:
     Raises
     ------
     SourceError
-        Where the file cannot be read or holds no audio.
+        Where the file cannot be read, holds no audio, or a value that is no finite number.
     """
 
     period_frames: int | None = None
 
     def __init__(self, path: Path, *, loop: bool = False) -> None:
         file = open_audio(path)
+        file.require_finite()
         self.sample_rate_hz = file.sample_rate_hz
         self.channels = file.channels
         self._audio = RecordingAudio(file.hold(), file.sample_rate_hz)

@@ -237,7 +237,7 @@ def open_audio(path: str | Path) -> AudioFile:
             found = sndfile.probe(path, container.spans, container.frames)
             by_libav = False
         except UnsuitedError as unsuited:
-            found = _by_libav(path, file, unsuited)
+            found = _by_libav(path, file, unsuited, container.needs)
             by_libav = True
         packing = None
         wave, audio = container.wave, container.audio
@@ -339,16 +339,17 @@ def _mpeg_needs(path: Path, file: BinaryIO, size: int) -> str | None:
     return "is MPEG audio" if libav.is_installed() else None
 
 
-def _by_libav(path: Path, file: BinaryIO, unsuited: UnsuitedError) -> Probe:
+def _by_libav(path: Path, file: BinaryIO, unsuited: UnsuitedError, needs: str | None) -> Probe:
     """Return what PyAV finds in a file that libsndfile is not for."""
     if not libav.is_installed():
         hint = f"convert it to WAV or install rtpverify[{libav.EXTRA}]"
         raise SourceError(f"{path}: {unsuited}; {hint}") from unsuited.__cause__
     stated = mpeg.statement(file) if mpeg.is_mpeg(file) else None
-    found = libav.probe(path, stated.codec_frames if stated else None)
-    if found is None:
-        raise SourceError(f"{path}: {unsuited}") from unsuited.__cause__
-    return found
+    try:
+        return libav.probe(path, stated.codec_frames if stated else None)
+    except UnsuitedError as error:
+        reason = f"not an audio file that can be read: {error}" if needs else unsuited
+        raise SourceError(f"{path}: {reason}") from error
 
 
 def _unpack(file: BinaryIO, found: Probe, wave: WaveForm, audio: Chunk, size: int) -> tuple[Probe, Packing | None]:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from rtpverify.errors import SourceError
 from rtpverify.sources import mpeg
 from rtpverify.sources.channelnames import names_of
-from rtpverify.sources.probe import Probe
+from rtpverify.sources.probe import Probe, UnsuitedError
 
 if TYPE_CHECKING:
     from av import AudioFrame
@@ -65,8 +65,8 @@ def is_installed() -> bool:
     return find_spec("av") is not None
 
 
-def probe(path: Path, codec_frames: int | None = None) -> Probe | None:
-    """Decode a file once and tell what is in it; None where it holds no audio that FFmpeg knows.
+def probe(path: Path, codec_frames: int | None = None) -> Probe:
+    """Decode a file once and tell what is in it.
 
     Parameters
     ----------
@@ -79,17 +79,19 @@ def probe(path: Path, codec_frames: int | None = None) -> Probe | None:
     ------
     SourceError
         Where it is damaged or cut off, or its sample rate or channel count changes.
+    UnsuitedError
+        Where it holds no audio that FFmpeg can read.
     """
     import av
 
     with _heard() as said:
         try:
             container = _open(path)
-        except av.FFmpegError:
-            return None
+        except av.FFmpegError as error:
+            raise UnsuitedError(error.strerror) from error
         with container:
             if not container.streams.audio:
-                return None
+                raise UnsuitedError("it holds no audio")
             found = _Pass(path, container)
             for _ in found.parts():
                 pass
@@ -193,6 +195,8 @@ class _Pass:
                     self._done += part.samples
                     self._longest = max(self._longest, part.samples)
                     yield part
+        except av.error.DecoderNotFoundError as error:
+            raise UnsuitedError("there is no decoder for its audio") from error
         except av.FFmpegError as error:
             stated = self._stated()
             if stated is None or self._done < stated:
@@ -301,8 +305,11 @@ def _heard() -> Iterator[list[tuple[int, str, str]]]:
 
 def _samples(part: AudioFrame) -> NDArray[np.float64]:
     """Return a decoded frame's samples, shape (n, channels), full scale ±1.0."""
-    raw = part.to_ndarray()
     channels = len(part.layout.channels)
+    if part.format.name == "s64":
+        wide = np.frombuffer(bytes(part.planes[0]), np.int64, part.samples * channels)
+        return np.multiply(wide.reshape(-1, channels), 2.0**-63, dtype=np.float64)
+    raw = part.to_ndarray()
     planar = raw if part.format.is_planar else raw.reshape(-1, channels).T
     if planar.dtype == np.uint8:
         return (planar.T.astype(np.float64) - 128.0) * 2.0**-7

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +34,8 @@ class WaveForm:
         Bytes that a sample takes in a block.
     bits, valid_bits
         As stated; ``valid_bits`` is ``bits`` where nothing says otherwise.
+    is_big_endian
+        Whether samples begin with their highest byte (RIFX).
     names
         Of the channels, by the mask.
     """
@@ -45,11 +47,13 @@ class WaveForm:
     bits: int
     valid_bits: int
     names: tuple[str, ...]
+    is_big_endian: bool = False
 
     @property
     def is_wide(self) -> bool:
-        """Whether linear samples have fewer bits than the bytes they lie in."""
-        return self.tag == PCM and 0 < self.valid_bits < 8 * self.sample_bytes <= 8 * _MOST_BYTES
+        """Whether linear samples have fewer bits than the bytes they lie in; only little-endian ones are looked at."""
+        is_linear = self.tag == PCM and not self.is_big_endian
+        return is_linear and 0 < self.valid_bits < 8 * self.sample_bytes <= 8 * _MOST_BYTES
 
     @property
     def is_padded(self) -> bool:
@@ -67,8 +71,11 @@ def wave_form(file: BinaryIO, chunks: list[Chunk]) -> WaveForm | None:
     if len(raw) < 16:
         return None
 
+    file.seek(0)
+    order: Literal["big", "little"] = "big" if file.read(4) == b"RIFX" else "little"
+
     def number(at: int, size: int) -> int:
-        return int.from_bytes(raw[at : at + size], "little")
+        return int.from_bytes(raw[at : at + size], order)
 
     tag, channels, bits = number(0, 2), number(2, 2), number(14, 2)
     valid_bits, names = bits, names_by_mask(0, 0)
@@ -77,7 +84,7 @@ def wave_form(file: BinaryIO, chunks: list[Chunk]) -> WaveForm | None:
         names = names_by_mask(number(20, 4), channels)
         valid_bits = number(18, 2) if 0 < number(18, 2) <= bits else bits
     sample_bytes = number(12, 2) // channels if channels else 0
-    return WaveForm(tag, channels, number(4, 4), sample_bytes, bits, valid_bits, names)
+    return WaveForm(tag, channels, number(4, 4), sample_bytes, bits, valid_bits, names, order == "big")
 
 
 @dataclass(frozen=True, slots=True)

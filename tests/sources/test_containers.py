@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+import soundfile
 from audiofiles import (
     box,
     ffmpeg,
@@ -431,4 +432,35 @@ def test_decoders_write_nothing_to_standard_error(tmp_path, with_extra):
 def test_an_mp4_without_audio_is_refused_in_one_line(tmp_path):
     path = tmp_path / "file.mp4"
     path.write_bytes(box(b"ftyp", b"isom" + bytes(8)) + box(b"free", bytes(10)))
-    assert "MP4" in refusal(path)
+    assert refusal(path).startswith("not an audio file that can be read")
+
+
+@pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24", "FLOAT"])
+def test_big_endian_wav(tmp_path, subtype):
+    wanted = np.random.default_rng(1).integers(-(2**15), 2**15, (1000, 2)) / 2**15
+    soundfile.write(tmp_path / "file.wav", wanted, 48000, subtype=subtype, endian="BIG")
+    assert (tmp_path / "file.wav").read_bytes()[:4] == b"RIFX"
+    np.testing.assert_array_equal(samples(open_audio(tmp_path / "file.wav")), wanted)
+
+
+@needs_ffmpeg
+def test_a_video_without_sound_is_no_audio_file(tmp_path):
+    needs_libav()
+    path = tmp_path / "file.mp4"
+    source = ["-f", "lavfi", "-i", "color=size=64x64:duration=0.2:rate=10"]
+    subprocess.run(["ffmpeg", "-v", "error", *source, "-c:v", "mpeg4", path], check=True)
+    assert refusal(path) == "not an audio file that can be read: it holds no audio"
+
+
+def test_words_of_64_bits(tmp_path):
+    needs_libav()
+    path = tmp_path / "file.wav"
+    path.write_bytes(wave_file(little_endian(values(64), 8), channels=2, bits=64, sample_bytes=8))
+    np.testing.assert_allclose(samples(open_audio(path)), values(64) * 2.0**-63, rtol=0, atol=1e-15)
+
+
+def test_words_that_no_decoder_knows(tmp_path):
+    needs_libav()
+    path = tmp_path / "file.wav"
+    path.write_bytes(wave_file(bytes(5000), bits=40, sample_bytes=5))
+    assert refusal(path).startswith("not an audio file that can be read")
