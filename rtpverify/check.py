@@ -261,7 +261,7 @@ def _check_live(
 
         def on_tick(now_ns: int) -> None:
             _refuse_mistakes(verifier)
-            if len(streams) == 1:
+            if len(streams) == 1 and not any(map(verifier.is_open, verifier.streams)):
                 _require_encodings(verifier, source)
             if feedback is not None:
                 feedback.tick(now_ns)

@@ -163,6 +163,11 @@ class FirstPackets:
         ]
 
     @property
+    def is_silent(self) -> bool:
+        """Whether all bytes are the same: such samples tell nothing."""
+        return not self.payload.strip(self.payload[:1])
+
+    @property
     def more_wanted(self) -> int:
         """Packets that are worth to wait for, for the time they keep; 0 where more would not tell more."""
         first, last = self.packets[0].arrival_ns, self.packets[-1].arrival_ns
@@ -220,8 +225,7 @@ def _same_size(said: Statement, encoding: Encoding, first: FirstPackets) -> Deci
     """Check the word size where frames are as long as they should be."""
     found = said_by_samples(readings(encoding.bytes_per_frame, encoding.sample_rate_hz), first.payload)
     if found is None:
-        is_silent = not first.payload.strip(first.payload[:1])
-        return Decision(encoding, packets_wanted=0 if is_silent else FEW_PACKETS)
+        return Decision(encoding, packets_wanted=0 if first.is_silent else FEW_PACKETS)
     return Decision(encoding) if found == encoding else contradiction(said, found, "the samples")
 
 

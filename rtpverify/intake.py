@@ -23,6 +23,7 @@ from rtpverify.failure import contained
 from rtpverify.payload_types import PayloadTypes
 from rtpverify.rtp.batch import Flow, RtpBatch
 from rtpverify.rtp.hostdrops import HostDrops
+from rtpverify.rtp.payload import Encoding
 from rtpverify.rtp.presentation import HostClock, Presentation, seconds_to_add
 from rtpverify.rtp.rows import Rows, put
 from rtpverify.rtp.rtcp import Arrived
@@ -248,19 +249,31 @@ class Intake(Rows):
         """Let a stream go on with another payload type from this packet on."""
         frame = self._tracker.frame_of(stream.index, packet.timestamp)
         self._tell(stream, stream.payload_type_change(packet.payload_type, packet.sequence, frame, packet.arrival_ns))
+        if self._payload_types.change(packet) and self._go_on_in(stream, packet.encoding, packet.frames, frame):
+            new_rates.setdefault(stream.index, packet)
+
+    def correct(self, stream: Stream, encoding: Encoding, payload_bytes: int) -> None:
+        """Let a stream go on in another encoding, which its packets have shown, from its end on."""
+        index, frames = stream.index, payload_bytes // encoding.bytes_per_frame
+        self._payload_types.correct(index, encoding)
+        end_frame = self._tracker.frame_of(index, int(self._tracker.end_timestamp[index]))
+        if self._go_on_in(stream, encoding, frames, end_frame):
+            self._arrivals.change_format(index, encoding.sample_rate_hz, frames)
+
+    def _go_on_in(self, stream: Stream, encoding: Encoding | None, packet_frames: int, frame: int) -> bool:
+        """Let a stream go on in another encoding from ``frame`` on; return whether it has another clock rate."""
         before = stream.encoding
-        if not self._payload_types.change(packet):
-            return
-        stream.go_on_in(packet.payload_type, packet.encoding, frame)
+        stream.go_on_in(encoding, frame)
         try:
-            self._tracks.switch(stream, packet.encoding, packet.frames, frame)
+            self._tracks.switch(stream, encoding, packet_frames, frame)
         except RequestError as error:
             stream.not_judged = str(error)
-        if packet.encoding is not None and (before is None or before.sample_rate_hz != packet.encoding.sample_rate_hz):
-            window_frames = int(stream.spec.limits.reorder_window_seconds * packet.encoding.sample_rate_hz)
-            self._tracker.set_window(stream.index, window_frames)
-            self._measure_lead(stream)
-            new_rates.setdefault(stream.index, packet)
+        if encoding is None or (before is not None and before.sample_rate_hz == encoding.sample_rate_hz):
+            return False
+        window_frames = int(stream.spec.limits.reorder_window_seconds * encoding.sample_rate_hz)
+        self._tracker.set_window(stream.index, window_frames)
+        self._measure_lead(stream)
+        return True
 
     def _write(
         self, batch: PlacedBatch, wanted: NDArray[np.bool_], resolved: list[PlacedPacket], done: Collection[int]

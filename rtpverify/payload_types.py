@@ -137,6 +137,11 @@ class PayloadTypes(Rows):
         self._decode_as(stream, packet.encoding)
         return packet.encoding != before
 
+    def correct(self, stream: int, encoding: Encoding) -> None:
+        """Decode the present payload type, and those described alike, in another encoding."""
+        self._encodings[stream] = {int(self._present[stream]): encoding}
+        self._decode_as(stream, encoding)
+
     def _present_encoding(self, stream: int) -> Encoding | None:
         return self._encodings[stream][int(self._present[stream])]
 

@@ -210,9 +210,9 @@ class Stream:
         """Go on with another source."""
         self.before, self.ssrc, self.flow = self.ssrc, ssrc, flow
 
-    def go_on_in(self, payload_type: int, encoding: Encoding | None, frame: int) -> None:
+    def go_on_in(self, encoding: Encoding | None, frame: int) -> None:
         """Go on in another encoding from ``frame`` on; None: in one that is not known."""
-        self.not_judged = None if encoding else self.spec.why_undecodable(payload_type)
+        self.not_judged = None if encoding else self.spec.why_undecodable(self.payload_type)
         self.encoding, self.encoding_since = encoding or self.encoding, frame
 
     def jump(self, jump: Discontinuity) -> Event:

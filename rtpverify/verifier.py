@@ -30,12 +30,13 @@ from rtpverify.errors import RequestError
 from rtpverify.events import Event
 from rtpverify.failure import Failure, contained
 from rtpverify.findings import stream_result, without_figures
+from rtpverify.hearing import Heard, Hearing
 from rtpverify.identity import Identity
 from rtpverify.intake import Intake
 from rtpverify.reports import report_rows, reports_of
 from rtpverify.result import Result, Signal, StreamResult
 from rtpverify.rtp.batch import Flow, PacketBatch, RtpBatch, parse
-from rtpverify.rtp.demux import MAX_STREAMS, Admitted, Demux, Part
+from rtpverify.rtp.demux import MAX_STREAMS, Admitted, Demux, Part, replay
 from rtpverify.rtp.presentation import HostClock
 from rtpverify.rtp.redundancy import LegMerger
 from rtpverify.spec import Selection, StreamSpec
@@ -99,6 +100,7 @@ class Verifier:
         """Packets left out of each stream whose packets cannot be placed, by index."""
         self._by_themselves = False
         """Whether no packets of two streams are taken together, as that failed and neither was at fault."""
+        self._hearing = Hearing()
         self._no_rtp: Counter[str] = Counter()
         self._told: list[StreamEvent] = []
         self._flows: Sequence[Flow] = ()
@@ -150,6 +152,7 @@ class Verifier:
 
     def _release(self, stream: Stream) -> None:
         """Forget a stream whose index may be another's."""
+        self._hearing.remove(stream)
         self._intake.remove(stream)
         if self._merger is not None:
             self._merger.remove(stream.index)
@@ -234,10 +237,10 @@ class Verifier:
         with self._contained("input"):
             if self._flows:
                 # Sources of which it is open whether they go on with a stream.
-                none = np.zeros(0, np.int64)
-                nothing = PacketBatch(none.astype(np.uint8), none, none, none, none, self._flows)
-                self._take_parts(self._demux.settle(nothing))
+                self._take_parts(self._demux.settle(self._no_packets()))
             self._demux.finish()
+            for heard in self._hearing.finish():
+                self._take_heard(heard)
         with self._contained("transport"):
             if self._merger is not None:
                 self._merger.finish()
@@ -246,6 +249,10 @@ class Verifier:
             if stream.closed is None:
                 self._end(stream)
         return self._take_told()
+
+    def is_open(self, stream: Stream) -> bool:
+        """Tell whether a stream has only been silent so far: how it is encoded may still show."""
+        return stream in self._hearing
 
     def result(self, source: str, receive_buffer_dropped: int = 0) -> Result:
         """Return what was found so far."""
@@ -331,6 +338,8 @@ class Verifier:
             decision = decide(statement(spec, source.payload_type), own, is_judged=spec.reference is not None)
             stream.encoding, stream.doubt = decision.encoding, decision.doubt
         self._begin(stream, own.packets[0].payload_bytes)
+        if spec.reference is not None and own.is_silent:
+            self._hearing.add(stream)
         for error in undecided:
             self._fail(stream, "encoding", error)
 
@@ -374,6 +383,39 @@ class Verifier:
     # Packets --------------------------------------------------------------------------------------------------------
 
     def _take(self, part: RtpBatch, stream: NDArray[np.int64]) -> None:
+        """Take packets of known streams; those of one that has been silent so far may wait for others."""
+        held, start = np.zeros(len(part), np.bool_), 0
+        heard: list[Heard] = []
+        if self._hearing:
+            with self._contained("encoding"):
+                held, heard = self._hearing.sift(part, stream)
+        for one in heard:
+            self._take_rows(part, stream, start + np.flatnonzero(~held[start : one.row + 1]))
+            self._take_heard(one)
+            start = one.row + 1
+        if held.any():
+            self._take_rows(part, stream, start + np.flatnonzero(~held[start:]))
+        else:
+            self._take_now(part, stream)
+
+    def _take_rows(self, part: RtpBatch, stream: NDArray[np.int64], rows: NDArray[np.int64]) -> None:
+        if len(rows):
+            self._take_now(part.take(rows), stream[rows])
+
+    def _take_heard(self, heard: Heard) -> None:
+        """Take the first packets of a stream that are no silence, in the encoding that they show."""
+        stream, decision = heard.stream, heard.decision
+        if decision.encoding is not None and decision.encoding != stream.encoding:
+            stream.doubt = decision.doubt
+            self._intake.correct(stream, decision.encoding, heard.packets[0].payload_bytes)
+        self._take_now(*replay(heard.packets, stream.index, self._no_packets())[:2])
+
+    def _no_packets(self) -> PacketBatch:
+        """Return a batch of the source that holds nothing."""
+        none = np.zeros(0, np.int64)
+        return PacketBatch(none.astype(np.uint8), none, none, none, none, self._flows)
+
+    def _take_now(self, part: RtpBatch, stream: NDArray[np.int64]) -> None:
         """Take packets of known streams."""
         if self._given_up:
             part, stream = self._left_out(part, stream)

@@ -296,7 +296,7 @@ class Demux:
                 continue
             silent = self._silent(newcomer, int(arrival_ns[row]))
             if silent is None:
-                self._wait(newcomer, _held(rtp, row))
+                self._wait(newcomer, hold(rtp, row))
                 continue
             cuts.append((row, self._take_over(key, silent, rtp.source)))
             # What still comes of the one before has to prove itself again.
@@ -343,7 +343,7 @@ class Demux:
         if self._full and not self._places.get(self._place(key >> 32, int(rtp.payload_type[row]))):
             self.refused["too_many_streams"] += 1
             return None
-        packet, held_back = _held(rtp, row), self._probation.setdefault(key, [])
+        packet, held_back = hold(rtp, row), self._probation.setdefault(key, [])
         if self._prove(key, held_back, packet):
             return self._newcomers.get(key)
         held_back.append(packet)
@@ -415,7 +415,7 @@ class Demux:
             stream[row:][keys[row:] == key] = index
             stream[[packet.row for packet in newcomer.packets if packet.row is not None]] = index
         earlier = [packet for packet in newcomer.packets if packet.row is None]
-        return [_replay(earlier, index, source)] if earlier else []
+        return [replay(earlier, index, source)] if earlier else []
 
     def _take_over(self, key: int, stream: int, source: PacketBatch) -> Part:
         """Let a newcomer go on with a stream; return all its packets so far."""
@@ -432,7 +432,7 @@ class Demux:
         self.sources[stream] = Source(key >> 32, key & 0xFFFFFFFF, newcomer.payload_type)
         self._learn(key, stream)
         self._last_arrival_ns[stream] = packets[-1].arrival_ns
-        return _replay(packets, stream, source, takes_over=True)
+        return replay(packets, stream, source, takes_over=True)
 
     def _make_room(self) -> None:
         """Give up the oldest sources, where there are too many that wait."""
@@ -489,8 +489,8 @@ def _together(held_back: Sequence[Held], packet: Held) -> list[Held]:
     return [held for held, offset in zip(held_back, offsets, strict=True) if low <= offset <= high]
 
 
-def _held(rtp: RtpBatch, index: int) -> Held:
-    """Copy one packet out of its batch."""
+def hold(rtp: RtpBatch, index: int) -> Held:
+    """Return a copy of one packet, which outlives its batch."""
     source, row = rtp.source, int(rtp.row[index])
     start = int(source.offset[row])
     return Held(
@@ -507,7 +507,7 @@ def _held(rtp: RtpBatch, index: int) -> Held:
     )
 
 
-def _replay(packets: list[Held], stream: int, source: PacketBatch, *, takes_over: bool = False) -> Part:
+def replay(packets: list[Held], stream: int, source: PacketBatch, *, takes_over: bool = False) -> Part:
     """Return held packets as a part of one stream."""
     rtp = parse(_batch_of(packets, source))
     return Part(rtp, np.full(len(rtp), stream), takes_over)
