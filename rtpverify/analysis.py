@@ -265,6 +265,10 @@ class Analysis:
             merger.waiting for row, merger in enumerate(self._mergers) if row not in self._free
         )
 
+    def judged_frame(self, row: int) -> int:
+        """Return the frame up to which a row is judged."""
+        return int(self.timeline.consumed_block[row]) * self.form.block_frames
+
     def restart(self, row: int, frame: int) -> list[Event]:
         """Judge a row before ``frame`` to its end and what follows anew; return the events that were left."""
         row_only = np.array([row])

@@ -14,7 +14,7 @@ from rtpverify.failure import contained
 from rtpverify.rtp.groups import group_by_stream
 from rtpverify.rtp.rows import Rows
 from rtpverify.rtp.timing import Timing
-from rtpverify.rtp.verdicts import Discontinuity
+from rtpverify.rtp.verdicts import Break
 
 TIMED_PACKETS = 8192
 """Packets whose timing is judged at a time: its cost is by the batch."""
@@ -33,9 +33,9 @@ class Accepted:
     sequence: NDArray[np.int64]
     timestamp: NDArray[np.int64]
     arrival_ns: NDArray[np.int64]
-    breaks: Sequence[Discontinuity] = ()
+    breaks: Sequence[Break] = ()
 
-    def take(self, chosen: NDArray[np.bool_], breaks: Sequence[Discontinuity]) -> Accepted:
+    def take(self, chosen: NDArray[np.bool_], breaks: Sequence[Break]) -> Accepted:
         """Return some of the packets, with these breaks."""
         return Accepted(
             self.stream[chosen], self.sequence[chosen], self.timestamp[chosen], self.arrival_ns[chosen], breaks

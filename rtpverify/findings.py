@@ -40,6 +40,7 @@ def stream_result(stream: Stream) -> StreamResult:
             clock_drift_ppm=stream.clock_drift_ppm,
             packets_stray=counts.stray,
             packets_odd_length=stream.odd_lengths,
+            packets_left_out=stream.packets_left_out,
             packets_beside=stream.packets_beside,
             presentation_lead_seconds=stream.lead_seconds[0] if stream.lead_seconds else None,
             min_presentation_lead_seconds=stream.lead_seconds[1] if stream.lead_seconds else None,
@@ -75,8 +76,6 @@ def stream_result(stream: Stream) -> StreamResult:
         )
     if stream.events_left_out:
         result.warnings.append(f"{stream.events_left_out} more events were told than are kept here")
-    if counts.stray:
-        result.warnings.append(f"{counts.stray} packets fit nowhere in the stream and were left out")
     if stream.doubt is not None and _is_aside(stream):
         result.warnings.insert(0, stream.doubt)
     _add_legs(stream, result)
@@ -85,6 +84,7 @@ def stream_result(stream: Stream) -> StreamResult:
     else:
         result.inconclusive = _failed(stream)
     _add_announced(stream, result)
+    _add_left_out(stream, result)
     return result
 
 
@@ -117,6 +117,20 @@ def _failed(stream: Stream) -> str | None:
     if isinstance(failure.error, RequestError):
         return str(failure.error)
     return f"a defect of rtpverify: its {failure.where} could not be judged further ({failure.message})"
+
+
+def _add_left_out(stream: Stream, result: StreamResult) -> None:
+    """Add how many packets were not read, and why: past their limit nothing can be concluded but faults."""
+    stray, left_out = (stream.counts or Counts()).stray, stream.packets_left_out
+    reasons = [f"{stray} fit nowhere in the stream"] if stray else []
+    if left_out > stray:
+        reasons.append(f"{left_out - stray} hold nothing that could be decoded")
+    limit = stream.spec.limits.max_packets_left_out
+    text = f"{left_out} packet{'s' if left_out > 1 else ''} left out (limit {limit:g}): {', '.join(reasons)}"
+    if left_out > limit:
+        result.inconclusive = result.inconclusive or text
+    elif left_out:
+        result.warnings.append(text)
 
 
 def _no_lead(stream: Stream) -> str:

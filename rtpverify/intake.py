@@ -16,7 +16,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from rtpverify.arrivals import Accepted, Arrivals
+from rtpverify.arrivals import Accepted, Arrivals, Silence
 from rtpverify.errors import RequestError
 from rtpverify.events import Event
 from rtpverify.failure import contained
@@ -49,9 +49,11 @@ class Intake(Rows):
         Takes all frames of every stream that has a reference, where given.
     """
 
-    FRESH: ClassVar = {"_octets": 0}
+    FRESH: ClassVar = {"_octets": 0, "_unread": 0}
     _octets: NDArray[np.int64]
     """Payload bytes of accepted packets of each stream."""
+    _unread: NDArray[np.int64]
+    """Accepted packets of each stream whose payload is not decoded."""
 
     def __init__(
         self, tell: Callable[[Stream, Event], None], fail: Fail, host_clock: HostClock, on_frames: OnFrames | None
@@ -81,7 +83,7 @@ class Intake(Rows):
         self._payload_types.add(stream)
         self._arrivals.begin(index, stream.first_arrival_ns, limits.max_stall_seconds)
         rate_hz = encoding.sample_rate_hz if encoding else 0
-        self._tracker.set_window(index, int(limits.reorder_window_seconds * rate_hz))
+        self._tracker.set_window(index, int(limits.reorder_window_seconds * rate_hz), rate_hz)
         packet_frames = payload_bytes // encoding.bytes_per_frame if encoding else 0
         if encoding is not None:
             self._arrivals.set_format(index, rate_hz, packet_frames, limits.tsdf_window_seconds)
@@ -110,12 +112,20 @@ class Intake(Rows):
         self._streams[index].take_over(ssrc, flow)
         self._payload_types.take_over(index, payload_type)
         self._tracker.succeed(index)
-        self._held.pop(index, None)
 
     def finish(self) -> None:
         """End the input: what is missing is lost, what is settled is judged."""
         placement = self._tracker.finish()
         self._tracks.settle_origins()
+        resolved = self._resolve(placement.resolved)
+        for packet in resolved:
+            stream = self._streams[packet.stream]
+            if self._payload_types.is_change(packet):
+                self._change_payload_type(stream, packet, {})
+            self._tracks.write_one(stream, packet)
+        for jump in placement.found.discontinuities:
+            self._tracks.restart(self._streams[jump.stream], self._tracker.frame_of(jump.stream, jump.frame))
+        self._tell_silences(self._take_arrivals(resolved), placement)
         self._tell_transport(placement)
         self._tracks.judge()
 
@@ -168,7 +178,8 @@ class Intake(Rows):
         for index in stream[odd].tolist() if odd.any() else ():
             self._streams[index].odd_lengths += 1
         marks = self._payload_types.marks(part, stream, beside)
-        placement = self._tracker.update(stream, part.sequence, part.timestamp, np.where(beside, 0, frames), marks)
+        decoded = np.where(whole & ~beside, frames, 0)
+        placement = self._tracker.update(stream, part.sequence, part.timestamp, decoded, marks)
         octets = np.bincount(stream, part.payload_length * placement.accepted, len(self._octets))
         self._octets += octets.astype(np.int64)
         if part.cut_bytes is not None:
@@ -179,13 +190,15 @@ class Intake(Rows):
             self._streams[int(stream[row])].take_beside(int(placement.sequence[row]), is_noise=is_noise)
         self._tracks.settle_origins()
 
-        readable = whole & ~beside & part.is_whole
-        batch = PlacedBatch(part, stream, np.where(readable, frames, 0), placement)
+        readable = decoded * part.is_whole
+        batch = PlacedBatch(part, stream, readable, placement)
         if part.source.host_dropped is not None:
             kept = np.flatnonzero(placement.accepted)
             dropped = part.source.host_dropped[part.row[kept]]
             self._host_drops.take(stream[kept], part.flow[kept], placement.sequence[kept], dropped)
         audio = placement.accepted & ~beside
+        unread = np.bincount(stream, audio & (decoded <= 0), len(self._unread))
+        self._unread += unread.astype(np.int64)
         resolved = self._resolve(placement.resolved)
         changing = {item.stream for item in resolved if self._payload_types.is_change(item)}
         changing.update(np.unique(stream[changed]).tolist() if changed.any() else ())
@@ -205,9 +218,13 @@ class Intake(Rows):
 
     def _resolve(self, resolved: Sequence[Resolved]) -> list[PlacedPacket]:
         """Return packets that were held and turned out to be right, in their places."""
-        return [
+        packets = [
             replace(self._held.pop(item.stream), sequence=item.sequence, timestamp=item.timestamp) for item in resolved
         ]
+        for packet in packets:
+            self._octets[packet.stream] += len(packet.payload)
+            self._unread[packet.stream] += packet.frames <= 0
+        return packets
 
     def _packet(self, batch: PlacedBatch, row: int) -> PlacedPacket:
         """Return one packet of a batch by itself."""
@@ -237,7 +254,7 @@ class Intake(Rows):
         """
         stream = self._streams[index]
         packets = [item for item in resolved if item.stream == index] + [self._packet(batch, row) for row in rows]
-        breaks = deque(jump for jump in batch.placement.discontinuities if jump.stream == index)
+        breaks = deque(jump for jump in batch.placement.found.discontinuities if jump.stream == index)
         for packet in sorted(packets, key=lambda packet: packet.timestamp):
             while breaks and breaks[0].frame <= packet.timestamp:
                 self._tracks.restart(stream, self._tracker.frame_of(index, breaks.popleft().frame))
@@ -271,7 +288,7 @@ class Intake(Rows):
         if encoding is None or (before is not None and before.sample_rate_hz == encoding.sample_rate_hz):
             return False
         window_frames = int(stream.spec.limits.reorder_window_seconds * encoding.sample_rate_hz)
-        self._tracker.set_window(stream.index, window_frames)
+        self._tracker.set_window(stream.index, window_frames, encoding.sample_rate_hz)
         self._measure_lead(stream)
         return True
 
@@ -279,7 +296,7 @@ class Intake(Rows):
         self, batch: PlacedBatch, wanted: NDArray[np.bool_], resolved: list[PlacedPacket], done: Collection[int]
     ) -> None:
         """Write packets; a stream begins anew at each break, once what lies before is written."""
-        for jump in batch.placement.discontinuities:
+        for jump in batch.placement.found.discontinuities:
             owner = self._streams[jump.stream]
             if owner.track is None or jump.stream in done:
                 continue
@@ -302,41 +319,55 @@ class Intake(Rows):
         resolved: Sequence[PlacedPacket],
         new_rates: Mapping[int, PlacedPacket],
     ) -> None:
-        """Follow arrival times; tell of senders that fell silent, except where their numbers broke."""
+        """Follow arrival times; tell of senders that fell silent."""
         self._arrivals.heard(batch.stream, batch.part.arrival_ns)
         if not batch.part.source.timed:
             return
         placement = batch.placement
-        silences = []
-        for item in resolved:
-            of, sequence = np.array([item.stream]), np.array([item.sequence])
-            timestamp, arrival_ns = np.array([item.timestamp]), np.array([item.arrival_ns])
-            silences += self._arrivals.take(Accepted(of, sequence, timestamp, arrival_ns))
+        silences = self._take_arrivals(resolved)
         for index, packet in new_rates.items():
             before = audio & (batch.stream == index) & (placement.sequence < packet.sequence)
             silences += self._arrivals.take(batch.accepted(before))
             audio = audio & ~before
             if packet.encoding is not None:
                 self._arrivals.change_format(index, packet.encoding.sample_rate_hz, packet.frames)
-        silences += self._arrivals.take(batch.accepted(audio, placement.discontinuities))
+        silences += self._arrivals.take(batch.accepted(audio, placement.breaks))
         self._presentation.update(batch.stream[audio], batch.part.timestamp[audio], batch.part.arrival_ns[audio])
         self._arrivals.judge_when_due()
-        behind_breaks = {(jump.stream, jump.sequence) for jump in placement.discontinuities}
+        self._tell_silences(silences, placement)
+
+    def _tell_silences(self, silences: Sequence[Silence], placement: Placement) -> None:
+        """Tell of senders that fell silent, except where their numbers broke."""
+        behind_breaks = {(item.stream, item.sequence) for item in placement.breaks}
         for silence in silences:
             quiet = self._streams[silence.stream]
             if (silence.stream, silence.sequence) not in behind_breaks and not quiet.said_goodbye:
                 frame = self._tracker.frame_of(silence.stream, silence.timestamp)
                 self._tell(quiet, quiet.stall(silence.sequence, frame, silence.seconds, silence.arrival_ns))
 
+    def _take_arrivals(self, resolved: Sequence[PlacedPacket]) -> list[Silence]:
+        """Follow the arrival of packets that were held; return the silences before them."""
+        silences = []
+        for item in resolved:
+            of, sequence = np.array([item.stream]), np.array([item.sequence])
+            timestamp, arrival_ns = np.array([item.timestamp]), np.array([item.arrival_ns])
+            silences += self._arrivals.take(Accepted(of, sequence, timestamp, arrival_ns))
+        return silences
+
     def _tell_transport(self, placement: Placement) -> None:
-        for jump in placement.discontinuities:
+        for jump in placement.found.discontinuities:
             with self._contained(self._streams[jump.stream]):
                 self._tell_jump(self._streams[jump.stream], jump)
-        for gap in placement.gaps:
+        for gap in placement.found.gaps:
             stream = self._streams[gap.stream]
             with self._contained(stream):
                 dropped = self._host_drops.between(stream.index, gap.first_sequence, gap.last_sequence)
                 self._tell(stream, stream.gap(gap, dropped))
+        for error in placement.found.timestamp_errors:
+            stream = self._streams[error.stream]
+            with self._contained(stream):
+                if stream.encoding is not None:
+                    self._tell(stream, stream.timestamp_error(error))
 
     def _contained(self, stream: Stream) -> AbstractContextManager[None]:
         """Let what fails cost this stream alone."""
@@ -368,7 +399,16 @@ class Intake(Rows):
         """Return what the wire did to a stream so far, at a glance: :meth:`result_of` costs more."""
         index, timing = stream.index, self._arrivals.timing
         expected, lost = self._tracker.expected_and_lost(index)
-        return WireGlance(expected, lost, timing.jitter_seconds(index), self.last_arrival_ns(stream))
+        left_out = self.packets_left_out(stream)
+        return WireGlance(expected, lost, left_out, timing.jitter_seconds(index), self.last_arrival_ns(stream))
+
+    def packets_left_out(self, stream: Stream) -> int:
+        """Return how many packets were not read, but for comfort noise and telephone events.
+
+        Where nothing is decoded at all, only those that fit nowhere count.
+        """
+        unread = int(self._unread[stream.index]) if stream.encoding is not None else 0
+        return self._tracker.counts(stream.index).stray + unread
 
     def reception(self, stream: Stream) -> Reception:
         """Return what a receiver would report of a stream."""
@@ -398,6 +438,7 @@ class Intake(Rows):
         stream.lead_seconds = self._presentation.lead_seconds(index)
         stream.clock_off_seconds = self._presentation.off_seconds(index)
         stream.packets_short_of_lead = self._presentation.packets_short(index)
+        stream.packets_left_out = self.packets_left_out(stream)
         stream.extended_sequence = self._tracker.head_sequence(index)
         stream.wire = WireFigures(
             run_lengths=self._tracker.run_lengths(index),

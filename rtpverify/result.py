@@ -65,6 +65,8 @@ class Transport:
     """Packets that fit nowhere in the stream."""
     packets_odd_length: int = 0
     """Packets that hold no whole number of frames."""
+    packets_left_out: int = 0
+    """Packets of the stream that were not read: they fit nowhere in it, or their payload was not decoded."""
     packets_beside: int = 0
     """Packets of comfort noise and telephone events."""
     pauses: int = 0

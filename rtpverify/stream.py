@@ -20,8 +20,9 @@ from rtpverify.rtp.batch import Flow
 from rtpverify.rtp.payload import Encoding
 from rtpverify.rtp.redundancy import LegState
 from rtpverify.rtp.rtcp import Arrived, Bye, Report, SenderReport, SenderReports
-from rtpverify.rtp.verdicts import Counts, Discontinuity, Gap
+from rtpverify.rtp.verdicts import Counts, Discontinuity, Gap, TimestampError
 from rtpverify.spec import StreamSpec
+from rtpverify.timestamp_patterns import pattern_of
 from rtpverify.wire import WireFigures, WireGlance
 
 MAX_EVENTS = 10_000
@@ -126,6 +127,8 @@ class Stream:
     """Packets whose payload a capture did not keep whole."""
     packets_beside: int = 0
     """Packets of comfort noise or telephone events."""
+    packets_left_out: int = 0
+    """Packets that were not read, but for comfort noise and telephone events."""
     events_beside: deque[int] = field(default_factory=lambda: deque(maxlen=MAX_EVENTS))
     """Extended sequence numbers of the latest telephone events."""
     failure: Failure | None = None
@@ -134,6 +137,8 @@ class Stream:
     """What was found, where it goes on as another stream and nothing more comes to this one."""
     judged_anew: int | None = None
     """Frame from which on it was judged anew, as something failed that others had a part in."""
+    _timestamp_error: Event | None = None
+    """The one that goes on."""
     _identity: str = ""
     _shifted: dict[int, tuple[Event, Event]] = field(default_factory=dict)
     """Events that are still open where frames are shifted: as they are kept, and as they are told."""
@@ -154,8 +159,10 @@ class Stream:
         """Return the event of packets that never arrived; so many were dropped by this host meanwhile."""
         start = gap.start_frame - (self.origin or 0)
         packets = f"{gap.packets} packet{'s' if gap.packets > 1 else ''}"
-        if gap.frames:
-            where = "on all legs" if self.spec.is_merged else "on the way"
+        where = "on all legs" if self.spec.is_merged else "on the way"
+        if self.encoding is None:
+            message = f"{packets} lost {where}; how long they were is not known"
+        elif gap.frames:
             message = f"{packets} lost {where}, {gap.frames} frames{self._milliseconds(gap.frames)} never arrived"
         else:
             message = f"{packets} skipped by sequence number, no frame is missing"
@@ -235,6 +242,41 @@ class Stream:
         event = Event(kind, frame, size=size, packets=(jump.sequence, jump.sequence), message=message)
         event.fault = not (kind is Kind.SSRC_CHANGE and self.said_goodbye)
         event.time_ns = self._arrival_ns(frame, jump.sequence)
+        return event
+
+    def timestamp_error(self, error: TimestampError) -> Event:
+        """Return the event of timestamps that contradict the sequence numbers: the same while that goes on."""
+        encoding = self.encoding
+        if encoding is None:
+            raise AssertionError("timestamps of packets that are not decoded contradict nothing")
+        pattern, rate_hz = pattern_of(error, encoding), encoding.sample_rate_hz
+        start, largest = error.start_frame - (self.origin or 0), abs(error.deviation) / rate_hz
+        size: dict[str, Any] = {
+            "packets_deviating": error.packets,
+            "timestamp_deviation_frames": error.deviation,
+            "timestamp_deviation_seconds": error.deviation / rate_hz,
+            "timestamp_pattern": pattern.name,
+            **pattern.size,
+        }
+        packets = f"{error.packets} packet{'s' if error.packets > 1 else ''}"
+        message = (
+            f"timestamps of {packets} contradict the sequence numbers: they {pattern.text}, up to "
+            f"{abs(error.deviation)} frames ({1e3 * largest:.3f} ms) off; no packet is lost by it"
+        )
+        if error.moves:
+            size["timestamp_moved_frames"] = error.moved
+            times = f"{error.moves} time{'s' if error.moves > 1 else ''}"
+            message += f"; they settled anew {times}, {error.moved} frames on"
+        event, self._timestamp_error = self._timestamp_error, None
+        if event is None or event.start_frame != start:
+            event = Event(Kind.TIMESTAMP_ERROR, start)
+            event.time_ns = self._arrival_ns(start, error.first_sequence)
+        event.duration_frames, event.open = error.frames, error.is_open
+        event.size, event.message = size, message
+        event.packets = error.first_sequence, error.last_sequence
+        event.fault = largest > self.spec.limits.max_timestamp_error_seconds
+        if error.is_open:
+            self._timestamp_error = event
         return event
 
     def stall(self, sequence: int, frame: int, seconds: float, arrival_ns: int) -> Event:

@@ -26,7 +26,7 @@ from rtpverify.rtp.batch import RtpBatch
 from rtpverify.rtp.payload import Encoding, decode
 from rtpverify.rtp.rows import Rows, put
 from rtpverify.rtp.sequence import Placement, SequenceTracker
-from rtpverify.rtp.verdicts import Discontinuity
+from rtpverify.rtp.verdicts import Break
 from rtpverify.stream import Stream, Track
 
 AHEAD_SECONDS = 0.5
@@ -53,7 +53,7 @@ class PlacedBatch:
     frames: NDArray[np.int64]
     placement: Placement
 
-    def accepted(self, chosen: NDArray[np.bool_], breaks: Sequence[Discontinuity] = ()) -> Accepted:
+    def accepted(self, chosen: NDArray[np.bool_], breaks: Sequence[Break] = ()) -> Accepted:
         """Return the packets chosen, which are accepted, as arrivals."""
         placement = self.placement
         return Accepted(
@@ -203,9 +203,10 @@ class Tracks(Rows):
         self._begin(stream, encoding, packet_frames, frame)
 
     def restart(self, stream: Stream, frame: int) -> None:
-        """Judge a stream anew from ``frame`` on, where its sender started over."""
+        """Judge a stream anew from ``frame`` on, where its sender's numbers broke, but nothing twice."""
         with self._contained(stream):
             if stream.track is not None:
+                frame = max(frame, stream.track.analysis.judged_frame(stream.track.row))
                 for event in stream.track.analysis.restart(stream.track.row, frame):
                     self._tell(stream, event)
 
@@ -365,7 +366,11 @@ class Tracks(Rows):
             packets, frame = packets.take(~fits), frame[~fits]
             rows = np.unique(packets.row)
             next_frame = np.array([frame[packets.row == row].min() for row in rows.tolist()])
-            self._advance(group, rows, next_frame)
+            of = group.index[rows]
+            settled = np.minimum(self._tracker.settled[of] - self._origin[of], next_frame)
+            self._advance(group, rows, settled)
+            full = (next_frame + frames > timeline.limits(rows)[1]) & (group.index[rows] >= 0)
+            self._advance(group, rows[full], next_frame[full])
             going_on = group.index[packets.row] >= 0
             packets, frame = packets.take(going_on), frame[going_on]
 

@@ -482,7 +482,7 @@ class Verifier:
 
     def _close(self, stream: Stream) -> None:
         """Go on without a stream, whose index is another's from now on; what was found of it stays."""
-        result, wire = self.result_of(stream), WireGlance(0, 0, None, stream.last_arrival_ns)
+        result, wire = self.result_of(stream), WireGlance(0, 0, 0, None, stream.last_arrival_ns)
         with self._contained("result"):
             wire = self._intake.glance(stream)
         result.inconclusive = result.inconclusive or (

@@ -17,6 +17,7 @@ class WireGlance:
 
     packets_expected: int
     packets_lost: int
+    packets_left_out: int
     jitter_seconds: float | None
     last_arrival_ns: int
 

@@ -635,7 +635,7 @@ def one_stream() -> dict[str, Any]:
             PER_SECOND,
             *(
                 query(rate(f"packets_{name}_total"), name.replace("_", " "))
-                for name in ("lost", "duplicated", "reordered", "late", "stray", "odd_length")
+                for name in ("lost", "duplicated", "reordered", "late", "stray", "odd_length", "left_out")
             ),
             least=0,
         ),

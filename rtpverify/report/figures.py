@@ -26,7 +26,7 @@ _UNITS = {
 }
 """Unit and format of a size, by the last word of its name."""
 
-_SIGNED = ("slip_frames", "timestamp_jump_frames")
+_SIGNED = ("slip_frames", "timestamp_jump_frames", "timestamp_deviation_frames", "timestamp_moved_frames")
 """Counts whose sign says which way."""
 
 _FULL_SCALE = ("deviation", "dc_offset")
@@ -155,6 +155,7 @@ def transport(stream: StreamResult) -> list[tuple[str, str]]:
         f"{wire.packets_duplicated:,} duplicated",
         f"{wire.packets_reordered:,} reordered",
         f"{wire.packets_late:,} late",
+        *((f"{wire.packets_left_out:,} left out",) if wire.packets_left_out else ()),
     )
     drift = number(wire.clock_drift_ppm, "+.1f") + (" ppm" if wire.clock_drift_ppm is not None else "")
     legs = [("Leg", leg_line(number, leg)) for number, leg in enumerate(stream.legs, 1)]

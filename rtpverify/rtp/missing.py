@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter, deque
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from rtpverify.rtp.bursts import Bursts
-from rtpverify.rtp.verdicts import Gap, Verdicts
+from rtpverify.rtp.verdicts import Gap
 
 LONGEST_RUN = 1 << 16
 """Runs of loss from this length on are counted as one length."""
@@ -89,18 +90,21 @@ class Missing:
         """Tell whether a packet was given up."""
         return any(first <= sequence <= last for first, last in self._lost_runs)
 
-    def close(self, limit: int | None, head_sequence: int, out: Verdicts) -> int:
-        """Give up packets that start before ``limit``, all of them where it is None; return how many those are."""
+    def close(self, passed: Callable[[Hole], int], head_sequence: int, gaps: list[Gap]) -> int:
+        """Give up packets; return how many those are, and append what became gaps.
+
+        ``passed`` says how many of a hole, from the first one on, have left the window.
+        """
         kept, given_up = [], 0
         for hole in self._holes:
-            lost = hole.count if limit is None else max(hole.lost, hole.passed(limit))
+            lost = max(hole.lost, passed(hole))
             given_up += lost - hole.lost
             hole.lost = lost
             if lost < hole.count:
                 kept.append(hole)
                 continue
             last = hole.first + hole.count - 1
-            out.gaps.append(Gap(self._stream, hole.first, last, hole.start, hole.end - hole.start))
+            gaps.append(Gap(self._stream, hole.first, last, hole.start, hole.end - hole.start))
             self.run_lengths[min(hole.count, LONGEST_RUN)] += 1
             self.bursts.add(hole.first, last)
             self._lost_runs.append((hole.first, last))

@@ -21,11 +21,12 @@ from numpy.typing import NDArray
 
 from rtpverify.rtp.bursts import LossPattern
 from rtpverify.rtp.groups import group_by_stream
-from rtpverify.rtp.order import StreamOrder
+from rtpverify.rtp.order import MAX_STEP_FRAMES, MIN_WINDOW_STEPS, StreamOrder
 from rtpverify.rtp.rows import Rows
-from rtpverify.rtp.verdicts import Counts, Discontinuity, Gap, Mark, Resolved
+from rtpverify.rtp.verdicts import Break, Counts, Found, Mark, Resolved
 
 _NEVER = np.iinfo(np.int64).max
+_FAR_FRAMES = 1 << 40
 
 
 @dataclass(slots=True)
@@ -39,12 +40,15 @@ class Placement:
     accepted
         False for duplicates, late packets and strays, and while ``held``.
     held
-        The packet does not fit and the next ones decide; at most one per stream. Its payload is worth keeping: should
+        The packet is in doubt and the next ones decide; at most one per stream. Its payload is worth keeping: should
         it turn out right, it stands in ``resolved`` of a later update. A newer one in the same stream replaces it.
     resolved
         Held packets of earlier updates that are accepted now.
-    gaps, discontinuities
-        What became certain with this update, in order for each stream.
+    found
+        What became certain with this update. A timestamp jump is certain some packets after it; what lies behind it
+        is not settled before.
+    breaks
+        Packets of this update before which delays are not compared with those behind.
     """
 
     sequence: NDArray[np.int64]
@@ -52,8 +56,8 @@ class Placement:
     accepted: NDArray[np.bool_]
     held: NDArray[np.bool_]
     resolved: list[Resolved] = field(default_factory=list)
-    gaps: list[Gap] = field(default_factory=list)
-    discontinuities: list[Discontinuity] = field(default_factory=list)
+    found: Found = field(default_factory=Found)
+    breaks: list[Break] = field(default_factory=list)
 
     def accept(self, row: int, sequence: int, timestamp: int) -> None:
         """Accept the packet in this row."""
@@ -75,12 +79,13 @@ class SequenceTracker(Rows):
         "_timestamp": 0,
         "_frames": 0,
         "_shift": 0,
-        "_learned_step": 0,
+        "_shortest_step": MAX_STEP_FRAMES,
         "_longest_step": 0,
         "_received": 0,
         "_window": 0,
         "_started": False,
         "_open": False,
+        "_lags": False,
         "_origin": 0,
         "_origin_open": False,
         "_front": _NEVER,
@@ -91,21 +96,23 @@ class SequenceTracker(Rows):
     _timestamp: NDArray[np.int64]
     _frames: NDArray[np.int64]
     _shift: NDArray[np.int64]
-    _learned_step: NDArray[np.int64]
+    _shortest_step: NDArray[np.int64]
     _longest_step: NDArray[np.int64]
     _received: NDArray[np.int64]
     _window: NDArray[np.int64]
     _started: NDArray[np.bool_]
     _open: NDArray[np.bool_]
+    _lags: NDArray[np.bool_]
     # What follows from a stream's own state.
     _origin: NDArray[np.int64]
     _origin_open: NDArray[np.bool_]
     _front: NDArray[np.int64]
 
-    def set_window(self, stream: int, frames: int) -> None:
-        """Set a stream's reorder window; it is never less than three packets."""
+    def set_window(self, stream: int, frames: int, rate_hz: int = 0) -> None:
+        """Set a stream's reorder window, which is never less than three packets, and its frames a second."""
         self._window[stream] = frames
         self._orders[stream].window = frames
+        self._orders[stream].timestamps.rate_hz = rate_hz
 
     def succeed(self, stream: int) -> None:
         """Take a stream's next packet for the first of another sender, who goes on in its place."""
@@ -130,7 +137,7 @@ class SequenceTracker(Rows):
         sequence, timestamp
             As on the wire, shape (n,).
         frames
-            Frames in each payload, shape (n,); negative where the encoding is unknown, the timestamps tell then.
+            Frames in each payload, shape (n,); 0 or less where it is not decoded.
         marks
             What else each packet says of its place, a :class:`Mark`, shape (n,); None: nothing.
         """
@@ -142,6 +149,7 @@ class SequenceTracker(Rows):
         by_stream, of, first, stop = groups.rows, groups.stream, groups.first, groups.stop
         sequence, timestamp, frames = sequence[by_stream], timestamp[by_stream], frames[by_stream]
         marks = np.zeros(n, np.int64) if marks is None else marks[by_stream]
+        frames = np.where(frames > 0, frames, -1)
         in_step = self._in_step(of, first, sequence, timestamp, frames)
         beside = marks == Mark.BESIDE
         in_step &= ~beside
@@ -152,21 +160,20 @@ class SequenceTracker(Rows):
         elapsed = timestamp - np.repeat(self._timestamp[of] - self._shift[of], count) & 0xFFFFFFFF
         out.sequence[by_stream] = np.repeat(self._sequence[of], count) + position
         out.timestamp[by_stream] = np.repeat(self._timestamp[of], count) + elapsed
-        longest = np.maximum.reduceat(frames, first)
-        regular = np.logical_and.reduceat(in_step, first)
+        shortest, longest = _lengths(frames, first)
+        regular = np.logical_and.reduceat(in_step, first) & ~self._lags[of]
         # While something is pending, a longer packet time changes the window on the way.
         pending = self._open[of]
-        regular &= ~pending | (np.maximum(longest, self._learned_step[of]) <= self._longest_step[of])
+        regular &= ~pending | (longest <= self._longest_step[of])
         out.accepted[by_stream] = np.repeat(regular, count)
 
-        in_run = regular & ~pending
-        self._move_heads(
-            of[in_run], count[in_run], elapsed[stop[in_run] - 1], frames[stop[in_run] - 1], longest[in_run]
-        )
+        run = regular & ~pending
+        ends = stop[run] - 1
+        self._move_heads(of[run], count[run], elapsed[ends], frames[ends], shortest[run], longest[run])
         for i in np.flatnonzero(regular & pending).tolist():
             order = self._load(int(of[i]))
             end = int(stop[i]) - 1
-            order.run(int(count[i]), int(elapsed[end]), int(frames[end]), 0, out)
+            order.run(int(count[i]), int(elapsed[end]), int(frames[end]), int(shortest[i]), int(longest[i]), out)
             self._store(order)
         for i in np.flatnonzero(~regular).tolist():
             part = slice(int(first[i]), int(stop[i]))
@@ -198,9 +205,10 @@ class SequenceTracker(Rows):
 
         Until the origin is settled it lies before it.
         """
-        step = np.where(self._learned_step > 0, self._learned_step, np.maximum(self._frames, 0))
-        window = np.maximum(self._window, 3 * self._longest_step)
-        end = np.minimum(self._front, self._timestamp + step)
+        window = np.maximum(self._window, MIN_WINDOW_STEPS * self._longest_step)
+        # How far back a packet lies that is not decoded, nobody can tell.
+        window = np.where(self._frames < 0, _FAR_FRAMES, window)
+        end = np.minimum(self._front, self.end_timestamp)
         return np.where(self._origin_open, self._timestamp - window, end)
 
     @property
@@ -216,7 +224,7 @@ class SequenceTracker(Rows):
     @property
     def end_timestamp(self) -> NDArray[np.int64]:
         """Unwrapped timestamp behind the packet furthest ahead, shape (streams,)."""
-        return self._timestamp + np.where(self._learned_step > 0, self._learned_step, np.maximum(self._frames, 0))
+        return self._timestamp + np.maximum(self._frames, 0)
 
     def frame_of(self, stream: int, timestamp: int) -> int:
         """Return the frame of an unwrapped timestamp, counted from the stream's earliest packet so far."""
@@ -252,18 +260,19 @@ class SequenceTracker(Rows):
         timestamp: NDArray[np.int64],
         frames: NDArray[np.int64],
     ) -> NDArray[np.bool_]:
-        """Tell which packets directly follow the one before in their stream."""
+        """Tell which packets directly follow the one before in their stream, and lie where their timestamps say."""
         before_sequence, before_timestamp, step = np.empty((3, len(sequence)), np.int64)
         before_sequence[1:], before_timestamp[1:], step[1:] = sequence[:-1], timestamp[:-1], frames[:-1]
         before_sequence[first] = self._sequence[of]
         before_timestamp[first] = self._timestamp[of] - self._shift[of]
         step[first] = self._frames[of]
-        learned = self._learned_step[of]
-        if learned.any():
-            learned = np.repeat(learned, np.diff(first, append=len(sequence)))
-            step = np.where(learned > 0, learned, step)
-        in_step: NDArray[np.bool_] = sequence - before_sequence & 0xFFFF == 1
-        in_step &= timestamp - before_timestamp & 0xFFFFFFFF == step
+        elapsed = timestamp - before_timestamp & 0xFFFFFFFF
+        in_step: NDArray[np.bool_] = elapsed == step
+        unknown = step < 0
+        if unknown.any():
+            in_step |= unknown & (elapsed <= MAX_STEP_FRAMES)
+        in_step &= unknown == (frames < 0)
+        in_step &= sequence - before_sequence & 0xFFFF == 1
         in_step[first] &= self._started[of]
         return in_step
 
@@ -273,6 +282,7 @@ class SequenceTracker(Rows):
         count: NDArray[np.int64],
         elapsed: NDArray[np.int64],
         frames: NDArray[np.int64],
+        shortest: NDArray[np.int64],
         longest: NDArray[np.int64],
     ) -> None:
         """Move the heads of streams in which all is in step and nothing pending."""
@@ -280,8 +290,8 @@ class SequenceTracker(Rows):
         self._timestamp[of] += elapsed
         self._frames[of] = frames
         self._received[of] += count
-        learned = self._learned_step[of]
-        self._longest_step[of] = np.maximum(self._longest_step[of], np.where(learned > 0, learned, longest))
+        self._shortest_step[of] = np.minimum(self._shortest_step[of], shortest)
+        self._longest_step[of] = np.maximum(self._longest_step[of], longest)
 
     def _judge(
         self,
@@ -296,7 +306,6 @@ class SequenceTracker(Rows):
     ) -> None:
         """Judge one stream's packets: runs in step at once, the others one by one."""
         order = self._load(stream)
-        learned_step = order.learned_step
         starts = np.union1d(0, np.flatnonzero(~in_step))
         for start, stop in zip(starts.tolist(), [*starts[1:].tolist(), len(rows)], strict=True):
             at = start
@@ -304,17 +313,18 @@ class SequenceTracker(Rows):
                 row = int(rows[at])
                 order.packet(row, int(sequence[at]), int(timestamp[at]), int(frames[at]), out, int(marks[at]))
                 at += 1
-                is_head = out.accepted[row] and out.sequence[row] == order.sequence
-                if at == stop or not is_head or order.learned_step != learned_step:
+                if at == stop or not (out.accepted[row] and out.sequence[row] == order.sequence):
                     continue
-                longest = learned_step or int(frames[at:stop].max())
-                if order.open and longest > order.longest_step:
+                part = slice(at, stop)
+                shortest, longest = _lengths(frames[part], np.zeros(1, np.intp))
+                if order.open and longest[0] > order.longest_step:
                     continue
-                elapsed = timestamp[at:stop] - timestamp[at - 1] & 0xFFFFFFFF
-                out.sequence[rows[at:stop]] = order.sequence + np.arange(1, stop - at + 1)
-                out.timestamp[rows[at:stop]] = order.timestamp + elapsed
-                out.accepted[rows[at:stop]] = True
-                order.run(stop - at, int(elapsed[-1]), int(frames[stop - 1]), longest, out)
+                elapsed = timestamp[part] - timestamp[at - 1] & 0xFFFFFFFF
+                lag = order.timestamps.base - order.shift if order.lags else 0
+                out.sequence[rows[part]] = order.sequence + np.arange(1, stop - at + 1)
+                out.timestamp[rows[part]] = order.timestamp + np.maximum(elapsed + lag, 0)
+                out.accepted[rows[part]] = True
+                order.run(stop - at, int(elapsed[-1]), int(frames[stop - 1]), int(shortest[0]), int(longest[0]), out)
                 at = stop
         order.end_update(out)
         self._store(order)
@@ -325,7 +335,8 @@ class SequenceTracker(Rows):
         order.sequence = int(self._sequence[stream])
         order.timestamp = int(self._timestamp[stream])
         order.frames = int(self._frames[stream])
-        order.longest_step = int(self._longest_step[stream])
+        order.shortest_step = int(self._shortest_step[stream])
+        order.longest_step = order.timestamps.longest_frames = int(self._longest_step[stream])
         order.counts.received = int(self._received[stream])
         return order
 
@@ -336,12 +347,19 @@ class SequenceTracker(Rows):
         self._timestamp[stream] = order.timestamp
         self._frames[stream] = order.frames
         self._shift[stream] = order.shift
-        self._learned_step[stream] = order.learned_step
+        self._shortest_step[stream] = order.shortest_step
         self._longest_step[stream] = order.longest_step
         self._received[stream] = order.counts.received
         self._started[stream] = order.started
         self._open[stream] = order.open
+        self._lags[stream] = order.lags
         self._origin[stream] = order.origin
         self._origin_open[stream] = order.origin_open
         front = order.front
         self._front[stream] = _NEVER if front is None else front
+
+
+def _lengths(frames: NDArray[np.int64], first: NDArray[np.intp]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the least and the most frames of decoded packets from each of some rows on up to the next of them."""
+    shortest = np.minimum.reduceat(np.where(frames > 0, frames, MAX_STEP_FRAMES), first)
+    return shortest, np.maximum(np.maximum.reduceat(frames, first), 0)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from rtpverify.rtp.groups import Groups, group_by_stream
 from rtpverify.rtp.rows import Rows
-from rtpverify.rtp.verdicts import Discontinuity
+from rtpverify.rtp.verdicts import Break
 
 TSDF_WINDOW_SECONDS = 0.2
 DRIFT_BUCKETS = 128
@@ -169,7 +169,7 @@ class Timing(Rows):
         sequence: NDArray[np.int64],
         timestamp: NDArray[np.int64],
         arrival_ns: NDArray[np.int64],
-        breaks: Sequence[Discontinuity] = (),
+        breaks: Sequence[Break] = (),
     ) -> PacketTiming:
         """Take accepted packets in order of arrival.
 
@@ -180,7 +180,7 @@ class Timing(Rows):
         arrival_ns
             Arrival time, shape (n,).
         breaks
-            Discontinuities of this update: delays before and behind them are not compared.
+            Breaks of this update: delays before and behind them are not compared.
         """
         if len(stream) == 0:
             return PacketTiming(np.zeros(0, np.int64), np.zeros(0))

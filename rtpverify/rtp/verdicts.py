@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import IntEnum, StrEnum
 from typing import Protocol
 
@@ -72,7 +72,7 @@ class Gap:
 
 @dataclass(frozen=True, slots=True)
 class Discontinuity:
-    """The sender's numbers broke, and two packets bear that out.
+    """The sender's numbers broke, and further packets bear that out.
 
     Attributes
     ----------
@@ -98,6 +98,59 @@ class Discontinuity:
 
 
 @dataclass(frozen=True, slots=True)
+class Break:
+    """Delays of the packets from this one on are not compared with those before; ``sequence`` is extended."""
+
+    stream: int
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class TimestampError:
+    """Timestamps that contradict the sequence numbers without settling.
+
+    Attributes
+    ----------
+    first_sequence, last_sequence
+        Extended sequence numbers of the first and the last packet that deviates.
+    start_frame, frames
+        Place of the first one, and what lies from there to the end of the last one.
+    packets
+        How many deviate.
+    deviation
+        The largest, in frames: positive where the timestamp lies ahead of its place.
+    spread
+        Frames between the least and the greatest deviation.
+    moves, moved
+        How often, and by how many frames in all, timestamps settled on another base meanwhile.
+    steps
+        How far timestamps advanced from one packet to the next where that is not what it holds, and how often, the
+        most frequent step first.
+    step_frames
+        What those packets hold.
+    quantum
+        Greatest common divisor of the steps.
+    is_open
+        Whether it may go on; a later one with the same start takes its place.
+    """
+
+    stream: int
+    first_sequence: int
+    last_sequence: int
+    start_frame: int
+    frames: int
+    packets: int
+    deviation: int
+    spread: int
+    moves: int
+    moved: int
+    steps: tuple[tuple[int, int], ...]
+    step_frames: int
+    quantum: int
+    is_open: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Resolved:
     """A packet held by an earlier update is accepted after all; fields as in :class:`Verdicts`."""
 
@@ -106,11 +159,27 @@ class Resolved:
     timestamp: int
 
 
+@dataclass(slots=True)
+class Found:
+    """What became certain of a stream."""
+
+    gaps: list[Gap] = field(default_factory=list)
+    discontinuities: list[Discontinuity] = field(default_factory=list)
+    timestamp_errors: list[TimestampError] = field(default_factory=list)
+
+    def move_to(self, other: Found) -> None:
+        """Hand everything over."""
+        other.gaps += self.gaps
+        other.discontinuities += self.discontinuities
+        other.timestamp_errors += self.timestamp_errors
+        self.gaps, self.discontinuities, self.timestamp_errors = [], [], []
+
+
 class Verdicts(Protocol):
     """Where verdicts go: those of this update by row, and what became certain."""
 
-    gaps: list[Gap]
-    discontinuities: list[Discontinuity]
+    found: Found
+    breaks: list[Break]
     resolved: list[Resolved]
 
     def accept(self, row: int, sequence: int, timestamp: int) -> None:

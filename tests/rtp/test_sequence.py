@@ -2,6 +2,7 @@
 
 import random
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rtpverify.rtp.sequence import Placement, SequenceTracker
-from rtpverify.rtp.verdicts import Counts, Discontinuity, Gap, Jump
+from rtpverify.rtp.verdicts import Counts, Discontinuity, Gap, Jump, TimestampError
 
 WINDOW = 480
 Sent = tuple[int, int, int, int]  # stream, sequence, timestamp, frames; the numbers need not be wrapped
@@ -24,6 +25,8 @@ class Report:
     placed: dict[int, tuple[int, int]] = field(default_factory=dict)
     gaps: list[Gap] = field(default_factory=list)
     discontinuities: list[Discontinuity] = field(default_factory=list)
+    breaks: list[tuple[int, int]] = field(default_factory=list)
+    errors: list[TimestampError] = field(default_factory=list)
     counts: dict[int, Counts] = field(default_factory=dict)
     run_lengths: dict[int, Counter[int]] = field(default_factory=dict)
     origin: list[int] = field(default_factory=list)
@@ -53,13 +56,19 @@ def run(packets: list[Sent], cuts: list[int] | None = None, window: int = WINDOW
         for row in np.flatnonzero(out.held):
             held[int(stream[row])] = start + row
         assert not (out.held & out.accepted).any()
-        for gap in out.gaps:
+        for gap in out.found.gaps:
             assert gap.start_frame + gap.frames <= tracker.settled[gap.stream]
-    placements.append((0, tracker.finish()))
-    report.gaps = [gap for _, out in placements for gap in out.gaps]
+    last = tracker.finish()
+    for resolved in last.resolved:
+        report.placed[held[resolved.stream]] = (resolved.sequence, resolved.timestamp)
+    placements.append((0, last))
+    report.gaps = [gap for _, out in placements for gap in out.found.gaps]
     report.gaps.sort(key=lambda gap: (gap.stream, gap.first_sequence))
-    report.discontinuities = [item for _, out in placements for item in out.discontinuities]
+    report.discontinuities = [item for _, out in placements for item in out.found.discontinuities]
     report.discontinuities.sort(key=lambda item: item.stream)
+    report.breaks = sorted((item.stream, item.sequence) for _, out in placements for item in out.breaks)
+    report.errors = [item for _, out in placements for item in out.found.timestamp_errors if not item.is_open]
+    report.errors.sort(key=lambda item: (item.stream, item.start_frame))
     report.counts = {stream: tracker.counts(stream) for stream in streams}
     report.run_lengths = {stream: tracker.run_lengths(stream) for stream in streams}
     report.origin = tracker.origin_timestamp.tolist()
@@ -169,6 +178,82 @@ def test_tracker_equals_the_oracle(
     assert report.placed == accepted
     assert report.gaps == expected_gaps
     assert not report.discontinuities
+
+
+WIRE = 1 << 32
+
+
+def timestamps_of(pattern: str, numbers: int, frames: int, rng: random.Random) -> list[int]:
+    """Return what a sender writes on packets 0, 1, ...; each holds ``frames``."""
+    a, b = sorted(rng.sample(range(1, numbers), 2))
+    every, each, grid = rng.choice([2, 3, 10, 37, 100]), rng.choice([2, 3, 5]), rng.choice([1, 8, frames])
+    step = rng.choice([1, 20, frames * 6, frames * 2, frames // 2, 1 << 28])
+    by = rng.choice([5000, -5000, 1, 1 << 31])
+    written: dict[str, Callable[[int], int]] = {
+        "exact": lambda n: n * frames,
+        "every so many": lambda n: n * frames + (n % every == 1),
+        "one frame either way": lambda n: n * frames + rng.choice([-1, 0, 1]),
+        "shared": lambda n: n // each * each * frames,
+        "frozen": lambda n: min(n, a) * frames,
+        "frozen for a while": lambda n: a * frames if a <= n < b else n * frames,
+        "frozen and on from there": lambda n: min(n, max(a, n - b + a)) * frames,
+        "constant": lambda _: 77,
+        "backwards": lambda n: -n * frames,
+        "another clock": lambda n: n * step,
+        "wall clock": lambda n: round((n * frames + rng.uniform(0, 2.5 * frames)) / grid) * grid,
+        "anything": lambda _: rng.randrange(WIRE),
+        "jump, then jitter": lambda n: n * frames + by * (n >= a) + (n >= b and rng.choice([0, 1])),
+    }
+    return [written[pattern](n) for n in range(numbers)]
+
+
+PATTERNS = [
+    "exact", "every so many", "one frame either way", "shared", "frozen", "frozen for a while",
+    "frozen and on from there", "constant", "backwards", "another clock", "wall clock", "anything", "jump, then jitter",
+]  # fmt: skip
+
+
+@settings(max_examples=400, deadline=None)
+@given(
+    seed=st.integers(0, 1 << 32),
+    pattern=st.sampled_from(PATTERNS),
+    frames=st.sampled_from([6, 48, 160, -1]),
+    window=st.sampled_from([0, 480, 2400]),
+    loss=st.sampled_from([0, 0.02, 0.2]),
+    copies=st.sampled_from([0, 0.05]),
+    delayed=st.sampled_from([0, 0.05, 0.3]),
+    wrap=st.booleans(),
+)
+def test_only_numbers_that_did_not_come_in_time_are_lost_whatever_the_timestamps(
+    seed: int, pattern: str, frames: int, window: int, loss: float, copies: float, delayed: float, wrap: bool
+) -> None:
+    rng = random.Random(seed)
+    numbers, held = 200, max(frames, 1)
+    reach = max(window, 3 * held) / held if frames > 0 else 3
+    timestamps = timestamps_of(pattern, numbers, frames if frames > 0 else 48, rng)
+    start, first = rng.randrange(WIRE) if wrap else 0, 65_450 if wrap else 100
+    arrived = []
+    for number in range(numbers):
+        for copy in range(1 + (rng.random() < copies)):
+            delay = rng.uniform(0, 1.2 * min(reach, 50)) if rng.random() < delayed else 0.0
+            if number == 0 or rng.random() >= loss:
+                arrived.append((number + (delay if number else 0) + copy / 100, number))
+    arrived.sort()
+    oracle = Oracle(window if frames > 0 else 0, held)
+    for _, number in arrived:
+        oracle.packet(number)
+    oracle.finish()
+    packets = [(0, first + number, start + timestamps[number], frames) for _, number in arrived]
+    cuts = [rng.randrange(len(packets) + 1) for _ in range(rng.choice([0, 1, 8, 100]))]
+    report = run(packets, cuts, window)
+    assert report == run(packets, [], window)
+    assert report.counts[0] == oracle.counts
+    assert sum(gap.packets for gap in report.gaps) == oracle.counts.lost
+    if frames > 0:
+        # In step whatever the timestamps say: where every packet has a length of its own there is no doubt.
+        places = {sequence - first: place for sequence, place in report.placed.values()}
+        origin = report.origin[0]
+        assert places == {number: origin + number * frames for number in places}
 
 
 SOUP = st.lists(
@@ -422,14 +507,47 @@ def test_a_changed_packet_time_is_in_step() -> None:
     assert not report.discontinuities
 
 
-@pytest.mark.parametrize("frames", [-1, 72, 0])
-def test_frames_that_timestamps_contradict_or_that_are_unknown(frames: int) -> None:
-    """The encoding given was wrong, or none was given: timestamps tell the step."""
+@pytest.mark.parametrize("frames", [-1, 0])
+def test_frames_that_are_not_known(frames: int) -> None:
+    """Where timestamps are evenly spaced they tell how long a gap is."""
     packets = [(0, i, 48 * i, frames) for i in range(40)]
     report = every_cut([*packets[:10], *packets[12:20], packets[21], packets[20], *packets[22:], packets[30]])
     assert report.counts[0] == Counts(received=38, lost=2, reordered=1, duplicated=1)
     assert report.gaps == [Gap(0, 10, 11, 480, 96)]
     assert not report.discontinuities
+
+
+def test_packets_that_are_not_decoded_are_followed_by_their_numbers_alone() -> None:
+    """Ten packets of each picture, pictures out of order, timestamps that jump: only what is missing is lost."""
+    pictures = [0, 3, 1, 2, 6, 4, 5, 1 << 30, (1 << 30) + 1, 7, 8, 9]
+    packets = [(0, 65_500 + 10 * i + k, 3600 * p, -1) for i, p in enumerate(pictures) for k in range(10)]
+    lost = {15, 16, 70, 85}
+    kept = [packet for i, packet in enumerate(packets) if i not in lost]
+    kept[40], kept[41] = kept[41], kept[40]
+    report = every_cut(kept)
+    assert report.counts[0] == Counts(received=116, lost=4, reordered=1)
+    assert [(gap.first_sequence - 65_500, gap.packets) for gap in report.gaps] == [(15, 2), (70, 1), (85, 1)]
+    assert not report.discontinuities
+    assert not report.errors
+    places = [report.placed[i][1] for i in sorted(report.placed, key=lambda i: report.placed[i][0])]
+    assert places == sorted(places)
+
+
+def test_a_sender_of_packets_that_are_not_decoded_starts_over() -> None:
+    packets = [(0, number, 7, -1) for number in [*range(1000, 1030), *range(9000, 9030), *range(20, 50)]]
+    report = every_cut(packets)
+    assert report.counts[0] == Counts(received=90)
+    assert [(jump.kind, jump.to_sequence) for jump in report.discontinuities] == [
+        (Jump.RESTART, 9000),
+        (Jump.RESTART, 20),
+    ]
+
+
+def test_a_long_loss_of_packets_that_are_not_decoded_and_a_wild_one() -> None:
+    packets = [(0, number, 7, -1) for number in [*range(1000, 1030), 1900, *range(1030, 1060), *range(3060, 3090)]]
+    report = every_cut(packets)
+    assert report.counts[0] == Counts(received=90, lost=2000, stray=1)
+    assert [(gap.first_sequence, gap.packets) for gap in report.gaps] == [(1060, 2000)]
 
 
 def test_two_packets_of_unknown_encoding() -> None:

@@ -59,6 +59,7 @@ _STREAM_COUNTERS: Sequence[Shown] = (
     *((f"rtpverify_packets_{name}", text, _packets(name)) for name, text in PACKETS.items()),
     ("rtpverify_packets_stray", "Packets that fit nowhere in the stream.", _count("packets_stray")),
     ("rtpverify_packets_odd_length", "Packets that hold no whole frames.", _count("packets_odd_length")),
+    ("rtpverify_packets_left_out", "Packets of the stream that were not read.", _count("packets_left_out")),
     ("rtpverify_packets_beside", "Packets of comfort noise and telephone events.", _count("packets_beside")),
     ("rtpverify_packets_differing", "Copies over further legs with other payloads.", lambda s: s.packets_differing),
     (

@@ -22,6 +22,7 @@ PACKET_COUNTERS = ("received", "expected", "lost", "duplicated", "reordered", "l
 OTHER_COUNTERS = (
     "packets_stray",
     "packets_odd_length",
+    "packets_left_out",
     "packets_beside",
     "pauses",
     "loss_bursts",

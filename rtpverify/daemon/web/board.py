@@ -57,6 +57,9 @@ class _Wire:
     stream: Stream
     expected: int = 0
     lost: int = 0
+    left_out: int = 0
+    """Packets that were not read, and when there was one more."""
+    left_out_ns: int = 0
     last_arrival_ns: int = 0
     jitter_seconds: float | None = None
 
@@ -64,6 +67,8 @@ class _Wire:
         """Take in what is counted by now."""
         self.expected = max(self.expected, glance.packets_expected)
         self.lost = max(self.lost, glance.packets_lost)
+        if glance.packets_left_out > self.left_out:
+            self.left_out, self.left_out_ns = glance.packets_left_out, glance.last_arrival_ns
         self.last_arrival_ns, self.jitter_seconds = glance.last_arrival_ns, glance.jitter_seconds
 
 
@@ -319,10 +324,9 @@ class Board:
         if fault is not None and (watched.open or now_ns - watched.last_fault_ns < FRESH_NS):
             shown = next(reversed(watched.open.values()), fault)
             return Health.FAULT, f"{_where(shown)}{shown['message'] or shown['kind']}"
-        if watched.judged == "signal":
-            why = _unjudged(watched, stream)
-            if why is not None:
-                return Health.UNJUDGED, why
+        why = _unread(watched, now_ns) or (_unjudged(watched, stream) if watched.judged == "signal" else None)
+        if why is not None:
+            return Health.UNJUDGED, why
         if fault is not None and now_ns - watched.last_fault_ns < RECENT_NS:
             return Health.RECENT, f"{_where(fault)}{fault['message'] or fault['kind']}"
         return Health.OK, "no fault" if watched.judged == "signal" else "no fault on the wire; the signal is not judged"
@@ -333,6 +337,14 @@ def _reference(spec: StreamSpec) -> str | None:
     if spec.reference is None:
         return None
     return "recording" if isinstance(spec.reference, Recording) else "tone"
+
+
+def _unread(watched: _Watched, now_ns: int) -> str | None:
+    """Return why not all of a stream was read lately; None where it was."""
+    wire = watched.wire
+    if wire is None or watched.stream is None or wire.left_out <= watched.stream.spec.limits.max_packets_left_out:
+        return None
+    return f"{wire.left_out} packets were left out" if now_ns - wire.left_out_ns < RECENT_NS else None
 
 
 def _unjudged(watched: _Watched, stream: Stream) -> str | None:
