@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 from rtpverify.encodings import FirstPackets, decide, statement
-from rtpverify.payload_types import lies_beside
+from rtpverify.payload_types import TELEPHONE_EVENT_BYTES, lies_beside
 from rtpverify.rtp.demux import MAX_HELD_PACKETS, Held
 from rtpverify.rtp.wrap import wrap_difference
 from rtpverify.spec import StreamSpec
@@ -72,12 +72,19 @@ class Admission:
         if spec.describes(own):
             return len(distinct) > 1
         steps = [
-            wrap_difference(other.timestamp, one.timestamp, 32)
+            wrap_difference(_time(spec, other), _time(spec, one), 32)
             for one, other in pairwise(distinct)
             if wrap_difference(other.sequence, one.sequence, 16) == 1
         ]
         in_time = sum(0 < step <= MAX_STEP for step in steps)
         return 2 * len(steps) >= len(distinct) - 1 and (in_time >= MIN_IN_TIME or len(steps) >= MIN_IN_ORDER)
+
+
+def _time(spec: StreamSpec, packet: Held) -> int:
+    """Return the timestamp of a packet; a telephone event keeps that of its start, and tells its duration so far."""
+    if packet.payload_bytes != TELEPHONE_EVENT_BYTES or packet.cut_bytes or not lies_beside(spec, packet):
+        return packet.timestamp
+    return packet.timestamp + int.from_bytes(packet.payload[2:4], "big") & 0xFFFFFFFF
 
 
 def own_payload_type(spec: StreamSpec, packets: Sequence[Held]) -> int:

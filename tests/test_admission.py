@@ -183,6 +183,11 @@ class TestBeside:
         [stream] = result.streams
         assert (stream.payload_type, stream.encoding, stream.transport.packets_lost) == (101, None, 0)
 
+    def test_nothing_but_a_short_event(self):
+        """Its timestamp stands still, its duration goes on."""
+        [stream] = verify([rtp(n, 1000, event(160 * n), 101) for n in range(4)]).streams
+        assert stream.payload_type == 101
+
 
 class TestCalls:
     """Calls one after the other, from one host to one port."""

@@ -70,7 +70,8 @@ def headline(result: Result) -> str:
         faults = [event for stream in result.streams for event in stream.events if event.fault]
         failed = sum(stream.verdict is Verdict.FAIL for stream in result.streams)
         where = f" in {failed} of {len(result.streams)} streams" if len(result.streams) > 1 else ""
-        return f"{counted(len(faults), 'fault')}{where}: {by_kind(faults)}"
+        unjudged = f"; {_unjudged(result)}" if any(stream.inconclusive for stream in result.streams) else ""
+        return f"{counted(len(faults), 'fault')}{where}: {by_kind(faults)}{unjudged}"
     if result.verdict is Verdict.PASS:
         judged = counted(len(result.streams), "stream")
         if not any(stream.signal for stream in result.streams):
@@ -78,10 +79,16 @@ def headline(result: Result) -> str:
         return f"{judged} verified, no fault"
     if not result.streams and not result.failures:
         return "nothing to verify arrived"
-    reasons = dict.fromkeys(stream.inconclusive for stream in result.streams if stream.inconclusive)
-    if not reasons:
-        reasons = dict.fromkeys(f"a defect of rtpverify: {failure.message}" for failure in result.failures)
-    return "; ".join(str(reason) for reason in reasons)
+    if not any(stream.inconclusive for stream in result.streams):
+        return "; ".join(dict.fromkeys(f"a defect of rtpverify: {failure.message}" for failure in result.failures))
+    return _unjudged(result)
+
+
+def _unjudged(result: Result) -> str:
+    """Say why streams could not be judged, and how many of them where there are others."""
+    reasons = [stream.inconclusive for stream in result.streams if stream.inconclusive]
+    of_all = f"{len(reasons)} of {len(result.streams)} streams not judged: " if len(result.streams) > 1 else ""
+    return of_all + "; ".join(dict.fromkeys(reasons))
 
 
 def request(result: Result) -> list[tuple[str, str]]:

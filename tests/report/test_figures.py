@@ -64,6 +64,10 @@ def test_headline_says_why(passed, failed, nothing):
     assert figures.headline(failed) == "4 faults in 1 of 2 streams: 1 slip, 1 gap, 1 click, 1 stall"
     assert figures.headline(nothing) == "nothing to verify arrived"
     assert figures.headline(Result("x", [StreamResult(inconclusive="silence only")])) == "silence only"
+    some = [StreamResult(inconclusive="silence only"), StreamResult(), StreamResult(inconclusive="silence only")]
+    assert figures.headline(Result("x", some)) == "2 of 3 streams not judged: silence only"
+    failed.streams[0].inconclusive = "encoding unknown"
+    assert figures.headline(failed).endswith("1 stall; 1 of 2 streams not judged: encoding unknown")
 
 
 def test_failed_streams_come_first(failed):
