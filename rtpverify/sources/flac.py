@@ -7,17 +7,17 @@ their number, which must follow that of the frame before.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-import numpy as np
-
 from rtpverify.errors import SourceError
 
 _CHUNK_BYTES = 1 << 20
 _HEAD_BYTES = 16
+_SYNC = re.compile(rb"\xff[\xf8\xf9]")
 _RATES_HZ = (0, 88200, 176400, 192000, 8000, 16000, 22050, 24000, 32000, 44100, 48000, 96000)
 _BITS = (0, 8, 12, -1, 16, 20, 24, 32)
 _ID3V1_BYTES = 128
@@ -160,10 +160,9 @@ def _candidates(file: BinaryIO, info: StreamInfo) -> Iterator[_Head]:
     while data:
         more = file.read(_CHUNK_BYTES)
         window = data + more[: _HEAD_BYTES - 1]
-        values = np.frombuffer(window, np.uint8)
-        sync = (values[: len(data)][: len(window) - 1] == 0xFF) & ((values[1 : len(data) + 1] & 0xFE) == 0xF8)
-        for place in np.flatnonzero(sync):
-            head = _head(window[place : place + _HEAD_BYTES], at + int(place), info)
+        for found in _SYNC.finditer(window, 0, len(data) + 1):
+            place = found.start()
+            head = _head(window[place : place + _HEAD_BYTES], at + place, info)
             if head is not None:
                 yield head
         at += len(data)
