@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import BinaryIO
 
 _RATES_HZ = (44100, 48000, 32000)
 _START_BYTES = 4096
+_NAME = re.compile(b"Xing|Info")
+_SIDE_BYTES = (13, 21, 36)
+"""Of a frame up to its side information's end: MPEG 2 mono; MPEG 1 mono and MPEG 2 stereo; MPEG 1 stereo."""
 _MOST_TAGS = 8
 
 
@@ -68,14 +72,18 @@ def statement(file: BinaryIO) -> Statement | None:
     at = audio_start(file)
     file.seek(at)
     start = file.read(_START_BYTES)
-    place = max(start.find(b"Xing"), start.find(b"Info"))
+    place = next((found.start() for found in _NAME.finditer(start) if _frame_before(start, found.start())), -1)
     if place < 0 or len(start) < place + 16:
         return None
     flags = start[place + 7]
     numbers = [int.from_bytes(start[place + 8 + 4 * index : place + 12 + 4 * index]) for index in range(2)]
     frames = numbers.pop(0) if flags & 1 else None
-    frame = next((back for back in (13, 21, 36) if place >= back and is_frame(start[place - back :][:2])), place)
-    return Statement(frames, numbers[0] if flags & 2 else None, at + place - frame)
+    return Statement(frames, numbers[0] if flags & 2 else None, at + place - (_frame_before(start, place) or 0))
+
+
+def _frame_before(start: bytes, place: int) -> int | None:
+    """Return how far before a place the frame begins whose side information ends there, None where there is none."""
+    return next((back for back in _SIDE_BYTES if place >= back and form(start[place - back :][:4])), None)
 
 
 def goes_on(file: BinaryIO, stated: Statement) -> bool:
