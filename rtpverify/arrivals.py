@@ -100,10 +100,13 @@ class Arrivals(Rows):
         self._stall_ns[stream] = max(self._stall_ns[stream], STALL_PACKETS * packet_frames * 10**9 // rate_hz)
 
     def change_format(self, stream: int, rate_hz: int, packet_frames: int) -> None:
-        """Measure the timing of a stream by another clock rate from its next packet on."""
+        """Measure the timing of a stream by another clock rate from its next packet on; 0: by none."""
+        if self.timing.clock_rate_hz(stream) == rate_hz:
+            return
         self.judge()
         self.timing.change_clock_rate(stream, rate_hz)
-        self._stall_ns[stream] = max(self._stall_ns[stream], STALL_PACKETS * packet_frames * 10**9 // rate_hz)
+        if rate_hz:
+            self._stall_ns[stream] = max(self._stall_ns[stream], STALL_PACKETS * packet_frames * 10**9 // rate_hz)
 
     def heard(self, stream: NDArray[np.int64], arrival_ns: NDArray[np.int64]) -> None:
         """Take in that packets arrived, shape (n,), in order."""

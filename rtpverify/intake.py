@@ -121,7 +121,7 @@ class Intake(Rows):
         for packet in resolved:
             stream = self._streams[packet.stream]
             if self._payload_types.is_change(packet):
-                self._change_payload_type(stream, packet, {})
+                self._change_payload_type(stream, packet, [])
             self._tracks.write_one(stream, packet)
         for jump in placement.found.discontinuities:
             self._tracks.restart(self._streams[jump.stream], self._tracker.frame_of(jump.stream, jump.frame))
@@ -202,12 +202,12 @@ class Intake(Rows):
         resolved = self._resolve(placement.resolved)
         changing = {item.stream for item in resolved if self._payload_types.is_change(item)}
         changing.update(np.unique(stream[changed]).tolist() if changed.any() else ())
-        new_rates: dict[int, PlacedPacket] = {}
+        new_encodings: list[PlacedPacket] = []
         for index in sorted(changing):
             with self._contained(self._streams[index]):
-                self._take_changing(batch, index, np.flatnonzero(audio & (stream == index)), resolved, new_rates)
+                self._take_changing(batch, index, np.flatnonzero(audio & (stream == index)), resolved, new_encodings)
         with contained(lambda error: self._fail(None, "transport", error)):
-            self._watch_arrivals(batch, audio, resolved, new_rates)
+            self._watch_arrivals(batch, audio, resolved, new_encodings)
         wanted = audio & (batch.frames > 0)
         if changing:
             wanted &= ~np.isin(stream, list(changing))
@@ -246,39 +246,40 @@ class Intake(Rows):
         index: int,
         rows: NDArray[np.int64],
         resolved: Sequence[PlacedPacket],
-        new_rates: dict[int, PlacedPacket],
+        new_encodings: list[PlacedPacket],
     ) -> None:
         """Take packets of a stream that may go on in another encoding among them, one by one.
 
-        ``new_rates`` takes the first packet of a stream that has another clock rate.
+        ``new_encodings`` takes the first packet of each.
         """
         stream = self._streams[index]
         packets = [item for item in resolved if item.stream == index] + [self._packet(batch, row) for row in rows]
         breaks = deque(jump for jump in batch.placement.found.discontinuities if jump.stream == index)
-        for packet in sorted(packets, key=lambda packet: packet.timestamp):
+        for packet in sorted(packets, key=lambda packet: packet.sequence):
             while breaks and breaks[0].frame <= packet.timestamp:
                 self._tracks.restart(stream, self._tracker.frame_of(index, breaks.popleft().frame))
             if self._payload_types.is_change(packet):
-                self._change_payload_type(stream, packet, new_rates)
+                self._change_payload_type(stream, packet, new_encodings)
             self._tracks.write_one(stream, packet)
 
-    def _change_payload_type(self, stream: Stream, packet: PlacedPacket, new_rates: dict[int, PlacedPacket]) -> None:
+    def _change_payload_type(self, stream: Stream, packet: PlacedPacket, new_encodings: list[PlacedPacket]) -> None:
         """Let a stream go on with another payload type from this packet on."""
         frame = self._tracker.frame_of(stream.index, packet.timestamp)
         self._tell(stream, stream.payload_type_change(packet.payload_type, packet.sequence, frame, packet.arrival_ns))
-        if self._payload_types.change(packet) and self._go_on_in(stream, packet.encoding, packet.frames, frame):
-            new_rates.setdefault(stream.index, packet)
+        if self._payload_types.change(packet):
+            self._go_on_in(stream, packet.encoding, packet.frames, frame)
+            new_encodings.append(packet)
 
     def correct(self, stream: Stream, encoding: Encoding, payload_bytes: int) -> None:
         """Let a stream go on in another encoding, which its packets have shown, from its end on."""
         index, frames = stream.index, payload_bytes // encoding.bytes_per_frame
         self._payload_types.correct(index, encoding)
         end_frame = self._tracker.frame_of(index, int(self._tracker.end_timestamp[index]))
-        if self._go_on_in(stream, encoding, frames, end_frame):
-            self._arrivals.change_format(index, encoding.sample_rate_hz, frames)
+        self._go_on_in(stream, encoding, frames, end_frame)
+        self._arrivals.change_format(index, encoding.sample_rate_hz, frames)
 
-    def _go_on_in(self, stream: Stream, encoding: Encoding | None, packet_frames: int, frame: int) -> bool:
-        """Let a stream go on in another encoding from ``frame`` on; return whether it has another clock rate."""
+    def _go_on_in(self, stream: Stream, encoding: Encoding | None, packet_frames: int, frame: int) -> None:
+        """Let a stream go on in another encoding from ``frame`` on."""
         before = stream.encoding
         stream.go_on_in(encoding, frame)
         try:
@@ -286,11 +287,10 @@ class Intake(Rows):
         except RequestError as error:
             stream.not_judged = str(error)
         if encoding is None or (before is not None and before.sample_rate_hz == encoding.sample_rate_hz):
-            return False
+            return
         window_frames = int(stream.spec.limits.reorder_window_seconds * encoding.sample_rate_hz)
         self._tracker.set_window(stream.index, window_frames, encoding.sample_rate_hz)
         self._measure_lead(stream)
-        return True
 
     def _write(
         self, batch: PlacedBatch, wanted: NDArray[np.bool_], resolved: list[PlacedPacket], done: Collection[int]
@@ -317,7 +317,7 @@ class Intake(Rows):
         batch: PlacedBatch,
         audio: NDArray[np.bool_],
         resolved: Sequence[PlacedPacket],
-        new_rates: Mapping[int, PlacedPacket],
+        new_encodings: Sequence[PlacedPacket],
     ) -> None:
         """Follow arrival times; tell of senders that fell silent."""
         self._arrivals.heard(batch.stream, batch.part.arrival_ns)
@@ -325,13 +325,16 @@ class Intake(Rows):
             return
         placement = batch.placement
         silences = self._take_arrivals(resolved)
-        for index, packet in new_rates.items():
+        left = placement.breaks
+        for packet in new_encodings:
+            index, encoding = packet.stream, packet.encoding
             before = audio & (batch.stream == index) & (placement.sequence < packet.sequence)
-            silences += self._arrivals.take(batch.accepted(before))
+            breaks = [item for item in left if item.stream == index and item.sequence < packet.sequence]
+            left = [item for item in left if item not in breaks]
+            silences += self._arrivals.take(batch.accepted(before, breaks))
             audio = audio & ~before
-            if packet.encoding is not None:
-                self._arrivals.change_format(index, packet.encoding.sample_rate_hz, packet.frames)
-        silences += self._arrivals.take(batch.accepted(audio, placement.breaks))
+            self._arrivals.change_format(index, encoding.sample_rate_hz if encoding else 0, packet.frames)
+        silences += self._arrivals.take(batch.accepted(audio, left))
         self._presentation.update(batch.stream[audio], batch.part.timestamp[audio], batch.part.arrival_ns[audio])
         self._arrivals.judge_when_due()
         self._tell_silences(silences, placement)

@@ -27,6 +27,10 @@ FIRST_BUCKET_NS = 10_000_000
 """Media time of a drift bucket at first; it doubles whenever they are used up."""
 MIN_DRIFT_NS = 1_000_000_000
 """Media time it takes to tell a drift."""
+MAX_DRIFT_SPREAD_PPM = 20.0
+"""How far the middle half of the points may lie apart beside the line, over the time that they cover."""
+MAX_DRIFT_SPREAD = 0.1
+"""The same as part of the drift: a pause or a loss leaves two levels, which a line misses by a quarter of the step."""
 INTERVAL_EDGES_NS = tuple(digit * 10**power for power in range(4, 10) for digit in (1, 2, 5))
 """Upper edges of the inter-arrival histogram, 10 µs to 5 s; a last bucket holds what is longer."""
 STEADY_STEPS = 16
@@ -123,7 +127,7 @@ class Timing(Rows):
     _run_step: NDArray[np.int64]
     _run_length: NDArray[np.int64]
     _steady_step: NDArray[np.int64]
-    _changes: list[list[tuple[int, int]]]
+    _changes: list[list[tuple[float, float]]]
     _change_count: NDArray[np.int64]
     _intervals: NDArray[np.int64]
     # Least transit in each stretch of media time, and when.
@@ -150,6 +154,10 @@ class Timing(Rows):
     def set_clock_rate(self, stream: int, rate_hz: int) -> None:
         """Set how many timestamp units a second has, before the stream's first packet."""
         self._rate[stream] = rate_hz
+
+    def clock_rate_hz(self, stream: int) -> int:
+        """Return how many timestamp units a second has, 0 where that is not known."""
+        return int(self._rate[stream])
 
     def change_clock_rate(self, stream: int, rate_hz: int) -> None:
         """Go on with another clock rate: jitter goes on where there is one, drift and packet time are found anew."""
@@ -233,9 +241,7 @@ class Timing(Rows):
 
     def packet_time_changes(self, stream: int) -> tuple[int, list[tuple[float, float]]]:
         """Return how often the packet time changed for good, and the first changes as seconds before and after."""
-        rate = float(self._rate[stream])
-        listed = [(before / rate, after / rate) for before, after in self._changes[stream]] if rate else []
-        return int(self._change_count[stream]), listed
+        return int(self._change_count[stream]), list(self._changes[stream])
 
     def packet_frames(self, stream: int) -> int | None:
         """Return the packet time in frames: the most frequent timestamp step between neighbours in sequence."""
@@ -251,7 +257,8 @@ class Timing(Rows):
         """Return how fast the sender's media clock runs against the arrival clock; positive: fast.
 
         The median slope between points of the lower envelope of the transit time (Theil and Sen), so that neither
-        jitter nor outliers pull at it. None before a second of media time, or where arrival times stand still.
+        jitter nor outliers pull at it. None before a second of media time, where arrival times stand still, and where
+        the points lie on no line: while jitter is too much for the time so far, or where the delay made a step.
         """
         drift = self._fitted_drift_ppm(stream)
         return self._earlier_drift[stream] if drift is None else drift
@@ -379,10 +386,11 @@ class Timing(Rows):
         if step == steady or step <= 0 or self._run_length[stream] < STEADY_STEPS:
             return
         self._steady_step[stream] = step
-        if steady:
+        rate = float(self._rate[stream])
+        if steady and rate:
             self._change_count[stream] += 1
             if len(self._changes[stream]) < MAX_CHANGES:
-                self._changes[stream].append((steady, step))
+                self._changes[stream].append((steady / rate, step / rate))
 
     def _follow_windows(
         self,
@@ -451,7 +459,13 @@ class Timing(Rows):
         slopes = (transit[other] - transit[one]) / (time[other] - time[one])
         middle = [(len(slopes) - 1) // 2, len(slopes) // 2]
         slope = float(np.partition(slopes, middle)[middle].mean())  # the median; np.median takes its time
-        return -1e6 * slope / (1 + slope) if slope > -1 else None
+        if slope <= -1:
+            return None
+        drift_ppm = -1e6 * slope / (1 + slope)
+        quarters = [len(filled) // 4, 3 * len(filled) // 4]
+        low, high = np.partition(transit - slope * time, quarters)[quarters]
+        spread_ppm = 1e6 * float(high - low) / float(time[-1] - time[0])
+        return drift_ppm if spread_ppm <= max(MAX_DRIFT_SPREAD_PPM, MAX_DRIFT_SPREAD * abs(drift_ppm)) else None
 
 
 @lru_cache(maxsize=DRIFT_BUCKETS)

@@ -109,6 +109,28 @@ def test_drift_needs_a_second() -> None:
     assert timing.clock_drift_ppm(0) == pytest.approx(0, abs=1e-6)
 
 
+@pytest.mark.parametrize("seconds", [2, 20, 200])
+@pytest.mark.parametrize("at", [0.2, 0.5, 0.8])
+@pytest.mark.parametrize("step_ns", [60_000_000, -340_000_000])
+def test_a_step_of_the_delay_is_no_drift(seconds: int, at: float, step_ns: int) -> None:
+    """A pause, or a loss of which the length is not what it should be."""
+    timing = rated(48_000)
+    arrival = np.arange(1000 * seconds) * 1_000_000 + np.random.default_rng(2).integers(0, 50_000, 1000 * seconds)
+    arrival[round(at * len(arrival)) :] += step_ns
+    feed(timing, np.sort(arrival))
+    assert timing.clock_drift_ppm(0) is None
+
+
+def test_drift_waits_until_jitter_lets_it_be_seen() -> None:
+    timing = rated(48_000)
+    number = np.arange(20_000)
+    arrival = (number * 1e6 / (1 + 30e-6) + np.random.default_rng(2).exponential(2e6, len(number))).astype(np.int64)
+    feed(timing, arrival[:1500])
+    assert timing.clock_drift_ppm(0) is None
+    feed(timing, arrival[1500:], first=1500)
+    assert timing.clock_drift_ppm(0) == pytest.approx(30, abs=3)
+
+
 def test_no_drift_against_a_clock_that_stands_still() -> None:
     timing = rated(48_000)
     feed(timing, np.full(3000, 5))
