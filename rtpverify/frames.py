@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -25,7 +25,8 @@ CAUSE_UNKNOWN = (
 _PIECE_SECONDS = 1.28
 """Frames taken at a time: long enough that the work on whole blocks outweighs that around them."""
 _TOGETHER_SECONDS = 0.01
-"""Channels that begin no farther apart begin together: a sine needs some time to rise."""
+"""Channels that begin no farther apart begin together, as a sine needs some time to rise; wrong values no farther apart
+are one event."""
 _LEAST_DROPOUT_FRAMES = 3
 """Shorter runs without samples are wrong frames, not a dropout."""
 
@@ -102,7 +103,7 @@ class FrameVerifier:
         self.reference = reference
         self.encoding = encoding
         self.frames = 0
-        self._missing = _NotFinite(channels)
+        self._missing = _NotFinite(sample_rate_hz, channels)
         self._beginning = _Beginning(sample_rate_hz, channels) if may_begin_late else None
         form = stream_format(sample_rate_hz, channels, 1, reference)
         self._piece = max(1, int(_PIECE_SECONDS * sample_rate_hz) // form.block_frames) * form.block_frames
@@ -121,7 +122,7 @@ class FrameVerifier:
             room = self._piece - self.frames % self._piece
             piece = frames[start : start + room]
             start += len(piece)
-            for first, stop in self._missing.finite_runs(self.frames, piece):
+            for first, stop in self._missing.finite_stretches(self.frames, piece):
                 if self._beginning is not None:
                     self._beginning.look(self.frames + first, piece[first:stop])
                 self._analysis.timeline.write_run(int(self._row[0]), self.frames + first, piece[first:stop])
@@ -132,7 +133,7 @@ class FrameVerifier:
 
     def pass_over(self, frames: NDArray[np.float64]) -> None:
         """Take the next frames, shape (n, channels), and tell only of values in them that are no finite numbers."""
-        self._missing.finite_runs(self.frames, frames)
+        self._missing.finite_stretches(self.frames, frames)
         self.frames += len(frames)
 
     def finish(self) -> list[Event]:
@@ -204,57 +205,71 @@ class FrameVerifier:
         )
 
 
+@dataclass(slots=True)
+class _Run:
+    """Frames of a channel, first and one past the last, of which ``count`` have no number."""
+
+    start: int
+    stop: int
+    count: int
+
+
 class _NotFinite:
     """Where values are NaN or infinite: no samples, and so holes for whoever judges the others.
 
     Parameters
     ----------
-    channels
-        Samples per frame.
+    sample_rate_hz, channels
+        Format of the frames.
     """
 
-    def __init__(self, channels: int) -> None:
-        self._runs: list[list[list[int]]] = [[] for _ in range(channels)]
-        """Of each channel, first frame and one past the last."""
+    def __init__(self, sample_rate_hz: int, channels: int) -> None:
+        self._apart = round(_TOGETHER_SECONDS * sample_rate_hz)
+        self._runs: list[list[_Run]] = [[] for _ in range(channels)]
 
-    def finite_runs(self, frame: int, samples: NDArray[np.float64]) -> list[tuple[int, int]]:
-        """Take in frames from ``frame`` on; return the stretches of them in which all values are finite."""
+    def finite_stretches(self, frame: int, samples: NDArray[np.float64]) -> list[tuple[int, int]]:
+        """Take in frames from ``frame`` on; return the stretches of them that lie in no run of any channel."""
         finite = np.isfinite(samples)
         if finite.all():
             return [(0, len(samples))]
+        whole = np.ones(len(samples), np.bool_)
         for runs, column in zip(self._runs, finite.T, strict=True):
-            for first, stop in _stretches(~column):
-                if runs and runs[-1][1] == frame + first:
-                    runs[-1][1] = frame + stop
+            for start, stop, count in _runs(~column, self._apart):
+                whole[start:stop] = False
+                if runs and frame + start - runs[-1].stop <= self._apart:
+                    runs[-1].stop, runs[-1].count = frame + stop, runs[-1].count + count
                 else:
-                    runs.append([frame + first, frame + stop])
-        return _stretches(np.all(finite, axis=1))
+                    runs.append(_Run(frame + start, frame + stop, count))
+        return [(start, stop) for start, stop, _ in _runs(whole, 0)]
 
     def events(self) -> list[Event]:
         """Return an event for every run, one where it is the same on all channels."""
-        on_all = (
-            [run for run in self._runs[0] if all(run in runs for runs in self._runs)] if len(self._runs) > 1 else []
-        )
-        found = [_run_event(first, stop, None) for first, stop in on_all]
-        for channel, runs in enumerate(self._runs, start=1):
-            found += [_run_event(first, stop, channel) for first, stop in runs if [first, stop] not in on_all]
-        return found
+        if len(self._runs) > 1 and all(runs == self._runs[0] for runs in self._runs):
+            return [_run_event(run, None) for run in self._runs[0]]
+        return [_run_event(run, channel) for channel, runs in enumerate(self._runs, start=1) for run in runs]
 
 
-def _stretches(mask: NDArray[np.bool_]) -> list[tuple[int, int]]:
-    """Return first and one past the last place of every stretch of a mask, shape (n,), that is set."""
+def _runs(mask: NDArray[np.bool_], apart: int) -> list[tuple[int, int, int]]:
+    """Return start, end and set places of stretches of a mask, shape (n,), that lie farther apart than ``apart``."""
     edges = np.flatnonzero(np.diff(mask, prepend=False, append=False))
-    return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
+    starts, stops = edges[::2], edges[1::2]
+    if not len(starts):
+        return []
+    first = np.flatnonzero(np.append(True, starts[1:] - stops[:-1] > apart))
+    last = np.append(first[1:], len(starts)) - 1
+    counts = np.add.reduceat(stops - starts, first)
+    return list(zip(starts[first].tolist(), stops[last].tolist(), counts.tolist(), strict=True))
 
 
-def _run_event(first: int, stop: int, channel: int | None) -> Event:
-    length = stop - first
+def _run_event(run: _Run, channel: int | None) -> Event:
+    length = run.stop - run.start
+    where = f"for {length} frame(s)" if run.count == length else f"in {run.count} of {length} frames"
     return Event(
-        Kind.DROPOUT if length >= _LEAST_DROPOUT_FRAMES else Kind.CLICK,
-        first,
+        Kind.DROPOUT if run.count >= _LEAST_DROPOUT_FRAMES else Kind.CLICK,
+        run.start,
         length,
         channel=channel,
-        message=f"NaN or infinity instead of samples for {length} frame(s)",
+        message=f"NaN or infinity instead of samples {where}",
     )
 
 

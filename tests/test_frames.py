@@ -104,11 +104,22 @@ def test_frames_that_are_no_numbers_are_events(bad, start, frames, channel):
     assert result.signal[0].frequency_hz == pytest.approx(997)
 
 
-def test_values_that_are_no_numbers_in_one_channel_alone_have_no_run_of_all():
+def test_runs_that_differ_between_channels_are_events_of_each():
     x = tone(RATE_HZ, 2, bits=None)
     x[1000:1010] = x[5000:5010, 0] = x[5000:5005, 1] = np.nan
     found = [(e.channel, e.start_frame, e.duration_frames) for e in verify(verifier(2, None), x).events]
-    assert found == [(None, 1000, 10), (1, 5000, 10), (2, 5000, 5)]
+    assert found == [(1, 1000, 10), (2, 1000, 10), (1, 5000, 10), (2, 5000, 5)]
+
+
+@pytest.mark.parametrize("step", [2, 3, 100])
+def test_values_that_are_no_numbers_close_together_are_one_event(step):
+    """However many there are."""
+    x = tone(2 * RATE_HZ, bits=None)
+    x[10_000:80_000:step] = np.nan
+    [event] = verify(verifier(1, None), x, range(0, len(x), 9973)).events
+    stop = 10_000 + (69_999 // step) * step + 1
+    assert (str(event.kind), event.start_frame, event.duration_frames) == ("dropout", 10_000, stop - 10_000)
+    assert f"in {-(-70_000 // step)} of {stop - 10_000} frames" in event.message
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
