@@ -182,6 +182,12 @@ class Verifier:
         """Whether streams have legs; their packets are to be fed in order of arrival."""
         return any(spec.is_merged for spec in self.specs)
 
+    def take_failures(self) -> list[Failure]:
+        """Return the defects that were contained since the last call."""
+        taken = list(self.failures)
+        self.failures.clear()
+        return taken
+
     # Input ----------------------------------------------------------------------------------------------------------
 
     def feed(self, batch: PacketBatch) -> list[StreamEvent]:

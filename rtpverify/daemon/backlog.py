@@ -48,6 +48,8 @@ class Backlog(Generic[T]):
         ``written``, ``dropped`` and ``failed`` (tries) are kept there.
     on_trouble
         Called in the thread when trouble begins or changes, with the reason, and with None when it is over.
+    on_defect
+        Called in the thread with anything else that is raised: it costs the item that it concerns.
     idle
         Called in the thread every ``idle_seconds``, whether items wait or not.
     finish
@@ -72,6 +74,7 @@ class Backlog(Generic[T]):
         errors: tuple[type[Exception], ...],
         counts: Counter[str],
         on_trouble: Callable[[str | None], None],
+        on_defect: Callable[[Exception], None],
         idle: Callable[[], None] | None = None,
         idle_seconds: float = 60.0,
         finish: Callable[[], None] = lambda: None,
@@ -84,6 +87,9 @@ class Backlog(Generic[T]):
         self._errors = errors
         self._counts = counts
         self._on_trouble = on_trouble
+        self._on_defect = on_defect
+        self._suspects = 0
+        """Items that are handed over one by one, as all of them together could not be."""
         self._idle = idle
         self._idle_seconds = idle_seconds
         self._idle_at = time.monotonic()
@@ -123,9 +129,6 @@ class Backlog(Generic[T]):
     def _run(self) -> None:
         try:
             self._work()
-        except Exception as error:  # a mistake of ours: nothing more is written, and everybody is to know
-            self._tell(f"stopped by {error!r}")
-            raise
         finally:
             self._finish()
 
@@ -140,6 +143,7 @@ class Backlog(Generic[T]):
                 if batch:
                     works = self._write(batch)
                     self._done(len(batch))
+                    batch = []
                 if self._idle is not None and time.monotonic() >= self._idle_at and not closing:
                     self._idle_at = time.monotonic() + self._idle_seconds
                     self._idle()
@@ -152,6 +156,10 @@ class Backlog(Generic[T]):
                     wait_seconds = max(wait_seconds, error.wait_seconds)
                 if closing:
                     return
+            except Exception as error:
+                self._on_defect(error)
+                self._narrow(len(batch))
+                wait_seconds = None
             else:
                 if works:
                     self._tell(None)
@@ -167,10 +175,21 @@ class Backlog(Generic[T]):
             else:
                 until_idle = None if self._idle is None else max(0.0, self._idle_at - time.monotonic())
                 self._changed.wait_for(lambda: self._closing or bool(self._items), until_idle)
-            return self._closing, list(islice(self._items, self._most))
+            return self._closing, list(islice(self._items, 1 if self._suspects else self._most))
+
+    def _narrow(self, count: int) -> None:
+        """Go on one by one with items that could not be written; without one that could not by itself."""
+        if count == 1:
+            self._suspects = max(0, self._suspects - 1)
+            with self._changed:
+                self._items.popleft()
+                self._counts["dropped"] += 1
+        else:
+            self._suspects = count
 
     def _done(self, count: int) -> None:
         with self._changed:
+            self._suspects = max(0, self._suspects - count)
             for _ in range(min(count, len(self._items))):  # fewer where they were given up meanwhile
                 self._items.popleft()
             self._count(count)

@@ -59,6 +59,7 @@ class EventLog(Outlet):
         super().__init__()
         self._table = table
         self._log = bench.log
+        self._bench = bench
         self._file = LineFile(table.path, table.max_bytes, table.files)
         self._backlog: Backlog[dict[str, Any]] | None = None
 
@@ -76,6 +77,7 @@ class EventLog(Outlet):
             errors=(OSError,),
             counts=self.counts,
             on_trouble=self._note,
+            on_defect=lambda error: self._bench.defects.take("outlet", "event log", error),
         )
 
     async def stop(self) -> None:

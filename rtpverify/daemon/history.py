@@ -64,6 +64,7 @@ class History(Outlet):
         self.path = table.path
         self._table = table
         self._log = bench.log
+        self._bench = bench
         self._store: Store | None = None
         self._backlog: Backlog[Document] | None = None
         self._has_begun = False
@@ -93,6 +94,7 @@ class History(Outlet):
             errors=_ERRORS,
             counts=self.counts,
             on_trouble=self._note,
+            on_defect=lambda error: self._bench.defects.take("outlet", "history", error),
             idle=self._trim,
             idle_seconds=TRIM_SECONDS,
             finish=self._close,

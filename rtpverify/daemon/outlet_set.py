@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 
 from rtpverify.daemon.config import Configuration
 from rtpverify.daemon.outlets import Bench, Outlet, OutletTable
-from rtpverify.errors import RequestError
 
 
 def outlet_tables(configuration: Configuration) -> dict[str, OutletTable]:
@@ -54,10 +53,7 @@ class OutletSet:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        stops = await asyncio.gather(*(outlet.stop() for outlet in self._to_stop.values()), return_exceptions=True)
-        for error in stops:
-            if error is not None:
-                raise error
+        await asyncio.gather(*(self._stop(section, outlet) for section, outlet in self._to_stop.items()))
 
     async def swap(self, before: Mapping[str, OutletTable], after: Mapping[str, OutletTable]) -> None:
         """Let other outlets take the place of those whose table changed.
@@ -73,11 +69,11 @@ class OutletSet:
                 if before.get(section) != after.get(section):
                     done.append(section)
                     await self._swap(section, after.get(section))
-        except RequestError:
+        except Exception:
             for section in done:
                 try:
                     await self._swap(section, before.get(section))
-                except RequestError as error:
+                except Exception as error:
                     self._bench.log.error("outlet lost", outlet=section, reason=str(error))
             raise
 
@@ -86,10 +82,15 @@ class OutletSet:
         self.by_section.pop(section, None)
         known = self._to_stop.pop(section, None)
         if known is not None:
-            await known.stop()
+            await self._stop(section, known)
         if table is not None:
             self.by_section[section] = table.open(self._bench)
             await self._start(section)
+
+    async def _stop(self, section: str, outlet: Outlet) -> None:
+        """Stop an outlet; others are stopped also where it cannot."""
+        with self._bench.defects.contained("outlet", section):
+            await outlet.stop()
 
     async def _start(self, section: str) -> None:
         """Start an outlet; it is to be stopped also where it cannot start."""

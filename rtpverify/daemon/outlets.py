@@ -3,7 +3,7 @@
 Rules: an outlet is called on the event loop, beside reception, so none of its calls waits, and what it keeps for
 something slow (a disk, a browser, another host) is bounded: what does not fit is counted in ``counts``. An outlet that
 fails says so once (log, ``trouble``) and verification goes on; only :meth:`Outlet.start` may raise, for what the caller
-can mend.
+can mend. What it raises all the same costs that call.
 
 An outlet is made by the table of its section: its module holds both, and one line of
 :class:`rtpverify.daemon.config.Configuration` names the section.
@@ -24,6 +24,7 @@ from rtpverify.verifier import StreamEvent
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
+    from rtpverify.daemon.defects import Defects
     from rtpverify.daemon.metrics import Snapshot
     from rtpverify.daemon.state import StreamState
     from rtpverify.rtp.batch import PacketBatch
@@ -110,6 +111,10 @@ class Bench(Protocol):
     @property
     def states(self) -> Mapping[str, StreamState]:
         """What is known of each configured stream, by name; streams come and go."""
+
+    @property
+    def defects(self) -> Defects:
+        """What contains exceptions that nobody expected, and tells them; for any thread."""
 
     @property
     def snapshot(self) -> Snapshot:

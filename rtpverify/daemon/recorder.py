@@ -36,6 +36,8 @@ TOLD_LATE_SECONDS = 5.0
 """How long after it began an event may be told, for its packets still to be there."""
 REMEMBERED = 1000
 """Events whose end is still added to what was recorded of them."""
+AFTER_DEFECT_SECONDS = 1.0
+"""A defect that comes again at once must not take the processor."""
 STOP_SECONDS = 4.0
 """Most time for what waits, at the end."""
 
@@ -106,6 +108,7 @@ class Recorder(Outlet):
         self.path = table.path
         self._table = table
         self._log = bench.log
+        self._bench = bench
         self._span = table.span
         seconds = table.before_seconds + table.longest_seconds + table.after_seconds + TOLD_LATE_SECONDS
         self._ring = PacketRing(seconds, table.memory_bytes)
@@ -200,6 +203,18 @@ class Recorder(Outlet):
     def _run(self) -> None:
         self._attempt(self._opened)
         while True:
+            try:
+                self._work()
+                return
+            except Exception as error:
+                self._bench.defects.take("outlet", "recorder", error)
+            if self._closing:
+                return
+            time.sleep(AFTER_DEFECT_SECONDS)
+
+    def _work(self) -> None:
+        """Record what is told, until the end."""
+        while True:
             case, ended = self._next()
             for event_id, description in ended.items():
                 self._attempt(lambda: self._renew(event_id, description))  # noqa: B023 - called at once
@@ -235,6 +250,8 @@ class Recorder(Outlet):
                 return
             self.counts["failed"] += 1
             trouble = reason(error) if isinstance(error, OSError) else repr(error)
+            if not isinstance(error, OSError):
+                self._bench.defects.take("outlet", "recorder", error)
             if trouble != self.trouble:
                 self._log.error("evidence not written", folder=str(self.path), reason=trouble)
             self.trouble = trouble

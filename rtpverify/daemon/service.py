@@ -18,6 +18,7 @@ from typing import Self
 from structlog.typing import FilteringBoundLogger
 
 from rtpverify.daemon.config import Configuration
+from rtpverify.daemon.defects import Defects
 from rtpverify.daemon.expectation import Followed
 from rtpverify.daemon.metrics.snapshot import LoopSnapshot, OutletSnapshot, Snapshot
 from rtpverify.daemon.notify import Notifier
@@ -33,6 +34,7 @@ from rtpverify.rtp.batch import PacketBatch
 from rtpverify.sources.feedback import Feedback
 from rtpverify.sources.flows import MAX_FLOWS
 from rtpverify.sources.receiver import open_receiver
+from rtpverify.stream import Stream
 from rtpverify.verifier import StreamEvent, Verifier
 
 REFRESH_NS = 2_000_000_000
@@ -66,6 +68,8 @@ class Service:
         What verifies.
     states
         What is known of each configured stream, by name.
+    defects
+        What contains exceptions that nobody expected, and tells them.
     outlet_set
         What is told every event.
     roster
@@ -93,6 +97,7 @@ class Service:
         self.verifier = Verifier([stream.spec for stream in streams], host_clock=configuration.receive.host_clock)
         self.states = {stream.name: StreamState(stream.spec) for stream in streams}
         self.log = log
+        self.defects = Defects(log)
         self.statistics = LiveStatistics()
         self.snapshot = Snapshot(tuple(state.snapshot for state in self.states.values()))
         self._feedback = Feedback(self.verifier, time.time_ns()) if configuration.receive.receiver_reports else None
@@ -156,7 +161,11 @@ class Service:
         if (still_ns := time.monotonic_ns() - self._last_tick_ns) > STILL_NS:
             reasons.append(f"no packet was looked at for {still_ns / 1e9:.1f} s")
         reasons += [f"no interface {name!r} on this host" for name in self.roster.missing_interfaces]
-        return reasons + [f"{section}: {outlet.trouble}" for section, outlet in self.outlets.items() if outlet.trouble]
+        reasons += [f"{section}: {outlet.trouble}" for section, outlet in self.outlets.items() if outlet.trouble]
+        latest = {stream.name: stream for stream in self.verifier.streams if stream.closed is None}
+        failed = {name: stream.failure for name, stream in latest.items() if stream.failure is not None}
+        reasons += [f"stream {name}: not judged: {failure.message}" for name, failure in failed.items()]
+        return reasons + self.defects.recent()
 
     def ask_reload(self) -> None:
         """Have the configuration read again soon, whether its file changed or not."""
@@ -193,8 +202,8 @@ class Service:
             await asyncio.wait([self._supervising])
         result = self.verifier.result("serve", self._receiver.dropped)
         for state in self.states.values():
-            state.refresh(self.verifier, time.time_ns())
-            self.log.info("summary", **state.summary(whole=True), event_lines_left_out=self._left_out(state.name))
+            self._log_summary(state)
+        self.defects.take_failures(self.verifier.take_failures())
         self.log.info(
             "stopped",
             verdict=str(result.verdict),
@@ -207,19 +216,22 @@ class Service:
     def _take(self, batch: PacketBatch) -> None:
         """Show outlets what arrived."""
         self._more_waits = len(batch) >= FULL_BATCH
-        for outlet in self.outlets.values():
-            outlet.take(batch)
+        for section, outlet in self.outlets.items():
+            with self.defects.contained("outlet", section):
+                outlet.take(batch)
 
     def _tell(self, events: Sequence[StreamEvent]) -> None:
         """Count and log events, and tell the outlets."""
         told = [Told(item.stream, item.event, item.is_new) for item in events]
         for item in told:
-            self.states[item.name].count(item)
-            if item.is_new or not item.event.open:
-                self._log_event(item)
+            with self.defects.contained("stream", item.name):
+                self.states[item.name].count(item)
+                if item.is_new or not item.event.open:
+                    self._log_event(item)
         self._renew_snapshot()
-        for outlet in self.outlets.values():
-            outlet.tell(told)
+        for section, outlet in self.outlets.items():
+            with self.defects.contained("outlet", section):
+                outlet.tell(told)
 
     def _log_event(self, told: Told) -> None:
         """Log that an event began or ended, but never a flood of them."""
@@ -237,25 +249,30 @@ class Service:
 
     def _tick(self, now_ns: int) -> None:
         """Let outlets go on, take in who came, and see how the streams fare where it is time."""
-        if self._last_tick_ns is None:
-            self._notifier.ready(self._status())
-        self._last_tick_ns = time.monotonic_ns()
-        self._notifier.alive(self._last_tick_ns, self._status)
-        if self._feedback is not None:
-            self._feedback.tick(now_ns)
-        for outlet in self.outlets.values():
-            outlet.tick(now_ns)
+        if self.verifier.failures:
+            self.defects.take_failures(self.verifier.take_failures())
+        with self.defects.contained("loop", "service manager"):
+            if self._last_tick_ns is None:
+                self._notifier.ready(self._status())
+            self._last_tick_ns = time.monotonic_ns()
+            self._notifier.alive(self._last_tick_ns, self._status)
+        with self.defects.contained("loop", "receiver reports"):
+            if self._feedback is not None:
+                self._feedback.tick(now_ns)
+        for section, outlet in self.outlets.items():
+            with self.defects.contained("outlet", section):
+                outlet.tick(now_ns)
         if len(self.verifier.streams) > self._known_streams:
             self._welcome()
         if now_ns >= self._next_totals_ns:
             self._next_totals_ns = now_ns + REFRESH_NS
-            self._renew_totals()
-            if len(self._receiver.flows) > MANY_FLOWS:
-                self._receiver.keep_flows(self.verifier.keep_flows().tolist())
-            if len(self.verifier.streams) > len(self.states) + SPARE_IDENTITIES:
-                self._forget_identities(now_ns - IDLE_NS)
-            if self._supervising is not None and self._supervising.done():
-                self._supervising.result()
+            with self.defects.contained("loop", "counts of this host"):
+                self._renew_totals()
+            with self.defects.contained("loop", "senders long gone"):
+                if len(self._receiver.flows) > MANY_FLOWS:
+                    self._receiver.keep_flows(self.verifier.keep_flows().tolist())
+                if len(self.verifier.streams) > len(self.states) + SPARE_IDENTITIES:
+                    self._forget_identities(now_ns - IDLE_NS)
         # What is still to be taken in has arrived: no stream is down for that.
         if now_ns >= self._next_watch_ns and not self._more_waits:
             self._next_watch_ns = now_ns + TURNS_NS
@@ -312,9 +329,10 @@ class Service:
         now_ns = time.time_ns()
         for stream in change.gone:
             state = self.states[stream.name]
-            state.refresh(self.verifier, now_ns)
+            with self.defects.contained("stream", stream.name):
+                state.refresh(self.verifier, now_ns)
             self._tell(self.verifier.remove(stream.spec))
-            self.log.info("summary", **state.summary(whole=True), event_lines_left_out=self._left_out(stream.name))
+            self._log_summary(state)
         self._known_streams = len(self.verifier.streams)
         for name in change.removed:
             del self.states[name], self._last_line_ns[name]
@@ -347,36 +365,47 @@ class Service:
 
     def _refresh(self, state: StreamState, now_ns: int) -> None:
         """Measure one stream; log it where its line is due."""
-        state.refresh(self.verifier, now_ns)
-        if now_ns - self._last_line_ns[state.name] >= self._line_interval_ns:
-            self._last_line_ns[state.name] = now_ns
-            self.log.info("state", **state.summary(), event_lines_left_out=self._left_out(state.name))
+        with self.defects.contained("stream", state.name):
+            state.refresh(self.verifier, now_ns)
+            if now_ns - self._last_line_ns[state.name] >= self._line_interval_ns:
+                self._last_line_ns[state.name] = now_ns
+                self.log.info("state", **state.summary(), event_lines_left_out=self._left_out(state.name))
+
+    def _log_summary(self, state: StreamState) -> None:
+        """Log what was found of a stream, as of its last measurement."""
+        with self.defects.contained("stream", state.name):
+            self.log.info("summary", **state.summary(whole=True), event_lines_left_out=self._left_out(state.name))
 
     def _welcome(self) -> None:
         """Log the streams that appeared since the last call, and hand them to the states they belong to."""
         for stream in self.verifier.streams[self._known_streams :]:
-            self.states[stream.name].add(stream)
-            result = self.verifier.result_of(stream)
-            self.log.info(
-                "stream appeared",
-                stream=stream.name,
-                sender=result.sender,
-                destination=result.destination,
-                ssrc=None if result.ssrc is None else f"0x{result.ssrc:08x}",
-                payload_type=result.payload_type,
-                encoding=str(stream.encoding) if stream.encoding else None,
-            )
-            if stream.encoding is None and stream.spec.reference is not None:
-                self.log.warning(
-                    "not decoded, transport alone is verified",
-                    stream=stream.name,
-                    reason=stream.spec.why_undecodable(stream.payload_type),
-                )
+            with self.defects.contained("stream", stream.name):
+                self._welcome_one(stream)
         self._known_streams = len(self.verifier.streams)
 
+    def _welcome_one(self, stream: Stream) -> None:
+        self.states[stream.name].add(stream)
+        result = self.verifier.result_of(stream)
+        self.log.info(
+            "stream appeared",
+            stream=stream.name,
+            sender=result.sender,
+            destination=result.destination,
+            ssrc=None if result.ssrc is None else f"0x{result.ssrc:08x}",
+            payload_type=result.payload_type,
+            encoding=str(stream.encoding) if stream.encoding else None,
+        )
+        if stream.encoding is None and stream.spec.reference is not None:
+            self.log.warning(
+                "not decoded, transport alone is verified",
+                stream=stream.name,
+                reason=stream.spec.why_undecodable(stream.payload_type),
+            )
+
     def _renew_snapshot(self) -> None:
-        """Let a scrape see what is known of the streams."""
-        self.snapshot = replace(self.snapshot, streams=tuple(state.snapshot for state in self.states.values()))
+        """Let a scrape see what is known of the streams, and what failed."""
+        streams = tuple(state.snapshot for state in self.states.values())
+        self.snapshot = replace(self.snapshot, streams=streams, defects=dict(self.defects.counts))
 
     def _renew_totals(self) -> None:
         """Let a scrape see the counts of this host; they take a system call per socket."""

@@ -18,6 +18,7 @@ from structlog.typing import FilteringBoundLogger
 
 from rtpverify.daemon.announced import AnnouncedSessions
 from rtpverify.daemon.config import Configuration
+from rtpverify.daemon.defects import Defects
 from rtpverify.daemon.expectation import Followed
 from rtpverify.daemon.folder import SdpFolder
 from rtpverify.daemon.metrics.snapshot import Snapshot
@@ -38,6 +39,7 @@ class Follower(Protocol):
     roster: Roster
     snapshot: Snapshot
     outlet_set: OutletSet
+    defects: Defects
 
     def follow(self, wanted: Mapping[str, Sequence[Followed]]) -> Change:
         """Follow other streams from some origins; SourceError where one cannot be, and then nothing has changed."""
@@ -109,10 +111,12 @@ class Supervisor:
                 await asyncio.wait_for(self._reload_asked.wait(), WATCH_SECONDS)
             asked = self._reload_asked.is_set()
             self._reload_asked.clear()
-            files = self._files
-            if files and (asked or await asyncio.to_thread(files.have_changed)):
-                await self._reload(files)
-            await self._look_around(at_once=asked)
+            with self._service.defects.contained("supervisor", "configuration"):
+                files = self._files
+                if files and (asked or await asyncio.to_thread(files.have_changed)):
+                    await self._reload(files)
+            with self._service.defects.contained("supervisor", "folders and announcements"):
+                await self._look_around(at_once=asked)
 
     # The configuration ----------------------------------------------------------------------------------------------
 
@@ -126,10 +130,14 @@ class Supervisor:
             for line in str(error).splitlines():
                 self._service.log.error("configuration not taken over", reason=line)
             self._note_reload(taken_over=False)
+        except Exception:
+            self._note_reload(taken_over=False)
+            raise
         else:
             files.taken_over(configuration)
             self._note_reload(taken_over=True)
-        self._notifier.ready(self._status())
+        finally:
+            self._notifier.ready(self._status())
 
     async def _take_over(self, configuration: Configuration) -> None:
         """Go on with another configuration.

@@ -172,6 +172,7 @@ class Webhook(Outlet):
         super().__init__()
         self._table = table
         self._log = bench.log
+        self._bench = bench
         token, secret = table.token or table.token_file, table.secret or table.secret_file
         self._token = None if token is None else token.get_secret_value()
         self._key = None if secret is None else key_of(secret.get_secret_value())
@@ -198,6 +199,7 @@ class Webhook(Outlet):
             errors=(LaterError,),
             counts=self.counts,
             on_trouble=self._note,
+            on_defect=lambda error: self._bench.defects.take("outlet", "webhook", error),
             finish=self._close,
             count=self._count,
             most=MOST_EVENTS,

@@ -22,6 +22,8 @@ class Disk:
         self.free = threading.Event()
         self.free.set()
         self.troubles: list[str | None] = []
+        self.defects: list[Exception] = []
+        self.poison: set[int] = set()
         self.idled = 0
         self.gives_up = False
         self.entered = threading.Event()
@@ -31,6 +33,8 @@ class Disk:
         self.free.wait(PATIENCE_SECONDS)
         if self.fails:
             raise self.fails
+        if not self.poison.isdisjoint(items):
+            raise KeyError("what nobody expects")
         self.calls.append(list(items))
         return not self.gives_up
 
@@ -54,7 +58,8 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def backlog_of(disk: Disk, **options: Any) -> Backlog[int]:
     counts: Counter[str] = Counter()
-    settings = {"capacity": 100, "errors": (OSError,), "counts": counts, "on_trouble": disk.troubles.append} | options
+    settings = {"capacity": 100, "errors": (OSError,), "counts": counts, "on_trouble": disk.troubles.append}
+    settings |= {"on_defect": disk.defects.append} | options
     return Backlog("test", disk.write, **settings)
 
 
@@ -149,3 +154,30 @@ def test_what_is_given_up_does_not_end_the_trouble(disk: Disk) -> None:
     backlog.put([2])
     backlog.close(PATIENCE_SECONDS)
     assert disk.troubles == ["broken", None]
+
+
+def test_item_that_cannot_be_written_costs_itself(disk: Disk) -> None:
+    disk.poison = {3, 6}
+    disk.free.clear()
+    backlog = backlog_of(disk)
+    backlog.put([0])
+    assert disk.entered.wait(PATIENCE_SECONDS)
+    backlog.put([1, 2, 3, 4, 5, 6, 7])
+    disk.free.set()
+    backlog.close(PATIENCE_SECONDS)
+    assert disk.written == [0, 1, 2, 4, 5, 7]
+    assert backlog._counts["dropped"] == 2
+    assert {type(error) for error in disk.defects} == {KeyError}
+    assert backlog.trouble is None
+
+
+def test_idle_that_fails_costs_no_item(disk: Disk) -> None:
+    def idle() -> None:
+        raise KeyError("what nobody expects")
+
+    backlog = backlog_of(disk, idle=idle, idle_seconds=0.0)
+    for item in range(5):
+        backlog.put([item])
+    backlog.close(PATIENCE_SECONDS)
+    assert disk.written == [0, 1, 2, 3, 4]
+    assert disk.defects

@@ -4,24 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 import soundfile
-import structlog
-from patience import until
 from programme import music
 
 from rtpverify.daemon import service as module
 from rtpverify.daemon import supervisor
-from rtpverify.daemon.config import read_config
-from rtpverify.daemon.service import Service
-from rtpverify.result import Result
 from rtpverify.sender.rtp import Sender, StreamSettings
 from rtpverify.sources.endpoint import Endpoint
+from tests.daemon.beside import free_ports, running, sending
 
 pytestmark = pytest.mark.usefixtures("quick")
 HEAD = '[metrics]\nlisten = "127.0.0.1:0"\n[log]\nstate_seconds = 3600\n'
@@ -47,70 +40,6 @@ def sdp(port: int, encoding: str = "L24/48000/2") -> str:
         "v=0\no=- 1 1 IN IP4 127.0.0.1\ns=x\nt=0 0\n"
         f"m=audio {port} RTP/AVP 97\nc=IN IP4 127.0.0.1\na=rtpmap:97 {encoding}\n"
     )
-
-
-def free_ports(count: int) -> list[int]:
-    sockets = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(count)]
-    for one in sockets:
-        one.bind(("127.0.0.1", 0))
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
-
-
-@contextmanager
-def sending(*ports: int, seconds: float) -> Iterator[Sender]:
-    settings = [StreamSettings(Endpoint("127.0.0.1", port), ssrc=port, sequence=0, timestamp=0) for port in ports]
-    with Sender(settings, duration_seconds=seconds) as sender:
-        sender.start()
-        yield sender
-
-
-class Bench:
-    """A daemon that runs beside the test, and what it logged."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.lines: list[dict[str, Any]] = []
-        self.stop = asyncio.Event()
-
-        def keep(_logger: object, method: str, line: dict[str, Any]) -> str:
-            self.lines.append({"level": method, **line})
-            raise structlog.DropEvent
-
-        log = structlog.wrap_logger(structlog.PrintLogger(), processors=[keep])
-        self.service = Service(read_config(path), log, path=path)
-        self.result: Result | None = None
-
-    def write(self, text: str) -> None:
-        self.path.write_text(text)
-
-    async def until(self, holds: Callable[[], object]) -> None:
-        await until(holds, lambda: self.lines)
-
-    async def reload(self, text: str) -> None:
-        """Write another configuration, and wait until it was looked at."""
-        before = len(self.told("configuration"))
-        self.write(text)
-        await self.until(lambda: len(self.told("configuration")) > before)
-
-    def told(self, start: str) -> list[dict[str, Any]]:
-        return [line for line in self.lines if str(line["event"]).startswith(start)]
-
-    def packets(self, name: str, count: str = "received") -> int:
-        return self.service.states[name].snapshot.packets[count]
-
-
-@asynccontextmanager
-async def running(path: Path, text: str) -> AsyncIterator[Bench]:
-    path.write_text(text)
-    bench = Bench(path)
-    async with bench.service:
-        task = asyncio.create_task(bench.service.run(bench.stop))
-        yield bench
-        bench.stop.set()
-        bench.result = await task
 
 
 async def done(sender: Sender) -> None:

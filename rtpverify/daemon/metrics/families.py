@@ -309,6 +309,10 @@ def _host(snapshot: Snapshot) -> Iterator[Family]:
     for reason, count in sorted(snapshot.discarded.items()):
         discarded.add(labels({"reason": reason}), count)
     yield discarded
+    defects = Family("rtpverify_internal_errors", "counter", "Defects of rtpverify that were contained, by where.")
+    for where, count in snapshot.defects.items():
+        defects.add(labels({"where": where}), count)
+    yield defects
     outcomes = Family("rtpverify_outlet", "counter", "What became of events and files, by outlet and outcome.")
     waiting = Family("rtpverify_outlet_waiting", "gauge", "What waits to be written or sent.")
     works = Family("rtpverify_outlet_up", "gauge", "1 while an outlet does its work, else 0.")

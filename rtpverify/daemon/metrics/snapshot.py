@@ -145,6 +145,8 @@ class Snapshot:
     last_reload_successful, last_reload_seconds
         Whether the configuration was taken over when it was last read, and when one last was, in seconds since the
         Unix epoch.
+    defects
+        Exceptions that nobody expected, and that were contained, by where.
     sources_refused
         Files of folders and announced sessions that cannot be followed as they stand.
     """
@@ -159,6 +161,7 @@ class Snapshot:
     last_reload_successful: bool = True
     last_reload_seconds: float | None = None
     sources_refused: int = 0
+    defects: Mapping[str, int] = field(default_factory=dict)
 
 
 def countable_events(reference: Reference) -> dict[Key, int]:

@@ -218,17 +218,31 @@ class Board:
         self.now_ns = now_ns
         self._find_streams()
         for analysis, streams in self._by_analysis().items():
-            rows = np.array([stream.track.row for _, stream in streams if stream.track is not None])
-            glance = analysis.detector.glance(rows)
-            level, residual = _dbfs(glance.rms), _dbfs(glance.residual_rms)
-            for at, (watched, _) in enumerate(streams):
-                watched.followed, watched.phase = glance.followed[at], glance.phase_rad[at]
-                watched.level, watched.residual = level[at], residual[at]
+            self._look_at(analysis, streams)
         due = not self._next_sample_ns - SAMPLE_NS <= now_ns < self._next_sample_ns
         if due:
             self._next_sample_ns = now_ns + SAMPLE_NS
             for watched in self._watched.values():
                 _add_point(watched, now_ns)
+
+    def _look_at(self, analysis: Analysis, streams: Sequence[tuple[_Watched, Stream]]) -> None:
+        """Look at streams of one format; one of which nothing can be seen does not hide the others."""
+        rows = np.array([stream.track.row for _, stream in streams if stream.track is not None])
+        try:
+            glance = analysis.detector.glance(rows)
+        except Exception as error:
+            if len(streams) > 1:
+                for one in streams:
+                    self._look_at(analysis, [one])
+            else:
+                watched = streams[0][0]
+                watched.change_to(watched.stream)
+                self._bench.defects.take("page", watched.name, error)
+            return
+        level, residual = _dbfs(glance.rms), _dbfs(glance.residual_rms)
+        for at, (watched, _) in enumerate(streams):
+            watched.followed, watched.phase = glance.followed[at], glance.phase_rad[at]
+            watched.level, watched.residual = level[at], residual[at]
 
     def stream(self, name: str) -> Stream | None:
         """Return the identity of a stream that is shown; None where none is followed."""
@@ -349,6 +363,8 @@ def _unread(watched: _Watched, now_ns: int) -> str | None:
 
 def _unjudged(watched: _Watched, stream: Stream) -> str | None:
     """Return why the signal of a stream cannot be judged now; None where it is."""
+    if stream.failure is not None:
+        return f"a defect of rtpverify: {stream.failure.message}; the log names the file with the traceback"
     if stream.encoding is None:
         return stream.spec.why_undecodable(stream.payload_type)
     if len(watched.followed) == 0:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from aiohttp.typedefs import Handler
     from structlog.typing import FilteringBoundLogger
 
+    from rtpverify.daemon.defects import Defects
+
 CONTENT_TYPE = "application/problem+json"
 
 
@@ -39,7 +41,7 @@ def not_found(detail: str) -> web.HTTPNotFound:
     return web.HTTPNotFound(text=body_of(404, detail), content_type=CONTENT_TYPE)
 
 
-def telling(log: FilteringBoundLogger) -> Any:
+def telling(log: FilteringBoundLogger, defects: Defects) -> Any:
     """Return the middleware that tells every error as a problem; what is our own mistake is also logged."""
 
     @web.middleware
@@ -63,6 +65,8 @@ def telling(log: FilteringBoundLogger) -> Any:
             raise  # the other end has gone
         except Exception as error:
             log.error("request failed", method=request.method, path=request.path, reason=repr(error))
+            resource = request.match_info.route.resource
+            defects.take("page", resource.canonical if resource else None, error)
             return response(500, "the request failed; the log says why")
 
     return tell

@@ -88,7 +88,7 @@ class WebServer(Outlet):
         )
 
     def _application(self) -> web.Application:
-        app = web.Application(middlewares=[problems.telling(self._bench.log), self._guard()])
+        app = web.Application(middlewares=[problems.telling(self._bench.log, self._bench.defects), self._guard()])
         app.router.add_get("/metrics", self._metrics)
         app.router.add_get("/healthz", self._health)
         app.router.add_get("/readyz", self._ready)

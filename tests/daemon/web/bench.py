@@ -10,6 +10,7 @@ import aiohttp
 import structlog
 from test_verifier import START_NS, Sender, batch_of
 
+from rtpverify.daemon.defects import Defects
 from rtpverify.daemon.metrics import Snapshot
 from rtpverify.daemon.outlets import Outlet, Told
 from rtpverify.daemon.state import StreamState
@@ -35,6 +36,7 @@ class Bench:
         self.verifier = Verifier(specs)
         self.states = {spec.name: StreamState(spec) for spec in specs}
         self.log = structlog.get_logger()
+        self.defects = Defects(self.log)
         self.outlets: dict[str, Outlet] = {}
         self.now_ns = START_NS
         self.reasons: list[str] = []
