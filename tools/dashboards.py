@@ -510,6 +510,14 @@ def bench() -> dict[str, Any]:
             least=0,
         ),
         graph("What waits for them", "none", query(each("rtpverify_outlet_waiting{}"), "{{outlet}}"), width=8, least=0),
+        graph(
+            "Defects of rtpverify that were contained",
+            PER_SECOND,
+            query(f"rate(rtpverify_internal_errors_total{{{HOSTS}}}[$__rate_interval])", "{{instance}} {{where}}"),
+            description="Should stay at 0; what one concerns is not done, all else goes on. The log has the traceback.",
+            width=8,
+            least=0,
+        ),
         states(
             "Configuration and outlets",
             query(each("rtpverify_config_last_reload_successful{}"), "{{instance}} configuration as read last"),

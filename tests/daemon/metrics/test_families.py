@@ -111,6 +111,7 @@ FULL = Snapshot(
     last_reload_successful=False,
     last_reload_seconds=1.79e9,
     sources_refused=2,
+    defects={"signal": 3},
 )
 
 
@@ -120,7 +121,20 @@ def exposed(snapshot: Snapshot, *, openmetrics: bool = False) -> str:
 
 def samples(text: str) -> dict[tuple[str, ...], float]:
     """Return value by name and label values, in the order in which the contract names the labels."""
-    order = ("stream", "channel", "leg", "kind", "cause", "reason", "version", "encoding", "outlet", "outcome", "le")
+    order = (
+        "stream",
+        "channel",
+        "leg",
+        "kind",
+        "cause",
+        "reason",
+        "version",
+        "encoding",
+        "outlet",
+        "outcome",
+        "where",
+        "le",
+    )
     return {
         (sample.name, *(sample.labels[name] for name in order if name in sample.labels)): sample.value
         for family in parse_text(text)
@@ -171,6 +185,7 @@ def test_what_lies_beyond_the_contract_is_in_the_units_of_its_name() -> None:
     assert found["rtpverify_receive_buffer_fill_ratio",] == 0.125
     assert found["rtpverify_config_last_reload_successful",] == 0
     assert found["rtpverify_sources_refused",] == 2
+    assert found["rtpverify_internal_errors_total", "signal"] == 3
     outcomes = {key[2]: value for key, value in found.items() if key[0] == "rtpverify_outlet_total"}
     assert outcomes == {"written": 3, "dropped": 1, "failed": 0}
     assert (found["rtpverify_outlet_waiting", "history"], found["rtpverify_outlet_up", "history"]) == (5, 0)
