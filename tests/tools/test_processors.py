@@ -85,7 +85,7 @@ def test_folders_that_are_left_out_are_there():
 
 
 def test_a_run_that_fails_fails_all(tmp_path):
-    (tmp_path / "test_it.py").write_text("import os\ndef test_it():\n    assert os.environ.get('OPENBLAS_CORETYPE')")
+    (tmp_path / "test_it.py").write_text("def test_it():\n    assert 1 == 2\n")
     command = [sys.executable, PATH, "--pytest", f"-q -p no:cacheprovider {tmp_path}", "load"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 1
