@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from statistics import median, quantiles
+from statistics import quantiles
 from typing import NamedTuple
 
 import numpy as np
@@ -37,7 +37,8 @@ SRTP_TAG_BYTES = (4, 10, 16)
 
 
 FEW_PACKETS = 8
-"""Packets that are waited for, so that samples tell."""
+ENOUGH_FRAMES = 128
+"""Packets that are waited for, and more where they hold fewer frames, so that samples tell."""
 MANY_PACKETS = MAX_HELD_PACKETS
 """Packets that are waited for, so that times tell."""
 
@@ -139,17 +140,26 @@ class FirstPackets:
     @property
     def ticks_per_second(self) -> float | None:
         """How fast the timestamps run against the arrival of the packets, roughly; None where that cannot be told."""
-        return median(self._slopes) if self._slopes else None
+        return self._rate(MAX_TIME_ERROR - 1)
 
     @property
     def sample_rate_hz(self) -> int | None:
         """The rate in use that the timestamps run at; None where there is none, or arrival varies too much to tell."""
-        if not self._slopes:
+        ticks = self._rate(MAX_RATE_ERROR)
+        if ticks is None:
             return None
-        low, middle, high = quantiles(self._slopes)
-        nearest = min(SAMPLE_RATES_HZ, key=lambda rate_hz: abs(middle - rate_hz))
-        is_sure = high - low <= MAX_RATE_ERROR * nearest
-        return nearest if is_sure and abs(middle / nearest - 1) <= MAX_RATE_ERROR else None
+        nearest = min(SAMPLE_RATES_HZ, key=lambda rate_hz: abs(ticks - rate_hz))
+        return nearest if abs(ticks / nearest - 1) <= MAX_RATE_ERROR else None
+
+    def _rate(self, max_error: float) -> float | None:
+        """Return how fast the timestamps run, None where that cannot be told to within such a fraction."""
+        slopes = self._slopes
+        if len(slopes) < 2:
+            return None
+        low, middle, high = quantiles(slopes)
+        # Two standard errors of a median of normal deviates, whose quartiles are 1.35 deviations apart.
+        error = 2 * 1.25 * (high - low) / 1.35 / len(slopes) ** 0.5
+        return middle if error <= max_error * abs(middle) else None
 
     @property
     def _slopes(self) -> list[float]:
@@ -161,6 +171,11 @@ class FirstPackets:
             wrap_difference(other.timestamp, one.timestamp, 32) * 1e9 / max(other.arrival_ns - one.arrival_ns, 1)
             for one, other in zip(packets, packets[half:], strict=False)
         ]
+
+    def few(self, encoding: Encoding) -> int:
+        """Return how many packets of an encoding hold samples enough to tell."""
+        frames = max(self.packet_bytes // encoding.bytes_per_frame, 1)
+        return min(max(FEW_PACKETS, -(-ENOUGH_FRAMES // frames)), MANY_PACKETS)
 
     @property
     def is_silent(self) -> bool:
@@ -217,7 +232,7 @@ def _unsaid(said: Statement, first: FirstPackets) -> Decision:
     if found is None or rate_hz is None:
         names = _names([found] if found else candidates, rate_hz)
         why = "the packets do not tell its rate" if found else "the samples do not tell which"
-        return Decision(None, f"{shape}: {names}; {why}", first.more_wanted)
+        return Decision(None, f"{shape}: {names}; {why}", first.more_wanted if rate_hz else MANY_PACKETS)
     return Decision(found, f"{shape}: the samples say {found}, which is used here: give --encoding {found}")
 
 
@@ -225,7 +240,7 @@ def _same_size(said: Statement, encoding: Encoding, first: FirstPackets) -> Deci
     """Check the word size where frames are as long as they should be."""
     found = said_by_samples(readings(encoding.bytes_per_frame, encoding.sample_rate_hz), first.payload)
     if found is None:
-        return Decision(encoding, packets_wanted=0 if first.is_silent else FEW_PACKETS)
+        return Decision(encoding, packets_wanted=0 if first.is_silent else first.few(encoding))
     return Decision(encoding) if found == encoding else contradiction(said, found, "the samples")
 
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from rtpverify.encodings import FEW_PACKETS, Decision, FirstPackets, decide, statement
+from rtpverify.encodings import MANY_PACKETS, Decision, FirstPackets, decide, statement
 from rtpverify.rtp.batch import RtpBatch, gather
 from rtpverify.rtp.demux import Held, hold
 from rtpverify.stream import Stream
@@ -73,7 +73,7 @@ class Hearing:
             held[row] = True
             count = len(packets)
             decision = _decide(self._streams[index], packets) if not count & (count - 1) else None
-            if decision is not None and (decision.packets_wanted == 0 or count >= FEW_PACKETS):
+            if decision is not None and count >= min(decision.packets_wanted, MANY_PACKETS):
                 heard.append(Heard(row, self._streams[index], decision, packets))
                 self.remove(self._streams[index])
         return held, heard

@@ -238,3 +238,9 @@ class TestStreamsThatCannotBeDecoded:
         with pytest.raises(RequestError, match=r"payload type 111: encoding unknown; .* fit no PCM"):
             check(self.capture(tmp_path, opus), reference=TONE)
         assert str(check(self.capture(tmp_path, opus), reference=None).verdict) == "pass"
+
+
+def test_a_stream_whose_packets_overtake_one_another():
+    order = np.argsort(np.arange(200) + np.random.default_rng(1).normal(0, 4, 200))
+    [stream] = verify([rtp(n, 160 * n, voice(n)) for n in order.tolist()]).streams
+    assert stream.transport.packets_received + stream.transport.packets_late == 200
