@@ -19,7 +19,9 @@ from rtpverify.rtp.verdicts import Break
 TIMED_PACKETS = 8192
 """Packets whose timing is judged at a time: its cost is by the batch."""
 STALL_PACKETS = 10
-"""A stall is never shorter than this many packet times."""
+"""A stall is never shorter than this many packet times, and no stream has ended before they are over."""
+DOWN_NS = 1_000_000_000
+"""A stream has ended of which nothing comes for so long."""
 
 
 @dataclass(slots=True)
@@ -67,13 +69,16 @@ class Arrivals(Rows):
         Jitter, drift and packet times as of the last :meth:`judge`.
     last_ns
         Latest arrival of each stream, whatever became of the packet, shape (streams,).
+    down_ns
+        For how long nothing comes of a stream that has ended, shape (streams,).
     """
 
-    FRESH: ClassVar = {"last_ns": 0, "_accepted_ns": 0, "_accepted_sequence": -1, "_stall_ns": 0}
+    FRESH: ClassVar = {"last_ns": 0, "_accepted_ns": 0, "_accepted_sequence": -1, "_stall_ns": 0, "down_ns": DOWN_NS}
     last_ns: NDArray[np.int64]
     _accepted_ns: NDArray[np.int64]
     _accepted_sequence: NDArray[np.int64]
     _stall_ns: NDArray[np.int64]
+    down_ns: NDArray[np.int64]
 
     def __init__(self, fail: Callable[[int | None, Exception], None]) -> None:
         super().__init__()
@@ -97,7 +102,7 @@ class Arrivals(Rows):
         """Set what the timing of a stream is measured by, before its first packet."""
         self.timing.set_clock_rate(stream, rate_hz)
         self.timing.set_tsdf_window(stream, tsdf_window_seconds)
-        self._stall_ns[stream] = max(self._stall_ns[stream], STALL_PACKETS * packet_frames * 10**9 // rate_hz)
+        self._wait_for_packets(stream, rate_hz, packet_frames)
 
     def change_format(self, stream: int, rate_hz: int, packet_frames: int) -> None:
         """Measure the timing of a stream by another clock rate from its next packet on; 0: by none."""
@@ -106,7 +111,13 @@ class Arrivals(Rows):
         self.judge()
         self.timing.change_clock_rate(stream, rate_hz)
         if rate_hz:
-            self._stall_ns[stream] = max(self._stall_ns[stream], STALL_PACKETS * packet_frames * 10**9 // rate_hz)
+            self._wait_for_packets(stream, rate_hz, packet_frames)
+
+    def _wait_for_packets(self, stream: int, rate_hz: int, packet_frames: int) -> None:
+        """Take no silence for a stall, nor for an end, in which few packets were due."""
+        packets_ns = STALL_PACKETS * packet_frames * 10**9 // rate_hz
+        self._stall_ns[stream] = max(self._stall_ns[stream], packets_ns)
+        self.down_ns[stream] = max(self.down_ns[stream], packets_ns)
 
     def heard(self, stream: NDArray[np.int64], arrival_ns: NDArray[np.int64]) -> None:
         """Take in that packets arrived, shape (n,), in order."""

@@ -53,11 +53,18 @@ class _Arrival:
     host_clock: HostClock
     on_frames: OnFrames | None = None
 
-    def verifier(self, specs: Sequence[StreamSpec]) -> Verifier:
-        """Return a verifier for it."""
+    def verifier(self, specs: Sequence[StreamSpec], *, may_end: bool = False) -> Verifier:
+        """Return a verifier for it; with ``may_end`` streams may end before the input does."""
+        from rtpverify.presence import Ends
         from rtpverify.verifier import Verifier
 
-        return Verifier(specs, selection=self.selection, host_clock=self.host_clock, on_frames=self.on_frames)
+        return Verifier(
+            specs,
+            selection=self.selection,
+            host_clock=self.host_clock,
+            on_frames=self.on_frames,
+            ends=Ends.ALLOWED if may_end else Ends.FAULT,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +72,7 @@ class _Live:
     """What only a live check is told."""
 
     duration_seconds: float | None
+    until_end: bool
     backend: Backend | None
     on_listening: Callable[[Sequence[Endpoint]], None]
     rtcp: bool
@@ -87,6 +95,7 @@ def check(
     rtcp: bool = False,
     receiver_reports: bool = False,
     on_frames: OnFrames | None = None,
+    until_end: bool = False,
 ) -> Result:
     """Verify a capture, an audio file, or a live stream.
 
@@ -101,7 +110,7 @@ def check(
     sdp
         Session description that goes with a capture or address.
     duration_seconds
-        End of a live check; None: until interrupted.
+        End of a live check; None: until interrupted. A stream that ends before is a fault.
     backend
         How live packets are received; None: as this system does best.
     on_listening
@@ -120,6 +129,8 @@ def check(
         Send receiver reports to the senders of live streams; implies ``rtcp``.
     on_frames
         Takes all frames of every stream of packets, where given; not those of an audio file.
+    until_end
+        End a live check when all streams that came have ended, too; then their end is no fault.
 
     Raises
     ------
@@ -128,7 +139,7 @@ def check(
     """
     selection = Selection.parse(streams) if streams else None
     arrival = _Arrival(selection, host_clock, on_frames)
-    live = _Live(duration_seconds, backend, on_listening, rtcp or receiver_reports, receiver_reports)
+    live = _Live(duration_seconds, until_end, backend, on_listening, rtcp or receiver_reports, receiver_reports)
     base = StreamSpec(encoding=encoding, reference=reference, limits=limits)
     if source.startswith(SCHEME):
         _refuse_redundant(source, redundant)
@@ -146,6 +157,8 @@ def check(
         described = read_session(path).streams(base, rtcp=live.rtcp)
         _require_decodable([spec for _, spec in described])
         return _check_live(source, described, arrival, live)
+    if until_end:
+        raise RequestError(f"{source}: --until-end is for live sources; a file or capture ends by itself")
     from rtpverify.sources.capture import is_capture
 
     if is_capture(path):
@@ -192,14 +205,14 @@ def _refuse_redundant(source: str, redundant: bool) -> None:
 
 def _check_capture(path: Path, specs: Sequence[StreamSpec], arrival: _Arrival) -> Result:
     result = _verify_capture(path, specs, arrival)
-    if not result.streams and len(specs) == 1 and specs[0].announced and result.discarded.get("unmatched"):
+    if not result.arrived and len(specs) == 1 and specs[0].announced and result.discarded.get("unmatched"):
         # The description says where its stream goes, and nothing goes there: what looks like it is it.
         announced = frozenset(specs[0].announced.medium.payload_types)
         looks_like_it = replace(arrival.selection or Selection(), payload_types=announced)
         elsewhere = replace(specs[0], destination=None, sender=None, legs=(), duplicate_ssrcs=())
         found = _verify_capture(path, [elsewhere], replace(arrival, selection=looks_like_it))
-        return found if found.streams else result
-    if arrival.selection is not None and not result.streams and result.discarded.get("not_selected"):
+        return found if found.arrived else result
+    if arrival.selection is not None and not result.arrived and result.discarded.get("not_selected"):
         raise RequestError(f"{path}: --stream picks none of its streams: {_streams_in(path)}")
     return result
 
@@ -223,6 +236,10 @@ def _verify_capture(path: Path, specs: Sequence[StreamSpec], arrival: _Arrival) 
     result = verifier.result(str(path))
     _add(result.discarded, {reason: capture.skipped[reason] for reason in _HIDES_AUDIO})
     result.warnings += _doubts(capture)
+    for stream, found in zip(verifier.streams, result.streams, strict=False):
+        if silent_ns := verifier.silent_ns(stream, capture.last_ns):
+            after = " after its sender said goodbye (RTCP BYE)" if stream.said_goodbye else ""
+            found.warnings.append(f"no packet in the last {silent_ns / 1e9:.1f} s of the capture{after}")
     ours = verifier.discarded["unmatched"] + verifier.discarded["not_selected"]
     if capture.records and not result.streams and not ours:
         seen = in_words(verifier.discarded + capture.skipped)
@@ -252,7 +269,7 @@ def _check_live(
     from rtpverify.sources.feedback import Feedback
     from rtpverify.sources.receiver import open_receiver
 
-    verifier = arrival.verifier([spec for _, spec in streams])
+    verifier = arrival.verifier([spec for _, spec in streams], may_end=live.until_end)
     endpoints = [endpoint for ends, _ in streams for endpoint in ends]
 
     async def main() -> Result:
@@ -276,6 +293,7 @@ def _check_live(
                 verifier,
                 receiver,
                 duration_seconds=live.duration_seconds,
+                until_end=live.until_end,
                 stop=stop,
                 on_tick=on_tick,
             )

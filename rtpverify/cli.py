@@ -252,6 +252,11 @@ def _outlet(_ctx: click.Context, parameter: click.Parameter, value: str | None) 
     help="Live sources: stop after this time; without it, Ctrl-C ends the check.",
 )
 @click.option(
+    "--until-end",
+    is_flag=True,
+    help="Live sources: stop when the stream has ended (RTCP BYE, or no packet for 1 s); then its end is no fault.",
+)
+@click.option(
     "--backend",
     type=click.Choice(["recvmmsg", "asyncio-dgram"]),
     help="How live packets are received.  [recvmmsg on Linux, asyncio-dgram elsewhere]",
@@ -302,6 +307,7 @@ def check(ctx: click.Context, /, source: str, **options: Any) -> None:
         host_clock=options["host_clock"],
         rtcp=options["rtcp"],
         receiver_reports=options["receiver_reports"],
+        until_end=options["until_end"],
     )
     result.request = request
     _write(result, outlets)

@@ -4,16 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from rtpverify.arrivals import DOWN_NS
 from rtpverify.encodings import statement
 from rtpverify.errors import RequestError
+from rtpverify.events import Event
 from rtpverify.result import Leg, Rtcp, StreamResult, Transport
 from rtpverify.rtp.rtcp import TOLERANCE_PACKETS
 from rtpverify.rtp.verdicts import Counts
 from rtpverify.sensitivity import blindness, why_inconclusive
+from rtpverify.spec import StreamSpec
 from rtpverify.stream import Stream
 
-SILENT_LEG_NS = 1_000_000_000
-"""A leg that is this far behind the others has fallen silent."""
+
+def missing_result(spec: StreamSpec, event: Event) -> StreamResult:
+    """Return what there is to say of a stream that was expected and never came."""
+    encodings = set(spec.encodings.values())
+    encoding = encodings.pop() if len(encodings) == 1 else spec.encoding
+    return StreamResult(
+        sample_rate=encoding.sample_rate_hz if encoding else None,
+        channels=encoding.channels if encoding else None,
+        encoding=encoding.name if encoding else None,
+        sender=spec.sender,
+        destination=spec.place,
+        transport=Transport(),
+        events=[event],
+        inconclusive=None if event.fault else event.message,
+    )
 
 
 def stream_result(stream: Stream) -> StreamResult:
@@ -171,7 +187,7 @@ def _add_legs(stream: Stream, result: StreamResult) -> None:
         name = f"leg {len(result.legs)} ({which})"
         if leg.last_arrival_ns is None:
             result.warnings.append(f"nothing came over {name}: no redundancy")
-        elif stream.last_arrival_ns - leg.last_arrival_ns > SILENT_LEG_NS:
+        elif stream.last_arrival_ns - leg.last_arrival_ns >= DOWN_NS:
             silent_seconds = (stream.last_arrival_ns - leg.last_arrival_ns) / 1e9
             result.warnings.append(f"nothing came over {name} for the last {silent_seconds:.1f} s")
     result.packets_differing, listed = stream.differing

@@ -344,7 +344,9 @@ class Intake(Rows):
         behind_breaks = {(item.stream, item.sequence) for item in placement.breaks}
         for silence in silences:
             quiet = self._streams[silence.stream]
-            if (silence.stream, silence.sequence) not in behind_breaks and not quiet.said_goodbye:
+            if (silence.stream, silence.sequence) in behind_breaks or quiet.said_goodbye:
+                continue
+            if quiet.end_within(silence.arrival_ns - round(1e9 * silence.seconds), silence.arrival_ns) is None:
                 frame = self._tracker.frame_of(silence.stream, silence.timestamp)
                 self._tell(quiet, quiet.stall(silence.sequence, frame, silence.seconds, silence.arrival_ns))
 
@@ -377,12 +379,22 @@ class Intake(Rows):
         return contained(lambda error: self._fail(stream, "transport", error))
 
     def _tell_jump(self, stream: Stream, jump: Discontinuity) -> None:
-        """Tell that the sender's numbers broke; silence that it left out is only noted."""
+        """Report that the sender's numbers broke; silence that it left out is only noted.
+
+        Where that came with its return after an end, the end is what is reported.
+        """
+        end = stream.end_before(self._tracker.frame_of(stream.index, jump.frame))
         if jump.kind is Jump.PAUSE:
             # Where telephone events were sent instead, nothing was hidden.
             stream.pauses += jump.sequence - 1 not in stream.events_beside
+            if end is not None:
+                end.fault, end.message = False, f"{end.message}: it had left silence out"
+                self._tell(stream, end)
         else:
-            self._tell(stream, stream.jump(jump))
+            event = stream.jump(jump)
+            if end is None or jump.kind is Jump.SSRC:
+                event.fault &= end is None
+                self._tell(stream, event)
             stream.start_over()
         if jump.kind in (Jump.PAUSE, Jump.TIMESTAMP):
             stream.media_time.jump(self._tracker.frame_of(stream.index, jump.frame), jump.frames)
@@ -397,6 +409,25 @@ class Intake(Rows):
     def last_arrival_ns(self, stream: Stream) -> int:
         """Return when the last packet of a stream arrived."""
         return int(self._arrivals.last_ns[stream.index])
+
+    def heard(self, stream: NDArray[np.int64], arrival_ns: NDArray[np.int64]) -> None:
+        """Take note that packets arrived which are taken in no further, shape (n,), in order."""
+        self._arrivals.heard(stream, arrival_ns)
+
+    def down_ns(self, stream: Stream) -> int:
+        """Return for how long nothing comes of a stream that has ended, where its sender leaves no silence out."""
+        return int(self._arrivals.down_ns[stream.index])
+
+    def may_follow_an_end(self, stream: NDArray[np.int64], arrival_ns: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Tell of which packets the stream may have ended before, shape (n,); False is certain."""
+        may: NDArray[np.bool_] = arrival_ns - self._arrivals.last_ns[stream] >= self._arrivals.down_ns[stream]
+        return may
+
+    def reached(self, stream: Stream) -> tuple[int, int]:
+        """Return the frame after the last one that arrived, and the extended sequence number of the last packet."""
+        index = stream.index
+        frame = self._tracker.frame_of(index, int(self._tracker.end_timestamp[index]))
+        return frame, self._tracker.head_sequence(index)
 
     def glance(self, stream: Stream) -> WireGlance:
         """Return what the wire did to a stream so far, at a glance: :meth:`result_of` costs more."""

@@ -1,10 +1,10 @@
 """The thin live shell: a receiver, the verifier and one timer.
 
 Rules: a tick is the only timer. The verifier's clock goes on only to a moment at which the receiver was found empty
-afterwards: a packet that still waits in this host is never taken for lost. After a full batch, or a feed that took
-longer than a tick, the receiver is drained again at once; the loop's other tasks get their turn between two drains.
-A tick is as long as it may be: the cost of waking up is shared by all packets of a batch. What arrived since the last
-drain tells how long that is.
+(``clear_ns``): a packet that still waits in this host is never taken for lost, nor its stream for ended. After a full
+batch, or a feed that took longer than a tick, the receiver is drained again at once; the loop's other tasks get their
+turn between two drains. A tick is as long as it may be: the cost of waking up is shared by all packets of a batch. What
+arrived since the last drain tells how long that is.
 """
 
 from __future__ import annotations
@@ -130,11 +130,14 @@ async def run_live(
     on_tick: Callable[[int], None] = _ignore_tick,
     tick_seconds: float = TICK_SECONDS,
     statistics: LiveStatistics | None = None,
+    until_end: bool = False,
 ) -> LiveStatistics:
     """Verify until ``stop`` is set or the duration is over, then take in what still waits and finish.
 
     Parameters
     ----------
+    until_end
+        Finish when all streams that came have ended, too.
     tick_seconds
         Longest time between two drains; the more arrives, the shorter it gets.
     on_events
@@ -160,9 +163,11 @@ async def run_live(
     pace = _Pace(tick_seconds, receiver.receive_buffer_bytes)
     tick, drained = 0.0, time.monotonic()
 
+    has_ended = False
+
     def step() -> bool:
         """Drain once; return whether more waits."""
-        nonlocal tick, drained
+        nonlocal tick, drained, has_ended
         started, now_ns = time.monotonic(), time.time_ns()
         batch = receiver.drain()
         before, drained = drained, time.monotonic()
@@ -177,7 +182,8 @@ async def run_live(
             tell(verifier.feed(batch.by_arrival() if verifier.merges else batch))
             statistics.took_in(len(batch), (time.time_ns() - oldest_ns) / 1e9)
         if not more:
-            tell(verifier.advance(now_ns))
+            tell(verifier.advance(receiver.clear_ns))
+            has_ended = until_end and verifier.has_ended(receiver.clear_ns)
         on_tick(now_ns)
         statistics.busy_seconds += time.monotonic() - started
         return more
@@ -185,7 +191,7 @@ async def run_live(
     loop = asyncio.get_running_loop()
     due = loop.time()
     end = due + duration_seconds if duration_seconds is not None else float("inf")
-    while loop.time() < end and not (stop is not None and stop.is_set()):
+    while loop.time() < end and not (has_ended or (stop is not None and stop.is_set())):
         more = step()
         due += tick
         late = loop.time() - due
@@ -199,7 +205,7 @@ async def run_live(
     last_steps = 0
     while step() and last_steps < MAX_LAST_STEPS:
         last_steps += 1
-    tell(verifier.finish())
+    tell(verifier.finish(receiver.clear_ns))
     return statistics
 
 

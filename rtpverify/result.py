@@ -253,6 +253,11 @@ class StreamResult:
     """Why nothing could be concluded, where that is so."""
 
     @property
+    def is_missing(self) -> bool:
+        """Whether it was described or configured, and nothing of it came."""
+        return self.transport is not None and self.ssrc is None
+
+    @property
     def verdict(self) -> Verdict:
         """Fail with any fault, inconclusive where the signal could not be judged, pass otherwise."""
         if any(event.fault for event in self.events):
@@ -314,6 +319,11 @@ class Result:
         return Verdict.PASS
 
     @property
+    def arrived(self) -> list[StreamResult]:
+        """The streams without those of which nothing came."""
+        return [stream for stream in self.streams if not stream.is_missing]
+
+    @property
     def exit_status(self) -> int:
         """0 verified and clean, 1 faults found, 3 nothing could be concluded, 70 a defect of rtpverify itself."""
         if self.failures:
@@ -337,9 +347,9 @@ class Result:
 def stream_as_dict(stream: StreamResult) -> dict[str, Any]:
     """Return one stream in the published JSON form; a file's has no RTP fields."""
     data: dict[str, Any] = {"verdict": str(stream.verdict), "inconclusive": stream.inconclusive}
-    if stream.ssrc is not None:
+    if stream.transport is not None:
         data |= {
-            "ssrc": f"0x{stream.ssrc:08x}",
+            "ssrc": None if stream.ssrc is None else f"0x{stream.ssrc:08x}",
             "sender": stream.sender,
             "destination": stream.destination,
             "payload_type": stream.payload_type,

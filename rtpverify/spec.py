@@ -15,6 +15,8 @@ from rtpverify.rtp.batch import Flow
 from rtpverify.rtp.payload import Encoding, static_encoding, static_name
 from rtpverify.rtp.redundancy import LegEnds
 
+DOWN_AFTER_SECONDS = MISSING_AFTER_SECONDS = 10.0
+
 
 @dataclass(frozen=True, slots=True)
 class StreamSpec:
@@ -38,6 +40,10 @@ class StreamSpec:
         What a session description says of it, to be compared with the packets.
     warnings
         What of that description could not be read.
+    down_after_seconds
+        How long a sender that leaves silence out may pause before it has ended.
+    missing_after_seconds
+        How long it may take until its first packet, where that is watched.
     """
 
     name: str = ""
@@ -52,6 +58,14 @@ class StreamSpec:
     redundant: bool = False
     announced: Announced | None = None
     warnings: tuple[str, ...] = ()
+    down_after_seconds: float = DOWN_AFTER_SECONDS
+    missing_after_seconds: float = MISSING_AFTER_SECONDS
+
+    @property
+    def place(self) -> str:
+        """Where it is expected to arrive, for messages."""
+        ends = dict.fromkeys(leg.destination for leg in self.legs) if self.legs else [self.destination]
+        return " and ".join(end or "any address" for end in ends)
 
     @property
     def is_merged(self) -> bool:
@@ -129,9 +143,15 @@ class Selection:
 
     def matches(self, flow: Flow) -> bool:
         """Tell whether packets of this flow are picked, whatever their SSRC."""
-        return not self.ends.isdisjoint(
-            end for side in (flow.sender, flow.destination) for end in (side, side.rpartition(":")[0].strip("[]"))
-        )
+        return self._picks(flow.sender, flow.destination)
+
+    def picks(self, spec: StreamSpec) -> bool:
+        """Tell whether what is expected is picked before any packet tells its SSRC."""
+        ends = spec.legs or (spec,)
+        return self._picks(*(side for end in ends for side in (end.sender, end.destination) if side))
+
+    def _picks(self, *sides: str) -> bool:
+        return not self.ends.isdisjoint(end for side in sides for end in (side, side.rpartition(":")[0].strip("[]")))
 
 
 def _ends(text: str, place: str) -> str:

@@ -28,6 +28,11 @@ from rtpverify.wire import WireFigures, WireGlance
 MAX_EVENTS = 10_000
 """Events of one stream that are kept; further ones are told and counted."""
 
+RETURN_SECONDS = 0.5
+"""Media time from the end of a stream within which numbers that break came with its return."""
+UNKNOWN_RATE_HZ = 90_000
+"""Clock rate of what is not decoded, mostly video (RFC 3551)."""
+
 
 @dataclass(slots=True)
 class Track:
@@ -56,6 +61,25 @@ class Closed:
 
     result: StreamResult
     wire: WireGlance
+
+
+@dataclass(frozen=True, slots=True)
+class Interruption:
+    """An end after which a stream came back.
+
+    Attributes
+    ----------
+    event
+        As it was reported.
+    frame
+        The one after the last that had arrived.
+    arrival_ns
+        When the first packet after it arrived.
+    """
+
+    event: Event
+    frame: int
+    arrival_ns: int
 
 
 @dataclass(slots=True)
@@ -112,6 +136,8 @@ class Stream:
     """Where the sender's RTCP comes from."""
     said_goodbye: bool = False
     """Whether the sender said that it leaves, and has not started over since."""
+    goodbye_ns: int | None = None
+    """When it did."""
     at_report: Counts = field(default_factory=Counts)
     """Counts when the latest sender report came."""
     media_time: MediaTime = field(default_factory=MediaTime)
@@ -131,6 +157,10 @@ class Stream:
     """Packets that were not read, but for comfort noise and telephone events."""
     events_beside: deque[int] = field(default_factory=lambda: deque(maxlen=MAX_EVENTS))
     """Extended sequence numbers of the latest telephone events."""
+    has_comfort_noise: bool = False
+    """Whether the sender described the noise of a silence (RFC 3389)."""
+    interruption: Interruption | None = None
+    """The latest end after which it came back."""
     failure: Failure | None = None
     """Why its signal is not judged any more, where that is a defect of ours or the caller's mistake."""
     closed: Closed | None = None
@@ -183,6 +213,11 @@ class Stream:
         return event
 
     @property
+    def leaves_silence_out(self) -> bool:
+        """Whether the sender has shown that it does not send silence."""
+        return self.has_comfort_noise or self.pauses > 0
+
+    @property
     def has_source_filter(self) -> bool:
         """Whether packets are taken of certain senders only."""
         ends = self.spec.legs or (self.spec,)
@@ -195,7 +230,7 @@ class Stream:
         """
         self.rtcp_sender = sender
         if isinstance(report, Bye):
-            self.said_goodbye = True
+            self.said_goodbye, self.goodbye_ns = True, arrival_ns
         elif isinstance(report, SenderReport) and self.encoding is not None:
             self.reports = self.reports or SenderReports(self.encoding.sample_rate_hz)
             self.reports.add(report, arrived, arrival_ns)
@@ -204,12 +239,14 @@ class Stream:
     def take_beside(self, sequence: int, *, is_noise: bool) -> None:
         """Take a packet of comfort noise, or of a telephone event."""
         self.packets_beside += 1
-        if not is_noise:
+        if is_noise:
+            self.has_comfort_noise = True
+        else:
             self.events_beside.append(sequence)
 
     def start_over(self) -> None:
         """Forget what holds only as long as the sender's numbers go on."""
-        self.said_goodbye = False
+        self.said_goodbye, self.goodbye_ns = False, None
         if self.reports is not None:
             self.reports.start_over()
 
@@ -290,6 +327,35 @@ class Stream:
             time_ns=arrival_ns,
             message=message,
         )
+
+    def end(self, frame: int, sequence: int, last_ns: int, now_ns: int, went_on: str) -> Event:
+        """Return the event of a stream of which nothing came since its last packet, in ``frame`` at ``last_ns``."""
+        return Event(
+            Kind.ENDED,
+            frame,
+            size={"ended_seconds": (now_ns - last_ns) / 1e9},
+            cause=Cause.UPSTREAM if self.said_goodbye else Cause.UNKNOWN,
+            packets=(sequence, sequence),
+            time_ns=last_ns,
+            message=self.end_message((now_ns - last_ns) / 1e9, went_on),
+        )
+
+    def end_message(self, seconds: float | None, went_on: str) -> str:
+        """Say that nothing came of the stream."""
+        lasted = "" if seconds is None else f" for {seconds:.1f} s"
+        what = "the sender said goodbye (RTCP BYE), no packet" if self.said_goodbye else "no packet"
+        return f"{what}{lasted}{went_on}"
+
+    def end_within(self, start_ns: int, stop_ns: int) -> Event | None:
+        """Return the end after which it came back within a silence, None where it did not."""
+        back = self.interruption
+        return back.event if back is not None and start_ns < back.arrival_ns <= stop_ns else None
+
+    def end_before(self, frame: int) -> Event | None:
+        """Return the end after which it came back with what lies at a frame, None where it came back otherwise."""
+        back = self.interruption
+        rate_hz = self.encoding.sample_rate_hz if self.encoding else UNKNOWN_RATE_HZ
+        return back.event if back is not None and 0 <= frame - back.frame <= RETURN_SECONDS * rate_hz else None
 
     def payload_type_change(self, payload_type: int, sequence: int, frame: int, arrival_ns: int) -> Event:
         """Return the event of a sender that changed its payload type."""

@@ -29,10 +29,11 @@ from rtpverify.encodings import FirstPackets, decide, statement
 from rtpverify.errors import RequestError
 from rtpverify.events import Event
 from rtpverify.failure import Failure, contained
-from rtpverify.findings import stream_result, without_figures
+from rtpverify.findings import missing_result, stream_result, without_figures
 from rtpverify.hearing import Heard, Hearing
 from rtpverify.identity import Identity
 from rtpverify.intake import Intake
+from rtpverify.presence import Ends, Expected, Presence
 from rtpverify.reports import report_rows, reports_of
 from rtpverify.result import Result, Signal, StreamResult
 from rtpverify.rtp.batch import Flow, PacketBatch, RtpBatch, parse
@@ -50,9 +51,12 @@ MAX_FAILURES = 1000
 
 @dataclass(slots=True)
 class StreamEvent:
-    """An event and its stream; ``is_new`` is False where an event that was told before has changed."""
+    """An event and its stream, or what is expected and never came.
 
-    stream: Stream
+    ``is_new`` is False where an event that was reported before has changed.
+    """
+
+    stream: Stream | Expected
     event: Event
     is_new: bool
 
@@ -72,6 +76,8 @@ class Verifier:
         What arrival times count.
     on_frames
         Takes all frames of every stream that has a reference, where given.
+    ends
+        What it means that a stream ends before the input does.
 
     Attributes
     ----------
@@ -89,12 +95,14 @@ class Verifier:
         selection: Selection | None = None,
         host_clock: HostClock = "utc",
         on_frames: OnFrames | None = None,
+        ends: Ends = Ends.FAULT,
     ) -> None:
         self.streams: list[Stream] = []
         self._identity = Identity(specs, selection)
         self._demux = Demux(max_streams, self._identity.place_of, Admission(self._identity.spec_of))
         self._merger: LegMerger | None = None
         self._intake = Intake(self._tell, self._fail, host_clock, on_frames)
+        self._presence = Presence(specs, selection, self._intake, self._tell, ends=ends)
         self.failures: deque[Failure] = deque(maxlen=MAX_FAILURES)
         self._given_up: dict[int, int] = {}
         """Packets left out of each stream whose packets cannot be placed, by index."""
@@ -120,6 +128,7 @@ class Verifier:
     def add(self, spec: StreamSpec) -> None:
         """Expect one more stream; flows seen before stay with what they matched then, if anything."""
         self._identity.add(spec)
+        self._presence.expect(spec)
 
     def remove(self, spec: StreamSpec) -> list[StreamEvent]:
         """Expect a stream no longer: judge what came of it to its end, and forget it.
@@ -133,7 +142,8 @@ class Verifier:
         """
         told = [item for stream in list(self.streams) if stream.spec == spec for item in self.forget(stream)]
         self._identity.remove(spec)
-        return told
+        self._presence.expect_no_more(spec)
+        return told + self._take_told()
 
     def forget(self, stream: Stream) -> list[StreamEvent]:
         """Judge a stream to its end, and forget it; return events that are new or have changed.
@@ -153,6 +163,7 @@ class Verifier:
     def _release(self, stream: Stream) -> None:
         """Forget a stream whose index may be another's."""
         self._hearing.remove(stream)
+        self._presence.forget(stream)
         self._intake.remove(stream)
         if self._merger is not None:
             self._merger.remove(stream.index)
@@ -229,17 +240,24 @@ class Verifier:
         self._take_rtp(rest)
 
     def advance(self, now_ns: int) -> list[StreamEvent]:
-        """Let the arrival clock go on without packets; return events that are new or have changed.
+        """Let the arrival clock go on; return events that are new or have changed.
 
-        Everything here is settled in media time, which only packets carry on: a stream that stops is seen by its last
-        arrival, not by an event.
+        All that arrived before ``now_ns`` must have been fed.
         """
         with self._contained("signal"):
             self._intake.judge_when_due(now_ns)
+        with self._contained("transport"):
+            self._presence.advance(now_ns)
         return self._take_told()
 
-    def finish(self) -> list[StreamEvent]:
-        """End the input; return events that are new or have changed."""
+    def finish(self, now_ns: int | None = None) -> list[StreamEvent]:
+        """End the input; return events that are new or have changed.
+
+        Parameters
+        ----------
+        now_ns
+            Time up to which all that arrived was fed; None where there is no such time, as in a capture.
+        """
         with self._contained("input"):
             if self._flows:
                 # Sources of which it is open whether they go on with a stream.
@@ -254,7 +272,21 @@ class Verifier:
         for stream in self.streams:
             if stream.closed is None:
                 self._end(stream)
+        with self._contained("transport"):
+            self._presence.finish(now_ns)
         return self._take_told()
+
+    def has_ended(self, now_ns: int) -> bool:
+        """Tell whether streams came and all of them have ended; what arrived before ``now_ns`` must have been fed."""
+        return self._presence.has_ended(now_ns)
+
+    def is_up(self, name: str) -> bool:
+        """Tell whether packets of the stream of a name arrive."""
+        return self._presence.is_up(name)
+
+    def silent_ns(self, stream: Stream, end_ns: int) -> int | None:
+        """Return how long before ``end_ns`` a stream ended, None where it did not."""
+        return self._presence.silent_ns(stream, end_ns) if stream.closed is None else None
 
     def is_open(self, stream: Stream) -> bool:
         """Tell whether a stream has only been silent so far: how it is encoded may still show."""
@@ -263,6 +295,7 @@ class Verifier:
     def result(self, source: str, receive_buffer_dropped: int = 0) -> Result:
         """Return what was found so far."""
         results = [self.result_of(stream) for stream in self.streams]
+        results += [missing_result(spec, event) for spec, event in self._presence.absent()]
         warnings = list(dict.fromkeys(warning for spec in self.specs for warning in spec.warnings))
         defects = [failure for failure in self.failures if not isinstance(failure.error, RequestError)]
         return Result(source, results, dict(self.discarded), receive_buffer_dropped, warnings, failures=defects)
@@ -356,6 +389,7 @@ class Verifier:
             rate_hz = stream.encoding.sample_rate_hz if stream.encoding else 0
             window_frames = int(stream.spec.limits.reorder_window_seconds * rate_hz)
             self._merger.add(stream.index, stream.spec.legs, window_frames)
+        self._presence.add(stream)
         self._intake.add(stream, payload_bytes)
 
     def _end(self, stream: Stream) -> None:
@@ -384,6 +418,7 @@ class Verifier:
             arrived, counts = self._intake.arrived(stream)
             sender = batch.flows[int(batch.flow[row])].sender
             stream.take_report(report, arrived, counts, int(batch.arrival_ns[row]), sender)
+            self._presence.look_again()
         self._no_rtp["rtcp"] -= taken
 
     # Packets --------------------------------------------------------------------------------------------------------
@@ -441,7 +476,12 @@ class Verifier:
         """Leave out the packets of streams that were given up, and count them."""
         for index in self._given_up:
             self._given_up[index] += int(np.count_nonzero(stream == index))
-        kept = np.flatnonzero(~np.isin(stream, list(self._given_up)))
+        of_them = np.isin(stream, list(self._given_up))
+        kept = np.flatnonzero(~of_them)
+        for row, expected in self._presence.returns(stream[of_them], part.arrival_ns[of_them]):
+            at = int(np.flatnonzero(of_them)[row])
+            self._presence.come_back(expected, self._followed(int(stream[at])), int(part.arrival_ns[at]))
+        self._intake.heard(stream[of_them], part.arrival_ns[of_them])
         return part.take(kept), stream[kept]
 
     def _take_apart(self, part: RtpBatch, stream: NDArray[np.int64], error: Exception) -> None:
@@ -503,13 +543,23 @@ class Verifier:
         if self._merger is not None:
             kept = np.flatnonzero(self._merger.merge(part, stream, frames))
             part, stream, frames, whole = part.take(kept), stream[kept], frames[kept], whole[kept]
+        start = 0
+        for row, expected in self._presence.returns(stream, part.arrival_ns):
+            if row > start:
+                before = np.arange(start, row)
+                self._intake.take(part.take(before), stream[before], frames[before], whole[before])
+            self._presence.come_back(expected, self._followed(int(stream[row])), int(part.arrival_ns[row]))
+            start = row
+        if start:
+            rest = np.arange(start, len(part))
+            part, stream, frames, whole = part.take(rest), stream[rest], frames[rest], whole[rest]
         if len(part):
             self._intake.take(part, stream, frames, whole)
         self._intake.judge_when_due(now_ns)
 
     # Telling --------------------------------------------------------------------------------------------------------
 
-    def _tell(self, stream: Stream, event: Event) -> None:
+    def _tell(self, stream: Stream | Expected, event: Event) -> None:
         self._told.append(StreamEvent(stream, *stream.told(event)))
 
     # Failing --------------------------------------------------------------------------------------------------------

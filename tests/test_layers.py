@@ -12,7 +12,7 @@ CORE = [
         PACKAGE / f"{name}.py"
         for name in (
             "analysis", "arrivals", "findings", "frames", "identity", "intake", "packets", "payload_types",
-            "reports", "scope", "stream", "timeline", "tracks", "verifier", "wire",
+            "presence", "reports", "scope", "stream", "timeline", "tracks", "verifier", "wire",
         )
     ),
 ]  # fmt: skip

@@ -29,12 +29,15 @@ class Script:
     ) -> None:
         self.calls: list[tuple[str, int]] = []
         self.merges = False
+        self.clear_ns = 0
         self.receive_buffer_bytes = receive_buffer_bytes
+        self.ended = False
         self._sizes = list(sizes)
         self._feed = feed
 
     def drain(self) -> PacketBatch | None:
-        self.calls.append(("drain", time.time_ns()))
+        self.clear_ns = time.time_ns()
+        self.calls.append(("drain", self.clear_ns))
         size = self._sizes.pop(0) if self._sizes else 0
         return datagrams(size) if size else None
 
@@ -47,8 +50,11 @@ class Script:
         self.calls.append(("advance", now_ns))
         return []
 
-    def finish(self) -> list[Any]:
-        self.calls.append(("finish", 0))
+    def has_ended(self, _now_ns: int) -> bool:
+        return self.ended
+
+    def finish(self, now_ns: int) -> list[Any]:
+        self.calls.append(("finish", now_ns))
         return ["finished"]
 
     @property

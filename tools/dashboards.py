@@ -408,6 +408,19 @@ def bench() -> dict[str, Any]:
             least=0,
         ),
         graph(
+            "Streams that stopped or never came",
+            "none",
+            query(
+                f'sum by (stream, kind) (increase(rtpverify_events_total{{{HOSTS}, kind=~"ended|missing"}}'
+                "[$__rate_interval])) > 0",
+                "{{stream}} {{kind}}",
+                exemplar=True,
+            ),
+            description="ended: it stopped, and may be back; missing: configured, and nothing of it has come.",
+            bars=True,
+            least=0,
+        ),
+        graph(
             "Packets lost",
             PART,
             query(
@@ -599,6 +612,17 @@ def one_stream() -> dict[str, Any]:
             ),
             description="Exemplars carry the event's id, the same as in log, history and evidence.",
             bars=True,
+            least=0,
+            width=24,
+        ),
+        graph(
+            "Time away",
+            SECONDS,
+            query(
+                f'sum by (kind) (rtpverify_event_duration_seconds_sum{{{ONE}, kind=~"ended|missing"}})',
+                "{{kind}}",
+            ),
+            description="How long nothing came, in all; it rises when packets come again.",
             least=0,
             width=24,
         ),

@@ -13,14 +13,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
+from typing import Annotated, Any, Literal, Self, TypeVar, get_args, get_origin
 
-from pydantic import BaseModel, BeforeValidator, Field, ValidationError, ValidationInfo
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError, ValidationInfo, model_validator
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from rtpverify.daemon.announced import AnnouncedTable
 from rtpverify.daemon.eventlog import EventLogTable
-from rtpverify.daemon.expectation import ExpectationTable, Followed, overlap, reference_of
+from rtpverify.daemon.expectation import ExpectationTable, Followed, PresenceTable, overlap, reference_of
 from rtpverify.daemon.folder import FolderTable
 from rtpverify.daemon.history import HistoryTable
 from rtpverify.daemon.recorder import RecorderTable
@@ -144,6 +144,7 @@ class Configuration(Table):
     metrics: MetricsTable = MetricsTable()
     log: LogTable = LogTable()
     receive: ReceiveTable = ReceiveTable()
+    presence: PresenceTable = PresenceTable()
     announced: AnnouncedTable | None = None
     folder: tuple[FolderTable, ...] = ()
     history: HistoryTable | None = None
@@ -151,6 +152,17 @@ class Configuration(Table):
     webhook: tuple[WebhookTable, ...] = ()
     recorder: RecorderTable | None = None
     stream: tuple[StreamTable, ...] = ()
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        """Let what ``[presence]`` says hold for tables that say nothing of it."""
+        return self.model_copy(
+            update={
+                "announced": self.announced and self.announced.with_presence(self.presence),
+                "folder": tuple(table.with_presence(self.presence) for table in self.folder),
+                "stream": tuple(table.with_presence(self.presence) for table in self.stream),
+            }
+        )
 
 
 def read_config(path: Path) -> Configuration:

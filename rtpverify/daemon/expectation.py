@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, ValidationInfo
 
@@ -16,7 +16,7 @@ from rtpverify.limits import PROFILES, with_values
 from rtpverify.reference import Reference, parse_reference
 from rtpverify.sources.endpoint import Endpoint
 from rtpverify.sources.session import Session
-from rtpverify.spec import StreamSpec
+from rtpverify.spec import DOWN_AFTER_SECONDS, MISSING_AFTER_SECONDS, StreamSpec
 
 LABEL_LENGTH = 48
 """Of a name that is made from a session's or a file's; a number may follow."""
@@ -35,8 +35,18 @@ def _reference_field(value: object, info: ValidationInfo) -> Reference:
     return reference_of(value, info.context or Path())
 
 
+Patience = Annotated[float, Field(strict=True, ge=1, le=86400)]
+"""Seconds for which nothing comes of a stream without that being a fault."""
+
 InterfaceField = Annotated[str, Field(strict=True, min_length=1)]
 """Name or address of a network interface."""
+
+
+class PresenceTable(Table):
+    """``[presence]``: how long any stream may be away that its own table says nothing of."""
+
+    down_after_seconds: Patience = DOWN_AFTER_SECONDS
+    missing_after_seconds: Patience = MISSING_AFTER_SECONDS
 
 
 class ExpectationTable(Table):
@@ -49,11 +59,21 @@ class ExpectationTable(Table):
     """The routing table decides if left out."""
     rtcp: Annotated[bool, Field(strict=True)] = False
     """Receive RTCP on the next port too, or on the one that a description names."""
+    down_after_seconds: Patience | None = None
+    """How long a sender may pause that leaves silence out; of ``[presence]`` if left out."""
+    missing_after_seconds: Patience | None = None
+    """How long it may take until its first packet; the same."""
+
+    def with_presence(self, presence: PresenceTable) -> Self:
+        """Return the table with what it leaves out of presence."""
+        return self.model_copy(update={name: value for name, value in presence if getattr(self, name) is None})
 
     def base_spec(self) -> StreamSpec:
         """Return what is expected, whatever the name, the place and the encoding."""
         limits = with_values(PROFILES[self.profile], self.limits, "limits")
-        return StreamSpec(reference=self.reference, limits=limits)
+        said = {name: getattr(self, name) for name in PresenceTable.model_fields}
+        presence = {name: value for name, value in said.items() if value is not None}
+        return StreamSpec(reference=self.reference, limits=limits, **presence)
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,12 +21,14 @@ from rtpverify.daemon.backlog import reason
 from rtpverify.daemon.choice import ChoosingTable
 from rtpverify.daemon.outlets import Bench, Outlet, Told
 from rtpverify.daemon.tables import PathField
+from rtpverify.presence import Expected
 from rtpverify.recorder.case import Case, Span, packets_of, render
 from rtpverify.recorder.folder import EVENT, EvidenceFolder
 from rtpverify.recorder.maker import Maker
 from rtpverify.recorder.ring import PacketRing
 from rtpverify.result import rfc3339
 from rtpverify.rtp.batch import PacketBatch
+from rtpverify.stream import Stream
 
 CAPACITY = 100
 """Most events that wait to be recorded."""
@@ -169,18 +171,20 @@ class Recorder(Outlet):
         """Note events."""
         now_ns = time.time_ns()
         for item in self._table.chosen(told):
+            if isinstance(item.stream, Expected):
+                continue  # there is not one packet to keep
             if item.is_new:
-                self._note(item, now_ns)
+                self._note(item, item.stream, now_ns)
             else:
                 self._note_end(item)
 
-    def _note(self, told: Told, now_ns: int) -> None:
+    def _note(self, told: Told, stream: Stream, now_ns: int) -> None:
         if not self._allowances[told.name].take():
             self.counts["limited"] += 1
         elif len(self._waiting) >= CAPACITY:
             self.counts["dropped"] += 1
         else:
-            case = Case.of(told.stream, told.event, told.document, now_ns)
+            case = Case.of(stream, told.event, told.document, now_ns)
             with self._changed:
                 self._waiting[told.event.id] = case
                 self._changed.notify()

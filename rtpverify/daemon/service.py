@@ -28,7 +28,8 @@ from rtpverify.daemon.roster import CONFIGURED, Change, Roster
 from rtpverify.daemon.state import StreamState
 from rtpverify.daemon.supervisor import Supervisor, configured_streams
 from rtpverify.daemon.web.server import WebServer
-from rtpverify.live import FULL_BATCH, LiveStatistics, run_live
+from rtpverify.live import LiveStatistics, run_live
+from rtpverify.presence import Ends
 from rtpverify.result import Result
 from rtpverify.rtp.batch import PacketBatch
 from rtpverify.sources.feedback import Feedback
@@ -92,9 +93,11 @@ class Service:
         *,
         path: Path | None = None,
         notifier: Notifier | None = None,
+        ends: Ends = Ends.WATCHED,
     ) -> None:
         streams = configured_streams(configuration)
-        self.verifier = Verifier([stream.spec for stream in streams], host_clock=configuration.receive.host_clock)
+        host_clock = configuration.receive.host_clock
+        self.verifier = Verifier([stream.spec for stream in streams], host_clock=host_clock, ends=ends)
         self.states = {stream.name: StreamState(stream.spec) for stream in streams}
         self.log = log
         self.defects = Defects(log)
@@ -109,7 +112,6 @@ class Service:
         self._next_totals_ns = 0
         self._next_watch_ns = 0
         self._next_turns_ns = 0
-        self._more_waits = False
         self._supervisor = Supervisor(self, configuration, path, self._notifier, self._status)
         self._supervising: asyncio.Task[None] | None = None
         self.outlet_set = OutletSet(configuration, self)
@@ -215,7 +217,6 @@ class Service:
 
     def _take(self, batch: PacketBatch) -> None:
         """Show outlets what arrived."""
-        self._more_waits = len(batch) >= FULL_BATCH
         for section, outlet in self.outlets.items():
             with self.defects.contained("outlet", section):
                 outlet.take(batch)
@@ -273,19 +274,17 @@ class Service:
                     self._receiver.keep_flows(self.verifier.keep_flows().tolist())
                 if len(self.verifier.streams) > len(self.states) + SPARE_IDENTITIES:
                     self._forget_identities(now_ns - IDLE_NS)
-        # What is still to be taken in has arrived: no stream is down for that.
-        if now_ns >= self._next_watch_ns and not self._more_waits:
+        if now_ns >= self._next_watch_ns:
             self._next_watch_ns = now_ns + TURNS_NS
-            self._watch(now_ns)
+            self._watch()
         if now_ns >= self._next_turns_ns:
             self._next_turns_ns = now_ns + TURNS_NS
             self._take_turns(now_ns)
-        self._more_waits = False
 
-    def _watch(self, now_ns: int) -> None:
+    def _watch(self) -> None:
         """See which streams are up."""
         for state in self.states.values():
-            if state.watch(self.verifier, now_ns):
+            if state.watch(self.verifier):
                 write = self.log.info if state.up else self.log.warning
                 write("stream up" if state.up else "stream down", stream=state.name)
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
+from rtpverify.arrivals import DOWN_NS
 from rtpverify.daemon.metrics.sizes import SIZES, sizes_of
 from rtpverify.daemon.metrics.snapshot import (
     CHANNEL_COUNTERS,
@@ -24,14 +25,13 @@ from rtpverify.daemon.metrics.snapshot import (
 )
 from rtpverify.daemon.metrics.text import Exemplar
 from rtpverify.histogram import Counts, Histogram
+from rtpverify.presence import Expected
 from rtpverify.result import Leg, Signal, StreamResult, Transport
 from rtpverify.rtp.timing import INTERVAL_EDGES_NS
 from rtpverify.spec import StreamSpec
 from rtpverify.stream import Stream
 from rtpverify.verifier import StreamEvent
 
-UP_NS = 1_000_000_000
-"""A stream is up while its last packet is younger than this."""
 MAX_OPEN = 1000
 """Events of one identity that are known to go on."""
 INTERVAL_EDGES_SECONDS = tuple(edge / 1e9 for edge in INTERVAL_EDGES_NS)
@@ -46,8 +46,8 @@ class Measured(Protocol):
     def present(self, stream: Stream, measured: Sequence[Signal]) -> list[Signal]:
         """Return what each channel of a stream carries now, where this was measured so far."""
 
-    def last_arrival_ns(self, stream: Stream) -> int:
-        """Return when the last packet of a stream arrived."""
+    def is_up(self, name: str) -> bool:
+        """Tell whether packets of the stream of a name arrive."""
 
 
 class _Counted:
@@ -128,7 +128,7 @@ class StreamState:
     Attributes
     ----------
     up
-        Whether packets arrive, as of the last :meth:`watch`.
+        Whether it came and has not ended, as of the last :meth:`watch`.
     result
         Of the identity heard last; None before the first packet.
     snapshot
@@ -142,6 +142,8 @@ class StreamState:
         self._present: list[Signal] = []
         self._has_reference = spec.reference is not None
         self._identities: dict[int, _Identity] = {}
+        self._missing: dict[str, Key] = {}
+        """Kind and cause of the events that go on while nothing came, by id."""
         self._before: _Counted | None = None
         """What was counted before something else came to be expected."""
         self._latest: _Identity | None = None
@@ -177,17 +179,19 @@ class StreamState:
     def count(self, told: StreamEvent) -> None:
         """Count an event the first time it is told, and what it amounted to once it has ended."""
         event, key = told.event, (str(told.event.kind), str(told.event.cause))
-        self.add(told.stream)
-        open_events = self._identities[id(told.stream)].open
+        open_events, encoding, time_ns = self._missing, None, event.time_ns or 0
+        if not isinstance(told.stream, Expected):
+            self.add(told.stream)
+            open_events, encoding = self._identities[id(told.stream)].open, told.stream.encoding
+            time_ns = event.time_ns or told.stream.last_arrival_ns
         if told.is_new:
             self._events[key] += 1
-            self._note_exemplar(key, event.id, event.time_ns or told.stream.last_arrival_ns)
+            self._note_exemplar(key, event.id, time_ns)
         if event.open:
             if event.id in open_events or len(open_events) < MAX_OPEN:
                 open_events[event.id] = key
                 self._ever_open.add(key)
         elif told.is_new or open_events.pop(event.id, None) is not None:
-            encoding = told.stream.encoding
             for size, value in sizes_of(event, encoding.sample_rate_hz if encoding else None):
                 place = size, str(event.kind)
                 if place not in self._sizes:
@@ -207,10 +211,9 @@ class StreamState:
         if latest is None or time_ns >= latest.time_ns:
             self._exemplars[key] = Exemplar(event_id, time_ns)
 
-    def watch(self, measured: Measured, now_ns: int) -> bool:
-        """Return whether the stream went up or down; all that arrived before ``now_ns`` must have been taken in."""
-        latest_ns = max((measured.last_arrival_ns(one.stream) for one in self._identities.values()), default=-UP_NS)
-        is_up = now_ns - latest_ns < UP_NS
+    def watch(self, measured: Measured) -> bool:
+        """Return whether the stream went up or down."""
+        is_up = measured.is_up(self.name)
         if is_up is self.up:
             return False
         self.up = is_up
@@ -227,7 +230,7 @@ class StreamState:
                 latest_ns, self.result, self._latest = identity.stream.last_arrival_ns, result, identity
         for identity in self._identities.values():
             # What went on in an identity that fell silent while another one goes on is over.
-            if identity is not self._latest and now_ns - identity.stream.last_arrival_ns >= UP_NS:
+            if identity is not self._latest and now_ns - identity.stream.last_arrival_ns >= DOWN_NS:
                 identity.open.clear()
         if self._latest is not None and self.result is not None:
             self._present = measured.present(self._latest.stream, self.result.signal)
@@ -263,7 +266,8 @@ class StreamState:
 
     def _open_events(self) -> dict[Key, int]:
         """Count the events that go on; what has once been open stays, with 0."""
-        counts = Counter(key for identity in self._identities.values() for key in identity.open.values())
+        of_each = [self._missing, *(identity.open for identity in self._identities.values())]
+        counts = Counter(key for going_on in of_each for key in going_on.values())
         return {key: counts[key] for key in sorted(self._ever_open)}
 
     def _size_counts(self) -> dict[Key, Counts]:

@@ -89,6 +89,7 @@ async def _demo(console: Console) -> int:
     from rtpverify.daemon.log import make_logger
     from rtpverify.daemon.service import Service
     from rtpverify.demo.view import View
+    from rtpverify.presence import Ends
     from rtpverify.sender.faults import parse_fault
     from rtpverify.sender.rtp import Sender, StreamSettings
 
@@ -104,7 +105,7 @@ async def _demo(console: Console) -> int:
         injected = {table.name: sender.expected(number, SECONDS) for number, table in enumerate(configuration.stream)}
     with ExitStack() as stack:
         log = make_logger(stack.enter_context(Path(os.devnull).open("w")), "json")
-        service = Service(configuration, log)
+        service = Service(configuration, log, ends=Ends.ALLOWED)
         view = stack.enter_context(View(console, service, injected, SECONDS))
         async with service:
             view.begin(FAULTS)

@@ -84,13 +84,10 @@ class Case:
     @classmethod
     def of(cls, stream: Stream, event: Event, document: dict[str, Any], now_ns: int) -> Case:
         """Return the case of an event as it is told."""
-        duration_ns = _nanoseconds(event.duration_frames, stream.encoding)
+        duration_ns = _duration_ns(event, stream.encoding)
         start_ns = now_ns if event.time_ns is None else event.time_ns
         # These are told with the arrival of the packet behind the silence.
-        if event.kind is Kind.GAP:
-            start_ns -= duration_ns
-        elif event.kind is Kind.STALL:
-            duration_ns = round(1e9 * event.size["stall_seconds"])
+        if event.kind in (Kind.GAP, Kind.STALL):
             start_ns -= duration_ns
         reference = stream.spec.reference
         return cls(
@@ -114,8 +111,7 @@ class Case:
     def renew(self, event: Event, document: dict[str, Any]) -> None:
         """Take in what became of the event."""
         self.document, self.is_open = document, event.open
-        if event.kind is not Kind.STALL:
-            self.duration_ns = _nanoseconds(event.duration_frames, self.encoding)
+        self.duration_ns = _duration_ns(event, self.encoding)
 
     def stop_ns(self, span: Span) -> int:
         """Return when the last packet to be kept arrives at the latest, as far as is known."""
@@ -123,8 +119,12 @@ class Case:
         return self.start_ns + lasts_ns + span.after_ns
 
 
-def _nanoseconds(frames: int, encoding: Encoding | None) -> int:
-    return 0 if encoding is None else frames * 1_000_000_000 // encoding.sample_rate_hz
+def _duration_ns(event: Event, encoding: Encoding | None) -> int:
+    """Return how long an event lasted: on the media timeline, or in arrival time where that stood still."""
+    seconds: float | None = event.size.get(f"{event.kind}_seconds")
+    if event.kind in (Kind.STALL, Kind.ENDED) and seconds is not None:
+        return round(1e9 * seconds)
+    return 0 if encoding is None else event.duration_frames * 1_000_000_000 // encoding.sample_rate_hz
 
 
 def _offset(stream: Stream, event: Event) -> int:

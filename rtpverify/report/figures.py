@@ -130,9 +130,10 @@ def host_lines(result: Result) -> list[str]:
 
 def identity(stream: StreamResult) -> str:
     """Name a stream by what it shows of itself: SSRC and both ends; a file's only stream is just that."""
-    if stream.ssrc is None:
+    if stream.transport is None:
         return "File"
-    return f"Stream 0x{stream.ssrc:08x}  {stream.sender or UNMEASURED} → {stream.destination or UNMEASURED}"
+    name = "Missing stream" if stream.ssrc is None else f"Stream 0x{stream.ssrc:08x}"
+    return f"{name}  {stream.sender or UNMEASURED} → {stream.destination or UNMEASURED}"
 
 
 def form(stream: StreamResult) -> str:

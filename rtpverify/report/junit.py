@@ -128,6 +128,8 @@ def _suite(name: str, stream: StreamResult) -> ET.Element:
             failure.text = _lines(faults, stream.sample_rate)
         elif events:
             ET.SubElement(element, "system-out").text = _lines(events, stream.sample_rate)
+        elif stream.is_missing:
+            ET.SubElement(element, "skipped", message="nothing of the stream came")
         elif not stream.signal and family not in _OF_PACKETS:
             ET.SubElement(element, "skipped", message="the signal was not judged")
     if stream.warnings:

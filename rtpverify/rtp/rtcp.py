@@ -117,9 +117,19 @@ def write_receiver_report(ssrc: int, blocks: Sequence[ReceptionBlock], cname: st
         sequence, jitter = block.highest_sequence, block.jitter
         fields = block.ssrc, loss, sequence, jitter, block.last_report, block.delay_since_last_report
         report += struct.pack(">IIIIII", *fields)
+    return report + _description(ssrc, cname)
+
+
+def write_goodbye(ssrc: int, cname: str) -> bytes:
+    """Write what a participant says as it leaves: an empty report and a description before it, as in any datagram."""
+    return write_receiver_report(ssrc, [], cname) + struct.pack(">BBHI", 0x81, 203, 1, ssrc)
+
+
+def _description(ssrc: int, cname: str) -> bytes:
+    """Write a source description of the canonical name alone."""
     item = struct.pack(">BB", 1, len(cname)) + cname.encode("ascii")
     item += bytes(4 - len(item) % 4)
-    return report + struct.pack(">BBHI", 0x81, 202, 1 + len(item) // 4, ssrc) + item
+    return struct.pack(">BBHI", 0x81, 202, 1 + len(item) // 4, ssrc) + item
 
 
 def _read(kind: int, count: int, body: bytes, found: Compound) -> None:

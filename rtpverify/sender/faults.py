@@ -50,12 +50,15 @@ class FaultKind:
         It lasts, for ``duration`` seconds or ``frames`` frames.
     one_of
         Exactly one of these must be given.
+    whole
+        It concerns the stream as a whole, and does not set in at a time.
     """
 
     parameters: Mapping[str, Parameter] = field(default_factory=dict)
     transport: bool = False
     stretch: bool = False
     one_of: tuple[str, ...] = ()
+    whole: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +104,7 @@ class Fault:
         return None if frames is None else self.start_frame(sample_rate_hz) + frames
 
     def __str__(self) -> str:
-        values = {"at": f"{self.at_seconds:g}"}
+        values = {} if FAULTS[self.kind].whole else {"at": f"{self.at_seconds:g}"}
         values |= {name: _write(value) for name, value in self.values.items()}
         for name, value in (
             ("duration", self.duration_seconds),
@@ -110,7 +113,7 @@ class Fault:
         ):
             if value is not None:
                 values[name] = f"{value:g}"
-        return f"{self.kind}:" + ",".join(f"{name}={value}" for name, value in values.items())
+        return f"{self.kind}:{','.join(f'{name}={value}' for name, value in values.items())}".removesuffix(":")
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,6 +232,8 @@ FAULTS: dict[str, FaultKind] = {
     "ssrc_change": FaultKind({"ssrc": _integer(0, 0xFFFFFFFF)}, transport=True),
     "payload_type_change": FaultKind({"to": _integer(0, 127, required=True)}, transport=True),
     "restart": FaultKind({"seed": _integer(0, default=1)}, transport=True),
+    "ended": FaultKind({"bye": _choice("no", "yes", "mux")}, transport=True),
+    "missing": FaultKind({"seconds": _positive()}, transport=True, whole=True),
 }
 """Every fault that can be injected."""
 
@@ -267,7 +272,7 @@ def make_fault(kind: str, values: Mapping[str, Any], place: str) -> Fault:
     if kind not in FAULTS:
         raise ConfigurationError(f"{place}: unknown fault {kind!r}; known are {', '.join(FAULTS)}")
     known = FAULTS[kind]
-    accepted = {"at": _number(0.0, required=True), **known.parameters}
+    accepted = {**({} if known.whole else {"at": _number(0.0, required=True)}), **known.parameters}
     if not known.transport:
         accepted["channel"] = _integer(1)
     if known.stretch:
@@ -291,7 +296,7 @@ def make_fault(kind: str, values: Mapping[str, Any], place: str) -> Fault:
         raise ConfigurationError(f"{place}: duration or frames is missing")
     return Fault(
         kind=kind,
-        at_seconds=read.pop("at"),
+        at_seconds=read.pop("at", 0.0),
         channel=read.pop("channel", None),
         duration_seconds=read.pop("duration", None),
         duration_frames=read.pop("frames", None) if known.stretch else None,

@@ -28,6 +28,7 @@ from rtpverify import mmsg
 from rtpverify.errors import RequestError, SourceError
 from rtpverify.rtp.batch import HEADER_BYTES
 from rtpverify.rtp.payload import Encoding, encode
+from rtpverify.rtp.rtcp import write_goodbye
 from rtpverify.sender.damage import FOREVER, DamagedSignal
 from rtpverify.sender.faults import Expected, Fault
 from rtpverify.sender.signal import Dither, Signal
@@ -55,6 +56,9 @@ _VERSION = 0x80
 
 LastPacket = Literal["short", "drop"]
 """What becomes of the frames at the end of a signal that fill no packet: a shorter packet, or none."""
+
+_Address = tuple[str, int] | tuple[str, int, int, int]
+"""As Python's sockets take it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +193,7 @@ class _Group:
         self._rate_hz = streams[0].settings.encoding.sample_rate_hz
         self._packet_frames = streams[0].packet_frames
         self._payload_bytes = streams[0].payload_bytes
+        self._goodbyes = [list(stream.plan.goodbyes()) for stream in streams]
         self._faulty = [column for column, stream in enumerate(streams) if stream.plan.faults]
         self._plans: dict[int, Transmissions] = {}
         self._end = np.array([stream.end_packet for stream in streams], np.int64)
@@ -201,7 +206,8 @@ class _Group:
         self.next = 0
         self.sent = 0
         self.refused = 0
-        self._waiting: list[tuple[float, int, bytes, int]] = []
+        self._waiting: list[tuple[float, int, bytes, _Address]] = []
+        """What goes out later: when, in packet times; a number that keeps order; the datagram, and where it goes."""
         self._waited = 0
 
         columns = len(streams)
@@ -222,6 +228,7 @@ class _Group:
         self._headers["ssrc"] = [stream.identity.ssrc for stream in streams]
         self._columns = np.tile(np.arange(columns), self._rows)
         self._addresses = [_address(stream.settings.destination) for stream in streams]
+        self._rtcp_addresses = [_address(stream.settings.destination.with_rtcp().parts[-1]) for stream in streams]
         names = [_name(stream.settings.destination) for stream in streams]
         self._names = np.array([list(name) for name in names], np.uint8)
         self._messages, self._buffers = mmsg.messages(self._rows * columns, 2)
@@ -270,7 +277,7 @@ class _Group:
             self._send_rows(rows)
             self.next += rows
         if self.next >= self._last_end:
-            self._send_waiting(math.inf)
+            self._send_waiting(elapsed_ns * self._rate_hz / (self._packet_frames * 1e9))
 
     def _encode(self) -> None:
         """Renew the blocks that are used up. The first ones differ in length, so that not all end in the same tick."""
@@ -326,16 +333,23 @@ class _Group:
                 prompt = True
                 continue
             payload = ctypes.string_at(payload_address, int(self._buffers["length"][column, 1]))
-            datagram = header.tobytes() + payload
-            heapq.heappush(self._waiting, (float(out.position[k]), self._waited, datagram, column))
-            self._waited += 1
+            self._hold(float(out.position[k]), header.tobytes() + payload, self._addresses[column])
+        for number, ssrc, mux in self._goodbyes[column]:
+            if number == self.next:
+                address = self._addresses[column] if mux else self._rtcp_addresses[column]
+                self._hold(float(number), write_goodbye(ssrc, f"rtpverify-{ssrc:08x}"), address)
         return prompt
+
+    def _hold(self, position: float, datagram: bytes, address: _Address) -> None:
+        """Send a datagram later."""
+        heapq.heappush(self._waiting, (position, self._waited, datagram, address))
+        self._waited += 1
 
     def _send_waiting(self, position: float) -> None:
         """Send what was held up until before ``position``."""
         while self._waiting and self._waiting[0][0] < position:
-            _, _, datagram, column = heapq.heappop(self._waiting)
-            self._socket.sendto(datagram, self._addresses[column])
+            _, _, datagram, address = heapq.heappop(self._waiting)
+            self._socket.sendto(datagram, address)
             self.sent += 1
 
     def _hand_over(self, which: slice | NDArray[np.int64]) -> None:
@@ -437,8 +451,10 @@ class Sender:
         """Return what a perfect verifier reports of a stream that was sent for so long, in order of time."""
         item = self._streams[stream]
         frames = round(duration_seconds * item.settings.encoding.sample_rate_hz)
-        signal = [expected for expected in item.signal.expected if expected.start_frame < frames]
         transport = item.plan.expected(frames // item.packet_frames)
+        if item.plan.end is not None:
+            frames = min(frames, item.plan.end * item.packet_frames)
+        signal = [expected for expected in item.signal.expected if expected.start_frame < frames]
         return sorted([*signal, *transport], key=lambda expected: expected.start_frame)
 
     def start(self) -> None:
@@ -546,7 +562,7 @@ def _name(destination: Endpoint) -> bytes:
     return sockaddr(destination.address, destination.port, _index(destination))
 
 
-def _address(destination: Endpoint) -> tuple[str, int] | tuple[str, int, int, int]:
+def _address(destination: Endpoint) -> _Address:
     """Return the destination as Python takes it."""
     if not destination.is_ipv6:
         return destination.address, destination.port

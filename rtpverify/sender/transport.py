@@ -1,12 +1,13 @@
 """Transport faults applied: which packets of a stream go out, when, and with which header.
 
 A pure function of the packet's number: the same stream comes out however it is asked for. Time is counted in packet
-times, so it knows no clock. The first packet is never touched: the verifier counts from it.
+times, so it knows no clock. The first packet is never touched, unless the stream is missing: the verifier counts from
+it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,6 +54,11 @@ class Transmissions:
     timestamp: NDArray[np.int64]
 
 
+def _ends(fault: Fault) -> bool:
+    """Tell whether no packet goes out after a fault sets in."""
+    return fault.kind == "ended" or (fault.kind == "missing" and "seconds" not in fault.values)
+
+
 class TransportPlan:
     """What becomes of the packets of one stream.
 
@@ -70,7 +76,7 @@ class TransportPlan:
         for fault in faults:
             if not fault.transport:
                 raise ConfigurationError(f"{fault.place}: {fault.kind} happens to audio, and these are packets")
-            if self._first(fault) < 1:
+            if self._first(fault) < 1 and fault.kind != "missing":
                 raise ConfigurationError(f"{fault.place}: at={fault.at_seconds:g} is not after the first packet")
 
     def transmissions(self, first: int, count: int) -> Transmissions:
@@ -96,12 +102,32 @@ class TransportPlan:
         out.timestamp &= 0xFFFFFFFF
         return out
 
+    @property
+    def end(self) -> int | None:
+        """How many packets go out at most; None where nothing ends the stream."""
+        ends = [self._first(fault) for fault in self.faults if _ends(fault)]
+        return min(ends, default=None)
+
+    def goodbyes(self) -> Iterator[tuple[int, int, bool]]:
+        """Yield which packet's place a goodbye takes, from which SSRC, and whether it goes to the port of packets."""
+        for fault in self.faults:
+            if fault.kind == "ended" and fault.values["bye"] != "no" and self._first(fault) == self.end:
+                before = [other for other in self.faults if other.kind == "ssrc_change"]
+                before = [other for other in before if self._first(other) <= self._first(fault)]
+                ssrc = self._other_ssrc(max(before, key=self._first)) if before else self._identity.ssrc
+                yield self._first(fault), ssrc, fault.values["bye"] == "mux"
+
     def expected(self, packets: int) -> list[Expected]:
         """Return what a perfect verifier reports of a stream of so many packets.
 
         Frames are those of the audio: a ``timestamp_jump`` or ``restart`` does not move what comes after it.
         """
-        found = [expected for fault in self.faults for expected in self._expect(fault, packets)]
+        sent = packets if self.end is None else min(packets, self.end)
+        found = [
+            expected
+            for fault in self.faults
+            for expected in self._expect(fault, packets if _ends(fault) and self._first(fault) == self.end else sent)
+        ]
         return sorted(found, key=lambda item: item.start_frame)
 
     def _first(self, fault: Fault) -> int:
@@ -138,6 +164,8 @@ class TransportPlan:
         for fault in self.faults:
             if fault.kind == "loss":
                 copies[self._lost(fault, number)] = 0
+        if self.end is not None:
+            copies[number >= self.end] = 0
         return copies
 
     def _delay(self, fault: Fault, out: Transmissions) -> None:
@@ -151,6 +179,8 @@ class TransportPlan:
             held = (out.number >= first) & (out.number < end)
             # A packet late on its own account stays so.
             out.position[held] = np.maximum(out.position[held], end - 0.5)
+        elif fault.kind == "missing" and "seconds" in fault.values:
+            out.position += self._packets(fault.values["seconds"])
 
     def _rewrite(self, fault: Fault, out: Transmissions) -> None:
         after = out.number >= self._first(fault)
@@ -188,6 +218,8 @@ class TransportPlan:
             ]
         if fault.kind == "stall":
             return [Expected(Kind.STALL, start_frame, self._packets(values["seconds"]) * self._packet_frames)]
+        if fault.kind == "missing" and not _ends(fault):
+            return []  # a sender that starts late is missing only to those who do not wait
         sizes: dict[str, dict[str, object]] = {
             "timestamp_jump": {"jump_frames": values.get("frames")},
             "ssrc_change": {"ssrc": self._other_ssrc(fault)},

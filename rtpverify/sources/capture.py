@@ -40,6 +40,8 @@ class CaptureReader:
         Records read so far: what the capturing host saw on its link, whatever is in it.
     records_untimed
         How many of these the file gives no arrival time for; they carry that of the record before.
+    last_ns
+        When the last record so far was captured; 0 where the file gives no times.
     link_types
         Records by link type (``LINKTYPE_`` value of tcpdump.org).
     skipped
@@ -53,6 +55,7 @@ class CaptureReader:
         self.path = path
         self.records = 0
         self.records_untimed = 0
+        self.last_ns = 0
         self.link_types: Counter[int] = Counter()
         self.skipped: Counter[str] = Counter()
         self.flows: list[Flow] = []
@@ -68,7 +71,7 @@ class CaptureReader:
         SourceError
             Where the file header is not whole, or no record is of a link type that can be read.
         """
-        self.records = self.records_untimed = 0
+        self.records = self.records_untimed = self.last_ns = 0
         self.link_types.clear()
         self.skipped.clear()
         read = read_pcap if is_pcap(self._mapped[:_MAGIC_BYTES]) else read_pcapng
@@ -92,6 +95,7 @@ class CaptureReader:
         count = len(records.offset)
         self.records += count
         self.records_untimed += records.untimed
+        self.last_ns = max(self.last_ns, int(records.arrival_ns.max()))
         for link_type in distinct(records.link_type):
             self.link_types[link_type] += int(np.count_nonzero(records.link_type == link_type))
 

@@ -6,6 +6,7 @@ Arrival times are those at which the loop handed the datagram over, not the kern
 from __future__ import annotations
 
 import asyncio
+import selectors
 import time
 from collections import Counter, deque
 from collections.abc import Collection, Iterable
@@ -31,6 +32,8 @@ class DgramReceiver:
 
     Attributes
     ----------
+    clear_ns
+        A time, in ns since the Unix epoch, before which all that arrived was handed over; 0 before the second drain.
     discarded
         Datagrams received and thrown away, by reason: ``flows`` (too many senders), ``sender`` (not the sender the
         endpoint asks for).
@@ -44,6 +47,10 @@ class DgramReceiver:
         max_flows: int = MAX_FLOWS,
         max_queued: int = MAX_QUEUED,
     ) -> None:
+        self.clear_ns = 0
+        self._empty_ns = 0
+        """When every socket was found empty; what had been read then is in the queue at the next drain."""
+        self._readable = selectors.DefaultSelector()
         self.discarded: Counter[str] = Counter()
         self._sockets = SocketTable(receive_buffer_bytes)
         self._table = FlowTable(max_flows)
@@ -87,6 +94,8 @@ class DgramReceiver:
         """Receive on more endpoints; SourceError where one cannot be opened, and then none is added."""
         loop = asyncio.get_running_loop()
         opened, changed = self._sockets.add(endpoints)
+        for number in opened:
+            self._readable.register(self._sockets[number].socket, selectors.EVENT_READ)
         self._pumps |= {number: loop.create_task(self._pump(number, self._sockets[number])) for number in opened}
         self._forget(changed)
 
@@ -108,6 +117,9 @@ class DgramReceiver:
         for pump in self._pumps.values():
             if pump.done() and not pump.cancelled():
                 pump.result()
+        self.clear_ns, now_ns = self._empty_ns, time.time_ns()
+        if not self._readable.get_map() or not self._readable.select(0):
+            self._empty_ns = now_ns
         if not self._queue:
             return None
         payloads, arrivals, flows = zip(*self._queue, strict=True)
@@ -126,6 +138,7 @@ class DgramReceiver:
         """Stop receiving and close every socket. May be called twice."""
         for number in list(self._pumps):
             self._close(number)
+        self._readable.close()
 
     def __enter__(self) -> Self:
         return self
@@ -136,6 +149,7 @@ class DgramReceiver:
     def _close(self, number: int) -> None:
         """Stop receiving on a socket, and close it."""
         self._pumps.pop(number).cancel()
+        self._readable.unregister(self._sockets[number].socket)
         stream = self._streams.pop(number, None)
         if stream is not None:
             # The loop must forget the descriptor before its number is free for others.

@@ -15,8 +15,15 @@ Backend = Literal["recvmmsg", "asyncio-dgram"]
 
 
 class Receiver(Protocol):
-    """A set of open sockets that is drained on a tick."""
+    """A set of open sockets that is drained on a tick.
 
+    Attributes
+    ----------
+    clear_ns
+        A time, in ns since the Unix epoch, before which all that arrived was handed over; 0 before the first drain.
+    """
+
+    clear_ns: int
     discarded: Counter[str]
 
     @property

@@ -58,6 +58,8 @@ class UdpReceiver:
 
     Attributes
     ----------
+    clear_ns
+        A time, in ns since the Unix epoch, before which all that arrived was handed over; 0 before the first drain.
     discarded
         Datagrams received and thrown away, by reason: ``truncated`` (longer than 2048 bytes), ``flows`` (too many
         senders), ``sender`` (not the sender the endpoint asks for).
@@ -77,6 +79,7 @@ class UdpReceiver:
     ) -> None:
         if not mmsg.available:
             raise SourceError("recvmmsg: only Linux has it")
+        self.clear_ns = 0
         self.discarded: Counter[str] = Counter()
         self._sockets = SocketTable(receive_buffer_bytes)
         self._descriptors: dict[int, int] = {}
@@ -178,7 +181,10 @@ class UdpReceiver:
             Where the kernel refuses to go on receiving.
         """
         self._look_at_buffer()
+        now_ns = time.time_ns()
         rows, which = self._receive()
+        if rows < MAX_BATCH:
+            self.clear_ns = now_ns
         if rows == 0:
             return None
         length = self._length[:rows].astype(np.int64)

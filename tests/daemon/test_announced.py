@@ -167,4 +167,4 @@ async def test_the_daemon_follows_a_session_of_two_legs_once_it_is_announced(tmp
     [stream] = result.streams
     assert (stream.transport.packets_received, stream.transport.packets_duplicated) == (500, 0)
     assert [leg.packets_received for leg in stream.legs] == [500, 500]
-    assert stream.events == []
+    assert {str(event.kind) for event in stream.events} <= {"ended"}  # where a second went by since

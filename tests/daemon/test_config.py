@@ -86,7 +86,8 @@ def test_the_commented_defaults_of_the_file_are_the_defaults() -> None:
             [
                 (
                     'bench.toml:7: stream[1].refrence = "none": is not known; known are '
-                    "reference, profile, limits, interface, rtcp, name, source, encoding, sdp"
+                    "reference, profile, limits, interface, rtcp, down_after_seconds, missing_after_seconds, "
+                    "name, source, encoding, sdp"
                 )
             ],
         ),

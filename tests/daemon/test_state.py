@@ -9,12 +9,14 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rtpverify.arrivals import DOWN_NS
 from rtpverify.daemon.metrics.families import families
 from rtpverify.daemon.metrics.snapshot import Snapshot
 from rtpverify.daemon.metrics.text import Exemplar
-from rtpverify.daemon.state import INTERVAL_EDGES_SECONDS, UP_NS, StreamState
+from rtpverify.daemon.state import INTERVAL_EDGES_SECONDS, StreamState
 from rtpverify.events import Event, Kind
 from rtpverify.histogram import Counts
+from rtpverify.presence import Expected
 from rtpverify.reference import Tone
 from rtpverify.result import Leg, Signal, StreamResult, Transport
 from rtpverify.rtp.payload import Encoding
@@ -56,12 +58,14 @@ class Measured:
     def present(stream: Any, measured: Sequence[Signal]) -> list[Signal]:
         return [replace(signal, level_dbfs=stream.present_dbfs) for signal in measured]
 
-    @staticmethod
-    def last_arrival_ns(stream: Any) -> int:
-        return stream.last_arrival_ns
+    def __init__(self, *up: str) -> None:
+        self.up = set(up)
+
+    def is_up(self, name: str) -> bool:
+        return name in self.up
 
 
-MEASURED = Measured()
+MEASURED = Measured("a")
 
 
 def state(*identities: Any, reference: Tone | None = Tone()) -> StreamState:  # noqa: B008
@@ -197,12 +201,12 @@ def test_nothing_goes_on_in_an_identity_that_another_one_followed() -> None:
     for number, identity in enumerate((first, second)):
         followed.count(told(identity, Event(Kind.NOISE, 0, id=str(number), open=True)))
     key = "noise", "upstream"
-    second.last_arrival_ns = UP_NS // 2
-    followed.refresh(MEASURED, UP_NS - 1)
+    second.last_arrival_ns = DOWN_NS // 2
+    followed.refresh(MEASURED, DOWN_NS - 1)
     assert followed.snapshot.open_events[key] == 2
-    followed.refresh(MEASURED, UP_NS)
+    followed.refresh(MEASURED, DOWN_NS)
     assert followed.snapshot.open_events[key] == 1
-    followed.refresh(MEASURED, 10 * UP_NS)
+    followed.refresh(MEASURED, 10 * DOWN_NS)
     assert followed.snapshot.open_events[key] == 1
 
 
@@ -213,36 +217,48 @@ def test_the_exemplar_is_the_latest_event() -> None:
     assert followed.snapshot.exemplars == {("gap", "network"): Exemplar("2", 9)}
 
 
-def test_a_stream_is_up_while_its_last_packet_is_young() -> None:
-    identity = Identity(10 * UP_NS)
-    nobody, followed = state(), state(identity)
-    changes = [followed.watch(MEASURED, 11 * UP_NS + late) for late in (-1, -1, 0, 0)]
-    assert changes == [True, False, True, False]
-    assert not followed.snapshot.up
-    assert not nobody.watch(MEASURED, 0)
-    assert not nobody.watch(MEASURED, 11 * UP_NS)
-    identity.last_arrival_ns = 11 * UP_NS
-    assert followed.watch(MEASURED, 11 * UP_NS)
-    assert followed.snapshot.up
+def test_a_stream_goes_up_and_down_with_what_is_told_of_it() -> None:
+    measured, followed = Measured(), state(Identity())
+    changes = []
+    for up in ((), ("b",), ("a", "b"), ("a",), ()):
+        measured.up = set(up)
+        changes.append(followed.watch(measured))
+        assert followed.snapshot.up is followed.up is ("a" in up)
+    assert changes == [False, False, True, False, True]
 
 
 def test_a_stream_is_judged_while_it_is_up_and_its_reference_is_found() -> None:
-    identity = Identity(10 * UP_NS)
+    identity = Identity()
     followed, transport_only = state(identity), state(identity, reference=None)
     assert followed.snapshot.judged is False
     for one in (followed, transport_only):
-        one.refresh(MEASURED, 10 * UP_NS)
-        one.watch(MEASURED, 10 * UP_NS)
+        one.refresh(MEASURED, 0)
+        one.watch(MEASURED)
     assert followed.snapshot.judged is True
     assert transport_only.snapshot.judged is None
     identity.inconclusive = "no tone"
-    followed.refresh(MEASURED, 10 * UP_NS)
+    followed.refresh(MEASURED, 0)
     assert followed.snapshot.judged is False
     identity.inconclusive = None
-    followed.refresh(MEASURED, 10 * UP_NS)
+    followed.refresh(MEASURED, 0)
     assert followed.snapshot.judged is True
-    followed.watch(MEASURED, 12 * UP_NS)
+    followed.watch(Measured())
     assert followed.snapshot.judged is False
+
+
+def test_events_of_what_never_came_are_counted() -> None:
+    followed = state()
+    absent = Expected(StreamSpec(name="a"))
+    event = Event(Kind.MISSING, 0, id="x", time_ns=7, open=True, size={"missing_seconds": 10.0})
+    followed.count(told(absent, event))
+    key = "missing", "unknown"
+    assert (followed.snapshot.events[key], followed.snapshot.open_events[key]) == (1, 1)
+    assert followed.snapshot.exemplars[key] == Exemplar("x", 7)
+    event.open, event.size["missing_seconds"] = False, 25.0
+    followed.count(told(absent, event, is_new=False))
+    assert (followed.snapshot.events[key], followed.snapshot.open_events[key]) == (1, 0)
+    assert followed.snapshot.sizes["duration", "missing"].total == 25.0
+    assert not followed.up
 
 
 def test_legs_are_told_apart_by_number_over_all_identities() -> None:
@@ -273,7 +289,7 @@ def test_what_was_counted_stays_where_something_else_is_expected_and_what_was_me
     followed = state(old, reference=None)
     followed.count(told(old, Event(Kind.GAP, 0, id="x")))
     followed.refresh(MEASURED, 0)
-    assert followed.watch(MEASURED, 0)
+    assert followed.watch(MEASURED)
     followed.expect(StreamSpec(name="a", reference=Tone()))
     seen = followed.snapshot
     assert (seen.up, seen.transport, seen.signal, followed.result) == (False, None, (), None)

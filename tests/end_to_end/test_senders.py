@@ -109,10 +109,12 @@ def test_clean_stream(live, name):
     assert_agrees(run, *options)
 
 
-def test_the_duration_ends_it(live):
-    run = live(gstreamer("L16/48000/2"), *arguments("L16/48000/2"), duration=SECONDS + 2)
+def test_the_duration_ends_it_and_a_sender_that_stopped_before_is_a_fault(live):
+    run = live(gstreamer("L16/48000/2"), *arguments("L16/48000/2"), duration=SECONDS + 8)
     assert run.stream["transport"]["packets_received"] == 2000
-    assert run.exit_status == 0
+    [event] = run.stream["events"]
+    assert (event["kind"], event["start_frame"], event["open"]) == ("ended", 96_000, False)
+    assert run.exit_status == 1
 
 
 @pytest.mark.parametrize("encoding", ["L24/48000/2", "L16/48000/2"])

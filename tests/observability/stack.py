@@ -58,6 +58,12 @@ source = "rtp://127.0.0.1:{ill}"
 encoding = "L24/48000/4"
 reference = "tone:1283"
 [[stream]]
+name = "late"
+source = "rtp://127.0.0.1:{late}"
+encoding = "L24/48000/2"
+reference = "tone:1283"
+missing_after_seconds = 1
+[[stream]]
 name = "legs"
 sdp = "legs.sdp"
 reference = "tone:1283"
@@ -155,7 +161,7 @@ def ports(*names: str) -> dict[str, int]:
     with ExitStack() as stack:
         found = {}
         for name in names:
-            kind = socket.SOCK_DGRAM if name in ("main", "ill", "one", "two") else socket.SOCK_STREAM
+            kind = socket.SOCK_DGRAM if name in ("main", "ill", "late", "one", "two") else socket.SOCK_STREAM
             item = stack.enter_context(socket.socket(socket.AF_INET, kind))
             item.bind(("127.0.0.1", 0))
             found[name] = item.getsockname()[1]
@@ -207,7 +213,10 @@ def report(sequence_packets: int, frames: int) -> bytes:
 
 @contextmanager
 def sending(at: dict[str, int]) -> Iterator[None]:
-    """Send faults to "main", with sender reports and junk, lasting ones to "ill", and two legs of which one loses."""
+    """Send faults to "main", with sender reports and junk, lasting ones to "ill", and two legs of which one loses.
+
+    "late" comes and goes.
+    """
     same: dict[str, int] = {"ssrc": 7, "sequence": 100, "timestamp": 1000}
 
     def to(name: str, *faults: str, **more: Any) -> StreamSettings:
@@ -216,6 +225,7 @@ def sending(at: dict[str, int]) -> Iterator[None]:
     streams = [
         to("main", *FAULTS, signal=Leaky([1283.0, 997.0]), ssrc=SSRC, sequence=0, timestamp=0),
         to("ill", *ILL, encoding=Encoding("L24", 48000, 4), signal=ToneSignal([1283.0], channels=4)),
+        to("late", "missing:seconds=6", "ended:at=4"),
         to("one", **same),
         to("two", "loss:at=2,packets=4", **same),
     ]
@@ -267,7 +277,7 @@ def copied(folder: Path, at: dict[str, int]) -> None:
 @contextmanager
 def bench(folder: Path) -> Iterator[Bench]:
     """Run everything; yield once Prometheus has seen the daemon and faults are on their way."""
-    at = ports("metrics", "prometheus", "alertmanager", "main", "ill", "one", "two")
+    at = ports("metrics", "prometheus", "alertmanager", "main", "ill", "late", "one", "two")
     made = Bench(f"http://127.0.0.1:{at['prometheus']}", f"http://127.0.0.1:{at['metrics']}/metrics", folder)
     with ExitStack() as stack:
         at["webhook"] = stack.enter_context(webhook(made.alerts))

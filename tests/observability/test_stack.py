@@ -47,7 +47,7 @@ def rules() -> Iterator[tuple[str, str, bool]]:
 def filled_in(expr: str) -> Iterator[str]:
     """Yield an expression for each stream that its variable may stand for."""
     expr = expr.replace("$__rate_interval", "5s").replace("$__range", "60s").replace("$instance", ".*")
-    for stream in ("main", "legs", "ill") if "$stream" in expr else ("",):
+    for stream in ("main", "legs", "ill", "late") if "$stream" in expr else ("",):
         yield expr.replace("$stream", stream)
 
 

@@ -2,9 +2,9 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from rtpverify.events import Kind
+from rtpverify.events import Event, Kind
 from rtpverify.report import junit
-from rtpverify.result import Result, Sensitivity, StreamResult
+from rtpverify.result import Result, Sensitivity, StreamResult, Transport
 
 
 def _cases(result):
@@ -59,6 +59,18 @@ def test_unjudged_stream_is_an_error_and_its_signal_skipped():
     root, cases = _cases(Result("a.b/short.wav", [stream]))
     assert (root.get("errors"), root.get("skipped")) == ("1", "3")
     assert cases["rtpverify.short_wav", "judged"].find("error").get("message") == "too short to judge"
+
+
+def test_of_a_missing_stream_nothing_but_that_is_judged(clean_stream):
+    event = Event(Kind.MISSING, 0, message="no packet of 239.1.2.9:5004")
+    missing = StreamResult(encoding="L16", destination="239.1.2.9:5004", transport=Transport(), events=[event])
+    root, cases = _cases(Result("two.sdp", [clean_stream, missing]))
+    assert (root.get("failures"), root.get("skipped")) == ("1", "5")
+    assert cases["rtpverify.239_1_2_9:5004", "presence"].find("failure").get("type") == "missing"
+    event.fault, missing.inconclusive = False, event.message
+    root, cases = _cases(Result("two.sdp", [missing]))
+    assert (root.get("failures"), root.get("errors")) == ("0", "1")
+    assert cases["rtpverify.239_1_2_9:5004", "judged"].find("error").get("message") == event.message
 
 
 def test_streams_of_one_destination_are_told_apart(failed):

@@ -34,9 +34,9 @@ def _as_it_is(value: float) -> float:
 SIZES = {
     "duration": Size(
         "rtpverify_event_duration_seconds",
-        "How long events lasted; of a stall, how long no packet came.",
+        "How long events lasted; of a stall, an end and a missing stream, how long no packet came.",
         (1e-4, 1e-3, 2e-3, 5e-3, 1e-2, 2e-2, 5e-2, 0.1, 0.2, 0.5, 1.0, 10.0, 60.0, 600.0),
-        {"stall_seconds": _as_it_is},
+        dict.fromkeys(("stall_seconds", "ended_seconds", "missing_seconds"), _as_it_is),
     ),
     "frames": Size(
         "rtpverify_event_frames",

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtpverify.analysis import Analysis
+from rtpverify.arrivals import DOWN_NS
 from rtpverify.daemon.outlets import Bench, Told
-from rtpverify.daemon.state import UP_NS
 from rtpverify.dsp.levels import FULL_SCALE_SINE_RMS
 from rtpverify.reference import Recording
 from rtpverify.spec import StreamSpec
@@ -203,15 +203,14 @@ class Board:
     def tell(self, told: Sequence[Told], now_ns: int) -> None:
         """Take note of faults."""
         for item in told:
+            watched = self._watched.get(item.name) or self._welcome(item.name)
+            watched.open.pop(item.event.id, None)
             if not item.event.fault:
                 continue
-            watched = self._watched.get(item.name) or self._welcome(item.name)
             watched.faults += item.is_new
             watched.last_fault, watched.last_fault_ns = item.document, now_ns
             if item.event.open:
                 watched.open[item.event.id] = item.document
-            else:
-                watched.open.pop(item.event.id, None)
 
     def look(self, now_ns: int) -> None:
         """Look at every stream; where it is time, add a point to each history."""
@@ -312,7 +311,7 @@ class Board:
             wire = watched.wires.setdefault(id(stream), _Wire(stream))
             wire.take(self._bench.verifier.wire(stream))
             # Two that send at a time must not take turns in being the one that is shown.
-            if watched.stream is None or wire.last_arrival_ns - watched.last_arrival_ns >= UP_NS:
+            if watched.stream is None or wire.last_arrival_ns - watched.last_arrival_ns >= DOWN_NS:
                 watched.change_to(stream)
 
     def _by_analysis(self) -> dict[Analysis, list[tuple[_Watched, Stream]]]:
@@ -329,11 +328,10 @@ class Board:
         """Return how a stream fares, and why that is said."""
         now_ns, stream = self.now_ns, watched.stream
         if stream is None:
-            return Health.WAITING, "no packet yet"
-        # What still waits in this host has not been heard, but is not missing.
-        silent_ns = now_ns - watched.last_arrival_ns - self.behind_ns
-        if silent_ns >= UP_NS:
-            return Health.DOWN, f"no packet for {silent_ns / 1e9:.0f} s"
+            missing = next(iter(watched.open.values()), None)
+            return (Health.WAITING, "no packet yet") if missing is None else (Health.DOWN, missing["message"])
+        if not self._bench.verifier.is_up(watched.name):
+            return Health.DOWN, f"no packet for {(now_ns - watched.last_arrival_ns) / 1e9:.0f} s"
         fault = watched.last_fault
         if fault is not None and (watched.open or now_ns - watched.last_fault_ns < FRESH_NS):
             shown = next(reversed(watched.open.values()), fault)
@@ -387,7 +385,7 @@ def _add_point(watched: _Watched, now_ns: int) -> None:
     figures = np.full(_WIRE_COLUMNS + 3 * watched.history.channels, np.nan)
     figures[:_WIRE_COLUMNS] = expected - watched.shown[0], lost - watched.shown[1], jitter
     watched.shown = expected, lost
-    if now_ns - watched.last_arrival_ns < UP_NS:
+    if now_ns - watched.last_arrival_ns < DOWN_NS:
         shown = _WIRE_COLUMNS + 3 * np.arange(channels)
         figures[shown], figures[shown + 1], figures[shown + 2] = watched.level, watched.residual, watched.phase
     watched.history.add(now_ns / 1e9, figures)

@@ -16,6 +16,7 @@ from rtpverify.daemon.outlets import Outlet, Told
 from rtpverify.daemon.state import StreamState
 from rtpverify.daemon.web.server import WebServer
 from rtpverify.daemon.web.table import MetricsTable
+from rtpverify.presence import Ends
 from rtpverify.reference import Reference, Tone
 from rtpverify.rtp.payload import parse_rtpmap
 from rtpverify.spec import StreamSpec
@@ -33,7 +34,7 @@ class Bench:
             StreamSpec("a", "239.1.2.3:5004", "192.0.2.1:5004", encoding, reference=reference),
             StreamSpec("b", "239.1.2.3:5004", "192.0.2.2:5004", encoding),
         ]
-        self.verifier = Verifier(specs)
+        self.verifier = Verifier(specs, ends=Ends.WATCHED)
         self.states = {spec.name: StreamState(spec) for spec in specs}
         self.log = structlog.get_logger()
         self.defects = Defects(self.log)
@@ -69,13 +70,17 @@ class Bench:
                     outlet.tell(items)
                 outlet.tick(self.now_ns)
         for state in self.states.values():
-            state.watch(self.verifier, self.now_ns)
+            state.watch(self.verifier)
             state.refresh(self.verifier, self.now_ns)
 
-    def pass_time(self, seconds: float) -> None:
-        """Let time go on without packets."""
+    def pass_time(self, seconds: float, *, caught_up: bool = True) -> None:
+        """Let time go on without packets; with ``caught_up`` none that arrived waits to be read."""
         self.now_ns += round(seconds * 1e9)
+        told = self.verifier.advance(self.now_ns) if caught_up else []
+        items = [Told(item.stream, item.event, item.is_new) for item in told]
         for outlet in self.outlets.values():
+            if items:
+                outlet.tell(items)
             outlet.tick(self.now_ns)
 
 
