@@ -32,6 +32,8 @@ MAX_TIME_ERROR = 1.3
 """Timestamps keep time with the arrival of packets up to this factor; a wrong unit is off by two at least."""
 MIN_TIMED_NS, TIMED_NS = 5_000_000, 100_000_000
 """Times in which packets come that tell how fast a sender's timestamps run, at least and for sure."""
+MAX_BYTES_OF_TELEPHONY = 2
+"""Longer frames, of words of several bytes, are not taken for many channels of one byte each."""
 SRTP_TAG_BYTES = (4, 10, 16)
 """What encryption adds to a payload (RFC 3711, RFC 7714)."""
 
@@ -238,7 +240,10 @@ def _unsaid(said: Statement, first: FirstPackets) -> Decision:
 
 def _same_size(said: Statement, encoding: Encoding, first: FirstPackets) -> Decision:
     """Check the word size where frames are as long as they should be."""
-    found = said_by_samples(readings(encoding.bytes_per_frame, encoding.sample_rate_hz), first.payload)
+    candidates = readings(encoding.bytes_per_frame, encoding.sample_rate_hz)
+    if encoding.bytes_per_frame > MAX_BYTES_OF_TELEPHONY and encoding.bytes_per_frame > encoding.channels:
+        candidates = [one for one in candidates if one.bytes_per_frame > one.channels]
+    found = said_by_samples(candidates, first.payload)
     if found is None:
         return Decision(encoding, packets_wanted=0 if first.is_silent else first.few(encoding))
     return Decision(encoding) if found == encoding else contradiction(said, found, "the samples")

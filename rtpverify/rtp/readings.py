@@ -11,7 +11,7 @@ reading, and then nothing is said.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +33,7 @@ MAX_FLOAT = 2.0**16
 """No sample of audio is larger."""
 MIN_FLOAT = 2.0**-64
 """None differs from silence by less."""
+ROUNDING = 1e-13
 _GAUSS_BITS = 0.5 * float(np.log2(2 * np.pi * np.e))
 
 
@@ -67,11 +68,13 @@ def said_by_samples(candidates: Sequence[Encoding], payload: bytes) -> Encoding 
     if frames < MIN_FRAMES or len(np.unique(octets.reshape(-1, frame_bytes), axis=0)) < MIN_FRAMES:
         return None
     lengths = {reading: code_bits(reading, octets) for reading in candidates}
-    # Words whose bytes are swapped are a fault of the samples, not another encoding.
-    swapped = [_swapped_bits(reading, octets) for reading in candidates]
     best, second = sorted(lengths, key=lambda reading: lengths[reading])[:2]
-    gain = min(lengths[second], *swapped) - lengths[best]
-    return best if gain >= max(MIN_GAIN * 8 * len(octets), MIN_GAIN_BITS) else None
+    enough = max(MIN_GAIN * 8 * len(octets), MIN_GAIN_BITS)
+    if lengths[second] - lengths[best] < enough:
+        return None
+    # Words whose bytes are swapped are a fault of the samples, not another encoding.
+    is_swapped = any(_swapped_bits(reading, octets) - lengths[best] < enough for reading in candidates)
+    return None if is_swapped else best
 
 
 def is_audio(encoding: Encoding, payload: bytes) -> bool | None:
@@ -97,11 +100,7 @@ def code_bits(encoding: Encoding, octets: NDArray[np.uint8]) -> float:
         parts = [(_Samples(level[octets], step[octets], is_integer=False), wire_bits)]
     else:
         parts = [(_integers(_linear(encoding.name, octets)), wire_bits)]
-    return sum(
-        _channel_bits(samples.channel(channel, encoding.channels), bits)
-        for samples, bits in parts
-        for channel in range(encoding.channels)
-    )
+    return sum(_bits(samples, encoding.channels, bits) for samples, bits in parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,9 +111,6 @@ class _Samples:
     step: NDArray[np.float64]
     is_integer: bool
 
-    def channel(self, channel: int, channels: int) -> _Samples:
-        return replace(self, value=self.value[channel::channels], step=self.step[channel::channels])
-
 
 def _swapped_bits(encoding: Encoding, octets: NDArray[np.uint8]) -> float:
     """Return the same for samples whose least significant byte comes first."""
@@ -123,35 +119,51 @@ def _swapped_bits(encoding: Encoding, octets: NDArray[np.uint8]) -> float:
     return code_bits(encoding, octets.reshape(-1, FORMATS[encoding.name].wire_bits // 8)[:, ::-1].reshape(-1))
 
 
-def _channel_bits(samples: _Samples, bits: int) -> float:
-    """Return the bits of the shortest code of one channel in words of so many bits."""
-    if (samples.value == samples.value[0]).all():
-        return float(bits)
-    raw = float(len(samples.value) * bits)
-    if not np.isfinite(samples.value).all():
-        return raw
-    steps = samples.step
+def _bits(samples: _Samples, channels: int, bits: int) -> float:
+    """Return the bits of the shortest codes of interleaved channels in words of so many bits."""
+    value, step = samples.value.reshape(-1, channels), samples.step.reshape(-1, channels)
     if samples.is_integer:
         # Low bits that are always empty are no part of the samples.
-        used = int(np.bitwise_or.reduce(samples.value.astype(np.int64)))
-        steps = np.full(len(steps), float(used & -used))
-    return min(raw, *(_predicted_bits(samples.value, steps, order, bits) for order in ORDERS))
+        used = np.bitwise_or.reduce(value.astype(np.int64), axis=0)
+        step = np.broadcast_to(np.maximum(used & -used, 1).astype(np.float64), value.shape)
+    constant = (value == value[0]).all(axis=0)
+    coded = np.isfinite(value).all(axis=0) & ~constant
+    shortest = np.where(constant, float(bits), float(len(value) * bits))
+    for order in ORDERS if coded.any() else ():
+        shortest[coded] = np.minimum(shortest[coded], _predicted_bits(value[:, coded], step[:, coded], order, bits))
+    return float(shortest.sum())
 
 
-def _predicted_bits(value: NDArray[np.float64], step: NDArray[np.float64], order: int, bits: int) -> float:
-    """Return the bits of samples, each predicted from ``order`` of those before by the least-squares predictor."""
+def _predicted_bits(
+    value: NDArray[np.float64], step: NDArray[np.float64], order: int, bits: int
+) -> NDArray[np.float64]:
+    """Return the bits of each channel, shape (channels,), whose samples are predicted from ``order`` of those before.
+
+    Parameters
+    ----------
+    value, step
+        Shape (n, channels).
+    """
     count = len(value) - order
     if count <= 2 * order + 2:
-        return np.inf
-    scale = float(step.max())
-    target, past = value[order:] / scale, np.ones((count, order + 1))
+        return np.full(value.shape[1], np.inf)
+    scale = step.max(axis=0)
+    value, step = (value / scale).T, (step / scale).T
+    past = np.ones((len(value), count, order + 1))
     for lag in range(1, order + 1):
-        past[:, lag] = value[order - lag : -lag] / scale
-    weights = np.linalg.lstsq(past, target, rcond=None)[0]
-    residual = target - past @ weights
-    variance = float(np.mean(residual * residual)) + float(np.mean((step / scale) ** 2)) / 12
+        past[:, :, lag] = value[:, order - lag : -lag]
+    target = value[:, order:, None]
+    products = past.transpose(0, 2, 1) @ past
+    # What rounding adds, and as much as arithmetic can tell apart.
+    floor = np.maximum(count / 12, ROUNDING * np.trace(products, axis1=1, axis2=2))
+    weights = np.linalg.solve(products + floor[:, None, None] * np.eye(order + 1), past.transpose(0, 2, 1) @ target)
+    residual = (target - past @ weights)[:, :, 0]
+    variance = (residual * residual).mean(axis=1) + (step * step).mean(axis=1) / 12
     model = order * bits + 0.5 * (order + 2) * float(np.log2(count))
-    return model + count * (0.5 * float(np.log2(variance)) + _GAUSS_BITS) - float(np.log2(step[order:] / scale).sum())
+    found: NDArray[np.float64] = (
+        model + count * (0.5 * np.log2(variance) + _GAUSS_BITS) - np.log2(step[:, order:]).sum(axis=1)
+    )
+    return found
 
 
 def _integers(words: NDArray[np.int64]) -> _Samples:
