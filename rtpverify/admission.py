@@ -24,6 +24,8 @@ MIN_IN_TIME = 3
 """Packets behind one another whose timestamps go on that prove a source which nothing describes."""
 MIN_IN_ORDER = 16
 """The same where timestamps stand still or leap about; many packets of video have one timestamp."""
+MAX_AHEAD = 4
+"""How far the sequence number goes on where packets between were lost."""
 MAX_STEP = 1 << 20
 """How far a timestamp goes on from one packet to the next: 11 s at 96 kHz."""
 
@@ -71,23 +73,28 @@ class Admission:
         distinct = list({packet.sequence: packet for packet in ours}.values())
         if spec.describes(own):
             return len(distinct) > 1
-        steps = _steps(spec, distinct)
-        in_time = sum(0 < step <= MAX_STEP for step in steps)
-        if 2 * len(steps) >= len(distinct) - 1 and (in_time >= MIN_IN_TIME or len(steps) >= MIN_IN_ORDER):
-            return True
-        # Where many packets overtake one another, their timestamps follow their sequence numbers all the same.
+        # As they arrive; where many packets overtake one another, timestamps follow the numbers all the same.
         start = distinct[0].sequence
-        steps = _steps(spec, sorted(distinct, key=lambda packet: wrap_difference(packet.sequence, start, 16)))
-        in_time = sum(0 < step <= MAX_STEP for step in steps)
-        return in_time >= MIN_IN_ORDER and 4 * in_time >= 3 * len(steps)
+        in_order = sorted(distinct, key=lambda packet: wrap_difference(packet.sequence, start, 16))
+        return _go_on(_steps(spec, distinct), MIN_IN_TIME, 0.5) or _go_on(_steps(spec, in_order), MIN_IN_ORDER, 0.75)
 
 
-def _steps(spec: StreamSpec, packets: Sequence[Held]) -> list[int]:
-    """Return the steps of the timestamps between packets of which one has the next sequence number."""
+def _go_on(steps: Sequence[tuple[int, int]], min_in_time: int, fraction: float) -> bool:
+    """Tell whether so many steps, and most of all, lead on in sequence and time, or many in sequence alone."""
+    in_time = sum(0 < ahead <= MAX_AHEAD and 0 < step <= MAX_STEP for ahead, step in steps)
+    in_order = sum(ahead == 1 for ahead, _ in steps)
+    wanted = fraction * len(steps)
+    return in_time >= max(min_in_time, wanted) or (fraction <= 0.5 and in_order >= max(MIN_IN_ORDER, wanted))
+
+
+def _steps(spec: StreamSpec, packets: Sequence[Held]) -> list[tuple[int, int]]:
+    """Return the steps from one packet to the next, in sequence and in time."""
     return [
-        wrap_difference(_time(spec, other), _time(spec, one), 32)
+        (
+            wrap_difference(other.sequence, one.sequence, 16),
+            wrap_difference(_time(spec, other), _time(spec, one), 32),
+        )
         for one, other in pairwise(packets)
-        if wrap_difference(other.sequence, one.sequence, 16) == 1
     ]
 
 

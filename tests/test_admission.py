@@ -240,6 +240,12 @@ class TestStreamsThatCannotBeDecoded:
         assert str(check(self.capture(tmp_path, opus), reference=None).verdict) == "pass"
 
 
+@pytest.mark.parametrize("kept", [2, 3])
+def test_a_stream_of_which_only_every_other_packet_comes(kept):
+    [stream] = verify([rtp(n, 160 * n, voice(n)) for n in range(0, 100, kept)]).streams
+    assert stream.transport.packets_received == len(range(0, 100, kept))
+
+
 def test_a_stream_whose_packets_overtake_one_another():
     order = np.argsort(np.arange(200) + np.random.default_rng(1).normal(0, 4, 200))
     [stream] = verify([rtp(n, 160 * n, voice(n)) for n in order.tolist()]).streams
