@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,6 +27,7 @@ from rtpverify.spec import Selection, StreamSpec
 
 if TYPE_CHECKING:
     from rtpverify.result import Result
+    from rtpverify.rtp.batch import PacketBatch
     from rtpverify.rtp.payload import Encoding
     from rtpverify.rtp.presentation import HostClock
     from rtpverify.sources.capture import CaptureReader
@@ -91,7 +92,7 @@ def check(
     on_listening: Callable[[Sequence[Endpoint]], None] = _ignore,
     streams: Sequence[str] = (),
     redundant: bool = False,
-    host_clock: HostClock = "utc",
+    host_clock: HostClock | None = None,
     rtcp: bool = False,
     receiver_reports: bool = False,
     on_frames: OnFrames | None = None,
@@ -110,7 +111,8 @@ def check(
     sdp
         Session description that goes with a capture or address.
     duration_seconds
-        End of a live check; None: until interrupted. A stream that ends before is a fault.
+        End of a live check; a stream that ends before is a fault. Of a capture or file so much is verified: of arrival
+        time from the first RTP packet on, of audio. None: until interrupted, or all.
     backend
         How live packets are received; None: as this system does best.
     on_listening
@@ -121,7 +123,7 @@ def check(
         Packets of a capture with one SSRC over several flows are copies of one stream (ST 2022-7). A session
         description with ``group:DUP`` says so by itself.
     host_clock
-        What arrival times count, for the presentation lead.
+        What arrival times count, for the presentation lead; None: UTC.
     rtcp
         Receive RTCP on the port behind that of a live source, or where its description says; what comes to the port
         of RTP, or is captured, is taken in any case.
@@ -138,7 +140,9 @@ def check(
         Where the request or its input is unusable.
     """
     selection = Selection.parse(streams) if streams else None
-    arrival = _Arrival(selection, host_clock, on_frames)
+    if host_clock is not None and limits.link_offset_seconds is None:
+        raise RequestError("--host-clock tells nothing without --link-offset-seconds")
+    arrival = _Arrival(selection, host_clock or "utc", on_frames)
     live = _Live(duration_seconds, until_end, backend, on_listening, rtcp or receiver_reports, receiver_reports)
     base = StreamSpec(encoding=encoding, reference=reference, limits=limits)
     if source.startswith(SCHEME):
@@ -161,18 +165,23 @@ def check(
         raise RequestError(f"{source}: --until-end is for live sources; a file or capture ends by itself")
     from rtpverify.sources.capture import is_capture
 
+    live_only = {"--backend": backend is not None, "--rtcp": rtcp, "--receiver-reports": receiver_reports}
+    for option in (option for option, given in live_only.items() if given):
+        raise RequestError(f"{source}: {option} is for live sources")
     if is_capture(path):
         if sdp is None:
-            return _check_capture(path, [replace(base, redundant=redundant)], arrival)
+            return _check_capture(path, [replace(base, redundant=redundant)], arrival, duration_seconds)
         _refuse_redundant(str(sdp), redundant)
         specs = [_anywhere(spec) for _, spec in read_session(sdp).streams(base)]
         _require_decodable(specs)
-        return _check_capture(path, specs, arrival)
+        return _check_capture(path, specs, arrival, duration_seconds)
     if streams or redundant:
         raise RequestError(f"{source}: an audio file has no RTP streams; --stream and --redundant are for captures")
     if encoding is not None or sdp is not None:
         raise RequestError(f"{source}: an audio file tells its own encoding; --encoding and --sdp are for RTP")
-    return _check_file(path, base)
+    if host_clock is not None:
+        raise RequestError(f"{source}: an audio file has no times of arrival; --host-clock is for packets")
+    return _check_file(path, base, duration_seconds)
 
 
 def _anywhere(spec: StreamSpec) -> StreamSpec:
@@ -181,7 +190,15 @@ def _anywhere(spec: StreamSpec) -> StreamSpec:
     return replace(spec, destination=None) if address in ("0.0.0.0", "[::]") else spec  # noqa: S104 - none is bound
 
 
-def _check_file(path: Path, spec: StreamSpec) -> Result:
+def has_packets(source: str) -> bool:
+    """Tell whether a source is packets, live or captured, and no audio file."""
+    from rtpverify.sources.capture import is_capture
+
+    path = Path(source)
+    return source.startswith(SCHEME) or is_session(path) or is_capture(path)
+
+
+def _check_file(path: Path, spec: StreamSpec, duration_seconds: float | None) -> Result:
     from rtpverify.frames import FrameVerifier
     from rtpverify.sources.audiofile import open_audio
 
@@ -189,8 +206,11 @@ def _check_file(path: Path, spec: StreamSpec) -> Result:
         raise RequestError(f"{path}: reference none leaves nothing to verify: an audio file has no transport")
     audio = open_audio(path)
     verifier = FrameVerifier.of(audio, spec.reference, spec.limits)
+    wanted = None if duration_seconds is None else max(1, round(duration_seconds * audio.sample_rate_hz))
     for frames in audio.blocks(FILE_BLOCK_FRAMES):
-        verifier.feed(frames)
+        verifier.feed(frames if wanted is None else frames[: wanted - verifier.frames])
+        if wanted is not None and verifier.frames >= wanted:
+            break
     verifier.finish()
     result = verifier.result(str(path))
     result.streams[0].warnings += audio.told()
@@ -203,14 +223,16 @@ def _refuse_redundant(source: str, redundant: bool) -> None:
         raise RequestError(f"{source}: --redundant is for captures; a session description tells legs by a=group:DUP")
 
 
-def _check_capture(path: Path, specs: Sequence[StreamSpec], arrival: _Arrival) -> Result:
-    result = _verify_capture(path, specs, arrival)
+def _check_capture(
+    path: Path, specs: Sequence[StreamSpec], arrival: _Arrival, duration_seconds: float | None
+) -> Result:
+    result = _verify_capture(path, specs, arrival, duration_seconds)
     if not result.arrived and len(specs) == 1 and specs[0].announced and result.discarded.get("unmatched"):
         # The description says where its stream goes, and nothing goes there: what looks like it is it.
         announced = frozenset(specs[0].announced.medium.payload_types)
         looks_like_it = replace(arrival.selection or Selection(), payload_types=announced)
         elsewhere = replace(specs[0], destination=None, sender=None, legs=(), duplicate_ssrcs=())
-        found = _verify_capture(path, [elsewhere], replace(arrival, selection=looks_like_it))
+        found = _verify_capture(path, [elsewhere], replace(arrival, selection=looks_like_it), duration_seconds)
         return found if found.arrived else result
     if arrival.selection is not None and not result.arrived and result.discarded.get("not_selected"):
         raise RequestError(f"{path}: --stream picks none of its streams: {_streams_in(path)}")
@@ -223,12 +245,14 @@ def _streams_in(path: Path) -> str:
     return "; ".join(f"0x{one.ssrc or 0:08x} {one.sender} to {one.destination}" for one in streams) or "it holds none"
 
 
-def _verify_capture(path: Path, specs: Sequence[StreamSpec], arrival: _Arrival) -> Result:
+def _verify_capture(
+    path: Path, specs: Sequence[StreamSpec], arrival: _Arrival, duration_seconds: float | None = None
+) -> Result:
     from rtpverify.sources.capture import read_capture
 
     verifier = arrival.verifier(specs)
     capture = read_capture(path)
-    for batch in capture:
+    for batch in capture if duration_seconds is None else _beginning(capture, duration_seconds, path):
         verifier.feed(batch)
         _refuse_mistakes(verifier)
     verifier.finish()
@@ -245,6 +269,32 @@ def _verify_capture(path: Path, specs: Sequence[StreamSpec], arrival: _Arrival) 
         seen = in_words(verifier.discarded + capture.skipped)
         raise RequestError(f"{path}: no RTP stream among its {capture.records} frames ({seen})")
     return result
+
+
+def _beginning(batches: Iterable[PacketBatch], duration_seconds: float, path: Path) -> Iterator[PacketBatch]:
+    """Yield what arrived up to so long after the first RTP packet.
+
+    Raises
+    ------
+    RequestError
+        Where a capture does not tell when its packets arrived.
+    """
+    import numpy as np
+
+    from rtpverify.rtp.batch import parse
+
+    end_ns: int | None = None
+    for batch in batches:
+        if not batch.timed:
+            raise RequestError(f"{path}: has no times of arrival, so --duration cannot be told")
+        if end_ns is None:
+            arrived = parse(batch).arrival_ns
+            end_ns = int(arrived.min()) + round(1e9 * duration_seconds) if len(arrived) else None
+        kept = np.flatnonzero(batch.arrival_ns < end_ns) if end_ns is not None else np.arange(len(batch))
+        if len(kept):
+            yield batch.take(kept)
+        elif end_ns is not None and len(batch):
+            return
 
 
 def _doubts(capture: CaptureReader) -> Iterator[str]:

@@ -19,8 +19,9 @@ import click
 
 from rtpverify import __version__, defects
 from rtpverify.ending import exit_status
+from rtpverify.errors import RequestError
 from rtpverify.events import Cause, Kind
-from rtpverify.limits import PROFILES, Limits, read_limits, with_values
+from rtpverify.limits import PROFILES, TRANSPORT_LIMITS, Limits, read_limits, with_values
 from rtpverify.outfile import write_text
 from rtpverify.reference import parse_reference
 
@@ -186,6 +187,14 @@ def _limits_of(options: dict[str, Any]) -> Limits:
     return with_values(limits, given, "options")
 
 
+def _refuse_transport_limits(source: str, options: dict[str, Any]) -> None:
+    """Refuse options that limit packets where there are none; in a file of limits they may stay."""
+    for name in LIMIT_NAMES:
+        if name in TRANSPORT_LIMITS and options[name] is not None:
+            option = f"--{name.replace('_', '-')}"
+            raise RequestError(f"{source}: {option} limits packets, and an audio file has none")
+
+
 def _request(ctx: click.Context, options: dict[str, Any], reference: str, limits: Limits) -> Request:
     """Return what is asked for, for the reports."""
     from rtpverify.report.request import request_now
@@ -249,7 +258,8 @@ def _outlet(_ctx: click.Context, parameter: click.Parameter, value: str | None) 
     "--duration",
     type=_DURATION,
     metavar="SECONDS",
-    help="Live sources: stop after this time; without it, Ctrl-C ends the check.",
+    help="Verify no more than this: of audio, of a capture from its first RTP packet on; live sources: stop after it. "
+    "Without it a live check goes on until Ctrl-C.",
 )
 @click.option(
     "--until-end",
@@ -274,9 +284,7 @@ def _outlet(_ctx: click.Context, parameter: click.Parameter, value: str | None) 
 @click.option(
     "--host-clock",
     type=click.Choice(["utc", "tai"]),
-    default="utc",
-    show_default=True,
-    help="What arrival times count; with --link-offset-seconds.",
+    help="What arrival times count; with --link-offset-seconds.  [utc]",
 )
 @_report_options
 @_judging_options
@@ -289,8 +297,11 @@ def check(ctx: click.Context, /, source: str, **options: Any) -> None:
     """
     outlets = _outlets_of(options)
     from rtpverify.check import check as run_check
+    from rtpverify.check import has_packets
     from rtpverify.rtp.payload import parse_rtpmap
 
+    if not has_packets(source):
+        _refuse_transport_limits(source, options)
     limits = _limits_of(options)
     request = _request(ctx, options, options["reference"], limits)
     result = run_check(
@@ -330,6 +341,7 @@ def compare(ctx: click.Context, /, reference: Path, received: Path, **options: A
     from rtpverify.compare import compare as run_compare
     from rtpverify.memory import keep_freed_memory
 
+    _refuse_transport_limits(str(received), options)
     keep_freed_memory()
     limits = _limits_of(options)
     request = _request(ctx, options, str(reference), limits)

@@ -53,6 +53,23 @@ class Limits:
     """How far timestamps may deviate from the frames that the packets hold."""
 
 
+TRANSPORT_LIMITS = frozenset(
+    {
+        "max_stall_seconds",
+        "reorder_window_seconds",
+        "tsdf_window_seconds",
+        "link_offset_seconds",
+        "min_presentation_lead_seconds",
+        "max_jitter_seconds",
+        "max_duplicated",
+        "max_reordered",
+        "max_late",
+        "max_packets_left_out",
+        "max_timestamp_error_seconds",
+    }
+)
+"""Limits of packets: nothing of a recording can be past them."""
+
 PROFILES: dict[str, Limits] = {
     "digital": Limits(),
     "analog": Limits(

@@ -19,7 +19,7 @@ from patience import PATIENCE_SECONDS, wait_until
 
 from rtpverify import __version__, cli
 from rtpverify.history.store import Store
-from rtpverify.limits import Limits
+from rtpverify.limits import TRANSPORT_LIMITS, Limits
 
 
 def run(*arguments):
@@ -92,6 +92,73 @@ def test_the_request_is_part_of_the_result(tone_wav, tmp_path):
     assert abs(datetime.fromisoformat(asked["time"]).timestamp() - time.time()) < 600
     data = json.loads(run("compare", tone_wav, tone_wav, "--json", "-").stdout)
     assert (data["request"]["reference"], data["request"]["limits"]) == (str(tone_wav), {})
+
+
+class TestDuration:
+    """Files and captures: only the beginning is verified."""
+
+    def frames(self, *arguments):
+        outcome = run("check", *arguments, "--json", "-")
+        (stream,) = json.loads(outcome.stdout)["streams"]
+        return outcome.exit_code, stream["frames"]
+
+    def test_file(self, tone_wav):
+        assert self.frames(tone_wav, "--duration", 0.5) == (0, 24_000)
+        assert self.frames(tone_wav, "--duration", 1.9999999) == (0, 96_000)
+        assert self.frames(tone_wav, "--duration", 60) == (0, 96_000)
+
+    def test_fault_after_it_in_a_file_is_not_looked_at(self, tmp_path):
+        path = tmp_path / "faulty.wav"
+        tone = 0.5 * np.sin(2 * np.pi * 997 * np.arange(144_000) / 48_000)
+        tone[120_000:120_050] = 0.0
+        soundfile.write(path, tone, 48_000, "PCM_24")
+        assert self.frames(path)[0] == 1
+        assert self.frames(path, "--duration", 2) == (0, 96_000)
+
+    def test_capture(self, write_capture):
+        options = ["--encoding", "L24/48000/2", "--reference", "tone:997"]
+        capture = write_capture(seconds=2.0, lost=[1500])
+        assert self.frames(capture, *options) == (1, 96_000)
+        assert self.frames(capture, *options, "--duration", 1) == (0, 48_000)
+        assert self.frames(capture, *options, "--duration", 1.5025) == (1, 72_144)
+        assert self.frames(capture, *options, "--duration", 60) == (1, 96_000)
+
+    def test_capture_from_its_first_packet_of_rtp_on(self, write_capture):
+        capture = write_capture(seconds=1.0)
+        content = bytearray(capture.read_bytes())
+        record = 16 + int.from_bytes(content[32:36], "little")
+        for number in range(500):  # half a second of something else
+            content[24 + number * record + 16 + 42] = 0
+        capture.write_bytes(content)
+        options = ["--encoding", "L24/48000/2", "--reference", "none"]
+        assert self.frames(capture, *options, "--duration", 0.25)[1] == 12_000
+
+
+class TestOptionsThatTellNothing:
+    @pytest.mark.parametrize("option", [["--rtcp"], ["--receiver-reports"], ["--backend", "recvmmsg"]])
+    def test_of_live_sources(self, option, tone_wav, write_capture):
+        for source in (tone_wav, write_capture(seconds=0.1)):
+            assert refused("check", source, *option) == f"rtpverify: {source}: {option[0]} is for live sources"
+
+    def test_clock_of_the_host(self, tone_wav, write_capture, tmp_path):
+        capture = write_capture(seconds=0.1)
+        assert "tells nothing without --link-offset-seconds" in refused("check", capture, "--host-clock", "utc")
+        limits = tmp_path / "limits.toml"
+        limits.write_text("link_offset_seconds = 0.01")
+        assert "no times of arrival" in refused("check", tone_wav, "--host-clock", "tai", "--limits", limits)
+
+    @pytest.mark.parametrize("name", sorted(TRANSPORT_LIMITS))
+    def test_limits_of_packets_for_recordings(self, name, tone_wav, tmp_path):
+        option = f"--{name.replace('_', '-')}"
+        for command in (["check", tone_wav], ["compare", tone_wav, tone_wav]):
+            line = refused(*command, option, "1")
+            assert line == f"rtpverify: {tone_wav}: {option} limits packets, and an audio file has none"
+        limits = tmp_path / "limits.toml"
+        limits.write_text(f"{name} = 1")
+        assert run("check", tone_wav, "--limits", limits).exit_code == 0
+
+    def test_every_limit_of_packets_is_a_limit(self):
+        assert {item.name for item in fields(Limits)} > TRANSPORT_LIMITS
 
 
 class TestBadInput:
@@ -167,7 +234,7 @@ class TestBadInput:
         assert "unknown limit 'max_thd'" in refused("check", tone_wav, "--limits", path)
 
     def test_negative_limit(self, tone_wav):
-        assert "max_stall_seconds = -1.0 is negative" in refused("check", tone_wav, "--max-stall-seconds", "-1")
+        assert "max_dc_offset = -1.0 is negative" in refused("check", tone_wav, "--max-dc-offset", "-1")
 
     def test_address_that_is_none(self):
         assert "'0'" in refused("check", "rtp://127.0.0.1:0", "--duration", "1")
