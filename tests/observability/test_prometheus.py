@@ -53,8 +53,22 @@ def test_every_alert_is_explained_where_it_says_so() -> None:
     for name, rule in alerts().items():
         assert rule["labels"]["severity"] in ("critical", "warning"), name  # type: ignore[index]
         notes = rule["annotations"]
-        assert notes.keys() == {"summary", "description", "runbook_url"}, name  # type: ignore[attr-defined]
-        assert notes["runbook_url"] == f"docs/alerts.md#{name.lower()}"  # type: ignore[index]
+        assert notes.keys() == {"summary", "description", "runbook"}, name  # type: ignore[attr-defined]
+        assert notes["runbook"] == f"{name} in docs/alerts.md"  # type: ignore[index]
+
+
+def test_links_are_made_of_runbooks_as_the_documentation_says(tmp_path: Path) -> None:
+    (command,) = re.findall(r"^sed -i .*$", (ROOT / "docs" / "alerts.md").read_text(encoding="utf-8"), re.MULTILINE)
+    rules = tmp_path / "configs" / "prometheus" / "rules" / "alerts.yml"
+    rules.parent.mkdir(parents=True)
+    rules.write_text((ROOT / "configs" / "prometheus" / "rules" / "alerts.yml").read_text(encoding="utf-8"))
+    subprocess.run(["sh", "-c", command], cwd=tmp_path, check=True)
+    links = {
+        rule["alert"]: rule["annotations"].get("runbook_url")
+        for group in yaml.safe_load(rules.read_text())["groups"]
+        for rule in group["rules"]
+    }
+    assert links == {name: f"https://docs.example/alerts#{name.lower()}" for name in alerts()}
 
 
 def test_what_inhibits_and_is_inhibited_are_alerts() -> None:
