@@ -161,13 +161,9 @@ def check(
         described = read_session(path).streams(base, rtcp=live.rtcp)
         _require_decodable([spec for _, spec in described])
         return _check_live(source, described, arrival, live)
-    if until_end:
-        raise RequestError(f"{source}: --until-end is for live sources; a file or capture ends by itself")
+    _refuse_live_options(source, live)
     from rtpverify.sources.capture import is_capture
 
-    live_only = {"--backend": backend is not None, "--rtcp": rtcp, "--receiver-reports": receiver_reports}
-    for option in (option for option, given in live_only.items() if given):
-        raise RequestError(f"{source}: {option} is for live sources")
     if is_capture(path):
         if sdp is None:
             return _check_capture(path, [replace(base, redundant=redundant)], arrival, duration_seconds)
@@ -215,6 +211,15 @@ def _check_file(path: Path, spec: StreamSpec, duration_seconds: float | None) ->
     result = verifier.result(str(path))
     result.streams[0].warnings += audio.told()
     return result
+
+
+def _refuse_live_options(source: str, live: _Live) -> None:
+    """Refuse what tells nothing of a file or capture."""
+    if live.until_end:
+        raise RequestError(f"{source}: --until-end is for live sources; a file or capture ends by itself")
+    options = {"--backend": live.backend, "--receiver-reports": live.receiver_reports, "--rtcp": live.rtcp}
+    for option in (option for option, given in options.items() if given):
+        raise RequestError(f"{source}: {option} is for live sources")
 
 
 def _refuse_redundant(source: str, redundant: bool) -> None:
