@@ -12,6 +12,8 @@ MOST = 0.9
 """Part of the steps that must be alike."""
 NEAR = 0.01
 """How near a ratio must be to that of a known clock."""
+RARE = 0.02
+"""Part of the steps below which one is no part of the pattern: it begins or ends it."""
 FAST = 0.02
 """A clock further off than this is another one, and no bad oscillator."""
 
@@ -41,7 +43,7 @@ def pattern_of(error: TimestampError, encoding: Encoding) -> Pattern:
     sharing, rest = divmod(longest, round(packet_frames))
     if sharing > 1 and rest == 0 and abs(frozen / (total - frozen) - (sharing - 1)) < 0.2:
         return Pattern("shared", f"are shared by {sharing} packets each", {"packets_sharing": sharing})
-    ratio = sum(step * count for step, count in steps.items()) / error.step_frames
+    ratio = _usual_step(steps) / packet_frames
     for name, counted, text in (
         ("bytes", encoding.bytes_per_frame, "count bytes"),
         ("samples", encoding.channels, "count the samples of all channels"),
@@ -50,8 +52,8 @@ def pattern_of(error: TimestampError, encoding: Encoding) -> Pattern:
     ):
         if abs(ratio / counted - 1) < NEAR and abs(counted - 1) > FAST:
             return Pattern(name, text)
-    if ratio > 0 and abs(ratio - 1) > FAST and max(steps.values()) >= MOST * total:
-        hz = ratio * rate_hz
+    if ratio > 0 and abs(ratio - 1) > FAST and error.spread > FAST * error.step_frames:
+        hz = round(ratio * rate_hz, 3)
         return Pattern("clock_rate", f"count at {hz:.0f} Hz", {"timestamp_rate_hz": hz})
     if 1 < error.quantum < packet_frames:
         text = f"are rounded to {error.quantum} frames ({1e3 * error.quantum / rate_hz:.3g} ms)"
@@ -59,3 +61,12 @@ def pattern_of(error: TimestampError, encoding: Encoding) -> Pattern:
     if error.spread <= 1:
         return Pattern("rounded", "are rounded from a clock", {"timestamp_quantum_frames": 1})
     return Pattern("scattered", "scatter about their places")
+
+
+def _usual_step(steps: dict[int, int]) -> float:
+    """Return how far timestamps advance on average, but for rare steps; 0 where most are rare."""
+    total = sum(steps.values())
+    usual = {step: count for step, count in steps.items() if count >= max(2, RARE * total)}
+    if sum(usual.values()) < MOST * total:
+        return 0.0
+    return sum(step * count for step, count in usual.items()) / sum(usual.values())

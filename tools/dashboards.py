@@ -689,6 +689,18 @@ def one_stream() -> dict[str, Any]:
             log=True,
         ),
         graph("Bursts", "none", query(of("rtpverify_loss_bursts_total{}"), "so far"), width=8, least=0),
+        graph(
+            "Timestamps",
+            "none",
+            query(f'sum(rtpverify_open_events{{{ONE}, kind="timestamp_error"}})', "wrong now"),
+            query(
+                f'sum(increase(rtpverify_events_total{{{ONE}, kind=~"timestamp_.*"}}[$__rate_interval]))',
+                "jumps and errors that began",
+            ),
+            description="Timestamps that contradict the sequence numbers: no packet is lost by it.",
+            width=8,
+            least=0,
+        ),
     )
     add(
         board,

@@ -229,6 +229,17 @@ FAULTS: dict[str, FaultKind] = {
     "late": FaultKind({"delay": _positive(required=True)}, transport=True),
     "stall": FaultKind({"seconds": _positive(required=True)}, transport=True),
     "timestamp_jump": FaultKind({"frames": _nonzero()}, transport=True),
+    "timestamp_error": FaultKind(
+        {
+            "pattern": _choice("scattered", "every", "shared", "frozen", "backwards", "rounded", "counting"),
+            "by": _integer(1, 1 << 30, default=1),
+            "packets": _integer(2, 250, default=2),
+            "step": _integer(0, 1 << 30, default=1),
+            "seed": _integer(0, default=1),
+        },
+        transport=True,
+        stretch=True,
+    ),
     "ssrc_change": FaultKind({"ssrc": _integer(0, 0xFFFFFFFF)}, transport=True),
     "payload_type_change": FaultKind({"to": _integer(0, 127, required=True)}, transport=True),
     "restart": FaultKind({"seed": _integer(0, default=1)}, transport=True),

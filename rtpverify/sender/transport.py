@@ -186,6 +186,8 @@ class TransportPlan:
         after = out.number >= self._first(fault)
         if fault.kind == "timestamp_jump":
             out.timestamp[after] += fault.values["frames"]
+        elif fault.kind == "timestamp_error":
+            out.timestamp += self._deviation(fault, out.number)
         elif fault.kind == "ssrc_change":
             out.ssrc[after] = self._other_ssrc(fault)
         elif fault.kind == "payload_type_change":
@@ -194,6 +196,42 @@ class TransportPlan:
             sequence, timestamp = np.random.default_rng(fault.values["seed"]).integers(1 << 16, 1 << 31, 2)
             out.sequence[after] += sequence
             out.timestamp[after] += timestamp
+
+    def _deviation(self, fault: Fault, number: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return how far the timestamp of each packet is off, shape of ``number``."""
+        since, frames, values = number - self._first(fault), self._packet_frames, fault.values
+        place, by, packets = since * frames, values["by"], values["packets"]
+        if values["pattern"] == "scattered":
+            first = int(number[0]) if len(number) else 0
+            draw = uniform(values["seed"], first, int(number[-1]) - first + 1, 1)[number - first, 0] + 0.5
+            off = np.floor(draw * (2 * by + 1)).astype(np.int64) - by
+        else:
+            written = {
+                "every": place + by * (since % packets == 0),
+                "shared": since // packets * packets * frames,
+                "frozen": np.full(len(number), -frames),
+                "backwards": -place,
+                "rounded": place // by * by,
+                "counting": since * values["step"],
+            }
+            off = written[values["pattern"]] - place
+        end = self._end(fault)
+        return np.where((since >= 0) & (number < (number + 1 if end is None else end)), off, 0)
+
+    def _expect_timestamp_error(self, fault: Fault, packets: int) -> list[Expected]:
+        """Return one error from the first packet that is off to the last one."""
+        first = self._first(fault)
+        off = self._deviation(fault, np.arange(first, packets, dtype=np.int64))
+        deviating = np.flatnonzero(off)
+        if len(deviating) == 0:
+            return []
+        size = {
+            "packets_deviating": len(deviating),
+            "timestamp_deviation_frames": int(off[deviating[np.abs(off[deviating]).argmax()]]),
+        }
+        start, stop = int(deviating[0]), int(deviating[-1]) + 1
+        frames = self._packet_frames
+        return [Expected(Kind.TIMESTAMP_ERROR, (first + start) * frames, (stop - start) * frames, size=size)]
 
     def _other_ssrc(self, fault: Fault) -> int:
         ssrc: int = fault.values.get("ssrc", self._identity.ssrc ^ 0x5A5A5A5A)
@@ -206,6 +244,8 @@ class TransportPlan:
         values = fault.values
         if fault.kind == "loss":
             return self._expect_gaps(fault, packets)
+        if fault.kind == "timestamp_error":
+            return self._expect_timestamp_error(fault, packets)
         if fault.kind == "duplicate":
             size = {"packets": min(values["packets"], packets - self._first(fault))}
             return [Expected(Kind.DUPLICATE, start_frame, size=size, counted_only=True)]

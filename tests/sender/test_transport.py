@@ -84,6 +84,40 @@ def test_headers_change():
     ]
 
 
+@pytest.mark.parametrize(
+    ("fault", "written"),
+    [
+        ("pattern=every,by=3,packets=2", [0, 48, 99, 144, 195, 240, 288]),
+        ("pattern=shared,packets=3", [0, 48, 96, 96, 96, 240, 288]),
+        ("pattern=frozen", [0, 48, 48, 48, 48, 48, 288]),
+        ("pattern=backwards", [0, 48, 96, 48, 0, -48, 288]),
+        ("pattern=rounded,by=40", [0, 48, 96, 136, 176, 216, 288]),
+        ("pattern=counting,step=1", [0, 48, 96, 97, 98, 99, 288]),
+    ],
+)
+def test_timestamps_that_are_wrong_for_four_packets(fault, written):
+    item = plan(f"timestamp_error:at=0.002,duration=0.004,{fault}")
+    out = item.transmissions(0, 7)
+    assert ((out.timestamp - IDENTITY.timestamp + 2**31) % 2**32 - 2**31).tolist() == written
+    off = [place - 48 * k for k, place in enumerate(written)]
+    deviating = [k for k, frames in enumerate(off) if frames]
+    [error] = item.expected(7)
+    assert (error.kind, error.start_frame) == (Kind.TIMESTAMP_ERROR, 48 * deviating[0])
+    assert error.duration_frames == 48 * (deviating[-1] + 1 - deviating[0])
+    assert error.size == {"packets_deviating": len(deviating), "timestamp_deviation_frames": max(off, key=abs)}
+    assert item.expected(2) == []
+
+
+def test_scattered_timestamps():
+    item = plan("timestamp_error:at=0.01,by=3,seed=5")
+    out = item.transmissions(0, 2000)
+    off = (out.timestamp - IDENTITY.timestamp - 48 * out.number + 2**31) % 2**32 - 2**31
+    assert not off[:10].any()
+    assert set(off.tolist()) == set(range(-3, 4))
+    [error] = item.expected(2000)
+    assert error.size["packets_deviating"] == np.count_nonzero(off)
+
+
 @given(st.lists(st.integers(1, 400), min_size=1, max_size=10))
 def test_any_way_of_cutting_gives_the_same_packets(sizes):
     item = plan(
@@ -92,6 +126,7 @@ def test_any_way_of_cutting_gives_the_same_packets(sizes):
         "stall:at=0.2,seconds=0.1",
         "late:at=0.25,delay=0.2",
         "restart:at=0.3",
+        "timestamp_error:at=0.32,by=7,duration=0.05",
         "ssrc_change:at=0.4",
     )
     whole = item.transmissions(0, sum(sizes))
