@@ -106,7 +106,7 @@ class Sensitivity:
     click
         Deviation of a single frame, as a fraction of full scale.
     level_step_db, phase_step_rad
-        Steps: of level between stretches of a second, of phase in the middle of one.
+        Steps: of level between stretches of a second, of phase two seconds from the next and one from either end.
     exact_slips
         Whether the length of a slip can be told to the frame.
     """

@@ -9,6 +9,8 @@ from corpus import Case, Z
 from seeds import generator
 
 from rtpverify.events import Kind
+from rtpverify.frames import FrameVerifier
+from rtpverify.reference import Tone
 from rtpverify.sender.signal import gaussian, quantise
 
 STREAMS = [
@@ -70,3 +72,63 @@ def test_the_stated_size_is_within_twice_what_theory_allows(case):
     phase_rad = float((Z * ratio * 4 / np.sqrt(case.rate_hz * seconds) + wander).min())
     half_slip_rad = math.pi / case.rate_hz
     assert size.phase_step_rad <= 2.0001 * max(half_slip_rad, phase_rad)
+
+
+def stepping(case, every, step_rad, encode, seconds):
+    """Return frames whose phase steps again and again, and where."""
+    t = np.arange(round(seconds * case.rate_hz))
+    count = t // every
+    wave = case.amplitude * np.sin(2 * np.pi * case.frequencies_hz[0] * t / case.rate_hz + step_rad * count)
+    noise = case.noise_rms * gaussian(case.seed, 0, len(t), 1)[:, 0]
+    return encode(case, (wave + noise)[:, None]), [every * (k + 1) for k in range(int(count[-1]))]
+
+
+def linear(case, frames):
+    return quantise(frames, case.bits, case.dither, case.seed, 0)
+
+
+def companded(_, frames):
+    """Return what G.711 makes of frames: for each the nearest level of mu-law (ITU-T G.711, table 2a)."""
+    steps = np.arange(16)
+    levels = np.concatenate([(2 * steps + 33) * 2**segment - 33 for segment in range(8)]) * 4 / 32768
+    edges = (levels[1:] + levels[:-1]) / 2
+    return np.sign(frames) * levels[np.searchsorted(edges, np.abs(frames))]
+
+
+def slips(case, frames, encoding):
+    bits = None if encoding == "PCMU" else case.bits
+    verifier = FrameVerifier(Tone(case.frequencies_hz), case.limits, case.rate_hz, 1, encoding, bits)
+    verifier.feed(frames)
+    verifier.finish()
+    stream = verifier.result("x").streams[0]
+    return [event for event in stream.events if event.fault], stream.signal[0].sensitivity
+
+
+def all_are_told(events, places, tolerance):
+    assert {event.kind for event in events} == {Kind.SLIP}
+    assert len(events) == len(places)
+    for event, place in zip(sorted(events, key=lambda event: event.start_frame), places, strict=True):
+        assert abs(event.start_frame - place) <= tolerance
+
+
+@pytest.mark.parametrize("case", STREAMS, ids=range(len(STREAMS)))
+@pytest.mark.parametrize("seconds_apart", [2.0, 2.27])
+def test_every_step_of_the_stated_size_is_told_again_and_again(case, seconds_apart):
+    apart = round(seconds_apart * case.rate_hz)
+    frames, places = stepping(case, apart, stated(case).phase_step_rad, linear, 4 * seconds_apart + 1.5)
+    events, _ = slips(case, frames, f"L{case.bits}")
+    all_are_told(events, places, 0.3 * case.rate_hz)
+
+
+@pytest.mark.parametrize("step_rad", [-0.025, 0.025, -0.05, 0.1])
+@pytest.mark.parametrize("seconds_apart", [0.252, 0.504, 1.5])
+def test_a_generator_whose_table_does_not_close_steps_each_time(step_rad, seconds_apart):
+    """As that of a widely used telephony server does, in PCMU: 0.025 rad every 0.252 s."""
+    case = Case(rate_hz=8000, frequencies_hz=(1004.0,), channels=1, seconds=3.5, level_dbfs=-10.0)
+    frames, places = stepping(case, round(seconds_apart * 8000), step_rad, companded, 9.0)
+    events, size = slips(case, frames, "PCMU")
+    assert size.phase_step_rad < abs(step_rad)
+    last = 8.5 * 8000
+    all_are_told(
+        [event for event in events if event.start_frame < last], [place for place in places if place < last], 200
+    )

@@ -125,7 +125,7 @@ def _are_steady(state: Lines, new: NewBlocks) -> NDArray[np.bool_]:
 
     surprise = np.abs(new.phase[:, window:] - before(new.phase) @ _WEIGHTS)
     steady: NDArray[np.bool_] = surprise <= np.maximum(
-        _PREDICTION_FACTOR * spread / level, state.least_phase[lines, None]
+        _PREDICTION_FACTOR * spread / level, state.noticed_phase[lines, None]
     )
     mean_spread = spread * math.sqrt(1.0 + 1.0 / PREDICTOR_BLOCKS)
     level_change = np.abs(new.amplitude[:, window:] - before(new.amplitude) @ _WEIGHTS)

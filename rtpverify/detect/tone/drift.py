@@ -8,6 +8,7 @@ import numpy as np
 
 from rtpverify.detect.tone.departure import Departure
 from rtpverify.detect.tone.monitor import Reading, bend_rms
+from rtpverify.detect.tone.phase import go_on_out_of_phase, is_noticed, phase_step
 from rtpverify.detect.tone.regions import equal_run
 from rtpverify.detect.tone.settings import LEAST_WINDOW_FRAMES
 from rtpverify.detect.tone.track import Track
@@ -39,6 +40,11 @@ def drifts(track: Track, departure: Departure) -> bool:
             return False
     if fit.rms > track.fit_rms_allowance(fit):
         return False
+    step = phase_step(track, low + first, low + stop)
+    if step.rms < fit.rms and is_noticed(track, step):
+        go_on_out_of_phase(track, step)
+        track.position = low + stop
+        return True
     if track.values_differ(fit.sine, track.model, fit.frames):
         track.values_since = max(low + first, track.values_since)
     track.follow(fit.sine, fit.frames)

@@ -107,8 +107,8 @@ class Lines:
         Clean blocks since the line was locked.
     sigma, peak, threshold
         RMS and largest value of the residual, and the deviation that no clean frame reaches.
-    least_phase
-        Phase step, rad, below which nothing is told.
+    least_phase, noticed_phase
+        Phase step, rad, below which nothing is told, and that by which a block may be off unnoticed.
     half_level_limit, half_dc_limit
         Half the limits: of a relative change of level, and of the offset.
     """
@@ -128,13 +128,24 @@ class Lines:
         self.peak = np.zeros(0)
         self.threshold = np.zeros(0)
         self.least_phase = np.zeros(0)
+        self.noticed_phase = np.zeros(0)
         self.half_level_limit = np.zeros(0)
         self.half_dc_limit = np.zeros(0)
 
     def add(self, settings: list[Settings]) -> None:
         """Add lines, not locked."""
         n = len(settings)
-        for name in ("locked", "last_z", "count", "omega", "sigma", "peak", "threshold", "least_phase"):
+        for name in (
+            "locked",
+            "last_z",
+            "count",
+            "omega",
+            "sigma",
+            "peak",
+            "threshold",
+            "least_phase",
+            "noticed_phase",
+        ):
             array = getattr(self, name)
             setattr(self, name, np.append(array, np.zeros(n, array.dtype)))
         for name in ("phase", "amplitude", "dc", "power"):
@@ -167,7 +178,7 @@ class Lines:
         self.sigma[line] = track.sigma
         self.peak[line] = 0.0
         self.threshold[line] = track.threshold
-        self.least_phase[line] = track.least_phase
+        self.least_phase[line], self.noticed_phase[line] = track.least_phase, track.noticed_phase
         self.locked[line] = True
 
     def known_blocks(self, line: int) -> int:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from rtpverify.detect.thresholds import SMALLEST_NOISE
 from rtpverify.detect.tone.monitor import Reading, bend_rms
+from rtpverify.detect.tone.phase import go_on_out_of_phase, phase_step
 from rtpverify.detect.tone.regions import change_point, variance_change_point
 from rtpverify.detect.tone.settings import noise_power_range
 from rtpverify.detect.tone.track import Track
@@ -23,9 +24,7 @@ MODEL_BLOCKS = 8
 """How much of the undisturbed signal before a frame the model rests on, at most."""
 
 
-def follow_quiet(
-    track: Track, start: int, x: NDArray[np.float64], valid: NDArray[np.bool_], residual: NDArray[np.float64]
-) -> None:
+def follow_quiet(track: Track, start: int, x: NDArray[np.float64], valid: NDArray[np.bool_]) -> None:
     """Follow frames ``start`` …, at most a block of them, in which none departs.
 
     Parameters
@@ -34,8 +33,8 @@ def follow_quiet(
         The channel; its model is that of before.
     start
         First frame.
-    x, valid, residual
-        Frames, which of them are there, and what the model leaves of them, shape (n,).
+    x, valid
+        Frames, and which of them are there, shape (n,).
     """
     block, stop = track.settings.block_frames, start + len(x)
     frames = int(np.count_nonzero(valid))
@@ -44,7 +43,7 @@ def follow_quiet(
     local = fit_free(x, start, track.model.omega, valid)
     if local is None:
         return
-    if _phase_steps(track, start, x, valid, residual, local) or _values_change(track, start, stop, local):
+    if _phase_steps(track, start, x, local) or _values_change(track, start, stop, local):
         track.quiet_blocks = 0
         return
     track.exact_frames += frames
@@ -73,25 +72,17 @@ def follow_quiet(
     )
 
 
-def _phase_steps(
-    track: Track,
-    start: int,
-    x: NDArray[np.float64],
-    valid: NDArray[np.bool_],
-    residual: NDArray[np.float64],
-    local: FreeFit,
-) -> bool:
-    """Go on with the block's own sine where its phase is not that of the model; return whether it is not."""
+def _phase_steps(track: Track, start: int, x: NDArray[np.float64], local: FreeFit) -> bool:
+    """Go on behind a step of the phase where the block's own is not that of the model; return whether it is not.
+
+    The step may be anywhere in the block, or late in the one before, which did not show it.
+    """
     model, stop = track.model, start + len(x)
     deviation = math.hypot(track.deviation(stop), track.sigma * math.sqrt(2.0 / local.frames))
     phase = wrap_phase(local.sine.phase - model.phase_at(local.sine.anchor))
-    if abs(phase) <= max(FALSE_ALARM_Z * deviation / model.amplitude, track.least_phase):
+    if abs(phase) <= max(FALSE_ALARM_Z * deviation / model.amplitude, track.noticed_phase):
         return False
-    after = np.where(valid, x - local.sine.at(start, stop), 0.0)
-    frame = start + change_point(np.where(valid, residual, 0.0), after)
-    track.add_step(frame, frame, model, local.sine)
-    track.start_anew(frame)
-    track.follow(local.sine, local.frames)
+    go_on_out_of_phase(track, phase_step(track, max(track.clean_from, start - track.settings.block_frames), stop))
     return True
 
 

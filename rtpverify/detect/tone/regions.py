@@ -40,6 +40,23 @@ def change_point(before: NDArray[np.float64], after: NDArray[np.float64]) -> int
     return int(cost.argmin())
 
 
+def phase_step_position(residual: NDArray[np.float64], slope: NDArray[np.float64]) -> tuple[int, float, float]:
+    """Return at which frame, and by how much, the phase of a sine steps by least squares, and the power that tells it.
+
+    Parameters
+    ----------
+    residual
+        What the sine leaves of the frames, shape (n,).
+    slope
+        Its derivative by its phase, shape (n,).
+    """
+    products, powers = (np.cumsum(values[::-1])[::-1] for values in (residual * slope, slope * slope))
+    explained = np.divide(products**2, powers, out=np.zeros_like(powers), where=powers > 0.0)
+    at = int(explained.argmax())
+    power = float(powers[at])
+    return at, float(products[at]) / power if power > 0.0 else 0.0, power
+
+
 def variance_change_point(residual: NDArray[np.float64]) -> int:
     """Return the frame at which the variance of a residual changes most likely (Gaussian likelihood)."""
     n = len(residual)

@@ -174,7 +174,7 @@ class Scanner:
         bad = valid & (np.abs(residual) > max(track.allowance(start), track.allowance(stop)))
         if not bad.any():
             track.position = stop
-            follow_quiet(track, start, x, valid, residual)
+            follow_quiet(track, start, x, valid)
             return True
         frame = start + int(bad.argmax())
         look = frame + LOOKAHEAD_BLOCKS * block

@@ -21,6 +21,8 @@ ACQUISITION_BLOCKS = 5
 """How much of the signal an acquisition, or the naming of a residual, looks at."""
 LEAST_NOISE_CHANGE = 0.4
 """Relative change of the residual's power that no block's own chance reaches, where blocks are long."""
+_PREDICTION_POWER = 3.4
+"""Variance of a block's phase against the line through those before; twice, as half a step may be in the one before."""
 MISS_Z = 3.1
 """Deviations of a Gaussian that chance exceeds, on one side, once in a thousand times."""
 FOUND_Z = FALSE_ALARM_Z + MISS_Z
@@ -160,14 +162,18 @@ def sensitivity(
     second = settings.sample_rate_hz
     ratio = sigma / amplitude
     level_step_db = 8.686 * FOUND_Z * ratio * math.sqrt(4.0 / second)
-    # A straight line on either side of the step, each through its own phases.
+    # It is noticed as a step in the midst of a straight line through the phases of a second, and measured between a
+    # straight line on either side, each through its own phases. The noise of G.711 comes and goes with the phases of
+    # the tone, so that only a block against those before is sure to show it.
+    points = second / 16.0 if not settings.companded else settings.block_frames / _PREDICTION_POWER
+    noticed = FOUND_Z * ratio * math.sqrt(2.0 / points)
     window = max(phase_window_frames(omega, second, ratio), 1)
-    phase_step = 4.0 * FOUND_Z * ratio / math.sqrt(window) + wander_phase(omega, second, window)
+    measured = 4.0 * FOUND_Z * ratio / math.sqrt(window) + wander_phase(omega, second, window)
     quantum = code.phase_quantum if code else 0.0
     return Sensitivity(
         click=threshold + min(MISS_Z * sigma, threshold),
         level_step_db=1.1 * settings.limits.max_level_change_db + level_step_db,
-        phase_step_rad=max(phase_step, quantum),
+        phase_step_rad=max(noticed, measured, quantum),
         exact_slips=code is not None and 4.0 * FALSE_ALARM_Z * ratio / math.sqrt(window) < quantum / 2.0,
     )
 

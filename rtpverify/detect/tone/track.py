@@ -124,9 +124,17 @@ class Track:
     @property
     def least_phase(self) -> float:
         """Phase step, rad, below which nothing is told; 0 without a tone."""
+        return self._least_phase(1.0)
+
+    @property
+    def noticed_phase(self) -> float:
+        """Phase by which a block may be off unnoticed, rad: less than a slip in the midst of it makes."""
+        return self._least_phase(0.5)
+
+    def _least_phase(self, share: float) -> float:
         if self.sine is None:
             return 0.0
-        quantum = self.code.phase_quantum if self.code else 0.0
+        quantum = share * self.code.phase_quantum if self.code else 0.0
         step = self.monitor.rounding_step
         return self.settings.least_phase(self.sine.omega, self.sine.amplitude, self.sigma, quantum, step)
 
