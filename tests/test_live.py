@@ -155,6 +155,23 @@ async def test_what_still_waits_at_the_end_is_taken_in_and_then_it_finishes() ->
     assert script.names == ["drain", "feed", "drain", "feed", "advance", "finish"]
 
 
+async def test_the_clock_at_the_end_is_that_at_which_the_receiver_was_empty() -> None:
+    script = Script([3, FULL_BATCH, 1, 0])
+    await live(script, duration_seconds=0.02, tick_seconds=0.001)
+    assert script.calls[-1] == ("finish", script.clear_ns)
+    assert ("advance", script.clear_ns) in script.calls
+
+
+async def test_until_end_goes_on_until_all_have_ended() -> None:
+    script = Script([1] * 5, feed=lambda: setattr(script, "ended", script.names.count("feed") == 5))
+    await asyncio.wait_for(live(script, until_end=True, tick_seconds=0.001), timeout=PATIENCE_SECONDS)
+    assert script.names.count("feed") == 5
+    ended = Script([1] * 5)
+    ended.ended = True
+    await live(ended, duration_seconds=0.05, tick_seconds=0.001)
+    assert ended.names.count("feed") == 5, "nothing but the duration ends it where that is not asked for"
+
+
 async def test_an_endless_flood_does_not_keep_it_from_ending() -> None:
     script = Script([FULL_BATCH] * 10_000)
     await live(script, duration_seconds=0)

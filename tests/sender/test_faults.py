@@ -26,6 +26,9 @@ def test_a_stretch_is_given_in_seconds_or_frames_or_not_at_all():
         "distortion:at=2,harmonics_db=-30/-45",
         "loss:at=0.5,rate=0.01,seed=7,duration=2",
         "click:at=1,bit=3,frames=1",
+        "ended:at=1,bye=yes",
+        "missing",
+        "missing:seconds=3",
     ],
 )
 def test_written_form_reads_back(text):
@@ -64,6 +67,8 @@ def test_written_form_reads_back(text):
         ("distortion:at=1,harmonics_db=-40/x", "harmonics_db=-40/x"),
         ("loss:at=1,packets=1,channel=1", "unknown field 'channel'"),
         ("loss:at=1,rate=1.5", "rate=1.5 is not a number from 0 to 1"),
+        ("missing:at=1", "unknown field 'at'; missing takes seconds"),
+        ("ended:at=1,bye=perhaps", "bye=perhaps is not no or yes or mux"),
         ("payload_type_change:at=1,to=128", "to=128 is not a whole number from 0 to 127"),
     ],
 )

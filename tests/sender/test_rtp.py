@@ -11,6 +11,7 @@ from patience import PATIENCE_SECONDS
 from rtpverify import mmsg
 from rtpverify.errors import RequestError, SourceError
 from rtpverify.rtp.payload import Encoding, encode
+from rtpverify.rtp.rtcp import Bye, ReceiverReport, SourceDescription, parse_rtcp
 from rtpverify.sender.damage import DamagedSignal
 from rtpverify.sender.faults import parse_fault
 from rtpverify.sender.rtp import Sender, StreamSettings, send
@@ -32,10 +33,10 @@ class Packet:
 
 
 class Receiver:
-    def __init__(self, address="127.0.0.1"):
+    def __init__(self, address="127.0.0.1", port=0):
         self.socket = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM)
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
-        self.socket.bind((address, 0))
+        self.socket.bind((address, port))
         self.socket.settimeout(PATIENCE_SECONDS)
         self.endpoint = Endpoint(address, self.socket.getsockname()[1])
 
@@ -55,8 +56,8 @@ class Receiver:
 def receive():
     opened = []
 
-    def make(address="127.0.0.1"):
-        opened.append(Receiver(address))
+    def make(address="127.0.0.1", port=0):
+        opened.append(Receiver(address, port))
         return opened[-1]
 
     yield make
@@ -112,6 +113,44 @@ def test_audio_that_does_not_repeat_is_encoded_block_by_block(receive):
     for k, item in enumerate(receivers):
         samples = DamagedSignal(ToneSignal(), faults, bits=24, dither="tpdf", seed=k).read(0, 350 * 48)
         assert b"".join(packet.payload for packet in item.packets()) == encode(Encoding("L24", 48000, 2), samples)
+
+
+def receive_pair(receive):
+    """Receive on a port and on the next one."""
+    while True:
+        first = receive()
+        try:
+            return first, receive(port=first.endpoint.port + 1)
+        except OSError:  # taken: try another pair
+            continue
+
+
+@pytest.mark.parametrize("bye", ["yes", "mux"])
+def test_a_sender_that_says_goodbye_sends_nothing_more(receive, bye):
+    port, rtcp = receive_pair(receive)
+    send([settings_for(port, ssrc=9, faults=[parse_fault(f"ended:at=0.01,bye={bye}")])], 0.05)
+    packets = port.packets()
+    assert len([packet for packet in packets if packet.second == 97]) == 10
+    [goodbye] = [packet for packet in (packets if bye == "mux" else rtcp.packets()) if packet.second == 201]
+    raw = struct.pack("!BBHII", goodbye.first, goodbye.second, goodbye.sequence, goodbye.timestamp, goodbye.ssrc)
+    said = parse_rtcp(raw + goodbye.payload)
+    assert [type(report) for report in said.reports] == [ReceiverReport, SourceDescription, Bye]
+    assert (said.reports[0].ssrc, said.reports[2].ssrcs, said.unread) == (9, (9,), {})
+
+
+def test_a_sender_that_is_late_sends_all_of_it(receive):
+    late, never = receive(), receive()
+    progress = send(
+        [
+            settings_for(late, sequence=0, faults=[parse_fault("missing:seconds=0.1")]),
+            settings_for(never, faults=[parse_fault("missing")]),
+        ],
+        0.05,
+    )
+    assert [packet.sequence for packet in late.packets()] == list(range(50))
+    assert never.packets() == []
+    assert progress.packets_sent == 50
+    assert progress.elapsed_seconds >= 0.14
 
 
 def test_transport_faults_hit_their_stream_alone(receive):

@@ -38,6 +38,35 @@ def test_loss_of_a_run():
     assert item.expected(5) == []  # nothing comes after it, so nobody can tell
 
 
+def test_an_end_is_the_last_that_is_sent_or_told():
+    item = plan("ended:at=0.004", "loss:at=0.002,packets=1", "loss:at=0.006,packets=1", "ssrc_change:at=0.005")
+    assert order(item, 8) == [0, 1, 3]
+    assert [(expected.kind, expected.start_frame) for expected in item.expected(8)] == [
+        (Kind.GAP, 96),
+        (Kind.ENDED, 192),
+    ]
+    assert item.expected(4) == plan("loss:at=0.002,packets=1").expected(4)
+    assert list(item.goodbyes()) == []
+
+
+def test_a_goodbye_takes_the_place_of_the_first_packet_that_is_not_sent():
+    assert list(plan("ended:at=0.004,bye=yes").goodbyes()) == [(4, IDENTITY.ssrc, False)]
+    later = plan("ended:at=0.004,bye=mux", "ssrc_change:at=0.002,ssrc=7", "ssrc_change:at=0.006,ssrc=8")
+    assert list(later.goodbyes()) == [(4, 7, True)]
+    assert list(plan("ended:at=0.004,bye=yes", "ended:at=0.002").goodbyes()) == []
+
+
+def test_a_missing_stream_sends_nothing_or_starts_late():
+    never = plan("missing", "loss:at=0.002,packets=1")
+    assert order(never, 8) == []
+    [expected] = never.expected(8)
+    assert (expected.kind, expected.start_frame) == (Kind.MISSING, 0)
+    late = plan("missing:seconds=0.005")
+    out = late.transmissions(0, 8)
+    assert (out.position == out.number + 5).all()
+    assert late.expected(8) == []
+
+
 def test_random_loss_is_what_was_announced():
     item = plan("loss:at=0.1,rate=0.05,seed=4,duration=2")
     sent = set(order(item, 3000))

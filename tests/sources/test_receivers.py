@@ -111,6 +111,38 @@ async def test_payload_flow_and_time_of_every_datagram(make, send):
         assert not receiver.discarded
 
 
+async def test_a_receiver_is_clear_of_what_came_before_it_was_found_empty(make, send):
+    """Whatever arrived before ``clear_ns`` has been handed over; it goes on while nothing comes."""
+    port = free_port()
+    with make([Endpoint("127.0.0.1", port)]) as receiver:
+        assert receiver.clear_ns == 0
+        handed_over = 0
+        for turn in range(20):
+            for _ in range(turn):
+                send(b"x" * 40, "127.0.0.1", port)
+            sent_ns = time.time_ns()
+            while receiver.clear_ns <= sent_ns:
+                await asyncio.sleep(0)
+                batch = receiver.drain()
+                handed_over += 0 if batch is None else len(batch)
+                assert receiver.clear_ns <= time.time_ns()
+            assert handed_over == sum(range(turn + 1))
+
+
+@linux_only
+async def test_a_full_batch_leaves_it_open_whether_more_came(send):
+    port = free_port()
+    with UdpReceiver([Endpoint("127.0.0.1", port)]) as receiver:
+        receiver.drain()
+        before_ns = receiver.clear_ns
+        for _ in range(MAX_BATCH + 1):
+            send(b"x" * 40, "127.0.0.1", port)
+        assert len(receiver.drain()) == MAX_BATCH
+        assert receiver.clear_ns == before_ns
+        assert len(receiver.drain()) == 1
+        assert receiver.clear_ns > before_ns
+
+
 async def test_many_endpoints_and_senders_keep_apart(make, send):
     ports = [free_port() for _ in range(5)]
     expected = {}
