@@ -106,8 +106,6 @@ class Arrivals(Rows):
 
     def change_format(self, stream: int, rate_hz: int, packet_frames: int) -> None:
         """Measure the timing of a stream by another clock rate from its next packet on; 0: by none."""
-        if self.timing.clock_rate_hz(stream) == rate_hz:
-            return
         self.judge()
         self.timing.change_clock_rate(stream, rate_hz)
         if rate_hz:

@@ -276,7 +276,8 @@ class Intake(Rows):
         self._payload_types.correct(index, encoding)
         end_frame = self._tracker.frame_of(index, int(self._tracker.end_timestamp[index]))
         self._go_on_in(stream, encoding, frames, end_frame)
-        self._arrivals.change_format(index, encoding.sample_rate_hz, frames)
+        if encoding.sample_rate_hz != self._arrivals.timing.clock_rate_hz(index):
+            self._arrivals.change_format(index, encoding.sample_rate_hz, frames)
 
     def _go_on_in(self, stream: Stream, encoding: Encoding | None, packet_frames: int, frame: int) -> None:
         """Let a stream go on in another encoding from ``frame`` on."""
@@ -324,16 +325,19 @@ class Intake(Rows):
         if not batch.part.source.timed:
             return
         placement = batch.placement
-        silences = self._take_arrivals(resolved)
+        silences = self._take_arrivals(resolved, new_encodings)
         left = placement.breaks
         for packet in new_encodings:
-            index, encoding = packet.stream, packet.encoding
-            before = audio & (batch.stream == index) & (placement.sequence < packet.sequence)
-            breaks = [item for item in left if item.stream == index and item.sequence < packet.sequence]
+            mine = audio & (batch.stream == packet.stream)
+            first = np.flatnonzero(mine & (placement.sequence == packet.sequence))
+            if len(first) == 0 or not self._has_other_rate(packet):
+                continue
+            before = mine & (np.arange(len(mine)) < first[0])
+            breaks = [item for item in left if item.stream == packet.stream and item.sequence < packet.sequence]
             left = [item for item in left if item not in breaks]
             silences += self._arrivals.take(batch.accepted(before, breaks))
             audio = audio & ~before
-            self._arrivals.change_format(index, encoding.sample_rate_hz if encoding else 0, packet.frames)
+            self._arrivals.change_format(packet.stream, _rate_hz(packet), packet.frames)
         silences += self._arrivals.take(batch.accepted(audio, left))
         self._presentation.update(batch.stream[audio], batch.part.timestamp[audio], batch.part.arrival_ns[audio])
         self._arrivals.judge_when_due()
@@ -350,10 +354,18 @@ class Intake(Rows):
                 frame = self._tracker.frame_of(silence.stream, silence.timestamp)
                 self._tell(quiet, quiet.stall(silence.sequence, frame, silence.seconds, silence.arrival_ns))
 
-    def _take_arrivals(self, resolved: Sequence[PlacedPacket]) -> list[Silence]:
+    def _has_other_rate(self, packet: PlacedPacket) -> bool:
+        """Tell whether the timing of a stream is measured by another clock rate than that of this packet."""
+        return _rate_hz(packet) != self._arrivals.timing.clock_rate_hz(packet.stream)
+
+    def _take_arrivals(
+        self, resolved: Sequence[PlacedPacket], new_encodings: Sequence[PlacedPacket] = ()
+    ) -> list[Silence]:
         """Follow the arrival of packets that were held; return the silences before them."""
         silences = []
         for item in resolved:
+            if any(item is packet for packet in new_encodings) and self._has_other_rate(item):
+                self._arrivals.change_format(item.stream, _rate_hz(item), item.frames)
             of, sequence = np.array([item.stream]), np.array([item.sequence])
             timestamp, arrival_ns = np.array([item.timestamp]), np.array([item.arrival_ns])
             silences += self._arrivals.take(Accepted(of, sequence, timestamp, arrival_ns))
@@ -485,3 +497,8 @@ class Intake(Rows):
             mean_interval_seconds=timing.mean_interval_seconds(index),
             longest_interval_seconds=timing.longest_interval_seconds(index),
         )
+
+
+def _rate_hz(packet: PlacedPacket) -> int:
+    """Return the clock rate of a packet, 0 where that is not known."""
+    return packet.encoding.sample_rate_hz if packet.encoding else 0

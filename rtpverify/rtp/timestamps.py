@@ -4,9 +4,9 @@ A packet has a place on the media timeline that follows from its sequence number
 before it (:mod:`rtpverify.rtp.order`). Its *deviation* is how far its timestamp lies from there. Rules:
 
 - *Base*. Place less timestamp, as agreed. While every packet has it, nothing deviates.
-- *Jump*. Where packets in a row agree on one other deviation, the sender's timeline moved there: at least
-  :data:`SETTLED_PACKETS` of them, and at least :data:`SETTLED_SECONDS` for less than one packet, which a clock that is
-  rounded to frames can hold for a while too.
+- *Jump*. Where packets in a row agree on one other deviation, the sender's timeline moved there:
+  :data:`SETTLED_PACKETS` of them, or as many as :data:`SETTLED_SECONDS` hold, but :data:`MIN_SETTLED_PACKETS` at least.
+  It takes :data:`SMALL_SETTLED_SECONDS` for up to :data:`SMALL_SECONDS`, which a clock that is rounded may stay off.
 - *Error*. Packets that deviate without settling are one error, from the first to the last of them, until none has
   deviated for :data:`QUIET_SECONDS` and :data:`QUIET_PACKETS`. What settles in between, or within
   :data:`CALM_SECONDS` of a jump, belongs to it: the timeline moves on, and nothing else is reported.
@@ -24,8 +24,10 @@ from math import gcd
 from rtpverify.rtp.verdicts import Discontinuity, Found, Jump, TimestampError
 from rtpverify.rtp.wrap import wrap_difference
 
-SETTLED_PACKETS = 16
-SETTLED_SECONDS = 0.4
+MIN_SETTLED_PACKETS, SETTLED_PACKETS = 3, 16
+SETTLED_SECONDS = 0.1
+SMALL_SECONDS = 1e-3
+SMALL_SETTLED_SECONDS = 0.4
 QUIET_SECONDS = 1.0
 QUIET_PACKETS = 256
 CALM_SECONDS = 1.0
@@ -233,9 +235,11 @@ class Timestamps:
     def _has_settled(self, run: Run) -> bool:
         if run.is_pause:
             return run.packets > 1
-        if run.packets < SETTLED_PACKETS:
-            return False
-        return abs(run.deviation) >= run.packet_frames or run.frames >= SETTLED_SECONDS * self.rate_hz
+        seconds = run.frames / self.rate_hz if self.rate_hz else 0.0
+        if abs(run.deviation) <= SMALL_SECONDS * self.rate_hz:
+            return run.packets >= MIN_SETTLED_PACKETS and seconds >= SMALL_SETTLED_SECONDS
+        is_long = run.packets >= MIN_SETTLED_PACKETS and seconds >= SETTLED_SECONDS
+        return run.packets >= SETTLED_PACKETS or is_long
 
     def _move_to(self, run: Run, found: Found) -> None:
         """Move the timeline to where a run has settled."""
