@@ -34,7 +34,7 @@ def pattern_of(error: TimestampError, encoding: Encoding) -> Pattern:
     if total == 0:
         return Pattern(None, "lie beside their places")
     frozen = steps.get(0, 0)
-    if frozen >= MOST * total:
+    if frozen >= MOST * total or (frozen > 1 and frozen == total - 1):
         return Pattern("frozen", "stand still")
     if sum(count for step, count in steps.items() if step < 0) >= MOST * total:
         return Pattern("backwards", "run backwards")

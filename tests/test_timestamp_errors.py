@@ -336,6 +336,7 @@ def test_a_loss_and_another_packet_time_at_once():
     ("steps", "quantum", "spread", "name", "figures"),
     [
         ({0: 99, 4800: 1}, 4800, 4752, "frozen", {}),
+        ({0: 3, 240: 1}, 240, 192, "frozen", {}),
         ({0: 60, 144: 30}, 144, 96, "shared", {"packets_sharing": 3}),
         ({-48: 50}, 48, 5000, "backwards", {}),
         ({1: 40}, 1, 2000, "milliseconds", {}),
