@@ -8,6 +8,7 @@ import os
 import select
 import signal
 import sys
+import threading
 from collections.abc import Callable
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 INTERRUPTED = 128 + signal.SIGINT
 TERMINATED = 128 + signal.SIGTERM
+_AGAIN_SECONDS = 0.01
 
 
 class Terminated(KeyboardInterrupt):
@@ -95,12 +97,25 @@ def open_standard_streams() -> None:
 
 
 def end_at_termination() -> None:
-    """Have SIGTERM unwind the program as Ctrl-C does, so that nothing half done is left."""
+    """Have SIGTERM unwind the program as Ctrl-C does, so that nothing half done is left, and have neither be lost."""
 
     def end(_number: int, _frame: FrameType | None) -> None:
         raise Terminated
 
     signal.signal(signal.SIGTERM, end)
+    report = sys.unraisablehook
+
+    def send_again(failure: sys.UnraisableHookArgs) -> None:
+        if not issubclass(failure.exc_type, KeyboardInterrupt):
+            report(failure)
+            return
+        # Raised where Python ignores what is raised, as in finalizers: it comes again once that is over.
+        number = signal.SIGTERM if issubclass(failure.exc_type, Terminated) else signal.SIGINT
+        again = threading.Timer(_AGAIN_SECONDS, os.kill, (os.getpid(), number))
+        again.daemon = True
+        again.start()
+
+    sys.unraisablehook = send_again
 
 
 def exit_status(command: Callable[[], int]) -> int:

@@ -34,16 +34,16 @@ def replacing(option: str, path: Path) -> Iterator[Path]:
         For an OSError within, except of a pipe that nobody reads; the message starts with the option, where there is
         one, and the path.
     """
+    target = Path(os.path.realpath(path))
+    beside = target.with_name(f".{target.name[:200]}.{secrets.token_hex(4)}")
     try:
-        target = Path(os.path.realpath(path))
-        beside = None if _is_special(path) else _beside(target)
-        if beside is None:
-            yield path
-            return
         try:
-            yield beside
-            beside.replace(target)
-        except BaseException:
+            if _is_special(path) or not _made(beside, target):
+                yield path
+            else:
+                yield beside
+                beside.replace(target)
+        except BaseException:  # an interrupt too, wherever it comes
             beside.unlink(missing_ok=True)
             raise
     except BrokenPipeError:
@@ -57,23 +57,22 @@ def _is_special(path: Path) -> bool:
     return (path.exists() and not path.is_file()) or path.absolute().parts[1:2] in (("dev",), ("proc",))
 
 
-def _beside(target: Path) -> Path | None:
-    """Make an empty file beside another one, with its mode; return None where that has to be written itself."""
+def _made(beside: Path, target: Path) -> bool:
+    """Make an empty file beside another one, with its mode; return False where that has to be written itself."""
     mode = None
     if target.exists():
         if not os.access(target, os.W_OK):
             raise PermissionError(0, "Permission denied")
         mode = stat.S_IMODE(target.stat().st_mode)
-    beside = target.with_name(f".{target.name[:200]}.{secrets.token_hex(4)}")
     try:
         os.close(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
     except PermissionError:
         if mode is None:
             raise
-        return None
+        return False
     if mode is not None:
         beside.chmod(mode)
-    return beside
+    return True
 
 
 def write_text(option: str, path: Path, content: str) -> None:

@@ -7,12 +7,14 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+from patience import PATIENCE_SECONDS, wait_until
+
+from rtpverify.outfile import write_text
 
 COMMAND = [sys.executable, "-m", "rtpverify"]
 
@@ -186,25 +188,38 @@ class Started:
 
     def end(self, number):
         self.process.send_signal(number)
-        out, err = self.process.communicate(timeout=60)
+        out, err = self.process.communicate(timeout=PATIENCE_SECONDS)
         return self.process.returncode, out, err
 
     def wait_for_open(self, path):
         """Wait until the command has opened a file."""
-        self.wait_until(lambda: any(fd.samefile(path) for fd in self.files()))
+        self.wait_until(lambda: any(fd.is_file() and fd.samefile(path) for fd in self.opened()))
 
-    def files(self):
+    def wait_for_port(self, port):
+        """Wait until the command receives on a UDP port: the command itself, and no other."""
+        self.wait_until(lambda: inodes(port) & {str(fd.readlink()) for fd in self.opened()})
+
+    def opened(self):
+        """Yield what the process has opened; it may close any of them meanwhile."""
         for fd in Path(f"/proc/{self.process.pid}/fd").iterdir():
             with contextlib.suppress(OSError):
-                if fd.resolve().is_file():
-                    yield fd
+                fd.readlink()
+                yield fd
 
-    def wait_until(self, condition, seconds=60):
-        deadline = time.monotonic() + seconds
-        while not condition():
+    def wait_until(self, condition):
+        def holds():
             assert self.process.poll() is None, self.process.communicate()
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+            with contextlib.suppress(OSError):
+                return condition()
+
+        wait_until(holds)
+
+
+def inodes(port):
+    """Return the sockets on a UDP port of this host, as links of open files name them."""
+    tables = [Path(f"/proc/net/{name}") for name in ("udp", "udp6")]
+    lines = [line.split() for table in tables if table.exists() for line in table.read_text().splitlines()]
+    return {f"socket:[{fields[9]}]" for fields in lines if fields[1].endswith(f":{port:04X}")}
 
 
 STATUS = {signal.SIGINT: 130, signal.SIGTERM: 143}
@@ -242,7 +257,7 @@ class TestInterrupted:
             port = sock.getsockname()[1]
         address, result = f"rtp://127.0.0.1:{port}", tmp_path / "result.json"
         started = Started("check", address, "--encoding", "L16/48000", "--reference", "none", "--json", result)
-        started.wait_until(lambda: is_bound(port))
+        started.wait_for_port(port)
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
             for index in range(50):
                 packet = bytes([0x80, 97]) + index.to_bytes(2, "big") + (48 * index).to_bytes(4, "big") + bytes(4 + 96)
@@ -256,7 +271,7 @@ class TestInterrupted:
 
     def test_discover_lists_what_it_heard(self, number):
         started = Started("discover", "--duration", 60)
-        started.wait_until(lambda: is_bound(9875))
+        started.wait_for_port(9875)
         status, out, err = started.end(number)
         assert (status, out, err) == (3, "nothing is announced\n", "")
 
@@ -270,12 +285,42 @@ class TestInterrupted:
         assert "sent " in err
         assert "Traceback" not in err
 
+    def test_where_python_ignores_what_is_raised(self, number):
+        """In a finalizer, here; the import system has others, which run by chance."""
+        code = f"""
+import os, signal, sys, time
+from rtpverify.ending import end_at_termination, exit_status
+class Last:
+    def __del__(self):
+        os.kill(os.getpid(), {int(number)})
+        for _ in range(1000):
+            pass
+def command():
+    last = Last()
+    del last
+    time.sleep({PATIENCE_SECONDS})
+    return 0
+end_at_termination()
+sys.exit(exit_status(command))
+"""
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE_SECONDS)
+        assert (done.returncode, done.stderr) == (STATUS[number], "")
 
-def is_bound(port):
-    """Tell whether somebody listens on a UDP port of this host."""
-    needle = f":{port:04X} "
-    tables = [Path(f"/proc/net/{name}") for name in ("udp", "udp6")]
-    return any(needle in table.read_text() for table in tables if table.exists())
+
+@pytest.mark.parametrize("moment", ["open", "close", "chmod"])
+def test_an_interrupt_at_any_moment_leaves_no_half_file(moment, tmp_path, monkeypatch):
+    (tmp_path / "a.txt").write_text("before")
+    function = getattr(os, moment)
+
+    def interrupted(*arguments, **options):
+        function(*arguments, **options)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, moment, interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write_text("", tmp_path / "a.txt", "after")
+    monkeypatch.undo()
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("a.txt", "before")]
 
 
 INJECTION = """
