@@ -18,6 +18,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+_NEAR_BINS = 6
+"""How far :func:`fit_free` may go, three bins, and what a window's main lobe takes."""
 MODEL_COLUMNS = 5
 """cos, sin, 1, t·cos, t·sin: what a steady tone with a slow wander needs."""
 MAX_HARMONIC = 10
@@ -223,15 +225,23 @@ def fit_phasor(
 def find_omega(x: NDArray[np.float64]) -> float | None:
     """Return the frequency of the strongest sine in ``x``, rad per frame, or None where nothing stands out.
 
-    Peak of a Hann-windowed spectrum, interpolated, then refined by a four-parameter fit.
+    That of the strongest line, refined by a four-parameter fit.
+    """
+    omega = strongest_line(x)
+    return None if omega is None else refine_omega(x, omega)
+
+
+def strongest_line(x: NDArray[np.float64]) -> float | None:
+    """Return the frequency of the strongest line in the spectrum of ``x``, rad per frame; None where there is none.
+
+    Peak of a Hann-windowed spectrum, interpolated.
     """
     n = len(x)
     if n < 16:
         return None
     import scipy.fft
 
-    window = 0.5 - 0.5 * np.cos(2.0 * math.pi * (np.arange(n) + 0.5) / n)
-    power = np.abs(scipy.fft.rfft((x - x.mean()) * window)) ** 2
+    power = np.abs(scipy.fft.rfft((x - x.mean()) * _hann(n))) ** 2
     power[:2] = 0.0
     peak = int(power.argmax())
     if power[peak] <= 0.0 or not np.isfinite(power[peak]):
@@ -240,7 +250,31 @@ def find_omega(x: NDArray[np.float64]) -> float | None:
     middle = math.sqrt(power[peak])
     # Two-bin interpolation of a Hann window's main lobe: the ratio of neighbours gives the offset exactly.
     offset = (2 * right - middle) / (right + middle) if right > left else -(2 * left - middle) / (left + middle)
-    return refine_omega(x, 2.0 * math.pi * (peak + offset) / n)
+    return 2.0 * math.pi * (peak + offset) / n
+
+
+def share_near(x: NDArray[np.float64], omega: float) -> NDArray[np.float64]:
+    """Return which share of each row's power, without its mean, lies near a frequency, shape (m,).
+
+    Near enough for :func:`fit_free` to find a sine there. ``x`` has shape (m, n); a row that is constant has none.
+    """
+    import scipy.fft
+
+    n = x.shape[1]
+    power = np.abs(scipy.fft.rfft((x - x.mean(axis=1, keepdims=True)) * _hann(n), axis=1)) ** 2
+    middle = round(omega * n / (2.0 * math.pi))
+    near = power[:, max(middle - _NEAR_BINS, 0) : middle + _NEAR_BINS + 1].sum(axis=1)
+    total = power.sum(axis=1)
+    share: NDArray[np.float64] = np.divide(near, total, out=np.zeros(len(x)), where=total > 0.0)
+    return share
+
+
+@lru_cache(maxsize=16)
+def _hann(n: int) -> NDArray[np.float64]:
+    """Return a Hann window, symmetric about the middle of n frames."""
+    window: NDArray[np.float64] = 0.5 - 0.5 * np.cos(2.0 * math.pi * (np.arange(n) + 0.5) / n)
+    window.flags.writeable = False
+    return window
 
 
 def refine_omega(x: NDArray[np.float64], omega: float) -> float | None:

@@ -11,12 +11,14 @@ from numpy.typing import NDArray
 from rtpverify.detect.thresholds import SMALLEST_NOISE
 from rtpverify.detect.tone.forms import swap_bytes
 from rtpverify.detect.tone.settings import Settings
-from rtpverify.dsp.sine import FreeFit, Sine, find_omega, fit_free
+from rtpverify.dsp.sine import FreeFit, Sine, fit_free, refine_omega, share_near, strongest_line
 
 _LARGEST_RESIDUAL = 0.35
 """Residual RMS over amplitude above which a fit is not taken for a tone (a signal-to-noise ratio of 6 dB)."""
 _LARGEST_RESIDUAL_OF_ANY = 0.1
 """The same where the frequency is to be found, over all that is looked at."""
+_LEAST_SHARE, _LEAST_SHARE_OF_ANY = 0.5, 0.9
+"""Share of a block's power near the tone, below which a fit would find none: these residuals leave 0.8 and 0.98."""
 _LEAST_PERIODS = 1.5
 """A fit over fewer periods than this tells no tone from an offset that drifts, or from one that alternates."""
 _LARGEST_FADE = 0.2
@@ -53,10 +55,15 @@ def acquire(
         found = _at(settings, x, valid, start, 2.0 * math.pi * nominal_hz / settings.sample_rate_hz)
         if found is not None:
             return found
-    omega = find_omega(np.where(valid, x, 0.0))
-    if omega is None:
+    filled = np.where(valid, x, 0.0)
+    line = strongest_line(filled)
+    if line is None:
         return None
-    found = _at(settings, x, valid, start, omega)
+    least = _LEAST_SHARE if nominal_hz is not None else _LEAST_SHARE_OF_ANY
+    if not (_shares(settings, x, valid, line) > least).any():
+        return None
+    omega = refine_omega(filled, line)
+    found = None if omega is None else _at(settings, x, valid, start, omega)
     if found is None or nominal_hz is not None:
         return found
     # Any frequency would do: speech and music hold one for a moment, a test tone all the time.
@@ -71,7 +78,10 @@ def _at(
     n = min(settings.block_frames, len(x))
     edges = [(i, i + n) for i in range(0, len(x) - n + 1, n)]
     fits: list[FreeFit | None] = []
-    for low, high in edges:
+    for (low, high), share in zip(edges, _shares(settings, x, valid, omega).tolist(), strict=True):
+        if share < _LEAST_SHARE:
+            fits.append(None)
+            continue
         fit = fit_free(x[low:high], start + low, omega, valid[low:high])
         fits.append(fit if fit is not None and _is_tone(fit) and fit.frames >= n // 2 else None)
     usable = sorted(fit.rms for fit in fits if fit is not None)
@@ -102,6 +112,15 @@ def _at(
     return Acquired(
         joint.sine, start + edges[first][0], start + edges[last][1], rms, joint.peak, confirmed=len(usable) > 1
     )
+
+
+def _shares(settings: Settings, x: NDArray[np.float64], valid: NDArray[np.bool_], omega: float) -> NDArray[np.float64]:
+    """Return the share of power near a frequency in each block, 1 where frames are missing: a fit must tell there."""
+    n = min(settings.block_frames, len(x))
+    count = len(x) // n
+    shape = count, n
+    whole = valid[: count * n].reshape(shape).all(axis=1)
+    return np.where(whole, share_near(x[: count * n].reshape(shape), omega), 1.0)
 
 
 def _is_tone(fit: FreeFit) -> bool:

@@ -55,6 +55,8 @@ class Scanner:
         self.track = track
         self._absence = Absence(track)
         self._tries = 0
+        self._run_ended = False
+        """Whether a short run of one value has just ended: what follows another is looked at as a whole."""
 
     @property
     def events(self) -> list[Event]:
@@ -112,6 +114,10 @@ class Scanner:
             track.position = stop
             return True
         run = absence.leading_run(x, valid)
+        # In what holds each value for some frames, one run after another would be looked at.
+        if self._run_ended and run < track.settings.block_frames:
+            run = 0
+        self._run_ended = 0 < run < len(x)
         if run:
             since = absence.silent_since(x[:run], valid[:run])
             if not self._find_before_silence(since):

@@ -1,14 +1,19 @@
 """Finding the sine."""
 
 import math
+from collections import Counter
 
 import numpy as np
 import pytest
+from programme import music, speech
 
+from rtpverify.detect.tone import acquisition
 from rtpverify.detect.tone.acquisition import acquire, is_byte_swapped, is_silent
 from rtpverify.detect.tone.forms import swap_bytes
 from rtpverify.detect.tone.settings import Settings
+from rtpverify.frames import FrameVerifier
 from rtpverify.limits import Limits
+from rtpverify.reference import Tone
 
 N = 4800
 
@@ -91,3 +96,67 @@ def test_noise_with_its_bytes_swapped_is_no_tone_close_to_half_the_rate(seed):
     noise = np.rint(3000 * np.random.default_rng(seed).standard_normal(800)) / 32768
     subject = Settings(0, 8000, 160, 1, 16, False, (997.0,), Limits())
     assert not is_byte_swapped(subject, noise, np.ones(800, bool), 997.0)
+
+
+def without_a_tone(kind, rate_hz, seconds, rng):
+    """Return frames that hold no steady tone."""
+    n = seconds * rate_hz
+    t = np.arange(n) / rate_hz
+    match kind:
+        case "noise":
+            return 0.1 * rng.standard_normal(n)
+        case "random bytes":
+            return rng.integers(-(2**23), 2**23, n) / 2**23
+        case "music":
+            return np.resize(music(5, seed=1, rate_hz=rate_hz)[:, 0], n)
+        case "speech":
+            return np.resize(speech(5, seed=1, rate_hz=rate_hz)[:, 0], n)
+        case "silence":
+            return np.zeros(n)
+        case "dither":
+            return rng.integers(-1, 2, n) / 2**15
+        case "square":
+            return 0.5 * np.sign(np.sin(2 * np.pi * 437.3 * t))
+        case "DTMF":
+            return np.where(t % 0.2 < 0.1, 0.3 * (np.sin(2 * np.pi * 697 * t) + np.sin(2 * np.pi * 1209 * t)), 0.0)
+        case "two tones":
+            return 0.3 * (np.sin(2 * np.pi * 500 * t) + np.sin(2 * np.pi * 731 * t))
+        case "held values":
+            return np.repeat(0.1 * rng.standard_normal(n // 7 + 1), 7)[:n]
+    return 0.5 * (rng.random(n) < 0.001)
+
+
+KINDS = (
+    *("noise", "random bytes", "music", "speech", "silence", "dither"),
+    *("square", "DTMF", "two tones", "held values", "impulses"),
+)
+
+
+@pytest.mark.parametrize("rate_hz", [8000, 48000])
+@pytest.mark.parametrize("frequencies_hz", [(), (997.0,)])
+@pytest.mark.parametrize("kind", KINDS)
+def test_looking_for_a_tone_costs_no_more_than_some_fits_a_second(kind, frequencies_hz, rate_hz, monkeypatch):
+    """Where none is: ten looks a second, each a spectrum, and fits only of blocks in which a line stands out."""
+    calls = Counter()
+
+    def counted(module, name):
+        whole = getattr(module, name)
+
+        def count(*arguments):
+            calls[name] += 1
+            return whole(*arguments)
+
+        monkeypatch.setattr(module, name, count)
+
+    counted(acquisition, "strongest_line")
+    counted(acquisition, "fit_free")
+    counted(acquisition, "refine_omega")
+    seconds = 4
+    frames = without_a_tone(kind, rate_hz, seconds, np.random.default_rng(5))
+    verifier = FrameVerifier(Tone(frequencies_hz), Limits(), rate_hz, 1, "L24", 24)
+    verifier.feed(frames[:, None])
+    verifier.finish()
+    assert calls["strongest_line"] <= 60 * seconds
+    assert calls["fit_free"] + calls["refine_omega"] <= 200 * seconds
+    if kind in ("noise", "random bytes", "silence", "dither"):
+        assert calls["fit_free"] <= seconds
