@@ -1,9 +1,14 @@
 """Clean audio gives no event. ``make soak`` does the same for a day of each format."""
 
+from collections import Counter
+
 import numpy as np
 import pytest
+import soundfile
 from clean import WANDER_PPM, Clean, draw_clean
 from seeds import generator
+
+from rtpverify import check
 
 STREAMS = 24
 SECONDS = 25
@@ -77,3 +82,16 @@ def test_what_is_not_clean_is_told():
     assert [(str(event.kind), event.start_frame) for event in verifier.finish()] or verifier.result("x").streams[
         0
     ].events
+
+
+@pytest.mark.parametrize("form", ["mp3", "ogg"])
+@pytest.mark.parametrize("frequency_hz", [440.0, 1000.0])
+def test_a_codec_that_moves_the_phase_all_the_time_repeats_nothing(tmp_path, form, frequency_hz):
+    """What it leaves is noise beside the tone; hardly a block is in step to what the noise would let it be."""
+    path = tmp_path / f"tone.{form}"
+    soundfile.write(path, 0.5 * np.sin(2 * np.pi * frequency_hz * np.arange(4 * 48000) / 48000), 48000)
+    result = check(path, reference=f"tone:{frequency_hz:g}")
+    kinds = Counter(str(event.kind) for event in result.streams[0].events)
+    assert kinds["noise"]
+    assert not kinds["repeat"]
+    assert kinds["slip"] <= 8

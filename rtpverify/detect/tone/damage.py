@@ -131,6 +131,8 @@ def _repeat(track: Track, start: int, x: NDArray[np.float64], valid: NDArray[np.
     if abs(sine.amplitude / model.amplitude - 1.0) > FALSE_ALARM_Z * deviation + 1e-3:
         return None
     step = wrap_phase(sine.phase - model.phase_at(sine.anchor)) * (-1.0 if track.mirrored else 1.0)
+    if abs(step) <= track.restless_phase:
+        return None
     slip_frames = track.code.decode(step, deviation) if track.code else None
     steps = track.steps
     if slip_frames is not None and not steps.ambiguous and steps.repeat_distance(slip_frames, len(x)) is None:

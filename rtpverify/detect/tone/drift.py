@@ -40,6 +40,7 @@ def drifts(track: Track, departure: Departure) -> bool:
             return False
     if fit.rms > track.fit_rms_allowance(fit):
         return False
+    track.note_phase(low + stop, fit.sine, fit.frames)
     step = phase_step(track, low + first, low + stop)
     if step.rms < fit.rms and is_noticed(track, step):
         go_on_out_of_phase(track, step)

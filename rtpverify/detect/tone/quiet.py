@@ -80,6 +80,7 @@ def _phase_steps(track: Track, start: int, x: NDArray[np.float64], local: FreeFi
     model, stop = track.model, start + len(x)
     deviation = math.hypot(track.deviation(stop), track.sigma * math.sqrt(2.0 / local.frames))
     phase = wrap_phase(local.sine.phase - model.phase_at(local.sine.anchor))
+    track.note_phase(stop, local.sine, local.frames)
     if abs(phase) <= max(FALSE_ALARM_Z * deviation / model.amplitude, track.noticed_phase):
         return False
     go_on_out_of_phase(track, phase_step(track, max(track.clean_from, start - track.settings.block_frames), stop))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import statistics
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -16,13 +18,19 @@ from rtpverify.detect.tone.settings import ACQUISITION_BLOCKS, FLOAT_BITS, Setti
 from rtpverify.detect.tone.steps import Step, StepResolver
 from rtpverify.detect.tone.telling import Teller
 from rtpverify.dsp.levels import quantisation_rms
-from rtpverify.dsp.sine import FreeFit, Sine
+from rtpverify.dsp.sine import FreeFit, Sine, wrap_phase
 from rtpverify.dsp.slip import FALSE_ALARM_Z, SlipCode
 from rtpverify.events import Event, Kind
 
 Read = Callable[[int, int], tuple[NDArray[np.float64], NDArray[np.bool_]]]
 """Gives frames ``start`` to ``stop`` of a channel, and which of them are valid."""
 
+_PHASES_KEPT = 32
+"""Blocks that tell how restless a phase is."""
+_MEDIAN_Z = 0.6745
+"""Median of the magnitude of a Gaussian, in deviations."""
+_RESTLESS = 2.0
+"""How many times as much as noise makes it a phase moves that is restless."""
 LARGEST_DRIFT = 0.1
 """Relative change of level within a model's frames that is no drift: a fit to something else may slope at will."""
 LARGEST_WANDER = 1e-4
@@ -98,6 +106,8 @@ class Track:
         """Wrong bits in wrong frames, counted while the residual is that of plain rounding."""
         self.muted: Muted | None = None
         """The dropout that goes on."""
+        self._phases: deque[tuple[int, float, float]] = deque(maxlen=_PHASES_KEPT)
+        """Of the latest blocks: where they end, by how much their phase is not the model's, and its deviation, rad."""
         self._judged_until = 0
         self._undisturbed_before: tuple[int, int] = (0, 0)
 
@@ -136,7 +146,27 @@ class Track:
             return 0.0
         quantum = share * self.code.phase_quantum if self.code else 0.0
         step = self.monitor.rounding_step
-        return self.settings.least_phase(self.sine.omega, self.sine.amplitude, self.sigma, quantum, step)
+        least = self.settings.least_phase(self.sine.omega, self.sine.amplitude, self.sigma, quantum, step)
+        return max(least, self.restless_phase)
+
+    def note_phase(self, stop: int, sine: Sine, frames: int) -> None:
+        """Note by how much the phase of frames before ``stop`` is not the model's; ``sine`` was fitted to them."""
+        phase = wrap_phase(sine.phase - self.model.phase_at(sine.anchor))
+        deviation = math.hypot(self.deviation(stop), self.sigma * math.sqrt(2.0 / frames)) / self.model.amplitude
+        self._phases.append((stop, abs(phase), deviation))
+
+    @property
+    def restless_phase(self) -> float:
+        """Phase step, rad, that does not stand out of what the phase does from block to block; 0 where noise tells it.
+
+        A codec moves the phase of a tone all the time. A step now and then is in few of the blocks.
+        """
+        since = self.position - _PHASES_KEPT * self.settings.block_frames
+        recent = [(phase, deviation) for stop, phase, deviation in self._phases if stop > since]
+        if 2 * len(recent) <= _PHASES_KEPT:
+            return 0.0  # most blocks were in order
+        phase, deviation = (statistics.median(values) for values in zip(*recent, strict=True))
+        return FALSE_ALARM_Z * phase / _MEDIAN_Z if phase > _RESTLESS * _MEDIAN_Z * deviation else 0.0
 
     def deviation(self, stop: int, lost: Sine | None = None) -> float:
         """Return the standard deviation of the model carried to frame ``stop``, full scale ±1.0 (Cramér–Rao bounds).
