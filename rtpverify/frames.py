@@ -169,7 +169,9 @@ class FrameVerifier:
         bits = audio.bits
         if audio.is_floating:
             bits, limits = audio.rounded_bits(), replace(limits, word_length_is_fault=False)
-        return cls(reference, limits, audio.sample_rate_hz, audio.channels, audio.encoding, bits, may_begin_late=True)
+        # Of a recording that is played once, the recording tells what should be heard from the first frame on.
+        late = reference.may_begin_late
+        return cls(reference, limits, audio.sample_rate_hz, audio.channels, audio.encoding, bits, may_begin_late=late)
 
     @property
     def not_finite(self) -> list[Event]:
@@ -322,7 +324,8 @@ class _Beginning:
 
     def _is_muted_before(self, event: Event, frame: int) -> bool:
         """Tell whether an event is of a stretch before a frame that is muted."""
-        return event.kind is Kind.DROPOUT and event.start_frame + event.duration_frames <= frame + self._tolerance
+        stop = event.start_frame + event.duration_frames
+        return event.kind is Kind.DROPOUT and event.start_frame < frame and stop <= frame + self._tolerance
 
 
 COMPANDED = frozenset({"PCMU", "PCMA"})

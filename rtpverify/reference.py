@@ -20,6 +20,11 @@ class Tone:
 
     frequencies_hz: tuple[float, ...] = ()
 
+    @property
+    def may_begin_late(self) -> bool:
+        """Whether a file may be silent before it begins."""
+        return True
+
     def frequency_hz(self, channel: int) -> float | None:
         """Return the frequency of a channel (from 0), or None where it is to be found by regression."""
         if not self.frequencies_hz:
@@ -85,6 +90,11 @@ class Recording:
     looped: bool = True
     in_step: bool = False
     stamp: tuple[int, int, int] | None = None
+
+    @property
+    def may_begin_late(self) -> bool:
+        """Whether a file may be silent before it begins: one that is played once tells what is heard when."""
+        return self.looped
 
     def check(self, sample_rate_hz: int, channels: int) -> None:  # noqa: ARG002 - any sample rate will do
         """Raise RequestError where this reference cannot hold for the format."""

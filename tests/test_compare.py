@@ -284,6 +284,18 @@ def test_a_channel_without_signal_is_told_beside_one_that_is_right(tmp_path, fra
     assert events
 
 
+@pytest.mark.parametrize("frames", [391, 4091, RATE_HZ])
+def test_what_is_muted_at_the_start_is_no_lead_in_where_the_reference_is_heard(tmp_path, frames):
+    x = np.sign(noise(frames)) / 2
+    x[0] = 0.0
+    for start, stop in ((0, frames // 4), (1, frames // 3), (100, 200)):
+        muted = x.copy()
+        muted[start:stop] = 0.0
+        result = compared(tmp_path, x, muted, "PCM_16")
+        assert result.exit_status == 1
+        assert set(kinds(result)) <= {"silence", "dropout"}
+
+
 def test_frames_are_compared_only_where_there_is_something_to_compare_with(tmp_path):
     x = noise(RATE_HZ)
     longer = np.concatenate([np.zeros((300, 1)), x, np.zeros((5000, 1))])
