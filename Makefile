@@ -48,7 +48,7 @@ bench-compare: $(BENCH_VENV)/.run ## compare beside librosa and dtw-python, and 
 	$(BENCH_VENV)/bin/python benchmarks/compare.py
 
 soak: $(VENV)/.run ## a day of clean audio of each format: no event may come (HOURS=1 for less, JOBS=1 for one core)
-	PYTHONPATH=tests $(BIN)/python benchmarks/soak.py
+	PYTHONPATH=. $(BIN)/python benchmarks/soak.py
 
 corpus: $(VENV)/.dev ## many more random faults than make test draws (CASES=60 of each kind)
 	RTPVERIFY_SEED=$(or $(SEED),$(shell date +%s)) RTPVERIFY_CORPUS_CASES=$(or $(CASES),60) \

@@ -19,13 +19,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import get_args
 
-import corpus
 import numpy as np
-from corpus import Clip
 from peers import TOOLS, Told, Tool
 
 from rtpverify.demo.match import match
 from rtpverify.sender.signal import Dither
+from tests.helpers import corpus
+from tests.helpers.corpus import Clip
 
 LOCATED_FRAMES = corpus.RATE_HZ // 100
 """10 ms."""

@@ -22,11 +22,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 import soundfile
-from corpus import FRAMES, FREQUENCY_HZ, RATE_HZ, Clip
 from numpy.typing import NDArray
 
 import rtpverify
 from rtpverify.events import Event, Kind
+from tests.helpers.corpus import FRAMES, FREQUENCY_HZ, RATE_HZ, Clip
 
 WINDOW_FRAMES = 512
 """Of ffmpeg's statistics, 10.7 ms: the shortest that divides a clip and still takes ten periods of the tone."""

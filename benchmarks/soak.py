@@ -11,7 +11,7 @@ import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
 
-from clean import Clean, draw_clean
+from tests.helpers.clean import Clean, draw_clean
 
 HOURS = float(os.environ.get("HOURS", "24"))
 SEED = int(os.environ.get("SEED", str(random.SystemRandom().randrange(2**32))))

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hypothesis import settings
-from seeds import SEED
 
 from rtpverify.rtp.payload import encode, parse_rtpmap
+from tests.helpers.seeds import SEED
 
 # No test is held to a time: a busy machine is no fault of the program.
 settings.register_profile("untimed", deadline=None, derandomize=SEED == "0")

@@ -5,7 +5,6 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from captures import ethernet, ipv4, pcap, udp
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,6 +15,7 @@ from rtpverify.rtp.batch import Flow, PacketBatch
 from rtpverify.rtp.payload import encode, parse_rtpmap
 from rtpverify.spec import StreamSpec
 from rtpverify.verifier import Verifier
+from tests.helpers.captures import ethernet, ipv4, pcap, udp
 
 START_NS = 1_790_000_000_000_000_000
 PCMU = parse_rtpmap("PCMU/8000/1")

@@ -6,7 +6,6 @@ import struct
 
 import numpy as np
 import pytest
-from captures import ethernet, ipv4, pcap, udp
 
 from rtpverify.check import check
 from rtpverify.errors import RequestError
@@ -14,6 +13,7 @@ from rtpverify.reference import parse_reference
 from rtpverify.report import html, junit, text
 from rtpverify.result import stream_as_dict
 from rtpverify.rtp.payload import encode, parse_rtpmap
+from tests.helpers.captures import ethernet, ipv4, pcap, udp
 
 START_NS = 1_790_000_000_000_000_000
 SDP = """v=0

@@ -2,7 +2,6 @@
 
 import struct
 
-import captures as c
 import numpy as np
 import pytest
 
@@ -16,6 +15,7 @@ from rtpverify.rtp.payload import parse_rtpmap
 from rtpverify.rtp.redundancy import LegEnds
 from rtpverify.spec import StreamSpec
 from rtpverify.verifier import Verifier
+from tests.helpers import captures as c
 
 L16 = parse_rtpmap("L16/48000/1")
 START_NS = 1_790_000_000_000_000_000

@@ -3,15 +3,15 @@
 import json
 import struct
 
-import captures as c
 import numpy as np
 import pytest
 import soundfile
 from click.testing import CliRunner
-from programme import RATE_HZ, music, quantised, speech
 
 from rtpverify.cli import main
 from rtpverify.rtp.payload import encode, parse_rtpmap
+from tests.helpers import captures as c
+from tests.helpers.programme import RATE_HZ, music, quantised, speech
 
 PACKET_FRAMES = 48
 START_NS = 1_790_000_000_000_000_000

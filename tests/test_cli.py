@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 import soundfile
 from click.testing import CliRunner
-from documents import NOW_NS, document
-from patience import PATIENCE_SECONDS, wait_until
 
 from rtpverify import __version__, cli
 from rtpverify.history.store import Store
 from rtpverify.limits import TRANSPORT_LIMITS, Limits
+from tests.helpers.documents import NOW_NS, document
+from tests.helpers.patience import PATIENCE_SECONDS, wait_until
 
 
 def run(*arguments):

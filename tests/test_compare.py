@@ -8,13 +8,13 @@ import pytest
 import soundfile
 from click.testing import CliRunner
 from hypothesis import assume, given, settings, strategies
-from pairs import LOSSLESS, LOSSY, random_pair
-from programme import RATE_HZ, music, quantised, speech
 
 from rtpverify.cli import main
 from rtpverify.compare import compare
 from rtpverify.events import Kind
 from rtpverify.result import Verdict
+from tests.helpers.pairs import LOSSLESS, LOSSY, random_pair
+from tests.helpers.programme import RATE_HZ, music, quantised, speech
 
 
 @pytest.fixture(scope="module")

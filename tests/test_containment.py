@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from faulty import packets
 
 import rtpverify.arrivals
 import rtpverify.findings
@@ -24,6 +23,7 @@ from rtpverify.rtp.sequence import SequenceTracker
 from rtpverify.spec import StreamSpec
 from rtpverify.stream import Stream
 from rtpverify.verifier import Verifier
+from tests.helpers.faulty import packets
 
 SECONDS = 2.0
 NAMES = ("one", "two", "three")

@@ -6,12 +6,12 @@ import threading
 
 import pytest
 from click.testing import CliRunner
-from rtp.test_sap import sap, sdp
 
 from rtpverify.cli import main
 from rtpverify.discover import Listener, as_dict, discover, lines
 from rtpverify.errors import RequestError
 from rtpverify.rtp.sap import PORT, SessionDirectory
+from tests.rtp.test_sap import sap, sdp
 
 
 @pytest.fixture

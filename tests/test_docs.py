@@ -16,13 +16,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from documents import NOW_NS, document
-from faulty import packets
-from patience import PATIENCE_SECONDS
 
 from rtpverify.history.store import Store
 from rtpverify.recorder.pcap import pcap
 from rtpverify.recorder.ring import PacketRing, select
+from tests.helpers.documents import NOW_NS, document
+from tests.helpers.faulty import packets
+from tests.helpers.patience import PATIENCE_SECONDS
 
 ROOT = Path(__file__).parents[1]
 

@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from patience import PATIENCE_SECONDS, wait_until
 
 from rtpverify.outfile import write_text
+from tests.helpers.patience import PATIENCE_SECONDS, wait_until
 
 COMMAND = [sys.executable, "-m", "rtpverify"]
 

@@ -5,7 +5,6 @@ from dataclasses import asdict
 
 import numpy as np
 import pytest
-from corpus import Case, verify
 from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 
@@ -14,6 +13,7 @@ from rtpverify.frames import FrameVerifier
 from rtpverify.limits import Limits
 from rtpverify.reference import Tone
 from rtpverify.result import Verdict, event_as_dict, stream_as_dict
+from tests.helpers.corpus import Case, verify
 
 RATE_HZ = 48000
 

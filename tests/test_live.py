@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from patience import PATIENCE_SECONDS
 
 from rtpverify.live import FULL_BATCH, GOOD_BATCH, SHORTEST_TICK_SECONDS, LiveStatistics, _Pace, run, run_live
 from rtpverify.rtp.batch import Flow, PacketBatch
+from tests.helpers.patience import PATIENCE_SECONDS
 
 
 def datagrams(count: int) -> PacketBatch:

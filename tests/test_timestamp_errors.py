@@ -3,7 +3,6 @@
 import struct
 from itertools import pairwise
 
-import faulty
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
@@ -19,6 +18,7 @@ from rtpverify.sender.transport import Identity, TransportPlan
 from rtpverify.spec import StreamSpec
 from rtpverify.timestamp_patterns import pattern_of
 from rtpverify.verifier import Verifier
+from tests.helpers import faulty
 
 START_NS = 1_790_000_000_000_000_000
 RATE_HZ, FRAMES = 48_000, 48

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import structlog
-from patience import until
 
 from rtpverify.daemon.config import read_config
 from rtpverify.daemon.service import Service
@@ -18,6 +17,7 @@ from rtpverify.result import Result
 from rtpverify.sender.faults import parse_fault
 from rtpverify.sender.rtp import Sender, StreamSettings
 from rtpverify.sources.endpoint import Endpoint
+from tests.helpers.patience import until
 
 
 def free_ports(count: int) -> list[int]:

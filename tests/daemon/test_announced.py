@@ -6,8 +6,6 @@ from types import SimpleNamespace
 
 import pytest
 import structlog
-from patience import until
-from rtp.test_sap import sap, sdp
 
 from rtpverify.daemon.announced import AnnouncedSessions
 from rtpverify.daemon.config import AnnouncedTable, parse_config
@@ -16,6 +14,8 @@ from rtpverify.errors import ConfigurationError
 from rtpverify.rtp.sap import PORT, SessionDirectory
 from rtpverify.sender.rtp import Sender, StreamSettings
 from rtpverify.sources.endpoint import Endpoint
+from tests.helpers.patience import until
+from tests.rtp.test_sap import sap, sdp
 
 
 def table(**values):

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from patience import PATIENCE_SECONDS, wait_until
 
 from rtpverify.daemon import backlog as module
 from rtpverify.daemon.backlog import Backlog
+from tests.helpers.patience import PATIENCE_SECONDS, wait_until
 
 
 class Disk:

@@ -3,11 +3,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from documents import Telling
 
 from rtpverify.daemon.choice import ChoosingTable
 from rtpverify.daemon.outlets import Bench, Outlet
 from rtpverify.events import Cause, Kind
+from tests.helpers.documents import Telling
 
 
 class Table(ChoosingTable):

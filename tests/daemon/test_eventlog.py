@@ -7,11 +7,11 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 import pytest
-from documents import Telling
-from patience import until
 
 from rtpverify.daemon import backlog
 from rtpverify.daemon.eventlog import EventLog, EventLogTable, LineFile
+from tests.helpers.documents import Telling
+from tests.helpers.patience import until
 
 Opening = Callable[..., AbstractAsyncContextManager[EventLog]]
 

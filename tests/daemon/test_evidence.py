@@ -14,7 +14,6 @@ from typing import Any
 
 from aiohttp import web
 from click.testing import CliRunner
-from patience import PATIENCE_SECONDS, until
 
 from rtpverify import cli
 from rtpverify.history.query import Query, find
@@ -22,6 +21,7 @@ from rtpverify.recorder.folder import evidence_in
 from rtpverify.sender.faults import parse_fault
 from rtpverify.sender.rtp import Sender, StreamSettings
 from rtpverify.sources.endpoint import Endpoint
+from tests.helpers.patience import PATIENCE_SECONDS, until
 
 CONFIGURATION = """
 [metrics]

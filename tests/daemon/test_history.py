@@ -8,14 +8,14 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
 from pathlib import Path
 
 import pytest
-from documents import NOW_NS, Telling, document
-from patience import until
 
 from rtpverify.daemon import backlog, history
 from rtpverify.daemon.history import History, HistoryTable, path_in
 from rtpverify.errors import ConfigurationError, SourceError
 from rtpverify.history.query import Query, find
 from rtpverify.history.store import Store
+from tests.helpers.documents import NOW_NS, Telling, document
+from tests.helpers.patience import until
 
 Opening = Callable[..., AbstractAsyncContextManager[History]]
 

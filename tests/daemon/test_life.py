@@ -17,7 +17,6 @@ from pathlib import Path
 import pytest
 import structlog
 from click.testing import CliRunner
-from patience import PATIENCE_SECONDS, wait_until
 
 from rtpverify import cli
 from rtpverify.daemon import life
@@ -26,6 +25,7 @@ from rtpverify.daemon.notify import Notifier
 from rtpverify.daemon.service import Service
 from rtpverify.errors import ConfigurationError
 from tests.daemon.test_reload import free_ports, sdp, stream
+from tests.helpers.patience import PATIENCE_SECONDS, wait_until
 
 HEAD = '[metrics]\nlisten = "127.0.0.1:0"\n[log]\nformat = "json"\n'
 

@@ -6,9 +6,9 @@ import threading
 from typing import Literal
 
 import pytest
-from patience import PATIENCE_SECONDS
 
 from rtpverify.daemon.log import LogWriter, make_logger
+from tests.helpers.patience import PATIENCE_SECONDS
 
 
 class Gate(io.StringIO):

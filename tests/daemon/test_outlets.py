@@ -8,7 +8,6 @@ from typing import ClassVar
 
 import pytest
 import structlog
-from patience import until
 
 from rtpverify.daemon.config import Configuration
 from rtpverify.daemon.outlets import Bench, Outlet, OutletTable, Told
@@ -19,6 +18,7 @@ from rtpverify.sender.faults import parse_fault
 from rtpverify.sender.rtp import Sender, StreamSettings
 from rtpverify.sources.endpoint import parse_endpoint
 from tests.daemon.test_service import free_ports
+from tests.helpers.patience import until
 
 
 class Spy(Outlet):

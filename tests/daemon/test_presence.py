@@ -13,7 +13,6 @@ import aiohttp
 import pytest
 import structlog
 from aiohttp import web
-from patience import until
 from prometheus_client.parser import text_string_to_metric_families
 
 from rtpverify.daemon.config import parse_config
@@ -23,6 +22,7 @@ from rtpverify.history.query import Query, find
 from rtpverify.sender.faults import parse_fault
 from rtpverify.sender.rtp import Sender, StreamSettings
 from rtpverify.sources.endpoint import Endpoint
+from tests.helpers.patience import until
 
 TEXT = """
 [metrics]

@@ -9,9 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from documents import Telling
-from faulty import packets
-from patience import PATIENCE_SECONDS, until
 
 from rtpverify.daemon import recorder
 from rtpverify.daemon.outlets import Told
@@ -21,6 +18,9 @@ from rtpverify.reference import parse_reference
 from rtpverify.rtp.payload import parse_rtpmap
 from rtpverify.spec import StreamSpec
 from rtpverify.verifier import StreamEvent, Verifier
+from tests.helpers.documents import Telling
+from tests.helpers.faulty import packets
+from tests.helpers.patience import PATIENCE_SECONDS, until
 
 Opening = Callable[..., AbstractAsyncContextManager[Recorder]]
 

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 import soundfile
-from programme import music
 
 from rtpverify.daemon import service as module
 from rtpverify.daemon import supervisor
 from rtpverify.sender.rtp import Sender, StreamSettings
 from rtpverify.sources.endpoint import Endpoint
 from tests.daemon.beside import free_ports, running, sending
+from tests.helpers.programme import music
 
 pytestmark = pytest.mark.usefixtures("quick")
 HEAD = '[metrics]\nlisten = "127.0.0.1:0"\n[log]\nstate_seconds = 3600\n'

@@ -13,12 +13,12 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
-from patience import PATIENCE_SECONDS
 from prometheus_client.parser import text_string_to_metric_families
 
 from rtpverify.sender.faults import parse_fault
 from rtpverify.sender.rtp import Sender, StreamSettings
 from rtpverify.sources.endpoint import Endpoint
+from tests.helpers.patience import PATIENCE_SECONDS
 
 CONFIGURATION = """
 [metrics]

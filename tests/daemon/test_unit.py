@@ -7,7 +7,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from patience import PATIENCE_SECONDS
+
+from tests.helpers.patience import PATIENCE_SECONDS
 
 UNIT = Path(__file__).parents[2] / "configs" / "rtpverify.service"
 MOST_EXPOSURE_TENTHS = 15

@@ -16,14 +16,14 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from documents import Telling
-from patience import until
 
 from rtpverify.daemon import backlog, webhook
 from rtpverify.daemon.config import parse_config
 from rtpverify.daemon.webhook import Webhook, WebhookTable, key_of, sign
 from rtpverify.errors import ConfigurationError
 from rtpverify.events import Kind
+from tests.helpers.documents import Telling
+from tests.helpers.patience import until
 
 Opening = Callable[..., AbstractAsyncContextManager[Webhook]]
 

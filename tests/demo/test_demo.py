@@ -4,9 +4,8 @@ import re
 import subprocess
 import sys
 
-from patience import PATIENCE_SECONDS
-
 from rtpverify.demo import FAULTS
+from tests.helpers.patience import PATIENCE_SECONDS
 
 
 def test_everything_injected_is_found_and_nothing_else() -> None:

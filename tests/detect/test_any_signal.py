@@ -9,12 +9,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from seeds import generator
 
 from rtpverify.frames import FrameVerifier
 from rtpverify.limits import PROFILES
 from rtpverify.reference import Tone
 from rtpverify.sender.signal import quantise
+from tests.helpers.seeds import generator
 
 CASES = int(os.environ.get("RTPVERIFY_CORPUS_CASES", "1"))
 SECONDS = 2

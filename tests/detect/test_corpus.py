@@ -7,12 +7,12 @@
 import os
 from dataclasses import replace
 
-import corpus
 import pytest
-from corpus import Case, complaints, draw, draw_stream
-from seeds import generator
 
 from rtpverify.events import Kind
+from tests.helpers import corpus
+from tests.helpers.corpus import Case, complaints, draw, draw_stream
+from tests.helpers.seeds import generator
 
 PER_KIND = int(os.environ.get("RTPVERIFY_CORPUS_CASES", "1"))
 """Random cases of each kind."""

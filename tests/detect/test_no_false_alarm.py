@@ -5,10 +5,10 @@ from collections import Counter
 import numpy as np
 import pytest
 import soundfile
-from clean import WANDER_PPM, Clean, draw_clean
-from seeds import generator
 
 from rtpverify import check
+from tests.helpers.clean import WANDER_PPM, Clean, draw_clean
+from tests.helpers.seeds import generator
 
 STREAMS = 24
 SECONDS = 25

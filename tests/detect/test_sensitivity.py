@@ -5,13 +5,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from corpus import Case, Z
-from seeds import generator
 
 from rtpverify.events import Kind
 from rtpverify.frames import FrameVerifier
 from rtpverify.reference import Tone
 from rtpverify.sender.signal import gaussian, quantise
+from tests.helpers.corpus import Case, Z
+from tests.helpers.seeds import generator
 
 STREAMS = [
     Case(rate_hz=48000, bits=16, dither="none", frequencies_hz=(997.0,), channels=1, seconds=3.5),

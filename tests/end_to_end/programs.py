@@ -17,9 +17,9 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from patience import PATIENCE_SECONDS
 
 from rtpverify.cli import main
+from tests.helpers.patience import PATIENCE_SECONDS
 
 
 @dataclass

@@ -5,8 +5,9 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from end_to_end import wire
-from end_to_end.programs import check_capture, require
+
+from tests.end_to_end import wire
+from tests.end_to_end.programs import check_capture, require
 
 pytestmark = pytest.mark.skipif(
     "RTPVERIFY_CAPTURES" not in os.environ, reason="RTPVERIFY_CAPTURES names no folder of captures"

@@ -10,8 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from captures import ethernet, ipv4, pcap, udp
-from end_to_end.programs import free_port, wait_until_bound
 
 from rtpverify.check import check
 from rtpverify.reference import parse_reference
@@ -19,6 +17,8 @@ from rtpverify.rtp.payload import Encoding, parse_rtpmap
 from rtpverify.sender.recording import FileSignal
 from rtpverify.sender.rtp import LastPacket, StreamSettings, send
 from rtpverify.sources.endpoint import Endpoint
+from tests.end_to_end.programs import free_port, wait_until_bound
+from tests.helpers.captures import ethernet, ipv4, pcap, udp
 
 START_NS = 1_790_000_000_000_000_000
 SECONDS = 1

@@ -3,14 +3,14 @@
 import struct
 import subprocess
 
-import captures
 import numpy as np
 import pytest
-from end_to_end import sip, wire
-from end_to_end.programs import check_capture, free_port, require, run_live
-from end_to_end.test_senders import arguments, assert_agrees
 
 from rtpverify.rtp.payload import encode, parse_rtpmap
+from tests.end_to_end import sip, wire
+from tests.end_to_end.programs import check_capture, free_port, require, run_live
+from tests.end_to_end.test_senders import arguments, assert_agrees
+from tests.helpers import captures
 
 pytestmark = pytest.mark.end_to_end
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from patience import PATIENCE_SECONDS
+
+from tests.helpers.patience import PATIENCE_SECONDS
 
 ROOT = Path(__file__).parents[2]
 LISTENER, FIRST, SECOND = 1, 2, 3

@@ -1,8 +1,9 @@
 """Streams of senders that we did not write, over loopback, live and from a capture of the same run."""
 
 import pytest
-from end_to_end import wire
-from end_to_end.programs import check_capture, free_port, run_live
+
+from tests.end_to_end import wire
+from tests.end_to_end.programs import check_capture, free_port, run_live
 
 pytestmark = pytest.mark.end_to_end
 

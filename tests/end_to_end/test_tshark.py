@@ -2,10 +2,11 @@
 
 import struct
 
-import captures
 import pytest
-from end_to_end import wire
-from end_to_end.programs import check_capture, require
+
+from tests.end_to_end import wire
+from tests.end_to_end.programs import check_capture, require
+from tests.helpers import captures
 
 PORT = 5004
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
-from patience import PATIENCE_SECONDS
+from tests.helpers.patience import PATIENCE_SECONDS
 
 
 @dataclass

@@ -5,11 +5,10 @@ import io
 import json
 import re
 
-from documents import document
-from terminal import Terminal
-
 from rtpverify.history.listing import CSV_COLUMNS, write
 from rtpverify.history.query import Found
+from tests.helpers.documents import document
+from tests.helpers.terminal import Terminal
 
 EVENTS = [
     document(1),

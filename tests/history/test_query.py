@@ -3,11 +3,11 @@ from __future__ import annotations
 from contextlib import closing
 
 import pytest
-from documents import NOW_NS, document
 
 from rtpverify.errors import SourceError
 from rtpverify.history.query import Query, find, streams
 from rtpverify.history.store import Store
+from tests.helpers.documents import NOW_NS, document
 
 
 @pytest.fixture(scope="module")

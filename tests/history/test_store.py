@@ -9,12 +9,12 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
-from documents import NOW_NS, document
 
 from rtpverify.errors import DamagedError, SourceError
 from rtpverify.history.query import Query, find
 from rtpverify.history.store import Store, is_damage, set_aside
 from rtpverify.result import nanoseconds, rfc3339
+from tests.helpers.documents import NOW_NS, document
 
 HOUR_NS = 3_600_000_000_000
 
@@ -133,7 +133,7 @@ WRITER = """
 import sys, time
 sys.path.insert(0, sys.argv[2])
 from pathlib import Path
-from documents import document, NOW_NS
+from tests.helpers.documents import document, NOW_NS
 from rtpverify.history.store import Store
 store = Store(Path(sys.argv[1]), max_age_seconds=1e6, max_bytes=1 << 30)
 for start in range(0, 10**9, 50):

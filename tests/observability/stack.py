@@ -24,13 +24,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from patience import PATIENCE_SECONDS
 
 from rtpverify.rtp.payload import Encoding
 from rtpverify.sender.faults import parse_fault
 from rtpverify.sender.rtp import Sender, StreamSettings
 from rtpverify.sender.tone import ToneSignal
 from rtpverify.sources.endpoint import Endpoint
+from tests.helpers.patience import PATIENCE_SECONDS
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = ROOT / "configs"

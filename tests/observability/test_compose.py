@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 import yaml
-from observability.stack import CONFIGS, ROOT
 
 from rtpverify.daemon.config import read_config
 from rtpverify.sender.faults import parse_fault
 from rtpverify.sources.endpoint import parse_endpoint
+from tests.observability.stack import CONFIGS, ROOT
 
 PATH = ROOT / "docker-compose.yml"
 COMPOSE = yaml.safe_load(PATH.read_text())

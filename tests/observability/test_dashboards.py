@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 import yaml
-from observability.stack import CONFIGS, ROOT
+
+from tests.observability.stack import CONFIGS, ROOT
 
 GRAFANA = CONFIGS / "grafana"
 BOARDS = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in (GRAFANA / "dashboards").glob("*.json")}

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from observability.stack import CONFIGS, ROOT
+
+from tests.observability.stack import CONFIGS, ROOT
 
 PROMETHEUS, ALERTMANAGER = CONFIGS / "prometheus", CONFIGS / "alertmanager" / "alertmanager.yml"
 UNIT_TESTS = Path(__file__).with_name("rules.test.yml")

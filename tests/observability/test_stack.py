@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 import yaml
-from observability.stack import CONFIGS, PROGRAMS, Bench, bench, until
+
+from tests.observability.stack import CONFIGS, PROGRAMS, Bench, bench, until
 
 WITHOUT_DATA = {'absent(up{job="rtpverify"})'}
 """What gives nothing while all is well, and cannot be made to by turning a comparison into a number."""

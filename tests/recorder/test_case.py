@@ -15,10 +15,8 @@ import numpy as np
 import pytest
 import soundfile
 from click.testing import CliRunner
-from faulty import FLOW, START_NS, packets
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from programme import Played, music, quantised
 
 from rtpverify import cli
 from rtpverify.daemon.outlets import Told
@@ -32,6 +30,8 @@ from rtpverify.rtp.payload import parse_rtpmap
 from rtpverify.rtp.redundancy import LegEnds
 from rtpverify.spec import StreamSpec
 from rtpverify.verifier import Verifier
+from tests.helpers.faulty import FLOW, START_NS, packets
+from tests.helpers.programme import Played, music, quantised
 
 OTHER_LEG = Flow("198.51.100.7:5004", "239.1.2.4:5004")
 SECOND_NS = 1_000_000_000

@@ -7,8 +7,6 @@ import sys
 from collections.abc import Iterator
 
 import pytest
-from faulty import packets
-from patience import PATIENCE_SECONDS
 
 from rtpverify.recorder.case import Case, Kept, Span, files_of, packets_of
 from rtpverify.recorder.maker import NICENESS, Maker
@@ -16,6 +14,8 @@ from rtpverify.recorder.ring import PacketRing
 from rtpverify.rtp.payload import parse_rtpmap
 from rtpverify.spec import StreamSpec
 from rtpverify.verifier import Verifier
+from tests.helpers.faulty import packets
+from tests.helpers.patience import PATIENCE_SECONDS
 
 SPAN = Span(10**9, 10**9, 10**9)
 

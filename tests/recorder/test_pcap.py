@@ -4,16 +4,16 @@ import shutil
 import subprocess
 from pathlib import Path
 
-import captures
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from patience import PATIENCE_SECONDS
 
 from rtpverify.recorder.pcap import pcap
 from rtpverify.rtp.batch import Flow, PacketBatch
 from rtpverify.sources.capture import read_capture
+from tests.helpers import captures
+from tests.helpers.patience import PATIENCE_SECONDS
 
 FLOWS = [
     Flow("192.0.2.7:5004", "239.129.2.3:5006"),

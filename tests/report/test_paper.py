@@ -1,9 +1,9 @@
 import io
 
 import pytest
-from terminal import Terminal
 
 from rtpverify.report.paper import BOLD, Paper, coloured
+from tests.helpers.terminal import Terminal
 
 
 @pytest.fixture(autouse=True)

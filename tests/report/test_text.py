@@ -1,9 +1,8 @@
 import io
 import re
 
-from terminal import Terminal
-
 from rtpverify.report import text
+from tests.helpers.terminal import Terminal
 
 
 def _written(result):

@@ -5,11 +5,11 @@ import wave
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from patience import PATIENCE_SECONDS
 
 from rtpverify import cli
 from rtpverify.sender import rtp
 from rtpverify.sender.tone import DEFAULT_FREQUENCY_HZ, DEFAULT_LEVEL_DBFS
+from tests.helpers.patience import PATIENCE_SECONDS
 
 
 def run(*arguments):

@@ -6,7 +6,6 @@ import time
 from dataclasses import dataclass
 
 import pytest
-from patience import PATIENCE_SECONDS
 
 from rtpverify import mmsg
 from rtpverify.errors import RequestError, SourceError
@@ -17,6 +16,7 @@ from rtpverify.sender.faults import parse_fault
 from rtpverify.sender.rtp import Sender, StreamSettings, send
 from rtpverify.sender.tone import ToneSignal
 from rtpverify.sources.endpoint import Endpoint
+from tests.helpers.patience import PATIENCE_SECONDS
 
 L16_MONO = Encoding("L16", 8000, 1)
 

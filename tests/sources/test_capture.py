@@ -7,7 +7,6 @@ import subprocess
 from collections import Counter
 from pathlib import Path
 
-import captures as c
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, example, given, settings
@@ -17,6 +16,7 @@ from rtpverify.errors import SourceError
 from rtpverify.rtp.batch import Flow
 from rtpverify.sources import capture as module
 from rtpverify.sources.capture import is_capture, read_capture
+from tests.helpers import captures as c
 
 START_NS = 1_600_000_000_123_456_789
 V4 = Flow("192.0.2.7:5004", "239.1.2.3:5004")

@@ -9,7 +9,12 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import soundfile
-from audiofiles import (
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rtpverify.errors import SourceError
+from rtpverify.sources.audiofile import AudioFile, open_audio
+from tests.helpers.audiofiles import (
     box,
     ffmpeg,
     flac_total,
@@ -20,11 +25,6 @@ from audiofiles import (
     tagged,
     wave_file,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
-from rtpverify.errors import SourceError
-from rtpverify.sources.audiofile import AudioFile, open_audio
 
 
 def samples(audio: AudioFile) -> np.ndarray:

@@ -7,7 +7,6 @@ import threading
 import time
 
 import pytest
-from patience import PATIENCE_SECONDS
 
 from rtpverify.check import check
 from rtpverify.reference import parse_reference
@@ -15,6 +14,7 @@ from rtpverify.rtp.payload import parse_rtpmap
 from rtpverify.rtp.rtcp import ReceiverReport, SourceDescription, parse_rtcp
 from rtpverify.sources import feedback
 from rtpverify.sources.endpoint import Endpoint, parse_endpoint
+from tests.helpers.patience import PATIENCE_SECONDS
 
 PACKETS, LOST, SSRC = 300, 7, 0x5EED0001
 NTP = 0xE1234567_80000000

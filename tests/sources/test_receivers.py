@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from patience import PATIENCE_SECONDS, until
 
 from rtpverify.errors import SourceError
 from rtpverify.rtp.batch import Flow, gather
@@ -18,6 +17,7 @@ from rtpverify.sources.dgram import DgramReceiver
 from rtpverify.sources.endpoint import Endpoint
 from rtpverify.sources.receiver import open_receiver
 from rtpverify.sources.udp import MAX_BATCH, UdpReceiver
+from tests.helpers.patience import PATIENCE_SECONDS, until
 
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux")
 

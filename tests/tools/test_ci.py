@@ -6,7 +6,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from patience import PATIENCE_SECONDS
+
+from tests.helpers.patience import PATIENCE_SECONDS
 
 SCRIPT = Path(__file__).parents[2] / ".ci" / "run"
 PACKAGES = re.search(r"packages=\((.*?)\)", SCRIPT.read_text(), re.DOTALL)[1].split()

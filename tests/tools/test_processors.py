@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from patience import wait_until
+
+from tests.helpers.patience import wait_until
 
 PATH = Path(__file__).parents[2] / "tools" / "processors.py"
 SPEC = importlib.util.spec_from_file_location("processors", PATH)

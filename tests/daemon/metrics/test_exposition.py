@@ -5,10 +5,10 @@ import threading
 from collections.abc import Callable
 
 import pytest
-from patience import PATIENCE_SECONDS
 
 from rtpverify.daemon.metrics.exposition import Exposition
 from rtpverify.daemon.metrics.snapshot import Snapshot
+from tests.helpers.patience import PATIENCE_SECONDS
 
 OPENMETRICS = "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5"
 

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from programme import Audio
 
 from rtpverify.daemon.web import board
 from rtpverify.daemon.web.board import Board, Health
 from rtpverify.reference import Recording
 from tests.daemon.web.bench import START_NS, Bench, Sender
+from tests.helpers.programme import Audio
 
 SECOND_NS = 1_000_000_000
 

@@ -13,8 +13,6 @@ from urllib.parse import urlsplit
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from patience import PATIENCE_SECONDS
-from programme import RATE_HZ, Audio, music, quantised
 from test_verifier import FLOWS
 
 from rtpverify.daemon.recorder import RecorderTable
@@ -32,6 +30,8 @@ from tests.daemon.test_service import free_ports
 from tests.daemon.web.bench import TONE, Bench, serving
 from tests.daemon.web.bench import Sender as Packets
 from tests.daemon.web.chromium import CHROMIUM, Browser, browsing, running
+from tests.helpers.patience import PATIENCE_SECONDS
+from tests.helpers.programme import RATE_HZ, Audio, music, quantised
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not there")
 

@@ -14,7 +14,6 @@ from typing import Any
 
 import aiohttp
 import pytest
-from patience import PATIENCE_SECONDS
 from structlog.testing import capture_logs
 from test_verifier import FLOWS
 
@@ -27,6 +26,7 @@ from rtpverify.errors import ConfigurationError, SourceError
 from rtpverify.events import Event, Kind
 from rtpverify.stream import Stream
 from tests.daemon.web.bench import START_NS, Bench, Client, Sender, serving
+from tests.helpers.patience import PATIENCE_SECONDS
 
 TOKEN, PASSWORD = "correct horse", "battery staple"
 

@@ -8,12 +8,11 @@ import shutil
 from dataclasses import replace
 
 import pytest
-import recoded_corpus
-import recording_corpus
-from recording_corpus import Case
-from seeds import generator
 
 from rtpverify.events import Kind
+from tests.helpers import recoded_corpus, recording_corpus
+from tests.helpers.recording_corpus import Case
+from tests.helpers.seeds import generator
 
 PER_KIND = int(os.environ.get("RTPVERIFY_CORPUS_CASES", "1"))
 """Random cases of each kind."""

@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from programme import MATERIAL, RATE_HZ, converted, damaged, music, quantised, speech, told, verify
+
+from tests.helpers.programme import MATERIAL, RATE_HZ, converted, damaged, music, quantised, speech, told, verify
 
 AT = 120000
 

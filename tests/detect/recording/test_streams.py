@@ -6,8 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from programme import RATE_HZ, Audio, converted, music, quantised
-from seeds import generator
 
 from rtpverify.limits import PROFILES
 from rtpverify.reference import Recording
@@ -16,6 +14,8 @@ from rtpverify.rtp.payload import parse_rtpmap
 from rtpverify.scope import MOST_COLUMNS, measure, take
 from rtpverify.spec import StreamSpec
 from rtpverify.verifier import Verifier
+from tests.helpers.programme import RATE_HZ, Audio, converted, music, quantised
+from tests.helpers.seeds import generator
 
 FLOWS = [Flow("192.0.2.1:5004", "239.1.2.3:5004")]
 PACKET = 48

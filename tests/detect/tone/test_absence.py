@@ -4,9 +4,9 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from corpus import Case, verify
 
 from rtpverify.sender.signal import quantise
+from tests.helpers.corpus import Case, verify
 
 CASE = Case(channels=1, dither="tpdf", seconds=1.0)
 

@@ -3,12 +3,12 @@
 import itertools
 
 import numpy as np
-from corpus import Case
 
 from rtpverify.analysis import Analysis, stream_format
 from rtpverify.limits import Limits
 from rtpverify.reference import Tone
 from rtpverify.result import event_as_dict
+from tests.helpers.corpus import Case
 
 RATE_HZ = 48000
 PIECE = 9600

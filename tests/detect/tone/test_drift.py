@@ -1,7 +1,8 @@
 """Slow changes of the sine are no faults; single frames are, however much the sine changes."""
 
 import pytest
-from clean import Clean
+
+from tests.helpers.clean import Clean
 
 
 def events(stream, seconds, wrong=None):

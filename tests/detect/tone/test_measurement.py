@@ -5,11 +5,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from corpus import Case, verify
 
 from rtpverify.frames import FrameVerifier
 from rtpverify.limits import Limits
 from rtpverify.reference import Tone
+from tests.helpers.corpus import Case, verify
 
 RATE_HZ = 8000
 

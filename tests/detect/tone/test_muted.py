@@ -3,7 +3,8 @@
 from dataclasses import replace
 
 import pytest
-from corpus import Case, verify
+
+from tests.helpers.corpus import Case, verify
 
 
 def edges(case, hold=None):

@@ -4,11 +4,11 @@ import math
 
 import numpy as np
 import pytest
-from corpus import Case
 
 from rtpverify.analysis import Analysis, stream_format
 from rtpverify.limits import Limits
 from rtpverify.reference import Tone
+from tests.helpers.corpus import Case
 
 RATE_HZ = 48000
 PIECE = 9600

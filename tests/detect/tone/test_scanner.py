@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-from corpus import Case
 
 from rtpverify.detect.tone import scanner
 from rtpverify.detect.tone.scanner import Scanner
 from rtpverify.detect.tone.settings import Settings
 from rtpverify.detect.tone.track import Track
+from tests.helpers.corpus import Case
 
 FRAMES = 72_000
 

@@ -4,7 +4,6 @@ import math
 
 import numpy as np
 import pytest
-from corpus import Case
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,6 +13,7 @@ from rtpverify.dsp.sine import Sine
 from rtpverify.dsp.slip import slip_code
 from rtpverify.events import Kind
 from rtpverify.limits import Limits
+from tests.helpers.corpus import Case
 
 OMEGA = 2 * math.pi * 997 / 48000
 FRAME = 48_000

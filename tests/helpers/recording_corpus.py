@@ -13,15 +13,15 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from clean import NoiseFloor
 from numpy.typing import NDArray
-from programme import MATERIAL, RATE_HZ, Played, quantised, verify
 
 from rtpverify.events import Event, Kind
 from rtpverify.limits import PROFILES
 from rtpverify.result import StreamResult
 from rtpverify.sender.damage import DamagedSignal
 from rtpverify.sender.faults import parse_fault
+from tests.helpers.clean import NoiseFloor
+from tests.helpers.programme import MATERIAL, RATE_HZ, Played, quantised, verify
 
 SECONDS = 6
 _SEEDS = 12

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 import numpy as np
-from programme import RATE_HZ, music, speech
+
+from tests.helpers.programme import RATE_HZ, music, speech
 
 MATERIALS = ("noise", "music", "speech", "tone", "square", "constant", "silence", "impulses", "faint", "full")
 CHANGES = (

@@ -15,11 +15,11 @@ import numpy as np
 import soundfile
 import soxr
 from numpy.typing import NDArray
-from programme import MATERIAL, RATE_HZ
 
 from rtpverify.compare import compare
 from rtpverify.events import Kind
 from rtpverify.result import StreamResult
+from tests.helpers.programme import MATERIAL, RATE_HZ
 
 SECONDS = 10
 _SEEDS = 12

@@ -16,7 +16,6 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from clean import NoiseFloor
 from numpy.typing import NDArray
 
 from rtpverify.events import Event, Kind
@@ -28,6 +27,7 @@ from rtpverify.sender.damage import DamagedSignal
 from rtpverify.sender.faults import Expected, parse_fault
 from rtpverify.sender.signal import Dither
 from rtpverify.sender.tone import ToneSignal
+from tests.helpers.clean import NoiseFloor
 
 Z = 6.3
 """Deviations of a Gaussian that chance exceeds once a day at 48 kHz."""
