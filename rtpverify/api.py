@@ -210,7 +210,7 @@ def check(
         from rtpverify.check import check as check_source
 
         return check_source(str(source), reference=held, limits=limits)
-    from rtpverify.frames import FrameVerifier
+    from rtpverify.engine.file_verifier import FrameVerifier
 
     array, rate_hz = as_frames(source, "source"), _rate(sample_rate_hz)
     if held is None:

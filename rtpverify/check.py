@@ -18,22 +18,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rtpverify.discarded import in_words
+from rtpverify.engine.expectation import Selection, StreamSpec
 from rtpverify.errors import RequestError, SourceError
 from rtpverify.limits import Limits
 from rtpverify.reference import Reference, Tone
 from rtpverify.sources.endpoint import SCHEME, Endpoint, parse_endpoint
 from rtpverify.sources.session import is_session, read_session, spec_at
-from rtpverify.spec import Selection, StreamSpec
 
 if TYPE_CHECKING:
+    from rtpverify.engine.frame_writer import OnFrames
+    from rtpverify.engine.verifier import Verifier
     from rtpverify.result import Result
     from rtpverify.rtp.batch import PacketBatch
     from rtpverify.rtp.payload import Encoding
-    from rtpverify.rtp.presentation import HostClock
     from rtpverify.sources.capture import CaptureReader
     from rtpverify.sources.receiver import Backend
-    from rtpverify.tracks import OnFrames
-    from rtpverify.verifier import Verifier
+    from rtpverify.transport.presentation import HostClock
 
 FILE_BLOCK_FRAMES = 65536
 """Frames of a file that are read and verified at a time."""
@@ -56,8 +56,8 @@ class _Arrival:
 
     def verifier(self, specs: Sequence[StreamSpec], *, may_end: bool = False) -> Verifier:
         """Return a verifier for it; with ``may_end`` streams may end before the input does."""
-        from rtpverify.presence import Ends
-        from rtpverify.verifier import Verifier
+        from rtpverify.engine.presence import Ends
+        from rtpverify.engine.verifier import Verifier
 
         return Verifier(
             specs,
@@ -195,7 +195,7 @@ def has_packets(source: str) -> bool:
 
 
 def _check_file(path: Path, spec: StreamSpec, duration_seconds: float | None) -> Result:
-    from rtpverify.frames import FrameVerifier
+    from rtpverify.engine.file_verifier import FrameVerifier
     from rtpverify.sources.audiofile import open_audio
 
     if spec.reference is None:

@@ -20,9 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtpverify.dsp.levels import dbfs
+from rtpverify.engine.file_verifier import COMPANDED, SILENT, FrameVerifier, of_recording
 from rtpverify.errors import RequestError
 from rtpverify.events import Event, Kind
-from rtpverify.frames import COMPANDED, SILENT, FrameVerifier, of_recording
 from rtpverify.limits import Limits
 from rtpverify.reference import ReferenceAudio
 from rtpverify.result import ChannelComparison, Comparison, Result, Signal, StreamResult

@@ -22,9 +22,9 @@ import numpy as np
 from rtpverify.histogram import Histogram
 
 if TYPE_CHECKING:
+    from rtpverify.engine.verifier import StreamEvent, Verifier
     from rtpverify.rtp.batch import PacketBatch
     from rtpverify.sources.receiver import Receiver
-    from rtpverify.verifier import StreamEvent, Verifier
 
 TICK_SECONDS = 0.06
 """Default of the longest time between two drains: what a drain costs hardly grows with its packets."""

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtpverify.dsp.sine import Sine, fit_free
-from rtpverify.stream import Stream
+from rtpverify.engine.stream import Stream
 
 MOST_COLUMNS = 1200
 """Longer stretches come as the least and greatest value of each of so many columns."""

@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 
 from rtpverify.check import check
+from rtpverify.engine.expectation import StreamSpec
+from rtpverify.engine.verifier import Verifier
 from rtpverify.limits import Limits, with_values
 from rtpverify.reference import parse_reference
 from rtpverify.report import figures
 from rtpverify.result import rfc3339
 from rtpverify.rtp.batch import Flow, PacketBatch
 from rtpverify.rtp.payload import parse_rtpmap
-from rtpverify.rtp.redundancy import LegEnds
-from rtpverify.spec import StreamSpec
-from rtpverify.verifier import Verifier
+from rtpverify.transport.redundancy import LegEnds
 from tests.helpers import captures as c
 
 L16 = parse_rtpmap("L16/48000/1")

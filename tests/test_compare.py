@@ -128,7 +128,9 @@ def test_frames_that_went_through_a_codec_are_not_followed(reference, tmp_path, 
     write(tmp_path, quantised(music(5, seed=8)), "coded.mp3", None)
     decoded, rate_hz = soundfile.read(tmp_path / "coded.mp3", always_2d=True)
     path = write(tmp_path, decoded, "decoded.wav")
-    monkeypatch.setattr("rtpverify.frames.FrameVerifier.feed", lambda *_: pytest.fail("frames were followed"))
+    monkeypatch.setattr(
+        "rtpverify.engine.file_verifier.FrameVerifier.feed", lambda *_: pytest.fail("frames were followed")
+    )
     result = compare(reference, path, with_distance=False)
     assert rate_hz == RATE_HZ
     assert result.verdict is Verdict.PASS, result.streams[0].events

@@ -353,8 +353,8 @@ class TestDefect:
     """An exception that nobody expected: status 70, one line, the traceback in a file."""
 
     COMMANDS = (
-        ("rtpverify.frames", "FrameVerifier.feed", ["check", "{clean}"]),
-        ("rtpverify.verifier", "Verifier.result", ["check", "{capture}", "--encoding", "L24/48000/2"]),
+        ("rtpverify.engine.file_verifier", "FrameVerifier.feed", ["check", "{clean}"]),
+        ("rtpverify.engine.verifier", "Verifier.result", ["check", "{capture}", "--encoding", "L24/48000/2"]),
         ("rtpverify.report.html", "render", ["check", "{clean}", "--html", "-"]),
         ("rtpverify.compare", "compare", ["compare", "{clean}", "{clean}"]),
         ("rtpverify.inspection.command", "measure", ["inspect", "{clean}"]),
@@ -398,7 +398,9 @@ class TestDefect:
         ],
     )
     def test_every_kind(self, raised, named, clean, tmp_path):
-        outcome = run_injected("rtpverify.frames", "FrameVerifier.feed", raised, "check", clean, TMPDIR=str(tmp_path))
+        outcome = run_injected(
+            "rtpverify.engine.file_verifier", "FrameVerifier.feed", raised, "check", clean, TMPDIR=str(tmp_path)
+        )
         assert outcome.returncode == 70
         [line] = outcome.stderr.splitlines()
         assert named in line
@@ -406,7 +408,7 @@ class TestDefect:
 
     def test_traceback_that_cannot_be_kept(self, clean):
         hidden = "import tempfile; tempfile.mkstemp = lambda **_: open('/dev/full/none'); raise IndexError('here')"
-        outcome = run_injected("rtpverify.frames", "FrameVerifier.feed", hidden, "check", clean)
+        outcome = run_injected("rtpverify.engine.file_verifier", "FrameVerifier.feed", hidden, "check", clean)
         assert outcome.returncode == 70
         assert "Traceback (most recent call last)" in outcome.stderr
         assert outcome.stderr.splitlines()[-1] == "rtpverify: a defect of rtpverify: IndexError: here"

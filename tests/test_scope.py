@@ -2,14 +2,14 @@
 
 import numpy as np
 import pytest
-from test_verifier import START_NS, Sender, batch_of
 
 from rtpverify.dsp.levels import dbfs
+from rtpverify.engine.expectation import StreamSpec
+from rtpverify.engine.verifier import Verifier
 from rtpverify.reference import parse_reference
 from rtpverify.rtp.payload import parse_rtpmap
 from rtpverify.scope import MOST_COLUMNS, measure, take
-from rtpverify.spec import StreamSpec
-from rtpverify.verifier import Verifier
+from tests.engine.test_verifier import START_NS, Sender, batch_of
 
 
 def verified(sender, reference="tone:997", lost=()):

@@ -27,17 +27,17 @@ from rtpverify.daemon.recorder import RecorderTable
 from rtpverify.daemon.tables import Table, text_of, told
 from rtpverify.daemon.web.table import MetricsTable
 from rtpverify.daemon.webhook import WebhookTable
+from rtpverify.engine.expectation import StreamSpec
 from rtpverify.errors import ConfigurationError, RequestError
 from rtpverify.limits import Limits, with_values
 from rtpverify.live import TICK_SECONDS
-from rtpverify.rtp.demux import MAX_STREAMS
 from rtpverify.rtp.payload import Encoding, parse_rtpmap
-from rtpverify.rtp.presentation import HostClock
 from rtpverify.sources.endpoint import Endpoint, parse_endpoint
 from rtpverify.sources.receiver import Backend
 from rtpverify.sources.session import Session, read_session, spec_at
 from rtpverify.sources.sockets import RECEIVE_BUFFER_BYTES
-from rtpverify.spec import StreamSpec
+from rtpverify.transport.demux import MAX_STREAMS
+from rtpverify.transport.presentation import HostClock
 
 AnyTable = TypeVar("AnyTable", bound=Table)
 

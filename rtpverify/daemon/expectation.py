@@ -11,12 +11,12 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, ValidationInfo
 
 from rtpverify.daemon.tables import Table, text_of, told
+from rtpverify.engine.expectation import DOWN_AFTER_SECONDS, MISSING_AFTER_SECONDS, StreamSpec
 from rtpverify.errors import RequestError
 from rtpverify.limits import PROFILES, with_values
 from rtpverify.reference import Reference, parse_reference
 from rtpverify.sources.endpoint import Endpoint
 from rtpverify.sources.session import Session
-from rtpverify.spec import DOWN_AFTER_SECONDS, MISSING_AFTER_SECONDS, StreamSpec
 
 LABEL_LENGTH = 48
 """Of a name that is made from a session's or a file's; a number may follow."""

@@ -18,8 +18,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from rtpverify.daemon.tables import Table
+from rtpverify.engine.verifier import StreamEvent
 from rtpverify.result import event_as_dict
-from rtpverify.verifier import StreamEvent
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from rtpverify.daemon.defects import Defects
     from rtpverify.daemon.metrics import Snapshot
     from rtpverify.daemon.state import StreamState
+    from rtpverify.engine.verifier import Verifier
     from rtpverify.rtp.batch import PacketBatch
-    from rtpverify.verifier import Verifier
 
 AnyOutlet = TypeVar("AnyOutlet", bound="Outlet")
 

@@ -21,14 +21,14 @@ from rtpverify.daemon.backlog import reason
 from rtpverify.daemon.choice import ChoosingTable
 from rtpverify.daemon.outlets import Bench, Outlet, Told
 from rtpverify.daemon.tables import PathField
-from rtpverify.presence import Expected
+from rtpverify.engine.presence import Expected
+from rtpverify.engine.stream import Stream
 from rtpverify.recorder.case import Case, Span, packets_of, render
 from rtpverify.recorder.folder import EVENT, EvidenceFolder
 from rtpverify.recorder.maker import Maker
 from rtpverify.recorder.ring import PacketRing
 from rtpverify.result import rfc3339
 from rtpverify.rtp.batch import PacketBatch
-from rtpverify.stream import Stream
 
 CAPACITY = 100
 """Most events that wait to be recorded."""

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 from rtpverify.daemon.expectation import Followed
 from rtpverify.errors import SourceError
-from rtpverify.rtp.demux import MAX_STREAMS
 from rtpverify.sources.endpoint import Endpoint, join_address
 from rtpverify.sources.receiver import Receiver
 from rtpverify.sources.sockets import interface_index
+from rtpverify.transport.demux import MAX_STREAMS
 
 CONFIGURED = "the configuration"
 """Origin of the streams that the configuration itself names."""

@@ -28,15 +28,15 @@ from rtpverify.daemon.roster import CONFIGURED, Change, Roster
 from rtpverify.daemon.state import StreamState
 from rtpverify.daemon.supervisor import Supervisor, configured_streams
 from rtpverify.daemon.web.server import WebServer
+from rtpverify.engine.presence import Ends
+from rtpverify.engine.stream import Stream
+from rtpverify.engine.verifier import StreamEvent, Verifier
 from rtpverify.live import LiveStatistics, run_live
-from rtpverify.presence import Ends
 from rtpverify.result import Result
 from rtpverify.rtp.batch import PacketBatch
 from rtpverify.sources.feedback import Feedback
 from rtpverify.sources.flows import MAX_FLOWS
 from rtpverify.sources.receiver import open_receiver
-from rtpverify.stream import Stream
-from rtpverify.verifier import StreamEvent, Verifier
 
 REFRESH_NS = 2_000_000_000
 """How old a measurement in the metrics may be. Counts of events are never older than a tick."""

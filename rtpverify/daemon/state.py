@@ -11,7 +11,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
-from rtpverify.arrivals import DOWN_NS
 from rtpverify.daemon.metrics.sizes import SIZES, sizes_of
 from rtpverify.daemon.metrics.snapshot import (
     CHANNEL_COUNTERS,
@@ -24,13 +23,14 @@ from rtpverify.daemon.metrics.snapshot import (
     countable_events,
 )
 from rtpverify.daemon.metrics.text import Exemplar
+from rtpverify.engine.expectation import StreamSpec
+from rtpverify.engine.presence import Expected
+from rtpverify.engine.stream import Stream
+from rtpverify.engine.verifier import StreamEvent
 from rtpverify.histogram import Counts, Histogram
-from rtpverify.presence import Expected
 from rtpverify.result import Leg, Signal, StreamResult, Transport
-from rtpverify.rtp.timing import INTERVAL_EDGES_NS
-from rtpverify.spec import StreamSpec
-from rtpverify.stream import Stream
-from rtpverify.verifier import StreamEvent
+from rtpverify.transport.arrivals import DOWN_NS
+from rtpverify.transport.timing import INTERVAL_EDGES_NS
 
 MAX_OPEN = 1000
 """Events of one identity that are known to go on."""

@@ -89,7 +89,7 @@ async def _demo(console: Console) -> int:
     from rtpverify.daemon.log import make_logger
     from rtpverify.daemon.service import Service
     from rtpverify.demo.view import View
-    from rtpverify.presence import Ends
+    from rtpverify.engine.presence import Ends
     from rtpverify.sender.faults import parse_fault
     from rtpverify.sender.rtp import Sender, StreamSettings
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rtpverify import __version__
+from rtpverify.engine.expectation import StreamSpec
 from rtpverify.events import Event, Kind
 from rtpverify.limits import PROFILES, Limits
 from rtpverify.recorder.audio import Audio, assemble, wav
@@ -27,10 +28,9 @@ from rtpverify.report.json import strict
 from rtpverify.result import rfc3339
 from rtpverify.rtp.batch import PacketBatch
 from rtpverify.rtp.payload import Encoding
-from rtpverify.spec import StreamSpec
 
 if TYPE_CHECKING:
-    from rtpverify.stream import Stream
+    from rtpverify.engine.stream import Stream
 
 SCHEMA = "rtpverify.evidence/1"
 

@@ -41,7 +41,7 @@ class PacketBatch:
         Index into ``flows``, shape (n,), int64.
     flows
         Every flow the source has seen; it only grows, so an index stays valid, until a live source is told to forget
-        some (:meth:`rtpverify.verifier.Verifier.keep_flows`), which makes another list.
+        some (:meth:`rtpverify.engine.verifier.Verifier.keep_flows`), which makes another list.
     timed
         Whether the source knows when each datagram arrived; otherwise ``arrival_ns`` is only in order.
     host_dropped

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from rtpverify.rtp.wrap import wrap_difference
+from rtpverify.rtp.serial import wrap_difference
 
 NTP_UNITS = 1 << 32
 """Units of an NTP timestamp in a second."""

@@ -14,9 +14,9 @@ from typing import Self
 
 import numpy as np
 
+from rtpverify.engine.stream import Stream
+from rtpverify.engine.verifier import Verifier
 from rtpverify.rtp.rtcp import ReceptionBlock, write_receiver_report
-from rtpverify.stream import Stream
-from rtpverify.verifier import Verifier
 
 INTERVAL_NS = 5_000_000_000
 """Mean time between two reports (RFC 3550 section 6.2)."""

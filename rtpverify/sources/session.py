@@ -7,14 +7,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from rtpverify.announced import Announced
+from rtpverify.engine.expectation import StreamSpec
 from rtpverify.errors import ConfigurationError, SourceError
 from rtpverify.rtp.payload import Encoding
-from rtpverify.rtp.redundancy import MAX_LEGS, LegEnds
 from rtpverify.rtp.sdp import Media, SessionDescription
+from rtpverify.rtp.sdp_formats import Announced
 from rtpverify.rtp.sdp_reader import parse_sdp, sdp_text
 from rtpverify.sources.endpoint import SCHEME, Endpoint, join_address, parse_endpoint
-from rtpverify.spec import StreamSpec
+from rtpverify.transport.redundancy import MAX_LEGS, LegEnds
 
 
 @dataclass(frozen=True, slots=True)

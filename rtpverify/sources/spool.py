@@ -14,8 +14,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from rtpverify.engine.stream import Stream
 from rtpverify.errors import SourceError
-from rtpverify.stream import Stream
 
 _SAMPLE_BYTES = 4
 

@@ -31,8 +31,8 @@ from rtpverify.daemon.web.hub import Hub
 from rtpverify.daemon.web.server import WebServer
 from rtpverify.daemon.webhook import Webhook
 from rtpverify.detect.tone.bank import ToneBank
+from rtpverify.engine.verifier import Verifier
 from rtpverify.sources.feedback import Feedback
-from rtpverify.verifier import Verifier
 from tests.daemon.beside import free_ports, running, sending
 
 CONFIGURATION = """

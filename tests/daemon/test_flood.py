@@ -8,11 +8,11 @@ import pytest
 
 from rtpverify.daemon.metrics import Exposition, Snapshot
 from rtpverify.daemon.state import StreamState
+from rtpverify.engine.expectation import StreamSpec
+from rtpverify.engine.verifier import Verifier
 from rtpverify.reference import Tone
 from rtpverify.rtp.batch import Flow, PacketBatch
 from rtpverify.rtp.payload import parse_rtpmap
-from rtpverify.spec import StreamSpec
-from rtpverify.verifier import Verifier
 
 FLOWS = [Flow(f"192.0.2.{host}:5004", "239.1.2.3:5004") for host in range(1, 101)]
 
@@ -56,7 +56,7 @@ def lengths(rng, index):
 
 @pytest.mark.parametrize("flood", [unknown_sources, pairs_of_packets, absurd_timestamps, jumps, payload_types, lengths])
 def test_a_flood(flood, monkeypatch):
-    monkeypatch.setattr("rtpverify.stream.MAX_EVENTS", 500)
+    monkeypatch.setattr("rtpverify.engine.stream.MAX_EVENTS", 500)
     rng = np.random.default_rng(1)
     encodings = {98: parse_rtpmap("L16/48000/2")}
     spec = StreamSpec("one", encoding=parse_rtpmap("L24/48000/2"), encodings=encodings, reference=Tone((997.0,)))

@@ -13,11 +13,11 @@ import pytest
 from rtpverify.daemon import recorder
 from rtpverify.daemon.outlets import Told
 from rtpverify.daemon.recorder import Recorder, RecorderTable
+from rtpverify.engine.expectation import StreamSpec
+from rtpverify.engine.verifier import StreamEvent, Verifier
 from rtpverify.recorder.folder import AUDIO, EVENT, PACKETS, PLOT, EvidenceFolder, evidence_in
 from rtpverify.reference import parse_reference
 from rtpverify.rtp.payload import parse_rtpmap
-from rtpverify.spec import StreamSpec
-from rtpverify.verifier import StreamEvent, Verifier
 from tests.helpers.documents import Telling
 from tests.helpers.faulty import packets
 from tests.helpers.patience import PATIENCE_SECONDS, until

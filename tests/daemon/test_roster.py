@@ -9,9 +9,9 @@ import pytest
 from rtpverify.daemon import roster as module
 from rtpverify.daemon.expectation import Followed, overlap
 from rtpverify.daemon.roster import CONFIGURED, Change, Roster
+from rtpverify.engine.expectation import StreamSpec
 from rtpverify.errors import SourceError
 from rtpverify.sources.endpoint import Endpoint, parse_endpoint
-from rtpverify.spec import StreamSpec
 
 
 class Receiver:

@@ -9,19 +9,19 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtpverify.arrivals import DOWN_NS
 from rtpverify.daemon.metrics.families import families
 from rtpverify.daemon.metrics.snapshot import Snapshot
 from rtpverify.daemon.metrics.text import Exemplar
 from rtpverify.daemon.state import INTERVAL_EDGES_SECONDS, StreamState
+from rtpverify.engine.expectation import StreamSpec
+from rtpverify.engine.presence import Expected
+from rtpverify.engine.verifier import StreamEvent
 from rtpverify.events import Event, Kind
 from rtpverify.histogram import Counts
-from rtpverify.presence import Expected
 from rtpverify.reference import Tone
 from rtpverify.result import Leg, Signal, StreamResult, Transport
 from rtpverify.rtp.payload import Encoding
-from rtpverify.spec import StreamSpec
-from rtpverify.verifier import StreamEvent
+from rtpverify.transport.arrivals import DOWN_NS
 
 L24 = Encoding("L24", 48000, 2)
 

@@ -9,10 +9,10 @@ from rich.console import Console
 
 from rtpverify.daemon.state import StreamState
 from rtpverify.demo.view import View
+from rtpverify.engine.expectation import StreamSpec
 from rtpverify.events import Event, Kind
 from rtpverify.result import StreamResult, Transport
 from rtpverify.sender.faults import Expected
-from rtpverify.spec import StreamSpec
 
 GAP = Expected(Kind.GAP, 48000, 144, size={"packets": 3})
 FOUND = Event(Kind.GAP, 48000, 144, size={"packets_lost": 3}, id="a")

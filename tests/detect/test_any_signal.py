@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from rtpverify.frames import FrameVerifier
+from rtpverify.engine.file_verifier import FrameVerifier
 from rtpverify.limits import PROFILES
 from rtpverify.reference import Tone
 from rtpverify.sender.signal import quantise

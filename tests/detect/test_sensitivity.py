@@ -6,8 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from rtpverify.engine.file_verifier import FrameVerifier
 from rtpverify.events import Kind
-from rtpverify.frames import FrameVerifier
 from rtpverify.reference import Tone
 from rtpverify.sender.signal import gaussian, quantise
 from tests.helpers.corpus import Case, Z

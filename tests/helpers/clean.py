@@ -10,7 +10,7 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
-from rtpverify.frames import FrameVerifier
+from rtpverify.engine.file_verifier import FrameVerifier
 from rtpverify.limits import PROFILES
 from rtpverify.reference import Tone
 from rtpverify.sender.signal import Dither, gaussian, quantise

@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rtpverify.engine.file_verifier import FrameVerifier
 from rtpverify.events import Event, Kind
-from rtpverify.frames import FrameVerifier
 from rtpverify.limits import PROFILES, Limits
 from rtpverify.reference import Tone
 from rtpverify.result import StreamResult

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from rtpverify.dsp.align import interpolate
-from rtpverify.frames import FrameVerifier
+from rtpverify.engine.file_verifier import FrameVerifier
 from rtpverify.limits import PROFILES
 from rtpverify.reference import Recording
 from rtpverify.sender.damage import DamagedSignal

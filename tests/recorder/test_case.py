@@ -20,6 +20,8 @@ from hypothesis import strategies as st
 
 from rtpverify import cli
 from rtpverify.daemon.outlets import Told
+from rtpverify.engine.expectation import StreamSpec
+from rtpverify.engine.verifier import Verifier
 from rtpverify.limits import PROFILES, Limits, with_values
 from rtpverify.recorder.case import Case, Span, files_of, packets_of
 from rtpverify.recorder.folder import AUDIO, EVENT, PACKETS, PLOT
@@ -27,9 +29,7 @@ from rtpverify.recorder.ring import PacketRing
 from rtpverify.reference import Tone, parse_reference
 from rtpverify.rtp.batch import Flow, PacketBatch
 from rtpverify.rtp.payload import parse_rtpmap
-from rtpverify.rtp.redundancy import LegEnds
-from rtpverify.spec import StreamSpec
-from rtpverify.verifier import Verifier
+from rtpverify.transport.redundancy import LegEnds
 from tests.helpers.faulty import FLOW, START_NS, packets
 from tests.helpers.programme import Played, music, quantised
 

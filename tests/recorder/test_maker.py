@@ -8,12 +8,12 @@ from collections.abc import Iterator
 
 import pytest
 
+from rtpverify.engine.expectation import StreamSpec
+from rtpverify.engine.verifier import Verifier
 from rtpverify.recorder.case import Case, Kept, Span, files_of, packets_of
 from rtpverify.recorder.maker import NICENESS, Maker
 from rtpverify.recorder.ring import PacketRing
 from rtpverify.rtp.payload import parse_rtpmap
-from rtpverify.spec import StreamSpec
-from rtpverify.verifier import Verifier
 from tests.helpers.faulty import packets
 from tests.helpers.patience import PATIENCE_SECONDS
 

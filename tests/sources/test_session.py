@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from rtpverify.engine.expectation import StreamSpec
 from rtpverify.errors import ConfigurationError, SourceError
 from rtpverify.sources.endpoint import Endpoint
 from rtpverify.sources.session import is_session, read_session
-from rtpverify.spec import StreamSpec
 
 SDP = """v=0
 o=- 1 1 IN IP4 192.0.2.7

@@ -1,10 +1,10 @@
 import numpy as np
 
+from rtpverify.engine.expectation import StreamSpec
+from rtpverify.engine.stream import Stream
 from rtpverify.rtp.batch import Flow
 from rtpverify.rtp.payload import parse_rtpmap
 from rtpverify.sources.spool import Spool
-from rtpverify.spec import StreamSpec
-from rtpverify.stream import Stream
 
 
 def stream(index=0, encoding="L16/48000/2"):

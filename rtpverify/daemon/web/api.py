@@ -23,9 +23,9 @@ from rtpverify.daemon.web.board import Board
 from rtpverify.daemon.web.events import Document, EventLog, EventPage, EventQuery
 from rtpverify.daemon.web.evidence import file_of, with_evidence
 from rtpverify.daemon.web.problems import not_found, response
+from rtpverify.engine.stream import Stream
 from rtpverify.report.json import strict
 from rtpverify.result import StreamResult, rfc3339, stream_as_dict
-from rtpverify.stream import Stream
 
 SHORTEST_SPAN_SECONDS = 0.0005
 DEFAULT_SPAN_SECONDS = 0.01

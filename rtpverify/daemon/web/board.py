@@ -15,14 +15,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rtpverify.analysis import Analysis
-from rtpverify.arrivals import DOWN_NS
 from rtpverify.daemon.outlets import Bench, Told
 from rtpverify.dsp.levels import FULL_SCALE_SINE_RMS
+from rtpverify.engine.expectation import StreamSpec
+from rtpverify.engine.format_group import Analysis
+from rtpverify.engine.stream import Stream
 from rtpverify.reference import Recording
-from rtpverify.spec import StreamSpec
-from rtpverify.stream import Stream
-from rtpverify.wire import WireGlance
+from rtpverify.transport.arrivals import DOWN_NS
+from rtpverify.transport.figures import WireGlance
 
 SAMPLE_NS = 500_000_000
 """Time between two points of a history."""

@@ -1,4 +1,4 @@
-"""The recording detector of all streams on one timeline; a :class:`rtpverify.analysis.Detector`."""
+"""The recording detector of all streams on one timeline; a :class:`rtpverify.engine.format_group.Detector`."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from rtpverify.dsp.levels import dbfs, decibels
 from rtpverify.events import Event
 from rtpverify.failure import RowError
 from rtpverify.limits import Limits
+from rtpverify.media.timeline import Timeline
 from rtpverify.reference import Recording
 from rtpverify.result import ChannelComparison, Comparison, Signal
-from rtpverify.timeline import Timeline
 
 HISTORY_SECONDS = 4.0
 """How far back a piece may be looked at again: what is searched for, and a second before a stretch."""

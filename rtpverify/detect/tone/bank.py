@@ -29,9 +29,9 @@ from rtpverify.dsp.sine import Sine, fit_blocks, tone_basis, wrap_phase
 from rtpverify.events import Event
 from rtpverify.failure import RowError
 from rtpverify.limits import Limits
+from rtpverify.media.timeline import Timeline
 from rtpverify.reference import Tone
 from rtpverify.result import Signal
-from rtpverify.timeline import Timeline
 
 STATE_BLOCKS = 64
 """Noise and thresholds are renewed at multiples of this block number only, whatever way the input is cut."""

@@ -8,7 +8,6 @@ from typing import Any
 
 import aiohttp
 import structlog
-from test_verifier import START_NS, Sender, batch_of
 
 from rtpverify.daemon.defects import Defects
 from rtpverify.daemon.metrics import Snapshot
@@ -16,11 +15,12 @@ from rtpverify.daemon.outlets import Outlet, Told
 from rtpverify.daemon.state import StreamState
 from rtpverify.daemon.web.server import WebServer
 from rtpverify.daemon.web.table import MetricsTable
-from rtpverify.presence import Ends
+from rtpverify.engine.expectation import StreamSpec
+from rtpverify.engine.presence import Ends
+from rtpverify.engine.verifier import Verifier
 from rtpverify.reference import Reference, Tone
 from rtpverify.rtp.payload import parse_rtpmap
-from rtpverify.spec import StreamSpec
-from rtpverify.verifier import Verifier
+from tests.engine.test_verifier import START_NS, Sender, batch_of
 
 TONE = Tone((997.0,))
 

@@ -13,23 +13,23 @@ from urllib.parse import urlsplit
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from test_verifier import FLOWS
 
 from rtpverify.daemon.recorder import RecorderTable
 from rtpverify.daemon.state import StreamState
+from rtpverify.engine.expectation import StreamSpec
+from rtpverify.engine.verifier import Verifier
 from rtpverify.recorder.folder import EvidenceFolder
 from rtpverify.reference import Recording
 from rtpverify.rtp.payload import parse_rtpmap
-from rtpverify.rtp.redundancy import LegEnds
 from rtpverify.sender.faults import parse_fault
 from rtpverify.sender.rtp import Sender, StreamSettings
 from rtpverify.sources.endpoint import Endpoint
-from rtpverify.spec import StreamSpec
-from rtpverify.verifier import Verifier
+from rtpverify.transport.redundancy import LegEnds
 from tests.daemon.test_service import free_ports
 from tests.daemon.web.bench import TONE, Bench, serving
 from tests.daemon.web.bench import Sender as Packets
 from tests.daemon.web.chromium import CHROMIUM, Browser, browsing, running
+from tests.engine.test_verifier import FLOWS
 from tests.helpers.patience import PATIENCE_SECONDS
 from tests.helpers.programme import RATE_HZ, Audio, music, quantised
 

@@ -15,17 +15,17 @@ from typing import Any
 import aiohttp
 import pytest
 from structlog.testing import capture_logs
-from test_verifier import FLOWS
 
 from rtpverify.daemon.config import parse_config
 from rtpverify.daemon.metrics import Snapshot
 from rtpverify.daemon.outlets import Told
 from rtpverify.daemon.web import hub, server
 from rtpverify.daemon.web.table import MetricsTable
+from rtpverify.engine.stream import Stream
 from rtpverify.errors import ConfigurationError, SourceError
 from rtpverify.events import Event, Kind
-from rtpverify.stream import Stream
 from tests.daemon.web.bench import START_NS, Bench, Client, Sender, serving
+from tests.engine.test_verifier import FLOWS
 from tests.helpers.patience import PATIENCE_SECONDS
 
 TOKEN, PASSWORD = "correct horse", "battery staple"

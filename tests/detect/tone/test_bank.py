@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 
-from rtpverify.analysis import Analysis, stream_format
+from rtpverify.engine.format_group import Analysis, stream_format
 from rtpverify.limits import Limits
 from rtpverify.reference import Tone
 from rtpverify.result import event_as_dict

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from rtpverify.frames import FrameVerifier
+from rtpverify.engine.file_verifier import FrameVerifier
 from rtpverify.limits import Limits
 from rtpverify.reference import Tone
 from tests.helpers.corpus import Case, verify

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from rtpverify.analysis import Analysis, stream_format
+from rtpverify.engine.format_group import Analysis, stream_format
 from rtpverify.limits import Limits
 from rtpverify.reference import Tone
 from tests.helpers.corpus import Case

@@ -1,0 +1,339 @@
+"""How a stream is encoded: what is said of it, as far as its first packets bear it out.
+
+A frame has as many bytes as a payload divided by the step of the timestamps; whether it is one sample of three bytes or
+three of one, the samples tell (:mod:`rtpverify.rtp.readings`). Where packets contradict what is said, either it or the
+timestamps are wrong (there are senders that count bytes, channels or milliseconds): the one that keeps time with the
+arrival of the packets is right. Without such times it is what makes the samples audio.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from statistics import quantiles
+from typing import NamedTuple
+
+import numpy as np
+
+from rtpverify.engine.expectation import StreamSpec
+from rtpverify.errors import ConfigurationError
+from rtpverify.rtp.payload import Encoding, static_encoding, static_name
+from rtpverify.rtp.readings import MIN_GAIN, code_bits, is_audio, readings, said_by_samples
+from rtpverify.rtp.serial import wrap_difference
+from rtpverify.transport.demux import MAX_HELD_PACKETS, Held
+
+SAMPLE_RATES_HZ = (8000, 11025, 16000, 22050, 24000, 32000, 44100, 48000, 88200, 96000, 176400, 192000)
+"""Rates that a clock is taken to have which nothing describes."""
+MAX_RATE_ERROR = 0.04
+"""How far off such a rate may be: 44.1 and 48 kHz are 8 % apart."""
+MAX_TIME_ERROR = 1.3
+"""Timestamps keep time with the arrival of packets up to this factor; a wrong unit is off by two at least."""
+MIN_TIMED_NS, TIMED_NS = 5_000_000, 100_000_000
+"""Times in which packets come that tell how fast a sender's timestamps run, at least and for sure."""
+MAX_BYTES_OF_TELEPHONY = 2
+"""Longer frames, of words of several bytes, are not taken for many channels of one byte each."""
+SRTP_TAG_BYTES = (4, 10, 16)
+"""What encryption adds to a payload (RFC 3711, RFC 7714)."""
+
+
+FEW_PACKETS = 8
+ENOUGH_FRAMES = 128
+"""Packets that are waited for, and more where they hold fewer frames, so that samples tell."""
+MANY_PACKETS = MAX_HELD_PACKETS
+"""Packets that are waited for, so that times tell."""
+
+
+class Decision(NamedTuple):
+    """How a stream is decoded.
+
+    Attributes
+    ----------
+    encoding
+        None where that is not known: the stream is followed by its transport alone.
+    doubt
+        Why the result is not to be relied upon, where packets contradict what is said or nothing is said.
+    packets_wanted
+        Packets of the stream that it is worth to wait for; 0 where more would tell nothing more.
+    """
+
+    encoding: Encoding | None
+    doubt: str | None = None
+    packets_wanted: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """What is said of a payload type, and by whom, as the beginning of a sentence.
+
+    Attributes
+    ----------
+    is_asked
+        Whether the request or a description says it, and no standard.
+    is_open
+        Whether nothing is said: the packets may tell.
+    """
+
+    encoding: Encoding | None
+    text: str
+    is_asked: bool = False
+    is_open: bool = False
+
+
+def statement(spec: StreamSpec, payload_type: int) -> Statement:
+    """Return what the request, a session description or RFC 3551 says of a payload type."""
+    announced = spec.announced
+    encoding = spec.encoding_of(payload_type)
+    if encoding is None and announced is not None and not announced.medium.is_encrypted:
+        encoding = announced.encoding(payload_type)
+    if encoding is None:
+        is_known = announced.is_known(payload_type) if announced else static_name(payload_type) is not None
+        return Statement(None, spec.why_undecodable(payload_type), is_open=not is_known)
+    if encoding == spec.encodings.get(payload_type) or encoding not in (static_encoding(payload_type), spec.encoding):
+        place = f"{announced.place}: " if announced else ""
+        return Statement(encoding, f"{place}{encoding} announced", is_asked=True)
+    if encoding == static_encoding(payload_type):
+        return Statement(encoding, f"payload type {payload_type} is {encoding} (RFC 3551)")
+    return Statement(encoding, f"encoding {encoding} is given", is_asked=True)
+
+
+class FirstPackets:
+    """The first packets of one payload type of a stream, at least one, each once.
+
+    Attributes
+    ----------
+    payload
+        Their payloads one after the other, without those that a capture cut off.
+    spans
+        Bytes of payload and step to the next timestamp of each packet whose next one came.
+    """
+
+    def __init__(self, packets: Sequence[Held]) -> None:
+        by_sequence = {
+            wrap_difference(packet.sequence, packets[0].sequence, 16): packet for packet in reversed(packets)
+        }
+        in_order = sorted(by_sequence.items())
+        self.packets = [packet for _, packet in in_order]
+        self.payload = b"".join(packet.payload for packet in self.packets if not packet.cut_bytes)
+        self.spans = [
+            (one.payload_bytes, wrap_difference(other.timestamp, one.timestamp, 32))
+            for (at, one), (then, other) in pairwise(in_order)
+            if then == at + 1
+        ]
+        self.packet_bytes, self.step = Counter(self.spans).most_common(1)[0][0] if self.spans else (0, 0)
+
+    @property
+    def bytes_per_frame(self) -> int | None:
+        """Bytes of a frame, as payloads and timestamps have it; None where they do not agree on a whole number."""
+        exact = Counter(size // step for size, step in self.spans if step > 0 and size and size % step == 0)
+        if exact:
+            [(bytes_per_frame, count)] = exact.most_common(1)
+            if 3 * count >= 2 * len(self.spans):
+                return bytes_per_frame
+        # Rounded from a clock, steps are a frame longer or shorter.
+        sizes, steps = zip(*self.spans, strict=True) if self.spans else ((), ())
+        if len(set(sizes)) != 1 or len(set(steps)) < 2 or min(steps) <= 0:
+            return None
+        bytes_per_frame = round(sum(sizes) / sum(steps))
+        frames, rest = divmod(sizes[0], max(bytes_per_frame, 1))
+        return None if rest or any(abs(step - frames) > 2 for step in steps) else bytes_per_frame
+
+    @property
+    def ticks_per_second(self) -> float | None:
+        """How fast the timestamps run against the arrival of the packets, roughly; None where that cannot be told."""
+        return self._rate(MAX_TIME_ERROR - 1)
+
+    @property
+    def sample_rate_hz(self) -> int | None:
+        """The rate in use that the timestamps run at; None where there is none, or arrival varies too much to tell."""
+        ticks = self._rate(MAX_RATE_ERROR)
+        if ticks is None:
+            return None
+        nearest = min(SAMPLE_RATES_HZ, key=lambda rate_hz: abs(ticks - rate_hz))
+        return nearest if abs(ticks / nearest - 1) <= MAX_RATE_ERROR else None
+
+    def _rate(self, max_error: float) -> float | None:
+        """Return how fast the timestamps run, None where that cannot be told to within such a fraction."""
+        slopes = self._slopes
+        if len(slopes) < 2:
+            return None
+        low, middle, high = quantiles(slopes)
+        # Two standard errors of a median of normal deviates, whose quartiles are 1.35 deviations apart.
+        error = 2 * 1.25 * (high - low) / 1.35 / len(slopes) ** 0.5
+        return middle if error <= max_error * abs(middle) else None
+
+    @property
+    def _slopes(self) -> list[float]:
+        """Timestamp units a second between packets of the first and of the second half."""
+        half, packets = len(self.packets) // 2, self.packets
+        if len(packets) < FEW_PACKETS or packets[-1].arrival_ns - packets[0].arrival_ns < MIN_TIMED_NS:
+            return []
+        return [
+            wrap_difference(other.timestamp, one.timestamp, 32) * 1e9 / max(other.arrival_ns - one.arrival_ns, 1)
+            for one, other in zip(packets, packets[half:], strict=False)
+        ]
+
+    def few(self, encoding: Encoding) -> int:
+        """Return how many packets of an encoding hold samples enough to tell."""
+        frames = max(self.packet_bytes // encoding.bytes_per_frame, 1)
+        return min(max(FEW_PACKETS, -(-ENOUGH_FRAMES // frames)), MANY_PACKETS)
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether all bytes are the same: such samples tell nothing."""
+        return not self.payload.strip(self.payload[:1])
+
+    @property
+    def more_wanted(self) -> int:
+        """Packets that are worth to wait for, for the time they keep; 0 where more would not tell more."""
+        first, last = self.packets[0].arrival_ns, self.packets[-1].arrival_ns
+        return 0 if len(self.packets) >= FEW_PACKETS and last - first >= TIMED_NS else MANY_PACKETS
+
+    def shape(self) -> str:
+        """Say what the packets show."""
+        sizes, steps = sorted({size for size, _ in self.spans}), sorted({step for _, step in self.spans})
+        if not sizes:
+            return "a single packet"
+        return f"payloads of {_range(sizes)} bytes with timestamps {_range(steps)} apart"
+
+
+def decide(said: Statement, first: FirstPackets, *, is_judged: bool) -> Decision:
+    """Return how a stream is decoded, from what is said of it and its first packets.
+
+    Parameters
+    ----------
+    is_judged
+        Whether its signal is to be judged; for transport alone no encoding has to be found.
+    """
+    if said.encoding is None:
+        if is_judged:
+            return _unsaid(said, first)
+        return Decision(None)
+    if not first.spans:
+        return Decision(said.encoding, packets_wanted=FEW_PACKETS)
+    frame_bytes = first.bytes_per_frame
+    if frame_bytes == said.encoding.bytes_per_frame:
+        return _same_size(said, said.encoding, first)
+    if frame_bytes is None:
+        return _no_size(said, said.encoding, first)
+    return _other_size(said, said.encoding, frame_bytes, first)
+
+
+def _unsaid(said: Statement, first: FirstPackets) -> Decision:
+    """Find an encoding of which nothing is said."""
+    if not said.is_open:
+        return Decision(None, said.text)
+    rate_hz = first.sample_rate_hz
+    frame_bytes = first.bytes_per_frame
+    if frame_bytes is None:
+        return Decision(None, f"{said.text}; {first.shape()} fit no PCM: compressed, or no audio", first.more_wanted)
+    candidates = readings(frame_bytes, rate_hz or SAMPLE_RATES_HZ[0])
+    found = said_by_samples(candidates, first.payload)
+    shape = f"{said.text}; {first.packet_bytes}-byte payloads, {first.step} frames"
+    if found is None or rate_hz is None:
+        names = _names([found] if found else candidates, rate_hz)
+        why = "the packets do not tell its rate" if found else "the samples do not tell which"
+        return Decision(None, f"{shape}: {names}; {why}", first.more_wanted if rate_hz else MANY_PACKETS)
+    return Decision(found, f"{shape}: the samples say {found}, which is used here: give --encoding {found}")
+
+
+def _same_size(said: Statement, encoding: Encoding, first: FirstPackets) -> Decision:
+    """Check the word size where frames are as long as they should be."""
+    candidates = readings(encoding.bytes_per_frame, encoding.sample_rate_hz)
+    if encoding.bytes_per_frame > MAX_BYTES_OF_TELEPHONY and encoding.bytes_per_frame > encoding.channels:
+        candidates = [one for one in candidates if one.bytes_per_frame > one.channels]
+    found = said_by_samples(candidates, first.payload)
+    if found is None:
+        return Decision(encoding, packets_wanted=0 if first.is_silent else first.few(encoding))
+    return Decision(encoding) if found == encoding else contradiction(said, found, "the samples")
+
+
+def contradiction(said: Statement, found: Encoding, what: str, packets_wanted: int = 0) -> Decision:
+    """Return the decision for an encoding that is another one than is said."""
+    doubt = f"{said.text}, but {what} say {found}, which is used here: give --encoding {found}"
+    return Decision(found, doubt, packets_wanted)
+
+
+def _no_size(said: Statement, encoding: Encoding, first: FirstPackets) -> Decision:
+    """Decide where payload and timestamps agree on no size of a frame."""
+    sound = is_audio(encoding, first.payload)
+    is_whole = all(size % encoding.bytes_per_frame == 0 for size, _ in first.spans)
+    if first.step <= 0 or (is_whole and sound is not False):
+        # Timestamps that are off are a fault of the stream, and no matter of its encoding.
+        return Decision(encoding, packets_wanted=0 if sound else FEW_PACKETS)
+    what = f"{said.text}, but {first.shape()} fit neither it nor any other PCM"
+    extra = first.packet_bytes - first.step * encoding.bytes_per_frame
+    if extra in SRTP_TAG_BYTES and len(set(first.spans)) == 1:
+        what += f"; {extra} bytes more than that would have, and samples like noise: encrypted (SRTP)"
+    return Decision(None, what, first.more_wanted)
+
+
+def _other_size(said: Statement, encoding: Encoding, frame_bytes: int, first: FirstPackets) -> Decision:
+    """Decide where frames are longer or shorter than is said: by a wrong encoding, or by wrong timestamps."""
+    candidates = readings(frame_bytes, encoding.sample_rate_hz)
+    keeps_time = _keeps_time(encoding, first)
+    wanted = first.more_wanted if keeps_time is None else 0
+    if keeps_time is None:
+        keeps_time = _sounds_better(encoding, candidates, first.payload)
+    if keeps_time:
+        return _same_size(said, encoding, first)._replace(packets_wanted=wanted)
+    found = said_by_samples(candidates, first.payload)
+    by_length = _with_channels(encoding, frame_bytes)
+    if found is not None and found != by_length:
+        return contradiction(said, found, f"{first.shape()} and their samples", wanted)
+    if by_length is not None:
+        return contradiction(said, by_length, first.shape(), wanted)
+    names = _names(candidates, encoding.sample_rate_hz) or "no PCM"
+    return Decision(
+        None, f"{said.text}, but {first.shape()} fit {names}; the samples do not tell which", first.more_wanted
+    )
+
+
+def _keeps_time(encoding: Encoding, first: FirstPackets) -> bool | None:
+    """Tell whether the frames of an encoding, and not the timestamps, keep time with the arrival of the packets."""
+    ticks = first.ticks_per_second
+    if ticks is None:
+        return None
+    frames, rest = divmod(first.packet_bytes, encoding.bytes_per_frame)
+    by_timestamps = _is_rate(ticks, encoding)
+    by_frames = not rest and _is_rate(ticks * frames / first.step, encoding)
+    return by_frames if by_frames != by_timestamps else None
+
+
+def _is_rate(hz: float, encoding: Encoding) -> bool:
+    return 1 / MAX_TIME_ERROR < hz / encoding.sample_rate_hz < MAX_TIME_ERROR
+
+
+def _sounds_better(encoding: Encoding, candidates: Sequence[Encoding], payload: bytes) -> bool:
+    """Tell whether samples are audio in this encoding, and less so in any of the others."""
+
+    def bits(one: Encoding) -> float:
+        octets = np.frombuffer(payload[: len(payload) // one.bytes_per_frame * one.bytes_per_frame], np.uint8)
+        return code_bits(one, octets)
+
+    if not is_audio(encoding, payload):
+        return False
+    return bits(encoding) + MIN_GAIN * 8 * len(payload) <= min(map(bits, candidates), default=8.0 * len(payload))
+
+
+def _with_channels(encoding: Encoding, bytes_per_frame: int) -> Encoding | None:
+    """Return the same encoding with as many channels as fill a frame."""
+    channels, rest = divmod(bytes_per_frame * encoding.channels, encoding.bytes_per_frame)
+    if rest:
+        return None
+    try:
+        return replace(encoding, channels=channels)
+    except ConfigurationError:
+        return None
+
+
+def _names(encodings: Sequence[Encoding], rate_hz: int | None) -> str:
+    """Write encodings, without those of single bytes where longer words fit as well."""
+    longer = [one for one in encodings if one.bytes_per_frame // one.channels > 1] or encodings
+    names = [str(one) if rate_hz else f"{one.name}/…/{one.channels}" for one in longer]
+    return " or ".join(names)
+
+
+def _range(values: Sequence[int]) -> str:
+    return str(values[0]) if values[0] == values[-1] else f"{values[0]} to {values[-1]}"

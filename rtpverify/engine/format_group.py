@@ -1,0 +1,294 @@
+"""Streams of one format on one timeline, and the detector that judges them.
+
+This is where frames meet a reference: packets or file blocks are written to the timeline, whole blocks that are settled
+go to the detector, the channels' events are put together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtpverify.detect.glance import Followed, Glance
+from rtpverify.detect.merge import ChannelMerger
+from rtpverify.events import Event
+from rtpverify.failure import RowError
+from rtpverify.limits import Limits
+from rtpverify.media.timeline import Timeline
+from rtpverify.reference import Recording, Tone
+from rtpverify.result import Comparison, Signal
+
+TOLERANCE_BLOCKS = 3
+
+
+class Detector(Protocol):
+    """What judges the rows of a timeline. A detector keeps one slot for every row."""
+
+    def place(self, row: int, reference: Any, limits: Limits, bits: int | None, *, companded: bool) -> None:
+        """Hold the timeline's newest row, or one that has been finished, against a reference of the detector's kind.
+
+        ``bits`` is None without linear quantisation, ``companded`` tells G.711.
+        """
+
+    def process(self, rows: NDArray[np.int64], count: NDArray[np.int64]) -> None:
+        """Judge the next ``count`` blocks of each of these rows, and consume them.
+
+        Raises
+        ------
+        RowError
+            Where one row cannot be judged, and the others can go on with the next call.
+        """
+
+    def finish(self, row: int, stop: int) -> None:
+        """Judge what is left of a row that ends before frame ``stop``."""
+
+    def restart(self, row: int, frame: int) -> None:
+        """Judge what is left of a row before ``frame``, where its sender started over, and what follows anew."""
+
+    def begin(self, row: int, frame: int) -> None:
+        """Judge a row that has ended, or is new, from ``frame`` on."""
+
+    def horizon(self, row: int) -> int:
+        """Return the frame up to which every event of a row has been told."""
+
+    def rows_with_events(self) -> set[int]:
+        """Return the rows of which events have been told."""
+
+    def take_events(self, row: int) -> Sequence[tuple[int | None, Event]]:
+        """Return the events told since the last call, each with its channel (from 0), None where it is of all."""
+
+    def signal(self, row: int) -> list[Signal]:
+        """Return what each channel of a row measured so far."""
+
+    def present(self, row: int, measured: Sequence[Signal]) -> list[Signal]:
+        """Return what each channel of a row carries now; ``measured`` is what :meth:`signal` returned."""
+
+    @property
+    def in_a_hurry(self) -> bool:
+        """Whether something has just happened that the next blocks explain."""
+
+    def ever_acquired(self, row: int) -> bool:
+        """Tell whether the reference was found on any channel of a row."""
+
+    def glance(self, rows: NDArray[np.int64]) -> Glance:
+        """Return what is seen of every channel of these rows at a glance."""
+
+    def followed(self, row: int, channel: int) -> Followed:
+        """Return what a channel (from 0) is held against now."""
+
+    def comparison(self, row: int) -> Comparison | None:
+        """Return how a row follows from the recording that it is held against, None where it is no recording."""
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """What streams must share to be judged together."""
+
+    sample_rate_hz: int
+    channels: int
+    packet_frames: int
+    block_frames: int
+    against: type[Tone] | type[Recording] = Tone
+    """What kind of reference they are held against: each kind has a detector of its own."""
+
+
+def stream_format(sample_rate_hz: int, channels: int, packet_frames: int, reference: Tone | Recording) -> Format:
+    """Return the format group of a stream.
+
+    Raises
+    ------
+    RequestError
+        Where the reference cannot hold for the format.
+    """
+    reference.check(sample_rate_hz, channels)
+    if isinstance(reference, Recording):
+        return Format(sample_rate_hz, channels, packet_frames, max(sample_rate_hz // 50, 64), Recording)
+    from rtpverify.detect.tone.settings import block_frames
+
+    frequencies = tuple(reference.frequency_hz(channel) for channel in range(channels))
+    return Format(sample_rate_hz, channels, packet_frames, block_frames(sample_rate_hz, frequencies))
+
+
+def _history_seconds(form: Format) -> float:
+    """Return how far back the detector of a format may look."""
+    if form.against is Recording:
+        from rtpverify.detect.recording.bank import HISTORY_SECONDS
+    else:
+        from rtpverify.detect.tone.bank import HISTORY_SECONDS
+    return HISTORY_SECONDS
+
+
+def _detector(form: Format, timeline: Timeline, history_frames: int) -> Detector:
+    """Return the detector of a format; only its own modules are loaded."""
+    if form.against is Recording:
+        from rtpverify.detect.recording.bank import RecordingBank
+
+        return RecordingBank(timeline, form.sample_rate_hz, history_frames)
+    from rtpverify.detect.tone.bank import ToneBank
+
+    return ToneBank(timeline, form.sample_rate_hz)
+
+
+class Analysis:
+    """All streams of one format, each a row.
+
+    Parameters
+    ----------
+    form
+        The format.
+    ahead_frames
+        How far the writer may run ahead of what is settled.
+    dtype
+        What samples are kept as (:class:`~rtpverify.media.timeline.Timeline`).
+    """
+
+    def __init__(self, form: Format, ahead_frames: int, dtype: type[np.float32 | np.float64] = np.float64) -> None:
+        self.form = form
+        history = max(int(_history_seconds(form) * form.sample_rate_hz), 16 * form.block_frames)
+        # What is consumed at once must not push out of reach what a decision about its first block looks back to.
+        self.timeline = Timeline(
+            form.channels, form.block_frames, history + ahead_frames, ahead_frames, form.packet_frames, dtype
+        )
+        self.detector = _detector(form, self.timeline, history)
+        """The detector of every row."""
+        self._mergers: list[ChannelMerger] = []
+        self._free: list[int] = []
+        """Rows of streams that were removed."""
+        self._placed: list[Callable[[], None]] = []
+        """What begins each row from nothing."""
+
+    def add(self, reference: Tone | Recording, limits: Limits, bits: int | None, *, companded: bool = False) -> int:
+        """Add a stream; return its row."""
+        form = self.form
+        is_recording = isinstance(reference, Recording)
+        merger = ChannelMerger(form.channels, TOLERANCE_BLOCKS * form.block_frames, seen_late=is_recording)
+        if not self._free:
+            row = self.timeline.add()
+            self._mergers.append(merger)
+        else:
+            row = self._free.pop()
+            self.timeline.begin(row, 0)
+            self._mergers[row] = merger
+
+        def place() -> None:
+            self.detector.place(row, reference, limits, bits, companded=companded)
+
+        self._placed[row : row + 1] = [place]
+        try:
+            place()
+        except BaseException:
+            self._free.append(row)
+            raise
+        return row
+
+    def remove(self, row: int) -> None:
+        """Give up a row that has been finished; a stream that is added later may get it."""
+        self._free.append(row)
+
+    def advance(self, rows: NDArray[np.int64], settled: NDArray[np.int64]) -> None:
+        """Judge every whole block that lies before the settled frame of its row."""
+        ready = settled // self.form.block_frames - self.timeline.consumed_block[rows]
+        self.detector.process(rows, ready)
+
+    def advance_each(
+        self, rows: NDArray[np.int64], settled: NDArray[np.int64]
+    ) -> tuple[list[tuple[int | None, Exception]], list[int]]:
+        """Judge as :meth:`advance` does, and let no row keep the others from being judged.
+
+        Returns
+        -------
+        list of (int or None, Exception)
+            Rows that cannot be judged, and why; None where no row by itself is at fault.
+        list of int
+            Rows that are judged anew from their next block on: it is not known what they had taken in.
+        """
+        try:
+            self.advance(rows, settled)
+        except RowError as error:
+            others = rows != error.row
+            failed, renewed = self.advance_each(rows[others], settled[others])
+            return [(error.row, error), *failed], renewed
+        except Exception as error:
+            return self._advance_one_by_one(rows, settled, error)
+        return [], []
+
+    def _advance_one_by_one(
+        self, rows: NDArray[np.int64], settled: NDArray[np.int64], error: Exception
+    ) -> tuple[list[tuple[int | None, Exception]], list[int]]:
+        """Find the rows that are at fault for what happened to all of them together."""
+        if len(rows) == 1:
+            return [(int(rows[0]), error)], []
+        failed: list[tuple[int | None, Exception]] = []
+        renewed = []
+        for at, row in enumerate(rows.tolist()):
+            one = slice(at, at + 1)
+            try:
+                self._placed[row]()
+                self.detector.begin(row, int(self.timeline.consumed_block[row]) * self.form.block_frames)
+                self.advance(rows[one], settled[one])
+                renewed.append(row)
+            except Exception as its_own:
+                failed.append((row, its_own))
+        return failed or [(None, error)], renewed
+
+    def take_events(self) -> Iterator[tuple[int, Event]]:
+        """Yield events that are new or have changed, each with its row.
+
+        Raises
+        ------
+        RowError
+            Where those of one row cannot be had; the others can be asked for again.
+        """
+        waiting = {row for row, merger in enumerate(self._mergers) if merger.waiting}
+        for row in sorted(waiting.union(self.detector.rows_with_events()).difference(self._free)):
+            try:
+                told = self._events_of(row)
+            except Exception as error:
+                raise RowError(row) from error
+            yield from ((row, event) for event in told)
+
+    def _events_of(self, row: int) -> list[Event]:
+        """Return the events of a row that every channel has been explained past."""
+        merger = self._mergers[row]
+        for channel, event in self.detector.take_events(row):
+            merger.add(channel, event)
+        return merger.take(self.detector.horizon(row))
+
+    @property
+    def in_a_hurry(self) -> bool:
+        """Whether the next blocks are waited for to tell an event."""
+        return self.detector.in_a_hurry or any(
+            merger.waiting for row, merger in enumerate(self._mergers) if row not in self._free
+        )
+
+    def judged_frame(self, row: int) -> int:
+        """Return the frame up to which a row is judged."""
+        return int(self.timeline.consumed_block[row]) * self.form.block_frames
+
+    def restart(self, row: int, frame: int) -> list[Event]:
+        """Judge a row before ``frame`` to its end and what follows anew; return the events that were left."""
+        row_only = np.array([row])
+        self.advance(row_only, np.array([frame]))
+        self.detector.restart(row, frame)
+        return self._take_rest(row)
+
+    def begin(self, row: int, frame: int) -> None:
+        """Judge a row that has ended, or is new, from ``frame`` on."""
+        self.timeline.begin(row, frame // self.form.block_frames)
+        self.detector.begin(row, frame)
+
+    def finish(self, row: int, stop: int) -> list[Event]:
+        """End a row before frame ``stop``; return the events that were left."""
+        self.detector.finish(row, stop)
+        return self._take_rest(row)
+
+    def _take_rest(self, row: int) -> list[Event]:
+        """Return all events of a row that has ended."""
+        merger = self._mergers[row]
+        for channel, event in self.detector.take_events(row):
+            merger.add(channel, event)
+        return merger.take(None)

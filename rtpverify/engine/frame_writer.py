@@ -1,0 +1,424 @@
+"""From placed packets to judged frames: payloads are decoded, written where they belong, and held against references.
+
+Streams of one format and encoding share a timeline; packets of one length are decoded and written together. A stream
+whose sender goes on in another encoding goes on in another track; its frames count on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtpverify.engine.file_verifier import COMPANDED
+from rtpverify.engine.format_group import Analysis, Format, stream_format
+from rtpverify.engine.stream import Stream, Track
+from rtpverify.errors import RequestError
+from rtpverify.events import Event
+from rtpverify.failure import RowError, contained
+from rtpverify.media.packet_index import PacketIndex, Packets
+from rtpverify.reference import Recording, Tone
+from rtpverify.rtp.batch import RtpBatch
+from rtpverify.rtp.payload import Encoding, decode
+from rtpverify.transport.arrivals import Accepted
+from rtpverify.transport.placement import Break
+from rtpverify.transport.row_arrays import Rows, put
+from rtpverify.transport.sequence import Placement, SequenceTracker
+
+AHEAD_SECONDS = 0.5
+"""How far packets may run ahead of what is settled before a batch is taken in pieces."""
+JUDGED_NS = 100_000_000
+"""Arrival time for which settled frames may wait to be judged: the cost of judging is by the call."""
+HURRIED_NS = 20_000_000
+"""The same while a disturbance is being looked at: what the frames behind it say is waited for."""
+
+
+MAX_FORMATS = 8
+"""Formats that one stream is judged in; where its sender goes on to further ones, those are not."""
+
+
+@dataclass(slots=True)
+class PlacedBatch:
+    """Packets and what became of them, arrays of shape (n,).
+
+    ``frames`` counts those that can be written: 0 where a packet holds no whole ones.
+    """
+
+    part: RtpBatch
+    stream: NDArray[np.int64]
+    frames: NDArray[np.int64]
+    placement: Placement
+
+    def accepted(self, chosen: NDArray[np.bool_], breaks: Sequence[Break] = ()) -> Accepted:
+        """Return the packets chosen, which are accepted, as arrivals."""
+        placement = self.placement
+        return Accepted(
+            self.stream[chosen],
+            placement.sequence[chosen],
+            placement.timestamp[chosen],
+            self.part.arrival_ns[chosen],
+            breaks,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedPacket:
+    """One packet by itself, and its place; ``payload`` is a copy."""
+
+    stream: int
+    payload_type: int
+    encoding: Encoding | None
+    sequence: int
+    timestamp: int
+    arrival_ns: int
+    frames: int
+    payload: NDArray[np.uint8]
+
+
+class _Group(Rows):
+    """All streams of one format and encoding, which have rows of their own here."""
+
+    FRESH: ClassVar = {"index": -1}
+    index: NDArray[np.int64]
+    """Stream index of each row; -1 where the stream was removed."""
+
+    def __init__(self, form: Format, encoding: Encoding) -> None:
+        super().__init__()
+        self.encoding = encoding
+        self.analysis = Analysis(form, int(AHEAD_SECONDS * form.sample_rate_hz), np.float32)
+        self.packets = PacketIndex(form.packet_frames, form.sample_rate_hz)
+        self.streams: list[Stream] = []
+        self.rows = np.zeros(0, np.int64)
+        """Rows in which their stream goes on."""
+
+    def add(self, stream: Stream, reference: Tone | Recording, frame: int) -> int:
+        """Give a stream a row that begins at ``frame``: the one that it had before, where there is one."""
+        if self.has(stream):
+            row = int(np.flatnonzero(self.index == stream.index)[0])
+        else:
+            companded = self.encoding.name in COMPANDED
+            row = self.analysis.add(reference, stream.spec.limits, self.encoding.bits, companded=companded)
+            if row < len(self.streams):
+                self.packets.reset(row)
+            else:
+                self.packets.add()
+            put(self.streams, row, stream)
+            self.fresh_row(row)
+            self.index[row] = stream.index
+        self.analysis.begin(row, frame)
+        self.rows = np.union1d(self.rows, row)
+        return row
+
+    def has(self, stream: Stream) -> bool:
+        """Tell whether a stream has, or had, a row here."""
+        return bool((self.index == stream.index).any())
+
+    def leave(self, row: int) -> None:
+        """Let a stream go on elsewhere; what is left of its row is still to be judged."""
+        self.rows = np.setdiff1d(self.rows, row)
+
+    def remove(self, row: int) -> None:
+        """Take a row from its stream, which has been finished."""
+        self.analysis.remove(row)
+        self.leave(row)
+        self.index[row] = -1
+
+
+Fail = Callable[[Stream | None, str, Exception], None]
+"""Takes that something failed of a stream, or of one that is not known: where, and how."""
+OnFrames = Callable[[Stream, NDArray[np.int64], NDArray[np.float32]], None]
+"""Takes packets of one stream: the first frame of each, shape (n,), and their samples, shape (n, frames, channels)."""
+
+
+class Tracks(Rows):
+    """The frames of all streams.
+
+    Parameters
+    ----------
+    tracker
+        Where packets belong and what is settled.
+    tell
+        Takes the events that detectors tell.
+    fail
+        Takes what failed, and of which stream where that is known; it is to be given up then.
+    on_frames
+        Takes all frames of every stream, where given.
+    """
+
+    FRESH: ClassVar = {"_origin": -1, "_group": -1, "_row": -1}
+    _origin: NDArray[np.int64]
+    """Unwrapped timestamp of frame 0, -1 until it is known."""
+    _group: NDArray[np.int64]
+    """Number of the group that a stream's frames go to; -1: none."""
+    _row: NDArray[np.int64]
+    """Row of that group."""
+
+    def __init__(
+        self, tracker: SequenceTracker, tell: Callable[[Stream, Event], None], fail: Fail, on_frames: OnFrames | None
+    ) -> None:
+        super().__init__()
+        self._tracker = tracker
+        self._tell = tell
+        self._fail = fail
+        self._on_frames = on_frames
+        self._streams: list[Stream] = []
+        self._groups: dict[int, _Group] = {}
+        self._number: dict[tuple[Format, Encoding], int] = {}
+        self._next_number = 0
+        self._early: dict[int, list[tuple[_Group, Packets]]] = {}
+        """Packets that came before the earliest packet of their stream is known for sure."""
+        self._ending: list[tuple[Stream, Track]] = []
+        """Tracks that were left; packets of theirs may still come."""
+        self._judged_ns = 0
+        self._in_a_hurry = False
+
+    # Streams --------------------------------------------------------------------------------------------------------
+
+    def add(self, stream: Stream, packet_frames: int) -> None:
+        """Take in a stream; it gets a track where it has a reference and whole frames."""
+        put(self._streams, stream.index, stream)
+        with self._contained(stream):
+            self._begin(stream, stream.encoding, packet_frames, 0)
+
+    def switch(self, stream: Stream, encoding: Encoding | None, packet_frames: int, frame: int) -> None:
+        """Let a stream go on in another encoding from ``frame`` on; None: it cannot be decoded any more.
+
+        Raises
+        ------
+        RequestError
+            Where its reference cannot hold for that encoding, or it had too many of them; it has no track then.
+        """
+        track = stream.track
+        if track is not None:
+            track.stop_frame = frame
+            self._groups[track.group].leave(track.row)
+            self._ending.append((stream, track))
+            stream.earlier = [*stream.earlier[1 - MAX_FORMATS :], track]
+            stream.track = None
+            self._group[stream.index] = self._row[stream.index] = -1
+        self._begin(stream, encoding, packet_frames, frame)
+
+    def restart(self, stream: Stream, frame: int) -> None:
+        """Judge a stream anew from ``frame`` on, where its sender's numbers broke, but nothing twice."""
+        with self._contained(stream):
+            if stream.track is not None:
+                frame = max(frame, stream.track.analysis.judged_frame(stream.track.row))
+                for event in stream.track.analysis.restart(stream.track.row, frame):
+                    self._tell(stream, event)
+
+    def finish(self, stream: Stream) -> None:
+        """Judge what is left of a stream that ends."""
+        with self._contained(stream):
+            self._end(stream)
+            if stream.track is not None:
+                for event in stream.track.analysis.finish(stream.track.row, stream.end_frame):
+                    self._tell(stream, event)
+
+    def give_up(self, stream: Stream) -> None:
+        """Judge a stream no further, as that failed; what it showed until then stays."""
+        for event in stream.judge_no_further(stream.end_frame):
+            self._tell(stream, event)
+        self._ending = [item for item in self._ending if item[0] is not stream]
+        self._group[stream.index] = self._row[stream.index] = -1
+        self.remove(stream)
+
+    def _contained(self, stream: Stream) -> AbstractContextManager[None]:
+        """Let what fails cost this stream alone."""
+        return contained(lambda error: self._fail(stream, "signal", error))
+
+    def remove(self, stream: Stream) -> None:
+        """Forget a stream that has been finished, and formats that no stream has any more."""
+        index = stream.index
+        stream.track, stream.earlier = None, []
+        self._early.pop(index, None)
+        for number, group in list(self._groups.items()):
+            for row in np.flatnonzero(group.index == index).tolist():
+                group.remove(row)
+            if (group.index < 0).all():
+                del self._groups[number]
+        self._number = {key: number for key, number in self._number.items() if number in self._groups}
+
+    def _begin(self, stream: Stream, encoding: Encoding | None, packet_frames: int, frame: int) -> None:
+        """Give a stream a track from ``frame`` on, where there is something to judge."""
+        reference = stream.spec.reference
+        if reference is None or encoding is None or packet_frames <= 0 or stream.failure is not None:
+            return
+        key = stream_format(encoding.sample_rate_hz, encoding.channels, packet_frames, reference), encoding
+        formats = [number for number, group in self._groups.items() if group.has(stream)]
+        number = self._number.get(key, self._next_number)
+        if number not in formats and len(formats) >= MAX_FORMATS:
+            raise RequestError(f"the stream had {MAX_FORMATS} formats before")
+        if number == self._next_number:
+            self._number[key] = number
+            self._groups[number] = _Group(*key)
+            self._next_number += 1
+        group = self._groups[number]
+        self._end(stream, group)
+        row = group.add(stream, reference, frame)
+        stream.track = Track(number, group.analysis, group.packets, row, encoding, frame)
+        self._group[stream.index], self._row[stream.index] = number, row
+
+    def _end(self, stream: Stream, group: _Group | None = None) -> None:
+        """Judge the tracks that a stream has left to their ends, in one group or in all."""
+        for item in [item for item in self._ending if item[0] is stream]:
+            track = item[1]
+            if group is None or self._groups[track.group] is group:
+                self._ending.remove(item)
+                stop = track.stop_frame or 0
+                track.analysis.advance(np.array([track.row]), np.array([stop]))
+                for event in track.analysis.finish(track.row, stop):
+                    self._tell(stream, event)
+
+    # Writing --------------------------------------------------------------------------------------------------------
+
+    def write(self, batch: PlacedBatch, wanted: NDArray[np.bool_]) -> None:
+        """Decode payloads in the present encodings of their streams and write their frames to the timelines.
+
+        Packets of one format and length go together.
+        """
+        of_group, frames = self._group[batch.stream], batch.frames
+        for number, group in list(self._groups.items()):
+            at = np.flatnonzero(wanted & (of_group == number))
+            if len(at) == 0:
+                continue
+            for length in np.unique(frames[at]).tolist():
+                rows = at[frames[at] == length]
+                try:
+                    self._write_rows(group, batch, rows, length)
+                except Exception:
+                    # Written twice, a frame is what it was: whoever is not at fault loses nothing.
+                    for index in np.unique(batch.stream[rows]).tolist():
+                        with self._contained(self._streams[index]):
+                            self._write_rows(group, batch, rows[batch.stream[rows] == index], length)
+
+    def _write_rows(self, group: _Group, batch: PlacedBatch, rows: NDArray[np.int64], length: int) -> None:
+        """Decode and write packets of one group and length; those of streams that were given up are left out."""
+        rows = rows[self._row[batch.stream[rows]] >= 0]
+        if len(rows) == 0:
+            return
+        samples = decode(group.encoding, batch.part.source.arena, batch.part.payload_offset[rows], length)
+        packets = Packets(
+            self._row[batch.stream[rows]],
+            batch.placement.sequence[rows],
+            batch.placement.timestamp[rows],
+            batch.part.arrival_ns[rows],
+            samples,
+        )
+        self._place(group, packets)
+
+    def write_one(self, stream: Stream, packet: PlacedPacket) -> None:
+        """Write one packet, whatever its encoding, to the track that its stream had there."""
+        with self._contained(stream):
+            self._write_one(stream, packet)
+
+    def _write_one(self, stream: Stream, packet: PlacedPacket) -> None:
+        frame = self._tracker.frame_of(stream.index, packet.timestamp)
+        track = stream.track_at(frame)
+        if track is None or packet.encoding != track.encoding or packet.frames <= 0:
+            return
+        row, sequence = np.array([track.row]), np.array([packet.sequence])
+        timestamp, arrival_ns = np.array([packet.timestamp]), np.array([packet.arrival_ns])
+        samples = decode(track.encoding, packet.payload, np.zeros(1, np.int64), packet.frames)
+        self._place(self._groups[track.group], Packets(row, sequence, timestamp, arrival_ns, samples))
+
+    def settle_origins(self) -> None:
+        """Start the timeline of streams whose earliest packet is known now, with the packets that waited for it."""
+        settled = self._tracker.origin_settled
+        origins = self._tracker.origin_timestamp
+        for index in np.flatnonzero((self._origin < 0) & settled[: len(self._origin)]).tolist():
+            origin = int(origins[index])
+            self._streams[index].origin = self._origin[index] = origin
+            with self._contained(self._streams[index]):
+                for group, packets in self._early.pop(index, ()):
+                    self._write_frames(group, packets, packets.timestamp - origin)
+
+    def _place(self, group: _Group, packets: Packets) -> None:
+        """Write decoded packets of one length; those of a stream whose origin is not known yet wait for it."""
+        of = group.index[packets.row]
+        origin = self._origin[of]
+        early = origin < 0
+        if early.any():
+            for index in np.unique(of[early]).tolist():
+                self._early.setdefault(index, []).append((group, packets.take(early & (of == index))))
+            packets, origin = packets.take(~early), origin[~early]
+        if len(packets.row):
+            self._write_frames(group, packets, packets.timestamp - origin)
+
+    def _write_frames(self, group: _Group, packets: Packets, frame: NDArray[np.int64]) -> None:
+        """Write packets at their frames; where they run far ahead, judge what lies before them first."""
+        timeline, frames = group.analysis.timeline, packets.samples.shape[1]
+        group.packets.write(packets.row, packets.sequence, frame, packets.arrival_ns)
+        if self._on_frames is not None:
+            for row in np.unique(packets.row).tolist():
+                mine = packets.row == row
+                self._on_frames(group.streams[row], frame[mine], packets.samples[mine])
+        while True:
+            _, high = timeline.limits(packets.row)
+            fits = frame + frames <= high
+            if fits.all():
+                timeline.write(packets.row, frame, packets.samples)
+                return
+            timeline.write(packets.row[fits], frame[fits], packets.samples[fits])
+            packets, frame = packets.take(~fits), frame[~fits]
+            rows = np.unique(packets.row)
+            next_frame = np.array([frame[packets.row == row].min() for row in rows.tolist()])
+            of = group.index[rows]
+            settled = np.minimum(self._tracker.settled[of] - self._origin[of], next_frame)
+            self._advance(group, rows, settled)
+            full = (next_frame + frames > timeline.limits(rows)[1]) & (group.index[rows] >= 0)
+            self._advance(group, rows[full], next_frame[full])
+            going_on = group.index[packets.row] >= 0
+            packets, frame = packets.take(going_on), frame[going_on]
+
+    # Judging --------------------------------------------------------------------------------------------------------
+
+    def judge_when_due(self, now_ns: int) -> None:
+        """Judge what is settled, unless that was done a moment ago; a clock that was set back does not put it off."""
+        wait_ns = HURRIED_NS if self._in_a_hurry else JUDGED_NS
+        if not self._judged_ns <= now_ns < self._judged_ns + wait_ns:
+            self._judged_ns = now_ns
+            self.judge()
+            self._in_a_hurry = any(group.analysis.in_a_hurry for group in self._groups.values())
+
+    def judge(self) -> None:
+        """Judge every block that is settled, and collect what the detectors tell."""
+        settled = self._tracker.settled
+        for group in list(self._groups.values()):
+            origin = self._origin[group.index[group.rows]]
+            rows, origin = group.rows[origin >= 0], origin[origin >= 0]
+            self._advance(group, rows, settled[group.index[rows]] - origin)
+            self._take_events(group)
+        for stream in [stream for stream, track in self._ending if self._is_settled(stream, track, settled)]:
+            with self._contained(stream):
+                self._end(stream)
+
+    def _advance(self, group: _Group, rows: NDArray[np.int64], settled: NDArray[np.int64]) -> None:
+        """Judge rows of a group before their settled frames; who cannot be judged is given up."""
+        failed, renewed = group.analysis.advance_each(rows, settled)
+        for row in renewed:
+            stream = group.streams[row]
+            stream.judged_anew = int(group.analysis.timeline.consumed_block[row]) * group.analysis.form.block_frames
+            for event in stream.judge_no_further(stream.judged_anew):
+                self._tell(stream, event)
+        for at, error in failed:
+            self._fail(None if at is None else group.streams[at], "signal", error)
+
+    def _take_events(self, group: _Group) -> None:
+        """Take what the detector of a group tells."""
+        for _ in range(len(group.streams) + 1):
+            try:
+                for row, event in group.analysis.take_events():
+                    self._tell(group.streams[row], event)
+            except RowError as error:
+                self._fail(group.streams[error.row], "signal", error)
+            else:
+                return
+
+    def _is_settled(self, stream: Stream, track: Track, settled: NDArray[np.int64]) -> bool:
+        """Tell whether nothing can come any more of a track that was left."""
+        origin = int(self._origin[stream.index])
+        return origin >= 0 and int(settled[stream.index]) - origin >= (track.stop_frame or 0)

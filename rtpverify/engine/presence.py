@@ -1,0 +1,370 @@
+"""Whether what is expected arrives: streams that end, come back, or never come.
+
+How long nothing comes of a stream says what became of it. Past :data:`rtpverify.transport.demux.SILENT_NS` another
+source may go on in its place; past ``max_stall_seconds`` the next packet ends a stall; past
+:data:`rtpverify.transport.arrivals.DOWN_NS`, or ten packet times, it has ended. A sender that leaves silence out has
+only paused until ``down_after_seconds`` are over; one that says goodbye has ended at once.
+
+A check judges this once, at its end. Where it is watched (:class:`Ends`), an event is open until packets come again.
+Time is arrival time: a stream has ended only once all that arrived before is taken in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtpverify.engine.expectation import Selection, StreamSpec
+from rtpverify.engine.stream import Interruption, Stream
+from rtpverify.events import Event, Kind
+from rtpverify.transport.demux import SILENT_NS
+
+GOODBYE_NS = 2 * SILENT_NS
+"""After a goodbye packets may still be on their way, and a source that goes on in this place is known by then."""
+
+GOES_ON = ": the sender stopped, or its packets do not get here any more"
+CAME_BACK = ", then it came back"
+CAME = ", then it came"
+GIVEN_UP = ", then it was no longer expected"
+UP_TO_THE_END = " up to the end"
+IF_MEANT = " up to the end of the check; --until-end is for a sender that is meant to stop"
+
+
+class Ends(Enum):
+    """What it means that a stream ends before the input does."""
+
+    FAULT = "fault"
+    """It is reported at the end of the input."""
+    ALLOWED = "allowed"
+    """Nothing."""
+    WATCHED = "watched"
+    """It is reported while it lasts, as is that something has not come yet."""
+
+
+@dataclass(eq=False, slots=True)
+class Expected:
+    """Something that is expected, and what came of it.
+
+    Attributes
+    ----------
+    since_ns
+        When it began to be waited for; None where no clock tells.
+    streams
+        Those that came and are not forgotten.
+    came
+        Whether any ever did.
+    event, ended
+        That it never came, or has ended, and the stream that did; the event is open while that lasts.
+    """
+
+    spec: StreamSpec
+    since_ns: int | None = None
+    streams: list[Stream] = field(default_factory=list)
+    came: bool = False
+    event: Event | None = None
+    ended: Stream | None = None
+
+    @property
+    def name(self) -> str:
+        """Its configured name."""
+        return self.spec.name
+
+    @property
+    def is_down(self) -> bool:
+        """Whether it was reported to be missing or to have ended, and that still holds."""
+        return self.event is not None and self.event.open
+
+    def is_alternative(self, other: Expected) -> bool:
+        """Tell whether one of the two is enough: senders of one description, any of which may send."""
+        mine, its = self.spec, other.spec
+        return mine.announced is not None and mine.announced == its.announced and mine.destination == its.destination
+
+    def missing(self, now_ns: int | None, *, fault: bool) -> Event:
+        """Return the event of something that never came; the time is None where no clock tells it."""
+        seconds = None if now_ns is None or self.since_ns is None else (now_ns - self.since_ns) / 1e9
+        size, message = {"missing_seconds": seconds}, self.missing_message(seconds)
+        return Event(Kind.MISSING, 0, size=size, time_ns=self.since_ns, fault=fault, message=message)
+
+    def told(self, event: Event) -> tuple[Event, bool]:
+        """Take an event in; return it as it is reported, and whether it is new."""
+        is_new = not event.id
+        event.name(f"{self.name or self.spec.place}@{self.since_ns}")
+        return event, is_new
+
+    def missing_message(self, seconds: float | None) -> str:
+        """Say that it never came."""
+        announced = f", which {self.spec.announced.place} describes" if self.spec.announced else ""
+        lasted = "" if seconds is None else f" for {seconds:.1f} s"
+        return f"no packet{lasted} of {self.spec.place}{announced}"
+
+
+class Heard(Protocol):
+    """What is known of the packets of streams."""
+
+    def last_arrival_ns(self, stream: Stream) -> int:
+        """Return when the last packet of a stream arrived."""
+
+    def down_ns(self, stream: Stream) -> int:
+        """Return for how long nothing comes of a stream that has ended, where its sender leaves no silence out."""
+
+    def reached(self, stream: Stream) -> tuple[int, int]:
+        """Return the frame after the last one that arrived, and the extended sequence number of the last packet."""
+
+    def may_follow_an_end(self, stream: NDArray[np.int64], arrival_ns: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Tell of which packets the stream may have ended before, shape (n,); False is certain."""
+
+
+class Presence:
+    """Follows whether what is expected arrives.
+
+    Parameters
+    ----------
+    specs, selection
+        What is expected, and what of it is wanted.
+    heard
+        Knows the packets.
+    tell
+        Takes events, of a stream or of something that never came.
+    ends
+        What it means that a stream ends.
+    """
+
+    def __init__(
+        self,
+        specs: Sequence[StreamSpec],
+        selection: Selection | None,
+        heard: Heard,
+        tell: Callable[[Stream | Expected, Event], None],
+        *,
+        ends: Ends,
+    ) -> None:
+        self._selection = selection
+        self._heard = heard
+        self._tell = tell
+        self._ends = ends
+        self._watch = ends is Ends.WATCHED
+        self._expected = [Expected(spec) for spec in specs]
+        self._new = list(self._expected)
+        self._down: list[Expected] = []
+        self._now_ns: int | None = None
+        self._due_ns: float = 0.0
+        """Nothing that is known now ends or is missing before."""
+
+    # What is expected -----------------------------------------------------------------------------------------------
+
+    def expect(self, spec: StreamSpec) -> None:
+        """Expect one more stream."""
+        self._expected.append(Expected(spec))
+        self._new.append(self._expected[-1])
+        self._due_ns = 0.0
+
+    def expect_no_more(self, spec: StreamSpec) -> None:
+        """Expect a stream no longer, of which every stream was forgotten."""
+        item = self._of(spec)
+        self._close(item, self._now_ns, GIVEN_UP)
+        self._expected.remove(item)
+
+    def add(self, stream: Stream) -> None:
+        """Take in a stream that came."""
+        item = self._of(stream.spec)
+        if item.is_down or (self._watch and item.streams and self._was_silent(item, stream.first_arrival_ns)):
+            self._over(item, stream.first_arrival_ns)
+        item.came = True
+        item.streams.append(stream)
+        self._due_ns = 0.0
+
+    def forget(self, stream: Stream) -> None:
+        """Go on without a stream."""
+        item = self._of(stream.spec)
+        if item.ended is stream:
+            self._close(item, self._now_ns, GIVEN_UP)
+        item.streams.remove(stream)
+
+    def is_up(self, name: str) -> bool:
+        """Tell whether packets of what bears a name arrive."""
+        return any(item.came and not item.is_down for item in self._expected if item.name == name)
+
+    def absent(self) -> list[tuple[StreamSpec, Event]]:
+        """Return what never came, as far as that was reported."""
+        return [(item.spec, item.event) for item in self._expected if not item.came and item.event is not None]
+
+    # While it lasts -------------------------------------------------------------------------------------------------
+
+    def advance(self, now_ns: int) -> None:
+        """Let the arrival clock go on; all that arrived before is taken in."""
+        self._now_ns = now_ns
+        for item in self._new:
+            item.since_ns = now_ns
+        self._new.clear()
+        if not self._watch or now_ns < self._due_ns:
+            return
+        self._due_ns = float("inf")
+        for item in self._expected:
+            if item.is_down:
+                continue
+            at_ns = self._ended_at_ns(item) if item.came else self._missing_at_ns(item)
+            if now_ns < at_ns:
+                self._due_ns = min(self._due_ns, at_ns)
+            elif item.came:
+                item.ended = self._latest(item)
+                self._open(item, item.ended, self._end_of(item.ended, now_ns, GOES_ON))
+            else:
+                self._open(item, item, item.missing(now_ns, fault=True))
+
+    def look_again(self) -> None:
+        """Take note that a stream may have ended: its sender said goodbye."""
+        self._due_ns = 0.0
+
+    def returns(self, stream: NDArray[np.int64], arrival_ns: NDArray[np.int64]) -> list[tuple[int, Expected]]:
+        """Return the packets, by row, with which something comes back that had ended before.
+
+        Parameters
+        ----------
+        stream, arrival_ns
+            Stream index and arrival of packets that are taken in next, shape (n,).
+        """
+        if not self._watch or len(stream) == 0:
+            return []
+        suspect = self._heard.may_follow_an_end(stream, arrival_ns)
+        if self._down:
+            suspect |= np.isin(stream, [one.index for item in self._down for one in item.streams])
+        if not suspect.any():
+            return []
+        indices = set(stream[suspect].tolist())
+        found: list[tuple[int, Expected]] = []
+        for item in self._expected:
+            of_item = [one.index for one in item.streams]
+            if indices.isdisjoint(of_item):
+                continue
+            rows = np.flatnonzero(np.isin(stream, of_item))
+            latest = self._latest(item)
+            last_ns = self._heard.last_arrival_ns(latest)
+            heard_ns = np.maximum.accumulate(np.append(last_ns, arrival_ns[rows]))
+            back = arrival_ns[rows] - heard_ns[:-1] >= self._patience_ns(latest)
+            back[0] |= item.is_down
+            found += [(row, item) for row in rows[back].tolist()]
+        return sorted(found, key=lambda entry: entry[0])
+
+    def come_back(self, item: Expected, stream: Stream, at_ns: int) -> None:
+        """Take note that a packet of a stream arrived after an end; it is not taken in yet."""
+        frame, _ = self._heard.reached(stream)
+        stream.interruption = Interruption(self._over(item, at_ns), frame, at_ns)
+
+    # At the end -----------------------------------------------------------------------------------------------------
+
+    def finish(self, now_ns: int | None) -> None:
+        """Judge at the end of the input.
+
+        Parameters
+        ----------
+        now_ns
+            Time up to which all that arrived is taken in; None where there is no such time, as in a capture.
+        """
+        for item in list(self._down):
+            self._close(item, now_ns, UP_TO_THE_END)
+        if self._watch:
+            return
+        some_came = any(item.came for item in self._expected)
+        for item in self._expected:
+            if not item.came and self._is_wanted(item):
+                item.event = item.missing(now_ns, fault=some_came)
+                self._tell(item, item.event)
+            if now_ns is None or self._ends is Ends.ALLOWED:
+                continue
+            for stream in item.streams:
+                if now_ns >= self._stream_ended_at_ns(stream):
+                    self._tell(stream, self._end_of(stream, now_ns, IF_MEANT))
+
+    def has_ended(self, now_ns: int) -> bool:
+        """Tell whether streams came and all of them have ended; all that arrived before is taken in."""
+        streams = [stream for item in self._expected for stream in item.streams]
+        return bool(streams) and all(now_ns >= self._stream_ended_at_ns(stream) for stream in streams)
+
+    def silent_ns(self, stream: Stream, end_ns: int) -> int | None:
+        """Return how long before ``end_ns`` a stream ended, None where it did not."""
+        silent_ns = end_ns - self._heard.last_arrival_ns(stream)
+        return silent_ns if silent_ns >= self._patience_ns(stream) else None
+
+    # Judging --------------------------------------------------------------------------------------------------------
+
+    def _of(self, spec: StreamSpec) -> Expected:
+        return next(item for item in self._expected if item.spec == spec)
+
+    def _latest(self, item: Expected) -> Stream:
+        return max(item.streams, key=self._heard.last_arrival_ns)
+
+    def _patience_ns(self, stream: Stream) -> int:
+        """Return for how long nothing comes of a stream that has ended."""
+        down_ns = self._heard.down_ns(stream)
+        return max(down_ns, round(1e9 * stream.spec.down_after_seconds)) if stream.leaves_silence_out else down_ns
+
+    def _stream_ended_at_ns(self, stream: Stream) -> int:
+        """Return when a stream has ended, unless a packet comes before."""
+        last_ns = self._heard.last_arrival_ns(stream)
+        if stream.goodbye_ns is not None and last_ns <= stream.goodbye_ns + SILENT_NS:
+            return stream.goodbye_ns + (GOODBYE_NS if self._watch else 0)
+        return last_ns + self._patience_ns(stream)
+
+    def _ended_at_ns(self, item: Expected) -> float:
+        return max((self._stream_ended_at_ns(stream) for stream in item.streams), default=float("inf"))
+
+    def _was_silent(self, item: Expected, at_ns: int) -> bool:
+        latest = self._latest(item)
+        return at_ns - self._heard.last_arrival_ns(latest) >= self._patience_ns(latest)
+
+    def _missing_at_ns(self, item: Expected) -> float:
+        if item.since_ns is None or not self._is_wanted(item):
+            return float("inf")
+        return item.since_ns + 1e9 * item.spec.missing_after_seconds
+
+    def _is_wanted(self, item: Expected) -> bool:
+        """Tell whether something that is configured or described has to come."""
+        spec = item.spec
+        if not spec.name and spec.announced is None:
+            return False
+        if self._selection is not None and not self._selection.picks(spec):
+            return False
+        return not any(other.came and item.is_alternative(other) for other in self._expected)
+
+    # Telling --------------------------------------------------------------------------------------------------------
+
+    def _end_of(self, stream: Stream, now_ns: int, went_on: str) -> Event:
+        """Return the event of a stream of which nothing came since its last packet."""
+        frame, sequence = self._heard.reached(stream)
+        return stream.end(frame, sequence, self._heard.last_arrival_ns(stream), now_ns, went_on)
+
+    def _open(self, item: Expected, of: Stream | Expected, event: Event) -> None:
+        item.event, event.open = event, True
+        self._down.append(item)
+        self._tell(of, event)
+
+    def _over(self, item: Expected, at_ns: int) -> Event:
+        """Close what was reported of something that came now, or report now that it had ended; return that."""
+        self._due_ns = 0.0
+        if item.event is not None and item.event.open:
+            self._close(item, at_ns, CAME_BACK if item.came else CAME)
+            return item.event
+        item.ended = self._latest(item)
+        item.event = self._end_of(item.ended, at_ns, CAME_BACK)
+        self._tell(item.ended, item.event)
+        return item.event
+
+    def _close(self, item: Expected, at_ns: int | None, went_on: str) -> None:
+        """Close what was reported of something, and say how it went on."""
+        event = item.event
+        if event is None or not event.open:
+            return
+        self._down.remove(item)
+        event.open = False
+        seconds = None if at_ns is None or event.time_ns is None else (at_ns - event.time_ns) / 1e9
+        if event.kind is Kind.MISSING or item.ended is None:
+            event.size["missing_seconds"], event.message = seconds, f"{item.missing_message(seconds)}{went_on}"
+            self._tell(item, event)
+        else:
+            event.size["ended_seconds"], event.message = seconds, item.ended.end_message(seconds, went_on)
+            self._tell(item.ended, event)

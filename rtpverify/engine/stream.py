@@ -1,0 +1,466 @@
+"""One RTP stream: what the wire did to it and what its signal was, put together.
+
+Everything that costs time is done for all streams at once (:mod:`rtpverify.engine.verifier`); a :class:`Stream` is
+where the two timelines meet. Frames of events count from the stream's earliest packet.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
+
+from rtpverify.engine.expectation import StreamSpec
+from rtpverify.engine.format_group import Analysis
+from rtpverify.events import TRANSPORT_KINDS, Cause, Event, Kind
+from rtpverify.failure import Failure
+from rtpverify.media.packet_index import PacketIndex
+from rtpverify.media.time_shift import MediaTime
+from rtpverify.result import StreamResult
+from rtpverify.rtp.batch import Flow
+from rtpverify.rtp.payload import Encoding
+from rtpverify.rtp.rtcp import Arrived, Bye, Report, SenderReport, SenderReports
+from rtpverify.transport.figures import WireFigures, WireGlance
+from rtpverify.transport.placement import Counts, Discontinuity, Gap, TimestampError
+from rtpverify.transport.redundancy import LegState
+from rtpverify.transport.timestamp_patterns import pattern_of
+
+MAX_EVENTS = 10_000
+"""Events of one stream that are kept; further ones are told and counted."""
+
+RETURN_SECONDS = 0.5
+"""Media time from the end of a stream within which numbers that break came with its return."""
+UNKNOWN_RATE_HZ = 90_000
+"""Clock rate of what is not decoded, mostly video (RFC 3551)."""
+
+
+@dataclass(slots=True)
+class Track:
+    """Where the frames of a stream go: its row in the analysis of its format.
+
+    ``group`` is the number of that format and encoding; frames from ``start_frame`` on lie here, up to ``stop_frame``
+    where the stream went on in another encoding there.
+    """
+
+    group: int
+    analysis: Analysis
+    packets: PacketIndex
+    row: int
+    encoding: Encoding
+    start_frame: int = 0
+    stop_frame: int | None = None
+
+    def holds(self, frame: int) -> bool:
+        """Tell whether a frame lies here."""
+        return self.start_frame <= frame and (self.stop_frame is None or frame < self.stop_frame)
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """What stays of a stream that goes on as another one, as something failed."""
+
+    result: StreamResult
+    wire: WireGlance
+
+
+@dataclass(frozen=True, slots=True)
+class Interruption:
+    """An end after which a stream came back.
+
+    Attributes
+    ----------
+    event
+        As it was reported.
+    frame
+        The one after the last that had arrived.
+    arrival_ns
+        When the first packet after it arrived.
+    """
+
+    event: Event
+    frame: int
+    arrival_ns: int
+
+
+@dataclass(slots=True)
+class Stream:
+    """One stream of one sender.
+
+    Attributes
+    ----------
+    index
+        Stream index in the demultiplexer and the sequence tracker.
+    encoding
+        None where nothing tells how the payload is decoded; transport is followed all the same.
+    track
+        Where its frames go now; None without a reference or an encoding.
+    origin
+        Unwrapped timestamp of frame 0, None until the earliest packet is known.
+    """
+
+    index: int
+    spec: StreamSpec
+    flow: Flow
+    ssrc: int
+    payload_type: int
+    encoding: Encoding | None
+    first_arrival_ns: int
+    last_arrival_ns: int
+    doubt: str | None = None
+    """Why the encoding is not to be relied upon."""
+    track: Track | None = None
+    origin: int | None = None
+    earlier: list[Track] = field(default_factory=list)
+    """Where frames went before the encoding changed, the latest ones."""
+    events: dict[str, Event] = field(default_factory=dict)
+    before: int = 0
+    """The SSRC before, where another one took over."""
+    odd_lengths: int = 0
+    """Packets whose payload is no whole number of frames."""
+    counts: Counts | None = None
+    end_frame: int = 0
+    jitter_seconds: float | None = None
+    clock_drift_ppm: float | None = None
+    packet_time_seconds: float | None = None
+    wire: WireFigures | None = None
+    lead_seconds: tuple[float, float] | None = None
+    """Presentation lead of the latest packet, and the least."""
+    lead_clock: int | None = None
+    """Seconds from the host's clock to the one that timestamps follow; None where that is not known."""
+    clock_off_seconds: float | None = None
+    """How far timestamps are off the host's clock, where they do not follow it."""
+    packets_short_of_lead: int | None = None
+    extended_sequence: int = 0
+    reports: SenderReports | None = None
+    rtcp_sender: str | None = None
+    """Where the sender's RTCP comes from."""
+    said_goodbye: bool = False
+    """Whether the sender said that it leaves, and has not started over since."""
+    goodbye_ns: int | None = None
+    """When it did."""
+    at_report: Counts = field(default_factory=Counts)
+    """Counts when the latest sender report came."""
+    media_time: MediaTime = field(default_factory=MediaTime)
+    events_left_out: int = 0
+    """Events beyond those that are kept."""
+    encoding_since: int = 0
+    """Frame from which on the present encoding holds."""
+    not_judged: str | None = None
+    """Why what comes since then is not judged."""
+    pauses: int = 0
+    """Stretches of silence that the sender left out."""
+    packets_cut: int = 0
+    """Packets whose payload a capture did not keep whole."""
+    packets_beside: int = 0
+    """Packets of comfort noise or telephone events."""
+    packets_left_out: int = 0
+    """Packets that were not read, but for comfort noise and telephone events."""
+    events_beside: deque[int] = field(default_factory=lambda: deque(maxlen=MAX_EVENTS))
+    """Extended sequence numbers of the latest telephone events."""
+    has_comfort_noise: bool = False
+    """Whether the sender described the noise of a silence (RFC 3389)."""
+    interruption: Interruption | None = None
+    """The latest end after which it came back."""
+    failure: Failure | None = None
+    """Why its signal is not judged any more, where that is a defect of ours or the caller's mistake."""
+    closed: Closed | None = None
+    """What was found, where it goes on as another stream and nothing more comes to this one."""
+    judged_anew: int | None = None
+    """Frame from which on it was judged anew, as something failed that others had a part in."""
+    _timestamp_error: Event | None = None
+    """The one that goes on."""
+    _identity: str = ""
+    _shifted: dict[int, tuple[Event, Event]] = field(default_factory=dict)
+    """Events that are still open where frames are shifted: as they are kept, and as they are told."""
+
+    def __post_init__(self) -> None:
+        self._identity = f"{self.ssrc:08x}@{self.first_arrival_ns}"
+
+    legs: list[LegState] = field(default_factory=list)
+    differing: tuple[int, list[int]] = (0, [])
+    """How many copies over the legs differ from the first, and some of their sequence numbers."""
+
+    @property
+    def name(self) -> str:
+        """Configured name of the stream."""
+        return self.spec.name
+
+    def gap(self, gap: Gap, host_dropped: int = 0) -> Event:
+        """Return the event of packets that never arrived; so many were dropped by this host meanwhile."""
+        start = gap.start_frame - (self.origin or 0)
+        packets = f"{gap.packets} packet{'s' if gap.packets > 1 else ''}"
+        where = "on all legs" if self.spec.is_merged else "on the way"
+        if self.encoding is None:
+            message = f"{packets} lost {where}; how long they were is not known"
+        elif gap.frames:
+            message = f"{packets} lost {where}, {gap.frames} frames{self._milliseconds(gap.frames)} never arrived"
+        else:
+            message = f"{packets} skipped by sequence number, no frame is missing"
+        event = Event(
+            Kind.GAP,
+            start,
+            gap.frames,
+            size={"packets_lost": gap.packets},
+            packets=(gap.first_sequence, gap.last_sequence),
+            message=message,
+        )
+        if host_dropped:
+            # Not the network's doing, or not only.
+            event.cause = Cause.UNKNOWN
+            event.size["packets_dropped_by_host"] = host_dropped
+            event.message += f"; this host dropped {host_dropped} just then, its receive buffer was full"
+        event.time_ns = self._arrival_ns(start, gap.last_sequence + 1)
+        return event
+
+    @property
+    def leaves_silence_out(self) -> bool:
+        """Whether the sender has shown that it does not send silence."""
+        return self.has_comfort_noise or self.pauses > 0
+
+    @property
+    def has_source_filter(self) -> bool:
+        """Whether packets are taken of certain senders only."""
+        ends = self.spec.legs or (self.spec,)
+        return any(end.sender is not None for end in ends)
+
+    def take_report(self, report: Report, arrived: Arrived, counts: Counts, arrival_ns: int, sender: str) -> None:
+        """Take what the sender reports of itself, with what had come of its packets before.
+
+        ``sender`` is the ``address:port`` it came from.
+        """
+        self.rtcp_sender = sender
+        if isinstance(report, Bye):
+            self.said_goodbye, self.goodbye_ns = True, arrival_ns
+        elif isinstance(report, SenderReport) and self.encoding is not None:
+            self.reports = self.reports or SenderReports(self.encoding.sample_rate_hz)
+            self.reports.add(report, arrived, arrival_ns)
+            self.at_report = counts
+
+    def take_beside(self, sequence: int, *, is_noise: bool) -> None:
+        """Take a packet of comfort noise, or of a telephone event."""
+        self.packets_beside += 1
+        if is_noise:
+            self.has_comfort_noise = True
+        else:
+            self.events_beside.append(sequence)
+
+    def start_over(self) -> None:
+        """Forget what holds only as long as the sender's numbers go on."""
+        self.said_goodbye, self.goodbye_ns = False, None
+        if self.reports is not None:
+            self.reports.start_over()
+
+    def take_over(self, ssrc: int, flow: Flow) -> None:
+        """Go on with another source."""
+        self.before, self.ssrc, self.flow = self.ssrc, ssrc, flow
+
+    def go_on_in(self, encoding: Encoding | None, frame: int) -> None:
+        """Go on in another encoding from ``frame`` on; None: in one that is not known."""
+        self.not_judged = None if encoding else self.spec.why_undecodable(self.payload_type)
+        self.encoding, self.encoding_since = encoding or self.encoding, frame
+
+    def jump(self, jump: Discontinuity) -> Event:
+        """Return the event of a sender whose numbers jumped."""
+        kind = Kind(str(jump.kind))
+        frame = jump.frame - (self.origin or 0)
+        numbers = (
+            f"sequence {jump.from_sequence} expected, {jump.to_sequence} came; "
+            f"timestamp {jump.from_timestamp} expected, {jump.to_timestamp} came"
+        )
+        size: dict[str, Any] = {"timestamp_jump_frames": jump.frames}
+        if kind is Kind.SSRC_CHANGE:
+            size = {"from_ssrc": f"0x{self.before:08x}", "to_ssrc": f"0x{self.ssrc:08x}"}
+            left = "said goodbye" if self.said_goodbye else "fell silent"
+            message = f"SSRC 0x{self.before:08x} {left} and 0x{self.ssrc:08x} goes on in its place"
+        elif kind is Kind.RESTART:
+            message = f"the sender started over: {numbers}"
+        else:
+            message = f"the RTP timestamp jumped: {numbers}"
+        event = Event(kind, frame, size=size, packets=(jump.sequence, jump.sequence), message=message)
+        event.fault = not (kind is Kind.SSRC_CHANGE and self.said_goodbye)
+        event.time_ns = self._arrival_ns(frame, jump.sequence)
+        return event
+
+    def timestamp_error(self, error: TimestampError) -> Event:
+        """Return the event of timestamps that contradict the sequence numbers: the same while that goes on."""
+        encoding = self.encoding
+        if encoding is None:
+            raise AssertionError("timestamps of packets that are not decoded contradict nothing")
+        pattern, rate_hz = pattern_of(error, encoding), encoding.sample_rate_hz
+        start, largest = error.start_frame - (self.origin or 0), abs(error.deviation) / rate_hz
+        size: dict[str, Any] = {
+            "packets_deviating": error.packets,
+            "timestamp_deviation_frames": error.deviation,
+            "timestamp_deviation_seconds": error.deviation / rate_hz,
+            "timestamp_pattern": pattern.name,
+            **pattern.size,
+        }
+        packets = f"{error.packets} packet{'s' if error.packets > 1 else ''}"
+        message = (
+            f"timestamps of {packets} contradict the sequence numbers: they {pattern.text}, up to "
+            f"{abs(error.deviation)} frames ({1e3 * largest:.3f} ms) off; no packet is lost by it"
+        )
+        if error.moves:
+            size["timestamp_moved_frames"] = error.moved
+            times = f"{error.moves} time{'s' if error.moves > 1 else ''}"
+            message += f"; they settled anew {times}, {error.moved} frames on"
+        event, self._timestamp_error = self._timestamp_error, None
+        if event is None or event.start_frame != start:
+            event = Event(Kind.TIMESTAMP_ERROR, start)
+            event.time_ns = self._arrival_ns(start, error.first_sequence)
+        event.duration_frames, event.open = error.frames, error.is_open
+        event.size, event.message = size, message
+        event.packets = error.first_sequence, error.last_sequence
+        event.fault = largest > self.spec.limits.max_timestamp_error_seconds
+        if error.is_open:
+            self._timestamp_error = event
+        return event
+
+    def stall(self, sequence: int, frame: int, seconds: float, arrival_ns: int) -> Event:
+        """Return the event of a sender that was silent for too long."""
+        message = f"no packet for {1000 * seconds:.1f} ms, then the stream went on where it had stopped"
+        return Event(
+            Kind.STALL,
+            frame,
+            size={"stall_seconds": seconds},
+            packets=(sequence, sequence),
+            time_ns=arrival_ns,
+            message=message,
+        )
+
+    def end(self, frame: int, sequence: int, last_ns: int, now_ns: int, went_on: str) -> Event:
+        """Return the event of a stream of which nothing came since its last packet, in ``frame`` at ``last_ns``."""
+        return Event(
+            Kind.ENDED,
+            frame,
+            size={"ended_seconds": (now_ns - last_ns) / 1e9},
+            cause=Cause.UPSTREAM if self.said_goodbye else Cause.UNKNOWN,
+            packets=(sequence, sequence),
+            time_ns=last_ns,
+            message=self.end_message((now_ns - last_ns) / 1e9, went_on),
+        )
+
+    def end_message(self, seconds: float | None, went_on: str) -> str:
+        """Say that nothing came of the stream."""
+        lasted = "" if seconds is None else f" for {seconds:.1f} s"
+        what = "the sender said goodbye (RTCP BYE), no packet" if self.said_goodbye else "no packet"
+        return f"{what}{lasted}{went_on}"
+
+    def end_within(self, start_ns: int, stop_ns: int) -> Event | None:
+        """Return the end after which it came back within a silence, None where it did not."""
+        back = self.interruption
+        return back.event if back is not None and start_ns < back.arrival_ns <= stop_ns else None
+
+    def end_before(self, frame: int) -> Event | None:
+        """Return the end after which it came back with what lies at a frame, None where it came back otherwise."""
+        back = self.interruption
+        rate_hz = self.encoding.sample_rate_hz if self.encoding else UNKNOWN_RATE_HZ
+        return back.event if back is not None and 0 <= frame - back.frame <= RETURN_SECONDS * rate_hz else None
+
+    def payload_type_change(self, payload_type: int, sequence: int, frame: int, arrival_ns: int) -> Event:
+        """Return the event of a sender that changed its payload type."""
+        message = f"payload type changed from {self.payload_type} to {payload_type}"
+        return Event(
+            Kind.PAYLOAD_TYPE_CHANGE,
+            frame,
+            size={"from_payload_type": self.payload_type, "to_payload_type": payload_type},
+            packets=(sequence, sequence),
+            time_ns=arrival_ns,
+            message=message,
+        )
+
+    def told(self, event: Event) -> tuple[Event, bool]:
+        """Take an event in; return it as it is told, and whether it is new."""
+        stop = event.start_frame + max(event.duration_frames, 1)
+        track = self.track_at(event.start_frame)
+        if event.id:
+            if event.packets is not None and track is not None and not event.open:
+                last = track.packets.carriers(track.row, stop - 1, stop)
+                event.packets = (event.packets[0], max(last or event.packets))
+            return self._on_media_time(event), False
+        if event.packets is None and track is not None:
+            event.packets = track.packets.carriers(track.row, event.start_frame, stop)
+            if event.packets is not None:
+                event.time_ns = track.packets.arrival_ns(track.row, event.packets[0])
+        event.time_ns = event.time_ns or None  # 0 where a capture holds no times at all
+        event.name(self._identity)
+        # What has the identity of an event that was told is that event, judged anew.
+        is_new = event.id not in self.events
+        if is_new and len(self.events) >= MAX_EVENTS:
+            self.events_left_out += 1
+        else:
+            self.events[event.id] = event
+        return self._on_media_time(event), is_new
+
+    def judge_no_further(self, frame: int) -> list[Event]:
+        """Let what its signal showed end at ``frame``; return the events that went on."""
+        kept = {id(told): event for event, told in self._shifted.values()}
+        ended = [
+            kept.get(id(event), event)
+            for event in self.events.values()
+            if event.open and event.kind not in TRANSPORT_KINDS
+        ]
+        for event in ended:
+            event.open = False
+            event.duration_frames = max(event.duration_frames, frame - event.start_frame)
+        return ended
+
+    def track_at(self, frame: int) -> Track | None:
+        """Return where a frame lies, None where it is not judged or that is forgotten."""
+        if self.track is not None and self.track.start_frame <= frame:
+            return self.track
+        return next((track for track in reversed(self.earlier) if track.holds(frame)), None)
+
+    def _arrival_ns(self, frame: int, sequence: int) -> int | None:
+        """Return when a packet arrived that holds a frame, None where it did not or is forgotten."""
+        track = self.track_at(frame)
+        return None if track is None else track.packets.arrival_ns(track.row, sequence)
+
+    def _on_media_time(self, event: Event) -> Event:
+        """Return an event on the media timeline: a copy where frames are shifted there, always the same while open."""
+        shift = self.media_time.shift(event.start_frame)
+        if not shift:
+            return event
+        _, told = self._shifted.get(id(event), (event, None))
+        if told is None:
+            told = replace(event)
+        for item in fields(event):
+            setattr(told, item.name, getattr(event, item.name))
+        told.start_frame += shift
+        if event.open:
+            self._shifted[id(event)] = event, told
+        else:
+            self._shifted.pop(id(event), None)
+        if event.id in self.events:
+            self.events[event.id] = told
+        return told
+
+    def judge_counts(self) -> list[Event]:
+        """Return events for counts that are past a limit of one's own."""
+        if self.counts is None:
+            return []
+        limits, counts = self.spec.limits, self.counts
+        events = []
+        for kind, count, limit, what in (
+            (Kind.DUPLICATE, counts.duplicated, limits.max_duplicated, "came more than once"),
+            (Kind.REORDER, counts.reordered, limits.max_reordered, "came after a later one"),
+            (Kind.LATE, counts.late, limits.max_late, "came after the reorder window"),
+        ):
+            if limit is not None and count > limit:
+                message = f"{count} packets {what}, limit {limit:g}"
+                events.append(Event(kind, 0, self.end_frame, size={"packets_counted": count}, message=message))
+        if limits.max_jitter_seconds is not None and (self.jitter_seconds or 0.0) > limits.max_jitter_seconds:
+            message = f"interarrival jitter of {1e3 * (self.jitter_seconds or 0):.3f} ms"
+            message += f", limit {1e3 * limits.max_jitter_seconds:.3f} ms"
+            size = {"jitter_seconds": self.jitter_seconds}
+            events.append(Event(Kind.JITTER, 0, self.end_frame, cause=Cause.UNKNOWN, size=size, message=message))
+        if self.packets_short_of_lead and self.lead_seconds:
+            count, least = self.packets_short_of_lead, self.lead_seconds[1]
+            message = f"{count} packet{'s' if count > 1 else ''} came too late to be presented: lead down to "
+            message += f"{1e3 * least:.3f} ms, at least {1e3 * limits.min_presentation_lead_seconds:g} ms wanted"
+            size = {"presentation_lead_seconds": least, "packets_counted": count}
+            events.append(Event(Kind.LATE, 0, self.end_frame, cause=Cause.UNKNOWN, size=size, message=message))
+        return events
+
+    def _milliseconds(self, frames: int) -> str:
+        return f" ({1000 * frames / self.encoding.sample_rate_hz:.3f} ms)" if self.encoding else ""

@@ -1,0 +1,589 @@
+"""Packets in, events and results out: the whole product in one place, without I/O.
+
+    batch -> RTP headers -> stream of each packet -> place on the media timeline -> frames in rings -> detector
+                                     |                        |
+                                     +-- payload type,        +-- gaps, restarts, jitter, drift
+                                         identity
+
+Every arrow handles a whole batch over all streams at once; Python looks at single streams only where something
+irregular happened. The result depends on the packets and their arrival times alone, not on how they were cut into
+batches.
+
+What fails costs the stream that it concerns (:class:`rtpverify.failure.Failure`): a signal that cannot be judged is
+judged no further, a source whose packets cannot be placed is heard no further. Where a step over several streams fails,
+each is tried by itself, from nothing if it may have been left halfway.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtpverify.engine.admission import Admission
+from rtpverify.engine.encodings import FirstPackets, decide, statement
+from rtpverify.engine.expectation import Selection, StreamSpec
+from rtpverify.engine.frame_writer import OnFrames
+from rtpverify.engine.pipeline import Intake
+from rtpverify.engine.presence import Ends, Expected, Presence
+from rtpverify.engine.rtcp_matching import report_rows, reports_of
+from rtpverify.engine.silent_start import Heard, Hearing
+from rtpverify.engine.stream import Closed, Stream
+from rtpverify.engine.stream_matching import Identity
+from rtpverify.engine.stream_result import missing_result, stream_result, without_figures
+from rtpverify.errors import RequestError
+from rtpverify.events import Event
+from rtpverify.failure import Failure, contained
+from rtpverify.result import Result, Signal, StreamResult
+from rtpverify.rtp.batch import Flow, PacketBatch, RtpBatch, parse
+from rtpverify.transport.demux import MAX_STREAMS, Admitted, Demux, Part, replay
+from rtpverify.transport.figures import Reception, WireGlance
+from rtpverify.transport.presentation import HostClock
+from rtpverify.transport.redundancy import LegMerger
+
+MAX_FAILURES = 1000
+"""Failures that wait to be taken; further ones take the place of the oldest."""
+
+
+@dataclass(slots=True)
+class StreamEvent:
+    """An event and its stream, or what is expected and never came.
+
+    ``is_new`` is False where an event that was reported before has changed.
+    """
+
+    stream: Stream | Expected
+    event: Event
+    is_new: bool
+
+
+class Verifier:
+    """Verifies every stream that any of the specs matches.
+
+    Parameters
+    ----------
+    specs
+        What is expected; the first that matches a flow holds for its streams.
+    max_streams
+        Streams at a time; packets of further sources are counted as ``too_many_streams``.
+    selection
+        Packets of other streams are counted as ``not_selected``; None takes all.
+    host_clock
+        What arrival times count.
+    on_frames
+        Takes all frames of every stream that has a reference, where given.
+    ends
+        What it means that a stream ends before the input does.
+
+    Attributes
+    ----------
+    streams
+        Streams in order of appearance, without those that were removed.
+    failures
+        The latest defects that were contained, until somebody takes them.
+    """
+
+    def __init__(
+        self,
+        specs: Sequence[StreamSpec],
+        *,
+        max_streams: int = MAX_STREAMS,
+        selection: Selection | None = None,
+        host_clock: HostClock = "utc",
+        on_frames: OnFrames | None = None,
+        ends: Ends = Ends.FAULT,
+    ) -> None:
+        self.streams: list[Stream] = []
+        self._identity = Identity(specs, selection)
+        self._demux = Demux(max_streams, self._identity.place_of, Admission(self._identity.spec_of))
+        self._merger: LegMerger | None = None
+        self._intake = Intake(self._tell, self._fail, host_clock, on_frames)
+        self._presence = Presence(specs, selection, self._intake, self._tell, ends=ends)
+        self.failures: deque[Failure] = deque(maxlen=MAX_FAILURES)
+        self._given_up: dict[int, int] = {}
+        """Packets left out of each stream whose packets cannot be placed, by index."""
+        self._by_themselves = False
+        """Whether no packets of two streams are taken together, as that failed and neither was at fault."""
+        self._hearing = Hearing()
+        self._no_rtp: Counter[str] = Counter()
+        self._told: list[StreamEvent] = []
+        self._flows: Sequence[Flow] = ()
+
+    @property
+    def specs(self) -> Sequence[StreamSpec]:
+        """What is expected."""
+        return [spec for spec in self._identity.specs if spec is not None]
+
+    @property
+    def discarded(self) -> Counter[str]:
+        """Datagrams that are no RTP, or belong to no stream, by reason."""
+        refused = self._no_rtp + self._identity.refused + self._demux.refused
+        refused += Counter(failed=sum(self._given_up.values()))
+        return refused if self._merger is None else refused + self._merger.refused
+
+    def add(self, spec: StreamSpec) -> None:
+        """Expect one more stream; flows seen before stay with what they matched then, if anything."""
+        self._identity.add(spec)
+        self._presence.expect(spec)
+
+    def remove(self, spec: StreamSpec) -> list[StreamEvent]:
+        """Expect a stream no longer: judge what came of it to its end, and forget it.
+
+        Nothing changes for other streams. Packets that come later are matched against what is still expected.
+
+        Returns
+        -------
+        list of StreamEvent
+            Events that are new or have changed.
+        """
+        told = [item for stream in list(self.streams) if stream.spec == spec for item in self.forget(stream)]
+        self._identity.remove(spec)
+        self._presence.expect_no_more(spec)
+        return told + self._take_told()
+
+    def forget(self, stream: Stream) -> list[StreamEvent]:
+        """Judge a stream to its end, and forget it; return events that are new or have changed.
+
+        Where its sender goes on, that is another stream.
+        """
+        self.streams.remove(stream)
+        if stream.closed is None:
+            with self._contained("signal"):
+                self._intake.judge()
+            self._end(stream)
+            self._demux.release(stream.index)
+            self._given_up.pop(stream.index, None)
+            self._release(stream)
+        return self._take_told()
+
+    def _release(self, stream: Stream) -> None:
+        """Forget a stream whose index may be another's."""
+        self._hearing.remove(stream)
+        self._presence.forget(stream)
+        self._intake.remove(stream)
+        if self._merger is not None:
+            self._merger.remove(stream.index)
+
+    def keep_flows(self) -> NDArray[np.int64]:
+        """Forget flows that no stream needs; return the others, shape (n,).
+
+        Between two batches. From the next one on, flows are numbered by their place in what is returned: the source
+        has to do the same. Anybody can send from any number of ports, and a sender that starts over has another one.
+        """
+        used = self._demux.flows_in_use()
+        if self._merger is not None:
+            used |= self._merger.flows_in_use()
+        used |= self._identity.sources_of(used)
+        kept = np.array(sorted(used), np.int64)
+        number_of = {number: place for place, number in enumerate(kept.tolist())}
+        self._demux.renumber(kept, number_of)
+        self._identity.renumber(kept, number_of)
+        if self._merger is not None:
+            self._merger.renumber(number_of)
+        self._intake.renumber(number_of)
+        self._flows = [self._flows[number] for number in kept.tolist()]
+        return kept
+
+    @property
+    def merges(self) -> bool:
+        """Whether streams have legs; their packets are to be fed in order of arrival."""
+        return any(spec.is_merged for spec in self.specs)
+
+    def take_failures(self) -> list[Failure]:
+        """Return the defects that were contained since the last call."""
+        taken = list(self.failures)
+        self.failures.clear()
+        return taken
+
+    # Input ----------------------------------------------------------------------------------------------------------
+
+    def feed(self, batch: PacketBatch) -> list[StreamEvent]:
+        """Take datagrams in order of arrival; return events that are new or have changed."""
+        try:
+            self._feed(batch)
+        except Exception as error:
+            self._feed_each_flow(batch, error)
+        return self._take_told()
+
+    def _feed_each_flow(self, batch: PacketBatch, error: Exception) -> None:
+        """Take the datagrams of each flow by themselves, as not all of them can be taken together."""
+        self._fail(None, "input", error)
+        for flow in np.unique(batch.flow).tolist():
+            rows = np.flatnonzero(batch.flow == flow)
+            try:
+                self._feed(batch.take(rows))
+            except Exception as its_own:
+                self._no_rtp["failed"] += len(rows)
+                ends = batch.flows[flow]
+                theirs: list[Stream | None] = [one for one in self.streams if one.flow == ends and not one.closed]
+                for stream in theirs or [None]:
+                    self._fail(stream, "input", its_own)
+
+    def _feed(self, batch: PacketBatch) -> None:
+        rtp = parse(batch)
+        self._no_rtp.update(rtp.discarded)
+        self._flows = batch.flows
+        rest = self._identity.known_by_first(self._identity.matching(rtp))
+        if self._merger is None and self._identity.has_legs:
+            self._merger = LegMerger()
+        for row in report_rows(rtp, self.streams).tolist():
+            # What a report says is held against what arrived before it, maybe on another socket.
+            at_ns = batch.arrival_ns[row]
+            before = (rest.arrival_ns < at_ns) | ((rest.arrival_ns == at_ns) & (rest.row < row))
+            self._take_rtp(rest.take(np.flatnonzero(before)))
+            rest = rest.take(np.flatnonzero(~before))
+            self._take_report(batch, row)
+        self._take_rtp(rest)
+
+    def advance(self, now_ns: int) -> list[StreamEvent]:
+        """Let the arrival clock go on; return events that are new or have changed.
+
+        All that arrived before ``now_ns`` must have been fed.
+        """
+        with self._contained("signal"):
+            self._intake.judge_when_due(now_ns)
+        with self._contained("transport"):
+            self._presence.advance(now_ns)
+        return self._take_told()
+
+    def finish(self, now_ns: int | None = None) -> list[StreamEvent]:
+        """End the input; return events that are new or have changed.
+
+        Parameters
+        ----------
+        now_ns
+            Time up to which all that arrived was fed; None where there is no such time, as in a capture.
+        """
+        with self._contained("input"):
+            if self._flows:
+                # Sources of which it is open whether they go on with a stream.
+                self._take_parts(self._demux.settle(self._no_packets()))
+            self._demux.finish()
+            for heard in self._hearing.finish():
+                self._take_heard(heard)
+        with self._contained("transport"):
+            if self._merger is not None:
+                self._merger.finish()
+            self._intake.finish()
+        for stream in self.streams:
+            if stream.closed is None:
+                self._end(stream)
+        with self._contained("transport"):
+            self._presence.finish(now_ns)
+        return self._take_told()
+
+    def has_ended(self, now_ns: int) -> bool:
+        """Tell whether streams came and all of them have ended; what arrived before ``now_ns`` must have been fed."""
+        return self._presence.has_ended(now_ns)
+
+    def is_up(self, name: str) -> bool:
+        """Tell whether packets of the stream of a name arrive."""
+        return self._presence.is_up(name)
+
+    def silent_ns(self, stream: Stream, end_ns: int) -> int | None:
+        """Return how long before ``end_ns`` a stream ended, None where it did not."""
+        return self._presence.silent_ns(stream, end_ns) if stream.closed is None else None
+
+    def is_open(self, stream: Stream) -> bool:
+        """Tell whether a stream has only been silent so far: how it is encoded may still show."""
+        return stream in self._hearing
+
+    def result(self, source: str, receive_buffer_dropped: int = 0) -> Result:
+        """Return what was found so far."""
+        results = [self.result_of(stream) for stream in self.streams]
+        results += [missing_result(spec, event) for spec, event in self._presence.absent()]
+        warnings = list(dict.fromkeys(warning for spec in self.specs for warning in spec.warnings))
+        defects = [failure for failure in self.failures if not isinstance(failure.error, RequestError)]
+        return Result(source, results, dict(self.discarded), receive_buffer_dropped, warnings, failures=defects)
+
+    def result_of(self, stream: Stream) -> StreamResult:
+        """Return what was found of one stream so far."""
+        if stream.closed is not None:
+            return stream.closed.result
+        for _ in range(2):  # what the signal cannot tell, the transport may
+            try:
+                self._refresh(stream)
+                return stream_result(stream)
+            except Exception as error:
+                self._fail(stream, "result", error)
+        return without_figures(stream)
+
+    def present(self, stream: Stream, measured: Sequence[Signal]) -> list[Signal]:
+        """Return what each channel of a stream carries now; nothing where its signal is not judged.
+
+        ``measured`` is the signal of its result; what is counted, or true of the channel as such, is taken from there.
+        """
+        if stream.track is None:
+            return []
+        try:
+            return stream.track.analysis.detector.present(stream.track.row, measured)
+        except Exception as error:
+            self._fail(stream, "result", error)
+            return []
+
+    def last_arrival_ns(self, stream: Stream) -> int:
+        """Return when the last packet of a stream arrived."""
+        if stream.closed is not None:
+            return stream.last_arrival_ns
+        return self._intake.last_arrival_ns(stream)
+
+    def wire(self, stream: Stream) -> WireGlance:
+        """Return what the wire did to a stream so far, at a glance: :meth:`result_of` costs more."""
+        return self._intake.glance(stream) if stream.closed is None else stream.closed.wire
+
+    def reception(self, stream: Stream) -> Reception:
+        """Return what a receiver would report of a stream."""
+        return self._intake.reception(stream)
+
+    # Streams --------------------------------------------------------------------------------------------------------
+
+    def _take_rtp(self, rtp: RtpBatch) -> None:
+        """Take packets that are wanted."""
+        if len(rtp):
+            self._take_parts(self._demux.assign(rtp, self._identity.source_flow(rtp)))
+
+    def _take_parts(self, parts: Sequence[Part]) -> None:
+        """Take packets whose streams are known."""
+        # Packets that were held back come as they were sent.
+        parts = [part._replace(rtp=self._identity.known_by_first(part.rtp)) for part in parts]
+        for admitted in self._demux.take_admitted():
+            self._open(admitted)
+        for part in parts:
+            if part.takes_over:
+                self._take_over(part)
+            self._take(part.rtp, part.stream)
+
+    def _open(self, admitted: Admitted) -> None:
+        """Take in a stream that has been admitted."""
+        source, first = admitted.source, admitted.packets[0]
+        spec = self._identity.spec_of(first.flow)
+        own = FirstPackets([packet for packet in admitted.packets if packet.payload_type == source.payload_type])
+        stream = Stream(
+            index=admitted.stream,
+            spec=spec,
+            flow=self._flows[first.flow],
+            ssrc=source.ssrc,
+            payload_type=source.payload_type,
+            encoding=None,
+            first_arrival_ns=first.arrival_ns,
+            last_arrival_ns=first.arrival_ns,
+        )
+        undecided: list[Exception] = []
+        with contained(undecided.append):
+            decision = decide(statement(spec, source.payload_type), own, is_judged=spec.reference is not None)
+            stream.encoding, stream.doubt = decision.encoding, decision.doubt
+        self._begin(stream, own.packets[0].payload_bytes)
+        if spec.reference is not None and own.is_silent:
+            self._hearing.add(stream)
+        for error in undecided:
+            self._fail(stream, "encoding", error)
+
+    def _begin(self, stream: Stream, payload_bytes: int) -> None:
+        """Follow a stream whose first payload has so many bytes."""
+        self.streams.append(stream)
+        if self._merger is not None and stream.spec.is_merged:
+            rate_hz = stream.encoding.sample_rate_hz if stream.encoding else 0
+            window_frames = int(stream.spec.limits.reorder_window_seconds * rate_hz)
+            self._merger.add(stream.index, stream.spec.legs, window_frames)
+        self._presence.add(stream)
+        self._intake.add(stream, payload_bytes)
+
+    def _end(self, stream: Stream) -> None:
+        """Judge what is left of a stream that ends."""
+        with contained(lambda error: self._fail(stream, "result", error)):
+            self._refresh(stream)
+            self._intake.end(stream)
+            for event in stream.judge_counts():
+                self._tell(stream, event)
+
+    def _take_over(self, part: Part) -> None:
+        """Let another source go on with a stream."""
+        index = int(part.stream[0])
+        flow = part.rtp.source.flows[int(part.rtp.flow[0])]
+        self._intake.take_over(index, int(part.rtp.ssrc[0]), flow, int(part.rtp.payload_type[0]))
+        if self._merger is not None:
+            self._merger.succeed(index)
+
+    def _take_report(self, batch: PacketBatch, row: int) -> None:
+        """Take what senders of streams report of themselves."""
+        taken = False
+        for stream, report in reports_of(batch, row, self.streams):
+            taken = True
+            if stream.closed is not None:
+                continue
+            arrived, counts = self._intake.arrived(stream)
+            sender = batch.flows[int(batch.flow[row])].sender
+            stream.take_report(report, arrived, counts, int(batch.arrival_ns[row]), sender)
+            self._presence.look_again()
+        self._no_rtp["rtcp"] -= taken
+
+    # Packets --------------------------------------------------------------------------------------------------------
+
+    def _take(self, part: RtpBatch, stream: NDArray[np.int64]) -> None:
+        """Take packets of known streams; those of one that has been silent so far may wait for others."""
+        held, start = np.zeros(len(part), np.bool_), 0
+        heard: list[Heard] = []
+        if self._hearing:
+            with self._contained("encoding"):
+                held, heard = self._hearing.sift(part, stream)
+        for one in heard:
+            self._take_rows(part, stream, start + np.flatnonzero(~held[start : one.row + 1]))
+            self._take_heard(one)
+            start = one.row + 1
+        if held.any():
+            self._take_rows(part, stream, start + np.flatnonzero(~held[start:]))
+        else:
+            self._take_now(part, stream)
+
+    def _take_rows(self, part: RtpBatch, stream: NDArray[np.int64], rows: NDArray[np.int64]) -> None:
+        if len(rows):
+            self._take_now(part.take(rows), stream[rows])
+
+    def _take_heard(self, heard: Heard) -> None:
+        """Take the first packets of a stream that are no silence, in the encoding that they show."""
+        stream, decision = heard.stream, heard.decision
+        if decision.encoding is not None and decision.encoding != stream.encoding:
+            stream.doubt = decision.doubt
+            self._intake.correct(stream, decision.encoding, heard.packets[0].payload_bytes)
+        self._take_now(*replay(heard.packets, stream.index, self._no_packets())[:2])
+
+    def _no_packets(self) -> PacketBatch:
+        """Return a batch of the source that holds nothing."""
+        none = np.zeros(0, np.int64)
+        return PacketBatch(none.astype(np.uint8), none, none, none, none, self._flows)
+
+    def _take_now(self, part: RtpBatch, stream: NDArray[np.int64]) -> None:
+        """Take packets of known streams."""
+        if self._given_up:
+            part, stream = self._left_out(part, stream)
+        if len(part) == 0:
+            return
+        if self._by_themselves:
+            for index in np.unique(stream).tolist():
+                rows = np.flatnonzero(stream == index)
+                self._take_one(part.take(rows), stream[rows])
+            return
+        try:
+            self._take_together(part, stream)
+        except Exception as error:
+            self._take_apart(part, stream, error)
+
+    def _left_out(self, part: RtpBatch, stream: NDArray[np.int64]) -> tuple[RtpBatch, NDArray[np.int64]]:
+        """Leave out the packets of streams that were given up, and count them."""
+        for index in self._given_up:
+            self._given_up[index] += int(np.count_nonzero(stream == index))
+        of_them = np.isin(stream, list(self._given_up))
+        kept = np.flatnonzero(~of_them)
+        for row, expected in self._presence.returns(stream[of_them], part.arrival_ns[of_them]):
+            at = int(np.flatnonzero(of_them)[row])
+            self._presence.come_back(expected, self._followed(int(stream[at])), int(part.arrival_ns[at]))
+        self._intake.heard(stream[of_them], part.arrival_ns[of_them])
+        return part.take(kept), stream[kept]
+
+    def _take_apart(self, part: RtpBatch, stream: NDArray[np.int64], error: Exception) -> None:
+        """Take the packets of each stream by themselves, as not all of them can be taken together.
+
+        How far each was taken in is not known: what was counted before these packets stays, and each begins anew with
+        them, as another stream. One that fails by itself is given up; where none does, they are never taken together
+        again.
+        """
+        self._fail(None, "transport", error)
+        given_up = len(self._given_up)
+        for index in np.unique(stream).tolist():
+            rows = np.flatnonzero(stream == index)
+            mine, of = part.take(rows), stream[rows]
+            before, first_ns = self._followed(index), int(mine.arrival_ns[0])
+            self._close(before)
+            after = Stream(
+                index=index,
+                spec=before.spec,
+                flow=before.flow,
+                ssrc=before.ssrc,
+                payload_type=before.payload_type,
+                encoding=before.encoding,
+                first_arrival_ns=first_ns,
+                last_arrival_ns=first_ns,
+                doubt=before.doubt,
+            )
+            self._begin(after, int(mine.payload_length[0]))
+            self._take_one(mine, of)
+        self._by_themselves = len(self._given_up) == given_up
+
+    def _take_one(self, part: RtpBatch, stream: NDArray[np.int64]) -> None:
+        """Take the packets of one stream; where that is not possible, give it up."""
+        try:
+            self._take_together(part, stream)
+        except Exception as error:
+            index = int(stream[0])
+            self._fail(self._followed(index), "transport", error)
+            self._given_up[index] = len(part)
+
+    def _followed(self, index: int) -> Stream:
+        """Return the stream of an index."""
+        return next(one for one in self.streams if one.index == index and one.closed is None)
+
+    def _close(self, stream: Stream) -> None:
+        """Go on without a stream, whose index is another's from now on; what was found of it stays."""
+        result, wire = self.result_of(stream), WireGlance(0, 0, 0, None, stream.last_arrival_ns)
+        with self._contained("result"):
+            wire = self._intake.glance(stream)
+        result.inconclusive = result.inconclusive or (
+            "a defect of rtpverify: its packets could not be taken in further; what came then is another stream here"
+        )
+        stream.closed = Closed(result, wire)
+        self._release(stream)
+
+    def _take_together(self, part: RtpBatch, stream: NDArray[np.int64]) -> None:
+        frames, whole = self._intake.frames(part, stream)
+        now_ns = int(part.arrival_ns[-1])
+        if self._merger is not None:
+            kept = np.flatnonzero(self._merger.merge(part, stream, frames))
+            part, stream, frames, whole = part.take(kept), stream[kept], frames[kept], whole[kept]
+        start = 0
+        for row, expected in self._presence.returns(stream, part.arrival_ns):
+            if row > start:
+                before = np.arange(start, row)
+                self._intake.take(part.take(before), stream[before], frames[before], whole[before])
+            self._presence.come_back(expected, self._followed(int(stream[row])), int(part.arrival_ns[row]))
+            start = row
+        if start:
+            rest = np.arange(start, len(part))
+            part, stream, frames, whole = part.take(rest), stream[rest], frames[rest], whole[rest]
+        if len(part):
+            self._intake.take(part, stream, frames, whole)
+        self._intake.judge_when_due(now_ns)
+
+    # Telling --------------------------------------------------------------------------------------------------------
+
+    def _tell(self, stream: Stream | Expected, event: Event) -> None:
+        self._told.append(StreamEvent(stream, *stream.told(event)))
+
+    # Failing --------------------------------------------------------------------------------------------------------
+
+    def _fail(self, stream: Stream | None, where: str, error: Exception) -> None:
+        """Keep that something failed, and judge the signal of its stream no further."""
+        failure = Failure.of(where, stream.name if stream else None, error)
+        self.failures.append(failure)
+        if stream is not None and stream.failure is None:
+            stream.failure = failure
+            with self._contained(where):
+                self._intake.give_up(stream)
+
+    def _contained(self, where: str) -> AbstractContextManager[None]:
+        """Let what fails, of a stream that is not known, cost that step alone."""
+        return contained(lambda error: self._fail(None, where, error))
+
+    def _take_told(self) -> list[StreamEvent]:
+        told, self._told = self._told, []
+        return told
+
+    def _refresh(self, stream: Stream) -> None:
+        """Bring the figures of a stream up to date."""
+        self._intake.refresh(stream)
+        if self._merger is not None:
+            stream.legs = self._merger.legs(stream.index)
+            stream.differing = self._merger.differing(stream.index)

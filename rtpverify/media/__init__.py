@@ -1,0 +1,1 @@
+"""Samples on the media timeline, and which packet carried them."""

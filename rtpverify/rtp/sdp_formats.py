@@ -1,0 +1,100 @@
+"""What a session description says of a stream, held against what its packets show.
+
+Where the two contradict each other the packets win: they are what a receiver has to play. Each contradiction is one
+line that names the place in the description.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from rtpverify.rtp.channel_order import channel_labels
+from rtpverify.rtp.payload import Encoding
+from rtpverify.rtp.sdp import Media
+
+MAX_CLOCK_ERROR_PPM = 5000.0
+"""A clock further off than this runs at another rate: 44.1 and 48 kHz are 8 % apart, bad oscillators 0.02 %."""
+
+
+FIRST_DYNAMIC = 96
+"""Payload types from here on mean what a description says (RFC 3551 section 3)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Announced:
+    """A medium of a session description, and where that stands, as ``FILE:LINE``."""
+
+    place: str
+    medium: Media
+
+    def encoding(self, payload_type: int) -> Encoding | None:
+        """Return the encoding of a payload type; of a dynamic one not announced, the only encoding there is."""
+        known = self.medium.encodings.get(payload_type)
+        distinct = set(self.medium.encodings.values())
+        is_strange = payload_type >= FIRST_DYNAMIC and payload_type not in self.medium.rtpmaps
+        return distinct.pop() if known is None and is_strange and len(distinct) == 1 else known
+
+    def is_known(self, payload_type: int) -> bool:
+        """Tell whether the description says what a payload type is, though it may not be decoded here."""
+        return self.medium.is_encrypted or payload_type in self.medium.rtpmaps
+
+    def channel_order(self, payload_type: int) -> str | None:
+        """Return the channel order announced; of a payload type that is not, the only one there is."""
+        if payload_type not in self.medium.payload_types and len(self.medium.payload_types) == 1:
+            payload_type = self.medium.payload_types[0]
+        return self.medium.channel_order(payload_type)
+
+    def labels(self, payload_type: int, channels: int) -> list[str]:
+        """Return what each channel is called; nothing where that is not said, or not of this many channels."""
+        order = self.channel_order(payload_type)
+        return channel_labels(order, channels) if order else []
+
+    def contradictions(
+        self,
+        *,
+        destination: str,
+        payload_type: int,
+        encoding: Encoding | None,
+        packet_time_seconds: float | None,
+        clock_drift_ppm: float | None,
+        is_leg: bool,
+    ) -> Iterator[str]:
+        """Yield a line for each thing that the packets show to be otherwise.
+
+        Parameters
+        ----------
+        encoding, packet_time_seconds, clock_drift_ppm
+            As the packets have it; None where that is not known.
+        is_leg
+            Whether the stream has legs, of which each is at the address announced for it.
+        """
+        medium, place = self.medium, self.place
+        if medium.destination and destination != medium.destination and not is_leg and not self._is_anywhere:
+            yield f"{place}: announced for {medium.destination}, the packets go to {destination}"
+        if medium.payload_types and payload_type not in medium.payload_types:
+            said = ", ".join(map(str, medium.payload_types))
+            yield f"{place}: payload type {said} announced, the packets have {payload_type}"
+        said_encoding = self.encoding(payload_type)
+        if encoding is None or said_encoding is None:
+            return
+        order = self.channel_order(payload_type)
+        if order and not channel_labels(order, encoding.channels):
+            yield f"{place}: channel-order {order} does not name {encoding.channels} channels"
+        rate_hz = encoding.sample_rate_hz
+        bounds = medium.packet_frames(said_encoding)
+        if bounds and packet_time_seconds is not None:
+            frames = packet_time_seconds * rate_hz
+            if frames <= bounds[0] - 1 or frames >= bounds[1] + 1:
+                what = "framecount" if bounds == medium.framecount else "ptime"
+                said_ms = " to ".join(f"{1000 * bound / rate_hz:g}" for bound in dict.fromkeys(bounds))
+                yield f"{place}: {what} of {said_ms} ms announced, the packets hold {1000 * packet_time_seconds:g} ms"
+        if clock_drift_ppm is not None and abs(clock_drift_ppm) > MAX_CLOCK_ERROR_PPM:
+            real_hz = rate_hz * (1 + clock_drift_ppm / 1e6)
+            yield f"{place}: {rate_hz} Hz announced, the timestamps run at about {real_hz:.0f} Hz"
+
+    @property
+    def _is_anywhere(self) -> bool:
+        """Whether an unspecified address stands for every one."""
+        connection = self.medium.connection
+        return connection is not None and connection.address in ("0.0.0.0", "::")  # noqa: S104 - none is bound

@@ -1,0 +1,528 @@
+"""From (flow, SSRC) to streams.
+
+A source becomes a stream once its packets prove it: of those that belong together, because their sequence numbers are
+at most :data:`NEAR` apart, either way round, a :data:`Proof` says whether they are enough, and which payload type is
+the stream's own. Until then they are held, and when the source is admitted they are played back ahead of the one that
+proved it, so a stream loses nothing at its start.
+
+A source that turns up where another one was (same *place*) takes over its stream once that one has been silent for
+:data:`SILENT_NS`: a sender came back with a new SSRC. Where the other one goes on, they are two streams. Until that is
+known the newcomer's packets are held, and then played back. How the input is cut into batches changes nothing.
+
+Bounded against floods of unknown sources: by ``max_streams``, by the number of sources not yet proved, and by the
+packets and bytes held for them, the oldest giving way.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtpverify.rtp.batch import PacketBatch, RtpBatch, parse
+from rtpverify.rtp.serial import wrap_difference
+
+NEAR = 16
+"""Sequence numbers this far apart still belong together."""
+MAX_STREAMS = 256
+"""Streams at a time, unless told otherwise."""
+MAX_PROBATION = 1024
+"""Sources on probation."""
+MAX_HELD_PACKETS = 64
+"""Packets held for one source on probation."""
+MAX_HELD_BYTES = 4 << 20
+"""Bytes held for all sources on probation."""
+
+
+SILENT_NS = 100_000_000
+"""A stream that is silent for longer may be taken over."""
+STRAGGLERS = 4
+"""A stream goes on that sends this many packets after a newcomer began; fewer may have been on their way."""
+MAX_WAITING_PACKETS = 1024
+"""Packets for which a newcomer waits at most."""
+
+
+class Part(NamedTuple):
+    """Packets and the stream of each, shape (n,); ``takes_over`` where they are the first ones of a new source."""
+
+    rtp: RtpBatch
+    stream: NDArray[np.int64]
+    takes_over: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Who sends a stream: index of its flow, SSRC, and the payload type that is its own."""
+
+    flow: int
+    ssrc: int
+    payload_type: int
+
+
+@dataclass(slots=True)
+class Held:
+    """One packet on probation; ``row`` is its index in the batch at hand, None once that batch is gone."""
+
+    row: int | None
+    flow: int
+    payload_type: int
+    sequence: int
+    timestamp: int
+    arrival_ns: int
+    datagram: bytes
+    payload_start: int
+    payload_bytes: int
+    cut_bytes: int = 0
+    """Bytes at its end that a capture left out."""
+
+    @property
+    def payload(self) -> bytes:
+        """The payload, without header and padding, as far as it is there."""
+        return self.datagram[self.payload_start : self.payload_start + self.payload_bytes]
+
+
+Proof = Callable[[Sequence[Held], bool], int | None]
+"""Takes packets that belong together, in order of arrival, and whether the input has ended; returns the payload type of
+the stream that they prove, None while they prove none."""
+
+
+class Admitted(NamedTuple):
+    """A source that has become a stream, and the packets that proved it, in order of arrival."""
+
+    stream: int
+    source: Source
+    packets: Sequence[Held]
+
+
+@dataclass(slots=True)
+class _Newcomer:
+    """A source that has proved itself, and the streams of its place with the packets they have sent since.
+
+    ``packets`` are its packets so far but the one at hand, ``proof`` those that proved it.
+    """
+
+    payload_type: int
+    packets: list[Held]
+    proof: Sequence[Held]
+    since: dict[int, int]
+
+
+def two_alike(packets: Sequence[Held], _at_end: bool) -> int | None:
+    """Take two packets of one payload type as proof (RFC 3550 A.1, MIN_SEQUENTIAL)."""
+    latest = packets[-1]
+    alike = {packet.sequence for packet in packets if packet.payload_type == latest.payload_type}
+    return latest.payload_type if len(alike) > 1 else None
+
+
+class Demux:
+    """Assigns packets to streams.
+
+    Parameters
+    ----------
+    max_streams
+        Streams at a time; packets of further sources are refused.
+    place
+        What two sources must share for one to take over the stream of the other, from flow and payload type; by
+        default the flow.
+    proof
+        What the packets of a source must show.
+
+    Attributes
+    ----------
+    sources
+        Source of each stream by stream index; None for an index that was released.
+    refused
+        Packets of no stream, by reason: ``too_many_streams``, ``probation`` (never proved to be a source).
+    """
+
+    def __init__(
+        self,
+        max_streams: int = MAX_STREAMS,
+        place: Callable[[int, int], Hashable] = lambda flow, _: flow,
+        proof: Proof = two_alike,
+    ) -> None:
+        self.max_streams = max_streams
+        self._place = place
+        self._proof = proof
+        self.sources: list[Source | None] = []
+        self._admitted: list[Admitted] = []
+        self.refused: Counter[str] = Counter()
+        self._free: list[int] = []
+        self._probation: dict[int, list[Held]] = {}
+        self._newcomers: dict[int, _Newcomer] = {}
+        self._held_bytes = 0
+        self._places: dict[Hashable, list[int]] = {}
+        self._last_arrival_ns: NDArray[np.int64] = np.zeros(0, np.int64)
+        # Latest SSRC and stream of each flow: nearly always the answer.
+        self._flow_ssrc = np.zeros(0, np.int64)
+        self._flow_stream = np.zeros(0, np.int64)
+        # All known sources, sorted by key.
+        self._keys = np.zeros(0, np.int64)
+        self._key_stream = np.zeros(0, np.int64)
+
+    def assign(self, rtp: RtpBatch, flow: NDArray[np.int64] | None = None) -> list[Part]:
+        """Find the stream of each packet.
+
+        Parameters
+        ----------
+        rtp
+            Packets in order of arrival.
+        flow
+            Flow by which each packet's source is known, shape (n,), where that is not the one it came over: the legs
+            of one stream have one source.
+
+        Returns
+        -------
+        list of Part
+            To be taken in this order: where a source that was held back is admitted, first its packets of earlier
+            batches, one part per stream, then those of ``rtp``, without what is on probation or refused. Where a
+            source takes over, they are cut there, with all the packets that were held of it between.
+        """
+        if len(rtp) == 0:
+            return []
+        flow = rtp.flow if flow is None else flow
+        if len(rtp.source.flows) > len(self._flow_ssrc):
+            more = len(rtp.source.flows) - len(self._flow_ssrc)
+            self._flow_ssrc = np.append(self._flow_ssrc, np.full(more, -1))
+            self._flow_stream = np.append(self._flow_stream, np.full(more, -1))
+        stream = self._flow_stream[flow]
+        unknown = self._flow_ssrc[flow] != rtp.ssrc
+        if unknown.any():
+            stream[unknown] = self._look_up(_key(flow[unknown], rtp.ssrc[unknown]))
+        if self._newcomers or (unknown.any() and stream.min() < 0):
+            return self._admit(rtp, flow, stream)
+        self._last_arrival_ns[stream] = rtp.arrival_ns
+        return [Part(rtp, stream)]
+
+    def take_admitted(self) -> list[Admitted]:
+        """Return the streams that are new since the last call."""
+        admitted, self._admitted = self._admitted, []
+        return admitted
+
+    def flows_in_use(self) -> set[int]:
+        """Return the flows by which the sources of streams are known."""
+        return {source.flow for source in self.sources if source is not None}
+
+    def renumber(self, kept: NDArray[np.int64], number_of: Mapping[int, int]) -> None:
+        """Know flows by other numbers: those that are ``kept``, in order; sources on probation are given up."""
+        for key in (*self._probation, *self._newcomers):
+            self._evict(key)
+        self.sources = [source and replace(source, flow=number_of[source.flow]) for source in self.sources]
+        flow = np.array([number_of[number] for number in (self._keys >> 32).tolist()], np.int64)
+        keys = _key(flow, self._keys & 0xFFFFFFFF)
+        order = np.argsort(keys)
+        self._keys, self._key_stream = keys[order], self._key_stream[order]
+        known = kept[kept < len(self._flow_ssrc)]
+        self._flow_ssrc, self._flow_stream = self._flow_ssrc[known], self._flow_stream[known]
+
+    def settle(self, flows: PacketBatch) -> list[Part]:
+        """Decide at the end of the input what was still open; ``flows`` is any batch of the source."""
+        parts = []
+        for key, held_back in list(self._probation.items()):
+            latest = held_back[-1]
+            self._prove(key, [packet for packet in held_back if packet is not latest], latest, at_end=True)
+            if key in self._newcomers:
+                self._wait(self._newcomers[key], latest)
+        for key, newcomer in list(self._newcomers.items()):
+            silent = [stream for stream, packets in newcomer.since.items() if packets == 0]
+            if silent:
+                parts.append(self._take_over(key, max(silent, key=self._heard_ns), flows))
+            else:
+                parts += self._join(key, None, None, flows)
+        return parts
+
+    def release(self, stream: int) -> None:
+        """Forget a stream; a later source may get its index, and its own source would have to prove itself again."""
+        source = self.sources[stream]
+        if source is None:
+            return
+        for key in [key for key, newcomer in self._newcomers.items() if stream in newcomer.since]:
+            self._evict(key)
+        self.sources[stream] = None
+        self._free.append(stream)
+        self._places[self._place(source.flow, source.payload_type)].remove(stream)
+        kept = self._key_stream != stream
+        self._keys, self._key_stream = self._keys[kept], self._key_stream[kept]
+        if self._flow_stream[source.flow] == stream:
+            self._flow_ssrc[source.flow] = self._flow_stream[source.flow] = -1
+
+    def finish(self) -> list[Source]:
+        """End the input; return the sources that were never proved."""
+        left = [
+            Source(key >> 32, key & 0xFFFFFFFF, packets[0].payload_type) for key, packets in self._probation.items()
+        ]
+        for key in list(self._probation):
+            self._evict(key)
+        return left
+
+    def _look_up(self, key: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the stream of each key, -1 where unknown."""
+        if len(self._keys) == 0:
+            return np.full(len(key), -1)
+        position = np.minimum(np.searchsorted(self._keys, key), len(self._keys) - 1)
+        return np.where(self._keys[position] == key, self._key_stream[position], -1)
+
+    @property
+    def _full(self) -> bool:
+        return len(self.sources) - len(self._free) >= self.max_streams
+
+    def _admit(self, rtp: RtpBatch, flow: NDArray[np.int64], stream: NDArray[np.int64]) -> list[Part]:
+        """Judge the packets of unknown sources in order; fill in ``stream`` where one is admitted."""
+        unknown = stream < 0
+        keys, arrival_ns = _key(flow, rtp.ssrc), rtp.arrival_ns
+        watched = self._watched(keys[unknown], rtp.payload_type[unknown])
+        if self._full and not watched:
+            self.refused["too_many_streams"] += int(np.count_nonzero(unknown))
+            known = np.flatnonzero(~unknown)
+            return [Part(rtp.take(known), stream[known])] if len(known) else []
+        replayed: list[Part] = []
+        cuts: list[tuple[int, Part]] = []
+        for row in np.flatnonzero(unknown | np.isin(stream, list(watched))).tolist():
+            key, index = int(keys[row]), int(stream[row])
+            if index >= 0:
+                joining = [key for key, newcomer in self._newcomers.items() if self._goes_on(newcomer, index)]
+            else:
+                newcomer = self._newcomers.get(key) or self._newcomer(key, rtp, row)
+                joining = [key] if newcomer is not None and not newcomer.since else []
+            for other in joining:
+                replayed += self._join(other, keys, stream, rtp.source, row)
+            if stream[row] >= 0:
+                self._last_arrival_ns[stream[row]] = arrival_ns[row]
+            if joining or index >= 0 or newcomer is None:
+                continue
+            silent = self._silent(newcomer, int(arrival_ns[row]))
+            if silent is None:
+                self._wait(newcomer, hold(rtp, row))
+                continue
+            cuts.append((row, self._take_over(key, silent, rtp.source)))
+            # What still comes of the one before has to prove itself again.
+            stream[row:][stream[row:] == silent] = -1
+            stream[row:][keys[row:] == key] = silent
+            self._last_arrival_ns[silent] = arrival_ns[row]
+        self._end_batch()
+        known = np.flatnonzero(stream >= 0)
+        self._last_arrival_ns[stream[known]] = arrival_ns[known]
+        start, parts = 0, replayed
+        for stop, part in [*cuts, (len(rtp), None)]:
+            rows = start + np.flatnonzero(stream[start:stop] >= 0)
+            if len(rows):
+                parts.append(Part(rtp.take(rows), stream[rows]))
+            if part is not None:
+                parts.append(part)
+            start = stop
+        return parts
+
+    def _watched(self, keys: NDArray[np.int64], payload_type: NDArray[np.int64]) -> set[int]:
+        """Return the streams that packets of unknown sources may take over."""
+        watched = {of for newcomer in self._newcomers.values() for of in newcomer.since}
+        kinds = set(zip((keys >> 32).tolist(), payload_type.tolist(), strict=True))
+        for key in self._probation.keys() & set(keys.tolist()):
+            kinds.update((key >> 32, packet.payload_type) for packet in self._probation[key])
+        for kind in kinds:
+            watched.update(self._places.get(self._place(*kind), ()))
+        return watched
+
+    def _end_batch(self) -> None:
+        """Forget where held packets stand in the batch at hand."""
+        for packets in (*self._probation.values(), *(newcomer.packets for newcomer in self._newcomers.values())):
+            for packet in packets:
+                packet.row = None
+
+    def _wait(self, newcomer: _Newcomer, packet: Held) -> None:
+        """Hold a newcomer's packet."""
+        newcomer.packets.append(packet)
+        self._held_bytes += len(packet.datagram)
+        self._make_room()
+
+    def _newcomer(self, key: int, rtp: RtpBatch, row: int) -> _Newcomer | None:
+        """Put a packet of an unknown source on probation; return the source where this proves it."""
+        if self._full and not self._places.get(self._place(key >> 32, int(rtp.payload_type[row]))):
+            self.refused["too_many_streams"] += 1
+            return None
+        packet, held_back = hold(rtp, row), self._probation.setdefault(key, [])
+        if self._prove(key, held_back, packet):
+            return self._newcomers.get(key)
+        held_back.append(packet)
+        self._held_bytes += len(packet.datagram)
+        if len(held_back) > MAX_HELD_PACKETS:
+            self._held_bytes -= len(held_back.pop(0).datagram)
+            self.refused["probation"] += 1
+        self._make_room()
+        return None
+
+    def _prove(self, key: int, held_back: Sequence[Held], packet: Held, *, at_end: bool = False) -> bool:
+        """Take a source off probation where its latest packet proves it, together with those held; tell whether."""
+        together = _together(held_back, packet)
+        payload_type = self._proof([*together, packet], at_end)
+        if payload_type is None:
+            return False
+        self.refused["probation"] += len(held_back) - len(together)
+        self.refused = +self.refused
+        self._held_bytes -= sum(len(held.datagram) for held in self._probation.pop(key))
+        streams = self._places.get(self._place(key >> 32, payload_type), ())
+        if self._full and not streams:
+            self.refused["too_many_streams"] += len(together) + 1
+            return True
+        since_ns = together[0].arrival_ns if together else packet.arrival_ns
+        since = {stream: int(self._heard_ns(stream) > since_ns) for stream in streams}
+        self._newcomers[key] = _Newcomer(payload_type, together, [*together, packet], since)
+        self._held_bytes += sum(len(held.datagram) for held in together)
+        return True
+
+    def _goes_on(self, newcomer: _Newcomer, stream: int) -> bool:
+        """Count a packet of a stream that a newcomer may take over; return whether all of them go on."""
+        if stream not in newcomer.since:
+            return False
+        newcomer.since[stream] += 1
+        if newcomer.since[stream] >= STRAGGLERS:
+            del newcomer.since[stream]
+        return not newcomer.since
+
+    def _silent(self, newcomer: _Newcomer, now_ns: int) -> int | None:
+        """Return the stream that a newcomer takes over, None while that is open."""
+        if len(newcomer.packets) >= MAX_WAITING_PACKETS:
+            return max(newcomer.since, key=self._heard_ns)
+        silent = [stream for stream in newcomer.since if now_ns - self._heard_ns(stream) > SILENT_NS]
+        return max(silent, key=self._heard_ns, default=None)
+
+    def _heard_ns(self, stream: int) -> int:
+        return int(self._last_arrival_ns[stream])
+
+    def _join(
+        self,
+        key: int,
+        keys: NDArray[np.int64] | None,
+        stream: NDArray[np.int64] | None,
+        source: PacketBatch,
+        row: int = 0,
+    ) -> list[Part]:
+        """Make a newcomer a stream of its own from ``row`` on; return its packets of earlier batches.
+
+        ``keys`` and ``stream`` are of the batch at hand, None at the end of the input.
+        """
+        newcomer = self._newcomers.pop(key)
+        self._held_bytes -= sum(len(held.datagram) for held in newcomer.packets)
+        if self._full:
+            self.refused["too_many_streams"] += len(newcomer.packets) + (0 if keys is None else int(keys[row] == key))
+            return []
+        index = self._new_stream(key, newcomer)
+        self._last_arrival_ns[index] = newcomer.proof[-1].arrival_ns
+        if keys is not None and stream is not None:
+            stream[row:][keys[row:] == key] = index
+            stream[[packet.row for packet in newcomer.packets if packet.row is not None]] = index
+        earlier = [packet for packet in newcomer.packets if packet.row is None]
+        return [replay(earlier, index, source)] if earlier else []
+
+    def _take_over(self, key: int, stream: int, source: PacketBatch) -> Part:
+        """Let a newcomer go on with a stream; return all its packets so far."""
+        newcomer = self._newcomers.pop(key)
+        packets = newcomer.packets
+        self._held_bytes -= sum(len(held.datagram) for held in packets)
+        before = self.sources[stream]
+        if before is None:
+            raise AssertionError(f"stream {stream} was released before it was taken over")
+        kept = self._key_stream != stream
+        self._keys, self._key_stream = self._keys[kept], self._key_stream[kept]
+        if self._flow_stream[before.flow] == stream:
+            self._flow_ssrc[before.flow] = self._flow_stream[before.flow] = -1
+        self.sources[stream] = Source(key >> 32, key & 0xFFFFFFFF, newcomer.payload_type)
+        self._learn(key, stream)
+        self._last_arrival_ns[stream] = packets[-1].arrival_ns
+        return replay(packets, stream, source, takes_over=True)
+
+    def _make_room(self) -> None:
+        """Give up the oldest sources, where there are too many that wait."""
+        while (len(self._probation) + len(self._newcomers) > MAX_PROBATION or self._held_bytes > MAX_HELD_BYTES) and (
+            self._probation or self._newcomers
+        ):
+            self._evict(next(iter(self._probation or self._newcomers)))
+
+    def _evict(self, key: int) -> None:
+        """Give up a source on probation."""
+        packets = self._probation.pop(key) if key in self._probation else self._newcomers.pop(key).packets
+        self._held_bytes -= sum(len(held.datagram) for held in packets)
+        self.refused["probation"] += len(packets)
+
+    def _new_stream(self, key: int, newcomer: _Newcomer) -> int:
+        """Admit a source; return its stream index."""
+        source = Source(key >> 32, key & 0xFFFFFFFF, newcomer.payload_type)
+        if self._free:
+            index = min(self._free)
+            self._free.remove(index)
+            self.sources[index] = source
+        else:
+            index = len(self.sources)
+            self.sources.append(source)
+            self._last_arrival_ns = np.append(self._last_arrival_ns, 0)
+        self._admitted.append(Admitted(index, source, newcomer.proof))
+        self._places.setdefault(self._place(source.flow, source.payload_type), []).append(index)
+        self._learn(key, index)
+        return index
+
+    def _learn(self, key: int, index: int) -> None:
+        """Know the packets of a source by their stream from now on."""
+        flow, ssrc = key >> 32, key & 0xFFFFFFFF
+        self._flow_ssrc[flow] = ssrc
+        self._flow_stream[flow] = index
+        position = int(np.searchsorted(self._keys, key))
+        self._keys = np.insert(self._keys, position, key)
+        self._key_stream = np.insert(self._key_stream, position, index)
+
+
+def _key(flow: NDArray[np.int64], ssrc: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return flow and SSRC as one number."""
+    key: NDArray[np.int64] = flow << 32 | ssrc
+    return key
+
+
+def _together(held_back: Sequence[Held], packet: Held) -> list[Held]:
+    """Return the packets held whose sequence numbers lead to that of another one in steps of at most :data:`NEAR`."""
+    offsets = [wrap_difference(held.sequence, packet.sequence, 16) for held in held_back]
+    low = high = 0
+    for offset in sorted(offsets, key=abs):
+        low = offset if low - NEAR <= offset < low else low
+        high = offset if high < offset <= high + NEAR else high
+    return [held for held, offset in zip(held_back, offsets, strict=True) if low <= offset <= high]
+
+
+def hold(rtp: RtpBatch, index: int) -> Held:
+    """Return a copy of one packet, which outlives its batch."""
+    source, row = rtp.source, int(rtp.row[index])
+    start = int(source.offset[row])
+    return Held(
+        row=index,
+        flow=int(source.flow[row]),
+        payload_type=int(rtp.payload_type[index]),
+        sequence=int(rtp.sequence[index]),
+        timestamp=int(rtp.timestamp[index]),
+        arrival_ns=int(source.arrival_ns[row]),
+        datagram=source.arena[start : start + int(source.length[row])].tobytes(),
+        payload_start=int(rtp.payload_offset[index]) - start,
+        payload_bytes=int(rtp.payload_length[index]),
+        cut_bytes=0 if source.cut_bytes is None else int(source.cut_bytes[row]),
+    )
+
+
+def replay(packets: list[Held], stream: int, source: PacketBatch, *, takes_over: bool = False) -> Part:
+    """Return held packets as a part of one stream."""
+    rtp = parse(_batch_of(packets, source))
+    return Part(rtp, np.full(len(rtp), stream), takes_over)
+
+
+def _batch_of(packets: list[Held], source: PacketBatch) -> PacketBatch:
+    """Return held packets as a batch of their own."""
+    length = np.array([len(packet.datagram) for packet in packets], np.int64)
+    return PacketBatch(
+        arena=np.frombuffer(b"".join(packet.datagram for packet in packets), np.uint8),
+        offset=np.cumsum(length) - length,
+        length=length,
+        arrival_ns=np.array([packet.arrival_ns for packet in packets], np.int64),
+        flow=np.array([packet.flow for packet in packets], np.int64),
+        flows=source.flows,
+        timed=source.timed,
+        cut_bytes=np.array([packet.cut_bytes for packet in packets], np.int64),
+    )

@@ -1,0 +1,335 @@
+"""Whether the timestamps of one stream agree with the frames that its packets hold.
+
+A packet has a place on the media timeline that follows from its sequence number and from the frames of the packets
+before it (:mod:`rtpverify.transport.stream_order`). Its *deviation* is how far its timestamp lies from there. Rules:
+
+- *Base*. Place less timestamp, as agreed. While every packet has it, nothing deviates.
+- *Jump*. Where packets in a row agree on one other deviation, the sender's timeline moved there:
+  :data:`SETTLED_PACKETS` of them, or as many as :data:`SETTLED_SECONDS` hold, but :data:`MIN_SETTLED_PACKETS` at least.
+  It takes :data:`SMALL_SETTLED_SECONDS` for up to :data:`SMALL_SECONDS`, which a clock that is rounded may stay off.
+- *Error*. Packets that deviate without settling are one error, from the first to the last of them, until none has
+  deviated for :data:`QUIET_SECONDS` and :data:`QUIET_PACKETS`. What settles in between, or within
+  :data:`CALM_SECONDS` of a jump, belongs to it: the timeline moves on, and nothing else is reported.
+- *Pending*. While it is open whether a jump or an error has begun, nothing behind the first of its packets is settled.
+
+What is decided depends on the packets alone, not on when it is asked for.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from math import gcd
+
+from rtpverify.rtp.serial import wrap_difference
+from rtpverify.transport.placement import Discontinuity, Found, Jump, TimestampError
+
+MIN_SETTLED_PACKETS, SETTLED_PACKETS = 3, 16
+SETTLED_SECONDS = 0.1
+SMALL_SECONDS = 1e-3
+SMALL_SETTLED_SECONDS = 0.4
+QUIET_SECONDS = 1.0
+QUIET_PACKETS = 256
+CALM_SECONDS = 1.0
+MAX_STEPS = 64
+"""Different steps remembered of an error."""
+
+
+@dataclass(slots=True)
+class Run:
+    """Packets in a row that agree on one deviation; the first one's numbers, and how many packets and frames."""
+
+    sequence: int
+    position: int
+    timestamp: int
+    deviation: int
+    packet_frames: int
+    is_pause: bool
+    packets: int = 0
+    frames: int = 0
+
+
+@dataclass(slots=True)
+class Stretch:
+    """An error: packets that deviate without settling."""
+
+    first_sequence: int
+    last_sequence: int
+    start: int
+    stop: int
+    packets: int = 0
+    largest: int = 0
+    lowest: int = 0
+    highest: int = 0
+    moves: int = 0
+    moved: int = 0
+    steps: Counter[int] = field(default_factory=Counter)
+    """How far timestamps advanced where the deviation changed."""
+    step_frames: int = 0
+    """Frames over which they should have."""
+    quantum: int = 0
+    """Greatest common divisor of all steps."""
+    told_at: int = 0
+
+    def add_step(self, step: int, frames: int) -> None:
+        """Take in how far the timestamp advanced over ``frames``, which is not as far."""
+        if step in self.steps or len(self.steps) < MAX_STEPS:
+            self.steps[step] += 1
+            self.step_frames += frames
+        self.quantum = gcd(self.quantum, step)
+
+
+class Timestamps:
+    """The timestamps of one stream.
+
+    Attributes
+    ----------
+    base
+        Place less timestamp, as agreed.
+    deviation
+        Of the head; positive where its timestamp lies ahead of its place.
+    rate_hz
+        Frames a second; 0 where that is not known.
+    """
+
+    __slots__ = (
+        "_base_before",
+        "_base_since",
+        "_jumped_at",
+        "_run",
+        "_stream",
+        "_stretch",
+        "base",
+        "deviation",
+        "longest_frames",
+        "rate_hz",
+    )
+
+    def __init__(self, stream: int) -> None:
+        self._stream = stream
+        self.rate_hz = 0
+        self.base = 0
+        self.deviation = 0
+        self.longest_frames = 0
+        self._base_before = 0
+        self._base_since: int | None = None
+        """Sequence number from which on ``base`` holds, where another one did before."""
+        self._jumped_at: int | None = None
+        """Place of the last jump."""
+        self._run: Run | None = None
+        self._stretch: Stretch | None = None
+
+    @property
+    def unsettled(self) -> bool:
+        """Whether timestamps contradict the sequence numbers now."""
+        return self._run is not None or self._stretch is not None
+
+    @property
+    def pending(self) -> int | None:
+        """First frame of what may be a jump or an error, while that is open."""
+        return None if self._run is None or self._stretch is not None else self._run.position
+
+    def begin(self, base: int) -> None:
+        """Agree on the base of a first packet, with nothing before it."""
+        self.base = self._base_before = base
+        self.deviation = 0
+        self._base_since = self._jumped_at = self._run = None
+
+    def base_of(self, sequence: int) -> int:
+        """Return the base that holds for an extended sequence number."""
+        return self._base_before if self._base_since is not None and sequence < self._base_since else self.base
+
+    def move(self, sequence: int, by_frames: int) -> None:
+        """Go on with timestamps that are ``by_frames`` ahead from ``sequence`` on; that is no error."""
+        self._base_before, self._base_since = self.base, sequence
+        self.base -= by_frames
+
+    def anchor(self, sequence: int, by_frames: int, found: Found) -> None:
+        """Go on with other timestamps from ``sequence`` on, of which nobody can tell whether they are right."""
+        self._end_run(found)
+        self.deviation = 0
+        self.move(sequence, by_frames)
+
+    def agree(self, packets: int, frames: int) -> None:
+        """Take in packets whose timestamps follow the one before, ``frames`` in all."""
+        if self._run is not None:
+            self._run.packets += packets
+            self._run.frames += frames
+
+    def take(
+        self,
+        sequence: int,
+        position: int,
+        timestamp: int,
+        frames: int,
+        step: tuple[int, int] | None,
+        found: Found,
+        *,
+        may_end_pause: bool = False,
+    ) -> None:
+        """Take in the packet furthest ahead.
+
+        Parameters
+        ----------
+        sequence, position
+            Extended sequence number and place.
+        timestamp
+            As on the wire.
+        frames
+            Frames that it holds.
+        step
+            How far the timestamp of the packet before lies back, and the frames that it holds; None where that packet
+            is missing.
+        may_end_pause
+            Whether its sender may have left silence out before it.
+        """
+        deviation = wrap_difference(timestamp + self.base - position, 0, 32)
+        if deviation == self.deviation:
+            self.agree(1, frames)
+            return
+        self._close_quiet(position, found)
+        self._end_run(found)
+        if self._stretch is not None and step is not None:
+            self._stretch.add_step(*step)
+        self.deviation = deviation
+        if deviation:
+            pause = may_end_pause and deviation > 0
+            self._run = Run(sequence, position, timestamp, deviation, frames, pause, 1, frames)
+
+    def note(self, sequence: int, position: int, timestamp: int, frames: int, found: Found) -> None:
+        """Take in a packet that came after later ones."""
+        deviation = wrap_difference(timestamp + self.base_of(sequence) - position, 0, 32)
+        run = self._run
+        if run is not None and deviation == run.deviation:
+            if sequence == run.sequence - 1:
+                run.sequence, run.position, run.timestamp = sequence, position, timestamp
+                run.packets += 1
+                run.frames += frames
+            return
+        if deviation and wrap_difference(timestamp + self.base - position, 0, 32):
+            self._add(Run(sequence, position, timestamp, deviation, frames, False, 1, frames), found)
+
+    def settle(self, position: int, found: Found) -> None:
+        """Decide what can be decided with the head at ``position``."""
+        run = self._run
+        if run is not None and self._has_settled(run):
+            self._move_to(run, found)
+        if self._run is None:
+            self._close_quiet(position, found)
+
+    def breaks_at(self, position: int, deviation: int, frames: int) -> bool:
+        """Tell whether a jump or an error of a packet or more begins with the next packet: delays are not compared."""
+        error_goes_on = self._stretch is not None and not self._is_quiet(self._stretch, position)
+        return abs(deviation) >= frames and self._run is None and not error_goes_on
+
+    def finish(self, found: Found) -> None:
+        """Decide what is still open: nothing follows."""
+        run = self._run
+        if run is not None:
+            if run.packets > 1 and self._stretch is None:
+                self._move_to(run, found)
+            else:
+                self._end_run(found)
+        self._close(found)
+
+    def _has_settled(self, run: Run) -> bool:
+        if run.is_pause:
+            return run.packets > 1
+        seconds = run.frames / self.rate_hz if self.rate_hz else 0.0
+        if abs(run.deviation) <= SMALL_SECONDS * self.rate_hz:
+            return run.packets >= MIN_SETTLED_PACKETS and seconds >= SMALL_SETTLED_SECONDS
+        is_long = run.packets >= MIN_SETTLED_PACKETS and seconds >= SETTLED_SECONDS
+        return run.packets >= SETTLED_PACKETS or is_long
+
+    def _move_to(self, run: Run, found: Found) -> None:
+        """Move the timeline to where a run has settled."""
+        self._run = None
+        in_error = self._stretch is not None
+        if not in_error and self._jumped_at is not None and not run.is_pause:
+            in_error = run.position - self._jumped_at < CALM_SECONDS * self.rate_hz
+        expected = run.position - self.base & 0xFFFFFFFF
+        self.move(run.sequence, run.deviation)
+        self.deviation = 0
+        if in_error:
+            first = Run(run.sequence, run.position, run.timestamp, run.deviation, run.packet_frames, False)
+            first.packets, first.frames = 1, run.packet_frames
+            stretch = self._add(first, found)
+            stretch.moves += 1
+            stretch.moved += run.deviation
+            return
+        self._jumped_at = run.position
+        found.discontinuities.append(
+            Discontinuity(
+                stream=self._stream,
+                kind=Jump.PAUSE if run.is_pause else Jump.TIMESTAMP,
+                sequence=run.sequence,
+                frame=run.position,
+                from_sequence=run.sequence & 0xFFFF,
+                to_sequence=run.sequence & 0xFFFF,
+                from_timestamp=expected,
+                to_timestamp=run.timestamp,
+                frames=run.deviation,
+            )
+        )
+
+    def _end_run(self, found: Found) -> None:
+        """Count a run that did not settle as an error."""
+        run, self._run = self._run, None
+        if run is not None:
+            self._add(run, found)
+
+    def _add(self, run: Run, found: Found) -> Stretch:
+        """Add packets that deviate to the error, or begin one."""
+        stretch = self._stretch
+        last, stop = run.sequence + run.packets - 1, run.position + run.frames
+        if stretch is None:
+            stretch = self._stretch = Stretch(run.sequence, last, run.position, stop)
+            stretch.lowest = stretch.highest = run.deviation
+            stretch.told_at = stop
+            is_told = True
+        else:
+            is_told = stop - stretch.told_at >= QUIET_SECONDS * max(self.rate_hz, 1)
+        stretch.first_sequence = min(stretch.first_sequence, run.sequence)
+        stretch.last_sequence = max(stretch.last_sequence, last)
+        stretch.start, stretch.stop = min(stretch.start, run.position), max(stretch.stop, stop)
+        stretch.packets += run.packets
+        stretch.lowest = min(stretch.lowest, run.deviation)
+        stretch.highest = max(stretch.highest, run.deviation)
+        if abs(run.deviation) > abs(stretch.largest):
+            stretch.largest = run.deviation
+        if is_told:
+            stretch.told_at = stop
+            found.timestamp_errors.append(self._record(stretch, is_open=True))
+        return stretch
+
+    def _close_quiet(self, position: int, found: Found) -> None:
+        """Close an error after which nothing deviated for long enough."""
+        stretch = self._stretch
+        if stretch is not None and self._run is None and self._is_quiet(stretch, position):
+            self._close(found)
+
+    def _is_quiet(self, stretch: Stretch, position: int) -> bool:
+        return position - stretch.stop >= max(QUIET_SECONDS * self.rate_hz, QUIET_PACKETS * self.longest_frames)
+
+    def _close(self, found: Found) -> None:
+        stretch, self._stretch = self._stretch, None
+        if stretch is not None:
+            found.timestamp_errors.append(self._record(stretch, is_open=False))
+
+    def _record(self, stretch: Stretch, *, is_open: bool) -> TimestampError:
+        return TimestampError(
+            stream=self._stream,
+            first_sequence=stretch.first_sequence,
+            last_sequence=stretch.last_sequence,
+            start_frame=stretch.start,
+            frames=stretch.stop - stretch.start,
+            packets=stretch.packets,
+            deviation=stretch.largest,
+            spread=stretch.highest - stretch.lowest,
+            moves=stretch.moves,
+            moved=stretch.moved,
+            steps=tuple(stretch.steps.most_common()),
+            step_frames=stretch.step_frames,
+            quantum=stretch.quantum,
+            is_open=is_open,
+        )

@@ -1,0 +1,94 @@
+"""What this host dropped, told apart from what the network lost."""
+
+import socket
+import struct
+
+import numpy as np
+import pytest
+
+from rtpverify import mmsg
+from rtpverify.engine.expectation import StreamSpec
+from rtpverify.engine.verifier import Verifier
+from rtpverify.rtp.payload import parse_rtpmap
+from rtpverify.sources.endpoint import Endpoint
+from rtpverify.transport.host_drops import MAX_NOTES, HostDrops
+
+
+def take(drops, sequence, dropped, stream=0, flow=0):
+    n = len(sequence)
+    drops.take(np.full(n, stream), np.full(n, flow), np.array(sequence), np.array(dropped))
+
+
+@pytest.mark.parametrize("cut", [0, 1, 2, 3, 4])
+def test_drops_lie_between_the_packets_that_tell_of_them(cut):
+    """However the input is cut."""
+    drops = HostDrops()
+    sequence, dropped = [10, 11, 15, 16], [0, 0, 3, 3]
+    for part in (slice(None, cut), slice(cut, None)):
+        if sequence[part]:
+            take(drops, sequence[part], dropped[part])
+    assert drops.between(0, 12, 14) == 3
+    assert drops.between(0, 17, 19) == drops.between(1, 12, 14) == 0
+    assert drops.between(0, 8, 9) == 0
+
+
+def test_the_first_packets_may_tell_of_drops_already():
+    """Before the first drop nothing is told at all."""
+    drops = HostDrops()
+    take(drops, [15, 16], [3, 3])
+    assert drops.between(0, 12, 14) == 3
+
+
+def test_every_socket_counts_for_itself():
+    drops = HostDrops()
+    take(drops, [10, 12], [5, 5], stream=0, flow=0)
+    take(drops, [10, 12], [0, 2], stream=0, flow=1)
+    take(drops, [10, 12], [9, 9], stream=1, flow=2)
+    assert drops.between(0, 11, 11) == 2
+    assert drops.between(1, 11, 11) == 0
+    drops.renumber({1: 0})
+    take(drops, [13, 15], [2, 6], stream=0, flow=0)
+    assert drops.between(0, 14, 14) == 4
+    drops.forget(0)
+    assert drops.between(0, 11, 11) == drops.between(0, 14, 14) == 0
+
+
+def test_memory_is_bounded():
+    drops = HostDrops()
+    take(drops, np.arange(0, 2000, 2), np.arange(1000))
+    assert len(drops._notes[0]) == MAX_NOTES
+    assert drops.between(0, 1997, 1997) == 1
+    assert drops.between(0, 3, 3) == 0
+
+
+@pytest.mark.skipif(not mmsg.available, reason="only Linux tells")
+def test_a_full_receive_buffer_is_not_the_networks_fault():
+    from rtpverify.sources.udp import UdpReceiver
+
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    endpoint = Endpoint("127.0.0.1", port)
+    verifier = Verifier([StreamSpec(destination=endpoint.destination, encoding=parse_rtpmap("L16/48000/1"))])
+    told = []
+    with (
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender,
+        UdpReceiver([endpoint], receive_buffer_bytes=16_384) as receiver,
+    ):
+        for number in range(400):
+            if number != 20:  # the network lost this one
+                header = struct.pack(">BBHII", 0x80, 97, number, 48 * number, 9)
+                sender.sendto(header + bytes(96), ("127.0.0.1", port))
+            if number < 100 or number >= 300:  # and meanwhile nobody reads
+                batch = receiver.drain()
+                if batch is not None:
+                    told += verifier.feed(batch)
+        dropped = receiver.dropped
+    told += verifier.finish()
+    assert 100 < dropped < 200
+    lost, overflow = [item.event for item in told if item.is_new]
+    assert (str(lost.kind), str(lost.cause), lost.packets) == ("gap", "network", (20, 20))
+    assert "dropped" not in lost.message
+    assert (str(overflow.kind), str(overflow.cause)) == ("gap", "unknown")
+    assert overflow.size == {"packets_lost": dropped, "packets_dropped_by_host": dropped}
+    assert f"this host dropped {dropped} just then" in overflow.message
