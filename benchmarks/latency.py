@@ -37,7 +37,7 @@ import rtpverify
 from rtpverify.sender.faults import Fault, parse_fault
 from rtpverify.sender.rtp import Progress, Sender, StreamSettings
 from rtpverify.sender.tone import ToneSignal
-from rtpverify.sources.endpoint import Endpoint
+from rtpverify.sources.live.endpoint import Endpoint
 
 ADDRESS = "127.0.0.1"
 SPAWN = multiprocessing.get_context("spawn")

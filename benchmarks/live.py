@@ -27,13 +27,13 @@ from pathlib import Path
 import numpy as np
 
 import rtpverify
-from rtpverify import mmsg
-from rtpverify.live import GOOD_BATCH, TICK_SECONDS
+from rtpverify.live.loop import GOOD_BATCH, TICK_SECONDS
 from rtpverify.sender.rtp import Progress, Sender, StreamSettings
 from rtpverify.sender.tone import ToneSignal
-from rtpverify.sources.endpoint import Endpoint
-from rtpverify.sources.sockets import open_sockets
-from rtpverify.sources.udp import UdpReceiver
+from rtpverify.sources.live import mmsg
+from rtpverify.sources.live.endpoint import Endpoint
+from rtpverify.sources.live.recvmmsg import UdpReceiver
+from rtpverify.sources.live.sockets import open_sockets
 
 WARM_UP_SECONDS = 3.0
 START_SECONDS = 30.0

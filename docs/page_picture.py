@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rtpverify.sender.faults import parse_fault
 from rtpverify.sender.rtp import Sender, StreamSettings
-from rtpverify.sources.endpoint import Endpoint
+from rtpverify.sources.live.endpoint import Endpoint
 from tests.daemon.web.chromium import Browser, browsing, running
 
 FAULTS = {

@@ -4,7 +4,7 @@ import os
 import sys
 
 from rtpverify.ending import end_at_termination, exit_status, open_standard_streams
-from rtpverify.memory import collect_seldom
+from rtpverify.live.process_tuning import collect_seldom
 
 
 def main() -> None:

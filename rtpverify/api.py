@@ -90,7 +90,7 @@ def read(path: str | Path) -> Audio:
     SourceError
         Where it cannot be read to its end.
     """
-    from rtpverify.sources.audiofile import open_audio
+    from rtpverify.sources.audio.file import open_audio
 
     audio = open_audio(path)
     frames = np.concatenate(list(audio.blocks(65536)))

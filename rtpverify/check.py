@@ -21,9 +21,9 @@ from rtpverify.discarded import in_words
 from rtpverify.engine.expectation import Selection, StreamSpec
 from rtpverify.errors import RequestError, SourceError
 from rtpverify.limits import Limits
+from rtpverify.live.sdp_session import is_session, read_session, spec_at
 from rtpverify.reference import Reference, Tone
-from rtpverify.sources.endpoint import SCHEME, Endpoint, parse_endpoint
-from rtpverify.sources.session import is_session, read_session, spec_at
+from rtpverify.sources.live.endpoint import SCHEME, Endpoint, parse_endpoint
 
 if TYPE_CHECKING:
     from rtpverify.engine.frame_writer import OnFrames
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from rtpverify.result import Result
     from rtpverify.rtp.batch import PacketBatch
     from rtpverify.rtp.payload import Encoding
-    from rtpverify.sources.capture import CaptureReader
-    from rtpverify.sources.receiver import Backend
+    from rtpverify.sources.capture.reader import CaptureReader
+    from rtpverify.sources.live.receiver import Backend
     from rtpverify.transport.presentation import HostClock
 
 FILE_BLOCK_FRAMES = 65536
@@ -162,7 +162,7 @@ def check(
         _require_decodable([spec for _, spec in described])
         return _check_live(source, described, arrival, live)
     _refuse_live_options(source, live)
-    from rtpverify.sources.capture import is_capture
+    from rtpverify.sources.capture.reader import is_capture
 
     if is_capture(path):
         if sdp is None:
@@ -188,7 +188,7 @@ def _anywhere(spec: StreamSpec) -> StreamSpec:
 
 def has_packets(source: str) -> bool:
     """Tell whether a source is packets, live or captured, and no audio file."""
-    from rtpverify.sources.capture import is_capture
+    from rtpverify.sources.capture.reader import is_capture
 
     path = Path(source)
     return source.startswith(SCHEME) or is_session(path) or is_capture(path)
@@ -196,7 +196,7 @@ def has_packets(source: str) -> bool:
 
 def _check_file(path: Path, spec: StreamSpec, duration_seconds: float | None) -> Result:
     from rtpverify.engine.file_verifier import FrameVerifier
-    from rtpverify.sources.audiofile import open_audio
+    from rtpverify.sources.audio.file import open_audio
 
     if spec.reference is None:
         raise RequestError(f"{path}: reference none leaves nothing to verify: an audio file has no transport")
@@ -253,7 +253,7 @@ def _streams_in(path: Path) -> str:
 def _verify_capture(
     path: Path, specs: Sequence[StreamSpec], arrival: _Arrival, duration_seconds: float | None = None
 ) -> Result:
-    from rtpverify.sources.capture import read_capture
+    from rtpverify.sources.capture.reader import read_capture
 
     verifier = arrival.verifier(specs)
     capture = read_capture(path)
@@ -320,9 +320,9 @@ def _doubts(capture: CaptureReader) -> Iterator[str]:
 def _check_live(
     source: str, streams: Sequence[tuple[Sequence[Endpoint], StreamSpec]], arrival: _Arrival, live: _Live
 ) -> Result:
-    from rtpverify.live import run, run_live, stopped_by_signals
-    from rtpverify.sources.feedback import Feedback
-    from rtpverify.sources.receiver import open_receiver
+    from rtpverify.live.loop import run, run_live, stopped_by_signals
+    from rtpverify.live.receiver_reports import Feedback
+    from rtpverify.sources.live.receiver import open_receiver
 
     verifier = arrival.verifier([spec for _, spec in streams], may_end=live.until_end)
     endpoints = [endpoint for ends, _ in streams for endpoint in ends]

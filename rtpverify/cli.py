@@ -17,17 +17,18 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from rtpverify import __version__, defects
+from rtpverify import __version__
 from rtpverify.ending import exit_status
 from rtpverify.errors import RequestError
 from rtpverify.events import Cause, Kind
 from rtpverify.limits import PROFILES, TRANSPORT_LIMITS, Limits, read_limits, with_values
+from rtpverify.live import defect_files
 from rtpverify.outfile import write_text
 from rtpverify.reference import parse_reference
 
 if TYPE_CHECKING:
     from rtpverify.result import Request, Result
-    from rtpverify.sources.endpoint import Endpoint
+    from rtpverify.sources.live.endpoint import Endpoint
 
 PROGRAM = "rtpverify"
 LIMIT_NAMES = tuple(item.name for item in fields(Limits))
@@ -339,7 +340,7 @@ def compare(ctx: click.Context, /, reference: Path, received: Path, **options: A
     """
     outlets = _outlets_of(options)
     from rtpverify.compare import compare as run_compare
-    from rtpverify.memory import keep_freed_memory
+    from rtpverify.live.process_tuning import keep_freed_memory
 
     _refuse_transport_limits(str(received), options)
     keep_freed_memory()
@@ -716,7 +717,7 @@ def _write(result: Result, outlets: dict[str, str]) -> None:
         content = import_module(f"rtpverify.report.{name}").render(result)
         _write_file(f"--{name}", place, content)
     text.write(result, sys.stderr if "-" in outlets.values() else sys.stdout)
-    defects.report_failures(result.failures)
+    defect_files.report_failures(result.failures)
 
 
 def _write_file(option: str, place: str, content: str) -> None:

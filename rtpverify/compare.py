@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from rtpverify.detect.recording.warped import Pair as Content
     from rtpverify.detect.recording.warped import WarpedComparison
     from rtpverify.reference import Recording
-    from rtpverify.sources.audiofile import AudioFile
+    from rtpverify.sources.audio.file import AudioFile
 
 BLOCK_FRAMES = 65536
 LATENCY_SECONDS = 1.0
@@ -70,8 +70,8 @@ def compare(
     RequestError
         Where a file cannot be read, or their channels do not go together.
     """
-    from rtpverify.sources.audiofile import open_audio
-    from rtpverify.sources.recording import recording_of
+    from rtpverify.sources.audio.file import open_audio
+    from rtpverify.sources.audio.recording import recording_of
 
     original, audio = open_audio(reference), open_audio(received)
     recording = recording_of(original, looped=False)
@@ -107,7 +107,7 @@ def _told(received: Path, stream: StreamResult, original: AudioFile, audio: Audi
 
 def _differing(recording: Recording, audio: AudioFile, limits: Limits) -> StreamResult:
     """Return what is found of a file that is not equal to its reference."""
-    from rtpverify.sources.recording import RecordingAudio
+    from rtpverify.sources.audio.recording import RecordingAudio
 
     rate_hz = audio.sample_rate_hz
     both = recording.at_rate(rate_hz), RecordingAudio(audio, rate_hz)
@@ -152,8 +152,8 @@ def _followed(
 def _distance(reference: AudioFile, received: AudioFile) -> float:
     """Return the normalised distance by dynamic time warping of cepstra."""
     from rtpverify.dsp.distance import mfcc_distance
-    from rtpverify.sources.mono import Mono
-    from rtpverify.sources.recording import RecordingAudio
+    from rtpverify.sources.audio.mixdown import Mono
+    from rtpverify.sources.audio.recording import RecordingAudio
 
     rate_hz = received.sample_rate_hz
     one, other = (Mono(RecordingAudio(file, rate_hz)) for file in (reference, received))

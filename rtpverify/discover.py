@@ -8,11 +8,11 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rtpverify.errors import RequestError
-from rtpverify.live import run, stopped_by_signals
+from rtpverify.live.loop import run, stopped_by_signals
 from rtpverify.rtp.sap import GROUPS, PORT, Announcement, SessionDirectory
 from rtpverify.rtp.sdp import Media
-from rtpverify.sources.endpoint import Endpoint
-from rtpverify.sources.receiver import Backend, Receiver, open_receiver
+from rtpverify.sources.live.endpoint import Endpoint
+from rtpverify.sources.live.receiver import Backend, Receiver, open_receiver
 
 if TYPE_CHECKING:
     from rtpverify.rtp.batch import PacketBatch

@@ -13,9 +13,9 @@ from collections.abc import Callable
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from rtpverify import defects
 from rtpverify.errors import OutputError, RequestError
 from rtpverify.failure import DEFECT_STATUS
+from rtpverify.live import defect_files
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -124,11 +124,11 @@ def exit_status(command: Callable[[], int]) -> int:
         status = command()
         sys.stdout.flush()
     except RequestError as error:
-        defects.say("\n".join(f"rtpverify: {line}" for line in str(error).splitlines()))
+        defect_files.say("\n".join(f"rtpverify: {line}" for line in str(error).splitlines()))
         return error.exit_status
     except KeyboardInterrupt as interrupt:
         return TERMINATED if isinstance(interrupt, Terminated) else INTERRUPTED
     except Exception as error:
-        defects.report_exception(error)
+        defect_files.report_exception(error)
         return DEFECT_STATUS
     return status

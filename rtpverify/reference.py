@@ -120,7 +120,7 @@ def parse_reference(text: str, folder: Path = Path()) -> Reference:
     if text == "tone":
         return Tone()
     if not text.startswith("tone:"):
-        from rtpverify.sources.recording import open_recording
+        from rtpverify.sources.audio.recording import open_recording
 
         try:
             return open_recording(folder / text)

@@ -7,8 +7,8 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "rtpverify"
 CORE = [
-    *(path for folder in ("rtp", "transport", "media", "dsp", "detect", "engine") for path in PACKAGE.glob(f"{folder}/**/*.py")),
-    PACKAGE / "scope.py",
+    *(path for folder in ("rtp", "transport", "media", "dsp", "detect", "engine") for path in
+    PACKAGE.glob(f"{folder}/**/*.py")), PACKAGE / "scope.py",
 ]  # fmt: skip
 OUTSIDE = {
     "aiohttp", "asyncio", "asyncio_dgram", "logging", "prometheus_client", "select", "selectors", "socket",

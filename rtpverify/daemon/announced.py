@@ -12,9 +12,9 @@ from pydantic import Field
 from rtpverify.daemon.expectation import ExpectationTable, Followed, followed_of, label
 from rtpverify.discover import Listener
 from rtpverify.errors import RequestError
+from rtpverify.live.sdp_session import session_of
 from rtpverify.rtp.sap import Announcement
-from rtpverify.sources.receiver import Backend
-from rtpverify.sources.session import session_of
+from rtpverify.sources.live.receiver import Backend
 
 
 class AnnouncedTable(ExpectationTable):

@@ -30,12 +30,12 @@ from rtpverify.daemon.webhook import WebhookTable
 from rtpverify.engine.expectation import StreamSpec
 from rtpverify.errors import ConfigurationError, RequestError
 from rtpverify.limits import Limits, with_values
-from rtpverify.live import TICK_SECONDS
+from rtpverify.live.loop import TICK_SECONDS
+from rtpverify.live.sdp_session import Session, read_session, spec_at
 from rtpverify.rtp.payload import Encoding, parse_rtpmap
-from rtpverify.sources.endpoint import Endpoint, parse_endpoint
-from rtpverify.sources.receiver import Backend
-from rtpverify.sources.session import Session, read_session, spec_at
-from rtpverify.sources.sockets import RECEIVE_BUFFER_BYTES
+from rtpverify.sources.live.endpoint import Endpoint, parse_endpoint
+from rtpverify.sources.live.receiver import Backend
+from rtpverify.sources.live.sockets import RECEIVE_BUFFER_BYTES
 from rtpverify.transport.demux import MAX_STREAMS
 from rtpverify.transport.presentation import HostClock
 

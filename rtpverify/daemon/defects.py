@@ -10,9 +10,9 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from rtpverify import defects
 from rtpverify.errors import RequestError
 from rtpverify.failure import Failure, in_one_line
+from rtpverify.live import defect_files
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
@@ -71,7 +71,7 @@ class Defects:
                 return
             self._latest[what, message] = time.monotonic()
         if is_new:
-            kept = defects.keep(text)
+            kept = defect_files.keep(text)
             place = {"traceback": str(kept)} if kept else {"text": text}
             self._log.error("defect of rtpverify", where=where, of=of, reason=message, **place)
 

@@ -14,9 +14,9 @@ from rtpverify.daemon.tables import Table, text_of, told
 from rtpverify.engine.expectation import DOWN_AFTER_SECONDS, MISSING_AFTER_SECONDS, StreamSpec
 from rtpverify.errors import RequestError
 from rtpverify.limits import PROFILES, with_values
+from rtpverify.live.sdp_session import Session
 from rtpverify.reference import Reference, parse_reference
-from rtpverify.sources.endpoint import Endpoint
-from rtpverify.sources.session import Session
+from rtpverify.sources.live.endpoint import Endpoint
 
 LABEL_LENGTH = 48
 """Of a name that is made from a session's or a file's; a number may follow."""

@@ -17,8 +17,8 @@ from pydantic import AfterValidator, Field
 from rtpverify.daemon.expectation import ExpectationTable, Followed, followed_of, label, named
 from rtpverify.daemon.tables import PathField, mistake
 from rtpverify.errors import RequestError
-from rtpverify.sources.held import Stamp, stamp_of
-from rtpverify.sources.session import read_session
+from rtpverify.live.sdp_session import read_session
+from rtpverify.sources.audio.file_stamp import Stamp, stamp_of
 
 
 def _folder(path: Path) -> Path:

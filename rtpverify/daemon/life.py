@@ -54,7 +54,7 @@ def serve(path: Path) -> int:
     signals = _Signals()
     from rtpverify.daemon.config import read_config
     from rtpverify.daemon.log import LogWriter, make_logger
-    from rtpverify.live import run
+    from rtpverify.live.loop import run
 
     configuration = read_config(path)
     with LogWriter(sys.stderr) as writer:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rtpverify.daemon.config import Configuration, read_config
 from rtpverify.reference import Recording
-from rtpverify.sources.held import Stamp, stamp_of
+from rtpverify.sources.audio.file_stamp import Stamp, stamp_of
 
 Stamps = dict[Path, Stamp | None]
 

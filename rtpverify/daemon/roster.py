@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 from rtpverify.daemon.expectation import Followed
 from rtpverify.errors import SourceError
-from rtpverify.sources.endpoint import Endpoint, join_address
-from rtpverify.sources.receiver import Receiver
-from rtpverify.sources.sockets import interface_index
+from rtpverify.sources.live.endpoint import Endpoint, join_address
+from rtpverify.sources.live.receiver import Receiver
+from rtpverify.sources.live.sockets import interface_index
 from rtpverify.transport.demux import MAX_STREAMS
 
 CONFIGURED = "the configuration"

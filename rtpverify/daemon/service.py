@@ -31,12 +31,12 @@ from rtpverify.daemon.web.server import WebServer
 from rtpverify.engine.presence import Ends
 from rtpverify.engine.stream import Stream
 from rtpverify.engine.verifier import StreamEvent, Verifier
-from rtpverify.live import LiveStatistics, run_live
+from rtpverify.live.loop import LiveStatistics, run_live
+from rtpverify.live.receiver_reports import Feedback
 from rtpverify.result import Result
 from rtpverify.rtp.batch import PacketBatch
-from rtpverify.sources.feedback import Feedback
-from rtpverify.sources.flows import MAX_FLOWS
-from rtpverify.sources.receiver import open_receiver
+from rtpverify.sources.live.flow_table import MAX_FLOWS
+from rtpverify.sources.live.receiver import open_receiver
 
 REFRESH_NS = 2_000_000_000
 """How old a measurement in the metrics may be. Counts of events are never older than a tick."""

@@ -27,7 +27,7 @@ from rtpverify.engine.expectation import StreamSpec
 from rtpverify.engine.presence import Expected
 from rtpverify.engine.stream import Stream
 from rtpverify.engine.verifier import StreamEvent
-from rtpverify.histogram import Counts, Histogram
+from rtpverify.live.histogram import Counts, Histogram
 from rtpverify.result import Leg, Signal, StreamResult, Transport
 from rtpverify.transport.arrivals import DOWN_NS
 from rtpverify.transport.timing import INTERVAL_EDGES_NS

@@ -14,7 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationInfo
 from pydantic_core import PydanticCustomError
 
 from rtpverify.errors import RequestError
-from rtpverify.sources.endpoint import join_address
+from rtpverify.sources.live.endpoint import join_address
 
 
 class Table(BaseModel):

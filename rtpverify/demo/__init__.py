@@ -79,7 +79,7 @@ def demo(console: Console | None = None) -> int:
     """
     from rich.console import Console as RichConsole
 
-    from rtpverify.live import run
+    from rtpverify.live.loop import run
 
     return run(_demo(console or RichConsole()))
 

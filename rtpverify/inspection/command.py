@@ -15,7 +15,7 @@ from rtpverify.outfile import refuse_overwriting, replacing, write_text
 
 if TYPE_CHECKING:
     from rtpverify.rtp.payload import Encoding
-    from rtpverify.sources.endpoint import Endpoint
+    from rtpverify.sources.live.endpoint import Endpoint
 
 STANDARD_OUTPUT = "-"
 

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rtpverify.errors import NothingArrivedError, RequestError
+from rtpverify.live.sdp_session import is_session
 from rtpverify.reference import Tone
 from rtpverify.report.figures import identity
-from rtpverify.sources.endpoint import SCHEME, Endpoint
-from rtpverify.sources.session import is_session
+from rtpverify.sources.live.endpoint import SCHEME, Endpoint
 
 if TYPE_CHECKING:
     from rtpverify.rtp.payload import Encoding
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def is_packets(source: str) -> bool:
     """Tell whether a source is a capture, a session description or an address, and so comes as packets."""
-    from rtpverify.sources.capture import is_capture
+    from rtpverify.sources.capture.reader import is_capture
 
     path = Path(source)
     return _is_live(source) or (path.is_file() and is_capture(path))
@@ -61,7 +61,7 @@ def open_source(
             raise RequestError(
                 f"{source}: an audio file tells its own encoding; --encoding, --sdp, --stream are for RTP"
             )
-        from rtpverify.sources.audiofile import open_audio
+        from rtpverify.sources.audio.file import open_audio
 
         return open_audio(source)
     from rtpverify.check import check

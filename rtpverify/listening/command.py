@@ -31,7 +31,7 @@ from rtpverify.wavfile import written
 
 if TYPE_CHECKING:
     from rtpverify.rtp.payload import Encoding
-    from rtpverify.sources.endpoint import Endpoint
+    from rtpverify.sources.live.endpoint import Endpoint
     from rtpverify.sources.spool import Audio
 
 AUTO = "auto"
@@ -177,7 +177,7 @@ def _from_audio(audio: Audio, source: str, wish: Wish) -> _Heard:
 def _without(audio: Audio, source: str, reference: Recording, start: int, stop: int) -> Iterator[NDArray[np.float64]]:
     """Return a part of a file without the recording that it follows."""
     from rtpverify.listening.recording import remover
-    from rtpverify.sources.audiofile import AudioFile
+    from rtpverify.sources.audio.file import AudioFile
 
     if not isinstance(audio, AudioFile):
         raise RequestError(

@@ -105,7 +105,7 @@ def remover(reference: Path, received: Path) -> RecordingRemover:
         Where a file cannot be read, or the recording is not in the other.
     """
     from rtpverify.compare import compare
-    from rtpverify.sources.recording import open_recording
+    from rtpverify.sources.audio.recording import open_recording
 
     stream = compare(reference, received, with_distance=False).streams[0]
     audio = open_recording(reference, looped=False).at_rate(stream.sample_rate or 0)

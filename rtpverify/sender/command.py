@@ -15,7 +15,7 @@ from rtpverify.sender.faults import parse_fault
 from rtpverify.sender.rtp import DEFAULT_DESTINATION, DEFAULT_ENCODING, LastPacket, Sender, StreamSettings
 from rtpverify.sender.signal import Dither, Signal
 from rtpverify.sender.tone import ToneSignal
-from rtpverify.sources.endpoint import parse_endpoint
+from rtpverify.sources.live.endpoint import parse_endpoint
 from rtpverify.wavfile import Form, written
 
 _WAV_FORMS: tuple[Form, ...] = ("L16", "L24")
@@ -130,7 +130,7 @@ def _audio(
         form = parse_rtpmap(encoding) if encoding else DEFAULT_ENCODING
         return form, _tone(frequency, form, level_dbfs)
     from rtpverify.sender.recording import FileSignal
-    from rtpverify.sources.audiofile import open_audio
+    from rtpverify.sources.audio.file import open_audio
 
     bits = open_audio(file).bits
     signal = FileSignal(file, loop=loop)

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from rtpverify.sources.audiofile import open_audio
-from rtpverify.sources.recording import RecordingAudio
+from rtpverify.sources.audio.file import open_audio
+from rtpverify.sources.audio.recording import RecordingAudio
 
 
 class FileSignal:

@@ -24,7 +24,6 @@ from typing import Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from rtpverify import mmsg
 from rtpverify.errors import RequestError, SourceError
 from rtpverify.rtp.batch import HEADER_BYTES
 from rtpverify.rtp.payload import Encoding, encode
@@ -34,8 +33,9 @@ from rtpverify.sender.faults import Expected, Fault
 from rtpverify.sender.signal import Dither, Signal
 from rtpverify.sender.tone import ToneSignal
 from rtpverify.sender.transport import Identity, Transmissions, TransportPlan
-from rtpverify.sources.endpoint import Endpoint
-from rtpverify.sources.sockets import interface_index, scope, sockaddr
+from rtpverify.sources.live import mmsg
+from rtpverify.sources.live.endpoint import Endpoint
+from rtpverify.sources.live.sockets import interface_index, scope, sockaddr
 
 DEFAULT_ENCODING = Encoding("L24", 48000, 2)
 DEFAULT_PAYLOAD_TYPE = 97

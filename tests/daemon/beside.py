@@ -16,7 +16,7 @@ from rtpverify.daemon.service import Service
 from rtpverify.result import Result
 from rtpverify.sender.faults import parse_fault
 from rtpverify.sender.rtp import Sender, StreamSettings
-from rtpverify.sources.endpoint import Endpoint
+from rtpverify.sources.live.endpoint import Endpoint
 from tests.helpers.patience import until
 
 

@@ -13,7 +13,7 @@ from rtpverify.daemon.service import Service
 from rtpverify.errors import ConfigurationError
 from rtpverify.rtp.sap import PORT, SessionDirectory
 from rtpverify.sender.rtp import Sender, StreamSettings
-from rtpverify.sources.endpoint import Endpoint
+from rtpverify.sources.live.endpoint import Endpoint
 from tests.helpers.patience import until
 from tests.rtp.test_sap import sap, sdp
 

@@ -32,7 +32,7 @@ from rtpverify.daemon.web.server import WebServer
 from rtpverify.daemon.webhook import Webhook
 from rtpverify.detect.tone.bank import ToneBank
 from rtpverify.engine.verifier import Verifier
-from rtpverify.sources.feedback import Feedback
+from rtpverify.live.receiver_reports import Feedback
 from tests.daemon.beside import free_ports, running, sending
 
 CONFIGURATION = """

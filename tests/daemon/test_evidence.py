@@ -20,7 +20,7 @@ from rtpverify.history.query import Query, find
 from rtpverify.recorder.folder import evidence_in
 from rtpverify.sender.faults import parse_fault
 from rtpverify.sender.rtp import Sender, StreamSettings
-from rtpverify.sources.endpoint import Endpoint
+from rtpverify.sources.live.endpoint import Endpoint
 from tests.helpers.patience import PATIENCE_SECONDS, until
 
 CONFIGURATION = """

@@ -16,7 +16,7 @@ from rtpverify.errors import SourceError
 from rtpverify.rtp.batch import PacketBatch
 from rtpverify.sender.faults import parse_fault
 from rtpverify.sender.rtp import Sender, StreamSettings
-from rtpverify.sources.endpoint import parse_endpoint
+from rtpverify.sources.live.endpoint import parse_endpoint
 from tests.daemon.test_service import free_ports
 from tests.helpers.patience import until
 

@@ -21,7 +21,7 @@ from rtpverify.errors import ConfigurationError
 from rtpverify.history.query import Query, find
 from rtpverify.sender.faults import parse_fault
 from rtpverify.sender.rtp import Sender, StreamSettings
-from rtpverify.sources.endpoint import Endpoint
+from rtpverify.sources.live.endpoint import Endpoint
 from tests.helpers.patience import until
 
 TEXT = """

@@ -11,7 +11,7 @@ from rtpverify.daemon.expectation import Followed, overlap
 from rtpverify.daemon.roster import CONFIGURED, Change, Roster
 from rtpverify.engine.expectation import StreamSpec
 from rtpverify.errors import SourceError
-from rtpverify.sources.endpoint import Endpoint, parse_endpoint
+from rtpverify.sources.live.endpoint import Endpoint, parse_endpoint
 
 
 class Receiver:

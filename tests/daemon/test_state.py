@@ -17,7 +17,7 @@ from rtpverify.engine.expectation import StreamSpec
 from rtpverify.engine.presence import Expected
 from rtpverify.engine.verifier import StreamEvent
 from rtpverify.events import Event, Kind
-from rtpverify.histogram import Counts
+from rtpverify.live.histogram import Counts
 from rtpverify.reference import Tone
 from rtpverify.result import Leg, Signal, StreamResult, Transport
 from rtpverify.rtp.payload import Encoding

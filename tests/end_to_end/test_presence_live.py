@@ -25,7 +25,7 @@ from click.testing import CliRunner
 from rtpverify.cli import main
 from rtpverify.sender.faults import parse_fault
 from rtpverify.sender.rtp import Sender, StreamSettings
-from rtpverify.sources.endpoint import Endpoint
+from rtpverify.sources.live.endpoint import Endpoint
 from tests.helpers.patience import PATIENCE_SECONDS, wait_until
 
 FORMAT = ("--encoding", "L24/48000/2", "--reference", "tone:1283", "--max-stall-seconds", "60")

@@ -15,11 +15,11 @@ from rtpverify.engine.expectation import Selection, StreamSpec
 from rtpverify.engine.presence import Ends
 from rtpverify.engine.verifier import StreamEvent, Verifier
 from rtpverify.events import Event
+from rtpverify.live.sdp_session import session_of
 from rtpverify.result import Verdict
 from rtpverify.rtp.batch import Flow, PacketBatch
 from rtpverify.rtp.payload import parse_rtpmap
 from rtpverify.rtp.sdp_reader import parse_sdp
-from rtpverify.sources.session import session_of
 from rtpverify.transport.redundancy import LegEnds
 
 START_NS = 1_790_000_000_000_000_000

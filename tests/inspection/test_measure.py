@@ -12,7 +12,7 @@ from rtpverify.errors import RequestError
 from rtpverify.inspection import layout
 from rtpverify.inspection import measure as module
 from rtpverify.inspection.measure import Request, View, measure
-from rtpverify.sources.audiofile import open_audio
+from rtpverify.sources.audio.file import open_audio
 
 RATE_HZ = 48000
 

@@ -29,7 +29,7 @@ from rtpverify.rtp.payload import Encoding
 from rtpverify.sender.faults import parse_fault
 from rtpverify.sender.rtp import Sender, StreamSettings
 from rtpverify.sender.tone import ToneSignal
-from rtpverify.sources.endpoint import Endpoint
+from rtpverify.sources.live.endpoint import Endpoint
 from tests.helpers.patience import PATIENCE_SECONDS
 
 ROOT = Path(__file__).parents[2]

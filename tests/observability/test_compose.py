@@ -12,7 +12,7 @@ import yaml
 
 from rtpverify.daemon.config import read_config
 from rtpverify.sender.faults import parse_fault
-from rtpverify.sources.endpoint import parse_endpoint
+from rtpverify.sources.live.endpoint import parse_endpoint
 from tests.observability.stack import CONFIGS, ROOT
 
 PATH = ROOT / "docker-compose.yml"

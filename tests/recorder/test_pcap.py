@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from rtpverify.recorder.pcap import pcap
 from rtpverify.rtp.batch import Flow, PacketBatch
-from rtpverify.sources.capture import read_capture
+from rtpverify.sources.capture.reader import read_capture
 from tests.helpers import captures
 from tests.helpers.patience import PATIENCE_SECONDS
 

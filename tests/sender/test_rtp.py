@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import pytest
 
-from rtpverify import mmsg
 from rtpverify.errors import RequestError, SourceError
 from rtpverify.rtp.payload import Encoding, encode
 from rtpverify.rtp.rtcp import Bye, ReceiverReport, SourceDescription, parse_rtcp
@@ -15,7 +14,8 @@ from rtpverify.sender.damage import DamagedSignal
 from rtpverify.sender.faults import parse_fault
 from rtpverify.sender.rtp import Sender, StreamSettings, send
 from rtpverify.sender.tone import ToneSignal
-from rtpverify.sources.endpoint import Endpoint
+from rtpverify.sources.live import mmsg
+from rtpverify.sources.live.endpoint import Endpoint
 from tests.helpers.patience import PATIENCE_SECONDS
 
 L16_MONO = Encoding("L16", 8000, 1)

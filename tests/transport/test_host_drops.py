@@ -6,11 +6,11 @@ import struct
 import numpy as np
 import pytest
 
-from rtpverify import mmsg
 from rtpverify.engine.expectation import StreamSpec
 from rtpverify.engine.verifier import Verifier
 from rtpverify.rtp.payload import parse_rtpmap
-from rtpverify.sources.endpoint import Endpoint
+from rtpverify.sources.live import mmsg
+from rtpverify.sources.live.endpoint import Endpoint
 from rtpverify.transport.host_drops import MAX_NOTES, HostDrops
 
 
@@ -63,7 +63,7 @@ def test_memory_is_bounded():
 
 @pytest.mark.skipif(not mmsg.available, reason="only Linux tells")
 def test_a_full_receive_buffer_is_not_the_networks_fault():
-    from rtpverify.sources.udp import UdpReceiver
+    from rtpverify.sources.live.recvmmsg import UdpReceiver
 
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         probe.bind(("127.0.0.1", 0))

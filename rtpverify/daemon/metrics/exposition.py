@@ -17,7 +17,7 @@ from prometheus_client.exposition import choose_encoder
 from rtpverify.daemon.metrics.families import families
 from rtpverify.daemon.metrics.snapshot import Snapshot
 from rtpverify.daemon.metrics.text import EOF, Family, exposition
-from rtpverify.histogram import Histogram
+from rtpverify.live.histogram import Histogram
 
 PAUSE = 4.0
 """Between two renderings, times the processor time that the first took: at most a fifth of a core goes into them."""

@@ -9,7 +9,7 @@ import rtpverify
 from rtpverify.daemon.metrics.sizes import SIZES
 from rtpverify.daemon.metrics.snapshot import LegSnapshot, Snapshot, StreamSnapshot
 from rtpverify.daemon.metrics.text import Family, labels
-from rtpverify.histogram import Counts
+from rtpverify.live.histogram import Counts
 
 Shown = tuple[str, str, Callable[[Any], float | Counts | None]]
 """Name, documentation, and what it shows of a stream, leg or channel."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from rtpverify.daemon.metrics.text import Exemplar
 from rtpverify.events import DEFAULT_CAUSE, TRANSPORT_KINDS, Cause, Kind
-from rtpverify.histogram import Counts
+from rtpverify.live.histogram import Counts
 from rtpverify.reference import Reference, Tone
 from rtpverify.result import Signal, Transport
 
@@ -110,7 +110,7 @@ class StreamSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class LoopSnapshot:
-    """How the receive loop fares; the histograms are those of :class:`rtpverify.live.LiveStatistics`."""
+    """How the receive loop fares; the histograms are those of :class:`rtpverify.live.loop.LiveStatistics`."""
 
     ticks: int
     busy_seconds: float

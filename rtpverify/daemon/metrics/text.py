@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Literal
 
-from rtpverify.histogram import Counts
+from rtpverify.live.histogram import Counts
 
 EOF = "# EOF\n"
 """Ends OpenMetrics text."""

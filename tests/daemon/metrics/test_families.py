@@ -24,7 +24,7 @@ from rtpverify.daemon.metrics.snapshot import (
     countable_events,
 )
 from rtpverify.daemon.metrics.text import Exemplar
-from rtpverify.histogram import Counts
+from rtpverify.live.histogram import Counts
 from rtpverify.reference import Tone
 from rtpverify.result import Rtcp, Sensitivity, Signal, Transport
 

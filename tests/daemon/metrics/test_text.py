@@ -12,7 +12,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from rtpverify.daemon.metrics.text import EOF, Exemplar, Family, exposition, labels
-from rtpverify.histogram import Counts, Histogram
+from rtpverify.live.histogram import Counts, Histogram
 
 numbers = st.floats(allow_nan=False) | st.integers(-(2**53), 2**53)
 

@@ -23,7 +23,7 @@ from rtpverify.reference import Recording
 from rtpverify.rtp.payload import parse_rtpmap
 from rtpverify.sender.faults import parse_fault
 from rtpverify.sender.rtp import Sender, StreamSettings
-from rtpverify.sources.endpoint import Endpoint
+from rtpverify.sources.live.endpoint import Endpoint
 from rtpverify.transport.redundancy import LegEnds
 from tests.daemon.test_service import free_ports
 from tests.daemon.web.bench import TONE, Bench, serving

@@ -1,0 +1,1 @@
+"""The live loop: receiver, verifier and timer."""

@@ -1,0 +1,239 @@
+"""The thin live shell: a receiver, the verifier and one timer.
+
+Rules: a tick is the only timer. The verifier's clock goes on only to a moment at which the receiver was found empty
+(``clear_ns``): a packet that still waits in this host is never taken for lost, nor its stream for ended. After a full
+batch, or a feed that took longer than a tick, the receiver is drained again at once; the loop's other tasks get their
+turn between two drains. A tick is as long as it may be: the cost of waking up is shared by all packets of a batch. What
+arrived since the last drain tells how long that is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import time
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from rtpverify.live.histogram import Histogram
+
+if TYPE_CHECKING:
+    from rtpverify.engine.verifier import StreamEvent, Verifier
+    from rtpverify.rtp.batch import PacketBatch
+    from rtpverify.sources.live.receiver import Receiver
+
+TICK_SECONDS = 0.06
+"""Default of the longest time between two drains: what a drain costs hardly grows with its packets."""
+
+SHORTEST_TICK_SECONDS = 0.005
+"""Between drains that find nothing, too: how fast a stream begins is not known beforehand."""
+
+GOOD_BATCH = 2560
+"""Larger batches cost no less per packet, and leave the processor's caches; each has a cost of its own."""
+
+FULLEST = 0.25
+"""Part of the receive buffer that may fill up between two drains."""
+
+ACCOUNTED_BYTES = 2304
+"""What the kernel charges a receive buffer for a packet of up to an Ethernet frame, at most."""
+
+FULL_BATCH = 4096
+"""A batch of this many datagrams leaves more behind in the receiver."""
+
+MAX_LAST_STEPS = 32
+"""Most full batches taken in after the end: more than any receive buffer holds, and an end under a flood."""
+
+BATCH_EDGES = (1, 10, 20, 50, 100, 200, 500, 1000, 2000, 4000)
+LAG_EDGES_SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class LiveStatistics:
+    """How the loop itself fares.
+
+    Attributes
+    ----------
+    batch_datagrams
+        Datagrams of each batch.
+    lag_seconds, max_lag_seconds
+        How late ticks began, and the latest of all: what the event loop's other work and this machine cost.
+    age_seconds
+        From the arrival of the oldest datagram of a batch until the batch was taken in.
+    busy_seconds
+        Time spent on receiving and verifying.
+    """
+
+    ticks: int = 0
+    batches: int = 0
+    datagrams: int = 0
+    max_lag_seconds: float = 0.0
+    busy_seconds: float = 0.0
+    batch_datagrams: Histogram = field(default_factory=lambda: Histogram(BATCH_EDGES))
+    lag_seconds: Histogram = field(default_factory=lambda: Histogram(LAG_EDGES_SECONDS))
+    age_seconds: Histogram = field(default_factory=lambda: Histogram(LAG_EDGES_SECONDS))
+
+    def late(self, seconds: float) -> None:
+        """Take in how late a tick began."""
+        self.lag_seconds.add(max(0.0, seconds))
+        self.max_lag_seconds = max(self.max_lag_seconds, seconds)
+
+    def took_in(self, datagrams: int, age_seconds: float) -> None:
+        """Take in a batch whose oldest datagram is this old now."""
+        self.batches += 1
+        self.datagrams += datagrams
+        self.batch_datagrams.add(datagrams)
+        self.age_seconds.add(age_seconds)
+
+
+class _Pace:
+    """How long to wait for the next batch, by what came with the last one."""
+
+    def __init__(self, longest_seconds: float, receive_buffer_bytes: int) -> None:
+        self._longest_seconds = longest_seconds
+        self._shortest_seconds = min(SHORTEST_TICK_SECONDS, longest_seconds)
+        self._most_of_a_flow = max(FULLEST * receive_buffer_bytes / ACCOUNTED_BYTES, 1.0)
+
+    def seconds(self, batch: PacketBatch | None, gathered_seconds: float) -> float:
+        """Return the next tick, where ``batch`` is what arrived in ``gathered_seconds``."""
+        if batch is None:
+            return self._shortest_seconds
+        fill = max(len(batch) / GOOD_BATCH, int(np.bincount(batch.flow).max()) / self._most_of_a_flow)
+        return min(max(gathered_seconds / fill, self._shortest_seconds), self._longest_seconds)
+
+
+def _ignore_events(_told: Sequence[StreamEvent]) -> None:
+    """Take events that nobody asked for."""
+
+
+def _ignore_batch(_batch: PacketBatch) -> None:
+    """Take datagrams that nobody asked for."""
+
+
+def _ignore_tick(_now_ns: int) -> None:
+    """Take a tick that nobody asked for."""
+
+
+async def run_live(
+    verifier: Verifier,
+    receiver: Receiver,
+    *,
+    duration_seconds: float | None = None,
+    stop: asyncio.Event | None = None,
+    on_events: Callable[[Sequence[StreamEvent]], None] = _ignore_events,
+    on_batch: Callable[[PacketBatch], None] = _ignore_batch,
+    on_tick: Callable[[int], None] = _ignore_tick,
+    tick_seconds: float = TICK_SECONDS,
+    statistics: LiveStatistics | None = None,
+    until_end: bool = False,
+) -> LiveStatistics:
+    """Verify until ``stop`` is set or the duration is over, then take in what still waits and finish.
+
+    Parameters
+    ----------
+    until_end
+        Finish when all streams that came have ended, too.
+    tick_seconds
+        Longest time between two drains; the more arrives, the shorter it gets.
+    on_events
+        Called on the event loop with the events of every drain that told any; must be quick.
+    on_batch
+        Called with the datagrams of every drain before they are verified; must be quick.
+    on_tick
+        Called after every drain with the time in ns since the Unix epoch; must be quick.
+    statistics
+        Kept up to date while the loop runs, and returned.
+
+    Raises
+    ------
+    SourceError
+        Where a socket fails.
+    """
+    statistics = statistics or LiveStatistics()
+
+    def tell(told: Sequence[StreamEvent]) -> None:
+        if told:
+            on_events(told)
+
+    pace = _Pace(tick_seconds, receiver.receive_buffer_bytes)
+    tick, drained = 0.0, time.monotonic()
+
+    has_ended = False
+
+    def step() -> bool:
+        """Drain once; return whether more waits."""
+        nonlocal tick, drained, has_ended
+        started, now_ns = time.monotonic(), time.time_ns()
+        batch = receiver.drain()
+        before, drained = drained, time.monotonic()
+        tick = pace.seconds(batch, drained - before)
+        statistics.ticks += 1
+        more = False
+        if batch is not None:
+            more = len(batch) >= FULL_BATCH
+            on_batch(batch)
+            oldest_ns = int(batch.arrival_ns.min())
+            # Legs are received one behind another; which copy came first must not depend on that.
+            tell(verifier.feed(batch.by_arrival() if verifier.merges else batch))
+            statistics.took_in(len(batch), (time.time_ns() - oldest_ns) / 1e9)
+        if not more:
+            tell(verifier.advance(receiver.clear_ns))
+            has_ended = until_end and verifier.has_ended(receiver.clear_ns)
+        on_tick(now_ns)
+        statistics.busy_seconds += time.monotonic() - started
+        return more
+
+    loop = asyncio.get_running_loop()
+    due = loop.time()
+    end = due + duration_seconds if duration_seconds is not None else float("inf")
+    while loop.time() < end and not (has_ended or (stop is not None and stop.is_set())):
+        more = step()
+        due += tick
+        late = loop.time() - due
+        if more or late >= 0:
+            due = loop.time()
+            await asyncio.sleep(0)
+        else:
+            await asyncio.sleep(-late)
+            late = loop.time() - due
+        statistics.late(late)
+    last_steps = 0
+    while step() and last_steps < MAX_LAST_STEPS:
+        last_steps += 1
+    tell(verifier.finish(receiver.clear_ns))
+    return statistics
+
+
+def run(main: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine to its end on uvloop where there is one, else on asyncio's own loop."""
+    try:
+        import uvloop
+    except ImportError:
+        loop_factory = None
+    else:
+        loop_factory = uvloop.new_event_loop
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
+        return runner.run(main)
+
+
+@contextlib.contextmanager
+def stopped_by_signals(stop: asyncio.Event) -> Iterator[None]:
+    """Let Ctrl-C or SIGTERM set ``stop``, where this thread gets signals; afterwards they do what they did before."""
+    loop = asyncio.get_running_loop()
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        for number in before:
+            loop.add_signal_handler(number, stop.set)
+    except (NotImplementedError, RuntimeError, ValueError):  # another system, or not the main thread
+        before = {}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            loop.remove_signal_handler(number)
+            signal.signal(number, handler)

@@ -1,0 +1,205 @@
+"""Network captures: pcap and pcapng files as batches of UDP datagrams.
+
+The file is mapped into memory and is itself the arena of the batches: no payload is copied. Damaged or foreign content
+is counted, not raised.
+"""
+
+from __future__ import annotations
+
+import mmap
+import stat
+from collections import Counter
+from collections.abc import Iterator
+from ipaddress import ip_address
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtpverify.errors import SourceError
+from rtpverify.rtp.batch import Flow, PacketBatch
+from rtpverify.sources.capture.link_layer import Datagrams, find_datagrams
+from rtpverify.sources.capture.pcap import is_pcap, read_pcap
+from rtpverify.sources.capture.pcapng import is_pcapng, read_pcapng
+from rtpverify.sources.capture.records import RecordBatch, distinct
+from rtpverify.sources.live.endpoint import join_address
+
+BATCH_RECORDS = 4096
+_MAGIC_BYTES = 12
+_RELEASE_BYTES = 64 << 20
+
+
+class CaptureReader:
+    """A capture; iterating yields its UDP datagrams as batches, in file order, and starts from the top each time.
+
+    Attributes
+    ----------
+    path
+        The file.
+    records
+        Records read so far: what the capturing host saw on its link, whatever is in it.
+    records_untimed
+        How many of these the file gives no arrival time for; they carry that of the record before.
+    last_ns
+        When the last record so far was captured; 0 where the file gives no times.
+    link_types
+        Records by link type (``LINKTYPE_`` value of tcpdump.org).
+    skipped
+        Records that gave no datagram, by reason: those of :mod:`rtpverify.sources.capture.link_layer`, ``cut_off`` for
+        a last record that is not whole, ``damaged`` for one that contradicts itself.
+    flows
+        Every flow seen; it only grows.
+    """
+
+    def __init__(self, path: Path, mapped: mmap.mmap) -> None:
+        self.path = path
+        self.records = 0
+        self.records_untimed = 0
+        self.last_ns = 0
+        self.link_types: Counter[int] = Counter()
+        self.skipped: Counter[str] = Counter()
+        self.flows: list[Flow] = []
+        self._flow_index: dict[bytes, int] = {}
+        self._mapped = mapped
+        self._arena = np.frombuffer(mapped, np.uint8)
+
+    def __iter__(self) -> Iterator[PacketBatch]:
+        """Yield the datagrams.
+
+        Raises
+        ------
+        SourceError
+            Where the file header is not whole, or no record is of a link type that can be read.
+        """
+        self.records = self.records_untimed = self.last_ns = 0
+        self.link_types.clear()
+        self.skipped.clear()
+        read = read_pcap if is_pcap(self._mapped[:_MAGIC_BYTES]) else read_pcapng
+        released = 0
+        try:
+            for records in read(self._mapped, self._arena, self.skipped, BATCH_RECORDS):
+                if len(records.offset) == 0:
+                    continue
+                batch = self._batch(records)
+                if len(batch):
+                    yield batch
+                released = self._release(released, int(records.offset[0]))
+        except SourceError as error:
+            raise SourceError(f"{self.path}: {error}") from error
+        if self.records and self.skipped["link_type"] == self.records:
+            types = ", ".join(str(link_type) for link_type in sorted(self.link_types))
+            raise SourceError(f"{self.path}: capture of link type {types}, which is not supported")
+
+    def _batch(self, records: RecordBatch) -> PacketBatch:
+        """Return the datagrams in a batch of records."""
+        count = len(records.offset)
+        self.records += count
+        self.records_untimed += records.untimed
+        self.last_ns = max(self.last_ns, int(records.arrival_ns.max()))
+        for link_type in distinct(records.link_type):
+            self.link_types[link_type] += int(np.count_nonzero(records.link_type == link_type))
+
+        offset = np.full(count, -1, np.int64)
+        length = np.empty(count, np.int64)
+        cut_bytes = np.zeros(count, np.int64)
+        flow = np.empty(count, np.int64)
+        for datagrams in find_datagrams(self._arena, records, self.skipped):
+            offset[datagrams.row] = datagrams.offset
+            length[datagrams.row] = datagrams.length
+            cut_bytes[datagrams.row] = datagrams.cut_bytes
+            flow[datagrams.row] = self._flows_of(datagrams)
+        found = offset >= 0
+        rows = slice(None) if found.all() else found
+        arrival_ns, timed = records.arrival_ns[rows], records.untimed == 0
+        return PacketBatch(
+            self._arena,
+            offset[rows],
+            length[rows],
+            arrival_ns,
+            flow[rows],
+            self.flows,
+            timed,
+            cut_bytes=cut_bytes[rows] if cut_bytes.any() else None,
+        )
+
+    def _flows_of(self, datagrams: Datagrams) -> NDArray[np.int64]:
+        """Return the flow index of each datagram, shape (n,)."""
+        ends = datagrams.ends
+        if (ends == ends[0]).all():
+            return np.full(len(ends), self._index_of(ends[0].tobytes()))
+        keys = np.ascontiguousarray(ends).view(f"V{ends.shape[1]}")[:, 0]
+        _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
+        index_by_rank = np.empty(len(first), np.int64)
+        for rank in np.argsort(first):  # so that flows are numbered in order of appearance
+            index_by_rank[rank] = self._index_of(ends[first[rank]].tobytes())
+        return index_by_rank[inverse.reshape(-1)]
+
+    def _index_of(self, ends: bytes) -> int:
+        """Return the index of the flow between two ends, a new one where they have not been seen."""
+        index = self._flow_index.setdefault(ends, len(self.flows))
+        if index == len(self.flows):
+            address_bytes = (len(ends) - 4) // 2
+            sender, destination, ports = ends[:address_bytes], ends[address_bytes:-4], ends[-4:]
+            self.flows.append(Flow(_end(sender, ports[:2]), _end(destination, ports[2:])))
+        return index
+
+    def _release(self, released: int, position: int) -> int:
+        """Let go of the memory of what has been read, which may be far more than the host has."""
+        if position - released < _RELEASE_BYTES or not hasattr(mmap, "MADV_DONTNEED"):
+            return released
+        size = (position - released) // mmap.PAGESIZE * mmap.PAGESIZE
+        self._mapped.madvise(mmap.MADV_DONTNEED, released, size)
+        return released + size
+
+
+def is_capture(path: str | Path) -> bool:
+    """Tell by its content whether a file is a capture (pcap or pcapng), whatever its name.
+
+    Raises
+    ------
+    SourceError
+        Where there is no such file or it cannot be read.
+    """
+    start = _read_start(Path(path))
+    return is_pcap(start) or is_pcapng(start)
+
+
+def read_capture(path: str | Path) -> CaptureReader:
+    """Open a capture, pcap or pcapng.
+
+    Raises
+    ------
+    SourceError
+        Where there is no such file, it cannot be read, is empty, or is no capture.
+    """
+    path = Path(path)
+    start = _read_start(path)
+    if not start:
+        raise SourceError(f"{path}: empty file")
+    if not (is_pcap(start) or is_pcapng(start)):
+        raise SourceError(f"{path}: not a pcap or pcapng capture: starts with {start[:4].hex(' ')}")
+    try:
+        with path.open("rb") as file:
+            mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    except (OSError, ValueError) as error:
+        raise SourceError(f"{path}: {error}") from error
+    if hasattr(mmap, "MADV_SEQUENTIAL"):
+        mapped.madvise(mmap.MADV_SEQUENTIAL)
+    return CaptureReader(path, mapped)
+
+
+def _read_start(path: Path) -> bytes:
+    """Return the first bytes of a file; a pipe or device is refused, opening it might wait for ever."""
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise SourceError(f"{path}: {'a directory' if path.is_dir() else 'not a regular file'}")
+        with path.open("rb") as file:
+            return file.read(_MAGIC_BYTES)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise SourceError(f"{path}: {reason}") from error
+
+
+def _end(address: bytes, port: bytes) -> str:
+    """Write one end of a flow as ``address:port``."""
+    return join_address(str(ip_address(address)), int.from_bytes(port, "big"))

@@ -1,0 +1,1 @@
+"""Datagrams from the network."""

@@ -1,0 +1,85 @@
+"""What a live receiver offers, and the choice of one."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Literal, Protocol, Self
+
+from rtpverify.rtp.batch import Flow, PacketBatch
+from rtpverify.sources.live import mmsg
+from rtpverify.sources.live.endpoint import Endpoint
+from rtpverify.sources.live.sockets import RECEIVE_BUFFER_BYTES
+
+Backend = Literal["recvmmsg", "asyncio-dgram"]
+
+
+class Receiver(Protocol):
+    """A set of open sockets that is drained on a tick.
+
+    Attributes
+    ----------
+    clear_ns
+        A time, in ns since the Unix epoch, before which all that arrived was handed over; 0 before the first drain.
+    """
+
+    clear_ns: int
+    discarded: Counter[str]
+
+    @property
+    def flows(self) -> list[Flow]:
+        """Every flow seen so far; it grows until some are forgotten."""
+
+    def keep_flows(self, numbers: Iterable[int]) -> None:
+        """Forget all flows but these; from the next batch on, they are numbered by their place here."""
+
+    @property
+    def dropped(self) -> int:
+        """Packets this host lost after the network had delivered them."""
+
+    @property
+    def receive_buffer_bytes(self) -> int:
+        """The smallest receive buffer granted, as the kernel accounts it."""
+
+    def take_fill(self) -> float | None:
+        """Return which part of a receive buffer was full before it was read, the most since the last call.
+
+        Every drain asks one socket, in turn. None where the system does not tell.
+        """
+
+    def add(self, endpoints: Iterable[Endpoint]) -> None:
+        """Receive on more endpoints; SourceError where one cannot be opened, and then none is added."""
+
+    def remove(self, endpoints: Iterable[Endpoint]) -> None:
+        """Receive no longer on endpoints that were added; the others lose nothing."""
+
+    def drain(self) -> PacketBatch | None:
+        """Take what has arrived, without waiting; None where nothing has. The next call may overwrite the arena."""
+
+    def close(self) -> None:
+        """Close every socket. May be called twice."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *_: object) -> None: ...
+
+
+def open_receiver(
+    endpoints: Iterable[Endpoint],
+    backend: Backend | None = None,
+    receive_buffer_bytes: int = RECEIVE_BUFFER_BYTES,
+) -> Receiver:
+    """Open the receiver of this system, or the one asked for; ``asyncio-dgram`` needs a running loop.
+
+    Raises
+    ------
+    SourceError
+        Where a socket cannot be opened; the message names address, port and reason.
+    """
+    if backend == "recvmmsg" or (backend is None and mmsg.available):
+        from rtpverify.sources.live.recvmmsg import UdpReceiver
+
+        return UdpReceiver(endpoints, receive_buffer_bytes=receive_buffer_bytes)
+    from rtpverify.sources.live.asyncio_udp import DgramReceiver
+
+    return DgramReceiver(endpoints, receive_buffer_bytes=receive_buffer_bytes)
