@@ -17,9 +17,9 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from rtpverify.sender.damage import DamagedSignal
 from rtpverify.sender.faults import Expected, parse_fault
 from rtpverify.sender.signal import Dither
+from rtpverify.sender.signal_faults import DamagedSignal
 from rtpverify.sender.tone import FrequencyChange, ToneSignal
 
 RATE_HZ = 48000

@@ -22,7 +22,7 @@ from typing import get_args
 import numpy as np
 from peers import TOOLS, Told, Tool
 
-from rtpverify.demo.match import match
+from rtpverify.commands.demo.match import match
 from rtpverify.sender.signal import Dither
 from tests.helpers import corpus
 from tests.helpers.corpus import Clip

@@ -35,7 +35,7 @@ from aiohttp import web
 
 import rtpverify
 from rtpverify.sender.faults import Fault, parse_fault
-from rtpverify.sender.rtp import Progress, Sender, StreamSettings
+from rtpverify.sender.rtp_sender import Progress, Sender, StreamSettings
 from rtpverify.sender.tone import ToneSignal
 from rtpverify.sources.live.endpoint import Endpoint
 

@@ -28,7 +28,7 @@ import numpy as np
 
 import rtpverify
 from rtpverify.live.loop import GOOD_BATCH, TICK_SECONDS
-from rtpverify.sender.rtp import Progress, Sender, StreamSettings
+from rtpverify.sender.rtp_sender import Progress, Sender, StreamSettings
 from rtpverify.sender.tone import ToneSignal
 from rtpverify.sources.live import mmsg
 from rtpverify.sources.live.endpoint import Endpoint

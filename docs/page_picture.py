@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 from rtpverify.sender.faults import parse_fault
-from rtpverify.sender.rtp import Sender, StreamSettings
+from rtpverify.sender.rtp_sender import Sender, StreamSettings
 from rtpverify.sources.live.endpoint import Endpoint
 from tests.daemon.web.chromium import Browser, browsing, running
 

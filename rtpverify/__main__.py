@@ -3,7 +3,7 @@
 import os
 import sys
 
-from rtpverify.ending import end_at_termination, exit_status, open_standard_streams
+from rtpverify.commands.ending import end_at_termination, exit_status, open_standard_streams
 from rtpverify.live.process_tuning import collect_seldom
 
 
@@ -22,7 +22,7 @@ def main() -> None:
 
 def _command() -> int:
     """Load the command line, which may be interrupted too, and run it."""
-    from rtpverify.cli import main as command
+    from rtpverify.cli.app import main as command
 
     return command.run(sys.argv[1:])
 

@@ -23,7 +23,7 @@ from rtpverify.reference import Reference, parse_reference
 from rtpverify.sender.tone import DEFAULT_FREQUENCY_HZ, DEFAULT_LEVEL_DBFS
 
 if TYPE_CHECKING:
-    from rtpverify.inspection.measure import Inspection, View
+    from rtpverify.commands.inspect.measure import Inspection, View
     from rtpverify.result import Result
 
 ARRAY = "array"
@@ -207,7 +207,7 @@ def check(
     held = parse_reference(reference) if isinstance(reference, str) else reference
     limits = limits or PROFILES[profile]
     if isinstance(source, str | Path):
-        from rtpverify.check import check as check_source
+        from rtpverify.commands.check import check as check_source
 
         return check_source(str(source), reference=held, limits=limits)
     from rtpverify.engine.file_verifier import FrameVerifier
@@ -253,7 +253,7 @@ def compare(
     RequestError
         Where an argument is unusable.
     """
-    from rtpverify.compare import compare as compare_files
+    from rtpverify.commands.compare import compare as compare_files
 
     has_arrays = not (isinstance(reference, str | Path) and isinstance(received, str | Path))
     rate_hz = _rate(sample_rate_hz) if has_arrays else 0
@@ -280,15 +280,15 @@ def inspect(
     at_seconds
         Times at which values are wanted.
     **options
-        Further fields of :class:`rtpverify.inspection.measure.Request`.
+        Further fields of :class:`rtpverify.commands.inspect.measure.Request`.
 
     Raises
     ------
     RequestError
         Where the request or source is unusable.
     """
-    from rtpverify.inspection.measure import Request, View, measure
-    from rtpverify.inspection.source import open_source
+    from rtpverify.commands.audio_source import open_source
+    from rtpverify.commands.inspect.measure import Request, View, measure
 
     try:
         chosen = tuple(View(view) for view in views)

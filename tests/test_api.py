@@ -30,7 +30,7 @@ def test_every_name_is_there_and_described():
 
 
 def test_a_module_never_takes_the_place_of_a_function_of_its_name():
-    script = "import rtpverify, rtpverify.check, rtpverify.histogram\nfrom rtpverify.check import check\n"
+    script = "import rtpverify, rtpverify.check, rtpverify.histogram\nfrom rtpverify.commands.check import check\n"
     script += "print(callable(rtpverify.check), callable(rtpverify.histogram), callable(check))"
     output = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
     assert output.split() == ["True", "True", "True"]

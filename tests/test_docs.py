@@ -17,9 +17,9 @@ import numpy as np
 import pytest
 import soundfile
 
+from rtpverify.evidence.packet_history import PacketRing, select
+from rtpverify.evidence.pcap_writer import pcap
 from rtpverify.history.store import Store
-from rtpverify.recorder.pcap import pcap
-from rtpverify.recorder.ring import PacketRing, select
 from tests.helpers.documents import NOW_NS, document
 from tests.helpers.faulty import packets
 from tests.helpers.patience import PATIENCE_SECONDS

@@ -3,7 +3,7 @@
 import pytest
 
 import rtpverify.__main__
-import rtpverify.cli
+import rtpverify.cli.app
 
 
 @pytest.mark.parametrize(("before", "after"), [(None, "1"), ("4", "4")])
@@ -14,7 +14,7 @@ def test_products_of_matrices_take_one_thread_unless_told_otherwise(before, afte
         seen.update(arguments=arguments, threads=rtpverify.__main__.os.environ.get("OPENBLAS_NUM_THREADS"))
         return 3
 
-    monkeypatch.setattr(rtpverify.cli.main, "run", run)
+    monkeypatch.setattr(rtpverify.cli.app.main, "run", run)
     monkeypatch.setattr(rtpverify.__main__, "open_standard_streams", lambda: None)
     monkeypatch.setattr(rtpverify.__main__, "end_at_termination", lambda: None)
     monkeypatch.setattr(rtpverify.__main__.sys, "argv", ["rtpverify", "check", "this.wav"])

@@ -9,8 +9,8 @@ from typing import Annotated
 
 from pydantic import Field
 
+from rtpverify.commands.discover import Listener
 from rtpverify.daemon.expectation import ExpectationTable, Followed, followed_of, label
-from rtpverify.discover import Listener
 from rtpverify.errors import RequestError
 from rtpverify.live.sdp_session import session_of
 from rtpverify.rtp.sap import Announcement

@@ -23,10 +23,10 @@ from rtpverify.daemon.outlets import Bench, Outlet, Told
 from rtpverify.daemon.tables import PathField
 from rtpverify.engine.presence import Expected
 from rtpverify.engine.stream import Stream
-from rtpverify.recorder.case import Case, Span, packets_of, render
-from rtpverify.recorder.folder import EVENT, EvidenceFolder
-from rtpverify.recorder.maker import Maker
-from rtpverify.recorder.ring import PacketRing
+from rtpverify.evidence.case import Case, Span, packets_of, render
+from rtpverify.evidence.folder import EVENT, EvidenceFolder
+from rtpverify.evidence.packet_history import PacketRing
+from rtpverify.evidence.worker_process import Maker
 from rtpverify.result import rfc3339
 from rtpverify.rtp.batch import PacketBatch
 
@@ -98,7 +98,7 @@ class Recorder(Outlet):
     Attributes
     ----------
     path
-        The folder, for :mod:`rtpverify.recorder.folder`.
+        The folder, for :mod:`rtpverify.evidence.folder`.
     counts
         ``written`` (events recorded), ``dropped`` (found no room among those that wait), ``limited`` (too many of one
         stream), ``empty`` (none of their packets were there), ``failed`` (could not be written), ``removed`` (for the

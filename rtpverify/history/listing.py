@@ -10,8 +10,8 @@ from typing import IO, Literal
 from rtpverify.events import Event, Kind
 from rtpverify.history.query import Found
 from rtpverify.history.store import Document
-from rtpverify.report import figures
-from rtpverify.report.paper import BOLD, DIM, Paper, coloured
+from rtpverify.report import wording
+from rtpverify.report.terminal import BOLD, DIM, Paper, coloured
 from rtpverify.report.text import aligned
 from rtpverify.result import event_as_dict
 
@@ -112,7 +112,7 @@ _STYLES = {"network": coloured("blue"), "upstream": coloured("red"), "unknown": 
 def _moment(document: Document) -> str:
     """Write the arrival of an event's first packet to the millisecond."""
     time: str | None = document["time"]
-    return figures.UNMEASURED if time is None else time[:23].replace("T", " ")
+    return wording.UNMEASURED if time is None else time[:23].replace("T", " ")
 
 
 def _ending(document: Document) -> str:

@@ -9,7 +9,7 @@ from html import escape
 
 from rtpverify import __version__
 from rtpverify.events import Event
-from rtpverify.report import figures
+from rtpverify.report import wording
 from rtpverify.result import Result, StreamResult, Verdict, rfc3339
 
 EVENTS_SHOWN = 1000
@@ -64,9 +64,9 @@ svg .rule { stroke: var(--line); }
 def render(result: Result) -> str:
     """Return the result as one self-contained page."""
     verdict = result.verdict
-    streams = "\n".join(_stream(stream) for stream in figures.in_order(result.streams))
-    asked = figures.request(result)
-    about = [*figures.host_lines(result), *result.warnings]
+    streams = "\n".join(_stream(stream) for stream in wording.in_order(result.streams))
+    asked = wording.request(result)
+    about = [*wording.host_lines(result), *result.warnings]
     host = "".join(f'<p class="warning">{escape(line)}</p>' for line in about)
     return f"""<!DOCTYPE html>
 <html lang="en">
@@ -79,7 +79,7 @@ def render(result: Result) -> str:
 <body>
 <header>
 <span class="verdict {verdict}">{_TITLE[verdict]}</span>
-<h1>{escape(figures.headline(result))}</h1>
+<h1>{escape(wording.headline(result))}</h1>
 <div class="source">{escape(result.source)}</div>
 </header>
 {host}
@@ -91,23 +91,23 @@ def render(result: Result) -> str:
 
 
 def _stream(stream: StreamResult) -> str:
-    facts = [("Format", figures.form(stream)), *figures.transport(stream), *figures.comparison(stream)]
-    smallest = figures.sensitivity(stream)
+    facts = [("Format", wording.form(stream)), *wording.transport(stream), *wording.comparison(stream)]
+    smallest = wording.sensitivity(stream)
     if smallest is not None:
         facts.append(("Detection limits", smallest))
     if stream.inconclusive:
         facts.append(("Unjudged", stream.inconclusive))
     badge = f'<span class="verdict {stream.verdict}">{_TITLE[stream.verdict]}</span>'
     parts = [
-        f'<div class="title"><h2>{escape(figures.identity(stream))}</h2>{badge}</div>',
+        f'<div class="title"><h2>{escape(wording.identity(stream))}</h2>{badge}</div>',
         _facts(facts),
         *(f'<p class="warning">{escape(warning)}</p>' for warning in stream.warnings),
     ]
     if stream.signal:
         titles = [
-            f"{title} {unit}".strip() for title, unit in zip(figures.SIGNAL_COLUMNS, figures.SIGNAL_UNITS, strict=True)
+            f"{title} {unit}".strip() for title, unit in zip(wording.SIGNAL_COLUMNS, wording.SIGNAL_UNITS, strict=True)
         ]
-        cells = [[_cell(text, "number") for text in figures.signal_row(signal)] for signal in stream.signal]
+        cells = [[_cell(text, "number") for text in wording.signal_row(signal)] for signal in stream.signal]
         parts += ["<h3>Channels</h3>", _table([(title, "number") for title in titles], cells)]
     if stream.events:
         parts += ["<h3>Timeline</h3>", _timeline(stream), "<h3>Events</h3>", _events(stream)]
@@ -120,16 +120,16 @@ def _facts(facts: Sequence[tuple[str, str]]) -> str:
 
 
 def _events(stream: StreamResult) -> str:
-    shown, rest = figures.selected(stream.events, EVENTS_SHOWN)
-    titles = [(title, "number" if title in ("Time s", "Frame", "Ch") else "") for title in figures.EVENT_COLUMNS]
+    shown, rest = wording.selected(stream.events, EVENTS_SHOWN)
+    titles = [(title, "number" if title in ("Time s", "Frame", "Ch") else "") for title in wording.EVENT_COLUMNS]
     rows = []
     for event in shown:
-        *cells, size = figures.event_row(event, stream.sample_rate)
+        *cells, size = wording.event_row(event, stream.sample_rate)
         row = [_cell(text, style) for text, (_, style) in zip(cells, titles[:-1], strict=True)]
         message = f'<br><span class="quiet">{escape(event.message)}</span>' if event.message else ""
-        moment = rfc3339(event.time_ns) or figures.UNMEASURED
+        moment = rfc3339(event.time_ns) or wording.UNMEASURED
         rows.append([*row, f'<td class="text">{escape(size)}{message}</td>', _cell(moment, "")])
-    more = f"<p>and {len(rest):,} more: {escape(figures.by_kind(rest))}</p>" if rest else ""
+    more = f"<p>and {len(rest):,} more: {escape(wording.by_kind(rest))}</p>" if rest else ""
     return _table([*titles, ("Arrival", "")], rows) + more
 
 
@@ -184,7 +184,7 @@ def _marks(events: Sequence[Event], y: float, scale: float, stream: StreamResult
         spots[round(event.start_frame * scale), width, str(event.cause)].append(event)
     marks = []
     for (x, width, cause), here in spots.items():
-        time, frame, channel, *_, size = figures.event_row(here[0], stream.sample_rate)
+        time, frame, channel, *_, size = wording.event_row(here[0], stream.sample_rate)
         title = f"{here[0].kind} at {time} s, frame {frame}, channel {channel}: {size}"
         if len(here) > 1:
             title += f" (and {len(here) - 1:,} more here)"

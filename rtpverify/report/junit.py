@@ -14,7 +14,7 @@ from pathlib import PurePath
 from xml.etree import ElementTree as ET
 
 from rtpverify.events import Event, Kind
-from rtpverify.report import figures
+from rtpverify.report import wording
 from rtpverify.result import Result, StreamResult
 
 FAMILIES: dict[str, tuple[Kind, ...]] = {
@@ -60,7 +60,7 @@ def render(result: Result) -> str:
         case = ET.SubElement(
             suite, "testcase", classname=f"rtpverify.{_dotless(result.source)}", name="arrived", time="0"
         )
-        ET.SubElement(case, "error", type="inconclusive", message=figures.headline(result))
+        ET.SubElement(case, "error", type="inconclusive", message=wording.headline(result))
         suites.append(suite)
     if result.warnings:
         out = suites[0].find("system-out")
@@ -79,7 +79,7 @@ def render(result: Result) -> str:
         if asked is not None:
             suite.attrib |= {"timestamp": asked.time, "hostname": asked.host}
             suite[0].extend(
-                ET.Element("property", name=label.lower(), value=text) for label, text in figures.request(result)
+                ET.Element("property", name=label.lower(), value=text) for label, text in wording.request(result)
             )
         root.append(suite)
     root.attrib |= {key: str(totals[key]) for key in ("tests", "failures", "errors", "skipped")}
@@ -138,14 +138,14 @@ def _suite(name: str, stream: StreamResult) -> ET.Element:
 
 
 def _properties(stream: StreamResult) -> list[tuple[str, str]]:
-    pairs = [("stream", figures.identity(stream)), ("format", figures.form(stream)), *figures.transport(stream)]
-    pairs += figures.comparison(stream)
-    smallest = figures.sensitivity(stream)
+    pairs = [("stream", wording.identity(stream)), ("format", wording.form(stream)), *wording.transport(stream)]
+    pairs += wording.comparison(stream)
+    smallest = wording.sensitivity(stream)
     if smallest is not None:
         pairs.append(("detection limits", smallest))
     for signal in stream.signal:
-        cells = zip(figures.SIGNAL_COLUMNS[1:], figures.signal_row(signal)[1:], figures.SIGNAL_UNITS[1:], strict=True)
-        text = ", ".join(f"{title} {cell} {unit}".strip() for title, cell, unit in cells if cell != figures.UNMEASURED)
+        cells = zip(wording.SIGNAL_COLUMNS[1:], wording.signal_row(signal)[1:], wording.SIGNAL_UNITS[1:], strict=True)
+        text = ", ".join(f"{title} {cell} {unit}".strip() for title, cell, unit in cells if cell != wording.UNMEASURED)
         pairs.append((f"channel {signal.channel}", text))
     return pairs
 
@@ -159,10 +159,10 @@ def _message(faults: list[Event]) -> str:
 
 def _lines(events: list[Event], sample_rate: int | None) -> str:
     """Write one line for each of the first events."""
-    shown, rest = figures.selected(events, 100)
+    shown, rest = wording.selected(events, 100)
     lines = []
     for event in shown:
-        time, frame, channel, kind, cause, packets, size = figures.event_row(event, sample_rate)
+        time, frame, channel, kind, cause, packets, size = wording.event_row(event, sample_rate)
         lines.append(
             f"{time} s, frame {frame}, channel {channel}: {kind} ({cause}), packets {packets}, {size}. {event.message}"
         )

@@ -6,8 +6,8 @@ import textwrap
 from collections.abc import Collection, Sequence
 from typing import IO
 
-from rtpverify.report import figures
-from rtpverify.report.paper import BOLD, DIM, Paper, Style, coloured
+from rtpverify.report import wording
+from rtpverify.report.terminal import BOLD, DIM, Paper, Style, coloured
 from rtpverify.result import Result, StreamResult, Verdict
 
 EVENTS_SHOWN = 20
@@ -28,13 +28,13 @@ def write(result: Result, out: IO[str]) -> None:
     Sentences are wrapped to a terminal's width; in a pipe or file each stays on its line.
     """
     paper = Paper(out)
-    paper.line((result.verdict.upper(), _STYLES[result.verdict]), f"  {figures.headline(result)}")
+    paper.line((result.verdict.upper(), _STYLES[result.verdict]), f"  {wording.headline(result)}")
     _labelled(paper, "Source", result.source, indent=0)
-    for line in figures.host_lines(result):
+    for line in wording.host_lines(result):
         _labelled(paper, "Host", line, indent=0)
     for warning in result.warnings:
         _labelled(paper, "Warning", warning, indent=0, style=_WARNING)
-    for stream in figures.in_order(result.streams):
+    for stream in wording.in_order(result.streams):
         paper.line()
         _stream(paper, stream)
 
@@ -55,13 +55,13 @@ def _wrapped(paper: Paper, text: str, indent: int) -> list[str]:
 
 
 def _stream(paper: Paper, stream: StreamResult) -> None:
-    paper.line((figures.identity(stream), BOLD), "  ", (stream.verdict.upper(), _STYLES[stream.verdict]))
-    _labelled(paper, "Format", figures.form(stream))
-    for label, text in figures.transport(stream):
+    paper.line((wording.identity(stream), BOLD), "  ", (stream.verdict.upper(), _STYLES[stream.verdict]))
+    _labelled(paper, "Format", wording.form(stream))
+    for label, text in wording.transport(stream):
         _labelled(paper, label, text)
-    for label, text in figures.comparison(stream):
+    for label, text in wording.comparison(stream):
         _labelled(paper, label, text)
-    smallest = figures.sensitivity(stream)
+    smallest = wording.sensitivity(stream)
     if smallest is not None:
         _labelled(paper, "Smallest", f"fault that would show: {smallest}")
     if stream.inconclusive:
@@ -75,8 +75,8 @@ def _stream(paper: Paper, stream: StreamResult) -> None:
 
 
 def _signal(paper: Paper, stream: StreamResult) -> None:
-    rows = [figures.SIGNAL_COLUMNS, figures.SIGNAL_UNITS, *map(figures.signal_row, stream.signal)]
-    title, unit, *lines = aligned(rows, right=range(len(figures.SIGNAL_COLUMNS)))
+    rows = [wording.SIGNAL_COLUMNS, wording.SIGNAL_UNITS, *map(wording.signal_row, stream.signal)]
+    title, unit, *lines = aligned(rows, right=range(len(wording.SIGNAL_COLUMNS)))
     paper.line()
     for line in (title, unit):
         paper.line("  ", (line, DIM))
@@ -85,8 +85,8 @@ def _signal(paper: Paper, stream: StreamResult) -> None:
 
 
 def _events(paper: Paper, stream: StreamResult) -> None:
-    shown, rest = figures.selected(stream.events, EVENTS_SHOWN)
-    rows = [figures.EVENT_COLUMNS, *(figures.event_row(event, stream.sample_rate) for event in shown)]
+    shown, rest = wording.selected(stream.events, EVENTS_SHOWN)
+    rows = [wording.EVENT_COLUMNS, *(wording.event_row(event, stream.sample_rate) for event in shown)]
     title, *lines = aligned(rows, right=range(3))
     indent = 2 + len(max((row[0] for row in rows), key=len)) + 2
     paper.line()
@@ -97,7 +97,7 @@ def _events(paper: Paper, stream: StreamResult) -> None:
             for part in _wrapped(paper, event.message, indent):
                 paper.line(" " * indent, (part, DIM))
     if rest:
-        paper.line(f"  and {len(rest):,} more: {figures.by_kind(rest)}")
+        paper.line(f"  and {len(rest):,} more: {wording.by_kind(rest)}")
 
 
 def aligned(rows: Sequence[Sequence[str]], right: Collection[int]) -> list[str]:

@@ -4,7 +4,8 @@ A fault is written ``KIND:NAME=VALUE,...``, such as ``slip:at=1.5,frames=48,chan
 stream, channels count from 1, and a signal fault without a channel hits all of them. A stretch is given as
 ``duration`` (seconds) or ``frames``; without either it goes on to the end.
 
-What becomes of the audio is in :mod:`rtpverify.sender.damage`, of the packets in :mod:`rtpverify.sender.transport`.
+What becomes of the audio is in :mod:`rtpverify.sender.signal_faults`, of the packets in
+:mod:`rtpverify.sender.transport_faults`.
 """
 
 from __future__ import annotations

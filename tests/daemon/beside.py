@@ -15,7 +15,7 @@ from rtpverify.daemon.config import read_config
 from rtpverify.daemon.service import Service
 from rtpverify.result import Result
 from rtpverify.sender.faults import parse_fault
-from rtpverify.sender.rtp import Sender, StreamSettings
+from rtpverify.sender.rtp_sender import Sender, StreamSettings
 from rtpverify.sources.live.endpoint import Endpoint
 from tests.helpers.patience import until
 

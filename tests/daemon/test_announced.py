@@ -12,7 +12,7 @@ from rtpverify.daemon.config import AnnouncedTable, parse_config
 from rtpverify.daemon.service import Service
 from rtpverify.errors import ConfigurationError
 from rtpverify.rtp.sap import PORT, SessionDirectory
-from rtpverify.sender.rtp import Sender, StreamSettings
+from rtpverify.sender.rtp_sender import Sender, StreamSettings
 from rtpverify.sources.live.endpoint import Endpoint
 from tests.helpers.patience import until
 from tests.rtp.test_sap import sap, sdp

@@ -15,11 +15,11 @@ from typing import Any
 from aiohttp import web
 from click.testing import CliRunner
 
-from rtpverify import cli
+from rtpverify.cli import app as cli
+from rtpverify.evidence.folder import evidence_in
 from rtpverify.history.query import Query, find
-from rtpverify.recorder.folder import evidence_in
 from rtpverify.sender.faults import parse_fault
-from rtpverify.sender.rtp import Sender, StreamSettings
+from rtpverify.sender.rtp_sender import Sender, StreamSettings
 from rtpverify.sources.live.endpoint import Endpoint
 from tests.helpers.patience import PATIENCE_SECONDS, until
 

@@ -18,7 +18,7 @@ import pytest
 import structlog
 from click.testing import CliRunner
 
-from rtpverify import cli
+from rtpverify.cli import app as cli
 from rtpverify.daemon import life
 from rtpverify.daemon.config import read_config
 from rtpverify.daemon.notify import Notifier

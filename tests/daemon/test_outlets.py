@@ -15,7 +15,7 @@ from rtpverify.daemon.service import Service
 from rtpverify.errors import SourceError
 from rtpverify.rtp.batch import PacketBatch
 from rtpverify.sender.faults import parse_fault
-from rtpverify.sender.rtp import Sender, StreamSettings
+from rtpverify.sender.rtp_sender import Sender, StreamSettings
 from rtpverify.sources.live.endpoint import parse_endpoint
 from tests.daemon.test_service import free_ports
 from tests.helpers.patience import until

@@ -20,7 +20,7 @@ from rtpverify.daemon.service import Service
 from rtpverify.errors import ConfigurationError
 from rtpverify.history.query import Query, find
 from rtpverify.sender.faults import parse_fault
-from rtpverify.sender.rtp import Sender, StreamSettings
+from rtpverify.sender.rtp_sender import Sender, StreamSettings
 from rtpverify.sources.live.endpoint import Endpoint
 from tests.helpers.patience import until
 

@@ -15,7 +15,7 @@ from rtpverify.daemon.outlets import Told
 from rtpverify.daemon.recorder import Recorder, RecorderTable
 from rtpverify.engine.expectation import StreamSpec
 from rtpverify.engine.verifier import StreamEvent, Verifier
-from rtpverify.recorder.folder import AUDIO, EVENT, PACKETS, PLOT, EvidenceFolder, evidence_in
+from rtpverify.evidence.folder import AUDIO, EVENT, PACKETS, PLOT, EvidenceFolder, evidence_in
 from rtpverify.reference import parse_reference
 from rtpverify.rtp.payload import parse_rtpmap
 from tests.helpers.documents import Telling

@@ -11,7 +11,7 @@ import soundfile
 
 from rtpverify.daemon import service as module
 from rtpverify.daemon import supervisor
-from rtpverify.sender.rtp import Sender, StreamSettings
+from rtpverify.sender.rtp_sender import Sender, StreamSettings
 from rtpverify.sources.live.endpoint import Endpoint
 from tests.daemon.beside import free_ports, running, sending
 from tests.helpers.programme import music

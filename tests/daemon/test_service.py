@@ -16,7 +16,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from rtpverify.sender.faults import parse_fault
-from rtpverify.sender.rtp import Sender, StreamSettings
+from rtpverify.sender.rtp_sender import Sender, StreamSettings
 from rtpverify.sources.live.endpoint import Endpoint
 from tests.helpers.patience import PATIENCE_SECONDS
 

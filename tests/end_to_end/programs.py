@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from rtpverify.cli import main
+from rtpverify.cli.app import main
 from tests.helpers.patience import PATIENCE_SECONDS
 
 

@@ -22,9 +22,9 @@ from xml.etree import ElementTree as ET
 import pytest
 from click.testing import CliRunner
 
-from rtpverify.cli import main
+from rtpverify.cli.app import main
 from rtpverify.sender.faults import parse_fault
-from rtpverify.sender.rtp import Sender, StreamSettings
+from rtpverify.sender.rtp_sender import Sender, StreamSettings
 from rtpverify.sources.live.endpoint import Endpoint
 from tests.helpers.patience import PATIENCE_SECONDS, wait_until
 

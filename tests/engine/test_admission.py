@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtpverify.check import check
+from rtpverify.commands.check import check
 from rtpverify.engine.expectation import StreamSpec
 from rtpverify.engine.verifier import Verifier
 from rtpverify.errors import RequestError

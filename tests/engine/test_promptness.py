@@ -10,8 +10,8 @@ from rtpverify.engine.verifier import Verifier
 from rtpverify.reference import Tone
 from rtpverify.rtp.batch import Flow, PacketBatch
 from rtpverify.rtp.payload import encode, parse_rtpmap
-from rtpverify.sender.damage import DamagedSignal
 from rtpverify.sender.faults import parse_fault
+from rtpverify.sender.signal_faults import DamagedSignal
 from rtpverify.sender.tone import ToneSignal
 
 FLOWS = [Flow("192.0.2.1:5004", "239.1.2.3:5004")]

@@ -15,7 +15,7 @@ from rtpverify.reference import parse_reference
 from rtpverify.rtp.batch import Flow, PacketBatch
 from rtpverify.rtp.payload import Encoding, encode, parse_rtpmap
 from rtpverify.sender.faults import parse_fault
-from rtpverify.sender.transport import Identity, TransportPlan
+from rtpverify.sender.transport_faults import Identity, TransportPlan
 from rtpverify.transport.placement import TimestampError
 from rtpverify.transport.timestamp_patterns import pattern_of
 from tests.helpers import faulty

@@ -23,9 +23,9 @@ from rtpverify.events import Event, Kind
 from rtpverify.limits import PROFILES, Limits
 from rtpverify.reference import Tone
 from rtpverify.result import StreamResult
-from rtpverify.sender.damage import DamagedSignal
 from rtpverify.sender.faults import Expected, parse_fault
 from rtpverify.sender.signal import Dither
+from rtpverify.sender.signal_faults import DamagedSignal
 from rtpverify.sender.tone import ToneSignal
 from tests.helpers.clean import NoiseFloor
 

@@ -9,11 +9,11 @@ import numpy as np
 
 from rtpverify.rtp.batch import Flow, PacketBatch
 from rtpverify.rtp.payload import encode, parse_rtpmap
-from rtpverify.sender.damage import DamagedSignal
 from rtpverify.sender.faults import parse_fault
 from rtpverify.sender.signal import Signal
+from rtpverify.sender.signal_faults import DamagedSignal
 from rtpverify.sender.tone import ToneSignal
-from rtpverify.sender.transport import Identity, TransportPlan
+from rtpverify.sender.transport_faults import Identity, TransportPlan
 
 START_NS = 1_790_000_000_000_000_000
 FLOW = Flow("192.0.2.7:5004", "239.1.2.3:5004")

@@ -12,8 +12,8 @@ from rtpverify.dsp.align import interpolate
 from rtpverify.engine.file_verifier import FrameVerifier
 from rtpverify.limits import PROFILES
 from rtpverify.reference import Recording
-from rtpverify.sender.damage import DamagedSignal
 from rtpverify.sender.faults import parse_fault
+from rtpverify.sender.signal_faults import DamagedSignal
 
 RATE_HZ = 48000
 

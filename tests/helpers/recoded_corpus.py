@@ -16,7 +16,7 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
-from rtpverify.compare import compare
+from rtpverify.commands.compare import compare
 from rtpverify.events import Kind
 from rtpverify.result import StreamResult
 from tests.helpers.programme import MATERIAL, RATE_HZ

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from rtpverify.events import Event, Kind
 from rtpverify.limits import PROFILES
 from rtpverify.result import StreamResult
-from rtpverify.sender.damage import DamagedSignal
 from rtpverify.sender.faults import parse_fault
+from rtpverify.sender.signal_faults import DamagedSignal
 from tests.helpers.clean import NoiseFloor
 from tests.helpers.programme import MATERIAL, RATE_HZ, Played, quantised, verify
 

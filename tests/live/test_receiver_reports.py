@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from rtpverify.check import check
+from rtpverify.commands.check import check
 from rtpverify.live import receiver_reports
 from rtpverify.reference import parse_reference
 from rtpverify.rtp.payload import parse_rtpmap

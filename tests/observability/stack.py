@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from rtpverify.rtp.payload import Encoding
 from rtpverify.sender.faults import parse_fault
-from rtpverify.sender.rtp import Sender, StreamSettings
+from rtpverify.sender.rtp_sender import Sender, StreamSettings
 from rtpverify.sender.tone import ToneSignal
 from rtpverify.sources.live.endpoint import Endpoint
 from tests.helpers.patience import PATIENCE_SECONDS

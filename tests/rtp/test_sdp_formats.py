@@ -7,7 +7,7 @@ import struct
 import numpy as np
 import pytest
 
-from rtpverify.check import check
+from rtpverify.commands.check import check
 from rtpverify.errors import RequestError
 from rtpverify.reference import parse_reference
 from rtpverify.report import html, junit, text

@@ -10,7 +10,7 @@ from aiohttp import web
 
 from rtpverify.daemon.recorder import Recorder
 from rtpverify.daemon.web.problems import not_found
-from rtpverify.recorder.folder import AUDIO, EVENT, PACKETS, PLOT, Evidence, evidence_in, evidence_of
+from rtpverify.evidence.folder import AUDIO, EVENT, PACKETS, PLOT, Evidence, evidence_in, evidence_of
 
 _TITLES = {AUDIO: "WAV", PACKETS: "pcap", PLOT: "plot", EVENT: "JSON"}
 _TYPES = {

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import rtpverify
 from rtpverify.daemon.web.board import Health
 from rtpverify.events import Cause, Kind
-from rtpverify.recorder.folder import FILES
+from rtpverify.evidence.folder import FILES
 from rtpverify.result import Leg, Signal, Transport, Verdict
 
 Schema = dict[str, Any]

@@ -14,7 +14,7 @@ from yarl import URL
 from rtpverify.daemon.history import HistoryTable
 from rtpverify.daemon.recorder import RecorderTable
 from rtpverify.daemon.web import board, openapi
-from rtpverify.recorder.folder import EvidenceFolder
+from rtpverify.evidence.folder import EvidenceFolder
 from tests.daemon.web.bench import Bench, Client, Sender, serving
 
 DESCRIPTION = openapi.document()

@@ -18,11 +18,11 @@ from rtpverify.daemon.recorder import RecorderTable
 from rtpverify.daemon.state import StreamState
 from rtpverify.engine.expectation import StreamSpec
 from rtpverify.engine.verifier import Verifier
-from rtpverify.recorder.folder import EvidenceFolder
+from rtpverify.evidence.folder import EvidenceFolder
 from rtpverify.reference import Recording
 from rtpverify.rtp.payload import parse_rtpmap
 from rtpverify.sender.faults import parse_fault
-from rtpverify.sender.rtp import Sender, StreamSettings
+from rtpverify.sender.rtp_sender import Sender, StreamSettings
 from rtpverify.sources.live.endpoint import Endpoint
 from rtpverify.transport.redundancy import LegEnds
 from tests.daemon.test_service import free_ports

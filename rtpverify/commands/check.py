@@ -1,0 +1,400 @@
+"""Verify one source once: the Python API of ``rtpverify check``.
+
+>>> from rtpverify.commands.check import check
+>>> from rtpverify.reference import parse_reference
+>>> result = check("tone.wav", reference=parse_reference("tone:997"))  # doctest: +SKIP
+>>> result.verdict  # doctest: +SKIP
+<Verdict.PASS: 'pass'>
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rtpverify.engine.expectation import Selection, StreamSpec
+from rtpverify.errors import RequestError, SourceError
+from rtpverify.limits import Limits
+from rtpverify.live.sdp_session import is_session, read_session, spec_at
+from rtpverify.reference import Reference, Tone
+from rtpverify.report.discarded import in_words
+from rtpverify.sources.live.endpoint import SCHEME, Endpoint, parse_endpoint
+
+if TYPE_CHECKING:
+    from rtpverify.engine.frame_writer import OnFrames
+    from rtpverify.engine.verifier import Verifier
+    from rtpverify.result import Result
+    from rtpverify.rtp.batch import PacketBatch
+    from rtpverify.rtp.payload import Encoding
+    from rtpverify.sources.capture.reader import CaptureReader
+    from rtpverify.sources.live.receiver import Backend
+    from rtpverify.transport.presentation import HostClock
+
+FILE_BLOCK_FRAMES = 65536
+"""Frames of a file that are read and verified at a time."""
+
+_HIDES_AUDIO = ("fragment", "truncated", "malformed", "cut_off", "damaged")
+"""Reasons for which a captured frame gave no datagram although it may have held one of ours."""
+
+
+def _ignore(_endpoints: Sequence[Endpoint]) -> None:
+    """Take what nobody asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Arrival:
+    """What is told of how packets arrive, live or in a capture, and who takes their frames."""
+
+    selection: Selection | None
+    host_clock: HostClock
+    on_frames: OnFrames | None = None
+
+    def verifier(self, specs: Sequence[StreamSpec], *, may_end: bool = False) -> Verifier:
+        """Return a verifier for it; with ``may_end`` streams may end before the input does."""
+        from rtpverify.engine.presence import Ends
+        from rtpverify.engine.verifier import Verifier
+
+        return Verifier(
+            specs,
+            selection=self.selection,
+            host_clock=self.host_clock,
+            on_frames=self.on_frames,
+            ends=Ends.ALLOWED if may_end else Ends.FAULT,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Live:
+    """What only a live check is told."""
+
+    duration_seconds: float | None
+    until_end: bool
+    backend: Backend | None
+    on_listening: Callable[[Sequence[Endpoint]], None]
+    rtcp: bool
+    receiver_reports: bool
+
+
+def check(
+    source: str,
+    *,
+    reference: Reference = Tone(),  # noqa: B008 - immutable
+    limits: Limits = Limits(),  # noqa: B008 - immutable
+    encoding: Encoding | None = None,
+    sdp: Path | None = None,
+    duration_seconds: float | None = None,
+    backend: Backend | None = None,
+    on_listening: Callable[[Sequence[Endpoint]], None] = _ignore,
+    streams: Sequence[str] = (),
+    redundant: bool = False,
+    host_clock: HostClock | None = None,
+    rtcp: bool = False,
+    receiver_reports: bool = False,
+    on_frames: OnFrames | None = None,
+    until_end: bool = False,
+) -> Result:
+    """Verify a capture, an audio file, or a live stream.
+
+    Parameters
+    ----------
+    source
+        Path of a capture, audio file or session description, or ``rtp://[SENDER@]ADDRESS:PORT``.
+    reference
+        What the audio is held against; by default a sine whose frequency is found.
+    encoding
+        How payload types are decoded that neither a session description nor RFC 3551 tells.
+    sdp
+        Session description that goes with a capture or address.
+    duration_seconds
+        End of a live check; a stream that ends before is a fault. Of a capture or file so much is verified: of arrival
+        time from the first RTP packet on, of audio. None: until interrupted, or all.
+    backend
+        How live packets are received; None: as this system does best.
+    on_listening
+        Called once a live source is open.
+    streams
+        Only these: SSRCs (``0x...``), senders or destinations (``ADDRESS`` or ``ADDRESS:PORT``); all where empty.
+    redundant
+        Packets of a capture with one SSRC over several flows are copies of one stream (ST 2022-7). A session
+        description with ``group:DUP`` says so by itself.
+    host_clock
+        What arrival times count, for the presentation lead; None: UTC.
+    rtcp
+        Receive RTCP on the port behind that of a live source, or where its description says; what comes to the port
+        of RTP, or is captured, is taken in any case.
+    receiver_reports
+        Send receiver reports to the senders of live streams; implies ``rtcp``.
+    on_frames
+        Takes all frames of every stream of packets, where given; not those of an audio file.
+    until_end
+        End a live check when all streams that came have ended, too; then their end is no fault.
+
+    Raises
+    ------
+    RequestError
+        Where the request or its input is unusable.
+    """
+    selection = Selection.parse(streams) if streams else None
+    if host_clock is not None and limits.link_offset_seconds is None:
+        raise RequestError("--host-clock tells nothing without --link-offset-seconds")
+    arrival = _Arrival(selection, host_clock or "utc", on_frames)
+    live = _Live(duration_seconds, until_end, backend, on_listening, rtcp or receiver_reports, receiver_reports)
+    base = StreamSpec(encoding=encoding, reference=reference, limits=limits)
+    if source.startswith(SCHEME):
+        _refuse_redundant(source, redundant)
+        endpoint = parse_endpoint(source)
+        if live.rtcp:
+            endpoint = endpoint.with_rtcp()
+        spec = spec_at(endpoint, base, read_session(sdp) if sdp else None)
+        _require_decodable([spec])
+        return _check_live(source, [([endpoint], spec)], arrival, live)
+    path = Path(source)
+    if is_session(path):
+        if sdp is not None:
+            raise RequestError(f"{source}: is a session description itself, and --sdp {sdp} another")
+        _refuse_redundant(source, redundant)
+        described = read_session(path).streams(base, rtcp=live.rtcp)
+        _require_decodable([spec for _, spec in described])
+        return _check_live(source, described, arrival, live)
+    _refuse_live_options(source, live)
+    from rtpverify.sources.capture.reader import is_capture
+
+    if is_capture(path):
+        if sdp is None:
+            return _check_capture(path, [replace(base, redundant=redundant)], arrival, duration_seconds)
+        _refuse_redundant(str(sdp), redundant)
+        specs = [_anywhere(spec) for _, spec in read_session(sdp).streams(base)]
+        _require_decodable(specs)
+        return _check_capture(path, specs, arrival, duration_seconds)
+    if streams or redundant:
+        raise RequestError(f"{source}: an audio file has no RTP streams; --stream and --redundant are for captures")
+    if encoding is not None or sdp is not None:
+        raise RequestError(f"{source}: an audio file tells its own encoding; --encoding and --sdp are for RTP")
+    if host_clock is not None:
+        raise RequestError(f"{source}: an audio file has no times of arrival; --host-clock is for packets")
+    return _check_file(path, base, duration_seconds)
+
+
+def _anywhere(spec: StreamSpec) -> StreamSpec:
+    """Return what is expected in a capture, where an unspecified address stands for every one."""
+    address = (spec.destination or "").rpartition(":")[0]
+    return replace(spec, destination=None) if address in ("0.0.0.0", "[::]") else spec  # noqa: S104 - none is bound
+
+
+def has_packets(source: str) -> bool:
+    """Tell whether a source is packets, live or captured, and no audio file."""
+    from rtpverify.sources.capture.reader import is_capture
+
+    path = Path(source)
+    return source.startswith(SCHEME) or is_session(path) or is_capture(path)
+
+
+def _check_file(path: Path, spec: StreamSpec, duration_seconds: float | None) -> Result:
+    from rtpverify.engine.file_verifier import FrameVerifier
+    from rtpverify.sources.audio.file import open_audio
+
+    if spec.reference is None:
+        raise RequestError(f"{path}: reference none leaves nothing to verify: an audio file has no transport")
+    audio = open_audio(path)
+    verifier = FrameVerifier.of(audio, spec.reference, spec.limits)
+    wanted = None if duration_seconds is None else max(1, round(duration_seconds * audio.sample_rate_hz))
+    for frames in audio.blocks(FILE_BLOCK_FRAMES):
+        verifier.feed(frames if wanted is None else frames[: wanted - verifier.frames])
+        if wanted is not None and verifier.frames >= wanted:
+            break
+    verifier.finish()
+    result = verifier.result(str(path))
+    result.streams[0].warnings += audio.told()
+    return result
+
+
+def _refuse_live_options(source: str, live: _Live) -> None:
+    """Refuse what tells nothing of a file or capture."""
+    if live.until_end:
+        raise RequestError(f"{source}: --until-end is for live sources; a file or capture ends by itself")
+    options = {"--backend": live.backend, "--receiver-reports": live.receiver_reports, "--rtcp": live.rtcp}
+    for option in (option for option, given in options.items() if given):
+        raise RequestError(f"{source}: {option} is for live sources")
+
+
+def _refuse_redundant(source: str, redundant: bool) -> None:
+    """Refuse ``--redundant`` where it says nothing."""
+    if redundant:
+        raise RequestError(f"{source}: --redundant is for captures; a session description tells legs by a=group:DUP")
+
+
+def _check_capture(
+    path: Path, specs: Sequence[StreamSpec], arrival: _Arrival, duration_seconds: float | None
+) -> Result:
+    result = _verify_capture(path, specs, arrival, duration_seconds)
+    if not result.arrived and len(specs) == 1 and specs[0].announced and result.discarded.get("unmatched"):
+        # The description says where its stream goes, and nothing goes there: what looks like it is it.
+        announced = frozenset(specs[0].announced.medium.payload_types)
+        looks_like_it = replace(arrival.selection or Selection(), payload_types=announced)
+        elsewhere = replace(specs[0], destination=None, sender=None, legs=(), duplicate_ssrcs=())
+        found = _verify_capture(path, [elsewhere], replace(arrival, selection=looks_like_it), duration_seconds)
+        return found if found.arrived else result
+    if arrival.selection is not None and not result.arrived and result.discarded.get("not_selected"):
+        raise RequestError(f"{path}: --stream picks none of its streams: {_streams_in(path)}")
+    return result
+
+
+def _streams_in(path: Path) -> str:
+    """Return what ``--stream`` can pick from a capture."""
+    streams = _verify_capture(path, [StreamSpec()], _Arrival(None, "utc")).streams
+    return "; ".join(f"0x{one.ssrc or 0:08x} {one.sender} to {one.destination}" for one in streams) or "it holds none"
+
+
+def _verify_capture(
+    path: Path, specs: Sequence[StreamSpec], arrival: _Arrival, duration_seconds: float | None = None
+) -> Result:
+    from rtpverify.sources.capture.reader import read_capture
+
+    verifier = arrival.verifier(specs)
+    capture = read_capture(path)
+    for batch in capture if duration_seconds is None else _beginning(capture, duration_seconds, path):
+        verifier.feed(batch)
+        _refuse_mistakes(verifier)
+    verifier.finish()
+    _require_encodings(verifier, str(path))
+    result = verifier.result(str(path))
+    _add(result.discarded, {reason: capture.skipped[reason] for reason in _HIDES_AUDIO})
+    result.warnings += _doubts(capture)
+    for stream, found in zip(verifier.streams, result.streams, strict=False):
+        if silent_ns := verifier.silent_ns(stream, capture.last_ns):
+            after = " after its sender said goodbye (RTCP BYE)" if stream.said_goodbye else ""
+            found.warnings.append(f"no packet in the last {silent_ns / 1e9:.1f} s of the capture{after}")
+    ours = verifier.discarded["unmatched"] + verifier.discarded["not_selected"]
+    if capture.records and not result.streams and not ours:
+        seen = in_words(verifier.discarded + capture.skipped)
+        raise RequestError(f"{path}: no RTP stream among its {capture.records} frames ({seen})")
+    return result
+
+
+def _beginning(batches: Iterable[PacketBatch], duration_seconds: float, path: Path) -> Iterator[PacketBatch]:
+    """Yield what arrived up to so long after the first RTP packet.
+
+    Raises
+    ------
+    RequestError
+        Where a capture does not tell when its packets arrived.
+    """
+    import numpy as np
+
+    from rtpverify.rtp.batch import parse
+
+    end_ns: int | None = None
+    for batch in batches:
+        if not batch.timed:
+            raise RequestError(f"{path}: has no times of arrival, so --duration cannot be told")
+        if end_ns is None:
+            arrived = parse(batch).arrival_ns
+            end_ns = int(arrived.min()) + round(1e9 * duration_seconds) if len(arrived) else None
+        kept = np.flatnonzero(batch.arrival_ns < end_ns) if end_ns is not None else np.arange(len(batch))
+        if len(kept):
+            yield batch.take(kept)
+        elif end_ns is not None and len(batch):
+            return
+
+
+def _doubts(capture: CaptureReader) -> Iterator[str]:
+    """Yield what a reader should know of a capture before trusting what was found in it."""
+    if untimed := capture.records_untimed:
+        what = "has" if untimed == 1 else "have"
+        yield (
+            f"{untimed} of {capture.records} captured frames {what} no time of arrival: "
+            "jitter, delay, drift and stalls were not measured there"
+        )
+    if fragments := capture.skipped["fragment"]:
+        what = "IP fragment was" if fragments == 1 else "IP fragments were"
+        yield f"{fragments} {what} not put together: audio in them counts as lost"
+    if capture.skipped["cut_off"]:
+        yield "the capture ends in the middle of a frame"
+
+
+def _check_live(
+    source: str, streams: Sequence[tuple[Sequence[Endpoint], StreamSpec]], arrival: _Arrival, live: _Live
+) -> Result:
+    from rtpverify.live.loop import run, run_live, stopped_by_signals
+    from rtpverify.live.receiver_reports import Feedback
+    from rtpverify.sources.live.receiver import open_receiver
+
+    verifier = arrival.verifier([spec for _, spec in streams], may_end=live.until_end)
+    endpoints = [endpoint for ends, _ in streams for endpoint in ends]
+
+    async def main() -> Result:
+        stop = asyncio.Event()
+        feedback = Feedback(verifier, time.time_ns()) if live.receiver_reports else None
+
+        def on_tick(now_ns: int) -> None:
+            _refuse_mistakes(verifier)
+            if len(streams) == 1 and not any(map(verifier.is_open, verifier.streams)):
+                _require_encodings(verifier, source)
+            if feedback is not None:
+                feedback.tick(now_ns)
+
+        with (
+            stopped_by_signals(stop),
+            open_receiver(endpoints, live.backend) as receiver,
+            feedback or contextlib.nullcontext(),
+        ):
+            live.on_listening(endpoints)
+            await run_live(
+                verifier,
+                receiver,
+                duration_seconds=live.duration_seconds,
+                until_end=live.until_end,
+                stop=stop,
+                on_tick=on_tick,
+            )
+            _require_encodings(verifier, source)
+            result = verifier.result(source, receiver.dropped)
+            _add(result.discarded, receiver.discarded)
+        return result
+
+    return run(main())
+
+
+def _require_decodable(specs: Sequence[StreamSpec]) -> None:
+    """Refuse a description of which nothing can be judged; where something can, the rest is inconclusive."""
+    described = [spec.announced for spec in specs if spec.announced is not None]
+    if not described or any(one.medium.is_decodable for one in described):
+        return
+    spec, medium = specs[0], described[0].medium
+    if spec.reference is not None and (spec.encoding is None or medium.is_encrypted):
+        raise RequestError(
+            f"{described[0].place}: {medium.why_undecodable()}; --reference none verifies transport alone"
+        )
+
+
+def _refuse_mistakes(verifier: Verifier) -> None:
+    """Raise what is the caller's mistake: a source that cannot be read, a reference that can hold for no stream."""
+    mistakes = [failure.error for failure in verifier.failures if isinstance(failure.error, RequestError)]
+    for error in mistakes:
+        none_is_judged = all(stream.failure is not None for stream in verifier.streams)
+        if isinstance(error, SourceError) or none_is_judged:
+            raise error
+
+
+def _require_encodings(verifier: Verifier, source: str) -> None:
+    """Refuse a source of which no stream can be decoded that should be judged, unless a description says why."""
+    streams = verifier.streams
+    if streams and all(stream.encoding is None and stream.spec.reference is not None for stream in streams):
+        if any(stream.spec.announced and stream.spec.announced.is_known(stream.payload_type) for stream in streams):
+            return
+        doubts = dict.fromkeys(stream.doubt or "encoding unknown" for stream in streams)
+        raise RequestError(
+            f"{source}: {'; '.join(doubts)}; give --encoding or --sdp, or --reference none for transport alone"
+        )
+
+
+def _add(counts: dict[str, int], more: Mapping[str, int]) -> None:
+    """Add what is not zero."""
+    for reason, count in more.items():
+        if count:
+            counts[reason] = counts.get(reason, 0) + count

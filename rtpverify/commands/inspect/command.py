@@ -1,0 +1,140 @@
+"""What ``rtpverify inspect`` does with its options: look once, then write each outlet asked for."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rtpverify.commands.audio_source import open_source
+from rtpverify.commands.inspect.measure import DEFAULT_VIEWS, Inspection, Request, View, measure
+from rtpverify.commands.output import refuse_overwriting, replacing, write_text
+from rtpverify.errors import RequestError
+
+if TYPE_CHECKING:
+    from rtpverify.rtp.payload import Encoding
+    from rtpverify.sources.live.endpoint import Endpoint
+
+STANDARD_OUTPUT = "-"
+
+
+@dataclass(frozen=True, slots=True)
+class Outlets:
+    """Where results go; None: nowhere, ``-``: standard output."""
+
+    json: str | None = None
+    html: str | None = None
+    png: str | None = None
+    npz: str | None = None
+    csv: str | None = None
+
+    @property
+    def keeps_data(self) -> bool:
+        """Whether anything is wanted at full resolution."""
+        return self.npz is not None or self.csv is not None
+
+    @property
+    def has_pictures(self) -> bool:
+        """Whether anything is to be looked at."""
+        return self.html is not None or self.png is not None
+
+    def files(self, views: tuple[View, ...]) -> list[tuple[str, Path]]:
+        """Return every file that is to be written, each with the option that asks for it."""
+        from rtpverify.commands.inspect.data import csv_paths
+
+        found = [
+            (f"--{name}", Path(place))
+            for name, place in (("json", self.json), ("html", self.html), ("png", self.png), ("npz", self.npz))
+            if place is not None and place != STANDARD_OUTPUT
+        ]
+        if self.csv is not None:
+            found += [("--csv", place) for place in csv_paths(Path(self.csv), views).values()]
+        return found
+
+
+def inspect(
+    source: str,
+    outlets: Outlets,
+    request: Request,
+    *,
+    show: Sequence[View] = (),
+    force: bool = False,
+    encoding: Encoding | None = None,
+    sdp: Path | None = None,
+    streams: Sequence[str] = (),
+    on_listening: Callable[[Sequence[Endpoint]], None] | None = None,
+) -> Inspection:
+    """Look at a source, write what is asked for and print the summary.
+
+    Parameters
+    ----------
+    request
+        Its ``views`` and ``keeps_data`` follow from the outlets and ``show``.
+    show
+        The views wanted; none: the usual ones where there is an outlet for them.
+    force
+        Write over files that are there.
+
+    Raises
+    ------
+    RequestError
+        Where the request or source is unusable, or a file is there already.
+    """
+    from dataclasses import replace
+
+    wants_views = outlets.keeps_data or outlets.has_pictures
+    views = tuple(dict.fromkeys(show)) or DEFAULT_VIEWS if wants_views else ()
+    if show and not wants_views:
+        raise RequestError("--show: views go to --png, --html, --npz or --csv; none is given")
+    if request.keeps_phase and (outlets.npz is None or View.SPECTROGRAM not in views):
+        raise RequestError("--phase: the phase of the spectrogram goes to --npz")
+    request = replace(request, views=views, keeps_data=outlets.keeps_data)
+    for option, path in outlets.files(views):
+        refuse_overwriting(option, path, force=force)
+    if outlets.png is not None:
+        from rtpverify.commands.inspect import png
+
+        png.require()
+    live_seconds = request.length_seconds
+    audio = open_source(
+        source, encoding=encoding, sdp=sdp, streams=streams, duration_seconds=live_seconds, on_listening=on_listening
+    )
+    found = measure(audio, source, request)
+    _write(found, outlets)
+    return found
+
+
+def _write(found: Inspection, outlets: Outlets) -> None:
+    """Write what is asked for; the summary goes to standard output where that is free, or else to standard error."""
+    from rtpverify.commands.inspect import data, text
+
+    if place := outlets.json:
+        _put("--json", place, data.render_json(found))
+    if place := outlets.html:
+        from rtpverify.commands.inspect import html
+
+        _put("--html", place, html.render(found))
+    if place := outlets.png:
+        from rtpverify.commands.inspect import png
+
+        with replacing("--png", Path(place)) as file:
+            file.write_bytes(png.render(found))
+    if place := outlets.npz:
+        with replacing("--npz", Path(place)) as file:
+            data.write_npz(file, found)
+    if outlets.csv is not None:
+        for view, path in data.csv_paths(Path(outlets.csv), found.request.views).items():
+            with replacing("--csv", path) as file:
+                data.write_csv(file, view, found)
+    out = sys.stderr if STANDARD_OUTPUT in (outlets.json, outlets.html) else sys.stdout
+    for line in text.lines(found):
+        print(line, file=out)
+
+
+def _put(option: str, place: str, content: str) -> None:
+    if place == STANDARD_OUTPUT:
+        print(content, end="", flush=True)
+    else:
+        write_text(option, Path(place), content)

@@ -1,0 +1,327 @@
+"""How figures are written, for every report that people read: text and HTML say the same in the same words.
+
+A value that was not measured is :data:`UNMEASURED`, never a number.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from rtpverify.events import Event
+from rtpverify.report.discarded import in_words
+from rtpverify.result import Leg, Result, Signal, StreamResult, Transport, Verdict
+
+UNMEASURED = "–"
+
+_UNITS = {
+    "frames": ("frames", ",d"),
+    "packets": ("packets", ",d"),
+    "bits": ("bits", "d"),
+    "hz": ("Hz", ",.5f"),
+    "ppm": ("ppm", "+.3f"),
+    "db": ("dB", "+.3f"),
+    "dbfs": ("dBFS", "+.2f"),
+    "rad": ("rad", "+.4g"),
+}
+"""Unit and format of a size, by the last word of its name."""
+
+_SIGNED = ("slip_frames", "timestamp_jump_frames", "timestamp_deviation_frames", "timestamp_moved_frames")
+"""Counts whose sign says which way."""
+
+_FULL_SCALE = ("deviation", "dc_offset")
+"""Sizes that are fractions of full scale."""
+
+SIGNAL_COLUMNS = ("Ch", "Frequency", "Error", "Level", "DC offset", "Residual", "THD+N", "THD", "Bits")
+SIGNAL_UNITS = ("", "Hz", "ppm", "dBFS", "of FS", "dBFS", "dB", "dB", "")
+EVENT_COLUMNS = ("Time s", "Frame", "Ch", "Kind", "Cause", "Packets", "Size")
+
+
+def number(value: float | None, form: str) -> str:
+    """Write a number in a format, or :data:`UNMEASURED`."""
+    if value is None:
+        return UNMEASURED
+    text = format(value, form)
+    return text.replace("-", "+" if "+" in form else "") if float(text) == 0 else text
+
+
+def seconds(value: float | None) -> str:
+    """Write a duration in the unit that suits its size."""
+    if value is None:
+        return UNMEASURED
+    if value == 0 or abs(value) >= 1:
+        return f"{value:.4g} s"
+    return f"{value * 1e3:.4g} ms" if abs(value) >= 1e-3 else f"{value * 1e6:.4g} µs"
+
+
+def counted(count: int, noun: str) -> str:
+    """Write ``1 fault``, ``2 faults``."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def by_kind(events: Iterable[Event]) -> str:
+    """Count events by kind, the most frequent first: ``3 gap, 1 slip``."""
+    return ", ".join(f"{count:,} {kind}" for kind, count in Counter(event.kind for event in events).most_common())
+
+
+def headline(result: Result) -> str:
+    """Say in one line why the verdict is what it is."""
+    if result.verdict is Verdict.FAIL:
+        faults = [event for stream in result.streams for event in stream.events if event.fault]
+        failed = sum(stream.verdict is Verdict.FAIL for stream in result.streams)
+        where = f" in {failed} of {len(result.streams)} streams" if len(result.streams) > 1 else ""
+        unjudged = f"; {_unjudged(result)}" if any(stream.inconclusive for stream in result.streams) else ""
+        return f"{counted(len(faults), 'fault')}{where}: {by_kind(faults)}{unjudged}"
+    if result.verdict is Verdict.PASS:
+        judged = counted(len(result.streams), "stream")
+        if not any(stream.signal for stream in result.streams):
+            judged = f"transport of {judged}"
+        return f"{judged} verified, no fault"
+    if not result.streams and not result.failures:
+        return "nothing to verify arrived"
+    if not any(stream.inconclusive for stream in result.streams):
+        return "; ".join(dict.fromkeys(f"a defect of rtpverify: {failure.message}" for failure in result.failures))
+    return _unjudged(result)
+
+
+def _unjudged(result: Result) -> str:
+    """Say why streams could not be judged, and how many of them where there are others."""
+    reasons = [stream.inconclusive for stream in result.streams if stream.inconclusive]
+    of_all = f"{len(reasons)} of {len(result.streams)} streams not judged: " if len(result.streams) > 1 else ""
+    return of_all + "; ".join(dict.fromkeys(reasons))
+
+
+def request(result: Result) -> list[tuple[str, str]]:
+    """Return label and value of what was asked for, when and where."""
+    asked = result.request
+    if asked is None:
+        return []
+    own = "".join(f", {name.replace('_', ' ')} {_limit(value)}" for name, value in asked.limits.items())
+    lines = [("Reference", asked.reference), ("Limits", f"profile {asked.profile}{own}")]
+    if asked.encoding is not None:
+        lines.insert(1, ("Encoding", f"{asked.encoding}, where nothing else says it"))
+    return [*lines, ("Command", asked.command), ("Made", f"{asked.time} by rtpverify {asked.version} on {asked.host}")]
+
+
+def _limit(value: float | bool | None) -> str:
+    """Write the value of a limit."""
+    if value is None:
+        return "not judged"
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else f"{value:g}"
+
+
+def in_order(streams: Iterable[StreamResult]) -> list[StreamResult]:
+    """Return the failed streams first, then what could not be judged, then the rest."""
+    order = [Verdict.FAIL, Verdict.INCONCLUSIVE, Verdict.PASS]
+    return sorted(streams, key=lambda stream: order.index(stream.verdict))
+
+
+def host_lines(result: Result) -> list[str]:
+    """Say what this host lost and what was no RTP, where there is any of it."""
+    lines = []
+    if result.receive_buffer_dropped:
+        lines.append(
+            f"this host lost {counted(result.receive_buffer_dropped, 'packet')} after the network delivered them"
+        )
+    if result.discarded:
+        lines.append(f"{counted(sum(result.discarded.values()), 'datagram')} ignored: {in_words(result.discarded)}")
+    return lines
+
+
+def identity(stream: StreamResult) -> str:
+    """Name a stream by what it shows of itself: SSRC and both ends; a file's only stream is just that."""
+    if stream.transport is None:
+        return "File"
+    name = "Missing stream" if stream.ssrc is None else f"Stream 0x{stream.ssrc:08x}"
+    return f"{name}  {stream.sender or UNMEASURED} → {stream.destination or UNMEASURED}"
+
+
+def form(stream: StreamResult) -> str:
+    """Write encoding, payload type, packet time and length."""
+    name = stream.encoding or "encoding unknown"
+    parts = [f"{name}/{stream.sample_rate}/{stream.channels}" if stream.sample_rate else name]
+    if stream.payload_type is not None:
+        parts.append(f"payload type {stream.payload_type}")
+    if stream.packet_time_seconds is not None:
+        parts.append(f"{seconds(stream.packet_time_seconds)} packets")
+    if stream.sample_rate:
+        parts.append(f"{stream.frames / stream.sample_rate:.3f} s ({stream.frames:,} frames)")
+    return ", ".join(parts)
+
+
+def transport(stream: StreamResult) -> list[tuple[str, str]]:
+    """Return label and value of what the wire did; nothing for a file."""
+    wire = stream.transport
+    if wire is None:
+        return []
+    lost = f"{wire.packets_lost:,} lost"
+    if wire.packets_lost and wire.packets_expected:
+        lost += f" ({100 * wire.packets_lost / wire.packets_expected:.2g} %)"
+    packets = (
+        f"{wire.packets_received:,} received of {wire.packets_expected:,}",
+        lost,
+        f"{wire.packets_duplicated:,} duplicated",
+        f"{wire.packets_reordered:,} reordered",
+        f"{wire.packets_late:,} late",
+        *((f"{wire.packets_left_out:,} left out",) if wire.packets_left_out else ()),
+    )
+    drift = number(wire.clock_drift_ppm, "+.1f") + (" ppm" if wire.clock_drift_ppm is not None else "")
+    legs = [("Leg", leg_line(number, leg)) for number, leg in enumerate(stream.legs, 1)]
+    timing = f"jitter {seconds(wire.jitter_seconds)}, sender's clock {drift} against arrival"
+    if wire.max_tsdf_seconds is not None:
+        timing += f", delay factor up to {seconds(wire.max_tsdf_seconds)}"
+    if wire.min_presentation_lead_seconds is not None:
+        timing += f", presentation lead at least {1e3 * wire.min_presentation_lead_seconds:.3f} ms"
+    losses = [("Losses", loss_line(wire))] if sum(wire.loss_run_lengths.values()) > 1 else []
+    return [("Packets", ", ".join(packets)), *losses, *legs, ("Timing", timing)]
+
+
+def loss_line(wire: Transport) -> str:
+    """Write how losses lie together."""
+    longest = max(map(int, wire.loss_run_lengths))
+    line = f"up to {counted(longest, 'packet')} in a row, {counted(wire.loss_bursts, 'burst')}"
+    if wire.burst_density is not None and wire.burst_duration_seconds is not None:
+        line += f" that lost {100 * wire.burst_density:.3g} % of {seconds(wire.burst_duration_seconds)} on average"
+    return line
+
+
+def leg_line(number: int, leg: Leg) -> str:
+    """Write what one leg alone brought, and how far behind the first copies its own came."""
+    lost = f"{leg.packets_received:,} received of {leg.packets_expected:,}, {leg.packets_lost:,} lost"
+    skew = f"skew {seconds(leg.skew_seconds)} (at most {seconds(leg.max_skew_seconds)})"
+    ssrc = "" if leg.ssrc is None else f"SSRC 0x{leg.ssrc:08x}, "
+    return f"{number}: {ssrc}{leg.sender or UNMEASURED} → {leg.destination or UNMEASURED}, {lost}, {skew}"
+
+
+def signal_row(signal: Signal) -> tuple[str, ...]:
+    """Return the cells of one channel, under :data:`SIGNAL_COLUMNS`."""
+    return (
+        f"{signal.channel} {signal.label}" if signal.label else str(signal.channel),
+        number(signal.frequency_hz, ".5f"),
+        number(signal.frequency_error_ppm, "+.3f"),
+        number(signal.level_dbfs, ".3f"),
+        number(signal.dc_offset, "+.1e"),
+        number(signal.residual_dbfs, ".1f"),
+        number(signal.thd_plus_n_db, ".1f"),
+        number(signal.thd_db, ".1f"),
+        number(signal.effective_bits, "d"),
+    )
+
+
+def comparison(stream: StreamResult) -> list[tuple[str, str]]:
+    """Return label and value of how a stream follows from the recording that it was held against."""
+    found = stream.comparison
+    if found is None:
+        return []
+    name = f"{found.reference}, {seconds(found.reference_frames / (stream.sample_rate or 1))}"
+    if stream.sample_rate and found.reference_sample_rate != stream.sample_rate:
+        name += f", resampled from {found.reference_sample_rate} Hz"
+    lines = [("Against", name)]
+    for channel in found.channels:
+        if channel.offset_frames is None:
+            lines.append((f"Ch {channel.channel}", "not found in the recording"))
+            continue
+        equal = (
+            "recoded"
+            if found.recoded
+            else f"{channel.frames_equal:,} of {channel.frames_compared:,} frames equal bit by bit"
+        )
+        if channel.first_different_frame is not None and not found.recoded:
+            equal += f" (first that is not: {channel.first_different_frame:,})"
+        offset = f"{channel.offset_frames:+,.3f}".removesuffix(".000")
+        parts = [equal, f"offset {offset} frames", f"gain {number(channel.gain_db, '+.3f')} dB"]
+        if channel.inverted:
+            parts[-1] += ", inverted"
+        if channel.clock_offset_ppm:
+            parts.append(f"clock {number(channel.clock_offset_ppm, '+.2f')} ppm")
+        if channel.reference_channel != channel.channel and len(found.channels) > 1:
+            parts.append(f"channel {channel.reference_channel} of the recording")
+        lines.append((f"Ch {channel.channel}", ", ".join(parts)))
+    if found.mfcc_dtw_distance is not None:
+        lines.append(("Distance", f"{found.mfcc_dtw_distance:.4g} (MFCC and DTW, normalised)"))
+    return lines
+
+
+def sensitivity(stream: StreamResult) -> str | None:
+    """Write the smallest faults that every channel could have shown, None where nothing was measured."""
+    known = [signal.sensitivity for signal in stream.signal if signal.sensitivity is not None]
+    if not known:
+        return None
+    exact = all(item.exact_slips for item in known)
+    return (
+        f"click of {max(item.click for item in known):.1e} FS, "
+        f"level step of {max(item.level_step_db for item in known):.2g} dB, "
+        f"phase step of {max(item.phase_step_rad for item in known):.1e} rad; "
+        f"slips {'told to the frame' if exact else 'told, their length not to the frame'}"
+    )
+
+
+def event_row(event: Event, sample_rate: int | None) -> tuple[str, ...]:
+    """Return the cells of one event, under :data:`EVENT_COLUMNS`."""
+    return (
+        f"{event.start_frame / sample_rate:.6f}" if sample_rate else UNMEASURED,
+        f"{event.start_frame:,}",
+        "all" if event.channel is None else str(event.channel),
+        str(event.kind) if event.fault else f"{event.kind} (no fault)",
+        str(event.cause),
+        packets(event.packets),
+        size(event, sample_rate),
+    )
+
+
+def packets(span: tuple[int, int] | None) -> str:
+    """Write the first and last extended sequence number of an event."""
+    if span is None:
+        return UNMEASURED
+    return str(span[0]) if span[0] == span[1] else f"{span[0]}-{span[1]}"
+
+
+def size(event: Event, sample_rate: int | None) -> str:
+    """Write how long an event lasts and the figures of its kind, each with its unit."""
+    parts = [] if event.duration_frames == 0 else [counted(event.duration_frames, "frame")]
+    if parts and sample_rate:
+        parts[0] += f" ({seconds(event.duration_frames / sample_rate)})"
+    figures = [_figure(name, value) for name, value in event.size.items() if value is not None]
+    parts += [figure.removeprefix(f"{event.kind.replace('_', ' ')} ") for figure in figures]
+    if event.open:
+        parts.append("still going on")
+    return ", ".join(parts) or UNMEASURED
+
+
+def _figure(name: str, value: object) -> str:
+    """Write one size by what its name says of it: the name without the unit, the value, the unit."""
+    if name in _FULL_SCALE and isinstance(value, int | float):
+        return f"{name.replace('_', ' ')} {value:.3g} of full scale"
+    if isinstance(value, list | tuple):
+        return f"{name.replace('_', ' ')} {' or '.join(map(str, value))}"
+    label, _, suffix = name.rpartition("_")
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return f"{name.replace('_', ' ')} {value}"
+    if suffix == "seconds":
+        return f"{label.replace('_', ' ')} {seconds(value)}"
+    unit, form = _UNITS.get(suffix, ("", ""))
+    if not unit:
+        return f"{name.replace('_', ' ')} {value:.6g}"
+    if form.endswith("d"):
+        value = round(value)
+        form = f"+{form}" if name in _SIGNED else form
+    return f"{label.replace('_', ' ')} {value:{form}} {unit}".strip()
+
+
+def selected(events: Sequence[Event], most: int) -> tuple[list[Event], list[Event]]:
+    """Return the events to show, in time order, and the rest.
+
+    Where there are more than ``most``, every kind keeps its first ones, so that a single slip is not hidden behind a
+    thousand gaps.
+    """
+    in_time = sorted(events, key=lambda event: event.start_frame)
+    rank: Counter[str] = Counter()
+    ranked = []
+    for place, event in enumerate(in_time):
+        ranked.append((rank[event.kind], place))
+        rank[event.kind] += 1
+    shown = {place for _, place in sorted(ranked)[:most]}
+    return (
+        [event for place, event in enumerate(in_time) if place in shown],
+        [event for place, event in enumerate(in_time) if place not in shown],
+    )

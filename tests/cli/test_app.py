@@ -1,0 +1,482 @@
+import contextlib
+import json
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import fields
+from datetime import datetime
+from xml.etree import ElementTree as ET
+
+import numpy as np
+import pytest
+import soundfile
+from click.testing import CliRunner
+
+from rtpverify import __version__
+from rtpverify.cli import app as cli
+from rtpverify.history.store import Store
+from rtpverify.limits import TRANSPORT_LIMITS, Limits
+from tests.helpers.documents import NOW_NS, document
+from tests.helpers.patience import PATIENCE_SECONDS, wait_until
+
+
+def run(*arguments):
+    return CliRunner().invoke(cli.main, [str(argument) for argument in arguments], catch_exceptions=False)
+
+
+def refused(*arguments):
+    """Return the one line with which a request is refused."""
+    outcome = run(*arguments)
+    assert outcome.exit_code == 2
+    assert outcome.stdout == ""
+    [line] = outcome.stderr.splitlines()
+    return line
+
+
+@pytest.fixture
+def tone_wav(tmp_path):
+    path = tmp_path / "tone.wav"
+    tone = 0.5 * np.sin(2 * np.pi * 997 * np.arange(96000) / 48000)
+    soundfile.write(path, np.stack([tone, tone], axis=1), 48000, "PCM_24")
+    return path
+
+
+def test_version():
+    assert run("--version").output == f"rtpverify {__version__}\n"
+
+
+def test_help_names_every_command():
+    output = run("--help").output
+    for command in ("check", "demo", "send", "serve", "tone"):
+        assert f"\n  {command} " in output
+
+
+def test_every_limit_is_an_option():
+    output = run("check", "--help").output
+    for item in fields(Limits):
+        assert f"--{item.name.replace('_', '-')}" in output
+
+
+def test_help_loads_nothing_heavy():
+    script = "import sys; from rtpverify.cli.app import main\ntry: main(['check', '--help'])\nexcept SystemExit: pass\n"
+    script += "print(sorted({'numpy', 'scipy', 'rich', 'aiohttp', 'pydantic', 'soundfile'} & set(sys.modules)))"
+    output = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    assert output.splitlines()[-1] == "[]"
+
+
+def test_usage_errors_have_status_2(tone_wav):
+    assert run("check").exit_code == 2
+    assert run("check", tone_wav, "--profile", "tape").exit_code == 2
+    assert run("check", tone_wav, "--duration", "0").exit_code == 2
+    assert run("check", tone_wav, "--json", "-", "--html", "-").exit_code == 2
+
+
+def test_reports_into_a_missing_folder_are_refused_before_the_check(tone_wav, tmp_path):
+    outcome = run("check", tone_wav, "--json", tmp_path / "none" / "result.json")
+    assert outcome.exit_code == 2
+    assert "no such folder" in outcome.stderr
+
+
+def test_the_request_is_part_of_the_result(tone_wav, tmp_path):
+    limits = tmp_path / "limits.toml"
+    limits.write_text("max_dc_offset = 0.5\n")
+    options = ["--profile", "analog", "--limits", limits, "--max-gain-db", "3", "--reference", "tone", "--json", "-"]
+    data = json.loads(run("check", tone_wav, *options).stdout)
+    asked = data["request"]
+    assert asked["command"] == shlex.join(["rtpverify", "check", str(tone_wav), *map(str, options)])
+    assert (asked["reference"], asked["encoding"], asked["profile"]) == ("tone", None, "analog")
+    assert asked["limits"] == {"max_dc_offset": 0.5, "max_gain_db": 3.0}
+    assert (asked["version"], asked["host"]) == (__version__, socket.gethostname())
+    assert abs(datetime.fromisoformat(asked["time"]).timestamp() - time.time()) < 600
+    data = json.loads(run("compare", tone_wav, tone_wav, "--json", "-").stdout)
+    assert (data["request"]["reference"], data["request"]["limits"]) == (str(tone_wav), {})
+
+
+class TestDuration:
+    """Files and captures: only the beginning is verified."""
+
+    def frames(self, *arguments):
+        outcome = run("check", *arguments, "--json", "-")
+        (stream,) = json.loads(outcome.stdout)["streams"]
+        return outcome.exit_code, stream["frames"]
+
+    def test_file(self, tone_wav):
+        assert self.frames(tone_wav, "--duration", 0.5) == (0, 24_000)
+        assert self.frames(tone_wav, "--duration", 1.9999999) == (0, 96_000)
+        assert self.frames(tone_wav, "--duration", 60) == (0, 96_000)
+
+    def test_fault_after_it_in_a_file_is_not_looked_at(self, tmp_path):
+        path = tmp_path / "faulty.wav"
+        tone = 0.5 * np.sin(2 * np.pi * 997 * np.arange(144_000) / 48_000)
+        tone[120_000:120_050] = 0.0
+        soundfile.write(path, tone, 48_000, "PCM_24")
+        assert self.frames(path)[0] == 1
+        assert self.frames(path, "--duration", 2) == (0, 96_000)
+
+    def test_capture(self, write_capture):
+        options = ["--encoding", "L24/48000/2", "--reference", "tone:997"]
+        capture = write_capture(seconds=2.0, lost=[1500])
+        assert self.frames(capture, *options) == (1, 96_000)
+        assert self.frames(capture, *options, "--duration", 1) == (0, 48_000)
+        assert self.frames(capture, *options, "--duration", 1.5025) == (1, 72_144)
+        assert self.frames(capture, *options, "--duration", 60) == (1, 96_000)
+
+    def test_capture_from_its_first_packet_of_rtp_on(self, write_capture):
+        capture = write_capture(seconds=1.0)
+        content = bytearray(capture.read_bytes())
+        record = 16 + int.from_bytes(content[32:36], "little")
+        for number in range(500):  # half a second of something else
+            content[24 + number * record + 16 + 42] = 0
+        capture.write_bytes(content)
+        options = ["--encoding", "L24/48000/2", "--reference", "none"]
+        assert self.frames(capture, *options, "--duration", 0.25)[1] == 12_000
+
+
+class TestOptionsThatTellNothing:
+    @pytest.mark.parametrize("option", [["--rtcp"], ["--receiver-reports"], ["--backend", "recvmmsg"]])
+    def test_of_live_sources(self, option, tone_wav, write_capture):
+        for source in (tone_wav, write_capture(seconds=0.1)):
+            assert refused("check", source, *option) == f"rtpverify: {source}: {option[0]} is for live sources"
+
+    def test_clock_of_the_host(self, tone_wav, write_capture, tmp_path):
+        capture = write_capture(seconds=0.1)
+        assert "tells nothing without --link-offset-seconds" in refused("check", capture, "--host-clock", "utc")
+        limits = tmp_path / "limits.toml"
+        limits.write_text("link_offset_seconds = 0.01")
+        assert "no times of arrival" in refused("check", tone_wav, "--host-clock", "tai", "--limits", limits)
+
+    @pytest.mark.parametrize("name", sorted(TRANSPORT_LIMITS))
+    def test_limits_of_packets_for_recordings(self, name, tone_wav, tmp_path):
+        option = f"--{name.replace('_', '-')}"
+        for command in (["check", tone_wav], ["compare", tone_wav, tone_wav]):
+            line = refused(*command, option, "1")
+            assert line == f"rtpverify: {tone_wav}: {option} limits packets, and an audio file has none"
+        limits = tmp_path / "limits.toml"
+        limits.write_text(f"{name} = 1")
+        assert run("check", tone_wav, "--limits", limits).exit_code == 0
+
+    def test_every_limit_of_packets_is_a_limit(self):
+        assert {item.name for item in fields(Limits)} > TRANSPORT_LIMITS
+
+
+class TestBadInput:
+    """Status 2 and one line that names place and value."""
+
+    def test_missing_file(self, tmp_path):
+        assert refused("check", tmp_path / "none.wav") == f"rtpverify: {tmp_path}/none.wav: No such file or directory"
+
+    def test_neither_capture_nor_audio(self, tmp_path):
+        path = tmp_path / "notes.txt"
+        path.write_text("nothing to hear here\n" * 20)
+        assert str(path) in refused("check", path)
+
+    def test_capture_of_something_else(self, write_capture):
+        path = write_capture(seconds=0.1)
+        content = bytearray(path.read_bytes())
+        position = 24
+        while position < len(content):  # RTP version 0 in every packet
+            length = int.from_bytes(content[position + 8 : position + 12], "little")
+            content[position + 16 + 42] = 0
+            position += 16 + length
+        path.write_bytes(content)
+        line = refused("check", path)
+        assert f"{path}: no RTP stream among its 100 frames" in line
+        assert "100 not RTP (its version is 2)" in line
+
+    def test_unknown_encoding_name(self, write_capture):
+        line = refused("check", write_capture(seconds=0.1), "--encoding", "L99/48000")
+        assert "--encoding" in line
+        assert "L99/48000" in line
+
+    def test_unknown_encoding_of_a_payload_type(self, write_capture):
+        path = write_capture(seconds=0.1, frequency_hz=0.0)
+        line = refused("check", path)
+        assert f"{path}: payload type 97: encoding unknown; 288-byte payloads, 48 frames: " in line
+        assert "L24/48000/2" in line
+
+    def test_unknown_encoding_that_the_samples_tell(self, write_capture):
+        """It is used for what is measured, and what was not asked for does not pass."""
+        outcome = run("check", write_capture(seconds=0.5))
+        assert outcome.exit_code == 3
+        assert "the samples say L24/48000/2, which is used here: give --encoding L24/48000/2" in outcome.stdout
+        assert "997.000" in outcome.stdout
+
+    def test_tone_above_half_the_sample_rate(self, write_capture, tone_wav):
+        capture = write_capture(seconds=0.1)
+        for source in ([capture, "--encoding", "L24/48000/2"], [tone_wav]):
+            line = refused("check", *source, "--reference", "tone:24000")
+            assert "tone:24000" in line
+            assert "48000 Hz" in line
+
+    def test_reference_that_is_no_frequency(self, tone_wav):
+        assert refused("check", tone_wav, "--reference", "tone:-5") == (
+            "rtpverify: reference tone:-5: '-5' is not a frequency above 0 Hz"
+        )
+
+    def test_more_frequencies_than_channels(self, tone_wav):
+        assert "3 frequencies" in refused("check", tone_wav, "--reference", "tone:1,2,3")
+
+    def test_no_reference_for_a_file(self, tone_wav):
+        assert "has no transport" in refused("check", tone_wav, "--reference", "none")
+
+    def test_encoding_for_a_file(self, tone_wav):
+        assert "tells its own encoding" in refused("check", tone_wav, "--encoding", "L24/48000/2")
+
+    def test_malformed_limits(self, tone_wav, tmp_path):
+        path = tmp_path / "limits.toml"
+        path.write_text("max_thd_n_db = 'low'\n")
+        assert (
+            refused("check", tone_wav, "--limits", path) == f"rtpverify: {path}: max_thd_n_db = 'low' is not a number"
+        )
+        path.write_text("max_thd = -60\n")
+        assert "unknown limit 'max_thd'" in refused("check", tone_wav, "--limits", path)
+
+    def test_negative_limit(self, tone_wav):
+        assert "max_dc_offset = -1.0 is negative" in refused("check", tone_wav, "--max-dc-offset", "-1")
+
+    def test_address_that_is_none(self):
+        assert "'0'" in refused("check", "rtp://127.0.0.1:0", "--duration", "1")
+
+    def test_port_in_use(self):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
+            taken.bind(("127.0.0.1", 0))
+            port = taken.getsockname()[1]
+            line = refused("check", f"rtp://127.0.0.1:{port}", "--encoding", "L16/48000", "--duration", "1")
+        assert str(port) in line
+
+    def test_malformed_configuration(self, tmp_path):
+        path = tmp_path / "daemon.toml"
+        path.write_text("[[stream]]\nname = 'a'\nsource = 'rtp://127.0.0.1:99999'\nreference = 'tone'\n")
+        line = refused("serve", path)
+        assert f"{path}:3" in line
+        assert "99999" in line
+
+    def test_unwritable_report(self, tone_wav, tmp_path):
+        target = tmp_path / ("x" * 300)
+        outcome = run("check", tone_wav, "--reference", "tone:997", "--json", target)
+        assert outcome.exit_code == 2
+        assert "File name too long" in outcome.stderr
+        assert "Traceback" not in outcome.stderr
+
+
+class TestCheck:
+    def test_clean_file(self, tone_wav):
+        outcome = run("check", tone_wav, "--reference", "tone:997")
+        assert outcome.exit_code == 0
+        assert outcome.stdout.startswith("PASS  1 stream verified, no fault\n")
+        assert outcome.stderr == ""
+
+    def test_the_frequency_is_found_by_default(self, tone_wav):
+        outcome = run("check", tone_wav, "--json", "-")
+        assert outcome.exit_code == 0
+        [stream] = json.loads(outcome.stdout)["streams"]
+        assert stream["signal"][0]["frequency_hz"] == pytest.approx(997, abs=1e-4)
+
+    def test_wrong_frequency_is_a_fault(self, tone_wav):
+        outcome = run("check", tone_wav, "--reference", "tone:1000", "--json", "-")
+        assert outcome.exit_code == 1
+        [stream] = json.loads(outcome.stdout)["streams"]
+        assert {event["kind"] for event in stream["events"]} == {"frequency"}
+
+    def test_clean_capture(self, write_capture):
+        path = write_capture()
+        outcome = run("check", path, "--encoding", "L24/48000/2", "--reference", "tone:997")
+        assert outcome.exit_code == 0, outcome.output
+        assert "2,000 received of 2,000, 0 lost" in outcome.stdout
+
+    def test_lost_packets_are_one_gap(self, write_capture):
+        path = write_capture(lost=(700, 701))
+        outcome = run("check", path, "--encoding", "L24/48000/2", "--reference", "tone:997", "--json", "-")
+        assert outcome.exit_code == 1
+        data = json.loads(outcome.stdout)
+        assert data["verdict"] == "fail"
+        [stream] = data["streams"]
+        [event] = stream["events"]
+        assert (event["kind"], event["start_frame"], event["duration_frames"]) == ("gap", 700 * 48, 96)
+        assert stream["transport"]["packets_lost"] == 2
+
+    def test_the_summary_makes_way_for_a_report_on_standard_output(self, write_capture):
+        path = write_capture(seconds=1, lost=(500,))
+        outcome = run("check", path, "--encoding", "L24/48000/2", "--reference", "tone:997", "--junit", "-")
+        assert ET.fromstring(outcome.stdout.partition("\n")[2]).get("failures") == "1"  # noqa: S314
+        assert outcome.stderr.startswith("FAIL  1 fault: 1 gap\n")
+
+    def test_reports_into_files(self, write_capture, tmp_path):
+        path = write_capture(seconds=1)
+        places = {name: tmp_path / f"report.{name}" for name in ("json", "junit", "html")}
+        options = [item for name, place in places.items() for item in (f"--{name}", place)]
+        outcome = run("check", path, "--encoding", "L24/48000/2", "--reference", "tone:997", *options)
+        assert outcome.stdout.startswith("PASS")
+        assert json.loads(places["json"].read_text(encoding="utf-8"))["verdict"] == "pass"
+        assert places["junit"].read_text(encoding="utf-8").startswith("<?xml")
+        assert places["html"].read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
+
+    def test_transport_alone_needs_no_encoding(self, write_capture):
+        outcome = run("check", write_capture(seconds=0.5, lost=(100,)), "--reference", "none", "--json", "-")
+        assert outcome.exit_code == 1
+        [stream] = json.loads(outcome.stdout)["streams"]
+        assert stream["transport"]["packets_lost"] == 1
+        assert stream["signal"] == []
+
+    def test_the_name_of_a_capture_does_not_matter(self, write_capture):
+        path = write_capture("capture.wav", seconds=1)
+        assert run("check", path, "--encoding", "L24/48000/2", "--reference", "tone:997").exit_code == 0
+
+    def test_option_over_file_over_profile(self, tone_wav, tmp_path):
+        limits = tmp_path / "limits.toml"
+        limits.write_text("max_frequency_error_ppm = 0.5\n")
+        off = ["check", tone_wav, "--reference", "tone:997.00399", "--profile", "analog"]  # 4 ppm
+        assert run(*off).exit_code == 0
+        assert run(*off, "--limits", limits).exit_code == 1
+        assert run(*off, "--limits", limits, "--max-frequency-error-ppm", "10").exit_code == 0
+
+    def test_empty_capture_is_nothing_to_verify(self, write_capture):
+        path = write_capture()
+        path.write_bytes(path.read_bytes()[:24])
+        outcome = run("check", path)
+        assert outcome.exit_code == 3
+        assert outcome.stdout.startswith("INCONCLUSIVE  nothing to verify arrived\n")
+
+    def test_session_description_of_a_capture(self, write_capture, tmp_path):
+        path = write_capture(seconds=1)
+        description = tmp_path / "stream.sdp"
+        description.write_text(SDP.format(address="239.1.2.3/32", port=5004))
+        assert run("check", path, "--sdp", description, "--reference", "tone:997").exit_code == 0
+        description.write_text(SDP.format(address="239.1.2.4/32", port=5004))
+        outcome = run("check", path, "--sdp", description, "--reference", "tone:997")
+        assert outcome.exit_code == 0
+        assert ":6: announced for 239.1.2.4:5004, the packets go to 239.1.2.3:5004\n" in outcome.stdout
+
+
+class TestEvents:
+    @pytest.fixture
+    def history(self, tmp_path):
+        path = tmp_path / "events.sqlite"
+        with contextlib.closing(Store(path, max_age_seconds=1e9, max_bytes=1 << 30)) as store:
+            store.write([document(1), document(2, kind="slip", cause="upstream")], NOW_NS)
+        return path
+
+    def test_events_are_listed(self, history):
+        outcome = run("events", history)
+        assert outcome.exit_code == 0
+        assert [line.split()[3] for line in outcome.stdout.splitlines()[1:]] == ["gap", "slip"]
+
+    def test_events_that_are_asked_for(self, history):
+        since = ["--since", "2026-09-21T14:13:20Z", "--until", "now", "--limit", "0"]
+        outcome = run("events", history, *since, "--kind", "slip", "--stream", "l*", "--faults", "--format", "jsonl")
+        assert [json.loads(line)["start_frame"] for line in outcome.stdout.splitlines()] == [2]
+        assert run("events", history, "--cause", "unknown").exit_code == 3
+
+    def test_the_history_of_a_configuration(self, history, tmp_path):
+        configuration = tmp_path / "bench.toml"
+        stream = '[[stream]]\nname = "a"\nsource = "rtp://127.0.0.1:5004"\nreference = "none"\n'
+        configuration.write_text(f'[history]\npath = "{history.name}"\n{stream}')
+        assert run("events", configuration, "--format", "json").exit_code == 0
+
+    def test_what_cannot_be_asked_for(self, history, tmp_path):
+        assert refused("events", tmp_path / "none.sqlite").endswith("none.sqlite: No such file or directory")
+        assert "--since: 'soon' is neither a time" in refused("events", history, "--since", "soon")
+        assert run("events", history, "--kind", "sneeze").exit_code == 2
+
+
+SDP = """v=0
+o=- 1 1 IN IP4 192.0.2.7
+s=tone
+c=IN IP4 {address}
+t=0 0
+m=audio {port} RTP/AVP 97
+a=rtpmap:97 L24/48000/2
+a=ptime:1
+"""
+
+
+def _free_port():
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.fixture
+def program():
+    """Start rtpverify as a process of its own; whatever is left of it at the end is killed."""
+    with contextlib.ExitStack() as stack:
+
+        def start(*arguments):
+            process = subprocess.Popen(
+                [sys.executable, "-m", "rtpverify", *map(str, arguments)],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            stack.enter_context(process)
+            stack.callback(process.kill)
+            return process
+
+        yield start
+
+
+class TestLive:
+    """Real processes."""
+
+    def test_nothing_arrives(self, program):
+        process = program("check", f"rtp://127.0.0.1:{_free_port()}", "--encoding", "L16/48000", "--duration", "0.3")
+        stdout, stderr = process.communicate(timeout=PATIENCE_SECONDS)
+        assert (process.returncode, stderr) == (3, "")
+        assert stdout.startswith("INCONCLUSIVE  nothing to verify arrived\n")
+
+    def test_an_interrupt_ends_it_with_what_was_found(self, program, write_capture):
+        port = _free_port()
+        process = program(
+            "check", f"rtp://127.0.0.1:{port}", "--encoding", "L24/48000/2", "--reference", "tone:997", "--json", "-"
+        )
+        packets = _payloads(write_capture(lost=(1200,)))
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+            _wait_until_bound(port)
+            start = time.monotonic()
+            for index, packet in enumerate(packets):
+                time.sleep(max(0.0, start + index * 0.001 - time.monotonic()))
+                sender.sendto(packet, ("127.0.0.1", port))
+        process.send_signal(signal.SIGINT)
+        stdout, stderr = process.communicate(timeout=PATIENCE_SECONDS)
+        assert process.returncode == 1, stderr
+        assert "Traceback" not in stderr
+        [stream] = json.loads(stdout)["streams"]
+        assert stream["transport"]["packets_received"] == 1999
+        assert stream["transport"]["packets_lost"] == 1
+        assert [event["kind"] for event in stream["events"]] == ["gap"]
+
+    def test_session_description(self, program, tmp_path):
+        description = tmp_path / "stream.sdp"
+        description.write_text(SDP.format(address="127.0.0.1", port=_free_port()))
+        process = program("check", description, "--duration", "0.3")
+        stdout, stderr = process.communicate(timeout=PATIENCE_SECONDS)
+        assert (process.returncode, stderr) == (3, "")
+        assert stdout.startswith("INCONCLUSIVE")
+
+
+def _payloads(path):
+    """Return the UDP payloads of a capture written by write_capture."""
+    content = path.read_bytes()
+    packets, position = [], 24
+    while position < len(content):
+        length = int.from_bytes(content[position + 8 : position + 12], "little")
+        packets.append(content[position + 16 + 42 : position + 16 + length])
+        position += 16 + length
+    return packets
+
+
+def _wait_until_bound(port):
+    """Return once somebody else holds the port."""
+
+    def taken():
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                return True
+        return False
+
+    wait_until(taken, lambda: f"nobody took port {port}")
