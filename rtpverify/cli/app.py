@@ -363,7 +363,7 @@ def serve(ctx: click.Context, config: Path, check_config: bool) -> None:
 
     The streams, the address of /metrics and the limits stand in CONFIG; configs/bench.toml is a commented one.
     """
-    from rtpverify.daemon import life
+    from rtpverify.daemon import process as life
 
     if check_config:
         click.echo(life.check(config))
@@ -685,7 +685,7 @@ def events(ctx: click.Context, /, store: Path | None, since: str | None, until: 
     from rtpverify.history.time_text import parse_moment
 
     if store is not None and store.suffix == ".toml":
-        from rtpverify.daemon.history import path_in
+        from rtpverify.daemon.sinks.history import path_in
 
         store = path_in(store)
     now_ns = time.time_ns()

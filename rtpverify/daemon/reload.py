@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rtpverify.daemon.config import Configuration, read_config
+from rtpverify.daemon.configuration import Configuration, read_config
 from rtpverify.reference import Recording
 from rtpverify.sources.audio.file_stamp import Stamp, stamp_of
 

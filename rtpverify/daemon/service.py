@@ -17,15 +17,15 @@ from typing import Self
 
 from structlog.typing import FilteringBoundLogger
 
-from rtpverify.daemon.config import Configuration
+from rtpverify.daemon.configuration import Configuration
 from rtpverify.daemon.defects import Defects
-from rtpverify.daemon.expectation import Followed
 from rtpverify.daemon.metrics.snapshot import LoopSnapshot, OutletSnapshot, Snapshot
-from rtpverify.daemon.notify import Notifier
-from rtpverify.daemon.outlet_set import OutletSet
-from rtpverify.daemon.outlets import AnyOutlet, Outlet, Told
-from rtpverify.daemon.roster import CONFIGURED, Change, Roster
-from rtpverify.daemon.state import StreamState
+from rtpverify.daemon.sd_notify import Notifier
+from rtpverify.daemon.sink_set import OutletSet
+from rtpverify.daemon.sinks.base import AnyOutlet, Outlet, Told
+from rtpverify.daemon.streams.expected import Followed
+from rtpverify.daemon.streams.followed import CONFIGURED, Change, Roster
+from rtpverify.daemon.streams.state import StreamState
 from rtpverify.daemon.supervisor import Supervisor, configured_streams
 from rtpverify.daemon.web.server import WebServer
 from rtpverify.engine.presence import Ends

@@ -16,16 +16,16 @@ from typing import Protocol, Self
 
 from structlog.typing import FilteringBoundLogger
 
-from rtpverify.daemon.announced import AnnouncedSessions
-from rtpverify.daemon.config import Configuration
+from rtpverify.daemon.configuration import Configuration
 from rtpverify.daemon.defects import Defects
-from rtpverify.daemon.expectation import Followed
-from rtpverify.daemon.folder import SdpFolder
 from rtpverify.daemon.metrics.snapshot import Snapshot
-from rtpverify.daemon.notify import Notifier
-from rtpverify.daemon.outlet_set import OutletSet, outlet_tables
 from rtpverify.daemon.reload import ConfigurationFiles
-from rtpverify.daemon.roster import CONFIGURED, Change, Roster
+from rtpverify.daemon.sd_notify import Notifier
+from rtpverify.daemon.sink_set import OutletSet, outlet_tables
+from rtpverify.daemon.streams.expected import Followed
+from rtpverify.daemon.streams.followed import CONFIGURED, Change, Roster
+from rtpverify.daemon.streams.sap_sessions import AnnouncedSessions
+from rtpverify.daemon.streams.sdp_folder import SdpFolder
 from rtpverify.errors import RequestError
 
 WATCH_SECONDS = 1.0

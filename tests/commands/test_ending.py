@@ -363,7 +363,7 @@ class TestDefect:
         ("rtpverify.commands.wav_writer", "header", ["tone", "{folder}/out.wav"]),
         ("rtpverify.commands.discover", "Listener", ["discover", "--duration", "1"]),
         ("rtpverify.history.query", "find", ["events", "{folder}/events.sqlite"]),
-        ("rtpverify.daemon.config", "read_config", ["serve", "{folder}/config.toml"]),
+        ("rtpverify.daemon.configuration", "read_config", ["serve", "{folder}/config.toml"]),
         ("rtpverify.commands.demo", "_free_ports", ["demo"]),
     )
 

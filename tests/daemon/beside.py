@@ -11,7 +11,7 @@ from typing import Any
 
 import structlog
 
-from rtpverify.daemon.config import read_config
+from rtpverify.daemon.configuration import read_config
 from rtpverify.daemon.service import Service
 from rtpverify.result import Result
 from rtpverify.sender.faults import parse_fault

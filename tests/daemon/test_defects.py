@@ -16,20 +16,20 @@ import structlog
 import rtpverify.daemon.defects
 import rtpverify.daemon.service
 import rtpverify.daemon.supervisor
-import rtpverify.daemon.web.board
+import rtpverify.daemon.web.stream_status
 from rtpverify.daemon.defects import MOST_KEPT, Defects
-from rtpverify.daemon.eventlog import EventLog
-from rtpverify.daemon.folder import SdpFolder
-from rtpverify.daemon.history import History
-from rtpverify.daemon.notify import Notifier
-from rtpverify.daemon.recorder import Recorder
 from rtpverify.daemon.reload import ConfigurationFiles
-from rtpverify.daemon.state import StreamState
+from rtpverify.daemon.sd_notify import Notifier
+from rtpverify.daemon.sinks.event_log import EventLog
+from rtpverify.daemon.sinks.evidence import Recorder
+from rtpverify.daemon.sinks.history import History
+from rtpverify.daemon.sinks.webhook import Webhook
+from rtpverify.daemon.streams.sdp_folder import SdpFolder
+from rtpverify.daemon.streams.state import StreamState
 from rtpverify.daemon.web.api import Api
-from rtpverify.daemon.web.board import Board
-from rtpverify.daemon.web.hub import Hub
 from rtpverify.daemon.web.server import WebServer
-from rtpverify.daemon.webhook import Webhook
+from rtpverify.daemon.web.sse import Hub
+from rtpverify.daemon.web.stream_status import Board
 from rtpverify.detect.tone.bank import ToneBank
 from rtpverify.engine.verifier import Verifier
 from rtpverify.live.receiver_reports import Feedback
@@ -244,7 +244,7 @@ async def test_page_that_fails_is_counted(tmp_path: Path, monkeypatch: pytest.Mo
 async def test_reload_that_fails_leaves_all_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     one, two = free_ports(2)
     text = CONFIGURATION.format(one=one, two=two)
-    armed = inject(monkeypatch, rtpverify.daemon.outlet_set.OutletSet, "swap", always)
+    armed = inject(monkeypatch, rtpverify.daemon.sink_set.OutletSet, "swap", always)
     async with running(tmp_path / "bench.toml", text) as bench:
         armed[0] = True
         bench.write(text.replace('name = "two"', 'name = "three"'))

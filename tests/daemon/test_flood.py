@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from rtpverify.daemon.metrics import Exposition, Snapshot
-from rtpverify.daemon.state import StreamState
+from rtpverify.daemon.streams.state import StreamState
 from rtpverify.engine.expectation import StreamSpec
 from rtpverify.engine.verifier import Verifier
 from rtpverify.reference import Tone

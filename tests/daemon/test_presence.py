@@ -15,7 +15,7 @@ import structlog
 from aiohttp import web
 from prometheus_client.parser import text_string_to_metric_families
 
-from rtpverify.daemon.config import parse_config
+from rtpverify.daemon.configuration import parse_config
 from rtpverify.daemon.service import Service
 from rtpverify.errors import ConfigurationError
 from rtpverify.history.query import Query, find

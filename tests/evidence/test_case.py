@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rtpverify.cli import app as cli
-from rtpverify.daemon.outlets import Told
+from rtpverify.daemon.sinks.base import Told
 from rtpverify.engine.expectation import StreamSpec
 from rtpverify.engine.verifier import Verifier
 from rtpverify.evidence.case import Case, Span, files_of, packets_of

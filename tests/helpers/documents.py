@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from rtpverify.daemon.log import make_logger
-from rtpverify.daemon.outlets import Told
+from rtpverify.daemon.sinks.base import Told
 from rtpverify.events import Event, Kind
 from rtpverify.result import rfc3339
 

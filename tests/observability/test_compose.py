@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from rtpverify.daemon.config import read_config
+from rtpverify.daemon.configuration import read_config
 from rtpverify.sender.faults import parse_fault
 from rtpverify.sources.live.endpoint import parse_endpoint
 from tests.observability.stack import CONFIGS, ROOT

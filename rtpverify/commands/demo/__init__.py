@@ -86,7 +86,7 @@ def demo(console: Console | None = None) -> int:
 
 async def _demo(console: Console) -> int:
     from rtpverify.commands.demo.view import View
-    from rtpverify.daemon.config import parse_config
+    from rtpverify.daemon.configuration import parse_config
     from rtpverify.daemon.log import make_logger
     from rtpverify.daemon.service import Service
     from rtpverify.engine.presence import Ends

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Literal
 
 import rtpverify
-from rtpverify.daemon.metrics.sizes import SIZES
+from rtpverify.daemon.metrics.event_sizes import SIZES
 from rtpverify.daemon.metrics.snapshot import LegSnapshot, Snapshot, StreamSnapshot
 from rtpverify.daemon.metrics.text import Family, labels
 from rtpverify.live.histogram import Counts

@@ -63,7 +63,7 @@ class StreamSnapshot:
     exemplars
         The latest event of each kind and cause.
     sizes
-        Of events that ended, by size (a name of :data:`rtpverify.daemon.metrics.sizes.SIZES`) and kind.
+        Of events that ended, by size (a name of :data:`rtpverify.daemon.metrics.event_sizes.SIZES`) and kind.
     intervals
         Inter-arrival times in seconds.
     transport
@@ -121,7 +121,7 @@ class LoopSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class OutletSnapshot:
-    """One of :class:`rtpverify.daemon.outlets.Outlet`: its counts, how much waits, and whether it does its work."""
+    """One of :class:`rtpverify.daemon.sinks.base.Outlet`: its counts, how much waits, and whether it does its work."""
 
     counts: Mapping[str, int]
     waiting: int

@@ -14,15 +14,14 @@ from aiohttp import web
 from numpy.typing import NDArray
 
 import rtpverify
-from rtpverify import scope
-from rtpverify.daemon.history import History
-from rtpverify.daemon.outlets import Bench, Told
-from rtpverify.daemon.recorder import Recorder
-from rtpverify.daemon.web import openapi, parameters
-from rtpverify.daemon.web.board import Board
+from rtpverify.daemon.sinks.base import Bench, Told
+from rtpverify.daemon.sinks.evidence import Recorder
+from rtpverify.daemon.sinks.history import History
+from rtpverify.daemon.web import openapi, oscilloscope, parameters
 from rtpverify.daemon.web.events import Document, EventLog, EventPage, EventQuery
 from rtpverify.daemon.web.evidence import file_of, with_evidence
 from rtpverify.daemon.web.problems import not_found, response
+from rtpverify.daemon.web.stream_status import Board
 from rtpverify.engine.stream import Stream
 from rtpverify.report.json import strict
 from rtpverify.result import StreamResult, rfc3339, stream_as_dict
@@ -126,7 +125,10 @@ class Api:
         if stream is None or stream.track is None or stream.encoding is None:
             raise not_found(f"stream {name}: no audio of it is kept: no packet yet, no reference, or encoding unknown")
         channel = parameters.integer(request, "channel", 1, stream.encoding.channels) or 1
-        span = parameters.number(request, "span", SHORTEST_SPAN_SECONDS, scope.LONGEST_SECONDS) or DEFAULT_SPAN_SECONDS
+        span = (
+            parameters.number(request, "span", SHORTEST_SPAN_SECONDS, oscilloscope.LONGEST_SECONDS)
+            or DEFAULT_SPAN_SECONDS
+        )
         frame = parameters.integer(request, "frame", 0, parameters.LARGEST_FRAME)
         return _json(await self._picture(stream, channel, span, frame))
 
@@ -137,10 +139,10 @@ class Api:
             drawn = self._pictures.get(key)
             if frame is None and drawn is not None and time.monotonic() - drawn[0] < LOOK_AGAIN_SECONDS:
                 return drawn[1]
-            taken = scope.take(stream, channel, span, frame)
+            taken = oscilloscope.take(stream, channel, span, frame)
             if taken is None:
                 raise not_found(f"stream {stream.name}: no audio of it is kept")
-            text = await asyncio.to_thread(lambda: _text(_scope(scope.measure(taken))))
+            text = await asyncio.to_thread(lambda: _text(_scope(oscilloscope.measure(taken))))
             if frame is None:
                 now = time.monotonic()
                 self._pictures = {
@@ -220,7 +222,7 @@ def _history(times: NDArray[np.float64], figures: NDArray[np.float32], channels:
     }
 
 
-def _scope(seen: scope.Scope) -> dict[str, Any]:
+def _scope(seen: oscilloscope.Scope) -> dict[str, Any]:
     reference: dict[str, Any] | None = None
     if seen.amplitude is not None and seen.omega is not None:
         reference = {

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rtpverify.daemon.history import History
+from rtpverify.daemon.sinks.history import History
 from rtpverify.history.query import Query, find
 
 Document = dict[str, Any]

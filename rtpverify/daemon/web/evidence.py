@@ -8,7 +8,7 @@ from typing import Any
 
 from aiohttp import web
 
-from rtpverify.daemon.recorder import Recorder
+from rtpverify.daemon.sinks.evidence import Recorder
 from rtpverify.daemon.web.problems import not_found
 from rtpverify.evidence.folder import AUDIO, EVENT, PACKETS, PLOT, Evidence, evidence_in, evidence_of
 

@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any, Literal
 
 import rtpverify
-from rtpverify.daemon.web.board import Health
+from rtpverify.daemon.web.stream_status import Health
 from rtpverify.events import Cause, Kind
 from rtpverify.evidence.folder import FILES
 from rtpverify.result import Leg, Signal, Transport, Verdict

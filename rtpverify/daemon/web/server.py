@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
+from rtpverify.daemon.config.base import Listen
 from rtpverify.daemon.metrics import Exposition
-from rtpverify.daemon.outlets import Bench, Outlet, Told
-from rtpverify.daemon.tables import Listen
+from rtpverify.daemon.sinks.base import Bench, Outlet, Told
 from rtpverify.daemon.web import problems
 from rtpverify.daemon.web.api import Api, ready
 from rtpverify.daemon.web.assets import Assets
-from rtpverify.daemon.web.board import Board
-from rtpverify.daemon.web.hub import Hub
+from rtpverify.daemon.web.sse import Hub
+from rtpverify.daemon.web.stream_status import Board
 from rtpverify.errors import SourceError
 
 if TYPE_CHECKING:

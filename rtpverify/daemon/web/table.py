@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Self
 
 from pydantic import BeforeValidator, Field, ValidationInfo, model_validator
 
-from rtpverify.daemon.outlets import Bench, OutletTable
-from rtpverify.daemon.tables import Listen, ListenField, content_of, mistake, text_of
+from rtpverify.daemon.config.base import Listen, ListenField, content_of, mistake, text_of
+from rtpverify.daemon.sinks.base import Bench, OutletTable
 from rtpverify.daemon.web.access import Access, Secret
-from rtpverify.daemon.web.hosts import HostNames
+from rtpverify.daemon.web.host_names import HostNames
 
 if TYPE_CHECKING:
     from rtpverify.daemon.web.server import WebServer

@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from rtpverify.commands.demo.view import View
-from rtpverify.daemon.state import StreamState
+from rtpverify.daemon.streams.state import StreamState
 from rtpverify.engine.expectation import StreamSpec
 from rtpverify.events import Event, Kind
 from rtpverify.result import StreamResult, Transport

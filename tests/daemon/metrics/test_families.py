@@ -10,8 +10,8 @@ from prometheus_client import Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
+from rtpverify.daemon.metrics.event_sizes import SIZES
 from rtpverify.daemon.metrics.exposition import Exposition
-from rtpverify.daemon.metrics.sizes import SIZES
 from rtpverify.daemon.metrics.snapshot import (
     MEASURED_COUNTERS,
     OTHER_COUNTERS,

@@ -11,8 +11,8 @@ import structlog
 
 from rtpverify.daemon.defects import Defects
 from rtpverify.daemon.metrics import Snapshot
-from rtpverify.daemon.outlets import Outlet, Told
-from rtpverify.daemon.state import StreamState
+from rtpverify.daemon.sinks.base import Outlet, Told
+from rtpverify.daemon.streams.state import StreamState
 from rtpverify.daemon.web.server import WebServer
 from rtpverify.daemon.web.table import MetricsTable
 from rtpverify.engine.expectation import StreamSpec

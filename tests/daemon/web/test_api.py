@@ -11,9 +11,9 @@ import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 from yarl import URL
 
-from rtpverify.daemon.history import HistoryTable
-from rtpverify.daemon.recorder import RecorderTable
-from rtpverify.daemon.web import board, openapi
+from rtpverify.daemon.sinks.evidence import RecorderTable
+from rtpverify.daemon.sinks.history import HistoryTable
+from rtpverify.daemon.web import openapi, stream_status
 from rtpverify.evidence.folder import EvidenceFolder
 from tests.daemon.web.bench import Bench, Client, Sender, serving
 
@@ -77,7 +77,7 @@ async def test_a_clean_stream_is_well_until_it_stops() -> None:
 
 
 async def test_a_fault_is_shown_then_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(board, "FRESH_NS", 1_000_000_000)
+    monkeypatch.setattr(stream_status, "FRESH_NS", 1_000_000_000)
     packets = Sender(seconds=4.0, slips={48_000: 48}).send()
     async with serving() as client:
         client.bench.feed(packets[:1500])

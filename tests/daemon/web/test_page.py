@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from rtpverify.daemon.recorder import RecorderTable
-from rtpverify.daemon.state import StreamState
+from rtpverify.daemon.sinks.evidence import RecorderTable
+from rtpverify.daemon.streams.state import StreamState
 from rtpverify.engine.expectation import StreamSpec
 from rtpverify.engine.verifier import Verifier
 from rtpverify.evidence.folder import EvidenceFolder

@@ -16,10 +16,10 @@ import aiohttp
 import pytest
 from structlog.testing import capture_logs
 
-from rtpverify.daemon.config import parse_config
+from rtpverify.daemon.configuration import parse_config
 from rtpverify.daemon.metrics import Snapshot
-from rtpverify.daemon.outlets import Told
-from rtpverify.daemon.web import hub, server
+from rtpverify.daemon.sinks.base import Told
+from rtpverify.daemon.web import server, sse
 from rtpverify.daemon.web.table import MetricsTable
 from rtpverify.engine.stream import Stream
 from rtpverify.errors import ConfigurationError, SourceError
@@ -367,7 +367,7 @@ async def test_who_comes_back_gets_what_was_missed_and_only_that() -> None:
 
 @pytest.mark.parametrize("last", ["another-1", "nonsense", "{epoch}-99", "{epoch}-0"])
 async def test_who_missed_too_much_is_told_so(monkeypatch: pytest.MonkeyPatch, last: str) -> None:
-    monkeypatch.setattr(hub, "REMEMBERED", 2)
+    monkeypatch.setattr(sse, "REMEMBERED", 2)
     async with serving() as client:
         for number in range(5):
             client.server._hub.say("events", {"number": number})
@@ -388,12 +388,12 @@ async def test_a_browser_that_reads_nothing_is_cut_off_and_costs_bounded_memory(
             speaker.say("events", text)
             await asyncio.sleep(0)
             waiting = sum(len(one.waiting) for one in speaker._clients)
-            assert waiting <= hub.MAX_WAITING
+            assert waiting <= sse.MAX_WAITING
             if not speaker.clients:
                 break
         assert speaker.clients == 0
         assert client.server.counts["live_clients_dropped"] == 1
-        assert speaker._remembered_bytes <= hub.REMEMBERED_BYTES
+        assert speaker._remembered_bytes <= sse.REMEMBERED_BYTES
         writer.close()
 
 
@@ -413,7 +413,7 @@ async def test_a_slow_browser_misses_states_but_no_event() -> None:
 
 
 async def test_one_browser_too_many_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hub, "MAX_CLIENTS", 1)
+    monkeypatch.setattr(sse, "MAX_CLIENTS", 1)
     async with serving() as client, client.session.get(f"{client.url}/api/live") as answer:
         await first(answer, "hello")
         await client.get("/api/live", 503)

@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from rtpverify.daemon.web.oscilloscope import MOST_COLUMNS, measure, take
 from rtpverify.engine.expectation import StreamSpec
 from rtpverify.engine.verifier import Verifier
 from rtpverify.limits import PROFILES
 from rtpverify.reference import Recording
 from rtpverify.rtp.batch import Flow, PacketBatch
 from rtpverify.rtp.payload import parse_rtpmap
-from rtpverify.scope import MOST_COLUMNS, measure, take
 from tests.helpers.programme import RATE_HZ, Audio, converted, music, quantised
 from tests.helpers.seeds import generator
 

@@ -1,0 +1,139 @@
+"""Where the daemon's findings go: log, history, webhook, page.
+
+Rules: an outlet is called on the event loop, beside reception, so none of its calls waits, and what it keeps for
+something slow (a disk, a browser, another host) is bounded: what does not fit is counted in ``counts``. An outlet that
+fails says so once (log, ``trouble``) and verification goes on; only :meth:`Outlet.start` may raise, for what the caller
+can mend. What it raises all the same costs that call.
+
+An outlet is made by the table of its section: its module holds both, and one line of
+:class:`rtpverify.daemon.configuration.Configuration` names the section.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from rtpverify.daemon.config.base import Table
+from rtpverify.engine.verifier import StreamEvent
+from rtpverify.result import event_as_dict
+
+if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger
+
+    from rtpverify.daemon.defects import Defects
+    from rtpverify.daemon.metrics import Snapshot
+    from rtpverify.daemon.streams.state import StreamState
+    from rtpverify.engine.verifier import Verifier
+    from rtpverify.rtp.batch import PacketBatch
+
+AnyOutlet = TypeVar("AnyOutlet", bound="Outlet")
+
+
+class Told(StreamEvent):
+    """An event as outlets are told it.
+
+    ``stream`` and ``event`` are as the verifier holds them: they change while the event goes on. ``is_new`` is False
+    where an event that was told before has changed, such as ended.
+    """
+
+    @property
+    def name(self) -> str:
+        """Configured name of the stream."""
+        return self.stream.name
+
+    @cached_property
+    def document(self) -> dict[str, Any]:
+        """The event in its published JSON form, with its ``stream``; made once for all outlets, not to be changed.
+
+        Ask for it before ``tell`` returns: it shows the event as it is at the first call.
+        """
+        return {"stream": self.name, **event_as_dict(self.event)}
+
+
+class Outlet:
+    """Takes events; every method but ``tell`` may be left as it is.
+
+    Attributes
+    ----------
+    counts
+        What became of events and files, by bounded outcomes such as ``written``, ``dropped``, ``failed``; they never
+        fall. Shown as ``rtpverify_outlet_total{outlet,outcome}``.
+    trouble
+        Why it does not do its work at present; None while it does. Not ready while it stands.
+    """
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+        self.trouble: str | None = None
+
+    @property
+    def waiting(self) -> int:
+        """How many items wait to be written or sent."""
+        return 0
+
+    async def start(self) -> None:
+        """Open what it writes to.
+
+        Raises
+        ------
+        RequestError
+            Where that cannot be had and the daemon should not run without it.
+        """
+
+    async def stop(self) -> None:
+        """Write what is left, within seconds, and close everything. Called once, also where ``start`` raised."""
+
+    def tell(self, told: Sequence[Told]) -> None:
+        """Take events that are new or have changed."""
+
+    def take(self, batch: PacketBatch) -> None:
+        """Take datagrams before they are verified; the arena is overwritten after this call."""
+
+    def tick(self, now_ns: int) -> None:
+        """Take note of the time, in ns since the Unix epoch; called after every drain."""
+
+
+class Bench(Protocol):
+    """What an outlet may see of the service."""
+
+    @property
+    def log(self) -> FilteringBoundLogger:
+        """The daemon's log."""
+
+    @property
+    def verifier(self) -> Verifier:
+        """What verifies; only to be asked on the event loop."""
+
+    @property
+    def states(self) -> Mapping[str, StreamState]:
+        """What is known of each configured stream, by name; streams come and go."""
+
+    @property
+    def defects(self) -> Defects:
+        """What contains exceptions that nobody expected, and tells them; for any thread."""
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """What a scrape may see; never changed, so good for any thread."""
+
+    @property
+    def outlets(self) -> Mapping[str, Outlet]:
+        """Every outlet, by the section of the configuration that made it."""
+
+    def outlet(self, kind: type[AnyOutlet]) -> AnyOutlet | None:
+        """Return the outlet of a kind, where there is one."""
+
+    def unready(self) -> list[str]:
+        """Return why the daemon does not do its whole work at present; nothing while it does."""
+
+
+class OutletTable(Table):
+    """A section of the configuration that makes an outlet."""
+
+    @abstractmethod
+    def open(self, bench: Bench) -> Outlet:
+        """Return the outlet, not started yet; ``bench`` is the service it belongs to."""

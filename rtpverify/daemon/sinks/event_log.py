@@ -1,0 +1,183 @@
+"""``[event_log]``: events as JSON lines, to standard output or a file.
+
+A line is written whole or not at all, also where the disk fills up. A file that was moved away (logrotate) or removed
+is begun anew with the next event; without such a helper the file is rotated here once it reaches its size.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, ValidationInfo
+
+from rtpverify.daemon.config.base import path_of
+from rtpverify.daemon.sinks.base import Bench, Outlet, Told
+from rtpverify.daemon.sinks.event_filter import ChoosingTable
+from rtpverify.daemon.sinks.queue import Backlog
+from rtpverify.report.json import strict
+
+STANDARD_OUTPUT = Path("-")
+CAPACITY = 20_000
+"""Most events that wait for the disk or the reader."""
+STOP_SECONDS = 2.0
+"""Most time for what is left, at the end."""
+
+
+def _target(value: object, info: ValidationInfo) -> Path:
+    return STANDARD_OUTPUT if value == "-" else path_of(value, info)
+
+
+class EventLogTable(ChoosingTable):
+    """``[event_log]``."""
+
+    path: Annotated[Path, BeforeValidator(_target)]
+    """``-`` is standard output."""
+    faults_only: Annotated[bool, Field(strict=True)] = False
+    max_bytes: Annotated[int, Field(strict=True, ge=4096)] = 100 << 20
+    """Of the file; then it becomes ``NAME.1``, and that ``NAME.2``."""
+    files: Annotated[int, Field(strict=True, ge=1, le=1000)] = 5
+    """Kept in all."""
+
+    def open(self, bench: Bench) -> EventLog:
+        """Return the outlet, not started yet."""
+        return EventLog(self, bench)
+
+
+class EventLog(Outlet):
+    """Writes events as they begin and as they end.
+
+    ``counts`` has ``written``, ``dropped`` (events that found no room), ``failed`` (writes).
+    """
+
+    def __init__(self, table: EventLogTable, bench: Bench) -> None:
+        super().__init__()
+        self._table = table
+        self._log = bench.log
+        self._bench = bench
+        self._file = LineFile(table.path, table.max_bytes, table.files)
+        self._backlog: Backlog[dict[str, Any]] | None = None
+
+    @property
+    def waiting(self) -> int:
+        """How many events wait to be written."""
+        return self._backlog.waiting if self._backlog else 0
+
+    async def start(self) -> None:
+        """Begin to write; the file is opened with the first event."""
+        self._backlog = Backlog(
+            "event log",
+            self._write,
+            capacity=CAPACITY,
+            errors=(OSError,),
+            counts=self.counts,
+            on_trouble=self._note,
+            on_defect=lambda error: self._bench.defects.take("outlet", "event log", error),
+        )
+
+    async def stop(self) -> None:
+        """Write what is left."""
+        if self._backlog is not None:
+            await asyncio.to_thread(self._backlog.close, STOP_SECONDS)
+        self._file.close()
+
+    def tell(self, told: Sequence[Told]) -> None:
+        """Take events."""
+        chosen = self._table.chosen(told)
+        if chosen and self._backlog is not None:
+            self._backlog.put([item.document for item in chosen])
+
+    def _write(self, documents: Sequence[dict[str, Any]]) -> bool:
+        lines = (json.dumps(strict(document), ensure_ascii=False, allow_nan=False) for document in documents)
+        self._file.write("".join(f"{line}\n" for line in lines).encode())
+        return True
+
+    def _note(self, trouble: str | None) -> None:
+        place = "standard output" if self._table.path == STANDARD_OUTPUT else str(self._table.path)
+        self.trouble = f"{place}: {trouble}" if trouble else None
+        if trouble:
+            self._log.error("event log not written", to=place, reason=trouble)
+        else:
+            self._log.info("event log written again", to=place)
+
+
+class LineFile:
+    """A file that whole lines are appended to.
+
+    Parameters
+    ----------
+    path
+        ``-`` is standard output.
+    max_bytes, files
+        Past so many bytes the file is put aside; so many files there are in all.
+    """
+
+    def __init__(self, path: Path, max_bytes: int, files: int) -> None:
+        self._path = path
+        self._max_bytes = max_bytes
+        self._files = files
+        self._descriptor = -1
+
+    def write(self, lines: bytes) -> None:
+        """Append lines, all or none.
+
+        Raises
+        ------
+        OSError
+            Where they cannot be written.
+        """
+        if self._path == STANDARD_OUTPUT:
+            _write_all(1, lines)
+            return
+        descriptor = self._current(len(lines))
+        size = os.fstat(descriptor).st_size
+        try:
+            _write_all(descriptor, lines)
+        except OSError as error:
+            with suppress(OSError):
+                os.ftruncate(descriptor, size)
+            raise OSError(error.errno, error.strerror) from error
+
+    def close(self) -> None:
+        """Close the file. May be called twice."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def _current(self, more_bytes: int) -> int:
+        """Return the file that bears the name at present, with room for some more."""
+        try:
+            named = self._path.stat()
+        except FileNotFoundError:
+            self.close()
+        else:
+            if named.st_size and named.st_size + more_bytes > self._max_bytes:
+                self.close()
+                self._put_aside()
+            elif self._descriptor >= 0 and not os.path.samestat(named, os.fstat(self._descriptor)):
+                self.close()
+        if self._descriptor < 0:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        return self._descriptor
+
+    def _put_aside(self) -> None:
+        """Give each file the name of the one before it; the oldest goes."""
+        names = [self._path, *(Path(f"{self._path}.{number}") for number in range(1, self._files))]
+        for older, newer in zip(names[:0:-1], names[-2::-1], strict=True):
+            with suppress(FileNotFoundError):
+                newer.rename(older)
+        if len(names) == 1:
+            self._path.unlink()
+
+
+def _write_all(descriptor: int, content: bytes) -> None:
+    """Write everything, in as many pieces as it takes."""
+    rest = memoryview(content)
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]

@@ -1,0 +1,1 @@
+"""Which streams the daemon follows, and their state."""

@@ -1,0 +1,108 @@
+"""``[announced]``: which announced sessions the daemon follows, and what it expects of them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from fnmatch import fnmatchcase
+from typing import Annotated
+
+from pydantic import Field
+
+from rtpverify.commands.discover import Listener
+from rtpverify.daemon.streams.expected import ExpectationTable, Followed, followed_of, label
+from rtpverify.errors import RequestError
+from rtpverify.live.sdp_session import session_of
+from rtpverify.rtp.sap import Announcement
+from rtpverify.sources.live.receiver import Backend
+
+
+class AnnouncedTable(ExpectationTable):
+    """``[announced]``: sessions to follow as they are announced (SAP)."""
+
+    names: Annotated[tuple[Annotated[str, Field(strict=True, min_length=1)], ...], Field(min_length=1)]
+    """Patterns of session names, with ``*``, ``?`` and ``[...]``."""
+    max_streams: Annotated[int, Field(strict=True, ge=1, le=256)] = 16
+
+
+class AnnouncedSessions:
+    """The sessions that are to be followed; a context that listens for them.
+
+    A session's streams keep their names when it is announced anew with other contents. One whose source withdraws it
+    is no longer followed; one whose announcements just cease is: its stream may be what failed.
+
+    Raises
+    ------
+    RequestError
+        On entering, where no announcements can be received.
+    """
+
+    def __init__(self, table: AnnouncedTable, backend: Backend | None = None) -> None:
+        self.table = table
+        self._listener = Listener(table.interface, backend)
+        self._names: dict[str, list[str]] = {}
+        """Names of the streams of each session, by its owner."""
+        self._followed: dict[str, list[Followed]] = {}
+        self.refused: dict[str, str] = {}
+        """Why a session is not followed, or not as it is announced now, by its owner."""
+
+    @property
+    def origins(self) -> list[str]:
+        """The sessions whose streams are to be followed."""
+        return list(self._followed)
+
+    def followed_of(self, origin: str) -> Sequence[Followed]:
+        """Return the streams of a session that are to be followed."""
+        return self._followed[origin]
+
+    def __enter__(self) -> AnnouncedSessions:
+        self._listener.__enter__()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._listener.__exit__()
+
+    def hear(self, taken: Collection[str]) -> Mapping[str, Sequence[Followed]]:
+        """Take what was announced meanwhile; return the streams that are to be followed, by session.
+
+        Parameters
+        ----------
+        taken
+            Names that streams bear already.
+        """
+        announcements = self._listener.drain()
+        sessions = self._listener.directory.sessions
+        withdrawn = [owner for owner in (*self._followed, *self.refused) if owner not in sessions]
+        for owner in withdrawn:
+            for known in (self._followed, self._names, self.refused):
+                known.pop(owner, None)
+        for announcement in announcements:
+            self.take(announcement, taken)
+        return self._followed
+
+    def take(self, announcement: Announcement, taken: Collection[str]) -> Sequence[Followed]:
+        """Take a session; return its streams that are to be followed: those of before where it cannot be."""
+        owner = announcement.owner
+        if not any(fnmatchcase(announcement.name, pattern) for pattern in self.table.names):
+            self._followed.pop(owner, None)
+            return []
+        place = announcement.message.place
+        try:
+            streams = followed_of(session_of(announcement.description, place), self.table)
+            others = sum(len(known) for other, known in self._followed.items() if other != owner)
+            left = self.table.max_streams - others
+            if len(streams) > left:
+                raise RequestError(f"{place}: has {len(streams)} streams, {left} of max_streams are left")
+        except RequestError as error:
+            self.refused[owner] = str(error)
+            return self._followed.get(owner, [])
+        self.refused.pop(owner, None)
+        names = self._names.setdefault(owner, [])
+        borne = {*taken, *(name for known in self._names.values() for name in known)}
+        while len(names) < len(streams):
+            names.append(label(announcement.name, borne))
+            borne.add(names[-1])
+        self._followed[owner] = [
+            replace(stream, spec=replace(stream.spec, name=name)) for stream, name in zip(streams, names, strict=False)
+        ]
+        return self._followed[owner]

@@ -1,0 +1,113 @@
+"""Outlets are made by their tables, started, told everything, and stopped."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import ClassVar
+
+import pytest
+import structlog
+
+from rtpverify.daemon.configuration import Configuration
+from rtpverify.daemon.service import Service
+from rtpverify.daemon.sinks.base import Bench, Outlet, OutletTable, Told
+from rtpverify.errors import SourceError
+from rtpverify.rtp.batch import PacketBatch
+from rtpverify.sender.faults import parse_fault
+from rtpverify.sender.rtp_sender import Sender, StreamSettings
+from rtpverify.sources.live.endpoint import parse_endpoint
+from tests.daemon.test_service import free_ports
+from tests.helpers.patience import until
+
+
+class Spy(Outlet):
+    def __init__(self, bench: Bench, fails: bool) -> None:
+        super().__init__()
+        self.bench, self.fails = bench, fails
+        self.steps: list[str] = []
+        self.documents: list[dict[str, object]] = []
+        self.datagrams = 0
+        self.datagrams_when_told = 0
+
+    async def start(self) -> None:
+        self.steps.append("start")
+        if self.fails:
+            raise SourceError("spy: fails")
+
+    async def stop(self) -> None:
+        self.steps.append("stop")
+
+    def tell(self, told: Sequence[Told]) -> None:
+        self.documents += [item.document for item in told if item.is_new]
+        self.datagrams_when_told = self.datagrams
+
+    def take(self, batch: PacketBatch) -> None:
+        self.datagrams += len(batch)
+
+    def tick(self, now_ns: int) -> None:
+        if now_ns > 0 and self.bench.unready() == []:
+            self.trouble = "has seen enough"
+        if len(self.steps) < 3:
+            self.steps.append("tick")
+
+
+class SpyTable(OutletTable):
+    fails: bool = False
+    made: ClassVar[list[Spy]] = []
+
+    def open(self, bench: Bench) -> Spy:
+        self.made.append(Spy(bench, self.fails))
+        return self.made[-1]
+
+
+class SpiedConfiguration(Configuration):
+    spies: tuple[SpyTable, ...] = ()
+
+
+def configuration(port: int, *spies: SpyTable) -> Configuration:
+    SpyTable.made.clear()
+    stream = {
+        "name": "a",
+        "source": f"rtp://127.0.0.1:{port}",
+        "encoding": "L24/48000/2",
+        "reference": "tone:1283",
+        "limits": {"max_stall_seconds": 60},  # a busy machine may hold the sender up
+    }
+    data = {"metrics": {"listen": "127.0.0.1:0"}, "stream": [stream], "spies": [spy.model_dump() for spy in spies]}
+    return SpiedConfiguration.model_validate(data)
+
+
+async def test_an_outlet_sees_packets_time_and_events_between_start_and_stop() -> None:
+    port = free_ports()["left"]
+    stop = asyncio.Event()
+    service = Service(configuration(port, SpyTable(), SpyTable()), structlog.get_logger().bind())
+    assert service.unready() == ["not receiving yet"]
+    async with service:
+        running = asyncio.create_task(service.run(stop))
+        to = StreamSettings(parse_endpoint(f"rtp://127.0.0.1:{port}"), faults=[parse_fault("loss:at=0.3,packets=3")])
+        with Sender([to], duration_seconds=0.8) as sender:
+            sender.start()
+            while not await asyncio.to_thread(sender.wait, 0.1):
+                pass
+        await until(lambda: SpyTable.made[0].datagrams >= 797)
+        stop.set()
+        await running
+    first, second = SpyTable.made
+    assert service.outlets["spies[1]"] is first
+    assert service.outlet(Spy) is first
+    assert first.steps == ["start", "tick", "tick", "stop"]
+    (gap,) = first.documents
+    assert (gap["stream"], gap["kind"], gap["duration_frames"]) == ("a", "gap", 144)
+    assert second.documents[0] is gap
+    assert first.datagrams == 797
+    assert first.datagrams_when_told >= 303
+    assert service.unready()[:1] == ["spies[1]: has seen enough"]
+
+
+async def test_where_one_cannot_start_those_before_it_are_stopped() -> None:
+    table = configuration(free_ports()["left"], SpyTable(), SpyTable(fails=True), SpyTable())
+    with pytest.raises(SourceError, match="spy: fails"):
+        async with Service(table, structlog.get_logger().bind()):
+            pass
+    assert [spy.steps for spy in SpyTable.made] == [["start", "stop"], ["start", "stop"], []]

@@ -1,0 +1,223 @@
+from __future__ import annotations
+
+import os
+import sqlite3
+import subprocess
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
+from pathlib import Path
+
+import pytest
+
+from rtpverify.daemon.sinks import history, queue
+from rtpverify.daemon.sinks.history import History, HistoryTable, path_in
+from rtpverify.errors import ConfigurationError, SourceError
+from rtpverify.history.query import Query, find
+from rtpverify.history.store import Store
+from tests.helpers.documents import NOW_NS, Telling, document
+from tests.helpers.patience import until
+
+Opening = Callable[..., AbstractAsyncContextManager[History]]
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queue, "FIRST_WAIT_SECONDS", 0.02)
+    monkeypatch.setattr(queue, "LONGEST_WAIT_SECONDS", 0.02)
+
+
+@pytest.fixture
+def bench() -> Telling:
+    return Telling()
+
+
+@pytest.fixture
+def opened(bench: Telling) -> Opening:
+    @asynccontextmanager
+    async def opened(path: Path, **options: object) -> AsyncIterator[History]:
+        outlet = HistoryTable.model_validate({"path": str(path), **options}).open(bench)  # type: ignore[arg-type]
+        try:
+            await outlet.start()
+            yield outlet
+        finally:
+            await outlet.stop()
+
+    return opened
+
+
+def kept(path: Path) -> list[int]:
+    return [event["start_frame"] for event in find(path, Query()).events]
+
+
+async def test_events_told_are_kept(opened: Opening, bench: Telling, tmp_path: Path) -> None:
+    path = tmp_path / "new" / "events.sqlite"
+    async with opened(path) as outlet:
+        outlet.tell([bench.told(1), bench.told(2)])
+        await until(lambda: outlet.counts["written"] == 2)
+        assert kept(path) == [1, 2]
+        outlet.tell([bench.told(3)])
+    assert kept(path) == [1, 2, 3]
+    assert outlet.counts == {"written": 3, "dropped": 0, "failed": 0, "trimmed": 0, "set_aside": 0}
+    assert outlet.waiting == 0
+
+
+async def test_of_an_event_that_goes_on_not_every_change_but_the_last_is_written(
+    opened: Opening, bench: Telling, tmp_path: Path
+) -> None:
+    path = tmp_path / "events.sqlite"
+    async with opened(path) as outlet:
+        for frames in range(500):
+            for number in (1, 2):
+                outlet.tell([bench.told(number, is_new=not frames, open=True, duration_frames=frames)])
+        outlet.tell([bench.told(1, is_new=False, duration_frames=777)])
+        await until(lambda: outlet.waiting == 0)
+        assert outlet.counts["written"] < 100
+    first, second = find(path, Query()).events
+    assert (first["duration_frames"], first["open"]) == (777, False)
+    assert (second["duration_frames"], second["open"]) == (499, True)
+
+
+async def test_only_what_went_on_before_the_daemon_began_is_cut_off(
+    opened: Opening, bench: Telling, tmp_path: Path
+) -> None:
+    path = tmp_path / "events.sqlite"
+    async with opened(path) as outlet:
+        outlet.tell([bench.told(1, open=True)])
+    async with opened(path) as outlet:
+        outlet.tell([bench.told(2, open=True)])
+        await until(lambda: outlet.counts["written"] == 1)
+        outlet._close()  # as after an error
+        outlet.tell([bench.told(3)])
+        await until(lambda: outlet.counts["written"] == 2)
+        events = find(path, Query()).events
+    assert [(event["open"], event.get("cut_off")) for event in events] == [(False, True), (True, None), (False, None)]
+
+
+async def test_what_is_too_old_goes_while_it_runs(
+    opened: Opening, bench: Telling, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(history, "TRIM_SECONDS", 0.02)
+    monkeypatch.setattr("time.time_ns", lambda: NOW_NS + 86_400_000_000_000)
+    async with opened(tmp_path / "events.sqlite", max_age_days=1) as outlet:
+        outlet.tell([bench.told(-1), bench.told(0), bench.told(1)])
+        await until(lambda: outlet.counts["trimmed"] == 1)
+    assert kept(tmp_path / "events.sqlite") == [0, 1]
+
+
+async def test_a_full_disk_is_told_and_what_fits_is_written_when_there_is_room(
+    opened: Opening, bench: Telling, small_disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(history, "CAPACITY", 50)
+    path = small_disk / "events.sqlite"
+    filler = small_disk / "filler"
+    async with opened(path) as outlet:
+        outlet.tell([bench.told(0)])
+        await until(lambda: outlet.counts["written"] == 1)
+        with pytest.raises(OSError, match="No space left"):
+            filler.write_bytes(bytes(2 << 20))
+        number = 0
+        while outlet.trouble is None:
+            number += 1
+            outlet.tell([bench.told(number)])
+            await until(lambda: outlet.waiting == 0 or outlet.trouble)
+            assert number < 20_000
+        assert outlet.trouble == f"{path}: database or disk is full"
+        for more in range(number + 1, number + 101):
+            outlet.tell([bench.told(more)])
+        assert outlet.waiting == 50
+        assert outlet.counts["dropped"] == 51
+        filler.unlink()
+        await until(lambda: outlet.trouble is None)
+        await until(lambda: outlet.waiting == 0)
+    assert kept(path) == list(range(number + 50))
+    lines = [line["event"] for line in bench.logged]
+    assert lines == ["history not written", "history written again"]
+
+
+async def test_a_read_only_disk_is_told_and_verification_goes_on(
+    opened: Opening, bench: Telling, small_disk: Path
+) -> None:
+    path = small_disk / "events.sqlite"
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    async with opened(path) as outlet:
+        outlet.tell([bench.told(1)])
+        await until(lambda: outlet.trouble)
+        assert str(outlet.trouble) == f"{path}: unable to open database file"
+        subprocess.run(["mount", "-o", "remount,rw", str(small_disk)], check=True)
+        await until(lambda: outlet.counts["written"] == 1)
+        subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=False)
+    assert kept(path) == [1]
+
+
+@pytest.mark.parametrize("when", ["before", "while it runs"])
+async def test_a_broken_store_is_moved_aside_and_begun_anew(
+    opened: Opening, bench: Telling, tmp_path: Path, when: str
+) -> None:
+    path = tmp_path / "events.sqlite"
+    with closing(Store(path, max_age_seconds=1e9, max_bytes=1 << 30)) as store:
+        store.write([document(number) for number in range(2000)], NOW_NS)
+
+    def damage() -> None:
+        content = bytearray(path.read_bytes())
+        content[4096:] = os.urandom(len(content) - 4096)
+        path.write_bytes(content)
+
+    if when == "before":
+        damage()
+    async with opened(path) as outlet:
+        if when != "before":
+            assert outlet._store
+            for pragma in ("cache_size = 1", "shrink_memory"):  # else it may not read them again for long
+                outlet._store._database.execute(f"PRAGMA {pragma}")
+            damage()
+        outlet.tell([bench.told(1)])
+        await until(lambda: outlet.counts["written"] == 1)
+        assert outlet.counts["set_aside"] == 1
+    assert kept(path) == [1]
+    (aside,) = tmp_path.glob("events.sqlite.damaged-*Z")
+    assert aside.stat().st_size > 100_000
+    (line,) = [line for line in bench.logged if line["event"] == "history broken, begun anew"]
+    assert line["moved_to"] == str(aside)
+
+
+async def test_a_store_that_is_removed_while_it_runs_is_begun_anew(
+    opened: Opening, bench: Telling, tmp_path: Path
+) -> None:
+    path = tmp_path / "events.sqlite"
+    async with opened(path) as outlet:
+        outlet.tell([bench.told(1)])
+        await until(lambda: outlet.counts["written"] == 1)
+        path.unlink()
+        outlet.tell([bench.told(2)])
+        await until(lambda: outlet.counts["written"] == 2)
+    assert kept(path) == [2]
+
+
+async def test_another_programs_file_is_refused_at_the_start(opened: Opening, tmp_path: Path) -> None:
+    path = tmp_path / "other.sqlite"
+    with closing(sqlite3.connect(path)) as other:
+        other.execute("CREATE TABLE mail (subject TEXT)")
+    with pytest.raises(SourceError, match="database of another program"):
+        async with opened(path):
+            pass
+
+
+def test_the_store_of_a_configuration(tmp_path: Path) -> None:
+    configuration = tmp_path / "bench.toml"
+    stream = '[[stream]]\nname = "a"\nsource = "rtp://127.0.0.1:5004"\nreference = "none"\n'
+    configuration.write_text(f'[history]\npath = "deep/events.sqlite"\n{stream}')
+    assert path_in(configuration) == tmp_path / "deep" / "events.sqlite"
+    # Who looks events up may not read what the daemon may.
+    metrics = '[metrics]\ntoken_file = "nobody may read this"\n'
+    configuration.write_text(f'{metrics}[history]\npath = "deep/events.sqlite"\n{stream}')
+    assert path_in(configuration) == tmp_path / "deep" / "events.sqlite"
+    configuration.write_text(stream)
+    with pytest.raises(ConfigurationError, match=r"bench\.toml: has no \[history\]"):
+        path_in(configuration)
+    configuration.write_text(f"[history]\nmax_bytes = 5\n{stream}")
+    with pytest.raises(ConfigurationError) as caught:
+        path_in(configuration)
+    assert [line.split("bench.toml:")[1] for line in str(caught.value).splitlines()] == [
+        "1: history.path: is missing",
+        "2: history.max_bytes = 5: should be greater than or equal to 1048576",
+    ]
