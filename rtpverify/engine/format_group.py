@@ -13,8 +13,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from rtpverify.detect.glance import Followed, Glance
-from rtpverify.detect.merge import ChannelMerger
+from rtpverify.detect.channel_view import Followed, Glance
+from rtpverify.detect.merge_channels import ChannelMerger
 from rtpverify.events import Event
 from rtpverify.failure import RowError
 from rtpverify.limits import Limits
@@ -116,19 +116,19 @@ def stream_format(sample_rate_hz: int, channels: int, packet_frames: int, refere
 def _history_seconds(form: Format) -> float:
     """Return how far back the detector of a format may look."""
     if form.against is Recording:
-        from rtpverify.detect.recording.bank import HISTORY_SECONDS
+        from rtpverify.detect.recording.detector import HISTORY_SECONDS
     else:
-        from rtpverify.detect.tone.bank import HISTORY_SECONDS
+        from rtpverify.detect.tone.detector import HISTORY_SECONDS
     return HISTORY_SECONDS
 
 
 def _detector(form: Format, timeline: Timeline, history_frames: int) -> Detector:
     """Return the detector of a format; only its own modules are loaded."""
     if form.against is Recording:
-        from rtpverify.detect.recording.bank import RecordingBank
+        from rtpverify.detect.recording.detector import RecordingBank
 
         return RecordingBank(timeline, form.sample_rate_hz, history_frames)
-    from rtpverify.detect.tone.bank import ToneBank
+    from rtpverify.detect.tone.detector import ToneBank
 
     return ToneBank(timeline, form.sample_rate_hz)
 

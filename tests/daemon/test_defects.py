@@ -30,7 +30,7 @@ from rtpverify.daemon.web.api import Api
 from rtpverify.daemon.web.server import WebServer
 from rtpverify.daemon.web.sse import Hub
 from rtpverify.daemon.web.stream_status import Board
-from rtpverify.detect.tone.bank import ToneBank
+from rtpverify.detect.tone.detector import ToneBank
 from rtpverify.engine.verifier import Verifier
 from rtpverify.live.receiver_reports import Feedback
 from tests.daemon.beside import free_ports, running, sending

@@ -9,8 +9,8 @@ import rtpverify.engine.frame_writer
 import rtpverify.engine.stream_result
 import rtpverify.engine.verifier
 import rtpverify.transport.arrivals
-from rtpverify.detect.tone.bank import ToneBank
-from rtpverify.detect.tone.lines import Lines
+from rtpverify.detect.tone.blocks.channel_models import Lines
+from rtpverify.detect.tone.detector import ToneBank
 from rtpverify.engine.expectation import StreamSpec
 from rtpverify.engine.format_group import Analysis
 from rtpverify.engine.pipeline import Intake

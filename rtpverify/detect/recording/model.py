@@ -9,8 +9,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from rtpverify.detect.noise_thresholds import SMALLEST_NOISE, quantiser_bound
 from rtpverify.detect.recording.programme import Programme
-from rtpverify.detect.thresholds import SMALLEST_NOISE, quantiser_bound
 from rtpverify.dsp.align import HALF_TAPS, fit
 from rtpverify.dsp.slip import FALSE_ALARM_Z
 

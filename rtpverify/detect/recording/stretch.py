@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rtpverify.detect.noise_thresholds import is_plain
 from rtpverify.detect.recording.model import Model, static_fit
 from rtpverify.detect.recording.settings import Settings
-from rtpverify.detect.thresholds import is_plain
 from rtpverify.detect.tone.forms import empty_low_bits, swap_bytes, wrong_bits
 from rtpverify.detect.tone.regions import find_copy
 from rtpverify.dsp.align import candidates, correlate

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from rtpverify.detect.thresholds import SMALLEST_NOISE
+from rtpverify.detect.noise_thresholds import SMALLEST_NOISE
 from rtpverify.detect.tone.forms import swap_bytes
 from rtpverify.detect.tone.settings import Settings
 from rtpverify.dsp.sine import FreeFit, Sine, fit_free, refine_omega, share_near, strongest_line

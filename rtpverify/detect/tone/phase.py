@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from rtpverify.detect.thresholds import SMALLEST_NOISE
+from rtpverify.detect.noise_thresholds import SMALLEST_NOISE
 from rtpverify.detect.tone.regions import phase_step_position
 from rtpverify.detect.tone.track import Track
 from rtpverify.dsp.sine import Sine

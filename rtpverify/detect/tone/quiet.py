@@ -11,7 +11,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from rtpverify.detect.thresholds import SMALLEST_NOISE
+from rtpverify.detect.noise_thresholds import SMALLEST_NOISE
 from rtpverify.detect.tone.monitor import Reading, bend_rms
 from rtpverify.detect.tone.phase import go_on_out_of_phase, phase_step
 from rtpverify.detect.tone.regions import change_point, variance_change_point

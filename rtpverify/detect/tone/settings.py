@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from rtpverify.detect.thresholds import frame_threshold, is_plain
+from rtpverify.detect.noise_thresholds import frame_threshold, is_plain
 from rtpverify.dsp.levels import FULL_SCALE_SINE_RMS, amplitude_ratio, quantisation_rms
 from rtpverify.dsp.sine import distinct_errors, rounding_beat
 from rtpverify.dsp.slip import FALSE_ALARM_Z, SlipCode

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from rtpverify.detect.thresholds import SMALLEST_NOISE
+from rtpverify.detect.noise_thresholds import SMALLEST_NOISE
 from rtpverify.detect.tone.forms import residual_form
 from rtpverify.detect.tone.monitor import Form, Monitor, Reading
 from rtpverify.detect.tone.settings import ACQUISITION_BLOCKS, FLOAT_BITS, Settings

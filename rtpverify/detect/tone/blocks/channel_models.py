@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from rtpverify.detect.thresholds import SMALLEST_NOISE
+from rtpverify.detect.noise_thresholds import SMALLEST_NOISE
 from rtpverify.detect.tone.settings import Settings
 from rtpverify.detect.tone.track import Track
 from rtpverify.dsp.sine import BlockFit, Sine, block_time, wrap_phase

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from rtpverify.detect.tone.lines import Lines
+from rtpverify.detect.tone.blocks.channel_models import Lines
 from rtpverify.detect.tone.settings import Settings
 from rtpverify.dsp.levels import FULL_SCALE_SINE_RMS, dbfs, decibels
 from rtpverify.result import Signal

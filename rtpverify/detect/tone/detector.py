@@ -12,17 +12,17 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from rtpverify.detect.glance import Followed, Glance
-from rtpverify.detect.tone.blocks import FaintSteps, are_clean, take_blocks
-from rtpverify.detect.tone.crosstalk import Crosstalk
-from rtpverify.detect.tone.lines import PREDICTOR_BLOCKS, SEED_BLOCKS, Lines, NewBlocks
-from rtpverify.detect.tone.measurement import Measurements
-from rtpverify.detect.tone.polarity import inverted
-from rtpverify.detect.tone.present import present_level, present_tones
+from rtpverify.detect.channel_view import Followed, Glance
+from rtpverify.detect.tone.blocks.block_test import FaintSteps, are_clean, take_blocks
+from rtpverify.detect.tone.blocks.channel_models import PREDICTOR_BLOCKS, SEED_BLOCKS, Lines, NewBlocks
+from rtpverify.detect.tone.blocks.crosstalk import Crosstalk
+from rtpverify.detect.tone.blocks.current_figures import present_level, present_tones
+from rtpverify.detect.tone.blocks.figures import Measurements
+from rtpverify.detect.tone.blocks.limit_prefilter import LimitWatch
+from rtpverify.detect.tone.blocks.polarity import inverted
 from rtpverify.detect.tone.scanner import Scanner
 from rtpverify.detect.tone.settings import Settings, sensitivity
 from rtpverify.detect.tone.track import Track
-from rtpverify.detect.tone.watch import LimitWatch
 from rtpverify.detect.tone.word_length import WordLength
 from rtpverify.dsp.levels import amplitude_ratio
 from rtpverify.dsp.sine import Sine, fit_blocks, tone_basis, wrap_phase

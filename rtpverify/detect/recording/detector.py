@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from rtpverify.detect.glance import Followed, Glance
+from rtpverify.detect.channel_view import Followed, Glance
 from rtpverify.detect.recording.follower import Follower
 from rtpverify.detect.recording.measurement import Measurement
 from rtpverify.detect.recording.programme import Programme

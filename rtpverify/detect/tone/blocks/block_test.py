@@ -11,8 +11,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from rtpverify.detect.thresholds import SMALLEST_NOISE
-from rtpverify.detect.tone.lines import PREDICTOR_BLOCKS, Lines, NewBlocks, line_end, line_ends
+from rtpverify.detect.noise_thresholds import SMALLEST_NOISE
+from rtpverify.detect.tone.blocks.channel_models import PREDICTOR_BLOCKS, Lines, NewBlocks, line_end, line_ends
 from rtpverify.detect.tone.settings import noise_power_range
 from rtpverify.detect.tone.steps import Step
 from rtpverify.dsp.sine import MODEL_COLUMNS, BlockFit, Sine, block_time, fit_runs, tone_basis

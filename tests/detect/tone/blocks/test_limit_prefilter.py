@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from rtpverify.detect.tone.watch import LEAST_STEP_BLOCKS, step_position
+from rtpverify.detect.tone.blocks.limit_prefilter import LEAST_STEP_BLOCKS, step_position
 
 
 @pytest.mark.parametrize("at", [2, 7, 25, 48])

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtpverify.detect.merge import INSTANT_TOLERANCE_FRAMES, ChannelMerger
+from rtpverify.detect.merge_channels import INSTANT_TOLERANCE_FRAMES, ChannelMerger
 from rtpverify.events import Event, Kind
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from rtpverify.detect.tone.lines import PREDICTOR_BLOCKS, Lines, NewBlocks, line_end
+from rtpverify.detect.tone.blocks.channel_models import PREDICTOR_BLOCKS, Lines, NewBlocks, line_end
 from rtpverify.detect.tone.monitor import Monitor, Reading, bend_rms
 from rtpverify.detect.tone.settings import Settings
 from rtpverify.dsp.sine import block_time
