@@ -27,6 +27,7 @@ lint: $(VENV)/.dev ## style, formatting and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
 
 format: $(VENV)/.dev ## put the code into the project's format
 	$(BIN)/ruff check --fix .

@@ -6,12 +6,10 @@ there is stands in :data:`__all__`; it is loaded when it is first used, so ``imp
 
 from __future__ import annotations
 
-import sys
 from importlib import import_module
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from rtpverify.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from rtpverify.api import Audio, Mfcc, check, compare, inspect, mfcc, read, tone
@@ -83,18 +81,5 @@ def __getattr__(name: str) -> Any:
     return value
 
 
-class _Package(ModuleType):
-    """A package some of whose functions are called like the modules that hold the work.
-
-    The import system binds a module to its package under its name; the function of the API keeps that name.
-    """
-
-    def __setattr__(self, name: str, value: object) -> None:
-        if not (name in _HOME and isinstance(value, ModuleType)):
-            super().__setattr__(name, value)
-
-    def __dir__(self) -> list[str]:
-        return sorted({*super().__dir__(), *__all__})
-
-
-sys.modules[__name__].__class__ = _Package
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -19,8 +19,9 @@ from numpy.typing import ArrayLike, NDArray
 from rtpverify.dsp.arrays import as_frames, positive
 from rtpverify.errors import RequestError
 from rtpverify.limits import PROFILES, Limits
-from rtpverify.reference import Reference, parse_reference
+from rtpverify.reference import Reference
 from rtpverify.sender.tone import DEFAULT_FREQUENCY_HZ, DEFAULT_LEVEL_DBFS
+from rtpverify.sources.audio.reference_text import parse_reference
 
 if TYPE_CHECKING:
     from rtpverify.commands.inspect.measure import Inspection, View

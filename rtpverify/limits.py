@@ -7,7 +7,6 @@ not judged (or, for ``max_thd_n_db``, derived from the encoding).
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from pathlib import Path
 from typing import Any
 
 from rtpverify.errors import ConfigurationError
@@ -103,22 +102,3 @@ def with_values(limits: Limits, values: dict[str, Any], place: str) -> Limits:
         if name != "max_thd_n_db" and not is_flag and value < 0:
             raise ConfigurationError(f"{place}: {name} = {value!r} is negative")
     return replace(limits, **values)
-
-
-def read_limits(path: Path, profile: Limits) -> Limits:
-    """Return the profile with the values of a TOML file over it.
-
-    Raises
-    ------
-    ConfigurationError
-        Where the file cannot be read, is no TOML, or holds an unknown or unusable value.
-    """
-    import tomllib
-
-    try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigurationError(f"{path}: {error.strerror}") from error
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigurationError(f"{path}: not TOML: {error}") from error
-    return with_values(profile, values, str(path))

@@ -1,6 +1,7 @@
 """The functions of ``import rtpverify``: what each gives, that importing costs nothing, and what a mistake says."""
 
 import dataclasses
+import pkgutil
 import subprocess
 import sys
 
@@ -18,7 +19,7 @@ def test_importing_loads_nothing():
     script = "import sys, rtpverify; dir(rtpverify)\nprint(sorted(name for name in sys.modules if name in "
     script += "('numpy', 'scipy', 'click', 'soundfile', 'pydantic') or name.startswith('rtpverify.')))"
     output = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
-    assert output.strip() == "[]"
+    assert output.strip() == "['rtpverify.version']"
 
 
 def test_every_name_is_there_and_described():
@@ -29,11 +30,9 @@ def test_every_name_is_there_and_described():
         rtpverify.spectogram  # noqa: B018
 
 
-def test_a_module_never_takes_the_place_of_a_function_of_its_name():
-    script = "import rtpverify, rtpverify.check, rtpverify.histogram\nfrom rtpverify.commands.check import check\n"
-    script += "print(callable(rtpverify.check), callable(rtpverify.histogram), callable(check))"
-    output = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
-    assert output.split() == ["True", "True", "True"]
+def test_no_module_has_the_name_of_a_function():
+    modules = {module.name for module in pkgutil.iter_modules(rtpverify.__path__)}
+    assert modules.isdisjoint(rtpverify.__all__)
 
 
 def test_results_are_frozen(tmp_path):

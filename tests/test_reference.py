@@ -3,7 +3,8 @@
 import pytest
 
 from rtpverify.errors import RequestError
-from rtpverify.reference import Tone, parse_reference
+from rtpverify.reference import Tone
+from rtpverify.sources.audio.reference_text import parse_reference
 
 
 def test_tones():

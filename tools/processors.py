@@ -30,10 +30,10 @@ KERNELS = {"Haswell": ("AVX2", "FMA3"), "Sandybridge": ("AVX",)}
 """Kernels of OpenBLAS, and what a processor must have for them, as numpy names it."""
 _NEWER = {"Haswell": ("AVX512", "X86_V4"), "Sandybridge": ("",)}
 """How the names of features begin that numpy chooses kernels by, and that these processors do not have."""
-CLOCKLESS = ("tests/detect", "tests/dsp", "tests/rtp")
-"""Tests of what has neither a clock nor a socket (tests/test_layers.py): nothing that runs beside them can matter."""
+CLOCKLESS = ("tests/detect", "tests/dsp", "tests/engine", "tests/media", "tests/rtp", "tests/transport")
+"""Tests of what has neither a clock nor a socket, as lint proves: nothing that runs beside them can matter."""
 NOT_NUMERICAL = (
-    "tests/daemon", "tests/demo", "tests/end_to_end", "tests/history", "tests/observability", "tests/recorder",
+    "tests/commands/demo", "tests/daemon", "tests/end_to_end", "tests/evidence", "tests/history", "tests/observability",
 )  # fmt: skip
 """Tests of what hands on, stores and shows the numbers that the rest computes."""
 

@@ -17,14 +17,14 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from rtpverify import __version__
+from rtpverify.cli.limits_file import read_limits
 from rtpverify.commands.ending import exit_status
 from rtpverify.commands.output import write_text
 from rtpverify.errors import RequestError
 from rtpverify.events import Cause, Kind
-from rtpverify.limits import PROFILES, TRANSPORT_LIMITS, Limits, read_limits, with_values
+from rtpverify.limits import PROFILES, TRANSPORT_LIMITS, Limits, with_values
 from rtpverify.live import defect_files
-from rtpverify.reference import parse_reference
+from rtpverify.version import __version__
 
 if TYPE_CHECKING:
     from rtpverify.result import Request, Result
@@ -300,6 +300,7 @@ def check(ctx: click.Context, /, source: str, **options: Any) -> None:
     from rtpverify.commands.check import check as run_check
     from rtpverify.commands.check import has_packets
     from rtpverify.rtp.payload import parse_rtpmap
+    from rtpverify.sources.audio.reference_text import parse_reference
 
     if not has_packets(source):
         _refuse_transport_limits(source, options)
@@ -581,6 +582,7 @@ def listen(source: str, out: Path, reference: str | None, **options: Any) -> Non
     from rtpverify.commands.listen.command import listen as hear
     from rtpverify.commands.listen.from_spectra import Form, is_npz
     from rtpverify.rtp.payload import parse_rtpmap
+    from rtpverify.sources.audio.reference_text import parse_reference
 
     if reference is None:
         reference = "none" if options["band"] or is_npz(Path(source)) else "tone"

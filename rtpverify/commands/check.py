@@ -1,7 +1,7 @@
 """Verify one source once: the Python API of ``rtpverify check``.
 
 >>> from rtpverify.commands.check import check
->>> from rtpverify.reference import parse_reference
+>>> from rtpverify.sources.audio.reference_text import parse_reference
 >>> result = check("tone.wav", reference=parse_reference("tone:997"))  # doctest: +SKIP
 >>> result.verdict  # doctest: +SKIP
 <Verdict.PASS: 'pass'>

@@ -4,79 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from rtpverify.errors import RequestError
 from rtpverify.live.loop import run, stopped_by_signals
-from rtpverify.rtp.sap import GROUPS, PORT, Announcement, SessionDirectory
+from rtpverify.live.sap_listener import SapListener
+from rtpverify.rtp.sap import Announcement, SessionDirectory
 from rtpverify.rtp.sdp import Media
-from rtpverify.sources.live.endpoint import Endpoint
-from rtpverify.sources.live.receiver import Backend, Receiver, open_receiver
+from rtpverify.sources.live.receiver import Backend
 
 if TYPE_CHECKING:
-    from rtpverify.rtp.batch import PacketBatch
+    pass
 
 SCHEMA = "rtpverify.discover/1"
 TICK_SECONDS = 0.05
-
-
-class Listener:
-    """Hears announcements in every group that can be joined; a context that holds its sockets.
-
-    Attributes
-    ----------
-    directory
-        What is announced.
-    refused
-        Why a group could not be joined, by group.
-
-    Raises
-    ------
-    RequestError
-        On entering, where not one group can be joined.
-    """
-
-    def __init__(
-        self, interface: str | None = None, backend: Backend | None = None, groups: Sequence[str] = GROUPS
-    ) -> None:
-        self.directory = SessionDirectory()
-        self.refused: dict[str, str] = {}
-        self._interface = interface
-        self._backend = backend
-        self._groups = groups
-        self._receivers: list[Receiver] = []
-
-    def __enter__(self) -> Listener:
-        for group in self._groups:
-            try:
-                # One each: a host without IPv6, or without a route to one group, hears the others.
-                self._receivers.append(open_receiver([Endpoint(group, PORT, None, self._interface)], self._backend))
-            except RequestError as error:
-                self.refused[group] = str(error)
-        if not self._receivers:
-            raise RequestError(next(iter(self.refused.values())))
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for receiver in self._receivers:
-            receiver.close()
-
-    def drain(self) -> list[Announcement]:
-        """Take what has arrived, without waiting; return sessions that are new or have changed."""
-        found = []
-        for receiver in self._receivers:
-            batch = receiver.drain()
-            if batch is not None:
-                found += [item for datagram in _datagrams(batch) if (item := self.directory.take(datagram))]
-        return found
-
-
-def _datagrams(batch: PacketBatch) -> list[bytes]:
-    return [
-        batch.arena[start : start + length].tobytes()
-        for start, length in zip(batch.offset.tolist(), batch.length.tolist(), strict=True)
-    ]
 
 
 def discover(
@@ -103,7 +44,7 @@ def discover(
 
     async def main() -> SessionDirectory:
         stop = asyncio.Event()
-        with stopped_by_signals(stop), Listener(interface, backend) as listener:
+        with stopped_by_signals(stop), SapListener(interface, backend) as listener:
             loop = asyncio.get_running_loop()
             end = loop.time() + duration_seconds
             while loop.time() < end and not stop.is_set():

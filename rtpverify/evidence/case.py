@@ -14,7 +14,6 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rtpverify import __version__
 from rtpverify.engine.expectation import StreamSpec
 from rtpverify.events import Event, Kind
 from rtpverify.evidence.audio import Audio, assemble, wav
@@ -28,6 +27,7 @@ from rtpverify.report.json import strict
 from rtpverify.result import rfc3339
 from rtpverify.rtp.batch import PacketBatch
 from rtpverify.rtp.payload import Encoding
+from rtpverify.version import __version__
 
 if TYPE_CHECKING:
     from rtpverify.engine.stream import Stream

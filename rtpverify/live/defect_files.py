@@ -11,8 +11,8 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from rtpverify import __version__
 from rtpverify.failure import Failure, in_one_line
+from rtpverify.version import __version__
 
 
 def keep(traceback_text: str) -> Path | None:

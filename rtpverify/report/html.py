@@ -7,10 +7,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from html import escape
 
-from rtpverify import __version__
 from rtpverify.events import Event
 from rtpverify.report import wording
 from rtpverify.result import Result, StreamResult, Verdict, rfc3339
+from rtpverify.version import __version__
 
 EVENTS_SHOWN = 1000
 """Events of one stream that are listed; the rest is counted by kind. The timeline draws all of them."""

@@ -6,9 +6,9 @@ import socket
 from dataclasses import fields
 from datetime import UTC, datetime
 
-from rtpverify import __version__
 from rtpverify.limits import PROFILES, Limits
 from rtpverify.result import Request
+from rtpverify.version import __version__
 
 
 def request_now(command: str, *, reference: str, encoding: str | None, profile: str, limits: Limits) -> Request:

@@ -9,11 +9,11 @@ from rtpverify.commands.check import check
 from rtpverify.engine.expectation import StreamSpec
 from rtpverify.engine.verifier import Verifier
 from rtpverify.limits import Limits, with_values
-from rtpverify.reference import parse_reference
 from rtpverify.report import wording
 from rtpverify.result import rfc3339
 from rtpverify.rtp.batch import Flow, PacketBatch
 from rtpverify.rtp.payload import parse_rtpmap
+from rtpverify.sources.audio.reference_text import parse_reference
 from rtpverify.transport.redundancy import LegEnds
 from tests.helpers import captures as c
 

@@ -8,8 +8,9 @@ import pytest
 from click.testing import CliRunner
 
 from rtpverify.cli.app import main
-from rtpverify.commands.discover import Listener, as_dict, discover, lines
+from rtpverify.commands.discover import as_dict, discover, lines
 from rtpverify.errors import RequestError
+from rtpverify.live.sap_listener import SapListener
 from rtpverify.rtp.sap import PORT, SessionDirectory
 from tests.rtp.test_sap import sap, sdp
 
@@ -76,13 +77,13 @@ def test_an_interface_that_is_not_there_is_named():
 
 
 def test_one_group_that_cannot_be_joined_does_not_stop_the_others():
-    with Listener("lo", groups=("239.255.255.255", "192.0.2.99")) as listener:
+    with SapListener("lo", groups=("239.255.255.255", "192.0.2.99")) as listener:
         assert listener.refused == {
             "192.0.2.99": "192.0.2.99:9875: address 192.0.2.99 is not on this host through interface lo"
         }
     with (
         pytest.raises(RequestError, match=r"192\.0\.2\.99 is not on this host"),
-        Listener("lo", groups=("192.0.2.99",)),
+        SapListener("lo", groups=("192.0.2.99",)),
     ):
         pass
 

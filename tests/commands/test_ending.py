@@ -361,7 +361,7 @@ class TestDefect:
         ("rtpverify.commands.listen.command", "open_source", ["listen", "{clean}", "--out", "{folder}/out.wav"]),
         ("rtpverify.commands.send", "Sender", ["send", "--duration", "1"]),
         ("rtpverify.commands.wav_writer", "header", ["tone", "{folder}/out.wav"]),
-        ("rtpverify.commands.discover", "Listener", ["discover", "--duration", "1"]),
+        ("rtpverify.commands.discover", "SapListener", ["discover", "--duration", "1"]),
         ("rtpverify.history.query", "find", ["events", "{folder}/events.sqlite"]),
         ("rtpverify.daemon.configuration", "read_config", ["serve", "{folder}/config.toml"]),
         ("rtpverify.commands.demo", "_free_ports", ["demo"]),

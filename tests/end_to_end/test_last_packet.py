@@ -12,10 +12,10 @@ import pytest
 import soundfile
 
 from rtpverify.commands.check import check
-from rtpverify.reference import parse_reference
 from rtpverify.rtp.payload import Encoding, parse_rtpmap
 from rtpverify.sender.recording import FileSignal
 from rtpverify.sender.rtp_sender import LastPacket, StreamSettings, send
+from rtpverify.sources.audio.reference_text import parse_reference
 from rtpverify.sources.live.endpoint import Endpoint
 from tests.end_to_end.programs import free_port, wait_until_bound
 from tests.helpers.captures import ethernet, ipv4, pcap, udp

@@ -12,9 +12,9 @@ from rtpverify.commands.check import check
 from rtpverify.engine.expectation import StreamSpec
 from rtpverify.engine.verifier import Verifier
 from rtpverify.errors import RequestError
-from rtpverify.reference import parse_reference
 from rtpverify.rtp.batch import Flow, PacketBatch
 from rtpverify.rtp.payload import encode, parse_rtpmap
+from rtpverify.sources.audio.reference_text import parse_reference
 from tests.helpers.captures import ethernet, ipv4, pcap, udp
 
 START_NS = 1_790_000_000_000_000_000

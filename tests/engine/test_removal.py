@@ -8,8 +8,8 @@ import pytest
 
 from rtpverify.engine.expectation import StreamSpec
 from rtpverify.engine.verifier import Verifier
-from rtpverify.reference import parse_reference
 from rtpverify.result import stream_as_dict
+from rtpverify.sources.audio.reference_text import parse_reference
 from rtpverify.transport.redundancy import LegEnds
 from tests.engine.test_verifier import FLOWS, FREQUENCY_HZ, L16, L24, START_NS, Sender, batch_of, brief
 

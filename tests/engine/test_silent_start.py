@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from rtpverify.engine.expectation import StreamSpec
-from rtpverify.reference import parse_reference
 from rtpverify.rtp.payload import parse_rtpmap
+from rtpverify.sources.audio.reference_text import parse_reference
 from tests.engine.test_verifier import Sender, assert_same, verify
 
 SILENT = 0.4

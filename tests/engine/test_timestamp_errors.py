@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from rtpverify.engine.expectation import StreamSpec
 from rtpverify.engine.verifier import Verifier
 from rtpverify.limits import PROFILES, with_values
-from rtpverify.reference import parse_reference
 from rtpverify.rtp.batch import Flow, PacketBatch
 from rtpverify.rtp.payload import Encoding, encode, parse_rtpmap
 from rtpverify.sender.faults import parse_fault
 from rtpverify.sender.transport_faults import Identity, TransportPlan
+from rtpverify.sources.audio.reference_text import parse_reference
 from rtpverify.transport.placement import TimestampError
 from rtpverify.transport.timestamp_patterns import pattern_of
 from tests.helpers import faulty

@@ -14,10 +14,11 @@ from rtpverify.engine.expectation import StreamSpec
 from rtpverify.engine.file_verifier import FrameVerifier
 from rtpverify.engine.verifier import Verifier
 from rtpverify.limits import with_values
-from rtpverify.reference import Tone, parse_reference
+from rtpverify.reference import Tone
 from rtpverify.result import stream_as_dict
 from rtpverify.rtp.batch import Flow, PacketBatch
 from rtpverify.rtp.payload import encode, parse_rtpmap
+from rtpverify.sources.audio.reference_text import parse_reference
 
 START_NS = 1_790_000_000_000_000_000
 FREQUENCY_HZ = 997.0

@@ -26,9 +26,10 @@ from rtpverify.evidence.case import Case, Span, files_of, packets_of
 from rtpverify.evidence.folder import AUDIO, EVENT, PACKETS, PLOT
 from rtpverify.evidence.packet_history import PacketRing
 from rtpverify.limits import PROFILES, Limits, with_values
-from rtpverify.reference import Tone, parse_reference
+from rtpverify.reference import Tone
 from rtpverify.rtp.batch import Flow, PacketBatch
 from rtpverify.rtp.payload import parse_rtpmap
+from rtpverify.sources.audio.reference_text import parse_reference
 from rtpverify.transport.redundancy import LegEnds
 from tests.helpers.faulty import FLOW, START_NS, packets
 from tests.helpers.programme import Played, music, quantised

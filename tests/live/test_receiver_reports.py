@@ -10,9 +10,9 @@ import pytest
 
 from rtpverify.commands.check import check
 from rtpverify.live import receiver_reports
-from rtpverify.reference import parse_reference
 from rtpverify.rtp.payload import parse_rtpmap
 from rtpverify.rtp.rtcp import ReceiverReport, SourceDescription, parse_rtcp
+from rtpverify.sources.audio.reference_text import parse_reference
 from rtpverify.sources.live.endpoint import Endpoint, parse_endpoint
 from tests.helpers.patience import PATIENCE_SECONDS
 

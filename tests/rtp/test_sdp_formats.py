@@ -9,10 +9,10 @@ import pytest
 
 from rtpverify.commands.check import check
 from rtpverify.errors import RequestError
-from rtpverify.reference import parse_reference
 from rtpverify.report import html, junit, text
 from rtpverify.result import stream_as_dict
 from rtpverify.rtp.payload import encode, parse_rtpmap
+from rtpverify.sources.audio.reference_text import parse_reference
 from tests.helpers.captures import ethernet, ipv4, pcap, udp
 
 START_NS = 1_790_000_000_000_000_000

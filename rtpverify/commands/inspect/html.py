@@ -15,10 +15,10 @@ from html import escape
 import numpy as np
 from numpy.typing import NDArray
 
-from rtpverify import __version__
 from rtpverify.commands.inspect import layout
 from rtpverify.commands.inspect.measure import Inspection
 from rtpverify.report.html import STYLE
+from rtpverify.version import __version__
 
 _WIDTH, _LEFT, _RIGHT, _TOP, _BOTTOM = 1200, 62, 86, 26, 24
 _INNER = _WIDTH - _LEFT - _RIGHT

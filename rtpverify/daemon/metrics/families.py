@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Literal
 
-import rtpverify
 from rtpverify.daemon.metrics.event_sizes import SIZES
 from rtpverify.daemon.metrics.snapshot import LegSnapshot, Snapshot, StreamSnapshot
 from rtpverify.daemon.metrics.text import Family, labels
 from rtpverify.live.histogram import Counts
+from rtpverify.version import __version__
 
 Shown = tuple[str, str, Callable[[Any], float | Counts | None]]
 """Name, documentation, and what it shows of a stream, leg or channel."""
@@ -238,7 +238,7 @@ _LOOP_HISTOGRAMS: Sequence[Shown] = (
 def families(snapshot: Snapshot) -> Iterator[Family]:
     """Yield every metric of a snapshot, also those without a sample."""
     build = Family("rtpverify_build_info", "gauge", "Always 1; the version is a label.")
-    build.add(labels({"version": rtpverify.__version__}), 1)
+    build.add(labels({"version": __version__}), 1)
     yield build
     streams = [(labels({"stream": stream.name}), stream) for stream in snapshot.streams]
     yield _formats(streams)

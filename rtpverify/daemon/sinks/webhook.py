@@ -24,13 +24,13 @@ from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, SecretStr, ValidationInfo, model_validator
 
-from rtpverify import __version__
 from rtpverify.daemon.config.base import content_of, mistake, path_of, text_of
 from rtpverify.daemon.sinks.base import Bench, Outlet, Told
 from rtpverify.daemon.sinks.event_filter import ChoosingTable
 from rtpverify.daemon.sinks.queue import Backlog, LaterError
 from rtpverify.report.json import strict
 from rtpverify.result import rfc3339
+from rtpverify.version import __version__
 
 if TYPE_CHECKING:
     import aiohttp

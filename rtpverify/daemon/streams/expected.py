@@ -15,7 +15,8 @@ from rtpverify.engine.expectation import DOWN_AFTER_SECONDS, MISSING_AFTER_SECON
 from rtpverify.errors import RequestError
 from rtpverify.limits import PROFILES, with_values
 from rtpverify.live.sdp_session import Session
-from rtpverify.reference import Reference, parse_reference
+from rtpverify.reference import Reference
+from rtpverify.sources.audio.reference_text import parse_reference
 from rtpverify.sources.live.endpoint import Endpoint
 
 LABEL_LENGTH = 48

@@ -9,9 +9,9 @@ from typing import Annotated
 
 from pydantic import Field
 
-from rtpverify.commands.discover import Listener
 from rtpverify.daemon.streams.expected import ExpectationTable, Followed, followed_of, label
 from rtpverify.errors import RequestError
+from rtpverify.live.sap_listener import SapListener
 from rtpverify.live.sdp_session import session_of
 from rtpverify.rtp.sap import Announcement
 from rtpverify.sources.live.receiver import Backend
@@ -39,7 +39,7 @@ class AnnouncedSessions:
 
     def __init__(self, table: AnnouncedTable, backend: Backend | None = None) -> None:
         self.table = table
-        self._listener = Listener(table.interface, backend)
+        self._listener = SapListener(table.interface, backend)
         self._names: dict[str, list[str]] = {}
         """Names of the streams of each session, by its owner."""
         self._followed: dict[str, list[Followed]] = {}

@@ -13,7 +13,6 @@ import numpy as np
 from aiohttp import web
 from numpy.typing import NDArray
 
-import rtpverify
 from rtpverify.daemon.sinks.base import Bench, Told
 from rtpverify.daemon.sinks.evidence import Recorder
 from rtpverify.daemon.sinks.history import History
@@ -25,6 +24,7 @@ from rtpverify.daemon.web.stream_status import Board
 from rtpverify.engine.stream import Stream
 from rtpverify.report.json import strict
 from rtpverify.result import StreamResult, rfc3339, stream_as_dict
+from rtpverify.version import __version__
 
 SHORTEST_SPAN_SECONDS = 0.0005
 DEFAULT_SPAN_SECONDS = 0.01
@@ -70,7 +70,7 @@ class Api:
 
     def about(self) -> dict[str, Any]:
         """Return what is answering."""
-        return {"version": rtpverify.__version__, "started": self._started}
+        return {"version": __version__, "started": self._started}
 
     def streams(self) -> dict[str, Any]:
         """Return how every stream fares, and this host."""

@@ -6,11 +6,11 @@ import json
 from functools import cache
 from typing import Any, Literal
 
-import rtpverify
 from rtpverify.daemon.web.stream_status import Health
 from rtpverify.events import Cause, Kind
 from rtpverify.evidence.folder import FILES
 from rtpverify.result import Leg, Signal, Transport, Verdict
+from rtpverify.version import __version__
 
 Schema = dict[str, Any]
 
@@ -34,7 +34,7 @@ def document() -> dict[str, Any]:
         "openapi": "3.1.0",
         "info": {
             "title": "rtpverify",
-            "version": rtpverify.__version__,
+            "version": __version__,
             "summary": "Audio that travels as RTP, held against what was sent.",
             "description": "Read-only. A value that was not measured is null, never 0. Where the configuration asks "
             "for a token or password, everything but `/healthz` and `/readyz` takes one.",

@@ -16,8 +16,8 @@ from rtpverify.daemon.sinks.evidence import Recorder, RecorderTable
 from rtpverify.engine.expectation import StreamSpec
 from rtpverify.engine.verifier import StreamEvent, Verifier
 from rtpverify.evidence.folder import AUDIO, EVENT, PACKETS, PLOT, EvidenceFolder, evidence_in
-from rtpverify.reference import parse_reference
 from rtpverify.rtp.payload import parse_rtpmap
+from rtpverify.sources.audio.reference_text import parse_reference
 from tests.helpers.documents import Telling
 from tests.helpers.faulty import packets
 from tests.helpers.patience import PATIENCE_SECONDS, until

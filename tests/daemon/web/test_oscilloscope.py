@@ -7,8 +7,8 @@ from rtpverify.daemon.web.oscilloscope import MOST_COLUMNS, measure, take
 from rtpverify.dsp.levels import dbfs
 from rtpverify.engine.expectation import StreamSpec
 from rtpverify.engine.verifier import Verifier
-from rtpverify.reference import parse_reference
 from rtpverify.rtp.payload import parse_rtpmap
+from rtpverify.sources.audio.reference_text import parse_reference
 from tests.engine.test_verifier import START_NS, Sender, batch_of
 
 

@@ -1,0 +1,26 @@
+"""``--limits FILE``: limits in TOML."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+from rtpverify.errors import ConfigurationError
+from rtpverify.limits import Limits, with_values
+
+
+def read_limits(path: Path, profile: Limits) -> Limits:
+    """Return the profile with the values of a TOML file over it.
+
+    Raises
+    ------
+    ConfigurationError
+        Where the file cannot be read, is no TOML, or holds an unknown or unusable value.
+    """
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigurationError(f"{path}: {error.strerror}") from error
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigurationError(f"{path}: not TOML: {error}") from error
+    return with_values(profile, values, str(path))
