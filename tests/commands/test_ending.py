@@ -356,7 +356,7 @@ class TestDefect:
         ("rtpverify.engine.file_verifier", "FrameVerifier.feed", ["check", "{clean}"]),
         ("rtpverify.engine.verifier", "Verifier.result", ["check", "{capture}", "--encoding", "L24/48000/2"]),
         ("rtpverify.report.html", "render", ["check", "{clean}", "--html", "-"]),
-        ("rtpverify.compare", "compare", ["compare", "{clean}", "{clean}"]),
+        ("rtpverify.commands.compare", "compare", ["compare", "{clean}", "{clean}"]),
         ("rtpverify.commands.inspect.command", "measure", ["inspect", "{clean}"]),
         ("rtpverify.commands.listen.command", "open_source", ["listen", "{clean}", "--out", "{folder}/out.wav"]),
         ("rtpverify.commands.send", "Sender", ["send", "--duration", "1"]),

@@ -5,12 +5,12 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from rtpverify.frames import FrameVerifier
 
 from rtpverify.detect.tone import acquisition
 from rtpverify.detect.tone.acquisition import acquire, is_byte_swapped, is_silent
 from rtpverify.detect.tone.forms import swap_bytes
 from rtpverify.detect.tone.settings import Settings
+from rtpverify.engine.file_verifier import FrameVerifier
 from rtpverify.limits import Limits
 from rtpverify.reference import Tone
 from tests.helpers.programme import music, speech
