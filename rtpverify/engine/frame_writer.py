@@ -6,7 +6,7 @@ whose sender goes on in another encoding goes on in another track; its frames co
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import ClassVar
@@ -20,7 +20,6 @@ from rtpverify.engine.stream import Stream, Track
 from rtpverify.errors import RequestError
 from rtpverify.events import Event
 from rtpverify.failure import RowError, contained
-from rtpverify.media.packet_index import PacketIndex, Packets
 from rtpverify.reference import Recording, Tone
 from rtpverify.rtp.batch import RtpBatch
 from rtpverify.rtp.payload import Encoding, decode
@@ -37,8 +36,34 @@ HURRIED_NS = 20_000_000
 """The same while a disturbance is being looked at: what the frames behind it say is waited for."""
 
 
+NEVER = np.iinfo(np.int64).max
 MAX_FORMATS = 8
 """Formats that one stream is judged in; where its sender goes on to further ones, those are not."""
+
+
+@dataclass(slots=True)
+class Packets:
+    """Decoded packets of one length.
+
+    ``row`` is the row of the stream, ``sequence`` and ``timestamp`` are extended, all of shape (n,); ``samples`` has
+    shape (n, frames, channels).
+    """
+
+    row: NDArray[np.int64]
+    sequence: NDArray[np.int64]
+    timestamp: NDArray[np.int64]
+    arrival_ns: NDArray[np.int64]
+    samples: NDArray[np.float32]
+
+    def take(self, chosen: NDArray[np.bool_]) -> Packets:
+        """Return some of the packets."""
+        return Packets(
+            self.row[chosen],
+            self.sequence[chosen],
+            self.timestamp[chosen],
+            self.arrival_ns[chosen],
+            self.samples[chosen],
+        )
 
 
 @dataclass(slots=True)
@@ -89,8 +114,10 @@ class _Group(Rows):
     def __init__(self, form: Format, encoding: Encoding) -> None:
         super().__init__()
         self.encoding = encoding
-        self.analysis = Analysis(form, int(AHEAD_SECONDS * form.sample_rate_hz), np.float32)
-        self.packets = PacketIndex(form.packet_frames, form.sample_rate_hz)
+        ahead_frames = int(AHEAD_SECONDS * form.sample_rate_hz)
+        self.analysis = Analysis(form, ahead_frames, np.float32)
+        self.longest_frames = ahead_frames // 2
+        """Frames that are written at once where packets are long or of several lengths."""
         self.streams: list[Stream] = []
         self.rows = np.zeros(0, np.int64)
         """Rows in which their stream goes on."""
@@ -102,10 +129,6 @@ class _Group(Rows):
         else:
             companded = self.encoding.name in COMPANDED
             row = self.analysis.add(reference, stream.spec.limits, self.encoding.bits, companded=companded)
-            if row < len(self.streams):
-                self.packets.reset(row)
-            else:
-                self.packets.add()
             put(self.streams, row, stream)
             self.fresh_row(row)
             self.index[row] = stream.index
@@ -149,13 +172,15 @@ class Tracks(Rows):
         Takes all frames of every stream, where given.
     """
 
-    FRESH: ClassVar = {"_origin": -1, "_group": -1, "_row": -1}
+    FRESH: ClassVar = {"_origin": -1, "_group": -1, "_row": -1, "_due": NEVER}
     _origin: NDArray[np.int64]
     """Unwrapped timestamp of frame 0, -1 until it is known."""
     _group: NDArray[np.int64]
     """Number of the group that a stream's frames go to; -1: none."""
     _row: NDArray[np.int64]
     """Row of that group."""
+    _due: NDArray[np.int64]
+    """Unwrapped timestamp at which frames have waited for long enough to be judged, whenever they arrived."""
 
     def __init__(
         self, tracker: SequenceTracker, tell: Callable[[Stream, Event], None], fail: Fail, on_frames: OnFrames | None
@@ -199,7 +224,7 @@ class Tracks(Rows):
             self._ending.append((stream, track))
             stream.earlier = [*stream.earlier[1 - MAX_FORMATS :], track]
             stream.track = None
-            self._group[stream.index] = self._row[stream.index] = -1
+            self._leave(stream.index)
         self._begin(stream, encoding, packet_frames, frame)
 
     def restart(self, stream: Stream, frame: int) -> None:
@@ -223,8 +248,13 @@ class Tracks(Rows):
         for event in stream.judge_no_further(stream.end_frame):
             self._tell(stream, event)
         self._ending = [item for item in self._ending if item[0] is not stream]
-        self._group[stream.index] = self._row[stream.index] = -1
+        self._leave(stream.index)
         self.remove(stream)
+
+    def _leave(self, index: int) -> None:
+        """Let the frames of a stream go nowhere."""
+        self._group[index] = self._row[index] = -1
+        self._due[index] = NEVER
 
     def _contained(self, stream: Stream) -> AbstractContextManager[None]:
         """Let what fails cost this stream alone."""
@@ -259,8 +289,9 @@ class Tracks(Rows):
         group = self._groups[number]
         self._end(stream, group)
         row = group.add(stream, reference, frame)
-        stream.track = Track(number, group.analysis, group.packets, row, encoding, frame)
+        stream.track = Track(number, group.analysis, row, encoding, frame)
         self._group[stream.index], self._row[stream.index] = number, row
+        self._due[stream.index] = -NEVER
 
     def _end(self, stream: Stream, group: _Group | None = None) -> None:
         """Judge the tracks that a stream has left to their ends, in one group or in all."""
@@ -278,22 +309,40 @@ class Tracks(Rows):
     def write(self, batch: PlacedBatch, wanted: NDArray[np.bool_]) -> None:
         """Decode payloads in the present encodings of their streams and write their frames to the timelines.
 
-        Packets of one format and length go together.
+        Packets of one format and length go together. Where lengths mix, what is far ahead of the first packets waits
+        until all that lies before it is written: it may have to be judged to make room.
         """
         of_group, frames = self._group[batch.stream], batch.frames
         for number, group in list(self._groups.items()):
             at = np.flatnonzero(wanted & (of_group == number))
-            if len(at) == 0:
-                continue
-            for length in np.unique(frames[at]).tolist():
-                rows = at[frames[at] == length]
-                try:
-                    self._write_rows(group, batch, rows, length)
-                except Exception:
-                    # Written twice, a frame is what it was: whoever is not at fault loses nothing.
-                    for index in np.unique(batch.stream[rows]).tolist():
-                        with self._contained(self._streams[index]):
-                            self._write_rows(group, batch, rows[batch.stream[rows] == index], length)
+            lengths = np.unique(frames[at]).tolist()
+            for stretch in self._stretches(group, batch, at) if len(lengths) > 1 else [at]:
+                for length in lengths:
+                    self._write_alike(group, batch, stretch[frames[stretch] == length], length)
+
+    def _stretches(self, group: _Group, batch: PlacedBatch, at: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+        """Yield packets of any lengths in stretches that the timelines have room for, and make it."""
+        stream, timestamp = batch.stream[at], batch.placement.timestamp[at]
+        first = np.full(len(self._origin), NEVER)
+        np.minimum.at(first, stream, timestamp)
+        number = (timestamp - first[stream]) // group.longest_frames
+        # A packet may reach past the end of its stretch; a very long one is the last of it, and written last.
+        room_frames = group.longest_frames + min(int(batch.frames[at].max()), group.longest_frames)
+        for one in np.unique(number).tolist():
+            chosen = number == one
+            known = chosen & (self._origin[stream] >= 0)
+            self._make_room(group, self._row[stream[known]], (timestamp - self._origin[stream])[known], room_frames)
+            yield at[chosen]
+
+    def _write_alike(self, group: _Group, batch: PlacedBatch, rows: NDArray[np.int64], length: int) -> None:
+        """Decode and write packets of one group and length; what fails is tried for each stream by itself."""
+        try:
+            self._write_rows(group, batch, rows, length)
+        except Exception:
+            # Written twice, a frame is what it was: whoever is not at fault loses nothing.
+            for index in np.unique(batch.stream[rows]).tolist():
+                with self._contained(self._streams[index]):
+                    self._write_rows(group, batch, rows[batch.stream[rows] == index], length)
 
     def _write_rows(self, group: _Group, batch: PlacedBatch, rows: NDArray[np.int64], length: int) -> None:
         """Decode and write packets of one group and length; those of streams that were given up are left out."""
@@ -349,46 +398,67 @@ class Tracks(Rows):
             self._write_frames(group, packets, packets.timestamp - origin)
 
     def _write_frames(self, group: _Group, packets: Packets, frame: NDArray[np.int64]) -> None:
-        """Write packets at their frames; where they run far ahead, judge what lies before them first."""
-        timeline, frames = group.analysis.timeline, packets.samples.shape[1]
-        group.packets.write(packets.row, packets.sequence, frame, packets.arrival_ns)
+        """Write packets at their frames, very long ones piece by piece."""
         if self._on_frames is not None:
             for row in np.unique(packets.row).tolist():
                 mine = packets.row == row
                 self._on_frames(group.streams[row], frame[mine], packets.samples[mine])
+        frames, longest = packets.samples.shape[1], group.longest_frames
+        if frames <= longest:
+            self._write_pieces(group, packets.row, frame, packets.samples)
+            return
+        for at, row in enumerate(packets.row[:, None]):
+            for start in range(0, frames, longest):
+                piece = packets.samples[at : at + 1, start : start + longest]
+                self._write_pieces(group, row, frame[at : at + 1] + start, piece)
+
+    def _write_pieces(
+        self, group: _Group, row: NDArray[np.int64], frame: NDArray[np.int64], samples: NDArray[np.float32]
+    ) -> None:
+        """Write frames; where they run far ahead, judge what lies before them first."""
+        timeline, frames = group.analysis.timeline, samples.shape[1]
         while True:
-            _, high = timeline.limits(packets.row)
-            fits = frame + frames <= high
+            fits = frame + frames <= timeline.limits(row)[1]
             if fits.all():
-                timeline.write(packets.row, frame, packets.samples)
+                timeline.write(row, frame, samples)
                 return
-            timeline.write(packets.row[fits], frame[fits], packets.samples[fits])
-            packets, frame = packets.take(~fits), frame[~fits]
-            rows = np.unique(packets.row)
-            next_frame = np.array([frame[packets.row == row].min() for row in rows.tolist()])
-            of = group.index[rows]
-            settled = np.minimum(self._tracker.settled[of] - self._origin[of], next_frame)
-            self._advance(group, rows, settled)
-            full = (next_frame + frames > timeline.limits(rows)[1]) & (group.index[rows] >= 0)
-            self._advance(group, rows[full], next_frame[full])
-            going_on = group.index[packets.row] >= 0
-            packets, frame = packets.take(going_on), frame[going_on]
+            timeline.write(row[fits], frame[fits], samples[fits])
+            row, frame, samples = row[~fits], frame[~fits], samples[~fits]
+            self._make_room(group, row, frame, frames)
+            going_on = group.index[row] >= 0
+            row, frame, samples = row[going_on], frame[going_on], samples[going_on]
+
+    def _make_room(self, group: _Group, row: NDArray[np.int64], frame: NDArray[np.int64], frames: int) -> None:
+        """Judge timelines as far as it takes to write so many frames from the first of these on, shape (n,).
+
+        None of them has been written. What is not settled is judged only where there is no room otherwise.
+        """
+        timeline, rows = group.analysis.timeline, np.unique(row)
+        first = np.array([frame[row == one].min() for one in rows.tolist()], np.int64)
+        of = group.index[rows]
+        for until in (np.minimum(self._tracker.settled[of] - self._origin[of], first), first):
+            full = (first + frames > timeline.limits(rows)[1]) & (group.index[rows] >= 0)
+            if full.any():
+                self._advance(group, rows[full], until[full])
 
     # Judging --------------------------------------------------------------------------------------------------------
 
     def judge_when_due(self, now_ns: int) -> None:
         """Judge what is settled, unless that was done a moment ago; a clock that was set back does not put it off."""
         wait_ns = HURRIED_NS if self._in_a_hurry else JUDGED_NS
-        if not self._judged_ns <= now_ns < self._judged_ns + wait_ns:
+        is_due = (self._tracker.end_timestamp >= self._due).any()
+        if is_due or not self._judged_ns <= now_ns < self._judged_ns + wait_ns:
             self._judged_ns = now_ns
             self.judge()
             self._in_a_hurry = any(group.analysis.in_a_hurry for group in self._groups.values())
 
     def judge(self) -> None:
         """Judge every block that is settled, and collect what the detectors tell."""
-        settled = self._tracker.settled
+        settled, end = self._tracker.settled, self._tracker.end_timestamp
         for group in list(self._groups.values()):
-            origin = self._origin[group.index[group.rows]]
+            streams = group.index[group.rows]
+            self._due[streams] = end[streams] + int(AHEAD_SECONDS * group.analysis.form.sample_rate_hz)
+            origin = self._origin[streams]
             rows, origin = group.rows[origin >= 0], origin[origin >= 0]
             self._advance(group, rows, settled[group.index[rows]] - origin)
             self._take_events(group)

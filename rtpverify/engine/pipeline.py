@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from rtpverify.engine.frame_writer import Fail, OnFrames, PlacedBatch, PlacedPacket, Tracks
 from rtpverify.engine.payload_types import PayloadTypes
-from rtpverify.engine.stream import Stream
+from rtpverify.engine.stream import UNKNOWN_RATE_HZ, Stream
 from rtpverify.errors import RequestError
 from rtpverify.events import Event
 from rtpverify.failure import contained
@@ -28,6 +28,7 @@ from rtpverify.rtp.rtcp import Arrived
 from rtpverify.transport.arrivals import Accepted, Arrivals, Silence
 from rtpverify.transport.figures import Reception, WireFigures, WireGlance
 from rtpverify.transport.host_drops import HostDrops
+from rtpverify.transport.packet_index import PacketIndex
 from rtpverify.transport.placement import Counts, Discontinuity, Jump, Resolved
 from rtpverify.transport.presentation import HostClock, Presentation, seconds_to_add
 from rtpverify.transport.row_arrays import Rows, put
@@ -66,6 +67,7 @@ class Intake(Rows):
         """The stream of each index; one that was removed stands there until the index is another's."""
         self._payload_types = PayloadTypes()
         self._tracker = SequenceTracker()
+        self.packets = PacketIndex()
         self._arrivals = Arrivals(lambda of, error: fail(None if of is None else self._streams[of], "transport", error))
         self._presentation = Presentation()
         self._host_drops = HostDrops()
@@ -83,7 +85,7 @@ class Intake(Rows):
         self._payload_types.add(stream)
         self._arrivals.begin(index, stream.first_arrival_ns, limits.max_stall_seconds)
         rate_hz = encoding.sample_rate_hz if encoding else 0
-        self._tracker.set_window(index, int(limits.reorder_window_seconds * rate_hz), rate_hz)
+        self._set_rate(stream, rate_hz)
         packet_frames = payload_bytes // encoding.bytes_per_frame if encoding else 0
         if encoding is not None:
             self._arrivals.set_format(index, rate_hz, packet_frames, limits.tsdf_window_seconds)
@@ -93,7 +95,8 @@ class Intake(Rows):
     def fresh_row(self, row: int) -> None:
         """Give a stream a fresh row in every store: nothing else does, so what one has, all have."""
         super().fresh_row(row)
-        for store in (self._payload_types, self._tracker, self._arrivals, self._presentation, self._tracks):
+        stores = (self._payload_types, self._tracker, self.packets, self._arrivals, self._presentation, self._tracks)
+        for store in stores:
             store.fresh_row(row)
 
     def remove(self, stream: Stream) -> None:
@@ -118,6 +121,7 @@ class Intake(Rows):
         placement = self._tracker.finish()
         self._tracks.settle_origins()
         resolved = self._resolve(placement.resolved)
+        self._remember_resolved(resolved)
         for packet in resolved:
             stream = self._streams[packet.stream]
             if self._payload_types.is_change(packet):
@@ -197,9 +201,10 @@ class Intake(Rows):
             dropped = part.source.host_dropped[part.row[kept]]
             self._host_drops.take(stream[kept], part.flow[kept], placement.sequence[kept], dropped)
         audio = placement.accepted & ~beside
+        resolved = self._resolve(placement.resolved)
+        self._remember(batch, audio, resolved)
         unread = np.bincount(stream, audio & (decoded <= 0), len(self._unread))
         self._unread += unread.astype(np.int64)
-        resolved = self._resolve(placement.resolved)
         changing = {item.stream for item in resolved if self._payload_types.is_change(item)}
         changing.update(np.unique(stream[changed]).tolist() if changed.any() else ())
         new_encodings: list[PlacedPacket] = []
@@ -215,6 +220,27 @@ class Intake(Rows):
         for row in np.flatnonzero(placement.held).tolist():
             self._held[int(stream[row])] = self._packet(batch, row)
         self._tell_transport(placement)
+
+    def _remember(self, batch: PlacedBatch, audio: NDArray[np.bool_], resolved: Sequence[PlacedPacket]) -> None:
+        """Remember which packets arrived, those that were held first."""
+        self._remember_resolved(resolved)
+        placement = batch.placement
+        rows: slice | NDArray[np.bool_] = slice(None) if placement.accepted.all() else placement.accepted
+        self.packets.write(
+            batch.stream[rows],
+            placement.sequence[rows],
+            placement.timestamp[rows],
+            batch.part.arrival_ns[rows],
+            audio[rows],
+        )
+
+    def _remember_resolved(self, resolved: Sequence[PlacedPacket]) -> None:
+        """Remember packets that were held."""
+        for item in resolved:
+            of, sequence, timestamp, arrival_ns = np.array(
+                [[item.stream], [item.sequence], [item.timestamp], [item.arrival_ns]], np.int64
+            )
+            self.packets.write(of, sequence, timestamp, arrival_ns, np.ones(1, np.bool_))
 
     def _resolve(self, resolved: Sequence[Resolved]) -> list[PlacedPacket]:
         """Return packets that were held and turned out to be right, in their places."""
@@ -289,9 +315,14 @@ class Intake(Rows):
             stream.not_judged = str(error)
         if encoding is None or (before is not None and before.sample_rate_hz == encoding.sample_rate_hz):
             return
-        window_frames = int(stream.spec.limits.reorder_window_seconds * encoding.sample_rate_hz)
-        self._tracker.set_window(stream.index, window_frames, encoding.sample_rate_hz)
+        self._set_rate(stream, encoding.sample_rate_hz)
         self._measure_lead(stream)
+
+    def _set_rate(self, stream: Stream, rate_hz: int) -> None:
+        """Set how many frames of a stream make a second, 0 where that is not known."""
+        window_frames = int(stream.spec.limits.reorder_window_seconds * rate_hz)
+        self._tracker.set_window(stream.index, window_frames, rate_hz)
+        self.packets.set_rate(stream.index, rate_hz or UNKNOWN_RATE_HZ)
 
     def _write(
         self, batch: PlacedBatch, wanted: NDArray[np.bool_], resolved: list[PlacedPacket], done: Collection[int]

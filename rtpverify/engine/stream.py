@@ -14,13 +14,13 @@ from rtpverify.engine.expectation import StreamSpec
 from rtpverify.engine.format_group import Analysis
 from rtpverify.events import TRANSPORT_KINDS, Cause, Event, Kind
 from rtpverify.failure import Failure
-from rtpverify.media.packet_index import PacketIndex
 from rtpverify.media.time_shift import MediaTime
 from rtpverify.result import StreamResult
 from rtpverify.rtp.batch import Flow
 from rtpverify.rtp.payload import Encoding
 from rtpverify.rtp.rtcp import Arrived, Bye, Report, SenderReport, SenderReports
 from rtpverify.transport.figures import WireFigures, WireGlance
+from rtpverify.transport.packet_index import PacketIndex
 from rtpverify.transport.placement import Counts, Discontinuity, Gap, TimestampError
 from rtpverify.transport.redundancy import LegState
 from rtpverify.transport.timestamp_patterns import pattern_of
@@ -44,7 +44,6 @@ class Track:
 
     group: int
     analysis: Analysis
-    packets: PacketIndex
     row: int
     encoding: Encoding
     start_frame: int = 0
@@ -96,6 +95,8 @@ class Stream:
         Where its frames go now; None without a reference or an encoding.
     origin
         Unwrapped timestamp of frame 0, None until the earliest packet is known.
+    packets
+        Where its latest packets are known by its index.
     """
 
     index: int
@@ -106,6 +107,7 @@ class Stream:
     encoding: Encoding | None
     first_arrival_ns: int
     last_arrival_ns: int
+    packets: PacketIndex = field(repr=False)
     doubt: str | None = None
     """Why the encoding is not to be relied upon."""
     track: Track | None = None
@@ -209,7 +211,7 @@ class Stream:
             event.cause = Cause.UNKNOWN
             event.size["packets_dropped_by_host"] = host_dropped
             event.message += f"; this host dropped {host_dropped} just then, its receive buffer was full"
-        event.time_ns = self._arrival_ns(start, gap.last_sequence + 1)
+        event.time_ns = self.packets.arrival_ns(self.index, gap.last_sequence + 1)
         return event
 
     @property
@@ -278,7 +280,7 @@ class Stream:
             message = f"the RTP timestamp jumped: {numbers}"
         event = Event(kind, frame, size=size, packets=(jump.sequence, jump.sequence), message=message)
         event.fault = not (kind is Kind.SSRC_CHANGE and self.said_goodbye)
-        event.time_ns = self._arrival_ns(frame, jump.sequence)
+        event.time_ns = self.packets.arrival_ns(self.index, jump.sequence)
         return event
 
     def timestamp_error(self, error: TimestampError) -> Event:
@@ -307,7 +309,7 @@ class Stream:
         event, self._timestamp_error = self._timestamp_error, None
         if event is None or event.start_frame != start:
             event = Event(Kind.TIMESTAMP_ERROR, start)
-            event.time_ns = self._arrival_ns(start, error.first_sequence)
+            event.time_ns = self.packets.arrival_ns(self.index, error.first_sequence)
         event.duration_frames, event.open = error.frames, error.is_open
         event.size, event.message = size, message
         event.packets = error.first_sequence, error.last_sequence
@@ -372,16 +374,15 @@ class Stream:
     def told(self, event: Event) -> tuple[Event, bool]:
         """Take an event in; return it as it is told, and whether it is new."""
         stop = event.start_frame + max(event.duration_frames, 1)
-        track = self.track_at(event.start_frame)
         if event.id:
-            if event.packets is not None and track is not None and not event.open:
-                last = track.packets.carriers(track.row, stop - 1, stop)
+            if event.packets is not None and event.kind not in TRANSPORT_KINDS and not event.open:
+                last = self._carriers(stop - 1, stop)
                 event.packets = (event.packets[0], max(last or event.packets))
             return self._on_media_time(event), False
-        if event.packets is None and track is not None:
-            event.packets = track.packets.carriers(track.row, event.start_frame, stop)
-            if event.packets is not None:
-                event.time_ns = track.packets.arrival_ns(track.row, event.packets[0])
+        if event.packets is None:
+            event.packets = self._carriers(event.start_frame, stop)
+        if event.packets is not None and event.time_ns is None:
+            event.time_ns = self.packets.arrival_ns(self.index, event.packets[0])
         event.time_ns = event.time_ns or None  # 0 where a capture holds no times at all
         event.name(self._identity)
         # What has the identity of an event that was told is that event, judged anew.
@@ -411,10 +412,15 @@ class Stream:
             return self.track
         return next((track for track in reversed(self.earlier) if track.holds(frame)), None)
 
-    def _arrival_ns(self, frame: int, sequence: int) -> int | None:
-        """Return when a packet arrived that holds a frame, None where it did not or is forgotten."""
-        track = self.track_at(frame)
-        return None if track is None else track.packets.arrival_ns(track.row, sequence)
+    def frame_of(self, sequence: int) -> int | None:
+        """Return the first frame of a packet, None where it did not arrive or is forgotten."""
+        timestamp = self.packets.timestamp(self.index, sequence)
+        return None if timestamp is None else timestamp - (self.origin or 0)
+
+    def _carriers(self, start: int, stop: int) -> tuple[int, int] | None:
+        """Return first and last sequence number of the packets that carried frames, None where that is forgotten."""
+        origin = self.origin or 0
+        return self.packets.carriers(self.index, start + origin, stop + origin)
 
     def _on_media_time(self, event: Event) -> Event:
         """Return an event on the media timeline: a copy where frames are shifted there, always the same while open."""
@@ -460,6 +466,10 @@ class Stream:
             message += f"{1e3 * least:.3f} ms, at least {1e3 * limits.min_presentation_lead_seconds:g} ms wanted"
             size = {"presentation_lead_seconds": least, "packets_counted": count}
             events.append(Event(Kind.LATE, 0, self.end_frame, cause=Cause.UNKNOWN, size=size, message=message))
+        first = self.packets.first_sequence(self.index)
+        for event in events:
+            event.packets = None if first is None else (first, self.extended_sequence)
+            event.time_ns = self.first_arrival_ns
         return events
 
     def _milliseconds(self, frames: int) -> str:

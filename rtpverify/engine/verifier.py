@@ -371,6 +371,7 @@ class Verifier:
             encoding=None,
             first_arrival_ns=first.arrival_ns,
             last_arrival_ns=first.arrival_ns,
+            packets=self._intake.packets,
         )
         undecided: list[Exception] = []
         with contained(undecided.append):
@@ -507,6 +508,7 @@ class Verifier:
                 encoding=before.encoding,
                 first_arrival_ns=first_ns,
                 last_arrival_ns=first_ns,
+                packets=self._intake.packets,
                 doubt=before.doubt,
             )
             self._begin(after, int(mine.payload_length[0]))

@@ -129,9 +129,9 @@ def _duration_ns(event: Event, encoding: Encoding | None) -> int:
 
 def _offset(stream: Stream, event: Event) -> int:
     """Return where an event begins in the packet that carried it first; 0 where that is not known."""
-    if stream.track is None or event.packets is None:
+    if event.packets is None:
         return 0
-    frame = stream.track.packets.frame(stream.track.row, event.packets[0])
+    frame = stream.frame_of(event.packets[0])
     return 0 if frame is None else max(0, event.start_frame - frame - stream.media_time.shift(frame))
 
 
