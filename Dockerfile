@@ -14,7 +14,7 @@ ENV PATH=/opt/rtpverify/bin:$PATH PYTHONUNBUFFERED=1
 RUN useradd --system --no-create-home --uid 10001 --shell /usr/sbin/nologin rtpverify \
     && install --directory --owner=10001 /var/lib/rtpverify
 COPY --from=build /opt/rtpverify /opt/rtpverify
-COPY configs/container.toml /etc/rtpverify/container.toml
+COPY rtpverify/configs/container.toml /etc/rtpverify/container.toml
 
 USER 10001:10001
 WORKDIR /var/lib/rtpverify
