@@ -204,6 +204,7 @@ class Service:
             await asyncio.wait([self._supervising])
         result = self.verifier.result("serve", self._receiver.dropped)
         for state in self.states.values():
+            self._measure(state, time.time_ns())
             self._log_summary(state)
         self.defects.take_failures(self.verifier.take_failures())
         self.log.info(
@@ -328,8 +329,7 @@ class Service:
         now_ns = time.time_ns()
         for stream in change.gone:
             state = self.states[stream.name]
-            with self.defects.contained("stream", stream.name):
-                state.refresh(self.verifier, now_ns)
+            self._measure(state, now_ns)
             self._tell(self.verifier.remove(stream.spec))
             self._log_summary(state)
         self._known_streams = len(self.verifier.streams)
@@ -361,6 +361,11 @@ class Service:
     @property
     def _line_interval_ns(self) -> int:
         return round(self._supervisor.configuration.log.state_seconds * 1e9)
+
+    def _measure(self, state: StreamState, now_ns: int) -> None:
+        """Measure one stream."""
+        with self.defects.contained("stream", state.name):
+            state.refresh(self.verifier, now_ns)
 
     def _refresh(self, state: StreamState, now_ns: int) -> None:
         """Measure one stream; log it where its line is due."""
