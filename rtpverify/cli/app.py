@@ -687,9 +687,9 @@ def events(ctx: click.Context, /, store: Path | None, since: str | None, until: 
     from rtpverify.history.time_text import parse_moment
 
     if store is not None and store.suffix == ".toml":
-        from rtpverify.daemon.sinks.history import path_in
+        from rtpverify.daemon.configuration import history_path_in
 
-        store = path_in(store)
+        store = history_path_in(store)
     now_ns = time.time_ns()
     query = Query(
         **{name: tuple(options[name]) for name in ("streams", "kinds", "causes", "ids")},

@@ -6,7 +6,6 @@ its own, the line is that of the table that should hold it. Streams are counted 
 
 from __future__ import annotations
 
-import json
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -19,6 +18,7 @@ from pydantic import BaseModel, BeforeValidator, Field, ValidationError, Validat
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from rtpverify.daemon.config.base import Table, text_of, told
+from rtpverify.daemon.config.toml_lines import Place, find_lines, line_of, write_mistake
 from rtpverify.daemon.sinks.event_log import EventLogTable
 from rtpverify.daemon.sinks.evidence import RecorderTable
 from rtpverify.daemon.sinks.history import HistoryTable
@@ -40,9 +40,6 @@ from rtpverify.transport.demux import MAX_STREAMS
 from rtpverify.transport.presentation import HostClock
 
 AnyTable = TypeVar("AnyTable", bound=Table)
-
-Place = tuple[str | int, ...]
-"""Keys, and indexes from 0 in lists, that lead to a value."""
 
 
 def _source(value: object) -> Endpoint:
@@ -197,6 +194,20 @@ def read_table(path: Path, name: str, model: type[AnyTable]) -> AnyTable | None:
         raise
 
 
+def history_path_in(configuration: Path) -> Path:
+    """Return the store that a configuration keeps; nothing else of it is looked at.
+
+    Raises
+    ------
+    ConfigurationError
+        Where it has no such table, or there is a mistake in that.
+    """
+    history = read_table(configuration, "history", HistoryTable)
+    if history is None:
+        raise ConfigurationError(f"{configuration}: has no [history]")
+    return history.path
+
+
 def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
@@ -234,10 +245,10 @@ def parse_config(text: str, path: Path) -> Configuration:
     if isinstance(streams, list):
         _check_together([item if isinstance(item, dict) else {} for item in streams], path.parent, mistakes)
     if mistakes or configuration is None:
-        lines = _find_lines(text)
-        order = sorted((_line(lines, place), str(place), place) for place in mistakes)
+        lines = find_lines(text)
+        order = sorted((line_of(lines, place), str(place), place) for place in mistakes)
         raise ConfigurationError(
-            "\n".join(_write(path, line, place, data, mistakes[place]) for line, _, place in order)
+            "\n".join(write_mistake(path, line, place, data, mistakes[place]) for line, _, place in order)
         )
     return configuration
 
@@ -358,51 +369,3 @@ def _check_reference(
             reference.check(encoding.sample_rate_hz, encoding.channels)
         except RequestError as error:
             mistakes["stream", index, "reference"] = str(error).partition(": ")[2]
-
-
-_TABLE_HEADER = re.compile(r"^\s*(\[\[?)\s*([\w.\s\"'-]+?)\s*\]")
-_KEY = re.compile(r"^\s*([\w.\"'-]+)\s*=")
-
-
-def _find_lines(text: str) -> dict[Place, int]:
-    """Return the line, from 1, of every table header and of every key that starts a line."""
-    lines: dict[Place, int] = {}
-    lengths: dict[Place, int] = {}
-    table: Place = ()
-    for number, line in enumerate(text.splitlines(), 1):
-        if header := _TABLE_HEADER.match(line):
-            names = _keys(header[2])
-            table = ()
-            for depth, name in enumerate(names, 1):
-                table += (name,)
-                if header[1] == "[[" and depth == len(names):
-                    lengths[table] = lengths.get(table, 0) + 1
-                if table in lengths:
-                    table += (lengths[table] - 1,)
-            lines.setdefault(table, number)
-        elif key := _KEY.match(line):
-            lines.setdefault(table + _keys(key[1]), number)
-    return lines
-
-
-def _keys(text: str) -> tuple[str, ...]:
-    """Split a dotted key."""
-    return tuple(part.strip().strip("\"'") for part in text.split("."))
-
-
-def _line(lines: Mapping[Place, int], place: Place) -> int:
-    """Return the line of a value, or else of what holds it; 0 where not even that is known."""
-    return next((lines[place[:depth]] for depth in range(len(place), 0, -1) if place[:depth] in lines), 0)
-
-
-def _write(path: Path, line: int, place: Place, data: Any, message: str) -> str:
-    """Write one mistake as one line."""
-    key = ""
-    for part in place:
-        key += f"[{part + 1}]" if isinstance(part, int) else f".{part}" if key else part
-        try:
-            data = data[part]
-        except (KeyError, IndexError, TypeError):
-            data = None
-    value = "" if data is None or isinstance(data, dict) else f" = {json.dumps(data, default=str, ensure_ascii=False)}"
-    return f"{path}{f':{line}' if line else ''}: {key}{value[:80]}: {message}"

@@ -22,11 +22,12 @@ from rtpverify.daemon.defects import Defects
 from rtpverify.daemon.metrics.snapshot import LoopSnapshot, OutletSnapshot, Snapshot
 from rtpverify.daemon.sd_notify import Notifier
 from rtpverify.daemon.sink_set import OutletSet
-from rtpverify.daemon.sinks.base import AnyOutlet, Outlet, Told
+from rtpverify.daemon.sinks.base import Outlet, Told
 from rtpverify.daemon.streams.expected import Followed
 from rtpverify.daemon.streams.followed import CONFIGURED, Change, Roster
 from rtpverify.daemon.streams.state import StreamState
 from rtpverify.daemon.supervisor import Supervisor, configured_streams
+from rtpverify.daemon.web.context import AnyOutlet
 from rtpverify.daemon.web.server import WebServer
 from rtpverify.engine.presence import Ends
 from rtpverify.engine.stream import Stream

@@ -3,10 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 from rtpverify.daemon.configuration import Configuration
-from rtpverify.daemon.sinks.base import Bench, Outlet, OutletTable
+from rtpverify.daemon.sinks.base import Outlet, OutletTable
+from rtpverify.daemon.sinks.event_log import EventLog, EventLogTable
+from rtpverify.daemon.sinks.evidence import Recorder, RecorderTable
+from rtpverify.daemon.sinks.history import History, HistoryTable
+from rtpverify.daemon.sinks.webhook import Webhook, WebhookTable
+from rtpverify.daemon.web.context import ServiceView
+from rtpverify.daemon.web.server import WebServer
+from rtpverify.daemon.web.table import MetricsTable
+
+SINKS: dict[type[OutletTable], Callable[[Any, ServiceView], Outlet]] = {
+    MetricsTable: WebServer,
+    HistoryTable: History,
+    EventLogTable: EventLog,
+    WebhookTable: Webhook,
+    RecorderTable: Recorder,
+}
+"""What each kind of table makes, of that table and the service."""
+
+
+def sink_of(table: OutletTable, service: ServiceView) -> Outlet:
+    """Return the outlet of a table, not started yet."""
+    return SINKS[type(table)](table, service)
 
 
 def outlet_tables(configuration: Configuration) -> dict[str, OutletTable]:
@@ -25,7 +47,7 @@ def _tables(configuration: Configuration) -> Iterator[tuple[str, OutletTable]]:
 
 
 class OutletSet:
-    """The outlets of a bench; an asynchronous context in which they run.
+    """The outlets of a service; an asynchronous context in which they run.
 
     Attributes
     ----------
@@ -38,9 +60,9 @@ class OutletSet:
         On entering, where one cannot start; those before it are stopped.
     """
 
-    def __init__(self, configuration: Configuration, bench: Bench) -> None:
-        self._bench = bench
-        self.by_section = {section: table.open(bench) for section, table in outlet_tables(configuration).items()}
+    def __init__(self, configuration: Configuration, service: ServiceView) -> None:
+        self._service = service
+        self.by_section = {section: sink_of(table, service) for section, table in outlet_tables(configuration).items()}
         self._to_stop: dict[str, Outlet] = {}
 
     async def __aenter__(self) -> OutletSet:
@@ -74,7 +96,7 @@ class OutletSet:
                 try:
                     await self._swap(section, before.get(section))
                 except Exception as error:
-                    self._bench.log.error("outlet lost", outlet=section, reason=str(error))
+                    self._service.log.error("outlet lost", outlet=section, reason=str(error))
             raise
 
     async def _swap(self, section: str, table: OutletTable | None) -> None:
@@ -84,12 +106,12 @@ class OutletSet:
         if known is not None:
             await self._stop(section, known)
         if table is not None:
-            self.by_section[section] = table.open(self._bench)
+            self.by_section[section] = sink_of(table, self._service)
             await self._start(section)
 
     async def _stop(self, section: str, outlet: Outlet) -> None:
         """Stop an outlet; others are stopped also where it cannot."""
-        with self._bench.defects.contained("outlet", section):
+        with self._service.defects.contained("outlet", section):
             await outlet.stop()
 
     async def _start(self, section: str) -> None:

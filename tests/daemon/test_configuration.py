@@ -9,7 +9,7 @@ import pytest
 from pydantic.fields import FieldInfo
 
 from rtpverify.daemon.config.base import Listen
-from rtpverify.daemon.configuration import Configuration, parse_config, read_config, tables_in
+from rtpverify.daemon.configuration import Configuration, history_path_in, parse_config, read_config, tables_in
 from rtpverify.errors import ConfigurationError
 from rtpverify.reference import Tone
 from rtpverify.rtp.payload import Encoding
@@ -293,3 +293,24 @@ def test_mistakes_that_the_documentation_shows_are_told_so() -> None:
     assert len(told) == len(shown) == 3
     for line, example in zip(told, shown, strict=True):
         assert line.startswith(example.removesuffix("..."))
+
+
+def test_the_history_of_a_configuration_is_found_without_the_rest(tmp_path: Path) -> None:
+    configuration = tmp_path / "bench.toml"
+    stream = '[[stream]]\nname = "a"\nsource = "rtp://127.0.0.1:5004"\nreference = "none"\n'
+    configuration.write_text(f'[history]\npath = "deep/events.sqlite"\n{stream}')
+    assert history_path_in(configuration) == tmp_path / "deep" / "events.sqlite"
+    # Who looks events up may not read what the daemon may.
+    metrics = '[metrics]\ntoken_file = "nobody may read this"\n'
+    configuration.write_text(f'{metrics}[history]\npath = "deep/events.sqlite"\n{stream}')
+    assert history_path_in(configuration) == tmp_path / "deep" / "events.sqlite"
+    configuration.write_text(stream)
+    with pytest.raises(ConfigurationError, match=r"bench\.toml: has no \[history\]"):
+        history_path_in(configuration)
+    configuration.write_text(f"[history]\nmax_bytes = 5\n{stream}")
+    with pytest.raises(ConfigurationError) as caught:
+        history_path_in(configuration)
+    assert [line.split("bench.toml:")[1] for line in str(caught.value).splitlines()] == [
+        "1: history.path: is missing",
+        "2: history.max_bytes = 5: should be greater than or equal to 1048576",
+    ]

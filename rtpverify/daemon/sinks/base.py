@@ -5,17 +5,17 @@ something slow (a disk, a browser, another host) is bounded: what does not fit i
 fails says so once (log, ``trouble``) and verification goes on; only :meth:`Outlet.start` may raise, for what the caller
 can mend. What it raises all the same costs that call.
 
-An outlet is made by the table of its section: its module holds both, and one line of
-:class:`rtpverify.daemon.configuration.Configuration` names the section.
+An outlet and the table of its section are in one module; one line of
+:class:`rtpverify.daemon.configuration.Configuration` names the section, one of :mod:`rtpverify.daemon.sink_set` the
+outlet.
 """
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol
 
 from rtpverify.daemon.config.base import Table
 from rtpverify.engine.verifier import StreamEvent
@@ -25,12 +25,7 @@ if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
     from rtpverify.daemon.defects import Defects
-    from rtpverify.daemon.metrics import Snapshot
-    from rtpverify.daemon.streams.state import StreamState
-    from rtpverify.engine.verifier import Verifier
     from rtpverify.rtp.batch import PacketBatch
-
-AnyOutlet = TypeVar("AnyOutlet", bound="Outlet")
 
 
 class Told(StreamEvent):
@@ -97,43 +92,17 @@ class Outlet:
         """Take note of the time, in ns since the Unix epoch; called after every drain."""
 
 
-class Bench(Protocol):
-    """What an outlet may see of the service."""
+class SinkContext(Protocol):
+    """What every outlet may use of the service."""
 
     @property
     def log(self) -> FilteringBoundLogger:
         """The daemon's log."""
 
     @property
-    def verifier(self) -> Verifier:
-        """What verifies; only to be asked on the event loop."""
-
-    @property
-    def states(self) -> Mapping[str, StreamState]:
-        """What is known of each configured stream, by name; streams come and go."""
-
-    @property
     def defects(self) -> Defects:
-        """What contains exceptions that nobody expected, and tells them; for any thread."""
-
-    @property
-    def snapshot(self) -> Snapshot:
-        """What a scrape may see; never changed, so good for any thread."""
-
-    @property
-    def outlets(self) -> Mapping[str, Outlet]:
-        """Every outlet, by the section of the configuration that made it."""
-
-    def outlet(self, kind: type[AnyOutlet]) -> AnyOutlet | None:
-        """Return the outlet of a kind, where there is one."""
-
-    def unready(self) -> list[str]:
-        """Return why the daemon does not do its whole work at present; nothing while it does."""
+        """What contains exceptions that nobody expected, and reports them; for any thread."""
 
 
 class OutletTable(Table):
-    """A section of the configuration that makes an outlet."""
-
-    @abstractmethod
-    def open(self, bench: Bench) -> Outlet:
-        """Return the outlet, not started yet; ``bench`` is the service it belongs to."""
+    """A section of the configuration for which :mod:`rtpverify.daemon.sink_set` makes an outlet."""

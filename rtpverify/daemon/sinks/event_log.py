@@ -17,7 +17,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, ValidationInfo
 
 from rtpverify.daemon.config.base import path_of
-from rtpverify.daemon.sinks.base import Bench, Outlet, Told
+from rtpverify.daemon.sinks.base import Outlet, SinkContext, Told
 from rtpverify.daemon.sinks.event_filter import ChoosingTable
 from rtpverify.daemon.sinks.queue import Backlog
 from rtpverify.report.json import strict
@@ -44,10 +44,6 @@ class EventLogTable(ChoosingTable):
     files: Annotated[int, Field(strict=True, ge=1, le=1000)] = 5
     """Kept in all."""
 
-    def open(self, bench: Bench) -> EventLog:
-        """Return the outlet, not started yet."""
-        return EventLog(self, bench)
-
 
 class EventLog(Outlet):
     """Writes events as they begin and as they end.
@@ -55,11 +51,11 @@ class EventLog(Outlet):
     ``counts`` has ``written``, ``dropped`` (events that found no room), ``failed`` (writes).
     """
 
-    def __init__(self, table: EventLogTable, bench: Bench) -> None:
+    def __init__(self, table: EventLogTable, context: SinkContext) -> None:
         super().__init__()
         self._table = table
-        self._log = bench.log
-        self._bench = bench
+        self._log = context.log
+        self._context = context
         self._file = LineFile(table.path, table.max_bytes, table.files)
         self._backlog: Backlog[dict[str, Any]] | None = None
 
@@ -77,7 +73,7 @@ class EventLog(Outlet):
             errors=(OSError,),
             counts=self.counts,
             on_trouble=self._note,
-            on_defect=lambda error: self._bench.defects.take("outlet", "event log", error),
+            on_defect=lambda error: self._context.defects.take("outlet", "event log", error),
         )
 
     async def stop(self) -> None:

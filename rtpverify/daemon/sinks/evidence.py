@@ -18,7 +18,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from rtpverify.daemon.config.base import PathField
-from rtpverify.daemon.sinks.base import Bench, Outlet, Told
+from rtpverify.daemon.sinks.base import Outlet, SinkContext, Told
 from rtpverify.daemon.sinks.event_filter import ChoosingTable
 from rtpverify.daemon.sinks.queue import reason
 from rtpverify.engine.presence import Expected
@@ -61,10 +61,6 @@ class RecorderTable(ChoosingTable):
     memory_bytes: Annotated[int, Field(strict=True, ge=1 << 20)] = 256 << 20
     """Of the packets remembered."""
 
-    def open(self, bench: Bench) -> Recorder:
-        """Return the outlet, not started yet."""
-        return Recorder(self, bench)
-
     @property
     def span(self) -> Span:
         """How much is kept."""
@@ -105,12 +101,12 @@ class Recorder(Outlet):
         size of the folder).
     """
 
-    def __init__(self, table: RecorderTable, bench: Bench) -> None:
+    def __init__(self, table: RecorderTable, context: SinkContext) -> None:
         super().__init__()
         self.path = table.path
         self._table = table
-        self._log = bench.log
-        self._bench = bench
+        self._log = context.log
+        self._context = context
         self._span = table.span
         seconds = table.before_seconds + table.longest_seconds + table.after_seconds + TOLD_LATE_SECONDS
         self._ring = PacketRing(seconds, table.memory_bytes)
@@ -211,7 +207,7 @@ class Recorder(Outlet):
                 self._work()
                 return
             except Exception as error:
-                self._bench.defects.take("outlet", "recorder", error)
+                self._context.defects.take("outlet", "recorder", error)
             if self._closing:
                 return
             time.sleep(AFTER_DEFECT_SECONDS)
@@ -255,7 +251,7 @@ class Recorder(Outlet):
             self.counts["failed"] += 1
             trouble = reason(error) if isinstance(error, OSError) else repr(error)
             if not isinstance(error, OSError):
-                self._bench.defects.take("outlet", "recorder", error)
+                self._context.defects.take("outlet", "recorder", error)
             if trouble != self.trouble:
                 self._log.error("evidence not written", folder=str(self.path), reason=trouble)
             self.trouble = trouble

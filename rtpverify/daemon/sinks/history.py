@@ -11,15 +11,14 @@ import sqlite3
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field
 
 from rtpverify.daemon.config.base import PathField
-from rtpverify.daemon.sinks.base import Bench, Outlet, OutletTable, Told
+from rtpverify.daemon.sinks.base import Outlet, OutletTable, SinkContext, Told
 from rtpverify.daemon.sinks.queue import Backlog
-from rtpverify.errors import ConfigurationError, RequestError
+from rtpverify.errors import RequestError
 from rtpverify.history.store import Document, Store, is_damage, set_aside
 
 CAPACITY = 20_000
@@ -42,10 +41,6 @@ class HistoryTable(OutletTable):
     max_bytes: Annotated[int, Field(strict=True, ge=1 << 20)] = 256 << 20
     """Of the store's file; the oldest events go."""
 
-    def open(self, bench: Bench) -> History:
-        """Return the outlet, not started yet."""
-        return History(self, bench)
-
 
 class History(Outlet):
     """Keeps every event, as it was last told.
@@ -59,12 +54,12 @@ class History(Outlet):
         or size), ``set_aside`` (broken stores).
     """
 
-    def __init__(self, table: HistoryTable, bench: Bench) -> None:
+    def __init__(self, table: HistoryTable, context: SinkContext) -> None:
         super().__init__()
         self.path = table.path
         self._table = table
-        self._log = bench.log
-        self._bench = bench
+        self._log = context.log
+        self._context = context
         self._store: Store | None = None
         self._backlog: Backlog[Document] | None = None
         self._has_begun = False
@@ -94,7 +89,7 @@ class History(Outlet):
             errors=_ERRORS,
             counts=self.counts,
             on_trouble=self._note,
-            on_defect=lambda error: self._bench.defects.take("outlet", "history", error),
+            on_defect=lambda error: self._context.defects.take("outlet", "history", error),
             idle=self._trim,
             idle_seconds=TRIM_SECONDS,
             finish=self._close,
@@ -183,19 +178,3 @@ class History(Outlet):
             self._log.error("history not written", store=str(self.path), reason=trouble)
         else:
             self._log.info("history written again", store=str(self.path))
-
-
-def path_in(configuration: Path) -> Path:
-    """Return the store that a configuration keeps; nothing else of it is looked at.
-
-    Raises
-    ------
-    ConfigurationError
-        Where it has no such table, or there is a mistake in that.
-    """
-    from rtpverify.daemon.configuration import read_table
-
-    history = read_table(configuration, "history", HistoryTable)
-    if history is None:
-        raise ConfigurationError(f"{configuration}: has no [history]")
-    return history.path

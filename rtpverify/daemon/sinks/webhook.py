@@ -25,7 +25,7 @@ from urllib.parse import urlsplit
 from pydantic import BeforeValidator, Field, SecretStr, ValidationInfo, model_validator
 
 from rtpverify.daemon.config.base import content_of, mistake, path_of, text_of
-from rtpverify.daemon.sinks.base import Bench, Outlet, Told
+from rtpverify.daemon.sinks.base import Outlet, SinkContext, Told
 from rtpverify.daemon.sinks.event_filter import ChoosingTable
 from rtpverify.daemon.sinks.queue import Backlog, LaterError
 from rtpverify.report.json import strict
@@ -78,7 +78,7 @@ def key_of(secret: str) -> bytes:
         raise ValueError(f"is not {_SECRET_PREFIX} and base64") from error
 
 
-def _context(certificates: str) -> ssl.SSLContext:
+def _trusting(certificates: str) -> ssl.SSLContext:
     """Return what trusts these certificates (PEM) and no others."""
     return ssl.create_default_context(cadata=certificates)
 
@@ -108,7 +108,7 @@ def _certificates_in(value: object, info: ValidationInfo) -> str:
     path, content = content_of(value, info)
     try:
         text = content.decode("ascii")
-        _context(text)
+        _trusting(text)
     except (ValueError, ssl.SSLError):
         raise mistake(f"{path}: holds no certificates that can be used") from None
     return text
@@ -149,10 +149,6 @@ class WebhookTable(ChoosingTable):
         parts = urlsplit(self.url)
         return f"{parts.scheme}://{parts.hostname}{f':{parts.port}' if parts.port else ''}"
 
-    def open(self, bench: Bench) -> Webhook:
-        """Return the outlet, not started yet."""
-        return Webhook(self, bench)
-
 
 @dataclass(frozen=True, slots=True)
 class _Waiting:
@@ -168,15 +164,15 @@ class Webhook(Outlet):
     ``refused`` (the endpoint will never take them), ``failed`` (requests).
     """
 
-    def __init__(self, table: WebhookTable, bench: Bench) -> None:
+    def __init__(self, table: WebhookTable, context: SinkContext) -> None:
         super().__init__()
         self._table = table
-        self._log = bench.log
-        self._bench = bench
+        self._log = context.log
+        self._context = context
         token, secret = table.token or table.token_file, table.secret or table.secret_file
         self._token = None if token is None else token.get_secret_value()
         self._key = None if secret is None else key_of(secret.get_secret_value())
-        self._context = None if table.ca_file is None else _context(table.ca_file)
+        self._tls = None if table.ca_file is None else _trusting(table.ca_file)
         self._backlog: Backlog[_Waiting] | None = None
         self._runner = asyncio.Runner()  # of the thread
         self._session: aiohttp.ClientSession | None = None
@@ -199,7 +195,7 @@ class Webhook(Outlet):
             errors=(LaterError,),
             counts=self.counts,
             on_trouble=self._note,
-            on_defect=lambda error: self._bench.defects.take("outlet", "webhook", error),
+            on_defect=lambda error: self._context.defects.take("outlet", "webhook", error),
             finish=self._close,
             count=self._count,
             most=MOST_EVENTS,
@@ -246,7 +242,7 @@ class Webhook(Outlet):
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 timeout=aiohttp.ClientTimeout(total=self._table.timeout_seconds),
-                connector=aiohttp.TCPConnector(ssl=self._context or True),
+                connector=aiohttp.TCPConnector(ssl=self._tls or True),
                 headers={"User-Agent": f"rtpverify/{__version__}"},
                 trust_env=True,
             )

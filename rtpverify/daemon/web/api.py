@@ -13,10 +13,11 @@ import numpy as np
 from aiohttp import web
 from numpy.typing import NDArray
 
-from rtpverify.daemon.sinks.base import Bench, Told
+from rtpverify.daemon.sinks.base import Told
 from rtpverify.daemon.sinks.evidence import Recorder
 from rtpverify.daemon.sinks.history import History
 from rtpverify.daemon.web import openapi, oscilloscope, parameters
+from rtpverify.daemon.web.context import ServiceView
 from rtpverify.daemon.web.events import Document, EventLog, EventPage, EventQuery
 from rtpverify.daemon.web.evidence import file_of, with_evidence
 from rtpverify.daemon.web.problems import not_found, response
@@ -44,8 +45,8 @@ class Api:
         What is seen of the streams.
     """
 
-    def __init__(self, bench: Bench, board: Board) -> None:
-        self._bench = bench
+    def __init__(self, service: ServiceView, board: Board) -> None:
+        self._service = service
         self._board = board
         self._log = EventLog()
         self._working = asyncio.Lock()
@@ -76,7 +77,7 @@ class Api:
         """Return how every stream fares, and this host."""
         host = {
             "behind_seconds": round(self._board.behind_ns / 1e9, 3),
-            "receive_buffer_dropped": self._bench.snapshot.receive_buffer_dropped,
+            "receive_buffer_dropped": self._service.snapshot.receive_buffer_dropped,
         }
         return {"time": rfc3339(self._board.now_ns), "host": host, "streams": self._board.overview()}
 
@@ -99,9 +100,9 @@ class Api:
     async def _stream(self, request: web.Request) -> web.Response:
         parameters.known_only(request, ())
         name = self._name(request)
-        line, state = self._board.line(name), self._bench.states[name]
+        line, state = self._board.line(name), self._service.states[name]
         stream = self._board.stream(name)
-        verifier = self._bench.verifier
+        verifier = self._service.verifier
         present = [] if stream is None else verifier.present(stream, verifier.result_of(stream).signal)
 
         def render() -> bytes:
@@ -164,27 +165,27 @@ class Api:
             skip=0 if at is None else at[1],
             limit=parameters.integer(request, "limit", 1, MOST_EVENTS) or 100,
         )
-        page = await self._log.find(query, self._bench.outlet(History))
-        shown = await with_evidence([document for _, document in page.events], self._bench.outlet(Recorder))
+        page = await self._log.find(query, self._service.outlet(History))
+        shown = await with_evidence([document for _, document in page.events], self._service.outlet(Recorder))
         document = {"events": shown, "next": _next(page, query)}
         return _json(await asyncio.to_thread(lambda: _text(document)))
 
     async def _event(self, request: web.Request) -> web.Response:
         parameters.known_only(request, ())
         event_id = request.match_info["id"]
-        document = await self._log.get(event_id, self._bench.outlet(History))
+        document = await self._log.get(event_id, self._service.outlet(History))
         if document is None:
             raise not_found(f"event {event_id[:40]}: is not known")
-        (shown,) = await with_evidence([document], self._bench.outlet(Recorder))
+        (shown,) = await with_evidence([document], self._service.outlet(Recorder))
         return _json(_text(shown))
 
     async def _evidence(self, request: web.Request) -> web.StreamResponse:
         parameters.known_only(request, ())
-        return await file_of(self._bench.outlet(Recorder), request.match_info["id"], request.match_info["file"])
+        return await file_of(self._service.outlet(Recorder), request.match_info["id"], request.match_info["file"])
 
     def _name(self, request: web.Request) -> str:
         name = request.match_info["name"]
-        if name not in self._bench.states:
+        if name not in self._service.states:
             raise not_found(f"stream {name[:80]}: is not known")
         return name
 

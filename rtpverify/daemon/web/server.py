@@ -14,10 +14,11 @@ from aiohttp import web
 
 from rtpverify.daemon.config.base import Listen
 from rtpverify.daemon.metrics import Exposition
-from rtpverify.daemon.sinks.base import Bench, Outlet, Told
+from rtpverify.daemon.sinks.base import Outlet, Told
 from rtpverify.daemon.web import problems
 from rtpverify.daemon.web.api import Api, ready
 from rtpverify.daemon.web.assets import Assets
+from rtpverify.daemon.web.context import ServiceView
 from rtpverify.daemon.web.sse import Hub
 from rtpverify.daemon.web.stream_status import Board
 from rtpverify.errors import SourceError
@@ -63,18 +64,18 @@ class WebServer(Outlet):
         ``unauthorized``, ``misdirected``.
     """
 
-    def __init__(self, table: MetricsTable, bench: Bench) -> None:
+    def __init__(self, table: MetricsTable, service: ServiceView) -> None:
         super().__init__()
         self.listen = table.listen
         names = ("live_clients_refused", "live_clients_dropped", "live_states_skipped", "connections_refused")
         self.counts.update(dict.fromkeys((*names, "unauthorized", "misdirected"), 0))
         self._table = table
-        self._bench = bench
+        self._service = service
         self._access = table.access()
         self._host_names = table.host_names()
-        self._exposition = Exposition(lambda: bench.snapshot)
-        self._board = Board(bench)
-        self._api = Api(bench, self._board)
+        self._exposition = Exposition(lambda: service.snapshot)
+        self._board = Board(service)
+        self._api = Api(service, self._board)
         self._hub = Hub(f"{time.time_ns():x}", self.counts)
         self._next_look_ns = 0
         self._now_ns = time.time_ns()
@@ -88,7 +89,7 @@ class WebServer(Outlet):
         )
 
     def _application(self) -> web.Application:
-        app = web.Application(middlewares=[problems.telling(self._bench.log, self._bench.defects), self._guard()])
+        app = web.Application(middlewares=[problems.telling(self._service.log, self._service.defects), self._guard()])
         app.router.add_get("/metrics", self._metrics)
         app.router.add_get("/healthz", self._health)
         app.router.add_get("/readyz", self._ready)
@@ -118,7 +119,7 @@ class WebServer(Outlet):
             raise SourceError(f"metrics listen {listen}: {reason}") from error
         self.listen = Listen(listen.address, self._server.sockets[0].getsockname()[1])
         if self._table.is_open:
-            self._bench.log.warning("open to the network: no token or password is asked for", listen=str(self.listen))
+            self._service.log.warning("open to the network: no token or password is asked for", listen=str(self.listen))
 
     @property
     def url(self) -> str:
@@ -204,7 +205,7 @@ class WebServer(Outlet):
         return web.Response(text="ok\n")
 
     async def _ready(self, _request: web.Request) -> web.Response:
-        return ready(self._bench.unready())
+        return ready(self._service.unready())
 
 
 class _Refusal(asyncio.Protocol):

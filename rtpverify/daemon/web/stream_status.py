@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rtpverify.daemon.sinks.base import Bench, Told
+from rtpverify.daemon.sinks.base import Told
+from rtpverify.daemon.web.context import ServiceView
 from rtpverify.dsp.levels import FULL_SCALE_SINE_RMS
 from rtpverify.engine.expectation import StreamSpec
 from rtpverify.engine.format_group import Analysis
@@ -177,8 +178,8 @@ class Board:
         When it looked last.
     """
 
-    def __init__(self, bench: Bench) -> None:
-        self._bench = bench
+    def __init__(self, service: ServiceView) -> None:
+        self._service = service
         self._watched: dict[str, _Watched] = {}
         self._next_sample_ns = 0
         self.now_ns = 0
@@ -236,7 +237,7 @@ class Board:
             else:
                 watched = streams[0][0]
                 watched.change_to(watched.stream)
-                self._bench.defects.take("page", watched.name, error)
+                self._service.defects.take("page", watched.name, error)
             return
         level, residual = _dbfs(glance.rms), _dbfs(glance.residual_rms)
         for at, (watched, _) in enumerate(streams):
@@ -247,12 +248,12 @@ class Board:
         """Return the identity of a stream that is shown; None where none is followed."""
         watched = self._watched.get(name)
         # What the verifier has forgotten may have left its place to another since the last look.
-        known = watched is not None and any(stream is watched.stream for stream in self._bench.verifier.streams)
+        known = watched is not None and any(stream is watched.stream for stream in self._service.verifier.streams)
         return watched.stream if watched and known else None
 
     def overview(self) -> list[dict[str, Any]]:
         """Return what is seen of every stream at a glance, in the order of the configuration."""
-        return [self.line(name) for name in self._bench.states]
+        return [self.line(name) for name in self._service.states]
 
     def line(self, name: str) -> dict[str, Any]:
         """Return what is seen of one stream at a glance."""
@@ -289,27 +290,27 @@ class Board:
     # Looking --------------------------------------------------------------------------------------------------------
 
     def _welcome(self, name: str) -> _Watched:
-        spec = next((spec for spec in self._bench.verifier.specs if spec.name == name), None)
+        spec = next((spec for spec in self._service.verifier.specs if spec.name == name), None)
         return self._watched.setdefault(name, _Watched(name, _reference(spec) if spec else "tone"))
 
     def _find_streams(self) -> None:
         """Find the identity of each stream that was heard last; forget streams that are not followed any more."""
-        states = self._bench.states
+        states = self._service.states
         for name in [name for name in self._watched if name not in states]:
             del self._watched[name]
-        kept = {id(stream) for stream in self._bench.verifier.streams}
-        specs = {spec.name: spec for spec in self._bench.verifier.specs}
+        kept = {id(stream) for stream in self._service.verifier.streams}
+        specs = {spec.name: spec for spec in self._service.verifier.specs}
         for name in states:
             watched = self._watched.get(name) or self._welcome(name)
             watched.forget(kept)
             if watched.stream is None and name in specs:
                 watched.reference = _reference(specs[name])
-        for stream in self._bench.verifier.streams:
+        for stream in self._service.verifier.streams:
             if stream.name not in self._watched:
                 continue
             watched = self._watched[stream.name]
             wire = watched.wires.setdefault(id(stream), _Wire(stream))
-            wire.take(self._bench.verifier.wire(stream))
+            wire.take(self._service.verifier.wire(stream))
             # Two that send at a time must not take turns in being the one that is shown.
             if watched.stream is None or wire.last_arrival_ns - watched.last_arrival_ns >= DOWN_NS:
                 watched.change_to(stream)
@@ -330,7 +331,7 @@ class Board:
         if stream is None:
             missing = next(iter(watched.open.values()), None)
             return (Health.WAITING, "no packet yet") if missing is None else (Health.DOWN, missing["message"])
-        if not self._bench.verifier.is_up(watched.name):
+        if not self._service.verifier.is_up(watched.name):
             return Health.DOWN, f"no packet for {(now_ns - watched.last_arrival_ns) / 1e9:.0f} s"
         fault = watched.last_fault
         if fault is not None and (watched.open or now_ns - watched.last_fault_ns < FRESH_NS):

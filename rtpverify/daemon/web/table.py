@@ -7,17 +7,14 @@ import ssl
 from hashlib import sha256
 from ipaddress import ip_address
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Self
+from typing import Annotated, Self
 
 from pydantic import BeforeValidator, Field, ValidationInfo, model_validator
 
 from rtpverify.daemon.config.base import Listen, ListenField, content_of, mistake, text_of
-from rtpverify.daemon.sinks.base import Bench, OutletTable
+from rtpverify.daemon.sinks.base import OutletTable
 from rtpverify.daemon.web.access import Access, Secret
 from rtpverify.daemon.web.host_names import HostNames
-
-if TYPE_CHECKING:
-    from rtpverify.daemon.web.server import WebServer
 
 LEAST_SECRET_CHARACTERS = 8
 _HOST = re.compile(r"[a-z0-9.*?\[\]_-]+", re.IGNORECASE)
@@ -117,12 +114,6 @@ class MetricsTable(OutletTable):
         """
         lets_pages_in = self._is_local and not self.access().is_needed and self.certificate is None
         return HostNames(self.hosts) if self.hosts or lets_pages_in else None
-
-    def open(self, bench: Bench) -> WebServer:
-        """Return the server, not started yet."""
-        from rtpverify.daemon.web.server import WebServer
-
-        return WebServer(self, bench)
 
 
 def _no_password() -> str:

@@ -9,9 +9,11 @@ from typing import ClassVar
 import pytest
 import structlog
 
+from rtpverify.daemon import sink_set
 from rtpverify.daemon.configuration import Configuration
 from rtpverify.daemon.service import Service
-from rtpverify.daemon.sinks.base import Bench, Outlet, OutletTable, Told
+from rtpverify.daemon.sinks.base import Outlet, OutletTable, Told
+from rtpverify.daemon.web.context import ServiceView
 from rtpverify.errors import SourceError
 from rtpverify.rtp.batch import PacketBatch
 from rtpverify.sender.faults import parse_fault
@@ -22,9 +24,12 @@ from tests.helpers.patience import until
 
 
 class Spy(Outlet):
-    def __init__(self, bench: Bench, fails: bool) -> None:
+    made: ClassVar[list[Spy]] = []
+
+    def __init__(self, table: SpyTable, service: ServiceView) -> None:
         super().__init__()
-        self.bench, self.fails = bench, fails
+        self.service, self.fails = service, table.fails
+        self.made.append(self)
         self.steps: list[str] = []
         self.documents: list[dict[str, object]] = []
         self.datagrams = 0
@@ -46,7 +51,7 @@ class Spy(Outlet):
         self.datagrams += len(batch)
 
     def tick(self, now_ns: int) -> None:
-        if now_ns > 0 and self.bench.unready() == []:
+        if now_ns > 0 and self.service.unready() == []:
             self.trouble = "has seen enough"
         if len(self.steps) < 3:
             self.steps.append("tick")
@@ -54,19 +59,19 @@ class Spy(Outlet):
 
 class SpyTable(OutletTable):
     fails: bool = False
-    made: ClassVar[list[Spy]] = []
-
-    def open(self, bench: Bench) -> Spy:
-        self.made.append(Spy(bench, self.fails))
-        return self.made[-1]
 
 
 class SpiedConfiguration(Configuration):
     spies: tuple[SpyTable, ...] = ()
 
 
+@pytest.fixture(autouse=True)
+def _spies_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sink_set.SINKS, SpyTable, Spy)
+
+
 def configuration(port: int, *spies: SpyTable) -> Configuration:
-    SpyTable.made.clear()
+    Spy.made.clear()
     stream = {
         "name": "a",
         "source": f"rtp://127.0.0.1:{port}",
@@ -90,10 +95,10 @@ async def test_an_outlet_sees_packets_time_and_events_between_start_and_stop() -
             sender.start()
             while not await asyncio.to_thread(sender.wait, 0.1):
                 pass
-        await until(lambda: SpyTable.made[0].datagrams >= 797)
+        await until(lambda: Spy.made[0].datagrams >= 797)
         stop.set()
         await running
-    first, second = SpyTable.made
+    first, second = Spy.made
     assert service.outlets["spies[1]"] is first
     assert service.outlet(Spy) is first
     assert first.steps == ["start", "tick", "tick", "stop"]
@@ -110,4 +115,4 @@ async def test_where_one_cannot_start_those_before_it_are_stopped() -> None:
     with pytest.raises(SourceError, match="spy: fails"):
         async with Service(table, structlog.get_logger().bind()):
             pass
-    assert [spy.steps for spy in SpyTable.made] == [["start", "stop"], ["start", "stop"], []]
+    assert [spy.steps for spy in Spy.made] == [["start", "stop"], ["start", "stop"], []]

@@ -31,7 +31,7 @@ def bench() -> Telling:
 def opened(bench: Telling) -> Opening:
     @asynccontextmanager
     async def opened(path: Path | str, **options: object) -> AsyncIterator[EventLog]:
-        outlet = EventLogTable.model_validate({"path": str(path), **options}).open(bench)  # type: ignore[arg-type]
+        outlet = EventLog(EventLogTable.model_validate({"path": str(path), **options}), bench)  # type: ignore[arg-type]
         try:
             await outlet.start()
             yield outlet

@@ -35,7 +35,7 @@ def opened(bench: Telling) -> Opening:
     @asynccontextmanager
     async def opened(path: Path, **options: object) -> AsyncIterator[Recorder]:
         table = RecorderTable.model_validate({"path": str(path), **options})
-        outlet = table.open(bench)  # type: ignore[arg-type]
+        outlet = Recorder(table, bench)  # type: ignore[arg-type]
         try:
             await outlet.start()
             yield outlet

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from rtpverify.daemon.sinks import history, queue
-from rtpverify.daemon.sinks.history import History, HistoryTable, path_in
-from rtpverify.errors import ConfigurationError, SourceError
+from rtpverify.daemon.sinks.history import History, HistoryTable
+from rtpverify.errors import SourceError
 from rtpverify.history.query import Query, find
 from rtpverify.history.store import Store
 from tests.helpers.documents import NOW_NS, Telling, document
@@ -35,7 +35,7 @@ def bench() -> Telling:
 def opened(bench: Telling) -> Opening:
     @asynccontextmanager
     async def opened(path: Path, **options: object) -> AsyncIterator[History]:
-        outlet = HistoryTable.model_validate({"path": str(path), **options}).open(bench)  # type: ignore[arg-type]
+        outlet = History(HistoryTable.model_validate({"path": str(path), **options}), bench)  # type: ignore[arg-type]
         try:
             await outlet.start()
             yield outlet
@@ -200,24 +200,3 @@ async def test_another_programs_file_is_refused_at_the_start(opened: Opening, tm
     with pytest.raises(SourceError, match="database of another program"):
         async with opened(path):
             pass
-
-
-def test_the_store_of_a_configuration(tmp_path: Path) -> None:
-    configuration = tmp_path / "bench.toml"
-    stream = '[[stream]]\nname = "a"\nsource = "rtp://127.0.0.1:5004"\nreference = "none"\n'
-    configuration.write_text(f'[history]\npath = "deep/events.sqlite"\n{stream}')
-    assert path_in(configuration) == tmp_path / "deep" / "events.sqlite"
-    # Who looks events up may not read what the daemon may.
-    metrics = '[metrics]\ntoken_file = "nobody may read this"\n'
-    configuration.write_text(f'{metrics}[history]\npath = "deep/events.sqlite"\n{stream}')
-    assert path_in(configuration) == tmp_path / "deep" / "events.sqlite"
-    configuration.write_text(stream)
-    with pytest.raises(ConfigurationError, match=r"bench\.toml: has no \[history\]"):
-        path_in(configuration)
-    configuration.write_text(f"[history]\nmax_bytes = 5\n{stream}")
-    with pytest.raises(ConfigurationError) as caught:
-        path_in(configuration)
-    assert [line.split("bench.toml:")[1] for line in str(caught.value).splitlines()] == [
-        "1: history.path: is missing",
-        "2: history.max_bytes = 5: should be greater than or equal to 1048576",
-    ]

@@ -94,7 +94,7 @@ def opened(bench: Telling) -> Opening:
     @asynccontextmanager
     async def opened(port: int, scheme: str = "http", **options: object) -> AsyncIterator[Webhook]:
         url = f"{scheme}://127.0.0.1:{port}/hook?key=hush"
-        outlet = WebhookTable.model_validate({"url": url, **options}).open(bench)  # type: ignore[arg-type]
+        outlet = Webhook(WebhookTable.model_validate({"url": url, **options}), bench)  # type: ignore[arg-type]
         try:
             await outlet.start()
             yield outlet

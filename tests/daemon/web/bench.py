@@ -106,7 +106,7 @@ class Client:
 async def serving(bench: Bench | None = None, **table: Any) -> AsyncIterator[Client]:
     """Serve a bench on a free port."""
     bench = bench or Bench()
-    server = MetricsTable(**{"listen": "127.0.0.1:0", **table}).open(bench)
+    server = WebServer(MetricsTable(**{"listen": "127.0.0.1:0", **table}), bench)
     bench.outlets["metrics"] = server
     await server.start()
     try:

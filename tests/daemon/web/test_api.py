@@ -11,8 +11,8 @@ import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 from yarl import URL
 
-from rtpverify.daemon.sinks.evidence import RecorderTable
-from rtpverify.daemon.sinks.history import HistoryTable
+from rtpverify.daemon.sinks.evidence import Recorder, RecorderTable
+from rtpverify.daemon.sinks.history import History, HistoryTable
 from rtpverify.daemon.web import openapi, stream_status
 from rtpverify.evidence.folder import EvidenceFolder
 from tests.daemon.web.bench import Bench, Client, Sender, serving
@@ -174,7 +174,7 @@ async def bench(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
     """A bench that keeps its events in memory alone, or in a history too."""
     bench = Bench()
     if request.param == "history":
-        history = HistoryTable(path=str(tmp_path / "events.sqlite")).open(bench)
+        history = History(HistoryTable(path=str(tmp_path / "events.sqlite")), bench)
         bench.outlets["history"] = history
         await history.start()
         yield bench
@@ -185,7 +185,7 @@ async def bench(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
 
 async def test_evidence_is_opened_from_its_event(tmp_path: Path) -> None:
     bench = Bench()
-    bench.outlets["recorder"] = RecorderTable(path=str(tmp_path / "evidence")).open(bench)
+    bench.outlets["recorder"] = Recorder(RecorderTable(path=str(tmp_path / "evidence")), bench)
     async with serving(bench) as client:
         bench.feed(Sender(seconds=3.0, slips={70_000: 48}).send(lost=(500,)))
         slip, gap = (await client.get("/api/events"))["events"]

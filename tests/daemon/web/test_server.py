@@ -20,6 +20,7 @@ from rtpverify.daemon.configuration import parse_config
 from rtpverify.daemon.metrics import Snapshot
 from rtpverify.daemon.sinks.base import Told
 from rtpverify.daemon.web import server, sse
+from rtpverify.daemon.web.server import WebServer
 from rtpverify.daemon.web.table import MetricsTable
 from rtpverify.engine.stream import Stream
 from rtpverify.errors import ConfigurationError, SourceError
@@ -49,7 +50,7 @@ async def test_metrics_come_in_the_form_asked_for(accept: str, content_type: str
 async def test_a_port_in_use_is_named() -> None:
     async with serving() as client:
         listen = client.server.listen
-        second = MetricsTable(listen=str(listen)).open(Bench())
+        second = WebServer(MetricsTable(listen=str(listen)), Bench())
         with pytest.raises(SourceError, match=rf"^metrics listen {listen}: Address already in use$"):
             await second.start()
         await second.stop()
