@@ -99,7 +99,12 @@ FAULTS = (
 )
 """Each kind that ends comes twice: a histogram that springs into being shows its first value to nobody."""
 
-ILL = ("frequency:at=1,ppm=50,channel=1", "silence:at=1,channel=2", "polarity:at=1,channel=3")
+ILL = (
+    "frequency:at=1,ppm=50,channel=1",
+    "silence:at=1,channel=2",
+    "polarity:at=1,channel=3",
+    "timestamp_error:at=1,pattern=scattered,by=3",
+)
 
 
 class Leaky(ToneSignal):
