@@ -60,8 +60,10 @@ def test_every_limit_is_an_option():
         assert f"--{item.name.replace('_', '-')}" in output
 
 
-def test_help_loads_nothing_heavy():
-    script = "import sys; from rtpverify.cli.app import main\ntry: main(['check', '--help'])\nexcept SystemExit: pass\n"
+@pytest.mark.parametrize("command", [[], *([name] for name in cli.main.commands)], ids="".join)
+def test_help_loads_nothing_heavy(command):
+    arguments = [*command, "--help"]
+    script = f"import sys; from rtpverify.cli.app import main\ntry: main({arguments})\nexcept SystemExit: pass\n"
     script += "print(sorted({'numpy', 'scipy', 'rich', 'aiohttp', 'pydantic', 'soundfile'} & set(sys.modules)))"
     output = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
     assert output.splitlines()[-1] == "[]"

@@ -1,0 +1,117 @@
+"""The command check."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from rtpverify.cli.judging import JudgingCommand, judging_options, limits_of, refuse_transport_limits, request_of
+from rtpverify.cli.options import DURATION, say_listening
+from rtpverify.cli.reports import report_options, report_places, write_result
+
+
+@click.command(cls=JudgingCommand, short_help="Verify a capture, an audio file or a live stream once.")
+@click.argument("source")
+@click.option(
+    "--reference",
+    default="tone",
+    show_default=True,
+    metavar="REFERENCE",
+    help="tone:997 is a sine of that frequency on every channel, tone:997,1499 one per channel; "
+    "tone finds the frequency; FILE is a recording that plays over and over; none looks at transport only.",
+)
+@click.option(
+    "--encoding",
+    metavar="NAME/RATE[/CHANNELS]",
+    help="Encoding of payload types that no session description or static assignment tells, such as L24/48000/2.",
+)
+@click.option(
+    "--sdp",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Session description that goes with a capture or rtp:// address.",
+)
+@click.option(
+    "--stream",
+    "streams",
+    multiple=True,
+    metavar="SSRC|ADDRESS[:PORT]",
+    help="Only the streams with this SSRC (0x...), sender or destination; may be given again.",
+)
+@click.option(
+    "--redundant",
+    is_flag=True,
+    help="Captures: packets of one SSRC over several flows are copies of one stream (ST 2022-7).",
+)
+@click.option(
+    "--duration",
+    type=DURATION,
+    metavar="SECONDS",
+    help="Verify no more than this: of audio, of a capture from its first RTP packet on; live sources: stop after it. "
+    "Without it a live check goes on until Ctrl-C.",
+)
+@click.option(
+    "--until-end",
+    is_flag=True,
+    help="Live sources: stop when the stream has ended (RTCP BYE, or no packet for 1 s); then its end is no fault.",
+)
+@click.option(
+    "--backend",
+    type=click.Choice(["recvmmsg", "asyncio-dgram"]),
+    help="How live packets are received.  [recvmmsg on Linux, asyncio-dgram elsewhere]",
+)
+@click.option(
+    "--rtcp",
+    is_flag=True,
+    help="Live sources: receive RTCP on the next port too, or on the one that the session description names.",
+)
+@click.option(
+    "--receiver-reports",
+    is_flag=True,
+    help="Live sources: send receiver reports to the senders; implies --rtcp.",
+)
+@click.option(
+    "--host-clock",
+    type=click.Choice(["utc", "tai"]),
+    help="What arrival times count; with --link-offset-seconds.  [utc]",
+)
+@report_options
+@judging_options
+@click.pass_context
+def check(ctx: click.Context, /, source: str, **options: Any) -> None:
+    """Verify SOURCE once, print a summary and exit with what was found.
+
+    SOURCE is a capture (pcap, pcapng), an audio file, a session description, or rtp://[SENDER@]ADDRESS:PORT,
+    unicast or multicast; SENDER makes it source-specific.
+    """
+    places = report_places(options)
+    from rtpverify.commands.check import check as run_check
+    from rtpverify.commands.check import has_packets
+    from rtpverify.rtp.payload import parse_rtpmap
+    from rtpverify.sources.audio.reference_text import parse_reference
+
+    if not has_packets(source):
+        refuse_transport_limits(source, options)
+    limits = limits_of(options)
+    request = request_of(ctx, options, options["reference"], limits)
+    result = run_check(
+        source,
+        reference=parse_reference(options["reference"]),
+        limits=limits,
+        encoding=parse_rtpmap(options["encoding"]) if options["encoding"] else None,
+        sdp=options["sdp"],
+        duration_seconds=options["duration"],
+        backend=options["backend"],
+        on_listening=say_listening,
+        streams=options["streams"],
+        redundant=options["redundant"],
+        host_clock=options["host_clock"],
+        rtcp=options["rtcp"],
+        receiver_reports=options["receiver_reports"],
+        until_end=options["until_end"],
+    )
+    result.request = request
+    write_result(result, places)
+    ctx.exit(result.exit_status)

@@ -1,0 +1,37 @@
+"""The command compare."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from rtpverify.cli.judging import JudgingCommand, judging_options, limits_of, refuse_transport_limits, request_of
+from rtpverify.cli.reports import report_options, report_places, write_result
+
+
+@click.command(cls=JudgingCommand, short_help="Compare two recordings: the same, or where and how they differ.")
+@click.argument("reference", type=click.Path(path_type=Path))
+@click.argument("received", type=click.Path(path_type=Path))
+@report_options
+@judging_options
+@click.pass_context
+def compare(ctx: click.Context, /, reference: Path, received: Path, **options: Any) -> None:
+    """Compare the recording RECEIVED with REFERENCE, which it should be, and exit with what was found.
+
+    Both are audio files of any length. RECEIVED is aligned to a fraction of a frame, with its gain, polarity and clock,
+    and held against REFERENCE frame by frame.
+    """
+    places = report_places(options)
+    from rtpverify.commands.compare import compare as run_compare
+    from rtpverify.live.process_tuning import keep_freed_memory
+
+    refuse_transport_limits(str(received), options)
+    keep_freed_memory()
+    limits = limits_of(options)
+    request = request_of(ctx, options, str(reference), limits)
+    result = run_compare(reference, received, limits=limits)
+    result.request = request
+    write_result(result, places)
+    ctx.exit(result.exit_status)

@@ -1,0 +1,14 @@
+"""The command demo."""
+
+from __future__ import annotations
+
+import click
+
+
+@click.command(short_help="See it work on loopback, nothing to prepare.")
+@click.pass_context
+def demo(ctx: click.Context) -> None:
+    """Send two streams over loopback, one with faults, and show what is found of them; takes under 20 s."""
+    from rtpverify.commands.demo import demo as run_demo
+
+    ctx.exit(run_demo())

@@ -1,0 +1,131 @@
+"""What check and compare judge by: a profile, a file of limits, an option for each limit."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from rtpverify.cli.limits_file import read_limits
+from rtpverify.cli.options import PROGRAM
+from rtpverify.errors import RequestError
+from rtpverify.limits import PROFILES, TRANSPORT_LIMITS, Limits, with_values
+
+if TYPE_CHECKING:
+    from rtpverify.result import Request
+
+LIMIT_NAMES = tuple(item.name for item in fields(Limits))
+
+_LIMIT_HELP = {
+    "max_frequency_error_ppm": "Frequency off the reference, or wandering.",
+    "max_thd_n_db": "Residual relative to the fundamental; auto is 6 dB above the encoding's quantisation limit.",
+    "max_level_change_db": "Level step or drift.",
+    "max_gain_db": "Level against a reference recording.",
+    "max_dc_offset": "As a fraction of full scale.",
+    "word_length_is_fault": "Low bits that are always empty are a fault, not only reported.",
+    "max_stall_seconds": "Longest time without a packet; never below ten packet times.",
+    "reorder_window_seconds": "How long a missing packet may still come; never below three packet times.",
+    "tsdf_window_seconds": "Window of the time-stamped delay factor (EBU Tech 3337).",
+    "link_offset_seconds": "From sampling to presentation; then the lead of packets is measured (AES67, ST 2110).",
+    "min_presentation_lead_seconds": "How long before presentation a packet must have come.",
+    "max_jitter_seconds": "Interarrival jitter of RFC 3550.",
+    "max_duplicated": "Packets that came more than once.",
+    "max_reordered": "Packets that came after a later one, within the reorder window.",
+    "max_late": "Packets that came after the reorder window.",
+    "max_packets_left_out": "Packets that were not taken into the stream.",
+    "max_timestamp_error_seconds": "How far RTP timestamps may deviate from the frames that the packets hold.",
+}
+
+
+class JudgingCommand(click.Command):
+    """Lists the limits in a section of their own, and keeps the command line for the reports."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Keep the command line as it was given."""
+        ctx.obj = shlex.join([PROGRAM, ctx.info_name or "", *args])
+        return super().parse_args(ctx, args)
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options, then the limits."""
+        sections: dict[str, list[tuple[str, str]]] = {"Options": [], "Limits (over --limits, over --profile)": []}
+        general, limits = sections.values()
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record is not None and isinstance(parameter, click.Option):
+                (limits if parameter.name in LIMIT_NAMES else general).append(record)
+        for title, records in sections.items():
+            with formatter.section(title):
+                formatter.write_dl(records)
+
+
+def judging_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add profile, limits file and one option for each limit."""
+    command = _limit_options(command)
+    command = click.option(
+        "--limits",
+        "limits_file",
+        metavar="FILE",
+        type=click.Path(path_type=Path),
+        help="Limits of one's own (TOML), over the profile's.",
+    )(command)
+    return click.option(
+        "--profile",
+        type=click.Choice(list(PROFILES)),
+        default="digital",
+        show_default=True,
+        help="Default limits: digital holds a bit-transparent path, analog one that passes converters.",
+    )(command)
+
+
+def _limit_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add one option for each field of Limits."""
+    for item in reversed(fields(Limits)):
+        name = item.name.replace("_", "-")
+        shown = {profile: _shown(item.name, getattr(limits, item.name)) for profile, limits in PROFILES.items()}
+        values = (
+            next(iter(shown.values())) if len(set(shown.values())) == 1 else ", ".join(map(" ".join, shown.items()))
+        )
+        text = f"{_LIMIT_HELP[item.name]}  [{values}]"
+        if item.type == "bool":
+            option = click.option(f"--{name}/--no-{name}", item.name, default=None, help=text)
+        else:
+            kind = click.INT if "int" in str(item.type) else click.FLOAT
+            option = click.option(f"--{name}", item.name, type=kind, metavar="NUMBER", help=text)
+        command = option(command)
+    return command
+
+
+def _shown(name: str, value: float | bool | None) -> str:
+    """Write the default of a limit."""
+    if value is None:
+        return "auto" if name == "max_thd_n_db" else "not judged"
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else f"{value:g}"
+
+
+def limits_of(options: dict[str, Any]) -> Limits:
+    """Return the limits that profile, file and options make."""
+    limits = PROFILES[options["profile"]]
+    if options["limits_file"]:
+        limits = read_limits(options["limits_file"], limits)
+    given = {name: options[name] for name in LIMIT_NAMES if options[name] is not None}
+    return with_values(limits, given, "options")
+
+
+def refuse_transport_limits(source: str, options: dict[str, Any]) -> None:
+    """Refuse options that limit packets where there are none; in a file of limits they may stay."""
+    for name in LIMIT_NAMES:
+        if name in TRANSPORT_LIMITS and options[name] is not None:
+            option = f"--{name.replace('_', '-')}"
+            raise RequestError(f"{source}: {option} limits packets, and an audio file has none")
+
+
+def request_of(ctx: click.Context, options: dict[str, Any], reference: str, limits: Limits) -> Request:
+    """Return what is asked for, for the reports."""
+    from rtpverify.report.request import request_now
+
+    encoding = options.get("encoding")
+    return request_now(ctx.obj, reference=reference, encoding=encoding, profile=options["profile"], limits=limits)

@@ -1,0 +1,69 @@
+"""Where the reports of a command go: files, or standard output."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from rtpverify.commands.output import write_text
+from rtpverify.live import defect_files
+
+if TYPE_CHECKING:
+    from rtpverify.result import Result
+
+_FORMS = {"json": "JSON", "junit": "JUnit XML", "html": "an HTML page"}
+
+
+def report_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add one option for each form of the result."""
+    for name in ("html", "junit", "json"):
+        kind = click.Path(dir_okay=False, writable=True, allow_dash=True)
+        option = click.option(
+            f"--{name}",
+            f"{name}_to",
+            metavar="FILE",
+            type=kind,
+            callback=report_place,
+            help=f"Write the result as {_FORMS[name]}; - is standard output.",
+        )
+        command = option(command)
+    return command
+
+
+def report_place(_ctx: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    """Refuse a file whose folder is missing before the check begins, not after it."""
+    if value not in (None, "-") and not Path(value).absolute().parent.is_dir():
+        raise click.BadParameter(f"{value}: no such folder", param=parameter)
+    return value
+
+
+def report_places(options: dict[str, Any]) -> dict[str, str]:
+    """Return where each form of the result goes: a file, or - for standard output."""
+    places = {name: options[f"{name}_to"] for name in _FORMS if options[f"{name}_to"]}
+    if list(places.values()).count("-") > 1:
+        raise click.UsageError("only one of --json, --junit and --html can be standard output")
+    return places
+
+
+def write_result(result: Result, places: dict[str, str]) -> None:
+    """Write the reports asked for, and the summary where standard output is free or else to standard error."""
+    from rtpverify.report import text
+
+    for name, place in places.items():
+        content = import_module(f"rtpverify.report.{name}").render(result)
+        write_report(f"--{name}", place, content)
+    text.write(result, sys.stderr if "-" in places.values() else sys.stdout)
+    defect_files.report_failures(result.failures)
+
+
+def write_report(option: str, place: str, content: str) -> None:
+    """Write a report where an option says."""
+    if place == "-":
+        click.echo(content, nl=False)
+    else:
+        write_text(option, Path(place), content)

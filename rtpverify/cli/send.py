@@ -1,0 +1,48 @@
+"""The command send."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from rtpverify.cli.options import DURATION, signal_options
+
+
+def _whole(_ctx: click.Context, parameter: click.Parameter, value: str | None) -> int | None:
+    """Read a whole number, decimal or, after 0x, hexadecimal."""
+    try:
+        return None if value is None else int(value, 0)
+    except ValueError:
+        raise click.BadParameter(f"{value!r} is not a whole number", param=parameter) from None
+
+
+@click.command(short_help="Send a test tone or a recording, with faults on request.")
+@click.argument("destination", required=False)
+@signal_options
+@click.option("--file", "file", metavar="FILE", type=click.Path(path_type=Path), help="Send a recording, no tone.")
+@click.option("--loop", is_flag=True, help="Send the recording over and over.")
+@click.option(
+    "--last-packet",
+    type=click.Choice(["short", "drop"]),
+    help="Of a recording whose last frames fill no packet: send a shorter one, or leave them out.  [short]",
+)
+@click.option(
+    "--encoding",
+    metavar="NAME/RATE[/CHANNELS]",
+    help="[L24/48000/2; of a recording, what holds all of it]",
+)
+@click.option("--payload-type", type=click.IntRange(0, 127), default=97, show_default=True)
+@click.option("--packet-time", type=float, default=0.001, show_default=True, metavar="SECONDS")
+@click.option("--ssrc", callback=_whole, metavar="NUMBER", help="0x... is hexadecimal.  [random]")
+@click.option("--ttl", type=click.IntRange(0, 255), default=16, show_default=True, help="Of multicast packets.")
+@click.option("--duration", type=DURATION, metavar="SECONDS", help="Stop after; without it, Ctrl-C does.")
+def send(destination: str | None, **options: Any) -> None:
+    """Send a test tone or a recording as RTP, with faults on request.
+
+    DESTINATION is rtp://[FROM@]ADDRESS:PORT, by default rtp://127.0.0.1:5004.
+    """
+    from rtpverify.commands.send import send as run_sender
+
+    run_sender(destination, **options)
