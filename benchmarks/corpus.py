@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from rtpverify.sender.faults import Expected, parse_fault
+from rtpverify.sender.faults import ExpectedEvent, parse_fault
 from rtpverify.sender.signal import Dither
 from rtpverify.sender.signal_faults import DamagedSignal
 from rtpverify.sender.tone import FrequencyChange, ToneSignal
@@ -108,7 +108,7 @@ class Clip:
 
     path: Path
     sort: str
-    expected: Expected | None = None
+    expected: ExpectedEvent | None = None
 
 
 def faulty(folder: Path, seed: int, dither: Dither) -> Iterator[Clip]:

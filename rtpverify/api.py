@@ -281,7 +281,7 @@ def inspect(
     at_seconds
         Times at which values are wanted.
     **options
-        Further fields of :class:`rtpverify.commands.inspect.measure.Request`.
+        Further fields of :class:`rtpverify.commands.inspect.measure.InspectRequest`.
 
     Raises
     ------
@@ -289,14 +289,14 @@ def inspect(
         Where the request or source is unusable.
     """
     from rtpverify.commands.audio_source import open_source
-    from rtpverify.commands.inspect.measure import Request, View, measure
+    from rtpverify.commands.inspect.measure import InspectRequest, View, measure
 
     try:
         chosen = tuple(View(view) for view in views)
     except ValueError as error:
         raise RequestError(f"views: {error}; there are {', '.join(View)}") from None
     try:
-        request = replace(Request(views=chosen, at_seconds=tuple(at_seconds), keeps_data=True), **options)  # type: ignore[arg-type]
+        request = replace(InspectRequest(views=chosen, at_seconds=tuple(at_seconds), keeps_data=True), **options)  # type: ignore[arg-type]
     except TypeError as error:
         raise RequestError(f"inspect: {error}") from None
     return measure(open_source(str(source)), str(source), request)

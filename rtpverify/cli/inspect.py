@@ -50,13 +50,13 @@ def inspect(source: str, **options: Any) -> None:
         raise click.UsageError("only one of --json and --html can be standard output")
     from rtpverify.commands.inspect.command import Outlets
     from rtpverify.commands.inspect.command import inspect as look
-    from rtpverify.commands.inspect.measure import Request, View
+    from rtpverify.commands.inspect.measure import InspectRequest, View
     from rtpverify.rtp.payload import parse_rtpmap
 
     look(
         source,
         Outlets(**outlets),
-        Request(
+        InspectRequest(
             at_seconds=options["at"],
             start_seconds=options["start"],
             length_seconds=options["duration"],

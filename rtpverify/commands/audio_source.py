@@ -13,7 +13,7 @@ from rtpverify.report.wording import identity
 from rtpverify.sources.live.endpoint import SCHEME, Endpoint
 
 if TYPE_CHECKING:
-    from rtpverify.commands.audio_spool import Audio
+    from rtpverify.commands.audio_spool import ReadableAudio
     from rtpverify.rtp.payload import Encoding
 
 
@@ -37,7 +37,7 @@ def open_source(
     streams: Sequence[str] = (),
     duration_seconds: float | None = None,
     on_listening: Callable[[Sequence[Endpoint]], None] | None = None,
-) -> Audio:
+) -> ReadableAudio:
     """Open an audio file, or take in the one stream of a capture, session description or address.
 
     Parameters

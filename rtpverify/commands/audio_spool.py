@@ -20,7 +20,7 @@ from rtpverify.errors import SourceError
 _SAMPLE_BYTES = 4
 
 
-class Audio(Protocol):
+class ReadableAudio(Protocol):
     """Audio that can be read from its start as often as one likes: an audio file, or a stream that was kept."""
 
     @property

@@ -161,14 +161,14 @@ def _distance(reference: AudioFile, received: AudioFile) -> float:
 
 
 @dataclass(frozen=True, slots=True)
-class Levels:
+class ChannelMeans:
     """Mean square and mean of each channel, shape (channels,)."""
 
     square: NDArray[np.float64]
     mean: NDArray[np.float64]
 
 
-def equal_levels(reference: AudioFile, received: AudioFile) -> Levels | None:
+def equal_levels(reference: AudioFile, received: AudioFile) -> ChannelMeans | None:
     """Return the levels of two recordings that are equal, frame by frame; None where they are not."""
     if (reference.frames, reference.channels) != (received.frames, received.channels):
         return None
@@ -178,10 +178,10 @@ def equal_levels(reference: AudioFile, received: AudioFile) -> Levels | None:
             return None
         squares += np.einsum("ij,ij->j", x, x)
         total += x.sum(axis=0)
-    return Levels(squares / received.frames, total / received.frames)
+    return ChannelMeans(squares / received.frames, total / received.frames)
 
 
-def _equal(recording: Recording, audio: AudioFile, levels: Levels) -> StreamResult:
+def _equal(recording: Recording, audio: AudioFile, levels: ChannelMeans) -> StreamResult:
     """Return of recordings that are equal what following their frames would find."""
     from rtpverify.detect.recording.measurement import MOST_BINS
 

@@ -13,7 +13,7 @@ from rtpverify.reference import parse_frequencies
 from rtpverify.rtp.payload import Encoding, parse_rtpmap
 from rtpverify.sender.faults import parse_fault
 from rtpverify.sender.rtp_sender import DEFAULT_DESTINATION, DEFAULT_ENCODING, LastPacket, Sender, StreamSettings
-from rtpverify.sender.signal import Dither, Signal
+from rtpverify.sender.signal import Dither, SentSignal
 from rtpverify.sender.signal_faults import DamagedSignal
 from rtpverify.sender.tone import ToneSignal
 from rtpverify.sources.live.endpoint import parse_endpoint
@@ -124,7 +124,7 @@ def tone(
 
 def _audio(
     file: Path | None, loop: bool, encoding: str | None, frequency: str, level_dbfs: float
-) -> tuple[Encoding, Signal]:
+) -> tuple[Encoding, SentSignal]:
     """Return what is sent, and as what."""
     if file is None:
         form = parse_rtpmap(encoding) if encoding else DEFAULT_ENCODING

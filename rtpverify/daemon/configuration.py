@@ -23,7 +23,7 @@ from rtpverify.daemon.sinks.event_log import EventLogTable
 from rtpverify.daemon.sinks.evidence import RecorderTable
 from rtpverify.daemon.sinks.history import HistoryTable
 from rtpverify.daemon.sinks.webhook import WebhookTable
-from rtpverify.daemon.streams.expected import ExpectationTable, Followed, PresenceTable, overlap, reference_of
+from rtpverify.daemon.streams.expected import ExpectationTable, FollowedStream, PresenceTable, overlap, reference_of
 from rtpverify.daemon.streams.sap_sessions import AnnouncedTable
 from rtpverify.daemon.streams.sdp_folder import FolderTable
 from rtpverify.daemon.web.table import MetricsTable
@@ -103,7 +103,7 @@ class StreamTable(ExpectationTable):
     """Tells encodings, and the source where there is none."""
 
     @property
-    def followed(self) -> Followed:
+    def followed(self) -> FollowedStream:
         """Where it is received, and what is expected of it."""
         base = replace(self.base_spec(), name=self.name, encoding=self.encoding)
         if self.source:
@@ -111,7 +111,7 @@ class StreamTable(ExpectationTable):
             endpoints, spec = [source], spec_at(source, base, self.sdp)
         else:
             endpoints, spec = _only_stream(self.sdp, base, rtcp=self.rtcp)
-        return Followed(tuple(endpoints), spec).through(self.interface)
+        return FollowedStream(tuple(endpoints), spec).through(self.interface)
 
 
 def _only_stream(

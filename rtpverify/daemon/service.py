@@ -23,7 +23,7 @@ from rtpverify.daemon.metrics.snapshot import LoopSnapshot, OutletSnapshot, Snap
 from rtpverify.daemon.sd_notify import Notifier
 from rtpverify.daemon.sink_set import OutletSet
 from rtpverify.daemon.sinks.base import Outlet, Told
-from rtpverify.daemon.streams.expected import Followed
+from rtpverify.daemon.streams.expected import FollowedStream
 from rtpverify.daemon.streams.followed import CONFIGURED, Change, Roster
 from rtpverify.daemon.streams.state import StreamState
 from rtpverify.daemon.supervisor import Supervisor, configured_streams
@@ -315,7 +315,7 @@ class Service:
 
     # Streams that come and go ---------------------------------------------------------------------------------------
 
-    def follow(self, wanted: Mapping[str, Sequence[Followed]]) -> Change:
+    def follow(self, wanted: Mapping[str, Sequence[FollowedStream]]) -> Change:
         """Follow other streams from some origins; those that are the same are not touched.
 
         Raises
@@ -350,7 +350,7 @@ class Service:
         self._renew_snapshot()
         return change
 
-    def _log_waiting(self, streams: Sequence[Followed]) -> None:
+    def _log_waiting(self, streams: Sequence[FollowedStream]) -> None:
         """Log what is followed from now on, and once what could not be read of the descriptions it is known from."""
         for stream in streams:
             self.log.info("waiting", stream=stream.name, source=" ".join(map(str, stream.endpoints)))

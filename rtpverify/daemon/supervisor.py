@@ -22,7 +22,7 @@ from rtpverify.daemon.metrics.snapshot import Snapshot
 from rtpverify.daemon.reload import ConfigurationFiles
 from rtpverify.daemon.sd_notify import Notifier
 from rtpverify.daemon.sink_set import OutletSet, outlet_tables
-from rtpverify.daemon.streams.expected import Followed
+from rtpverify.daemon.streams.expected import FollowedStream
 from rtpverify.daemon.streams.followed import CONFIGURED, Change, Roster
 from rtpverify.daemon.streams.sap_sessions import AnnouncedSessions
 from rtpverify.daemon.streams.sdp_folder import SdpFolder
@@ -32,7 +32,7 @@ WATCH_SECONDS = 1.0
 """How often files, announcements and interfaces are looked at."""
 
 
-class Follower(Protocol):
+class SupervisedService(Protocol):
     """What a supervisor changes: the service."""
 
     log: FilteringBoundLogger
@@ -41,7 +41,7 @@ class Follower(Protocol):
     outlet_set: OutletSet
     defects: Defects
 
-    def follow(self, wanted: Mapping[str, Sequence[Followed]]) -> Change:
+    def follow(self, wanted: Mapping[str, Sequence[FollowedStream]]) -> Change:
         """Follow other streams from some origins; SourceError where one cannot be, and then nothing has changed."""
 
 
@@ -68,7 +68,7 @@ class Supervisor:
 
     def __init__(
         self,
-        service: Follower,
+        service: SupervisedService,
         configuration: Configuration,
         path: Path | None,
         notifier: Notifier,
@@ -152,7 +152,7 @@ class Supervisor:
             next((folder for folder in self._folders if folder.table == table), None) or SdpFolder(table)
             for table in configuration.folder
         ]
-        wanted: dict[str, Sequence[Followed]] = {CONFIGURED: configured_streams(configuration)}
+        wanted: dict[str, Sequence[FollowedStream]] = {CONFIGURED: configured_streams(configuration)}
         for folder in self._folders:
             if folder not in folders:
                 wanted |= dict.fromkeys(folder.streams, ())
@@ -189,7 +189,7 @@ class Supervisor:
     async def _look_around(self, *, at_once: bool = False) -> None:
         """Follow what folders hold and sessions announce now, and interfaces that came back."""
         service = self._service
-        wanted: dict[str, Sequence[Followed]] = {}
+        wanted: dict[str, Sequence[FollowedStream]] = {}
         mistakes: list[str] = []
         for folder in self._folders:
             look = await asyncio.to_thread(folder.look, at_once=at_once)
@@ -211,11 +211,11 @@ class Supervisor:
         if back:
             service.log.info("interface back", interfaces=back)
 
-    def _follow_each(self, found: Mapping[str, Sequence[Followed]]) -> list[str]:
+    def _follow_each(self, found: Mapping[str, Sequence[FollowedStream]]) -> list[str]:
         """Follow what was found outside the configuration; return why some of it cannot be."""
         roster = self._service.roster
         lost = [origin for origin in roster.origins if origin != CONFIGURED and origin not in found]
-        wanted: dict[str, Sequence[Followed]] = dict.fromkeys(lost, ()) | dict(found)
+        wanted: dict[str, Sequence[FollowedStream]] = dict.fromkeys(lost, ()) | dict(found)
         wanted = {origin: new for origin, new in wanted.items() if list(new) != list(roster.followed_from(origin))}
         if not wanted:
             return []
@@ -232,7 +232,7 @@ class Supervisor:
         return []
 
 
-def configured_streams(configuration: Configuration) -> list[Followed]:
+def configured_streams(configuration: Configuration) -> list[FollowedStream]:
     """Return the streams that the configuration itself names."""
     return [table.followed for table in configuration.stream]
 

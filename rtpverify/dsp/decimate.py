@@ -31,7 +31,7 @@ class Frames(Protocol):
     def __getitem__(self, frames: slice, /) -> NDArray[Any]: ...
 
 
-class Signal(Protocol):
+class BoundedSignal(Protocol):
     """A signal that is silent before its start and after its end."""
 
     def __len__(self) -> int: ...
@@ -128,7 +128,7 @@ class Mixed:
         Of its channels.
     """
 
-    def __init__(self, signal: Signal, weights: NDArray[np.float32]) -> None:
+    def __init__(self, signal: BoundedSignal, weights: NDArray[np.float32]) -> None:
         self._signal = signal
         self._weights = weights[:, None]
 
@@ -141,7 +141,7 @@ class Mixed:
         return frames if len(self._weights) == 1 else np.asarray(frames @ self._weights)
 
 
-def interpolated(signal: Signal, position: NDArray[np.float64]) -> NDArray[np.float64]:
+def interpolated(signal: BoundedSignal, position: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return a signal between its frames, shape (n, channels), up to where the filter of :class:`Decimated` lets pass.
 
     Positions rise; what lies before the signal's start or after its end is silent.

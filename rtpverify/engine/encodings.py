@@ -64,7 +64,7 @@ class Decision(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Statement:
+class EncodingStatement:
     """What is said of a payload type, and by whom, as the beginning of a sentence.
 
     Attributes
@@ -81,7 +81,7 @@ class Statement:
     is_open: bool = False
 
 
-def statement(spec: StreamSpec, payload_type: int) -> Statement:
+def statement(spec: StreamSpec, payload_type: int) -> EncodingStatement:
     """Return what the request, a session description or RFC 3551 says of a payload type."""
     announced = spec.announced
     encoding = spec.encoding_of(payload_type)
@@ -89,13 +89,13 @@ def statement(spec: StreamSpec, payload_type: int) -> Statement:
         encoding = announced.encoding(payload_type)
     if encoding is None:
         is_known = announced.is_known(payload_type) if announced else static_name(payload_type) is not None
-        return Statement(None, spec.why_undecodable(payload_type), is_open=not is_known)
+        return EncodingStatement(None, spec.why_undecodable(payload_type), is_open=not is_known)
     if encoding == spec.encodings.get(payload_type) or encoding not in (static_encoding(payload_type), spec.encoding):
         place = f"{announced.place}: " if announced else ""
-        return Statement(encoding, f"{place}{encoding} announced", is_asked=True)
+        return EncodingStatement(encoding, f"{place}{encoding} announced", is_asked=True)
     if encoding == static_encoding(payload_type):
-        return Statement(encoding, f"payload type {payload_type} is {encoding} (RFC 3551)")
-    return Statement(encoding, f"encoding {encoding} is given", is_asked=True)
+        return EncodingStatement(encoding, f"payload type {payload_type} is {encoding} (RFC 3551)")
+    return EncodingStatement(encoding, f"encoding {encoding} is given", is_asked=True)
 
 
 class FirstPackets:
@@ -198,7 +198,7 @@ class FirstPackets:
         return f"payloads of {_range(sizes)} bytes with timestamps {_range(steps)} apart"
 
 
-def decide(said: Statement, first: FirstPackets, *, is_judged: bool) -> Decision:
+def decide(said: EncodingStatement, first: FirstPackets, *, is_judged: bool) -> Decision:
     """Return how a stream is decoded, from what is said of it and its first packets.
 
     Parameters
@@ -220,7 +220,7 @@ def decide(said: Statement, first: FirstPackets, *, is_judged: bool) -> Decision
     return _other_size(said, said.encoding, frame_bytes, first)
 
 
-def _unsaid(said: Statement, first: FirstPackets) -> Decision:
+def _unsaid(said: EncodingStatement, first: FirstPackets) -> Decision:
     """Find an encoding of which nothing is said."""
     if not said.is_open:
         return Decision(None, said.text)
@@ -238,7 +238,7 @@ def _unsaid(said: Statement, first: FirstPackets) -> Decision:
     return Decision(found, f"{shape}: the samples say {found}, which is used here: give --encoding {found}")
 
 
-def _same_size(said: Statement, encoding: Encoding, first: FirstPackets) -> Decision:
+def _same_size(said: EncodingStatement, encoding: Encoding, first: FirstPackets) -> Decision:
     """Check the word size where frames are as long as they should be."""
     candidates = readings(encoding.bytes_per_frame, encoding.sample_rate_hz)
     if encoding.bytes_per_frame > MAX_BYTES_OF_TELEPHONY and encoding.bytes_per_frame > encoding.channels:
@@ -249,13 +249,13 @@ def _same_size(said: Statement, encoding: Encoding, first: FirstPackets) -> Deci
     return Decision(encoding) if found == encoding else contradiction(said, found, "the samples")
 
 
-def contradiction(said: Statement, found: Encoding, what: str, packets_wanted: int = 0) -> Decision:
+def contradiction(said: EncodingStatement, found: Encoding, what: str, packets_wanted: int = 0) -> Decision:
     """Return the decision for an encoding that is another one than is said."""
     doubt = f"{said.text}, but {what} say {found}, which is used here: give --encoding {found}"
     return Decision(found, doubt, packets_wanted)
 
 
-def _no_size(said: Statement, encoding: Encoding, first: FirstPackets) -> Decision:
+def _no_size(said: EncodingStatement, encoding: Encoding, first: FirstPackets) -> Decision:
     """Decide where payload and timestamps agree on no size of a frame."""
     sound = is_audio(encoding, first.payload)
     is_whole = all(size % encoding.bytes_per_frame == 0 for size, _ in first.spans)
@@ -269,7 +269,7 @@ def _no_size(said: Statement, encoding: Encoding, first: FirstPackets) -> Decisi
     return Decision(None, what, first.more_wanted)
 
 
-def _other_size(said: Statement, encoding: Encoding, frame_bytes: int, first: FirstPackets) -> Decision:
+def _other_size(said: EncodingStatement, encoding: Encoding, frame_bytes: int, first: FirstPackets) -> Decision:
     """Decide where frames are longer or shorter than is said: by a wrong encoding, or by wrong timestamps."""
     candidates = readings(frame_bytes, encoding.sample_rate_hz)
     keeps_time = _keeps_time(encoding, first)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from rtpverify.engine.file_verifier import COMPANDED
 from rtpverify.engine.format_group import Analysis, Format, stream_format
-from rtpverify.engine.stream import Stream, Track
+from rtpverify.engine.stream import FormatRow, Stream
 from rtpverify.errors import RequestError
 from rtpverify.events import Event
 from rtpverify.failure import RowError, contained
@@ -196,7 +196,7 @@ class Tracks(Rows):
         self._next_number = 0
         self._early: dict[int, list[tuple[_Group, Packets]]] = {}
         """Packets that came before the earliest packet of their stream is known for sure."""
-        self._ending: list[tuple[Stream, Track]] = []
+        self._ending: list[tuple[Stream, FormatRow]] = []
         """Tracks that were left; packets of theirs may still come."""
         self._judged_ns = 0
         self._in_a_hurry = False
@@ -289,7 +289,7 @@ class Tracks(Rows):
         group = self._groups[number]
         self._end(stream, group)
         row = group.add(stream, reference, frame)
-        stream.track = Track(number, group.analysis, row, encoding, frame)
+        stream.track = FormatRow(number, group.analysis, row, encoding, frame)
         self._group[stream.index], self._row[stream.index] = number, row
         self._due[stream.index] = -NEVER
 
@@ -488,7 +488,7 @@ class Tracks(Rows):
             else:
                 return
 
-    def _is_settled(self, stream: Stream, track: Track, settled: NDArray[np.int64]) -> bool:
+    def _is_settled(self, stream: Stream, track: FormatRow, settled: NDArray[np.int64]) -> bool:
         """Tell whether nothing can come any more of a track that was left."""
         origin = int(self._origin[stream.index])
         return origin >= 0 and int(settled[stream.index]) - origin >= (track.stop_frame or 0)

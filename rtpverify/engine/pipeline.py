@@ -25,11 +25,11 @@ from rtpverify.failure import contained
 from rtpverify.rtp.batch import Flow, RtpBatch
 from rtpverify.rtp.payload import Encoding
 from rtpverify.rtp.rtcp import Arrived
-from rtpverify.transport.arrivals import Accepted, Arrivals, Silence
+from rtpverify.transport.arrivals import Accepted, Arrivals, Stall
 from rtpverify.transport.figures import Reception, WireFigures, WireGlance
 from rtpverify.transport.host_drops import HostDrops
 from rtpverify.transport.packet_index import PacketIndex
-from rtpverify.transport.placement import Counts, Discontinuity, Jump, Resolved
+from rtpverify.transport.placement import Discontinuity, Jump, PacketCounts, Resolved
 from rtpverify.transport.presentation import HostClock, Presentation, seconds_to_add
 from rtpverify.transport.row_arrays import Rows, put
 from rtpverify.transport.sequence import Placement, SequenceTracker
@@ -374,7 +374,7 @@ class Intake(Rows):
         self._arrivals.judge_when_due()
         self._tell_silences(silences, placement)
 
-    def _tell_silences(self, silences: Sequence[Silence], placement: Placement) -> None:
+    def _tell_silences(self, silences: Sequence[Stall], placement: Placement) -> None:
         """Tell of senders that fell silent, except where their numbers broke."""
         behind_breaks = {(item.stream, item.sequence) for item in placement.breaks}
         for silence in silences:
@@ -391,7 +391,7 @@ class Intake(Rows):
 
     def _take_arrivals(
         self, resolved: Sequence[PlacedPacket], new_encodings: Sequence[PlacedPacket] = ()
-    ) -> list[Silence]:
+    ) -> list[Stall]:
         """Follow the arrival of packets that were held; return the silences before them."""
         silences = []
         for item in resolved:
@@ -444,7 +444,7 @@ class Intake(Rows):
 
     # Figures --------------------------------------------------------------------------------------------------------
 
-    def arrived(self, stream: Stream) -> tuple[Arrived, Counts]:
+    def arrived(self, stream: Stream) -> tuple[Arrived, PacketCounts]:
         """Return what has come of a stream by now, for what its sender reports."""
         index = stream.index
         return Arrived(self._tracker.head_sequence(index), int(self._octets[index])), self._tracker.counts(index)

@@ -47,7 +47,7 @@ class Ends(Enum):
 
 
 @dataclass(eq=False, slots=True)
-class Expected:
+class AwaitedStream:
     """Something that is expected, and what came of it.
 
     Attributes
@@ -79,7 +79,7 @@ class Expected:
         """Whether it was reported to be missing or to have ended, and that still holds."""
         return self.event is not None and self.event.open
 
-    def is_alternative(self, other: Expected) -> bool:
+    def is_alternative(self, other: AwaitedStream) -> bool:
         """Tell whether one of the two is enough: senders of one description, any of which may send."""
         mine, its = self.spec, other.spec
         return mine.announced is not None and mine.announced == its.announced and mine.destination == its.destination
@@ -103,7 +103,7 @@ class Expected:
         return f"no packet{lasted} of {self.spec.place}{announced}"
 
 
-class Heard(Protocol):
+class PacketTimes(Protocol):
     """What is known of the packets of streams."""
 
     def last_arrival_ns(self, stream: Stream) -> int:
@@ -138,8 +138,8 @@ class Presence:
         self,
         specs: Sequence[StreamSpec],
         selection: Selection | None,
-        heard: Heard,
-        tell: Callable[[Stream | Expected, Event], None],
+        heard: PacketTimes,
+        tell: Callable[[Stream | AwaitedStream, Event], None],
         *,
         ends: Ends,
     ) -> None:
@@ -148,9 +148,9 @@ class Presence:
         self._tell = tell
         self._ends = ends
         self._watch = ends is Ends.WATCHED
-        self._expected = [Expected(spec) for spec in specs]
+        self._expected = [AwaitedStream(spec) for spec in specs]
         self._new = list(self._expected)
-        self._down: list[Expected] = []
+        self._down: list[AwaitedStream] = []
         self._now_ns: int | None = None
         self._due_ns: float = 0.0
         """Nothing that is known now ends or is missing before."""
@@ -159,7 +159,7 @@ class Presence:
 
     def expect(self, spec: StreamSpec) -> None:
         """Expect one more stream."""
-        self._expected.append(Expected(spec))
+        self._expected.append(AwaitedStream(spec))
         self._new.append(self._expected[-1])
         self._due_ns = 0.0
 
@@ -220,7 +220,7 @@ class Presence:
         """Take note that a stream may have ended: its sender said goodbye."""
         self._due_ns = 0.0
 
-    def returns(self, stream: NDArray[np.int64], arrival_ns: NDArray[np.int64]) -> list[tuple[int, Expected]]:
+    def returns(self, stream: NDArray[np.int64], arrival_ns: NDArray[np.int64]) -> list[tuple[int, AwaitedStream]]:
         """Return the packets, by row, with which something comes back that had ended before.
 
         Parameters
@@ -236,7 +236,7 @@ class Presence:
         if not suspect.any():
             return []
         indices = set(stream[suspect].tolist())
-        found: list[tuple[int, Expected]] = []
+        found: list[tuple[int, AwaitedStream]] = []
         for item in self._expected:
             of_item = [one.index for one in item.streams]
             if indices.isdisjoint(of_item):
@@ -250,7 +250,7 @@ class Presence:
             found += [(row, item) for row in rows[back].tolist()]
         return sorted(found, key=lambda entry: entry[0])
 
-    def come_back(self, item: Expected, stream: Stream, at_ns: int) -> None:
+    def come_back(self, item: AwaitedStream, stream: Stream, at_ns: int) -> None:
         """Take note that a packet of a stream arrived after an end; it is not taken in yet."""
         frame, _ = self._heard.reached(stream)
         stream.interruption = Interruption(self._over(item, at_ns), frame, at_ns)
@@ -292,10 +292,10 @@ class Presence:
 
     # Judging --------------------------------------------------------------------------------------------------------
 
-    def _of(self, spec: StreamSpec) -> Expected:
+    def _of(self, spec: StreamSpec) -> AwaitedStream:
         return next(item for item in self._expected if item.spec == spec)
 
-    def _latest(self, item: Expected) -> Stream:
+    def _latest(self, item: AwaitedStream) -> Stream:
         return max(item.streams, key=self._heard.last_arrival_ns)
 
     def _patience_ns(self, stream: Stream) -> int:
@@ -310,19 +310,19 @@ class Presence:
             return stream.goodbye_ns + (GOODBYE_NS if self._watch else 0)
         return last_ns + self._patience_ns(stream)
 
-    def _ended_at_ns(self, item: Expected) -> float:
+    def _ended_at_ns(self, item: AwaitedStream) -> float:
         return max((self._stream_ended_at_ns(stream) for stream in item.streams), default=float("inf"))
 
-    def _was_silent(self, item: Expected, at_ns: int) -> bool:
+    def _was_silent(self, item: AwaitedStream, at_ns: int) -> bool:
         latest = self._latest(item)
         return at_ns - self._heard.last_arrival_ns(latest) >= self._patience_ns(latest)
 
-    def _missing_at_ns(self, item: Expected) -> float:
+    def _missing_at_ns(self, item: AwaitedStream) -> float:
         if item.since_ns is None or not self._is_wanted(item):
             return float("inf")
         return item.since_ns + 1e9 * item.spec.missing_after_seconds
 
-    def _is_wanted(self, item: Expected) -> bool:
+    def _is_wanted(self, item: AwaitedStream) -> bool:
         """Tell whether something that is configured or described has to come."""
         spec = item.spec
         if not spec.name and spec.announced is None:
@@ -338,12 +338,12 @@ class Presence:
         frame, sequence = self._heard.reached(stream)
         return stream.end(frame, sequence, self._heard.last_arrival_ns(stream), now_ns, went_on)
 
-    def _open(self, item: Expected, of: Stream | Expected, event: Event) -> None:
+    def _open(self, item: AwaitedStream, of: Stream | AwaitedStream, event: Event) -> None:
         item.event, event.open = event, True
         self._down.append(item)
         self._tell(of, event)
 
-    def _over(self, item: Expected, at_ns: int) -> Event:
+    def _over(self, item: AwaitedStream, at_ns: int) -> Event:
         """Close what was reported of something that came now, or report now that it had ended; return that."""
         self._due_ns = 0.0
         if item.event is not None and item.event.open:
@@ -354,7 +354,7 @@ class Presence:
         self._tell(item.ended, item.event)
         return item.event
 
-    def _close(self, item: Expected, at_ns: int | None, went_on: str) -> None:
+    def _close(self, item: AwaitedStream, at_ns: int | None, went_on: str) -> None:
         """Close what was reported of something, and say how it went on."""
         event = item.event
         if event is None or not event.open:

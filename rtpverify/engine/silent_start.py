@@ -20,7 +20,7 @@ LOOKED_AT_BYTES = 32
 """Bytes at the beginning of a payload that are all the same in silence."""
 
 
-class Heard(NamedTuple):
+class FirstSound(NamedTuple):
     """What the first packets of a stream that are no silence have shown.
 
     ``row`` is that of the last of them in the packets that were sifted, -1 at the end of the input.
@@ -54,7 +54,7 @@ class Hearing:
         self._streams.pop(stream.index, None)
         self._held.pop(stream.index, None)
 
-    def sift(self, part: RtpBatch, stream: NDArray[np.int64]) -> tuple[NDArray[np.bool_], list[Heard]]:
+    def sift(self, part: RtpBatch, stream: NDArray[np.int64]) -> tuple[NDArray[np.bool_], list[FirstSound]]:
         """Hold back packets from the first that is no silence on.
 
         Returns
@@ -74,14 +74,14 @@ class Hearing:
             count = len(packets)
             decision = _decide(self._streams[index], packets) if not count & (count - 1) else None
             if decision is not None and count >= min(decision.packets_wanted, MANY_PACKETS):
-                heard.append(Heard(row, self._streams[index], decision, packets))
+                heard.append(FirstSound(row, self._streams[index], decision, packets))
                 self.remove(self._streams[index])
         return held, heard
 
-    def finish(self) -> list[Heard]:
+    def finish(self) -> list[FirstSound]:
         """End the input; return what is still held back."""
         heard = [
-            Heard(-1, self._streams[index], _decide(self._streams[index], packets), packets)
+            FirstSound(-1, self._streams[index], _decide(self._streams[index], packets), packets)
             for index, packets in self._held.items()
         ]
         self._streams, self._held = {}, {}

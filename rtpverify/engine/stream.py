@@ -21,7 +21,7 @@ from rtpverify.rtp.payload import Encoding
 from rtpverify.rtp.rtcp import Arrived, Bye, Report, SenderReport, SenderReports
 from rtpverify.transport.figures import WireFigures, WireGlance
 from rtpverify.transport.packet_index import PacketIndex
-from rtpverify.transport.placement import Counts, Discontinuity, Gap, TimestampError
+from rtpverify.transport.placement import Discontinuity, Gap, PacketCounts, TimestampError
 from rtpverify.transport.redundancy import LegState
 from rtpverify.transport.timestamp_patterns import pattern_of
 
@@ -35,7 +35,7 @@ UNKNOWN_RATE_HZ = 90_000
 
 
 @dataclass(slots=True)
-class Track:
+class FormatRow:
     """Where the frames of a stream go: its row in the analysis of its format.
 
     ``group`` is the number of that format and encoding; frames from ``start_frame`` on lie here, up to ``stop_frame``
@@ -110,16 +110,16 @@ class Stream:
     packets: PacketIndex = field(repr=False)
     doubt: str | None = None
     """Why the encoding is not to be relied upon."""
-    track: Track | None = None
+    track: FormatRow | None = None
     origin: int | None = None
-    earlier: list[Track] = field(default_factory=list)
+    earlier: list[FormatRow] = field(default_factory=list)
     """Where frames went before the encoding changed, the latest ones."""
     events: dict[str, Event] = field(default_factory=dict)
     before: int = 0
     """The SSRC before, where another one took over."""
     odd_lengths: int = 0
     """Packets whose payload is no whole number of frames."""
-    counts: Counts | None = None
+    counts: PacketCounts | None = None
     end_frame: int = 0
     jitter_seconds: float | None = None
     clock_drift_ppm: float | None = None
@@ -140,7 +140,7 @@ class Stream:
     """Whether the sender said that it leaves, and has not started over since."""
     goodbye_ns: int | None = None
     """When it did."""
-    at_report: Counts = field(default_factory=Counts)
+    at_report: PacketCounts = field(default_factory=PacketCounts)
     """Counts when the latest sender report came."""
     media_time: MediaTime = field(default_factory=MediaTime)
     events_left_out: int = 0
@@ -225,7 +225,7 @@ class Stream:
         ends = self.spec.legs or (self.spec,)
         return any(end.sender is not None for end in ends)
 
-    def take_report(self, report: Report, arrived: Arrived, counts: Counts, arrival_ns: int, sender: str) -> None:
+    def take_report(self, report: Report, arrived: Arrived, counts: PacketCounts, arrival_ns: int, sender: str) -> None:
         """Take what the sender reports of itself, with what had come of its packets before.
 
         ``sender`` is the ``address:port`` it came from.
@@ -406,7 +406,7 @@ class Stream:
             event.duration_frames = max(event.duration_frames, frame - event.start_frame)
         return ended
 
-    def track_at(self, frame: int) -> Track | None:
+    def track_at(self, frame: int) -> FormatRow | None:
         """Return where a frame lies, None where it is not judged or that is forgotten."""
         if self.track is not None and self.track.start_frame <= frame:
             return self.track

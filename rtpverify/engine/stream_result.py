@@ -13,7 +13,7 @@ from rtpverify.events import Event
 from rtpverify.result import Leg, Rtcp, StreamResult, Transport
 from rtpverify.rtp.rtcp import TOLERANCE_PACKETS
 from rtpverify.transport.arrivals import DOWN_NS
-from rtpverify.transport.placement import Counts
+from rtpverify.transport.placement import PacketCounts
 
 
 def missing_result(spec: StreamSpec, event: Event) -> StreamResult:
@@ -34,7 +34,7 @@ def missing_result(spec: StreamSpec, event: Event) -> StreamResult:
 
 def stream_result(stream: Stream) -> StreamResult:
     """Return what was found of a stream so far."""
-    counts = stream.counts or Counts()
+    counts = stream.counts or PacketCounts()
     result = StreamResult(
         sample_rate=stream.encoding.sample_rate_hz if stream.encoding else None,
         channels=stream.encoding.channels if stream.encoding else None,
@@ -137,7 +137,7 @@ def _failed(stream: Stream) -> str | None:
 
 def _add_left_out(stream: Stream, result: StreamResult) -> None:
     """Add how many packets were not read, and why: past their limit nothing can be concluded but faults."""
-    stray, left_out = (stream.counts or Counts()).stray, stream.packets_left_out
+    stray, left_out = (stream.counts or PacketCounts()).stray, stream.packets_left_out
     reasons = [f"{stray} fit nowhere in the stream"] if stray else []
     if left_out > stray:
         reasons.append(f"{left_out - stray} hold nothing that could be decoded")
@@ -233,7 +233,7 @@ def _rtcp(stream: Stream) -> Rtcp | None:
     reports = stream.reports
     if reports is None:
         return Rtcp(said_goodbye=True) if stream.said_goodbye else None
-    counts = stream.counts or Counts()
+    counts = stream.counts or PacketCounts()
     expected = counts.expected - stream.at_report.expected
     lost = counts.lost - stream.at_report.lost
     rate_hz = stream.encoding.sample_rate_hz if stream.encoding else 0

@@ -29,9 +29,9 @@ from rtpverify.engine.encodings import FirstPackets, decide, statement
 from rtpverify.engine.expectation import Selection, StreamSpec
 from rtpverify.engine.frame_writer import OnFrames
 from rtpverify.engine.pipeline import Intake
-from rtpverify.engine.presence import Ends, Expected, Presence
+from rtpverify.engine.presence import AwaitedStream, Ends, Presence
 from rtpverify.engine.rtcp_matching import report_rows, reports_of
-from rtpverify.engine.silent_start import Heard, Hearing
+from rtpverify.engine.silent_start import FirstSound, Hearing
 from rtpverify.engine.stream import Closed, Stream
 from rtpverify.engine.stream_matching import Identity
 from rtpverify.engine.stream_result import missing_result, stream_result, without_figures
@@ -56,7 +56,7 @@ class StreamEvent:
     ``is_new`` is False where an event that was reported before has changed.
     """
 
-    stream: Stream | Expected
+    stream: Stream | AwaitedStream
     event: Event
     is_new: bool
 
@@ -427,7 +427,7 @@ class Verifier:
     def _take(self, part: RtpBatch, stream: NDArray[np.int64]) -> None:
         """Take packets of known streams; those of one that has been silent so far may wait for others."""
         held, start = np.zeros(len(part), np.bool_), 0
-        heard: list[Heard] = []
+        heard: list[FirstSound] = []
         if self._hearing:
             with self._contained("encoding"):
                 held, heard = self._hearing.sift(part, stream)
@@ -444,7 +444,7 @@ class Verifier:
         if len(rows):
             self._take_now(part.take(rows), stream[rows])
 
-    def _take_heard(self, heard: Heard) -> None:
+    def _take_heard(self, heard: FirstSound) -> None:
         """Take the first packets of a stream that are no silence, in the encoding that they show."""
         stream, decision = heard.stream, heard.decision
         if decision.encoding is not None and decision.encoding != stream.encoding:
@@ -561,7 +561,7 @@ class Verifier:
 
     # Telling --------------------------------------------------------------------------------------------------------
 
-    def _tell(self, stream: Stream | Expected, event: Event) -> None:
+    def _tell(self, stream: Stream | AwaitedStream, event: Event) -> None:
         self._told.append(StreamEvent(stream, *stream.told(event)))
 
     # Failing --------------------------------------------------------------------------------------------------------

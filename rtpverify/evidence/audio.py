@@ -30,7 +30,7 @@ _SUBTYPES = {"L8": "PCM_U8", "L16": "PCM_16", "PCMU": "PCM_16", "PCMA": "PCM_16"
 
 
 @dataclass(frozen=True, slots=True)
-class Audio:
+class ClipAudio:
     """Frames of a clip.
 
     Attributes
@@ -67,7 +67,7 @@ class Audio:
         return int((self.frame[rows] + self.length[rows]).max()) if len(rows) else 0
 
 
-def assemble(batch: PacketBatch, encoding: Encoding, encoding_of: Callable[[int], Encoding | None]) -> Audio:
+def assemble(batch: PacketBatch, encoding: Encoding, encoding_of: Callable[[int], Encoding | None]) -> ClipAudio:
     """Return the audio of the packets of one stream.
 
     Parameters
@@ -97,12 +97,12 @@ def assemble(batch: PacketBatch, encoding: Encoding, encoding_of: Callable[[int]
         samples[position] = decode(encoding, rtp.source.arena, rtp.payload_offset[rows], size)
         valid[position] = True
     order = np.argsort(frame, kind="stable")
-    return Audio(encoding, samples, valid, rtp.sequence[order], frame[order], length[order], rtp.arrival_ns[order])
+    return ClipAudio(encoding, samples, valid, rtp.sequence[order], frame[order], length[order], rtp.arrival_ns[order])
 
 
-def _nothing(encoding: Encoding) -> Audio:
+def _nothing(encoding: Encoding) -> ClipAudio:
     none = np.zeros(0, np.int64)
-    return Audio(encoding, np.zeros((0, encoding.channels)), none.astype(np.bool_), none, none, none, none)
+    return ClipAudio(encoding, np.zeros((0, encoding.channels)), none.astype(np.bool_), none, none, none, none)
 
 
 def _places(rtp: RtpBatch, length: NDArray[np.int64], sample_rate_hz: int) -> NDArray[np.int64]:
@@ -132,7 +132,7 @@ def _differences(counter: NDArray[np.int64], bits: int) -> NDArray[np.int64]:
     return steps
 
 
-def wav(audio: Audio) -> bytes:
+def wav(audio: ClipAudio) -> bytes:
     """Return a WAV file that holds every sample exactly."""
     import soundfile
 

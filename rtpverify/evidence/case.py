@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 from rtpverify.engine.expectation import StreamSpec
 from rtpverify.events import Event, Kind
-from rtpverify.evidence.audio import Audio, assemble, wav
+from rtpverify.evidence.audio import ClipAudio, assemble, wav
 from rtpverify.evidence.folder import AUDIO, EVENT, PACKETS, PLOT
-from rtpverify.evidence.packet_history import Piece, select
+from rtpverify.evidence.packet_history import DatagramBlock, select
 from rtpverify.evidence.pcap_writer import pcap
 from rtpverify.evidence.plot import Marked, picture
 from rtpverify.limits import PROFILES, Limits
@@ -143,7 +143,7 @@ class Kept:
     is_whole: bool
 
 
-def packets_of(case: Case, pieces: Sequence[Piece], span: Span) -> Kept | None:
+def packets_of(case: Case, pieces: Sequence[DatagramBlock], span: Span) -> Kept | None:
     """Return the packets of a case, None where none of them are there.
 
     Parameters
@@ -182,7 +182,7 @@ def render(description: dict[str, Any]) -> bytes:
     return (json.dumps(strict(description), indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
-def _place(case: Case, audio: Audio) -> int | None:
+def _place(case: Case, audio: ClipAudio) -> int | None:
     """Return the frame of the clip at which the event begins; None where it lies outside."""
     packets = case.document["packets"]
     if packets is None:
@@ -196,7 +196,7 @@ def _place(case: Case, audio: Audio) -> int | None:
     return None if carrier is None else carrier + case.offset_frames
 
 
-def _plot(case: Case, audio: Audio, event_frame: int | None) -> str:
+def _plot(case: Case, audio: ClipAudio, event_frame: int | None) -> str:
     document = case.document
     channel = (document["channel"] or 1) - 1
     where = "all channels" if document["channel"] is None else f"channel {document['channel']}"
@@ -213,7 +213,7 @@ def _plot(case: Case, audio: Audio, event_frame: int | None) -> str:
 
 
 def _description(
-    case: Case, kept: Kept, audio: Audio | None, event_frame: int | None, files: list[str]
+    case: Case, kept: Kept, audio: ClipAudio | None, event_frame: int | None, files: list[str]
 ) -> dict[str, Any]:
     batch = kept.batch
     flow = batch.flows[int(batch.flow[0])]

@@ -21,7 +21,7 @@ _RTCP_BYTES = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class DatagramBlock:
     """Datagrams of one length.
 
     Attributes
@@ -63,7 +63,7 @@ class PacketRing:
         self.size_bytes = 0
         self._span_ns = round(seconds * 1e9)
         self._max_bytes = max_bytes
-        self._pieces: deque[tuple[int, Piece]] = deque()
+        self._pieces: deque[tuple[int, DatagramBlock]] = deque()
         """With the latest arrival of each."""
         self._lock = threading.Lock()
 
@@ -83,30 +83,34 @@ class PacketRing:
                 _, piece = self._pieces.popleft()
                 self.size_bytes -= piece.size_bytes
 
-    def pieces(self) -> list[Piece]:
+    def pieces(self) -> list[DatagramBlock]:
         """Return everything remembered, in the order it was put in."""
         with self._lock:
             return [piece for _, piece in self._pieces]
 
 
-def _copied(batch: PacketBatch) -> list[Piece]:
+def _copied(batch: PacketBatch) -> list[DatagramBlock]:
     """Return a batch in pieces of one length each, none of which shares memory with it."""
     length = batch.length
     if (length == length[0]).all():
         rows = gather(batch.arena, batch.offset, int(length[0]))
         data = rows if rows.flags.owndata else rows.copy()
-        return [Piece(data, batch.arrival_ns.copy(), batch.flow.copy(), batch.flows)]
+        return [DatagramBlock(data, batch.arrival_ns.copy(), batch.flow.copy(), batch.flows)]
     pieces = []
     for size in np.unique(length).tolist():
         at = np.flatnonzero(length == size)
         rows = gather(batch.arena, batch.offset[at], size)
         data = rows if rows.flags.owndata else rows.copy()
-        pieces.append(Piece(data, batch.arrival_ns[at], batch.flow[at], batch.flows))
+        pieces.append(DatagramBlock(data, batch.arrival_ns[at], batch.flow[at], batch.flows))
     return pieces
 
 
 def select(
-    pieces: Sequence[Piece], matches: Callable[[Flow], bool], ssrcs: Collection[int], start_ns: int, stop_ns: int
+    pieces: Sequence[DatagramBlock],
+    matches: Callable[[Flow], bool],
+    ssrcs: Collection[int],
+    start_ns: int,
+    stop_ns: int,
 ) -> PacketBatch:
     """Return the datagrams of some sources in a stretch of time, RTCP of theirs too, in order of arrival.
 

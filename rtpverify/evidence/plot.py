@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtpverify.dsp.sine import Sine, find_omega, fit_free
-from rtpverify.evidence.audio import Audio
+from rtpverify.evidence.audio import ClipAudio
 from rtpverify.reference import Tone
 
 WIDTH, LEFT, RIGHT, TOP, GAP = 1000, 70, 16, 74, 46
@@ -58,7 +58,7 @@ class Marked:
     channel: int
 
 
-def picture(audio: Audio, marked: Marked, reference: Tone | None, title: str, lines: Sequence[str]) -> str:
+def picture(audio: ClipAudio, marked: Marked, reference: Tone | None, title: str, lines: Sequence[str]) -> str:
     """Return the picture of an event.
 
     Parameters
@@ -87,7 +87,7 @@ def picture(audio: Audio, marked: Marked, reference: Tone | None, title: str, li
     )
 
 
-def _fitted(audio: Audio, marked: Marked, reference: Tone) -> Sine | None:
+def _fitted(audio: ClipAudio, marked: Marked, reference: Tone) -> Sine | None:
     """Return the tone as it was before the event, or where there is too little of that, after it."""
     rate_hz = audio.encoding.sample_rate_hz
     before = (max(0, marked.frame - int(FIT_SECONDS * rate_hz)), marked.frame)
@@ -168,7 +168,7 @@ class _Panel:
 class _Waveform(_Panel):
     """Least and greatest sample of each column."""
 
-    def __init__(self, audio: Audio, marked: Marked) -> None:
+    def __init__(self, audio: ClipAudio, marked: Marked) -> None:
         self._audio, self._marked = audio, marked
         rate = audio.encoding.sample_rate_hz
         x = audio.samples[:, marked.channel]
@@ -197,7 +197,7 @@ class _CloseUp(_Panel):
     height = 200
     unit = " ms"
 
-    def __init__(self, audio: Audio, marked: Marked, sine: Sine | None) -> None:
+    def __init__(self, audio: ClipAudio, marked: Marked, sine: Sine | None) -> None:
         self._audio, self._marked, self._sine = audio, marked, sine
         rate = audio.encoding.sample_rate_hz
         period = 2 * math.pi / sine.omega if sine else rate / 1000
@@ -236,7 +236,7 @@ class _CloseUp(_Panel):
 class _Residual(_Panel):
     """Largest departure from the reference in each column."""
 
-    def __init__(self, audio: Audio, marked: Marked, sine: Sine) -> None:
+    def __init__(self, audio: ClipAudio, marked: Marked, sine: Sine) -> None:
         self._audio, self._marked = audio, marked
         rate = audio.encoding.sample_rate_hz
         x = audio.samples[:, marked.channel]
@@ -266,7 +266,7 @@ class _Packets(_Panel):
 
     height = 110
 
-    def __init__(self, audio: Audio, marked: Marked) -> None:
+    def __init__(self, audio: ClipAudio, marked: Marked) -> None:
         self._audio, self._marked = audio, marked
         rate = audio.encoding.sample_rate_hz
         order = np.argsort(audio.arrival_ns, kind="stable")
@@ -286,7 +286,7 @@ class _Packets(_Panel):
             yield self.line("wave", self._times[columns], np.maximum.reduceat(self._intervals, columns))
 
 
-def _holes(panel: _Panel, audio: Audio, marked: Marked, scale: float = 1.0) -> Iterable[str]:
+def _holes(panel: _Panel, audio: ClipAudio, marked: Marked, scale: float = 1.0) -> Iterable[str]:
     """Yield a mark for each stretch that never arrived."""
     rate = audio.encoding.sample_rate_hz
     for start, stop in _runs(~audio.valid):

@@ -8,7 +8,7 @@ import textwrap
 from typing import IO, Literal
 
 from rtpverify.events import Event, Kind
-from rtpverify.history.query import Found
+from rtpverify.history.query import FoundEvents
 from rtpverify.history.store import Document
 from rtpverify.report import wording
 from rtpverify.report.terminal import BOLD, DIM, Paper, coloured
@@ -28,7 +28,7 @@ _NO_SIZES = event_as_dict(Event(Kind.GAP, 0)).keys() | {"stream", "cut_off"}
 """What every event may have; the rest are the sizes of its kind."""
 
 
-def write(found: Found, form: Form, out: IO[str]) -> None:
+def write(found: FoundEvents, form: Form, out: IO[str]) -> None:
     """Write events in order of time."""
     match form:
         case "json":
@@ -44,7 +44,7 @@ def write(found: Found, form: Form, out: IO[str]) -> None:
             _write_table(found, out)
 
 
-def _write_csv(found: Found, out: IO[str]) -> None:
+def _write_csv(found: FoundEvents, out: IO[str]) -> None:
     """Write one line an event; the sizes of its kind are a JSON object in one cell."""
     table = csv.writer(out, lineterminator="\n")
     table.writerow(CSV_COLUMNS)
@@ -63,7 +63,7 @@ def _plain(value: object) -> object:
     return str(value).lower() if isinstance(value, bool) else value
 
 
-def _write_table(found: Found, out: IO[str]) -> None:
+def _write_table(found: FoundEvents, out: IO[str]) -> None:
     """Write one line an event, its sentence at the end, or below where a terminal is too narrow for both."""
     paper = Paper(out)
     if not found.events:

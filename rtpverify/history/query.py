@@ -42,7 +42,7 @@ class Query:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundEvents:
     """An answer.
 
     Attributes
@@ -60,7 +60,7 @@ class Found:
     times_ns: list[int]
 
 
-def find(path: Path, query: Query) -> Found:
+def find(path: Path, query: Query) -> FoundEvents:
     """Return the events of a store that a query asks for.
 
     Raises
@@ -75,7 +75,7 @@ def find(path: Path, query: Query) -> Found:
             f"SELECT document, time_ns FROM event WHERE {condition} ORDER BY time_ns DESC, number DESC LIMIT ?",  # noqa: S608
             [*values, -1 if query.limit is None else query.limit],
         ).fetchall()[::-1]
-    return Found([json.loads(document) for document, _ in rows], total, [time_ns for _, time_ns in rows])
+    return FoundEvents([json.loads(document) for document, _ in rows], total, [time_ns for _, time_ns in rows])
 
 
 def streams(path: Path) -> list[str]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Counts:
+class BucketCounts:
     """What a histogram held at one moment.
 
     Attributes
@@ -26,7 +26,7 @@ class Counts:
     total: float
 
 
-class Histogram:
+class BucketCounter:
     """Counts values in buckets with fixed edges, ascending."""
 
     __slots__ = ("_counts", "_edges", "_total")
@@ -41,6 +41,6 @@ class Histogram:
         self._counts[bisect_left(self._edges, value)] += 1
         self._total += value
 
-    def counts(self) -> Counts:
+    def counts(self) -> BucketCounts:
         """Return what it holds now."""
-        return Counts(self._edges, tuple(self._counts), self._total)
+        return BucketCounts(self._edges, tuple(self._counts), self._total)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from rtpverify.live.histogram import Histogram
+from rtpverify.live.histogram import BucketCounter
 
 if TYPE_CHECKING:
     from rtpverify.engine.verifier import StreamEvent, Verifier
@@ -74,9 +74,9 @@ class LiveStatistics:
     datagrams: int = 0
     max_lag_seconds: float = 0.0
     busy_seconds: float = 0.0
-    batch_datagrams: Histogram = field(default_factory=lambda: Histogram(BATCH_EDGES))
-    lag_seconds: Histogram = field(default_factory=lambda: Histogram(LAG_EDGES_SECONDS))
-    age_seconds: Histogram = field(default_factory=lambda: Histogram(LAG_EDGES_SECONDS))
+    batch_datagrams: BucketCounter = field(default_factory=lambda: BucketCounter(BATCH_EDGES))
+    lag_seconds: BucketCounter = field(default_factory=lambda: BucketCounter(LAG_EDGES_SECONDS))
+    age_seconds: BucketCounter = field(default_factory=lambda: BucketCounter(LAG_EDGES_SECONDS))
 
     def late(self, seconds: float) -> None:
         """Take in how late a tick began."""

@@ -118,7 +118,7 @@ class Fault:
 
 
 @dataclass(frozen=True, slots=True)
-class Expected:
+class ExpectedEvent:
     """What a perfect verifier reports; the fields mean what they mean in :class:`rtpverify.events.Event`.
 
     ``duration_frames`` None: to the end of the stream. ``counted_only``: the packets are counted, and an event comes

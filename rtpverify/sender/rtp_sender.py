@@ -28,11 +28,11 @@ from rtpverify.errors import RequestError, SourceError
 from rtpverify.rtp.batch import HEADER_BYTES
 from rtpverify.rtp.payload import Encoding, encode
 from rtpverify.rtp.rtcp import write_goodbye
-from rtpverify.sender.faults import Expected, Fault
-from rtpverify.sender.signal import Dither, Signal
+from rtpverify.sender.faults import ExpectedEvent, Fault
+from rtpverify.sender.signal import Dither, SentSignal
 from rtpverify.sender.signal_faults import FOREVER, DamagedSignal
 from rtpverify.sender.tone import ToneSignal
-from rtpverify.sender.transport_faults import Identity, Transmissions, TransportPlan
+from rtpverify.sender.transport_faults import FirstHeader, Transmissions, TransportPlan
 from rtpverify.sources.live import mmsg
 from rtpverify.sources.live.endpoint import Endpoint
 from rtpverify.sources.live.sockets import interface_index, scope, sockaddr
@@ -85,7 +85,7 @@ class StreamSettings:
 
     destination: Endpoint = DEFAULT_DESTINATION
     encoding: Encoding = DEFAULT_ENCODING
-    signal: Signal | None = None
+    signal: SentSignal | None = None
     packet_time_seconds: float = 0.001
     last_packet: LastPacket = "short"
     payload_type: int = DEFAULT_PAYLOAD_TYPE
@@ -138,7 +138,7 @@ class _Stream:
             noise_dbfs=settings.noise_dbfs,
             seed=settings.seed,
         )
-        self.identity = Identity(
+        self.identity = FirstHeader(
             ssrc=secrets.randbits(32) if settings.ssrc is None else settings.ssrc,
             payload_type=settings.payload_type,
             sequence=secrets.randbits(16) if settings.sequence is None else settings.sequence,
@@ -443,11 +443,11 @@ class Sender:
                 group.stop_after(round(duration_seconds / group.packet_seconds))
 
     @property
-    def identities(self) -> list[Identity]:
+    def identities(self) -> list[FirstHeader]:
         """SSRC, payload type, first sequence number and timestamp of each stream."""
         return [stream.identity for stream in self._streams]
 
-    def expected(self, stream: int, duration_seconds: float) -> list[Expected]:
+    def expected(self, stream: int, duration_seconds: float) -> list[ExpectedEvent]:
         """Return what a perfect verifier reports of a stream that was sent for so long, in order of time."""
         item = self._streams[stream]
         frames = round(duration_seconds * item.settings.encoding.sample_rate_hz)

@@ -19,7 +19,7 @@ Dither = Literal["none", "rpdf", "tpdf"]
 _CHUNK_FRAMES = 4096
 
 
-class Signal(Protocol):
+class SentSignal(Protocol):
     """A source of audio."""
 
     @property

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from rtpverify.errors import ConfigurationError
 from rtpverify.events import Kind
-from rtpverify.sender.faults import Expected, Fault
-from rtpverify.sender.signal import Dither, Signal, gaussian, quantise
+from rtpverify.sender.faults import ExpectedEvent, Fault
+from rtpverify.sender.signal import Dither, SentSignal, gaussian, quantise
 from rtpverify.sender.tone import FrequencyChange, ToneSignal
 
 FOREVER = 1 << 62
@@ -40,7 +40,7 @@ class _Stretch:
 
 
 class DamagedSignal:
-    """A signal with noise, quantisation and faults; a :class:`rtpverify.sender.signal.Signal`.
+    """A signal with noise, quantisation and faults; a :class:`rtpverify.sender.signal.SentSignal`.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ class DamagedSignal:
 
     def __init__(
         self,
-        signal: Signal,
+        signal: SentSignal,
         faults: Sequence[Fault] = (),
         *,
         bits: int | None,
@@ -165,7 +165,7 @@ class DamagedSignal:
         back: int = item.fault.values.get("back", item.end_frame - item.start_frame)
         return back
 
-    def _detuned(self, signal: Signal, stretches: Sequence[_Stretch]) -> Signal:
+    def _detuned(self, signal: SentSignal, stretches: Sequence[_Stretch]) -> SentSignal:
         """Return the signal with its changes of frequency, which count on the content, not on the timeline."""
         if not stretches:
             return signal
@@ -228,7 +228,7 @@ class DamagedSignal:
             if fault.values.get(name, 0) > limit:
                 raise ConfigurationError(f"{fault.place}: {name}={fault.values[name]} in samples of {self.bits} bits")
 
-    def _expect(self, item: _Stretch) -> Expected:
+    def _expect(self, item: _Stretch) -> ExpectedEvent:
         fault, values = item.fault, item.fault.values
         duration: int | None = None if item.end_frame == FOREVER else item.end_frame - item.start_frame
         size: dict[str, object] = {}
@@ -253,7 +253,7 @@ class DamagedSignal:
         elif fault.kind == "word_length":
             size = {"effective_bits": values["bits"]}
         channel = None if fault.kind == "channel_swap" else fault.channel
-        return Expected(Kind(fault.kind), item.start_frame, duration, channel, size)
+        return ExpectedEvent(Kind(fault.kind), item.start_frame, duration, channel, size)
 
 
 def _rms(level_dbfs: float) -> float:

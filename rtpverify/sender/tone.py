@@ -44,7 +44,7 @@ class _Segment:
 
 
 class ToneSignal:
-    """A sine per channel; a :class:`rtpverify.sender.signal.Signal`. Phase 0 is at frame 0.
+    """A sine per channel; a :class:`rtpverify.sender.signal.SentSignal`. Phase 0 is at frame 0.
 
     Parameters
     ----------

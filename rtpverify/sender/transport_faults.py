@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 
 from rtpverify.errors import ConfigurationError
 from rtpverify.events import Kind
-from rtpverify.sender.faults import Expected, Fault
+from rtpverify.sender.faults import ExpectedEvent, Fault
 from rtpverify.sender.signal import uniform
 
 
 @dataclass(frozen=True, slots=True)
-class Identity:
+class FirstHeader:
     """What the header of the first packet says."""
 
     ssrc: int
@@ -68,7 +68,9 @@ class TransportPlan:
         For a signal fault, or one that sets in before the second packet.
     """
 
-    def __init__(self, faults: Sequence[Fault], identity: Identity, *, packet_frames: int, sample_rate_hz: int) -> None:
+    def __init__(
+        self, faults: Sequence[Fault], identity: FirstHeader, *, packet_frames: int, sample_rate_hz: int
+    ) -> None:
         self.faults = tuple(faults)
         self._identity = identity
         self._packet_frames = packet_frames
@@ -117,7 +119,7 @@ class TransportPlan:
                 ssrc = self._other_ssrc(max(before, key=self._first)) if before else self._identity.ssrc
                 yield self._first(fault), ssrc, fault.values["bye"] == "mux"
 
-    def expected(self, packets: int) -> list[Expected]:
+    def expected(self, packets: int) -> list[ExpectedEvent]:
         """Return what a perfect verifier reports of a stream of so many packets.
 
         Frames are those of the audio: a ``timestamp_jump`` or ``restart`` does not move what comes after it.
@@ -218,7 +220,7 @@ class TransportPlan:
         end = self._end(fault)
         return np.where((since >= 0) & (number < (number + 1 if end is None else end)), off, 0)
 
-    def _expect_timestamp_error(self, fault: Fault, packets: int) -> list[Expected]:
+    def _expect_timestamp_error(self, fault: Fault, packets: int) -> list[ExpectedEvent]:
         """Return one error from the first packet that is off to the last one."""
         first = self._first(fault)
         off = self._deviation(fault, np.arange(first, packets, dtype=np.int64))
@@ -231,13 +233,13 @@ class TransportPlan:
         }
         start, stop = int(deviating[0]), int(deviating[-1]) + 1
         frames = self._packet_frames
-        return [Expected(Kind.TIMESTAMP_ERROR, (first + start) * frames, (stop - start) * frames, size=size)]
+        return [ExpectedEvent(Kind.TIMESTAMP_ERROR, (first + start) * frames, (stop - start) * frames, size=size)]
 
     def _other_ssrc(self, fault: Fault) -> int:
         ssrc: int = fault.values.get("ssrc", self._identity.ssrc ^ 0x5A5A5A5A)
         return ssrc
 
-    def _expect(self, fault: Fault, packets: int) -> list[Expected]:
+    def _expect(self, fault: Fault, packets: int) -> list[ExpectedEvent]:
         if self._first(fault) >= packets:
             return []
         start_frame = self._first(fault) * self._packet_frames
@@ -248,16 +250,16 @@ class TransportPlan:
             return self._expect_timestamp_error(fault, packets)
         if fault.kind == "duplicate":
             size = {"packets": min(values["packets"], packets - self._first(fault))}
-            return [Expected(Kind.DUPLICATE, start_frame, size=size, counted_only=True)]
+            return [ExpectedEvent(Kind.DUPLICATE, start_frame, size=size, counted_only=True)]
         if fault.kind == "reorder":
-            return [Expected(Kind.REORDER, start_frame, size={"packets": 1}, counted_only=True)]
+            return [ExpectedEvent(Kind.REORDER, start_frame, size={"packets": 1}, counted_only=True)]
         if fault.kind == "late":
             return [
-                Expected(Kind.GAP, start_frame, self._packet_frames, size={"packets": 1}),
-                Expected(Kind.LATE, start_frame, size={"packets": 1}, counted_only=True),
+                ExpectedEvent(Kind.GAP, start_frame, self._packet_frames, size={"packets": 1}),
+                ExpectedEvent(Kind.LATE, start_frame, size={"packets": 1}, counted_only=True),
             ]
         if fault.kind == "stall":
-            return [Expected(Kind.STALL, start_frame, self._packets(values["seconds"]) * self._packet_frames)]
+            return [ExpectedEvent(Kind.STALL, start_frame, self._packets(values["seconds"]) * self._packet_frames)]
         if fault.kind == "missing" and not _ends(fault):
             return []  # a sender that starts late is missing only to those who do not wait
         sizes: dict[str, dict[str, object]] = {
@@ -265,15 +267,15 @@ class TransportPlan:
             "ssrc_change": {"ssrc": self._other_ssrc(fault)},
             "payload_type_change": {"payload_type": values.get("to")},
         }
-        return [Expected(Kind(fault.kind), start_frame, size=sizes.get(fault.kind, {}))]
+        return [ExpectedEvent(Kind(fault.kind), start_frame, size=sizes.get(fault.kind, {}))]
 
-    def _expect_gaps(self, fault: Fault, packets: int) -> list[Expected]:
+    def _expect_gaps(self, fault: Fault, packets: int) -> list[ExpectedEvent]:
         """Return a gap for each run of lost packets; a run at the very end cannot be seen."""
         first = self._first(fault)
         lost = self._lost(fault, np.arange(first, packets, dtype=np.int64))
         edges = np.flatnonzero(np.diff(np.concatenate([[False], lost, [False]])))
         return [
-            Expected(
+            ExpectedEvent(
                 Kind.GAP,
                 (first + int(start)) * self._packet_frames,
                 int(end - start) * self._packet_frames,

@@ -45,7 +45,7 @@ class Accepted:
 
 
 @dataclass(frozen=True, slots=True)
-class Silence:
+class Stall:
     """No packet came for too long, and then the next one; fields are those of that one."""
 
     stream: int
@@ -121,12 +121,12 @@ class Arrivals(Rows):
         """Take in that packets arrived, shape (n,), in order."""
         self.last_ns[stream] = arrival_ns
 
-    def take(self, accepted: Accepted) -> list[Silence]:
+    def take(self, accepted: Accepted) -> list[Stall]:
         """Take in packets; return the silences that were too long and broke no sequence.
 
         The timing of many of them is judged at once.
         """
-        silences: list[Silence] = []
+        silences: list[Stall] = []
         self._try(lambda part: silences.extend(self._take(part)), accepted)
         return silences
 
@@ -145,7 +145,7 @@ class Arrivals(Rows):
             with contained(partial(self._fail, stream)):
                 take(accepted.take(mine, breaks))
 
-    def _take(self, accepted: Accepted) -> list[Silence]:
+    def _take(self, accepted: Accepted) -> list[Stall]:
         self._waiting.append(accepted)
         self._waiting_packets += len(accepted.stream)
         if len(accepted.stream) == 0:
@@ -161,7 +161,7 @@ class Arrivals(Rows):
         self._accepted_sequence[groups.stream] = sequence[last]
         silent = (at - before > self._stall_ns[of]) & (sequence - before_sequence == 1)
         return [
-            Silence(
+            Stall(
                 stream=int(of[i]),
                 sequence=int(sequence[i]),
                 timestamp=int(accepted.timestamp[groups.rows][i]),

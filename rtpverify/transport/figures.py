@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rtpverify.transport.loss_pattern import LossPattern
-from rtpverify.transport.placement import Counts
+from rtpverify.transport.placement import PacketCounts
 from rtpverify.transport.timing import INTERVAL_EDGES_NS
 
 
@@ -26,7 +26,7 @@ class WireGlance:
 class Reception:
     """What a receiver would report of a stream (RFC 3550 section 6.4.1)."""
 
-    counts: Counts
+    counts: PacketCounts
     sequence: int
     jitter_frames: int | None
     last_arrival_ns: int

@@ -8,7 +8,7 @@ from typing import Protocol
 
 
 @dataclass(slots=True)
-class Counts:
+class PacketCounts:
     """Packets of one stream; ``received`` are distinct."""
 
     received: int = 0
@@ -23,7 +23,7 @@ class Counts:
         """Packets that should have come so far."""
         return self.received + self.lost
 
-    def copy(self) -> Counts:
+    def copy(self) -> PacketCounts:
         """Return the counters as they stand."""
         return replace(self)
 
@@ -160,14 +160,14 @@ class Resolved:
 
 
 @dataclass(slots=True)
-class Found:
+class StreamFindings:
     """What became certain of a stream."""
 
     gaps: list[Gap] = field(default_factory=list)
     discontinuities: list[Discontinuity] = field(default_factory=list)
     timestamp_errors: list[TimestampError] = field(default_factory=list)
 
-    def move_to(self, other: Found) -> None:
+    def move_to(self, other: StreamFindings) -> None:
         """Hand everything over."""
         other.gaps += self.gaps
         other.discontinuities += self.discontinuities
@@ -178,7 +178,7 @@ class Found:
 class Verdicts(Protocol):
     """Where verdicts go: those of this update by row, and what became certain."""
 
-    found: Found
+    found: StreamFindings
     breaks: list[Break]
     resolved: list[Resolved]
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtpverify.rtp.batch import Flow, RtpBatch, gather
-from rtpverify.transport.placement import Counts
+from rtpverify.transport.placement import PacketCounts
 from rtpverify.transport.sequence import SequenceTracker
 
 RING = 8192
@@ -76,7 +76,7 @@ class LegState:
 
     ends: LegEnds
     flow: Flow | None
-    counts: Counts
+    counts: PacketCounts
     skew_seconds: float | None
     max_skew_seconds: float | None
     last_arrival_ns: int | None

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from rtpverify.transport.by_stream import group_by_stream
 from rtpverify.transport.loss_pattern import LossPattern
-from rtpverify.transport.placement import Break, Counts, Found, Mark, Resolved
+from rtpverify.transport.placement import Break, Mark, PacketCounts, Resolved, StreamFindings
 from rtpverify.transport.row_arrays import Rows
 from rtpverify.transport.stream_order import MAX_STEP_FRAMES, MIN_WINDOW_STEPS, StreamOrder
 
@@ -56,7 +56,7 @@ class Placement:
     accepted: NDArray[np.bool_]
     held: NDArray[np.bool_]
     resolved: list[Resolved] = field(default_factory=list)
-    found: Found = field(default_factory=Found)
+    found: StreamFindings = field(default_factory=StreamFindings)
     breaks: list[Break] = field(default_factory=list)
 
     def accept(self, row: int, sequence: int, timestamp: int) -> None:
@@ -230,7 +230,7 @@ class SequenceTracker(Rows):
         """Return the frame of an unwrapped timestamp, counted from the stream's earliest packet so far."""
         return timestamp - int(self._origin[stream])
 
-    def counts(self, stream: int) -> Counts:
+    def counts(self, stream: int) -> PacketCounts:
         """Return a stream's counters; ``expected`` is received and lost together."""
         return self._load(stream).counts.copy()
 

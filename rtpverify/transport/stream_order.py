@@ -37,7 +37,16 @@ from dataclasses import dataclass
 
 from rtpverify.rtp.serial import wrap_difference
 from rtpverify.transport.pending_gaps import Hole, Missing
-from rtpverify.transport.placement import Break, Counts, Discontinuity, Found, Jump, Mark, Resolved, Verdicts
+from rtpverify.transport.placement import (
+    Break,
+    Discontinuity,
+    Jump,
+    Mark,
+    PacketCounts,
+    Resolved,
+    StreamFindings,
+    Verdicts,
+)
 from rtpverify.transport.timestamps import Timestamps
 
 MIN_WINDOW_STEPS = 3
@@ -110,10 +119,10 @@ class StreamOrder:
         self.origin = self.sequence = self.timestamp = self.frames = self.shift = 0
         self.shortest_step = MAX_STEP_FRAMES
         self.longest_step = 0
-        self.counts = Counts()
+        self.counts = PacketCounts()
         self.missing = Missing(stream)
         self.timestamps = Timestamps(stream)
-        self._found = Found()
+        self._found = StreamFindings()
         """What is certain but for its place, which is not settled yet."""
         self._succeeds = False
         self._beside: int | None = None

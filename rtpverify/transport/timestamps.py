@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from math import gcd
 
 from rtpverify.rtp.serial import wrap_difference
-from rtpverify.transport.placement import Discontinuity, Found, Jump, TimestampError
+from rtpverify.transport.placement import Discontinuity, Jump, StreamFindings, TimestampError
 
 MIN_SETTLED_PACKETS, SETTLED_PACKETS = 3, 16
 SETTLED_SECONDS = 0.1
@@ -50,7 +50,7 @@ class Run:
 
 
 @dataclass(slots=True)
-class Stretch:
+class DeviatingPackets:
     """An error: packets that deviate without settling."""
 
     first_sequence: int
@@ -117,7 +117,7 @@ class Timestamps:
         self._jumped_at: int | None = None
         """Place of the last jump."""
         self._run: Run | None = None
-        self._stretch: Stretch | None = None
+        self._stretch: DeviatingPackets | None = None
 
     @property
     def unsettled(self) -> bool:
@@ -144,7 +144,7 @@ class Timestamps:
         self._base_before, self._base_since = self.base, sequence
         self.base -= by_frames
 
-    def anchor(self, sequence: int, by_frames: int, found: Found) -> None:
+    def anchor(self, sequence: int, by_frames: int, found: StreamFindings) -> None:
         """Go on with other timestamps from ``sequence`` on, of which nobody can tell whether they are right."""
         self._end_run(found)
         self.deviation = 0
@@ -163,7 +163,7 @@ class Timestamps:
         timestamp: int,
         frames: int,
         step: tuple[int, int] | None,
-        found: Found,
+        found: StreamFindings,
         *,
         may_end_pause: bool = False,
     ) -> None:
@@ -196,7 +196,7 @@ class Timestamps:
             pause = may_end_pause and deviation > 0
             self._run = Run(sequence, position, timestamp, deviation, frames, pause, 1, frames)
 
-    def note(self, sequence: int, position: int, timestamp: int, frames: int, found: Found) -> None:
+    def note(self, sequence: int, position: int, timestamp: int, frames: int, found: StreamFindings) -> None:
         """Take in a packet that came after later ones."""
         deviation = wrap_difference(timestamp + self.base_of(sequence) - position, 0, 32)
         run = self._run
@@ -209,7 +209,7 @@ class Timestamps:
         if deviation and wrap_difference(timestamp + self.base - position, 0, 32):
             self._add(Run(sequence, position, timestamp, deviation, frames, False, 1, frames), found)
 
-    def settle(self, position: int, found: Found) -> None:
+    def settle(self, position: int, found: StreamFindings) -> None:
         """Decide what can be decided with the head at ``position``."""
         run = self._run
         if run is not None and self._has_settled(run):
@@ -222,7 +222,7 @@ class Timestamps:
         error_goes_on = self._stretch is not None and not self._is_quiet(self._stretch, position)
         return abs(deviation) >= frames and self._run is None and not error_goes_on
 
-    def finish(self, found: Found) -> None:
+    def finish(self, found: StreamFindings) -> None:
         """Decide what is still open: nothing follows."""
         run = self._run
         if run is not None:
@@ -241,7 +241,7 @@ class Timestamps:
         is_long = run.packets >= MIN_SETTLED_PACKETS and seconds >= SETTLED_SECONDS
         return run.packets >= SETTLED_PACKETS or is_long
 
-    def _move_to(self, run: Run, found: Found) -> None:
+    def _move_to(self, run: Run, found: StreamFindings) -> None:
         """Move the timeline to where a run has settled."""
         self._run = None
         in_error = self._stretch is not None
@@ -272,18 +272,18 @@ class Timestamps:
             )
         )
 
-    def _end_run(self, found: Found) -> None:
+    def _end_run(self, found: StreamFindings) -> None:
         """Count a run that did not settle as an error."""
         run, self._run = self._run, None
         if run is not None:
             self._add(run, found)
 
-    def _add(self, run: Run, found: Found) -> Stretch:
+    def _add(self, run: Run, found: StreamFindings) -> DeviatingPackets:
         """Add packets that deviate to the error, or begin one."""
         stretch = self._stretch
         last, stop = run.sequence + run.packets - 1, run.position + run.frames
         if stretch is None:
-            stretch = self._stretch = Stretch(run.sequence, last, run.position, stop)
+            stretch = self._stretch = DeviatingPackets(run.sequence, last, run.position, stop)
             stretch.lowest = stretch.highest = run.deviation
             stretch.told_at = stop
             is_told = True
@@ -302,21 +302,21 @@ class Timestamps:
             found.timestamp_errors.append(self._record(stretch, is_open=True))
         return stretch
 
-    def _close_quiet(self, position: int, found: Found) -> None:
+    def _close_quiet(self, position: int, found: StreamFindings) -> None:
         """Close an error after which nothing deviated for long enough."""
         stretch = self._stretch
         if stretch is not None and self._run is None and self._is_quiet(stretch, position):
             self._close(found)
 
-    def _is_quiet(self, stretch: Stretch, position: int) -> bool:
+    def _is_quiet(self, stretch: DeviatingPackets, position: int) -> bool:
         return position - stretch.stop >= max(QUIET_SECONDS * self.rate_hz, QUIET_PACKETS * self.longest_frames)
 
-    def _close(self, found: Found) -> None:
+    def _close(self, found: StreamFindings) -> None:
         stretch, self._stretch = self._stretch, None
         if stretch is not None:
             found.timestamp_errors.append(self._record(stretch, is_open=False))
 
-    def _record(self, stretch: Stretch, *, is_open: bool) -> TimestampError:
+    def _record(self, stretch: DeviatingPackets, *, is_open: bool) -> TimestampError:
         return TimestampError(
             stream=self._stream,
             first_sequence=stretch.first_sequence,

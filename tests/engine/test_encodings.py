@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from rtpverify.engine.encodings import FirstPackets, Statement, decide, statement
+from rtpverify.engine.encodings import EncodingStatement, FirstPackets, decide, statement
 from rtpverify.engine.expectation import StreamSpec
 from rtpverify.rtp.payload import encode, parse_rtpmap
 from rtpverify.transport.demux import Held
@@ -173,7 +173,7 @@ def test_packets_of_several_lengths():
 
 
 def test_one_packet_tells_nothing():
-    said = Statement(parse_rtpmap("L24/48000/2"), "announced")
+    said = EncodingStatement(parse_rtpmap("L24/48000/2"), "announced")
     assert decide(said, FirstPackets(held()[:1]), is_judged=True).encoding == said.encoding
 
 

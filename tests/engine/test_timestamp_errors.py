@@ -14,7 +14,7 @@ from rtpverify.limits import PROFILES, with_values
 from rtpverify.rtp.batch import Flow, PacketBatch
 from rtpverify.rtp.payload import Encoding, encode, parse_rtpmap
 from rtpverify.sender.faults import parse_fault
-from rtpverify.sender.transport_faults import Identity, TransportPlan
+from rtpverify.sender.transport_faults import FirstHeader, TransportPlan
 from rtpverify.sources.audio.reference_text import parse_reference
 from rtpverify.transport.placement import TimestampError
 from rtpverify.transport.timestamp_patterns import pattern_of
@@ -56,7 +56,7 @@ def found(faults, seconds=1.5, batch_packets=97, **spec):
 
 
 def expected(fault, seconds=1.5):
-    plan = TransportPlan([parse_fault(fault)], Identity(1, 97, 0, 0), packet_frames=FRAMES, sample_rate_hz=RATE_HZ)
+    plan = TransportPlan([parse_fault(fault)], FirstHeader(1, 97, 0, 0), packet_frames=FRAMES, sample_rate_hz=RATE_HZ)
     [event] = plan.expected(round(seconds * RATE_HZ / FRAMES))
     return event
 

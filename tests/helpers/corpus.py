@@ -23,7 +23,7 @@ from rtpverify.events import Event, Kind
 from rtpverify.limits import PROFILES, Limits
 from rtpverify.reference import Tone
 from rtpverify.result import StreamResult
-from rtpverify.sender.faults import Expected, parse_fault
+from rtpverify.sender.faults import ExpectedEvent, parse_fault
 from rtpverify.sender.signal import Dither
 from rtpverify.sender.signal_faults import DamagedSignal
 from rtpverify.sender.tone import ToneSignal
@@ -185,7 +185,7 @@ def complaints(case: Case, result: StreamResult) -> list[str]:
     return wrong
 
 
-def _want(expected: Expected) -> str:
+def _want(expected: ExpectedEvent) -> str:
     return f"{expected.kind} {expected.channel} at {expected.start_frame} {dict(expected.size)}"
 
 
@@ -193,12 +193,14 @@ def _tell(event: Event) -> str:
     return f"{event.kind} {event.channel} at {event.start_frame} for {event.duration_frames} {event.size}"
 
 
-def _near(case: Case, signal: DamagedSignal, event: Event, expected: Expected) -> bool:
+def _near(case: Case, signal: DamagedSignal, event: Event, expected: ExpectedEvent) -> bool:
     early, late = _tolerance(case, signal, event, expected, at_end=False)
     return -early <= event.start_frame - expected.start_frame <= late
 
 
-def _tolerance(case: Case, signal: DamagedSignal, event: Event, expected: Expected, *, at_end: bool) -> tuple[int, int]:
+def _tolerance(
+    case: Case, signal: DamagedSignal, event: Event, expected: ExpectedEvent, *, at_end: bool
+) -> tuple[int, int]:
     """Return how far before and after its frame an edge of a fault may be told.
 
     For sharp edges not at all, but for frames that look the same either way: as many as it takes for the energy of the
@@ -230,7 +232,7 @@ def _tolerance(case: Case, signal: DamagedSignal, event: Event, expected: Expect
     return before + slack, after + slack
 
 
-def _measuring(case: Case, expected: Expected) -> int:
+def _measuring(case: Case, expected: ExpectedEvent) -> int:
     """Return how many frames it takes until a departure little above its limit is one."""
     size = expected.size
     if "drift_db_per_second" in size:
@@ -247,7 +249,7 @@ def _measuring(case: Case, expected: Expected) -> int:
     return 0
 
 
-def _differences(case: Case, signal: DamagedSignal, event: Event, expected: Expected) -> list[str]:
+def _differences(case: Case, signal: DamagedSignal, event: Event, expected: ExpectedEvent) -> list[str]:
     """Return what an event says otherwise than expected."""
     wrong = []
     early, late = _tolerance(case, signal, event, expected, at_end=True)
@@ -261,7 +263,7 @@ def _differences(case: Case, signal: DamagedSignal, event: Event, expected: Expe
     return wrong
 
 
-def _slip_agrees(case: Case, event: Event, expected: Expected) -> bool:
+def _slip_agrees(case: Case, event: Event, expected: ExpectedEvent) -> bool:
     """Exact where theory allows it, the phase step where it does not, either in between."""
     channel, frames = (event.channel or 1) - 1, expected.size["slip_frames"]
     undisturbed = min(case.rate_hz, expected.start_frame, case.frames - expected.start_frame)
@@ -273,10 +275,12 @@ def _slip_agrees(case: Case, event: Event, expected: Expected) -> bool:
     return 2 * Z * deviation > quantum / 2 and abs(apart) <= 2 * Z * deviation
 
 
-def _close(name: str, relative: float, absolute: Callable[[Case], float]) -> Callable[[Case, Event, Expected], bool]:
+def _close(
+    name: str, relative: float, absolute: Callable[[Case], float]
+) -> Callable[[Case, Event, ExpectedEvent], bool]:
     """Compare a size that is measured."""
 
-    def agree(case: Case, event: Event, expected: Expected) -> bool:
+    def agree(case: Case, event: Event, expected: ExpectedEvent) -> bool:
         wanted, found = expected.size.get(name), event.size.get(name)
         if wanted is None:
             return True
@@ -285,7 +289,7 @@ def _close(name: str, relative: float, absolute: Callable[[Case], float]) -> Cal
     return agree
 
 
-_SIZES: dict[Kind, Callable[[Case, Event, Expected], bool]] = {
+_SIZES: dict[Kind, Callable[[Case, Event, ExpectedEvent], bool]] = {
     Kind.SLIP: _slip_agrees,
     Kind.CLICK: _close("deviation", 0.01, lambda case: case.frame_threshold + case.step),
     Kind.GAIN: _close("gain_db", 0.02, lambda case: least_gain_db(case, case.rate_hz // 4) / 2),

@@ -10,10 +10,10 @@ import numpy as np
 from rtpverify.rtp.batch import Flow, PacketBatch
 from rtpverify.rtp.payload import encode, parse_rtpmap
 from rtpverify.sender.faults import parse_fault
-from rtpverify.sender.signal import Signal
+from rtpverify.sender.signal import SentSignal
 from rtpverify.sender.signal_faults import DamagedSignal
 from rtpverify.sender.tone import ToneSignal
-from rtpverify.sender.transport_faults import Identity, TransportPlan
+from rtpverify.sender.transport_faults import FirstHeader, TransportPlan
 
 START_NS = 1_790_000_000_000_000_000
 FLOW = Flow("192.0.2.7:5004", "239.1.2.3:5004")
@@ -26,7 +26,7 @@ def packets(
     encoding: str = "L24/48000/2",
     packet_frames: int = 48,
     frequencies_hz: tuple[float, ...] = (1283.0,),
-    played: Signal | None = None,
+    played: SentSignal | None = None,
     batch_packets: int = 40,
     start_ns: int = START_NS,
     flow: Flow = FLOW,
@@ -42,7 +42,7 @@ def packets(
     size = packet_frames * form.bytes_per_frame
     plan = TransportPlan(
         [fault for fault in parsed if fault.transport],
-        Identity(ssrc, 97, 65_000, 2**32 - 9_000),
+        FirstHeader(ssrc, 97, 65_000, 2**32 - 9_000),
         packet_frames=packet_frames,
         sample_rate_hz=rate_hz,
     )

@@ -6,7 +6,7 @@ import json
 import re
 
 from rtpverify.history.listing import CSV_COLUMNS, write
-from rtpverify.history.query import Found
+from rtpverify.history.query import FoundEvents
 from tests.helpers.documents import document
 from tests.helpers.terminal import Terminal
 
@@ -20,7 +20,7 @@ EVENTS = [
 
 def written(form, events=EVENTS, total=4, out=None):
     out = out or io.StringIO()
-    write(Found(events, total, [0] * len(events)), form, out)
+    write(FoundEvents(events, total, [0] * len(events)), form, out)
     return out.getvalue()
 
 

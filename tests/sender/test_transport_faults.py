@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 from rtpverify.errors import ConfigurationError
 from rtpverify.events import Kind
 from rtpverify.sender.faults import parse_fault
-from rtpverify.sender.transport_faults import Identity, TransportPlan
+from rtpverify.sender.transport_faults import FirstHeader, TransportPlan
 
-IDENTITY = Identity(ssrc=0x11223344, payload_type=97, sequence=65530, timestamp=0xFFFFFF00)
+IDENTITY = FirstHeader(ssrc=0x11223344, payload_type=97, sequence=65530, timestamp=0xFFFFFF00)
 
 
 def plan(*faults):

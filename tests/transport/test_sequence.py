@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rtpverify.transport.placement import Counts, Discontinuity, Gap, Jump, TimestampError
+from rtpverify.transport.placement import Discontinuity, Gap, Jump, PacketCounts, TimestampError
 from rtpverify.transport.sequence import Placement, SequenceTracker
 
 WINDOW = 480
@@ -27,7 +27,7 @@ class Report:
     discontinuities: list[Discontinuity] = field(default_factory=list)
     breaks: list[tuple[int, int]] = field(default_factory=list)
     errors: list[TimestampError] = field(default_factory=list)
-    counts: dict[int, Counts] = field(default_factory=dict)
+    counts: dict[int, PacketCounts] = field(default_factory=dict)
     run_lengths: dict[int, Counter[int]] = field(default_factory=dict)
     origin: list[int] = field(default_factory=list)
 
@@ -101,7 +101,7 @@ class Oracle:
         self.window, self.frames = max(window, 3 * frames), frames
         self.received: set[int] = set()
         self.lost: set[int] = set()
-        self.counts = Counts()
+        self.counts = PacketCounts()
 
     def packet(self, number: int) -> bool:
         if number in self.received:
@@ -316,7 +316,7 @@ def test_in_order_with_wraps_nothing_is_amiss() -> None:
     packets = steady(100, 65500, (1 << 32) - 1000)
     report = every_cut(packets)
     assert report.placed == {i: (65500 + i, (1 << 32) - 1000 + 48 * i) for i in range(100)}
-    assert report.counts[0] == Counts(received=100)
+    assert report.counts[0] == PacketCounts(received=100)
     assert not report.gaps
     assert not report.discontinuities
 
@@ -325,7 +325,7 @@ def test_one_adjacent_swap_loses_nothing() -> None:
     packets = steady(30)
     packets[10], packets[11] = packets[11], packets[10]
     report = every_cut(packets)
-    assert report.counts[0] == Counts(received=30, reordered=1)
+    assert report.counts[0] == PacketCounts(received=30, reordered=1)
     assert not report.gaps
 
 
@@ -333,14 +333,14 @@ def test_first_packets_in_reverse() -> None:
     packets = steady(30, 65534, 0)
     packets[:4] = [packets[2], packets[3], packets[0], packets[1]]
     report = every_cut(packets)
-    assert report.counts[0] == Counts(received=30, reordered=2)
+    assert report.counts[0] == PacketCounts(received=30, reordered=2)
     assert report.origin == [0]
     assert report.placed[2] == (-2, 0)  # the first one received is number 0
 
 
 def test_a_packet_before_the_first_beyond_the_window_is_late() -> None:
     report = every_cut([*steady(20, 100), (0, 99, 99 * 48, 48)])
-    assert report.counts[0] == Counts(received=20, late=1)
+    assert report.counts[0] == PacketCounts(received=20, late=1)
     assert report.origin == [4800]
 
 
@@ -348,25 +348,25 @@ def test_the_edge_of_the_window() -> None:
     packets = steady(30)
     missing = packets.pop(5)
     inside = [*packets[:15], missing, *packets[15:]]  # the head is at 15: exactly ten packets, 480 frames, on
-    assert every_cut(inside).counts[0] == Counts(received=30, reordered=1)
+    assert every_cut(inside).counts[0] == PacketCounts(received=30, reordered=1)
     outside = [*packets[:16], missing, *packets[16:], missing]
     report = every_cut(outside)
-    assert report.counts[0] == Counts(received=29, lost=1, late=2)
+    assert report.counts[0] == PacketCounts(received=29, lost=1, late=2)
     assert report.gaps == [Gap(0, 5, 5, 240, 48)]
 
 
 def test_three_packets_are_the_least_window() -> None:
     packets = steady(30, frames=480)
     missing = packets.pop(5)
-    assert every_cut([*packets[:8], missing, *packets[8:]]).counts[0] == Counts(received=30, reordered=1)
-    assert every_cut([*packets[:9], missing, *packets[9:]]).counts[0] == Counts(received=29, lost=1, late=1)
+    assert every_cut([*packets[:8], missing, *packets[8:]]).counts[0] == PacketCounts(received=30, reordered=1)
+    assert every_cut([*packets[:9], missing, *packets[9:]]).counts[0] == PacketCounts(received=29, lost=1, late=1)
 
 
 def test_a_burst_is_one_gap_even_where_its_middle_came_late() -> None:
     packets = steady(60)
     report = every_cut([*packets[:10], *packets[40:55], packets[12], *packets[55:]])
     assert report.gaps == [Gap(0, 10, 39, 480, 1440)]
-    assert report.counts[0] == Counts(received=30, lost=30, late=1)
+    assert report.counts[0] == PacketCounts(received=30, lost=30, late=1)
     assert report.run_lengths[0] == Counter({30: 1})
 
 
@@ -406,7 +406,7 @@ def test_settled_waits_for_what_may_still_come() -> None:
 def test_sequence_numbers_skipped_without_media_time_are_a_gap_of_no_frames(skipped: int) -> None:
     report = every_cut([*steady(20), *steady(20, 20 + skipped, 960)])
     assert report.gaps == [Gap(0, 20, 19 + skipped, 960, 0)]
-    assert report.counts[0] == Counts(received=40, lost=skipped)
+    assert report.counts[0] == PacketCounts(received=40, lost=skipped)
     assert not report.discontinuities
     assert report.placed[20] == (20 + skipped, 960)
 
@@ -414,7 +414,7 @@ def test_sequence_numbers_skipped_without_media_time_are_a_gap_of_no_frames(skip
 @pytest.mark.parametrize("jump", [1000, -1000, 1, 1 << 30, -48])
 def test_a_timestamp_jump_with_contiguous_sequence(jump: int) -> None:
     report = every_cut([*steady(20), *steady(20, 20, 960 + jump)])
-    assert report.counts[0] == Counts(received=40)
+    assert report.counts[0] == PacketCounts(received=40)
     assert report.discontinuities == [
         Discontinuity(0, Jump.TIMESTAMP, 20, 960, 20, 20, 960, (960 + jump) & 0xFFFFFFFF, jump)
     ]
@@ -432,7 +432,7 @@ def test_a_timestamp_jump_across_a_lost_packet() -> None:
 @pytest.mark.parametrize(("sequence", "timestamp"), [(40_000, 1 << 31), (5, 1 << 20), (20_000, 5_000), (30_000, 0)])
 def test_a_restart_loses_nothing(sequence: int, timestamp: int) -> None:
     report = every_cut([*steady(20, 1000), *steady(20, sequence, timestamp)])
-    assert report.counts[0] == Counts(received=40)
+    assert report.counts[0] == PacketCounts(received=40)
     assert not report.gaps
     (jump,) = report.discontinuities
     assert (jump.kind, jump.frame, jump.from_sequence, jump.to_sequence) == (Jump.RESTART, 1020 * 48, 1020, sequence)
@@ -446,7 +446,7 @@ def test_packets_on_their_way_during_a_restart_are_counted_and_no_restart() -> N
     before, after = steady(20, 1000), steady(30, 40_000, 9)
     missing = before.pop(10)
     report = every_cut([*before, *after[:3], before[5], missing, *after[3:]])
-    assert report.counts[0] == Counts(received=49, lost=1, late=1, duplicated=1)
+    assert report.counts[0] == PacketCounts(received=49, lost=1, late=1, duplicated=1)
     assert [jump.kind for jump in report.discontinuities] == [Jump.RESTART]
 
 
@@ -459,14 +459,14 @@ def test_what_was_missing_is_lost_with_the_restart() -> None:
 
 def test_a_restart_of_which_every_packet_comes_twice() -> None:
     twice = [packet for packet in [*steady(20, 1000), *steady(20, 40_000, 9)] for _ in range(2)]
-    assert every_cut(twice).counts[0] == Counts(received=40, duplicated=40)
+    assert every_cut(twice).counts[0] == PacketCounts(received=40, duplicated=40)
 
 
 def test_a_restart_with_its_first_packets_in_reverse() -> None:
     after = steady(20, 40_000, 9)
     after[0], after[1] = after[1], after[0]
     report = every_cut([*steady(20, 1000), *after])
-    assert report.counts[0] == Counts(received=40)
+    assert report.counts[0] == PacketCounts(received=40)
     assert len(report.discontinuities) == 1
 
 
@@ -474,17 +474,17 @@ def test_a_restart_with_its_first_packets_in_reverse() -> None:
 def test_a_wild_packet_disturbs_nothing(wild: Sent) -> None:
     packets = steady(40)
     report = every_cut([*packets[:20], wild, *packets[20:]])
-    assert report.counts[0] == Counts(received=40, stray=1)
+    assert report.counts[0] == PacketCounts(received=40, stray=1)
     assert 20 not in report.placed
     assert not report.gaps
     assert not report.discontinuities
-    assert every_cut([*packets, wild]).counts[0] == Counts(received=40, stray=1)
+    assert every_cut([*packets, wild]).counts[0] == PacketCounts(received=40, stray=1)
 
 
 def test_a_long_outage_is_counted_in_full_though_the_sequence_wraps() -> None:
     report = every_cut([*steady(20, frames=6), *steady(20, 100_000, frames=6)])
     assert report.gaps == [Gap(0, 20, 99_999, 120, 99_980 * 6)]
-    assert report.counts[0] == Counts(received=40, lost=99_980)
+    assert report.counts[0] == PacketCounts(received=40, lost=99_980)
     assert report.placed[39] == (100_019, 100_019 * 6)
 
 
@@ -495,7 +495,7 @@ def test_packets_of_44_and_45_frames() -> None:
         frames = 45 if i % 10 == 9 else 44
         packets.append((0, i, timestamp, frames))
         timestamp += frames
-    assert every_cut(packets).counts[0] == Counts(received=60)
+    assert every_cut(packets).counts[0] == PacketCounts(received=60)
     report = every_cut([*packets[:18], *packets[21:]])
     assert report.gaps == [Gap(0, 18, 20, packets[18][2], 133)]
     assert not report.discontinuities
@@ -503,7 +503,7 @@ def test_packets_of_44_and_45_frames() -> None:
 
 def test_a_changed_packet_time_is_in_step() -> None:
     report = every_cut([*steady(20), *steady(50, 20, 960, frames=6), *steady(20, 70, 1260, frames=192)])
-    assert report.counts[0] == Counts(received=90)
+    assert report.counts[0] == PacketCounts(received=90)
     assert not report.discontinuities
 
 
@@ -512,7 +512,7 @@ def test_frames_that_are_not_known(frames: int) -> None:
     """Where timestamps are evenly spaced they tell how long a gap is."""
     packets = [(0, i, 48 * i, frames) for i in range(40)]
     report = every_cut([*packets[:10], *packets[12:20], packets[21], packets[20], *packets[22:], packets[30]])
-    assert report.counts[0] == Counts(received=38, lost=2, reordered=1, duplicated=1)
+    assert report.counts[0] == PacketCounts(received=38, lost=2, reordered=1, duplicated=1)
     assert report.gaps == [Gap(0, 10, 11, 480, 96)]
     assert not report.discontinuities
 
@@ -525,7 +525,7 @@ def test_packets_that_are_not_decoded_are_followed_by_their_numbers_alone() -> N
     kept = [packet for i, packet in enumerate(packets) if i not in lost]
     kept[40], kept[41] = kept[41], kept[40]
     report = every_cut(kept)
-    assert report.counts[0] == Counts(received=116, lost=4, reordered=1)
+    assert report.counts[0] == PacketCounts(received=116, lost=4, reordered=1)
     assert [(gap.first_sequence - 65_500, gap.packets) for gap in report.gaps] == [(15, 2), (70, 1), (85, 1)]
     assert not report.discontinuities
     assert not report.errors
@@ -536,7 +536,7 @@ def test_packets_that_are_not_decoded_are_followed_by_their_numbers_alone() -> N
 def test_a_sender_of_packets_that_are_not_decoded_starts_over() -> None:
     packets = [(0, number, 7, -1) for number in [*range(1000, 1030), *range(9000, 9030), *range(20, 50)]]
     report = every_cut(packets)
-    assert report.counts[0] == Counts(received=90)
+    assert report.counts[0] == PacketCounts(received=90)
     assert [(jump.kind, jump.to_sequence) for jump in report.discontinuities] == [
         (Jump.RESTART, 9000),
         (Jump.RESTART, 20),
@@ -546,13 +546,13 @@ def test_a_sender_of_packets_that_are_not_decoded_starts_over() -> None:
 def test_a_long_loss_of_packets_that_are_not_decoded_and_a_wild_one() -> None:
     packets = [(0, number, 7, -1) for number in [*range(1000, 1030), 1900, *range(1030, 1060), *range(3060, 3090)]]
     report = every_cut(packets)
-    assert report.counts[0] == Counts(received=90, lost=2000, stray=1)
+    assert report.counts[0] == PacketCounts(received=90, lost=2000, stray=1)
     assert [(gap.first_sequence, gap.packets) for gap in report.gaps] == [(1060, 2000)]
 
 
 def test_two_packets_of_unknown_encoding() -> None:
-    assert every_cut([(0, 7, 96, -1), (0, 8, 144, -1)]).counts[0] == Counts(received=2)
-    assert every_cut([(0, 8, 144, -1), (0, 7, 96, -1)]).counts[0] == Counts(received=2, reordered=1)
+    assert every_cut([(0, 7, 96, -1), (0, 8, 144, -1)]).counts[0] == PacketCounts(received=2)
+    assert every_cut([(0, 8, 144, -1), (0, 7, 96, -1)]).counts[0] == PacketCounts(received=2, reordered=1)
 
 
 def test_streams_do_not_touch_each_other() -> None:
@@ -560,7 +560,7 @@ def test_streams_do_not_touch_each_other() -> None:
     two.pop(20)
     mixed = [packet for pair in zip(one, two, strict=False) for packet in pair]
     report = every_cut(mixed)
-    assert report.counts == {0: Counts(received=39), 2: Counts(received=39, lost=1)}
+    assert report.counts == {0: PacketCounts(received=39), 2: PacketCounts(received=39, lost=1)}
     assert [gap.stream for gap in report.gaps] == [2]
 
 
@@ -570,7 +570,7 @@ def test_a_fresh_row_starts_over() -> None:
     tracker.set_window(0, WINDOW)
     tracker.update(*np.array(steady(20), np.int64).T)
     tracker.fresh_row(0)
-    assert tracker.counts(0) == Counts()
+    assert tracker.counts(0) == PacketCounts()
     out = tracker.update(*np.array(steady(20, 9000, 3), np.int64).T)
     assert out.accepted.all()
     assert tracker.origin_timestamp.tolist() == [3]

@@ -24,7 +24,7 @@ from rtpverify.errors import SourceError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from rtpverify.commands.demo.view import View
+    from rtpverify.commands.demo.view import DemoScreen
     from rtpverify.daemon.service import Service
     from rtpverify.sender.rtp_sender import StreamSettings
 
@@ -85,7 +85,7 @@ def demo(console: Console | None = None) -> int:
 
 
 async def _demo(console: Console) -> int:
-    from rtpverify.commands.demo.view import View
+    from rtpverify.commands.demo.view import DemoScreen
     from rtpverify.daemon.configuration import parse_config
     from rtpverify.daemon.log import make_logger
     from rtpverify.daemon.service import Service
@@ -106,14 +106,14 @@ async def _demo(console: Console) -> int:
     with ExitStack() as stack:
         log = make_logger(stack.enter_context(Path(os.devnull).open("w")), "json")
         service = Service(configuration, log, ends=Ends.ALLOWED)
-        view = stack.enter_context(View(console, service, injected, SECONDS))
+        view = stack.enter_context(DemoScreen(console, service, injected, SECONDS))
         async with service:
             view.begin(FAULTS)
             await _verify(service, streams, view)
         return view.end()
 
 
-async def _verify(service: Service, streams: Sequence[StreamSettings], view: View) -> None:
+async def _verify(service: Service, streams: Sequence[StreamSettings], view: DemoScreen) -> None:
     """Let another process send the streams, and verify until it has ended."""
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rtpverify.events import Event, Kind
-from rtpverify.sender.faults import Expected
+from rtpverify.sender.faults import ExpectedEvent
 
 EDGE_FRAMES = {Kind.GAP: 0, Kind.CLICK: 0, Kind.SLIP: 2, Kind.DROPOUT: 2, Kind.REPEAT: 2}
 """How far from its frame a fault with sharp edges may be told; its duration too."""
@@ -26,7 +26,7 @@ RELATIVE_SIZE = 0.05
 class Finding:
     """An injected fault and the event that meets it; one of them is None where the other stands alone."""
 
-    injected: Expected | None
+    injected: ExpectedEvent | None
     found: Event | None
 
     @property
@@ -35,7 +35,7 @@ class Finding:
         return self.injected is not None and self.found is not None
 
 
-def match(injected: Sequence[Expected], found: Sequence[Event], channels: int) -> list[Finding]:
+def match(injected: Sequence[ExpectedEvent], found: Sequence[Event], channels: int) -> list[Finding]:
     """Pair what was injected with what was found in a stream of so many channels, in order of time.
 
     Each event is used once; what is no fault is left out.
@@ -57,7 +57,7 @@ def match(injected: Sequence[Expected], found: Sequence[Event], channels: int) -
     return sorted(findings, key=_start_frame)
 
 
-def meets(event: Event, expected: Expected) -> bool:
+def meets(event: Event, expected: ExpectedEvent) -> bool:
     """Tell whether an event says what is expected."""
     tolerance = EDGE_FRAMES.get(expected.kind, SUSTAINED_FRAMES)
     if event.kind is not expected.kind or abs(event.start_frame - expected.start_frame) > tolerance:

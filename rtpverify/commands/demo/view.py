@@ -18,7 +18,7 @@ from rtpverify.commands.demo.match import Finding, match
 if TYPE_CHECKING:
     from rtpverify.daemon.service import Service
     from rtpverify.events import Event
-    from rtpverify.sender.faults import Expected
+    from rtpverify.sender.faults import ExpectedEvent
 
 RATE_HZ = 48000
 CHANNELS = 2
@@ -39,7 +39,7 @@ _UNITS = {
 """Sizes shown, and their units."""
 
 
-class View:
+class DemoScreen:
     """Shows a service under a known fault sequence; a context that owns the screen.
 
     Parameters
@@ -51,7 +51,7 @@ class View:
     """
 
     def __init__(
-        self, console: Console, service: Service, injected: Mapping[str, Sequence[Expected]], seconds: float
+        self, console: Console, service: Service, injected: Mapping[str, Sequence[ExpectedEvent]], seconds: float
     ) -> None:
         self._console = console
         self._service = service
@@ -171,7 +171,7 @@ def _table(title: str) -> Table:
     return Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
 
 
-def _words(side: Expected | Event | None) -> str:
+def _words(side: ExpectedEvent | Event | None) -> str:
     """Write what happened: its kind, its size or else how long it lasts, and its channel."""
     if side is None:
         return ""

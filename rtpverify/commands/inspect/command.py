@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rtpverify.commands.audio_source import open_source
-from rtpverify.commands.inspect.measure import DEFAULT_VIEWS, Inspection, Request, View, measure
+from rtpverify.commands.inspect.measure import DEFAULT_VIEWS, Inspection, InspectRequest, View, measure
 from rtpverify.commands.output import refuse_overwriting, replacing, write_text
 from rtpverify.errors import RequestError
 
@@ -57,7 +57,7 @@ class Outlets:
 def inspect(
     source: str,
     outlets: Outlets,
-    request: Request,
+    request: InspectRequest,
     *,
     show: Sequence[View] = (),
     force: bool = False,

@@ -26,7 +26,7 @@ from rtpverify.dsp.statistics import LevelMeter, Levels
 from rtpverify.errors import RequestError
 
 if TYPE_CHECKING:
-    from rtpverify.commands.audio_spool import Audio
+    from rtpverify.commands.audio_spool import ReadableAudio
 
 PICTURE_COLUMNS = 1200
 """Most columns of a picture: what a screen shows."""
@@ -52,7 +52,7 @@ DEFAULT_VIEWS = (View.WAVEFORM, View.HISTOGRAM, View.SPECTROGRAM, View.CONSTANT_
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class InspectRequest:
     """What to look at, and how closely.
 
     Attributes
@@ -124,7 +124,7 @@ class Grid:
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class InspectedSource:
     """What was looked at.
 
     Attributes
@@ -186,8 +186,8 @@ class Inspection:
         The spectrogram's complex values, shape (channels, bins, columns), where they were wanted.
     """
 
-    source: Source
-    request: Request
+    source: InspectedSource
+    request: InspectRequest
     levels: tuple[Levels, ...]
     values: tuple[Value, ...] = ()
     warnings: tuple[str, ...] = ()
@@ -198,7 +198,7 @@ class Inspection:
     phase: NDArray[np.complex128] | None = None
 
 
-def measure(audio: Audio, source: str, request: Request) -> Inspection:
+def measure(audio: ReadableAudio, source: str, request: InspectRequest) -> Inspection:
     """Look at audio.
 
     Raises
@@ -233,13 +233,13 @@ def measure(audio: Audio, source: str, request: Request) -> Inspection:
     values = [Value(seconds, frame, found[frame]) for seconds, frame in zip(request.at_seconds, wanted, strict=True)]
     labels = audio.channel_names or ("",) * audio.channels
     names = tuple(label or str(number) for number, label in enumerate(labels, 1))
-    what = Source(
+    what = InspectedSource(
         source, audio.encoding, audio.sample_rate_hz, audio.channels, audio.bits, audio.frames, start, seen, names
     )
     return meters.result(what, values, warnings)
 
 
-def _positioned(audio: Audio) -> Iterator[tuple[int, NDArray[np.float64]]]:
+def _positioned(audio: ReadableAudio) -> Iterator[tuple[int, NDArray[np.float64]]]:
     """Yield blocks, each with the frame that it starts at."""
     first = 0
     for block in audio.blocks(_BLOCK_FRAMES):
@@ -247,7 +247,7 @@ def _positioned(audio: Audio) -> Iterator[tuple[int, NDArray[np.float64]]]:
         first += len(block)
 
 
-def _span(audio: Audio, request: Request) -> tuple[int, int]:
+def _span(audio: ReadableAudio, request: InspectRequest) -> tuple[int, int]:
     """Return first and one-past-last frame to look at."""
     start = round(request.start_seconds * audio.sample_rate_hz)
     if not 0 <= start < audio.frames:
@@ -259,7 +259,7 @@ def _span(audio: Audio, request: Request) -> tuple[int, int]:
     return start, min(audio.frames, start + count)
 
 
-def _frame_at(seconds: float, audio: Audio, source: str) -> int:
+def _frame_at(seconds: float, audio: ReadableAudio, source: str) -> int:
     """Return the frame nearest to a time."""
     frame = round(seconds * audio.sample_rate_hz)
     if not 0 <= frame < audio.frames:
@@ -374,7 +374,7 @@ def band_frequencies(rate_hz: float) -> NDArray[np.float64]:
 class _Meters:
     """Everything that one request asks for."""
 
-    def __init__(self, audio: Audio, request: Request, frames: int) -> None:
+    def __init__(self, audio: ReadableAudio, request: InspectRequest, frames: int) -> None:
         self._request, self._frames, self._rate_hz = request, frames, audio.sample_rate_hz
         self._channels = channels = audio.channels
         check_window(request.fft_frames, request.hop_frames)
@@ -443,7 +443,7 @@ class _Meters:
         if self._audio is not None:
             self._audio.append(block.astype(np.float32))
 
-    def result(self, source: Source, values: Sequence[Value], warnings: Sequence[str]) -> Inspection:
+    def result(self, source: InspectedSource, values: Sequence[Value], warnings: Sequence[str]) -> Inspection:
         """Return what was found."""
         grids: dict[View, Grid] = {}
         phase = None

@@ -30,7 +30,7 @@ from rtpverify.reference import Recording, Reference, Tone
 from rtpverify.report.wording import number
 
 if TYPE_CHECKING:
-    from rtpverify.commands.audio_spool import Audio
+    from rtpverify.commands.audio_spool import ReadableAudio
     from rtpverify.rtp.payload import Encoding
     from rtpverify.sources.live.endpoint import Endpoint
 
@@ -146,7 +146,7 @@ def _from_spectra(path: Path, wish: Wish) -> _Heard:
     return _Heard(sound.sample_rate_hz, names, len(sound.frames), [sound.frames], [f"{sound.how}, {error}"])
 
 
-def _from_audio(audio: Audio, source: str, wish: Wish) -> _Heard:
+def _from_audio(audio: ReadableAudio, source: str, wish: Wish) -> _Heard:
     rate_hz = audio.sample_rate_hz
     names = tuple(name or str(index) for index, name in enumerate(audio.channel_names or ("",) * audio.channels, 1))
     start = round(wish.start_seconds * rate_hz)
@@ -174,7 +174,9 @@ def _from_audio(audio: Audio, source: str, wish: Wish) -> _Heard:
     return heard
 
 
-def _without(audio: Audio, source: str, reference: Recording, start: int, stop: int) -> Iterator[NDArray[np.float64]]:
+def _without(
+    audio: ReadableAudio, source: str, reference: Recording, start: int, stop: int
+) -> Iterator[NDArray[np.float64]]:
     """Return a part of a file without the recording that it follows."""
     from rtpverify.commands.listen.remove_recording import remover
     from rtpverify.sources.audio.file import AudioFile
@@ -194,7 +196,7 @@ def _without(audio: Audio, source: str, reference: Recording, start: int, stop: 
     return left()
 
 
-def _part(audio: Audio, start: int, stop: int) -> Iterator[NDArray[np.float64]]:
+def _part(audio: ReadableAudio, start: int, stop: int) -> Iterator[NDArray[np.float64]]:
     """Yield a part of audio, values that are no numbers as 0."""
     first = 0
     for block in audio.blocks(_BLOCK_FRAMES):
@@ -206,7 +208,7 @@ def _part(audio: Audio, start: int, stop: int) -> Iterator[NDArray[np.float64]]:
             return
 
 
-def _omegas(audio: Audio, source: str, tone: Tone, start: int, stop: int) -> list[float]:
+def _omegas(audio: ReadableAudio, source: str, tone: Tone, start: int, stop: int) -> list[float]:
     """Find the tone of each channel, rad per frame."""
     wanted = [tone.frequency_hz(channel) for channel in range(audio.channels)]
     found: list[float | None] = [None] * audio.channels

@@ -17,7 +17,7 @@ from prometheus_client.exposition import choose_encoder
 from rtpverify.daemon.metrics.families import families
 from rtpverify.daemon.metrics.snapshot import Snapshot
 from rtpverify.daemon.metrics.text import EOF, Family, exposition
-from rtpverify.live.histogram import Histogram
+from rtpverify.live.histogram import BucketCounter
 
 PAUSE = 4.0
 """Between two renderings, times the processor time that the first took: at most a fifth of a core goes into them."""
@@ -42,7 +42,7 @@ class Exposition:
         PlatformCollector(registry=self._process)
         GCCollector(registry=self._process)
         self._requests = 0
-        self._durations = Histogram(RENDER_EDGES_SECONDS)
+        self._durations = BucketCounter(RENDER_EDGES_SECONDS)
         self._waiting: dict[bool, asyncio.Task[bytes]] = {}
         self._turn = asyncio.Lock()
         self._not_before = 0.0

@@ -8,10 +8,10 @@ from typing import Any, Literal
 from rtpverify.daemon.metrics.event_sizes import SIZES
 from rtpverify.daemon.metrics.snapshot import LegSnapshot, Snapshot, StreamSnapshot
 from rtpverify.daemon.metrics.text import Family, labels
-from rtpverify.live.histogram import Counts
+from rtpverify.live.histogram import BucketCounts
 from rtpverify.version import __version__
 
-Shown = tuple[str, str, Callable[[Any], float | Counts | None]]
+Shown = tuple[str, str, Callable[[Any], float | BucketCounts | None]]
 """Name, documentation, and what it shows of a stream, leg or channel."""
 
 PACKETS = {

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from rtpverify.daemon.metrics.text import Exemplar
 from rtpverify.events import DEFAULT_CAUSE, TRANSPORT_KINDS, Cause, Kind
-from rtpverify.live.histogram import Counts
+from rtpverify.live.histogram import BucketCounts
 from rtpverify.reference import Reference, Tone
 from rtpverify.result import Signal, Transport
 
@@ -86,8 +86,8 @@ class StreamSnapshot:
     events: Mapping[Key, int] = field(default_factory=dict)
     open_events: Mapping[Key, int] = field(default_factory=dict)
     exemplars: Mapping[Key, Exemplar] = field(default_factory=dict)
-    sizes: Mapping[Key, Counts] = field(default_factory=dict)
-    intervals: Counts | None = None
+    sizes: Mapping[Key, BucketCounts] = field(default_factory=dict)
+    intervals: BucketCounts | None = None
     transport: Transport | None = None
     encoding: str | None = None
     packet_time_seconds: float | None = None
@@ -114,9 +114,9 @@ class LoopSnapshot:
 
     ticks: int
     busy_seconds: float
-    batch_datagrams: Counts
-    lag_seconds: Counts
-    age_seconds: Counts
+    batch_datagrams: BucketCounts
+    lag_seconds: BucketCounts
+    age_seconds: BucketCounts
 
 
 @dataclass(frozen=True, slots=True)

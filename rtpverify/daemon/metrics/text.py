@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Literal
 
-from rtpverify.live.histogram import Counts
+from rtpverify.live.histogram import BucketCounts
 
 EOF = "# EOF\n"
 """Ends OpenMetrics text."""
@@ -42,10 +42,10 @@ class Family:
     name: str
     kind: Literal["counter", "gauge", "histogram"]
     documentation: str
-    samples: list[tuple[str, float | Counts, Exemplar | None]] = field(default_factory=list)
+    samples: list[tuple[str, float | BucketCounts, Exemplar | None]] = field(default_factory=list)
     """Labels as :func:`labels` writes them, value, and an example of what was counted."""
 
-    def add(self, labels: str, value: float | Counts | None, exemplar: Exemplar | None = None) -> None:
+    def add(self, labels: str, value: float | BucketCounts | None, exemplar: Exemplar | None = None) -> None:
         """Add a sample; nothing where there is no value."""
         if value is not None:
             self.samples.append((labels, value, exemplar))
@@ -64,7 +64,7 @@ def exposition(families: Iterable[Family], *, openmetrics: bool) -> str:
         named = family.name if openmetrics else family.name + suffix
         lines.append(f"# HELP {named} {family.documentation}\n# TYPE {named} {family.kind}\n")
         for label_text, value, exemplar in family.samples:
-            if isinstance(value, Counts):
+            if isinstance(value, BucketCounts):
                 lines += _histogram(family.name, label_text, value)
                 continue
             braced = f"{{{label_text}}}" if label_text else ""
@@ -73,7 +73,7 @@ def exposition(families: Iterable[Family], *, openmetrics: bool) -> str:
     return "".join(lines)
 
 
-def _histogram(name: str, label_text: str, counts: Counts) -> Sequence[str]:
+def _histogram(name: str, label_text: str, counts: BucketCounts) -> Sequence[str]:
     """Write one histogram: its buckets hold what those below them hold."""
     before = f"{label_text}," if label_text else ""
     braced = f"{{{label_text}}}" if label_text else ""

@@ -21,7 +21,7 @@ from rtpverify.daemon.config.base import PathField
 from rtpverify.daemon.sinks.base import Outlet, SinkContext, Told
 from rtpverify.daemon.sinks.event_filter import ChoosingTable
 from rtpverify.daemon.sinks.queue import reason
-from rtpverify.engine.presence import Expected
+from rtpverify.engine.presence import AwaitedStream
 from rtpverify.engine.stream import Stream
 from rtpverify.evidence.case import Case, Span, packets_of, render
 from rtpverify.evidence.folder import EVENT, EvidenceFolder
@@ -167,7 +167,7 @@ class Recorder(Outlet):
         """Note events."""
         now_ns = time.time_ns()
         for item in self._table.chosen(told):
-            if isinstance(item.stream, Expected):
+            if isinstance(item.stream, AwaitedStream):
                 continue  # there is not one packet to keep
             if item.is_new:
                 self._note(item, item.stream, now_ns)

@@ -78,7 +78,7 @@ class ExpectationTable(Table):
 
 
 @dataclass(frozen=True, slots=True)
-class Followed:
+class FollowedStream:
     """A stream that is to be followed: where its packets arrive, one place or one for each leg, and what is expected.
 
     Two that are equal are the same stream, and nothing needs to be done to go from one to the other.
@@ -92,13 +92,13 @@ class Followed:
         """Its configured name."""
         return self.spec.name
 
-    def through(self, interface: str | None) -> Followed:
+    def through(self, interface: str | None) -> FollowedStream:
         """Return the same, received through an interface where one is given."""
         if interface is None:
             return self
         return replace(self, endpoints=tuple(replace(one, interface=interface) for one in self.endpoints))
 
-    def overlaps(self, other: Followed) -> bool:
+    def overlaps(self, other: FollowedStream) -> bool:
         """Tell whether a packet could belong to both."""
         return any(overlap(one, another) for one in self.endpoints for another in other.endpoints)
 
@@ -110,7 +110,7 @@ def overlap(one: Endpoint, other: Endpoint) -> bool:
     return not {part.port for part in one.parts}.isdisjoint(part.port for part in other.parts)
 
 
-def followed_of(session: Session, table: ExpectationTable) -> list[Followed]:
+def followed_of(session: Session, table: ExpectationTable) -> list[FollowedStream]:
     """Return the streams of a session description, without names yet.
 
     Raises
@@ -123,11 +123,11 @@ def followed_of(session: Session, table: ExpectationTable) -> list[Followed]:
         for encoding in spec.encodings.values():
             if spec.reference is not None:
                 spec.reference.check(encoding.sample_rate_hz, encoding.channels)
-        found.append(Followed(tuple(endpoints), spec).through(table.interface))
+        found.append(FollowedStream(tuple(endpoints), spec).through(table.interface))
     return found
 
 
-def named(streams: Sequence[Followed], name: str) -> list[Followed]:
+def named(streams: Sequence[FollowedStream], name: str) -> list[FollowedStream]:
     """Return streams with the name, of several each with its number behind it."""
     numbers = [""] if len(streams) == 1 else [f"-{number}" for number in range(1, len(streams) + 1)]
     return [

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from rtpverify.daemon.streams.expected import Followed
+from rtpverify.daemon.streams.expected import FollowedStream
 from rtpverify.errors import SourceError
 from rtpverify.sources.live.endpoint import Endpoint, join_address
 from rtpverify.sources.live.receiver import Receiver
@@ -25,8 +25,8 @@ CONFIGURED = "the configuration"
 class Change:
     """What became different: a stream that was changed is both gone and new."""
 
-    gone: Sequence[Followed] = ()
-    new: Sequence[Followed] = ()
+    gone: Sequence[FollowedStream] = ()
+    new: Sequence[FollowedStream] = ()
 
     def __bool__(self) -> bool:
         return bool(self.gone or self.new)
@@ -61,10 +61,10 @@ class Roster:
 
     def __init__(self, receiver: Receiver) -> None:
         self._receiver = receiver
-        self._streams: dict[str, Sequence[Followed]] = {}
+        self._streams: dict[str, Sequence[FollowedStream]] = {}
         self._interfaces: dict[str, int | None] = {}
 
-    def __iter__(self) -> Iterator[Followed]:
+    def __iter__(self) -> Iterator[FollowedStream]:
         for streams in self._streams.values():
             yield from streams
 
@@ -73,11 +73,11 @@ class Roster:
         """From where streams are known."""
         return self._streams.keys()
 
-    def followed_from(self, origin: str) -> Sequence[Followed]:
+    def followed_from(self, origin: str) -> Sequence[FollowedStream]:
         """Return the streams known from somewhere."""
         return self._streams.get(origin, ())
 
-    def update(self, wanted: Mapping[str, Sequence[Followed]]) -> Change:
+    def update(self, wanted: Mapping[str, Sequence[FollowedStream]]) -> Change:
         """Follow other streams from some origins; those of other origins stay.
 
         Raises
@@ -152,22 +152,22 @@ def _index(interface: str) -> int | None:
         return None
 
 
-def _by_name(streams: Mapping[str, Sequence[Followed]]) -> dict[str, Followed]:
+def _by_name(streams: Mapping[str, Sequence[FollowedStream]]) -> dict[str, FollowedStream]:
     return {stream.name: stream for of_origin in streams.values() for stream in of_origin}
 
 
-def _endpoints(streams: Iterable[Followed]) -> list[Endpoint]:
+def _endpoints(streams: Iterable[FollowedStream]) -> list[Endpoint]:
     """Return what is bound for streams, RTCP ports included."""
     return [part for stream in streams for endpoint in stream.endpoints for part in endpoint.parts]
 
 
-def _check(wanted: Mapping[str, Sequence[Followed]], others: Mapping[str, Sequence[Followed]]) -> None:
+def _check(wanted: Mapping[str, Sequence[FollowedStream]], others: Mapping[str, Sequence[FollowedStream]]) -> None:
     """Check that streams differ in name and packets from each other and from those that are followed."""
     count = sum(len(streams) for streams in (*others.values(), *wanted.values()))
     if count > MAX_STREAMS:
         raise SourceError(f"{', '.join(wanted)}: {count} streams in all, more than {MAX_STREAMS}")
     names: dict[str, str] = {}
-    at: dict[tuple[str, int], list[tuple[str, Followed]]] = {}
+    at: dict[tuple[str, int], list[tuple[str, FollowedStream]]] = {}
     for origin, streams in [*others.items(), *wanted.items()]:
         for stream in streams:
             if stream.name in names:

@@ -9,7 +9,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from rtpverify.daemon.streams.expected import ExpectationTable, Followed, followed_of, label
+from rtpverify.daemon.streams.expected import ExpectationTable, FollowedStream, followed_of, label
 from rtpverify.errors import RequestError
 from rtpverify.live.sap_listener import SapListener
 from rtpverify.live.sdp_session import session_of
@@ -42,7 +42,7 @@ class AnnouncedSessions:
         self._listener = SapListener(table.interface, backend)
         self._names: dict[str, list[str]] = {}
         """Names of the streams of each session, by its owner."""
-        self._followed: dict[str, list[Followed]] = {}
+        self._followed: dict[str, list[FollowedStream]] = {}
         self.refused: dict[str, str] = {}
         """Why a session is not followed, or not as it is announced now, by its owner."""
 
@@ -51,7 +51,7 @@ class AnnouncedSessions:
         """The sessions whose streams are to be followed."""
         return list(self._followed)
 
-    def followed_of(self, origin: str) -> Sequence[Followed]:
+    def followed_of(self, origin: str) -> Sequence[FollowedStream]:
         """Return the streams of a session that are to be followed."""
         return self._followed[origin]
 
@@ -62,7 +62,7 @@ class AnnouncedSessions:
     def __exit__(self, *_: object) -> None:
         self._listener.__exit__()
 
-    def hear(self, taken: Collection[str]) -> Mapping[str, Sequence[Followed]]:
+    def hear(self, taken: Collection[str]) -> Mapping[str, Sequence[FollowedStream]]:
         """Take what was announced meanwhile; return the streams that are to be followed, by session.
 
         Parameters
@@ -80,7 +80,7 @@ class AnnouncedSessions:
             self.take(announcement, taken)
         return self._followed
 
-    def take(self, announcement: Announcement, taken: Collection[str]) -> Sequence[Followed]:
+    def take(self, announcement: Announcement, taken: Collection[str]) -> Sequence[FollowedStream]:
         """Take a session; return its streams that are to be followed: those of before where it cannot be."""
         owner = announcement.owner
         if not any(fnmatchcase(announcement.name, pattern) for pattern in self.table.names):

@@ -15,7 +15,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from rtpverify.daemon.config.base import PathField, mistake
-from rtpverify.daemon.streams.expected import ExpectationTable, Followed, followed_of, label, named
+from rtpverify.daemon.streams.expected import ExpectationTable, FollowedStream, followed_of, label, named
 from rtpverify.errors import RequestError
 from rtpverify.live.sdp_session import read_session
 from rtpverify.sources.audio.file_stamp import Stamp, stamp_of
@@ -41,7 +41,7 @@ class _File:
     """A file as it was read last, and what came of it."""
 
     stamp: Stamp | None
-    streams: Sequence[Followed] = ()
+    streams: Sequence[FollowedStream] = ()
     mistake: str | None = None
 
 
@@ -57,7 +57,7 @@ class Look:
         What is wrong, one line each.
     """
 
-    streams: dict[str, Sequence[Followed]] = field(default_factory=dict)
+    streams: dict[str, Sequence[FollowedStream]] = field(default_factory=dict)
     mistakes: tuple[str, ...] = ()
 
 
@@ -66,7 +66,7 @@ class SdpFolder:
 
     def __init__(self, table: FolderTable) -> None:
         self.table = table
-        self.streams: dict[str, Sequence[Followed]] = {}
+        self.streams: dict[str, Sequence[FollowedStream]] = {}
         """What is to be followed as of the last look, by file."""
         self._files: dict[Path, _File] = {}
         self._seen: dict[Path, Stamp | None] = {}
@@ -94,7 +94,7 @@ class SdpFolder:
                 self._files[path] = self._read(path, stamp, () if known is None else known.streams)
         return self._found()
 
-    def _read(self, path: Path, stamp: Stamp | None, before: Sequence[Followed]) -> _File:
+    def _read(self, path: Path, stamp: Stamp | None, before: Sequence[FollowedStream]) -> _File:
         try:
             streams = followed_of(read_session(path), self.table)
         except RequestError as error:
@@ -104,7 +104,7 @@ class SdpFolder:
 
     def _found(self, mistakes: Iterable[str] = ()) -> Look:
         """Return the streams of all files, as many as are allowed."""
-        streams: dict[str, Sequence[Followed]] = {}
+        streams: dict[str, Sequence[FollowedStream]] = {}
         told = [*mistakes, *(known.mistake for known in self._files.values() if known.mistake)]
         left = self.table.max_streams
         for path, known in sorted(self._files.items()):

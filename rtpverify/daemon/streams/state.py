@@ -24,10 +24,10 @@ from rtpverify.daemon.metrics.snapshot import (
 )
 from rtpverify.daemon.metrics.text import Exemplar
 from rtpverify.engine.expectation import StreamSpec
-from rtpverify.engine.presence import Expected
+from rtpverify.engine.presence import AwaitedStream
 from rtpverify.engine.stream import Stream
 from rtpverify.engine.verifier import StreamEvent
-from rtpverify.live.histogram import Counts, Histogram
+from rtpverify.live.histogram import BucketCounter, BucketCounts
 from rtpverify.result import Leg, Signal, StreamResult, Transport
 from rtpverify.transport.arrivals import DOWN_NS
 from rtpverify.transport.timing import INTERVAL_EDGES_NS
@@ -150,7 +150,7 @@ class StreamState:
         self._events = Counter(countable_events(spec.reference))
         self._ever_open: set[Key] = set()
         self._exemplars: dict[Key, Exemplar] = {}
-        self._sizes: dict[Key, Histogram] = {}
+        self._sizes: dict[Key, BucketCounter] = {}
         self.snapshot = self._take()
 
     def add(self, stream: Stream) -> None:
@@ -180,7 +180,7 @@ class StreamState:
         """Count an event the first time it is told, and what it amounted to once it has ended."""
         event, key = told.event, (str(told.event.kind), str(told.event.cause))
         open_events, encoding, time_ns = self._missing, None, event.time_ns or 0
-        if not isinstance(told.stream, Expected):
+        if not isinstance(told.stream, AwaitedStream):
             self.add(told.stream)
             open_events, encoding = self._identities[id(told.stream)].open, told.stream.encoding
             time_ns = event.time_ns or told.stream.last_arrival_ns
@@ -195,7 +195,7 @@ class StreamState:
             for size, value in sizes_of(event, encoding.sample_rate_hz if encoding else None):
                 place = size, str(event.kind)
                 if place not in self._sizes:
-                    self._sizes[place] = Histogram(SIZES[size].edges)
+                    self._sizes[place] = BucketCounter(SIZES[size].edges)
                 self._sizes[place].add(value)
         self.snapshot = replace(
             self.snapshot,
@@ -270,7 +270,7 @@ class StreamState:
         counts = Counter(key for going_on in of_each for key in going_on.values())
         return {key: counts[key] for key in sorted(self._ever_open)}
 
-    def _size_counts(self) -> dict[Key, Counts]:
+    def _size_counts(self) -> dict[Key, BucketCounts]:
         return {place: histogram.counts() for place, histogram in self._sizes.items()}
 
     def _take(self) -> StreamSnapshot:
@@ -294,7 +294,7 @@ class StreamState:
             open_events=self._open_events(),
             exemplars=dict(self._exemplars),
             sizes=self._size_counts(),
-            intervals=Counts(
+            intervals=BucketCounts(
                 INTERVAL_EDGES_SECONDS,
                 [sum(counts) for counts in zip(*(identity.intervals for identity in identities), strict=True)],
                 sum(identity.interval_seconds for identity in identities),

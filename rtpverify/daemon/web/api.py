@@ -18,7 +18,7 @@ from rtpverify.daemon.sinks.evidence import Recorder
 from rtpverify.daemon.sinks.history import History
 from rtpverify.daemon.web import openapi, oscilloscope, parameters
 from rtpverify.daemon.web.context import ServiceView
-from rtpverify.daemon.web.events import Document, EventLog, EventPage, EventQuery
+from rtpverify.daemon.web.events import Document, EventPage, EventQuery, RecentEvents
 from rtpverify.daemon.web.evidence import file_of, with_evidence
 from rtpverify.daemon.web.problems import not_found, response
 from rtpverify.daemon.web.stream_status import Board
@@ -48,7 +48,7 @@ class Api:
     def __init__(self, service: ServiceView, board: Board) -> None:
         self._service = service
         self._board = board
-        self._log = EventLog()
+        self._log = RecentEvents()
         self._working = asyncio.Lock()
         """One at a time: what many ask for must not share the interpreter with the receiver."""
         self._pictures: dict[tuple[str, int, float], tuple[float, bytes]] = {}

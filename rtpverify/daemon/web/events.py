@@ -49,7 +49,7 @@ class EventPage:
     more: bool
 
 
-class EventLog:
+class RecentEvents:
     """The latest events, in memory; what is older, or was told before the daemon began, is in a history."""
 
     def __init__(self) -> None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from rtpverify.detect.recording.course import Piece
 from rtpverify.dsp.align import candidates, correlate
-from rtpverify.dsp.decimate import Signal, interpolated
+from rtpverify.dsp.decimate import BoundedSignal, interpolated
 from rtpverify.events import Kind
 
 STEP = 40
@@ -55,8 +55,8 @@ class Damage:
 
 
 def find(
-    reference: Signal,
-    received: Signal,
+    reference: BoundedSignal,
+    received: BoundedSignal,
     piece: Piece,
     start: int,
     stop: int,
@@ -98,7 +98,7 @@ def find(
 
 
 def _pair(
-    reference: Signal, received: Signal, piece: Piece, start: int, stop: int, gain: float
+    reference: BoundedSignal, received: BoundedSignal, piece: Piece, start: int, stop: int, gain: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return what was received between two frames, and what the reference holds there, shapes (n, channels).
 
@@ -153,7 +153,7 @@ def _runs(bad: NDArray[np.bool_], faint: NDArray[np.bool_]) -> list[tuple[int, i
 
 
 def _bounded(
-    reference: Signal, received: Signal, piece: Piece, channel: int, start: int, stop: int, gain: float
+    reference: BoundedSignal, received: BoundedSignal, piece: Piece, channel: int, start: int, stop: int, gain: float
 ) -> Damage | None:
     """Return the damage in a stretch, bounded so that most of it is inside and least of the rest; None if short."""
     first, last = max(start - _AROUND, 0), min(stop + _AROUND, len(received))
@@ -190,7 +190,7 @@ def _spectral_distance_db(heard: NDArray[np.float64], expected: NDArray[np.float
     return float(np.sqrt(np.mean(np.square(difference))))
 
 
-def _repeats(received: Signal, channel: int, start: int, stop: int) -> int | None:
+def _repeats(received: BoundedSignal, channel: int, start: int, stop: int) -> int | None:
     """Return how much earlier a stretch had been received before; None where it had not."""
     low = max(0, start - _REPEAT_REACH)
     if start - low < STEP:

@@ -11,7 +11,7 @@ import numpy as np
 
 from rtpverify.detect.recording.course import Piece
 from rtpverify.detect.recording.trail import BLOCK
-from rtpverify.dsp.decimate import Signal, interpolated
+from rtpverify.dsp.decimate import BoundedSignal, interpolated
 
 FOREIGN_COST = 0.5
 """What a frame costs that matches neither side, against its square."""
@@ -42,8 +42,8 @@ class Splice:
 
 
 def locate(
-    reference: Signal,
-    received: Signal,
+    reference: BoundedSignal,
+    received: BoundedSignal,
     sides: tuple[Piece, Piece],
     gain: float,
     power: float,

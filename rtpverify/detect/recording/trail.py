@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtpverify.dsp.align import Candidate, candidates, correlate
-from rtpverify.dsp.decimate import Signal, interpolated
+from rtpverify.dsp.decimate import BoundedSignal, interpolated
 from rtpverify.dsp.median import median
 
 BLOCK = 2048
@@ -108,7 +108,7 @@ class Tracker:
         Mean square of the received recording.
     """
 
-    def __init__(self, reference: Signal, received: Signal, power: float) -> None:
+    def __init__(self, reference: BoundedSignal, received: BoundedSignal, power: float) -> None:
         self._has_begun = False
         self._reference, self._received = reference, received
         self._blocks = max(0, (len(received) - BLOCK) // HOP + 1)
@@ -317,7 +317,7 @@ class Tracker:
         return np.asarray(self._reference.between(start, stop)[:, 0])
 
 
-def period_of(signal: Signal) -> int | None:
+def period_of(signal: BoundedSignal) -> int | None:
     """Return after how many frames a signal repeats itself all along, None where it does not within a second.
 
     What is missing of such a signal, as of a steady tone, leaves no trace where it is as long, or many times as long.

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from rtpverify.detect.recording import codec, damage, splice
 from rtpverify.detect.recording.course import SHORT_BLOCKS, Piece, common_slope, pieces_of
 from rtpverify.detect.recording.trail import BLOCK, HOP, Tracker, period_of
-from rtpverify.dsp.decimate import Decimated, Frames, Mixed, Signal, interpolated
+from rtpverify.dsp.decimate import BoundedSignal, Decimated, Frames, Mixed, interpolated
 from rtpverify.dsp.levels import decibels
 from rtpverify.dsp.median import median
 from rtpverify.events import Event, Kind
@@ -175,7 +175,7 @@ class Pair:
         )
         self.power = float(self._weights[1] @ powers @ self._weights[1])
         same = self._whole[0].channels == self._whole[1].channels
-        self._judged: tuple[Signal, Signal] = self._whole if same else (self.reference, self.received)
+        self._judged: tuple[BoundedSignal, BoundedSignal] = self._whole if same else (self.reference, self.received)
         self._powers = np.diagonal(powers) if same else np.array([self.power])
         mixed = [weights.tolist() for weights in self._weights]
         if self._begun is None or self._begun[0] != mixed:

@@ -24,7 +24,7 @@ from rtpverify.sources.audio.chunks import Chunk, chunks_of
 from rtpverify.sources.audio.file_stamp import HeldFile
 from rtpverify.sources.audio.flac import frames_of, stream_info
 from rtpverify.sources.audio.ogg import check_alike, links_of
-from rtpverify.sources.audio.probe import Probe, UnsuitedError
+from rtpverify.sources.audio.probe import AudioProbe, UnsuitedError
 from rtpverify.sources.audio.wave import PCM, Packing, WaveForm, packing_of, wave_form
 
 _FLOATING = ("F32", "F64")
@@ -339,7 +339,7 @@ def _mpeg_needs(path: Path, file: BinaryIO, size: int) -> str | None:
     return "is MPEG audio" if libav.is_installed() else None
 
 
-def _by_libav(path: Path, file: BinaryIO, unsuited: UnsuitedError, needs: str | None) -> Probe:
+def _by_libav(path: Path, file: BinaryIO, unsuited: UnsuitedError, needs: str | None) -> AudioProbe:
     """Return what PyAV finds in a file that libsndfile is not for."""
     if not libav.is_installed():
         hint = f"convert it to WAV or install rtpverify[{libav.EXTRA}]"
@@ -352,7 +352,9 @@ def _by_libav(path: Path, file: BinaryIO, unsuited: UnsuitedError, needs: str | 
         raise SourceError(f"{path}: {reason}") from error
 
 
-def _unpack(file: BinaryIO, found: Probe, wave: WaveForm, audio: Chunk, size: int) -> tuple[Probe, Packing | None]:
+def _unpack(
+    file: BinaryIO, found: AudioProbe, wave: WaveForm, audio: Chunk, size: int
+) -> tuple[AudioProbe, Packing | None]:
     """Return what is in a file whose samples have fewer bits than the bytes they lie in, and how they lie there."""
     available = size - audio.start if audio.size is None else min(audio.size, size - audio.start)
     frames = available // (wave.sample_bytes * wave.channels)

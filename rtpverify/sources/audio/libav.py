@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from rtpverify.errors import SourceError
 from rtpverify.sources.audio import mpeg
 from rtpverify.sources.audio.channel_names import names_of
-from rtpverify.sources.audio.probe import Probe, UnsuitedError
+from rtpverify.sources.audio.probe import AudioProbe, UnsuitedError
 
 if TYPE_CHECKING:
     from av import AudioFrame
@@ -65,7 +65,7 @@ def is_installed() -> bool:
     return find_spec("av") is not None
 
 
-def probe(path: Path, codec_frames: int | None = None) -> Probe:
+def probe(path: Path, codec_frames: int | None = None) -> AudioProbe:
     """Decode a file once and tell what is in it.
 
     Parameters
@@ -116,7 +116,7 @@ def probe(path: Path, codec_frames: int | None = None) -> Probe:
     is_known = channels > 1 and len(positions) == channels and all(position.isupper() for position in positions)
     names = names_of(positions) if is_known else ()
     encoding = f"L{bits}" if bits and codec != "alac" else _ENCODINGS.get(codec, codec.upper())
-    return Probe(rate_hz, channels, frames, encoding, bits, names, tuple(warnings))
+    return AudioProbe(rate_hz, channels, frames, encoding, bits, names, tuple(warnings))
 
 
 def read(path: Path, frames: int, source: Path) -> Iterator[NDArray[np.float64]]:

@@ -15,7 +15,7 @@ _MOST_TAGS = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Statement:
+class XingHeader:
     """The Xing or Info header: codec frames, and bytes from its own frame on; None where it does not say."""
 
     codec_frames: int | None
@@ -67,7 +67,7 @@ def is_mpeg(file: BinaryIO) -> bool:
     return is_frame(head) or (at > 0 and head not in (b"fLaC", b"RIFF", b"FORM", b"OggS", b"wvpk", b"MAC ", b"TTA1"))
 
 
-def statement(file: BinaryIO) -> Statement | None:
+def statement(file: BinaryIO) -> XingHeader | None:
     """Return the Xing or Info header of a file, None where it has none."""
     at = audio_start(file)
     file.seek(at)
@@ -78,7 +78,7 @@ def statement(file: BinaryIO) -> Statement | None:
     flags = start[place + 7]
     numbers = [int.from_bytes(start[place + 8 + 4 * index : place + 12 + 4 * index]) for index in range(2)]
     frames = numbers.pop(0) if flags & 1 else None
-    return Statement(frames, numbers[0] if flags & 2 else None, at + place - (_frame_before(start, place) or 0))
+    return XingHeader(frames, numbers[0] if flags & 2 else None, at + place - (_frame_before(start, place) or 0))
 
 
 def _frame_before(start: bytes, place: int) -> int | None:
@@ -86,7 +86,7 @@ def _frame_before(start: bytes, place: int) -> int | None:
     return next((back for back in _SIDE_BYTES if place >= back and form(start[place - back :][:4])), None)
 
 
-def goes_on(file: BinaryIO, stated: Statement) -> bool:
+def goes_on(file: BinaryIO, stated: XingHeader) -> bool:
     """Tell whether another frame follows where a file should be at its end."""
     if stated.bytes is None:
         return False

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Probe:
+class AudioProbe:
     """What is in a file. ``frames`` is what can be decoded; ``bits`` is None without linear quantisation."""
 
     sample_rate_hz: int

@@ -16,7 +16,7 @@ from rtpverify.errors import SourceError
 from rtpverify.sources.audio.blocks import cut
 from rtpverify.sources.audio.channel_names import names_by_format
 from rtpverify.sources.audio.mpeg import is_mpeg
-from rtpverify.sources.audio.probe import Probe, UnsuitedError
+from rtpverify.sources.audio.probe import AudioProbe, UnsuitedError
 
 if TYPE_CHECKING:
     from soundfile import SoundFile
@@ -37,7 +37,7 @@ Span = tuple[int, int]
 Float = type[np.float32] | type[np.float64]
 
 
-def probe(path: Path, spans: Sequence[Span] = (), frames: int | None = None) -> Probe:
+def probe(path: Path, spans: Sequence[Span] = (), frames: int | None = None) -> AudioProbe:
     """Tell what is in a file by its header.
 
     Parameters
@@ -65,7 +65,7 @@ def probe(path: Path, spans: Sequence[Span] = (), frames: int | None = None) -> 
     if frames is None and total >= _FRAMES_UNKNOWN:
         raise UnsuitedError("does not state how many frames it holds")
     bits = _PCM_BITS.get(subtype)
-    return Probe(
+    return AudioProbe(
         rate_hz,
         channels,
         total if frames is None else frames,

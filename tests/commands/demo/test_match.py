@@ -4,10 +4,10 @@ import pytest
 
 from rtpverify.commands.demo.match import match, meets
 from rtpverify.events import Event, Kind
-from rtpverify.sender.faults import Expected
+from rtpverify.sender.faults import ExpectedEvent
 
-GAP = Expected(Kind.GAP, 48000, 144, size={"packets": 3})
-SLIP = Expected(Kind.SLIP, 96000, 0, size={"slip_frames": 48})
+GAP = ExpectedEvent(Kind.GAP, 48000, 144, size={"packets": 3})
+SLIP = ExpectedEvent(Kind.SLIP, 96000, 0, size={"slip_frames": 48})
 
 
 @pytest.mark.parametrize(
@@ -22,21 +22,33 @@ SLIP = Expected(Kind.SLIP, 96000, 0, size={"slip_frames": 48})
         (Event(Kind.SLIP, 96002, size={"slip_frames": 48}), SLIP, True),
         (Event(Kind.SLIP, 96003, size={"slip_frames": 48}), SLIP, False),
         (Event(Kind.SLIP, 96000, size={"slip_frames": -48}), SLIP, False),
-        (Event(Kind.GAIN, 100, size={"gain_db": -0.52}), Expected(Kind.GAIN, 0, None, size={"gain_db": -0.5}), True),
-        (Event(Kind.GAIN, 100, size={"gain_db": -0.55}), Expected(Kind.GAIN, 0, None, size={"gain_db": -0.5}), False),
-        (Event(Kind.GAIN, 100, size={"gain_db": None}), Expected(Kind.GAIN, 0, None, size={"gain_db": -0.5}), False),
-        (Event(Kind.CLICK, 7, channel=1), Expected(Kind.CLICK, 7, 0, 1), True),
-        (Event(Kind.CLICK, 7, channel=2), Expected(Kind.CLICK, 7, 0, 1), False),
-        (Event(Kind.CLICK, 7), Expected(Kind.CLICK, 7, 0, 1), False),
-        (Event(Kind.SILENCE, 4000, 99999, channel=1), Expected(Kind.SILENCE, 0, None, 1), True),
-        (Event(Kind.SILENCE, 5000, 99999, channel=1), Expected(Kind.SILENCE, 0, None, 1), False),
+        (
+            Event(Kind.GAIN, 100, size={"gain_db": -0.52}),
+            ExpectedEvent(Kind.GAIN, 0, None, size={"gain_db": -0.5}),
+            True,
+        ),
+        (
+            Event(Kind.GAIN, 100, size={"gain_db": -0.55}),
+            ExpectedEvent(Kind.GAIN, 0, None, size={"gain_db": -0.5}),
+            False,
+        ),
+        (
+            Event(Kind.GAIN, 100, size={"gain_db": None}),
+            ExpectedEvent(Kind.GAIN, 0, None, size={"gain_db": -0.5}),
+            False,
+        ),
+        (Event(Kind.CLICK, 7, channel=1), ExpectedEvent(Kind.CLICK, 7, 0, 1), True),
+        (Event(Kind.CLICK, 7, channel=2), ExpectedEvent(Kind.CLICK, 7, 0, 1), False),
+        (Event(Kind.CLICK, 7), ExpectedEvent(Kind.CLICK, 7, 0, 1), False),
+        (Event(Kind.SILENCE, 4000, 99999, channel=1), ExpectedEvent(Kind.SILENCE, 0, None, 1), True),
+        (Event(Kind.SILENCE, 5000, 99999, channel=1), ExpectedEvent(Kind.SILENCE, 0, None, 1), False),
     ],
 )
-def test_an_event_meets_what_it_says(event: Event, expected: Expected, holds: bool) -> None:
+def test_an_event_meets_what_it_says(event: Event, expected: ExpectedEvent, holds: bool) -> None:
     assert meets(event, expected) is holds
 
 
-def told(injected: list[Expected], found: list[Event]) -> list[tuple[bool, bool]]:
+def told(injected: list[ExpectedEvent], found: list[Event]) -> list[tuple[bool, bool]]:
     return [(item.injected is not None, item.found is not None) for item in match(injected, found, 2)]
 
 

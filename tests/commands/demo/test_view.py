@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from rtpverify.commands.demo.view import View
+from rtpverify.commands.demo.view import DemoScreen
 from rtpverify.daemon.streams.state import StreamState
 from rtpverify.engine.expectation import StreamSpec
 from rtpverify.events import Event, Kind
 from rtpverify.result import StreamResult, Transport
-from rtpverify.sender.faults import Expected
+from rtpverify.sender.faults import ExpectedEvent
 
-GAP = Expected(Kind.GAP, 48000, 144, size={"packets": 3})
+GAP = ExpectedEvent(Kind.GAP, 48000, 144, size={"packets": 3})
 FOUND = Event(Kind.GAP, 48000, 144, size={"packets_lost": 3}, id="a")
 CLICK = Event(Kind.CLICK, 96000, 1, channel=2, size={"deviation": 0.25}, id="b")
 
@@ -30,7 +30,7 @@ def outcome(events: list[Event] | None) -> tuple[int, str]:
         state.refresh(measured, 0)
     service: Any = SimpleNamespace(states={"faulty": state}, metrics_url="http://127.0.0.1:1/metrics")
     console = Console(file=io.StringIO(), width=120)
-    with View(console, service, {"faulty": [GAP]}, 10.0) as view:
+    with DemoScreen(console, service, {"faulty": [GAP]}, 10.0) as view:
         view.begin(["loss:at=1,packets=3"])
         view.update()
         view.update()

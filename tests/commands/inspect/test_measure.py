@@ -6,7 +6,7 @@ import soundfile
 
 from rtpverify.commands.inspect import layout
 from rtpverify.commands.inspect import measure as module
-from rtpverify.commands.inspect.measure import Request, View, measure
+from rtpverify.commands.inspect.measure import InspectRequest, View, measure
 from rtpverify.dsp.constant_q import constant_q
 from rtpverify.dsp.envelope import envelope
 from rtpverify.dsp.mfcc import mfcc
@@ -18,7 +18,7 @@ RATE_HZ = 48000
 
 
 def look(path, **options):
-    return measure(open_audio(path), str(path), Request(**options))
+    return measure(open_audio(path), str(path), InspectRequest(**options))
 
 
 def test_data_is_that_of_the_functions(stereo_wav, monkeypatch):

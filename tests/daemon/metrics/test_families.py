@@ -24,7 +24,7 @@ from rtpverify.daemon.metrics.snapshot import (
     countable_events,
 )
 from rtpverify.daemon.metrics.text import Exemplar
-from rtpverify.live.histogram import Counts
+from rtpverify.live.histogram import BucketCounts
 from rtpverify.reference import Tone
 from rtpverify.result import Rtcp, Sensitivity, Signal, Transport
 
@@ -56,8 +56,8 @@ FULL = Snapshot(
             events={("gap", "network"): 3, ("slip", "upstream"): 0},
             open_events={("noise", "upstream"): 1},
             exemplars={("gap", "network"): Exemplar(ID, 1_790_000_000_123_456_789)},
-            sizes={(size, "gap"): Counts((1.0, 2.0), (1, 0, 2), 12.0) for size in SIZES},
-            intervals=Counts((0.001, 0.002), (5, 1, 1), 0.5),
+            sizes={(size, "gap"): BucketCounts((1.0, 2.0), (1, 0, 2), 12.0) for size in SIZES},
+            intervals=BucketCounts((0.001, 0.002), (5, 1, 1), 0.5),
             transport=Transport(
                 jitter_seconds=0.00025,
                 clock_drift_ppm=24.6,
@@ -106,7 +106,7 @@ FULL = Snapshot(
     receive_buffer_dropped=7,
     receive_buffer_bytes=212992,
     receive_buffer_fill=0.125,
-    loop=LoopSnapshot(9, 0.75, *(Counts((1.0,), (1, 1), 3.0) for _ in range(3))),
+    loop=LoopSnapshot(9, 0.75, *(BucketCounts((1.0,), (1, 1), 3.0) for _ in range(3))),
     outlets={"history": OutletSnapshot({"written": 3, "dropped": 1}, waiting=5, works=False)},
     last_reload_successful=False,
     last_reload_seconds=1.79e9,

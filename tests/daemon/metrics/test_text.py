@@ -12,7 +12,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from rtpverify.daemon.metrics.text import EOF, Exemplar, Family, exposition, labels
-from rtpverify.live.histogram import Counts, Histogram
+from rtpverify.live.histogram import BucketCounter, BucketCounts
 
 numbers = st.floats(allow_nan=False) | st.integers(-(2**53), 2**53)
 
@@ -33,7 +33,7 @@ def test_values_and_labels_come_back(value: float, label: str) -> None:
 
 @given(st.lists(st.floats(0, 10)))
 def test_histograms_come_back(values: list[float]) -> None:
-    histogram = Histogram((0.001, 1, 5.0))
+    histogram = BucketCounter((0.001, 1, 5.0))
     for value in values:
         histogram.add(value)
     family = Family("x_seconds", "histogram", "Says what.")
@@ -72,9 +72,9 @@ def test_an_exemplar_keeps_its_nanoseconds_and_stands_in_openmetrics_alone() -> 
 
 
 def test_counts_are_as_of_one_moment() -> None:
-    histogram = Histogram((1.0,))
+    histogram = BucketCounter((1.0,))
     histogram.add(1.0)
     before = histogram.counts()
     histogram.add(2.0)
-    assert before == Counts((1.0,), (1, 0), 1.0)
-    assert histogram.counts() == Counts((1.0,), (1, 1), 3.0)
+    assert before == BucketCounts((1.0,), (1, 0), 1.0)
+    assert histogram.counts() == BucketCounts((1.0,), (1, 1), 3.0)

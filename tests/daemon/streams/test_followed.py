@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import pytest
 
 from rtpverify.daemon.streams import followed as module
-from rtpverify.daemon.streams.expected import Followed, overlap
+from rtpverify.daemon.streams.expected import FollowedStream, overlap
 from rtpverify.daemon.streams.followed import CONFIGURED, Change, Roster
 from rtpverify.engine.expectation import StreamSpec
 from rtpverify.errors import SourceError
@@ -46,13 +46,13 @@ class Receiver:
         return sorted(one.port for one in self.endpoints)
 
 
-def stream(name: str, *ports: int, address: str = "239.1.2.3", sender: str = "", interface: str = "") -> Followed:
+def stream(name: str, *ports: int, address: str = "239.1.2.3", sender: str = "", interface: str = "") -> FollowedStream:
     at = f"{sender}@" if sender else ""
     endpoints = tuple(parse_endpoint(f"rtp://{at}{address}:{port}") for port in ports)
-    return Followed(endpoints, StreamSpec(name)).through(interface or None)
+    return FollowedStream(endpoints, StreamSpec(name)).through(interface or None)
 
 
-def roster_of(receiver: Receiver, *streams: Followed) -> Roster:
+def roster_of(receiver: Receiver, *streams: FollowedStream) -> Roster:
     roster = Roster(receiver)  # type: ignore[arg-type]
     roster.update({CONFIGURED: streams})
     receiver.calls.clear()
@@ -124,7 +124,7 @@ def test_what_takes_the_place_of_another_comes_after_it_and_gives_way_where_it_f
         (stream("b", 5006, 5004, sender="192.0.2.1"), "x.sdp: b at 239.1.2.3:5004 takes packets of a of"),
     ],
 )
-def test_names_and_packets_belong_to_one_stream(more: Followed, message: str) -> None:
+def test_names_and_packets_belong_to_one_stream(more: FollowedStream, message: str) -> None:
     receiver = Receiver()
     roster = roster_of(receiver, stream("a", 5004))
     with pytest.raises(SourceError) as caught:
@@ -144,7 +144,7 @@ def test_no_more_streams_than_can_be_verified(monkeypatch: pytest.MonkeyPatch) -
 
 def test_rtcp_ports_are_received_on_and_kept_apart_too() -> None:
     receiver = Receiver()
-    with_rtcp = Followed((stream("a", 5004).endpoints[0].with_rtcp(),), StreamSpec("a"))
+    with_rtcp = FollowedStream((stream("a", 5004).endpoints[0].with_rtcp(),), StreamSpec("a"))
     roster = roster_of(receiver, with_rtcp)
     assert receiver.ports == [5004, 5005]
     with pytest.raises(SourceError, match=r"b at 239\.1\.2\.3:5005 takes packets of a"):

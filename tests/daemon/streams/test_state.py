@@ -14,10 +14,10 @@ from rtpverify.daemon.metrics.snapshot import Snapshot
 from rtpverify.daemon.metrics.text import Exemplar
 from rtpverify.daemon.streams.state import INTERVAL_EDGES_SECONDS, StreamState
 from rtpverify.engine.expectation import StreamSpec
-from rtpverify.engine.presence import Expected
+from rtpverify.engine.presence import AwaitedStream
 from rtpverify.engine.verifier import StreamEvent
 from rtpverify.events import Event, Kind
-from rtpverify.live.histogram import Counts
+from rtpverify.live.histogram import BucketCounts
 from rtpverify.reference import Tone
 from rtpverify.result import Leg, Signal, StreamResult, Transport
 from rtpverify.rtp.payload import Encoding
@@ -136,7 +136,7 @@ def test_no_counter_ever_falls_and_none_disappears(steps: list[Step]) -> None:
         now: dict[tuple[str, str], float] = {}
         for family in families(Snapshot((followed.snapshot,))):
             for label, value, _ in family.samples:
-                if isinstance(value, Counts):
+                if isinstance(value, BucketCounts):
                     now |= {(family.name, f"{label}/{n}"): bucket for n, bucket in enumerate(value.counts)}
                     now[family.name, f"{label}/sum"] = value.total
                 elif family.kind == "counter":
@@ -248,7 +248,7 @@ def test_a_stream_is_judged_while_it_is_up_and_its_reference_is_found() -> None:
 
 def test_events_of_what_never_came_are_counted() -> None:
     followed = state()
-    absent = Expected(StreamSpec(name="a"))
+    absent = AwaitedStream(StreamSpec(name="a"))
     event = Event(Kind.MISSING, 0, id="x", time_ns=7, open=True, size={"missing_seconds": 10.0})
     followed.count(told(absent, event))
     key = "missing", "unknown"
