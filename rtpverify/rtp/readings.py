@@ -6,6 +6,9 @@ bytes is judged by the length of a code for them: each channel is predicted from
 as Gaussian noise, the predictor is paid for. Code lengths of the same bytes are comparable whatever the reading, and
 their difference is a log-likelihood ratio in bits. Noise, silence and encrypted payloads are equally long in every
 reading, and then nothing is said.
+
+What a standard or a description says is wrong only if samples are audio in another reading beyond doubt; payloads that
+somebody made up (counters, fill patterns, text) are often simpler in another reading, and say nothing of it.
 """
 
 from __future__ import annotations
@@ -25,6 +28,9 @@ MIN_GAIN = 0.05
 """A reading is what the samples say where its code is shorter than every other one by this fraction of the payload …"""
 MIN_GAIN_BITS = 64.0
 """… and by this many bits: by chance, one of two readings would be once in 2^64 times."""
+MIN_REFUTING_GAIN = 0.2
+"""What is said is refuted by a reading whose code is shorter than its own by this fraction."""
+MAX_WORD_BYTES = 4
 MIN_FRAMES = 16
 """Different frames it takes: of a few that come again and again any numbers can be made."""
 MAX_FRAMES = 2048
@@ -77,6 +83,27 @@ def said_by_samples(candidates: Sequence[Encoding], payload: bytes) -> Encoding 
     return None if is_swapped else best
 
 
+def refuted_by_samples(said: Encoding, candidates: Sequence[Encoding], payload: bytes) -> Encoding | None:
+    """Return the encoding that samples are beyond doubt, which is not the one that is said; None where it may be.
+
+    Parameters
+    ----------
+    candidates, payload
+        As for :func:`said_by_samples`.
+    """
+    found = said_by_samples(candidates, payload)
+    if found is None or found == said:
+        return None
+    frames = min(len(payload) // found.bytes_per_frame, MAX_FRAMES)
+    octets = np.frombuffer(payload[: frames * found.bytes_per_frame], np.uint8)
+    if code_bits(found, octets) > (1 - MIN_REFUTING_GAIN) * code_bits(said, octets) or _counts(octets):
+        return None
+    # Of audio each frame is predicted from those before; numbers of any kind come in any order.
+    shuffled = np.random.default_rng(0).permutation(octets.reshape(frames, -1)).reshape(-1)
+    is_in_order = code_bits(found, shuffled) - code_bits(found, octets) >= MIN_GAIN * 8 * len(octets)
+    return found if is_in_order else None
+
+
 def is_audio(encoding: Encoding, payload: bytes) -> bool | None:
     """Tell whether samples are as predictable as those of audio; None for silence, of which nothing can be told."""
     frames = min(len(payload) // encoding.bytes_per_frame, MAX_FRAMES)
@@ -110,6 +137,15 @@ class _Samples:
     value: NDArray[np.float64]
     step: NDArray[np.float64]
     is_integer: bool
+
+
+def _counts(octets: NDArray[np.uint8]) -> bool:
+    """Tell whether bytes mostly go on in straight lines, as words of some size: low bytes of audio never do."""
+    for word_bytes in range(1, MAX_WORD_BYTES + 1):
+        words = octets[: len(octets) // word_bytes * word_bytes].reshape(-1, word_bytes)
+        if (np.median(np.diff(words, 2, axis=0), axis=0) == 0).all():
+            return True
+    return False
 
 
 def _swapped_bits(encoding: Encoding, octets: NDArray[np.uint8]) -> float:

@@ -140,6 +140,20 @@ def test_streams_are_seen_in_metrics_and_log_until_a_clean_stop(tmp_path: Path) 
     assert lines[-1]["event"] == "stopped"
 
 
+def test_the_summary_is_of_all_that_came_until_the_stop(tmp_path: Path) -> None:
+    ports = free_ports()
+    with daemon(tmp_path, CONFIGURATION.format(**ports)) as process:
+        until(lambda: scrape(ports["metrics"]), bool)
+        with Sender([StreamSettings(Endpoint("127.0.0.1", ports["left"]))], duration_seconds=0.5) as sender:
+            sender.start()
+            assert sender.wait(PATIENCE_SECONDS)
+        process.send_signal(signal.SIGTERM)
+        _, log = process.communicate(timeout=PATIENCE_SECONDS)
+    lines = [json.loads(line) for line in log.splitlines()]
+    (received,) = (line["received"] for line in lines if line["event"] == "summary" and line["stream"] == "left")
+    assert received == 500
+
+
 @pytest.mark.parametrize(("name", "kind"), [("left", socket.SOCK_DGRAM), ("metrics", socket.SOCK_STREAM)])
 def test_a_port_in_use_ends_it_with_a_line_that_names_it(tmp_path: Path, name: str, kind: socket.SocketKind) -> None:
     ports = free_ports()

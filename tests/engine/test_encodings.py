@@ -5,7 +5,7 @@ import pytest
 
 from rtpverify.engine.encodings import EncodingStatement, FirstPackets, decide, statement
 from rtpverify.engine.expectation import StreamSpec
-from rtpverify.rtp.payload import encode, parse_rtpmap
+from rtpverify.rtp.payload import encode, parse_rtpmap, static_encoding
 from rtpverify.transport.demux import Held
 
 PACKETS = 64
@@ -113,6 +113,45 @@ def test_silence_names_the_candidates():
     found = decision("L24/48000/1", held(silent=True))
     assert found.encoding is None
     assert "AM824/48000/1; the samples do not tell which" in found.doubt
+
+
+MADE_UP = {
+    "ramp": lambda n: n & 255,
+    "steep ramp": lambda n: 7 * n & 255,
+    "ramp of each packet": lambda n: n % 160,
+    "packet number": lambda n: n // 160 & 255,
+    "packet number and ramp": lambda n: (n // 160 ^ n % 160) & 255,
+    "triangle": lambda n: abs(n % 510 - 255),
+    "square": lambda n: np.where(n // 40 % 2, 200, 50),
+    "word counter": lambda n: (n // 2 >> 8 * (1 - n % 2)) & 255,
+    "long word counter": lambda n: (n // 4 >> 8 * (3 - n % 4)) & 255,
+    "text": lambda n: np.frombuffer(b"The quick brown fox jumps over the lazy dog. ", np.uint8)[n % 45],
+    "letters": lambda n: np.random.default_rng(1).integers(65, 91, len(n)),
+    "noise": lambda n: np.random.default_rng(1).integers(0, 256, len(n)),
+}
+
+
+@pytest.mark.parametrize("payload_type", [0, 8, 10, 11])
+@pytest.mark.parametrize("fill", MADE_UP)
+def test_payloads_that_somebody_made_up_contradict_no_standard(fill, payload_type):
+    form = static_encoding(payload_type)
+    octets = MADE_UP[fill](np.arange(PACKETS * 160 * form.bytes_per_frame)).astype(np.uint8).tobytes()
+    size = 160 * form.bytes_per_frame
+    packets = held(str(form), 160, payloads=lambda index, _: octets[index * size :][:size])
+    for packet in packets:
+        packet.payload_type = payload_type
+    assert decision(None, packets)[:2] == (form, None)
+    assert decision(None, packets[:3])[:2] == (form, None)
+
+
+@pytest.mark.parametrize(("payload_type", "sent"), [(0, "PCMA/8000/1"), (8, "PCMU/8000/1"), (0, "L8/8000/1")])
+def test_audio_contradicts_a_standard(payload_type, sent):
+    packets = held(sent, 160)
+    for packet in packets:
+        packet.payload_type = payload_type
+    found = decision(None, packets)
+    assert str(found.encoding) == sent
+    assert f"(RFC 3551), but the samples say {sent}, which is used here" in found.doubt
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rtpverify.rtp.payload import encode, parse_rtpmap
-from rtpverify.rtp.readings import is_audio, readings, said_by_samples
+from rtpverify.rtp.readings import is_audio, readings, refuted_by_samples, said_by_samples
 
 ENCODINGS = (
     "L16/48000/1",
@@ -87,6 +87,11 @@ def test_no_other_encoding_is_claimed(text, frames, seed, bits, kind):
     if bits is not None:
         samples = np.rint(samples * 2 ** (bits - 1)) / 2 ** (bits - 1)
     assert said(form, samples) in (None, form)
+    candidates = readings(form.bytes_per_frame, form.sample_rate_hz)
+    for other in candidates:
+        assert refuted_by_samples(other, candidates, encode(form, samples)) in (
+            (None,) if other == form else (None, form)
+        )
 
 
 def test_swapped_bytes_are_no_other_encoding():
