@@ -1,7 +1,7 @@
 # Needs Python 3.11 or newer (with venv) and make; everything else comes into .venv from the package registry.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-processors lint format bench-live bench-latency bench-check bench-detection bench-compare corpus soak dashboards docker clean
+.PHONY: help demo test test-processors lint format bench-live bench-latency bench-check bench-detection bench-compare docs corpus soak dashboards docker clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -57,6 +57,9 @@ corpus: $(VENV)/.dev ## many more random faults than make test draws (CASES=60 o
 		tests/detect/test_any_signal.py \
 		tests/detect/recording/test_corpus.py tests/detect/recording/test_streams.py
 
+docs: $(VENV)/.docs ## make a site of the documentation (build/site/index.html); every link in it is checked
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --clean
+
 dashboards: $(VENV)/.dev ## write the Grafana dashboards anew (configs/grafana/dashboards)
 	$(BIN)/python tools/dashboards.py
 
@@ -74,6 +77,10 @@ $(VENV)/.run: pyproject.toml | $(BIN)/python
 
 $(VENV)/.dev: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@ $(VENV)/.run
+
+$(VENV)/.docs: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[docs]'
 	@touch $@ $(VENV)/.run
 
 # The peers are large and no dependency of the package; one that cannot be had is shown as not installed.

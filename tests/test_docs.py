@@ -12,6 +12,7 @@ import sys
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
 import numpy as np
 import pytest
@@ -27,9 +28,14 @@ from tests.helpers.patience import PATIENCE_SECONDS
 ROOT = Path(__file__).parents[1]
 
 COVERED_ELSEWHERE = {
+    "python3 -m venv .venv",
+    ". .venv/bin/activate",
+    "pip install .",  # tests/test_package.py
+    "make docs",  # .ci/run
     "make demo",  # .ci/run's tests of the demo
     "make test",
     "make lint",
+    "make format",
     "make bench-live",
     "make bench-latency",
     "make bench-check",
@@ -72,7 +78,7 @@ class Example:
 
 
 def _examples():
-    for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
+    for path in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]:
         text = path.read_text(encoding="utf-8")
         for block in re.finditer(r"^```(sh|console)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
             line = text.count("\n", 0, block.start()) + 1
@@ -132,6 +138,23 @@ def test_the_examples_of_the_api(studio, monkeypatch):
     found = doctest.testfile(str(ROOT / "docs" / "api.md"), module_relative=False, optionflags=doctest.REPORT_NDIFF)
     assert found.attempted > 20
     assert found.failed == 0
+
+
+def test_the_build_of_the_tutorial_turns_red(tmp_path, tmp_path_factory):
+    [script] = re.findall(
+        r"^```bash\n(.*?)^```$", (ROOT / "docs" / "tutorial.md").read_text(), re.MULTILINE | re.DOTALL
+    )
+    program = tmp_path / "rtpverify"
+    program.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m rtpverify "$@"\n')
+    program.chmod(0o755)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    with _alone(tmp_path_factory.getbasetemp().parent):
+        ended = subprocess.run(["sh", "-c", script], cwd=tmp_path, env=environment, check=False, capture_output=True)
+    assert ended.returncode == 1
+    suites = ET.fromstring((tmp_path / "junit.xml").read_bytes())  # noqa: S314
+    failures = [failure.attrib for failure in suites.iter("failure")]
+    assert {"type": "dropout", "message": "muted for 960 frames"} in failures
+    assert "muted for 960 frames" in (tmp_path / "report.html").read_text()
 
 
 def _evidence():

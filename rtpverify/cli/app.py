@@ -17,6 +17,7 @@ from rtpverify.cli.compare import compare
 from rtpverify.cli.demo import demo
 from rtpverify.cli.discover import discover
 from rtpverify.cli.events import events
+from rtpverify.cli.example_config import example_config
 from rtpverify.cli.inspect import inspect
 from rtpverify.cli.listen import listen
 from rtpverify.cli.options import PROGRAM
@@ -64,5 +65,5 @@ def main() -> None:
     """
 
 
-for _command in (check, compare, demo, discover, events, inspect, listen, send, serve, tone):
+for _command in (check, compare, demo, discover, events, example_config, inspect, listen, send, serve, tone):
     main.add_command(_command)
