@@ -13,7 +13,7 @@ from rtpverify.report.wording import identity
 from rtpverify.sources.live.endpoint import SCHEME, Endpoint
 
 if TYPE_CHECKING:
-    from rtpverify.commands.audio_spool import ReadableAudio
+    from rtpverify.media.audio import ReadableAudio
     from rtpverify.rtp.payload import Encoding
 
 

@@ -9,7 +9,6 @@ import tempfile
 import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,40 +17,6 @@ from rtpverify.engine.stream import Stream
 from rtpverify.errors import SourceError
 
 _SAMPLE_BYTES = 4
-
-
-class ReadableAudio(Protocol):
-    """Audio that can be read from its start as often as one likes: an audio file, or a stream that was kept."""
-
-    @property
-    def sample_rate_hz(self) -> int:
-        """Frames per second."""
-
-    @property
-    def channels(self) -> int:
-        """Samples per frame."""
-
-    @property
-    def frames(self) -> int:
-        """Length."""
-
-    @property
-    def encoding(self) -> str:
-        """Name of the encoding."""
-
-    @property
-    def bits(self) -> int | None:
-        """Quantiser bits; None where there is no linear quantiser."""
-
-    @property
-    def channel_names(self) -> tuple[str, ...]:
-        """What each channel is called; empty where nothing tells."""
-
-    def told(self) -> list[str]:
-        """Return what a reader of all of it should know, once it has been read."""
-
-    def blocks(self, frames_per_block: int) -> Iterator[NDArray[np.float64]]:
-        """Yield the audio from its start, each block of shape (n, channels)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,12 +20,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtpverify.dsp.levels import dbfs
-from rtpverify.engine.file_verifier import COMPANDED, SILENT, FrameVerifier, of_recording
+from rtpverify.engine.file_verifier import SILENT, FrameVerifier, of_recording
 from rtpverify.errors import RequestError
 from rtpverify.events import Event, Kind
 from rtpverify.limits import Limits
 from rtpverify.reference import ReferenceAudio
 from rtpverify.result import ChannelComparison, Comparison, Result, Signal, StreamResult
+from rtpverify.rtp.payload import COMPANDED
 
 if TYPE_CHECKING:
     from rtpverify.detect.recording.warped import Pair as Content

@@ -159,7 +159,7 @@ class Supervisor:
         announced = self._announced
         if configuration.announced != before.announced:
             announced = _announced_sessions(configuration)
-            wanted |= dict.fromkeys(self._announced.origins if self._announced else (), ())
+            wanted |= dict.fromkeys(self._announced.streams if self._announced else (), ())
         origins = {origin: service.roster.followed_from(origin) for origin in wanted}
         async with AsyncExitStack() as undo:
             if announced is not None and announced is not self._announced:

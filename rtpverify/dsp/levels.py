@@ -9,6 +9,8 @@ import math
 
 FULL_SCALE_SINE_RMS = math.sqrt(0.5)
 """RMS of a sine with a peak of 1.0: the reference of dBFS (AES17)."""
+DB_PER_NEPER = 20.0 / math.log(10.0)
+"""Decibels of a small relative change of amplitude, per unit of it."""
 
 
 def decibels(ratio: float) -> float:

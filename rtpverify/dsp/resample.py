@@ -6,8 +6,6 @@ below -170 dB and has linear phase. Its delay is taken out: frame k of the input
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -43,40 +41,6 @@ def resample(frames: NDArray[np.float64], from_hz: float, to_hz: float) -> NDArr
 
     out: NDArray[np.float64] = soxr.resample(np.ascontiguousarray(frames, np.float64), from_hz, to_hz, quality=QUALITY)
     return fitted(out, resampled_length(len(frames), from_hz, to_hz))
-
-
-def resample_blocks(
-    blocks: Iterable[NDArray[np.float64]], channels: int, from_hz: float, to_hz: float
-) -> Iterator[NDArray[np.float64]]:
-    """Yield the same audio at another sample rate, block by block: what :func:`resample` gives for all of it.
-
-    Parameters
-    ----------
-    blocks
-        Each of shape (n, channels); any lengths.
-
-    Yields
-    ------
-    NDArray[np.float64]
-        Shape (m, channels), m > 0; lengths follow the filter, not the blocks.
-    """
-    if from_hz == to_hz:
-        yield from (block for block in blocks if len(block))
-        return
-    import soxr
-
-    stream = soxr.ResampleStream(from_hz, to_hz, channels, dtype="float64", quality=QUALITY)
-    taken = given = 0
-    for block in blocks:
-        taken += len(block)
-        out = stream.resample_chunk(np.ascontiguousarray(block, np.float64))
-        if len(out):
-            given += len(out)
-            yield out
-    rest = stream.resample_chunk(np.zeros((0, channels)), last=True)
-    rest = fitted(rest, max(0, resampled_length(taken, from_hz, to_hz) - given))
-    if len(rest):
-        yield rest
 
 
 def fitted(frames: NDArray[np.float64], length: int) -> NDArray[np.float64]:

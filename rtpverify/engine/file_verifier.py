@@ -12,6 +12,7 @@ from rtpverify.engine.blind_spots import blindness, why_inconclusive
 from rtpverify.engine.format_group import Analysis, stream_format
 from rtpverify.events import Cause, Event, Kind
 from rtpverify.result import Result, StreamResult
+from rtpverify.rtp.payload import COMPANDED
 
 if TYPE_CHECKING:
     from rtpverify.limits import Limits
@@ -326,7 +327,3 @@ class _Beginning:
         """Tell whether an event is of a stretch before a frame that is muted."""
         stop = event.start_frame + event.duration_frames
         return event.kind is Kind.DROPOUT and event.start_frame < frame and stop <= frame + self._tolerance
-
-
-COMPANDED = frozenset({"PCMU", "PCMA"})
-"""Encodings whose quantiser is not uniform (ITU-T G.711)."""

@@ -6,7 +6,7 @@ whose sender goes on in another encoding goes on in another track; its frames co
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import ClassVar
@@ -14,19 +14,16 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from rtpverify.engine.file_verifier import COMPANDED
 from rtpverify.engine.format_group import Analysis, Format, stream_format
+from rtpverify.engine.placed import PlacedBatch, PlacedPacket
 from rtpverify.engine.stream import FormatRow, Stream
 from rtpverify.errors import RequestError
 from rtpverify.events import Event
 from rtpverify.failure import RowError, contained
 from rtpverify.reference import Recording, Tone
-from rtpverify.rtp.batch import RtpBatch
-from rtpverify.rtp.payload import Encoding, decode
-from rtpverify.transport.arrivals import Accepted
-from rtpverify.transport.placement import Break
+from rtpverify.rtp.payload import COMPANDED, Encoding, decode
 from rtpverify.transport.row_arrays import Rows, put
-from rtpverify.transport.sequence import Placement, SequenceTracker
+from rtpverify.transport.sequence import SequenceTracker
 
 AHEAD_SECONDS = 0.5
 """How far packets may run ahead of what is settled before a batch is taken in pieces."""
@@ -64,44 +61,6 @@ class Packets:
             self.arrival_ns[chosen],
             self.samples[chosen],
         )
-
-
-@dataclass(slots=True)
-class PlacedBatch:
-    """Packets and what became of them, arrays of shape (n,).
-
-    ``frames`` counts those that can be written: 0 where a packet holds no whole ones.
-    """
-
-    part: RtpBatch
-    stream: NDArray[np.int64]
-    frames: NDArray[np.int64]
-    placement: Placement
-
-    def accepted(self, chosen: NDArray[np.bool_], breaks: Sequence[Break] = ()) -> Accepted:
-        """Return the packets chosen, which are accepted, as arrivals."""
-        placement = self.placement
-        return Accepted(
-            self.stream[chosen],
-            placement.sequence[chosen],
-            placement.timestamp[chosen],
-            self.part.arrival_ns[chosen],
-            breaks,
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class PlacedPacket:
-    """One packet by itself, and its place; ``payload`` is a copy."""
-
-    stream: int
-    payload_type: int
-    encoding: Encoding | None
-    sequence: int
-    timestamp: int
-    arrival_ns: int
-    frames: int
-    payload: NDArray[np.uint8]
 
 
 class _Group(Rows):

@@ -9,11 +9,10 @@ from numpy.typing import NDArray
 
 from rtpverify.engine.encodings import statement
 from rtpverify.engine.expectation import StreamSpec
-from rtpverify.engine.file_verifier import COMPANDED
-from rtpverify.engine.frame_writer import PlacedPacket
+from rtpverify.engine.placed import PlacedPacket
 from rtpverify.engine.stream import Stream
 from rtpverify.rtp.batch import RtpBatch
-from rtpverify.rtp.payload import Encoding
+from rtpverify.rtp.payload import COMPANDED, FIRST_DYNAMIC, Encoding
 from rtpverify.transport.demux import Held
 from rtpverify.transport.placement import Mark
 from rtpverify.transport.row_arrays import Rows, put
@@ -23,8 +22,6 @@ COMFORT_NOISE = (13, 19)
 TELEPHONE_EVENT_BYTES = 4
 """Payload of a telephone event (RFC 4733 section 2.3)."""
 _RESERVED = 0x40
-FIRST_DYNAMIC = 96
-"""Least payload type whose encoding is agreed on elsewhere (RFC 3551)."""
 BESIDE_NAMES = ("telephone-event", "tone", "cn")
 """What a session description calls payload types that lie beside the audio."""
 

@@ -16,8 +16,9 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from rtpverify.engine.frame_writer import Fail, OnFrames, PlacedBatch, PlacedPacket, Tracks
+from rtpverify.engine.frame_writer import Fail, OnFrames, Tracks
 from rtpverify.engine.payload_types import PayloadTypes
+from rtpverify.engine.placed import PlacedBatch, PlacedPacket
 from rtpverify.engine.stream import UNKNOWN_RATE_HZ, Stream
 from rtpverify.errors import RequestError
 from rtpverify.events import Event

@@ -19,6 +19,10 @@ from rtpverify.rtp.batch import gather
 
 MAX_SAMPLE_RATE_HZ = 1_536_000
 MAX_CHANNELS = 1024
+COMPANDED = frozenset({"PCMU", "PCMA"})
+"""Encodings whose quantiser is not uniform (ITU-T G.711)."""
+FIRST_DYNAMIC = 96
+"""Payload types from here on mean what a description says (RFC 3551 section 3)."""
 
 Decoder = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 """Payload bytes, shape (n, bytes), to samples, shape (n, samples)."""

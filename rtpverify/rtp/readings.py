@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtpverify.errors import ConfigurationError
-from rtpverify.rtp.payload import FORMATS, Encoding
+from rtpverify.rtp.payload import COMPANDED, FORMATS, Encoding
 
 ORDERS = (0, 1, 2, 4)
 """Samples from which the next one of a channel is predicted."""
@@ -253,4 +253,4 @@ def _companded(name: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     return level, step
 
 
-_COMPANDED = {name: _companded(name) for name in ("PCMU", "PCMA")}
+_COMPANDED = {name: _companded(name) for name in COMPANDED}

@@ -10,15 +10,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from rtpverify.rtp.channel_order import channel_labels
-from rtpverify.rtp.payload import Encoding
+from rtpverify.rtp.payload import FIRST_DYNAMIC, Encoding
 from rtpverify.rtp.sdp import Media
 
 MAX_CLOCK_ERROR_PPM = 5000.0
 """A clock further off than this runs at another rate: 44.1 and 48 kHz are 8 % apart, bad oscillators 0.02 %."""
-
-
-FIRST_DYNAMIC = 96
-"""Payload types from here on mean what a description says (RFC 3551 section 3)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -250,14 +250,10 @@ class Demux:
         if self._flow_stream[source.flow] == stream:
             self._flow_ssrc[source.flow] = self._flow_stream[source.flow] = -1
 
-    def finish(self) -> list[Source]:
-        """End the input; return the sources that were never proved."""
-        left = [
-            Source(key >> 32, key & 0xFFFFFFFF, packets[0].payload_type) for key, packets in self._probation.items()
-        ]
+    def finish(self) -> None:
+        """End the input: sources that were never proved are refused."""
         for key in list(self._probation):
             self._evict(key)
-        return left
 
     def _look_up(self, key: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the stream of each key, -1 where unknown."""

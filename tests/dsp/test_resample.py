@@ -2,10 +2,8 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from rtpverify.dsp.resample import PASSBAND, resample, resample_blocks, resampled_length
+from rtpverify.dsp.resample import PASSBAND, resample
 
 
 def sine(frequency_hz, rate_hz, frames):
@@ -32,18 +30,3 @@ def test_what_does_not_fit_is_gone():
 def test_equal_rates_change_nothing():
     frames = np.random.default_rng(1).normal(size=(100, 2))
     assert resample(frames, 48000, 48000) is frames
-    np.testing.assert_array_equal(
-        np.concatenate(list(resample_blocks([frames[:7], frames[7:]], 2, 8000, 8000))), frames
-    )
-
-
-@settings(max_examples=20, derandomize=True)
-@given(st.lists(st.integers(0, 3000), min_size=1, max_size=6), st.sampled_from([(44100, 48000), (48000, 16000)]))
-def test_blocks_give_what_the_whole_gives(lengths, rates):
-    whole = np.random.default_rng(1).uniform(-1, 1, (sum(lengths), 2))
-    blocks = np.split(whole, np.cumsum(lengths)[:-1])
-    parts = [np.zeros((0, 2)), *resample_blocks(blocks, 2, *rates)]
-    out = np.concatenate(parts)
-    assert len(out) == resampled_length(len(whole), *rates)
-    if len(whole):
-        np.testing.assert_allclose(out, resample(whole, *rates), atol=1e-12)

@@ -60,8 +60,8 @@ def test_the_first_packet_is_not_lost(cuts: list[int]) -> None:
     streams = run(demux, packets, cuts)
     assert streams == {0: [(0, 65535, b"\x00\xff"), (1, 0, b"\0\0"), (2, 1, b"\0\1")]}
     assert demux.sources == [Source(0, 7, 96)]
+    demux.finish()
     assert not demux.refused
-    assert demux.finish() == []
 
 
 @pytest.mark.parametrize("cuts", [[], [1], [2], [1, 2, 3]])
@@ -74,7 +74,8 @@ def test_what_does_not_belong_together_is_no_source() -> None:
     demux = Demux()
     packets = [(0, 7, 5, 96), (0, 7, 6, 97), (0, 8, 6, 96), (1, 7, 6, 96), (0, 7, 6 + module.NEAR + 1, 96)]
     assert run(demux, packets) == {}
-    assert demux.finish() == [Source(0, 7, 96), Source(0, 8, 96), Source(1, 7, 96)]
+    assert demux.sources == []
+    demux.finish()
     assert demux.refused == Counter(probation=5)
 
 
@@ -143,7 +144,8 @@ def test_cuts_change_nothing_and_every_packet_is_accounted_for(
     streams = run(whole, packets)
     assert run(cut, packets, [min(position, len(packets)) for position in cuts]) == streams
     assert cut.sources == whole.sources
-    assert cut.finish() == whole.finish()
+    cut.finish()
+    whole.finish()
     assert cut.refused == whole.refused
     assert sum(map(len, streams.values())) + sum(whole.refused.values()) == len(packets)
     for arrivals in numbers(streams).values():

@@ -26,7 +26,7 @@ from rtpverify.dsp.statistics import LevelMeter, Levels
 from rtpverify.errors import RequestError
 
 if TYPE_CHECKING:
-    from rtpverify.commands.audio_spool import ReadableAudio
+    from rtpverify.media.audio import ReadableAudio
 
 PICTURE_COLUMNS = 1200
 """Most columns of a picture: what a screen shows."""

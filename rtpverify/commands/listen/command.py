@@ -30,7 +30,7 @@ from rtpverify.reference import Recording, Reference, Tone
 from rtpverify.report.wording import number
 
 if TYPE_CHECKING:
-    from rtpverify.commands.audio_spool import ReadableAudio
+    from rtpverify.media.audio import ReadableAudio
     from rtpverify.rtp.payload import Encoding
     from rtpverify.sources.live.endpoint import Endpoint
 

@@ -42,18 +42,10 @@ class AnnouncedSessions:
         self._listener = SapListener(table.interface, backend)
         self._names: dict[str, list[str]] = {}
         """Names of the streams of each session, by its owner."""
-        self._followed: dict[str, list[FollowedStream]] = {}
+        self.streams: dict[str, list[FollowedStream]] = {}
+        """The streams that are to be followed, by the owner of their session."""
         self.refused: dict[str, str] = {}
         """Why a session is not followed, or not as it is announced now, by its owner."""
-
-    @property
-    def origins(self) -> list[str]:
-        """The sessions whose streams are to be followed."""
-        return list(self._followed)
-
-    def followed_of(self, origin: str) -> Sequence[FollowedStream]:
-        """Return the streams of a session that are to be followed."""
-        return self._followed[origin]
 
     def __enter__(self) -> AnnouncedSessions:
         self._listener.__enter__()
@@ -72,37 +64,37 @@ class AnnouncedSessions:
         """
         announcements = self._listener.drain()
         sessions = self._listener.directory.sessions
-        withdrawn = [owner for owner in (*self._followed, *self.refused) if owner not in sessions]
+        withdrawn = [owner for owner in (*self.streams, *self.refused) if owner not in sessions]
         for owner in withdrawn:
-            for known in (self._followed, self._names, self.refused):
+            for known in (self.streams, self._names, self.refused):
                 known.pop(owner, None)
         for announcement in announcements:
             self.take(announcement, taken)
-        return self._followed
+        return self.streams
 
     def take(self, announcement: Announcement, taken: Collection[str]) -> Sequence[FollowedStream]:
         """Take a session; return its streams that are to be followed: those of before where it cannot be."""
         owner = announcement.owner
         if not any(fnmatchcase(announcement.name, pattern) for pattern in self.table.names):
-            self._followed.pop(owner, None)
+            self.streams.pop(owner, None)
             return []
         place = announcement.message.place
         try:
             streams = followed_of(session_of(announcement.description, place), self.table)
-            others = sum(len(known) for other, known in self._followed.items() if other != owner)
+            others = sum(len(known) for other, known in self.streams.items() if other != owner)
             left = self.table.max_streams - others
             if len(streams) > left:
                 raise RequestError(f"{place}: has {len(streams)} streams, {left} of max_streams are left")
         except RequestError as error:
             self.refused[owner] = str(error)
-            return self._followed.get(owner, [])
+            return self.streams.get(owner, [])
         self.refused.pop(owner, None)
         names = self._names.setdefault(owner, [])
         borne = {*taken, *(name for known in self._names.values() for name in known)}
         while len(names) < len(streams):
             names.append(label(announcement.name, borne))
             borne.add(names[-1])
-        self._followed[owner] = [
+        self.streams[owner] = [
             replace(stream, spec=replace(stream.spec, name=name)) for stream, name in zip(streams, names, strict=False)
         ]
-        return self._followed[owner]
+        return self.streams[owner]

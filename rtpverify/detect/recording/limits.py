@@ -8,7 +8,7 @@ from typing import Any
 from rtpverify.detect.recording.measurement import Window
 from rtpverify.detect.recording.model import Model
 from rtpverify.detect.recording.settings import Settings
-from rtpverify.dsp.levels import dbfs, decibels
+from rtpverify.dsp.levels import DB_PER_NEPER, dbfs, decibels
 from rtpverify.dsp.slip import FALSE_ALARM_Z
 from rtpverify.events import Event, Kind
 
@@ -17,7 +17,6 @@ RECURRING = frozenset({Kind.CLIPPING, Kind.BYTE_ORDER})
 RECURRING_SECONDS = 1.0
 _NOISY = (Kind.NOISE, Kind.DISTORTION, Kind.CLIPPING, Kind.WORD_LENGTH)
 """Kinds of a residual past its limit; one at a time."""
-_DB_PER_UNIT = 8.686
 _RATE_ERROR_PPM = 0.25
 """How far the clock of a channel with little noise may be off as it is followed."""
 _STEADY_DB = 0.001
@@ -70,7 +69,7 @@ class LimitWatch:
         change_db = decibels(abs(gain) / self._gain)
         limit_db = self._settings.limits.max_level_change_db
         beyond_db = abs(change_db) - limit_db
-        if 0.0 <= beyond_db <= FALSE_ALARM_Z * _DB_PER_UNIT * error / self._gain:
+        if 0.0 <= beyond_db <= FALSE_ALARM_Z * DB_PER_NEPER * error / self._gain:
             return []
         text = f"level changed by {change_db:+.3f} dB"
         return self._set(Kind.GAIN, beyond_db > 0.0, frame, {"gain_db": change_db}, text)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from rtpverify.detect.tone.settings import Settings
-from rtpverify.dsp.levels import FULL_SCALE_SINE_RMS, dbfs, decibels
+from rtpverify.dsp.levels import DB_PER_NEPER, FULL_SCALE_SINE_RMS, dbfs, decibels
 from rtpverify.dsp.sine import omega_deviation
 from rtpverify.dsp.slip import FALSE_ALARM_Z
 from rtpverify.events import Event, Kind
@@ -228,7 +228,7 @@ class Monitor:
 
         def spread_db(frames: int) -> float:
             spread = noise * math.sqrt(2.0 / self._telling(reading, frames) + 2.0 / self._reference_frames)
-            return 8.686 * FALSE_ALARM_Z * spread
+            return DB_PER_NEPER * FALSE_ALARM_Z * spread
 
         recent_db, whole_db = decibels(reading.recent_amplitude / reference), decibels(reading.amplitude / reference)
         change_db = self._departure("level", reading, recent_db, whole_db, limit_db, spread_db)

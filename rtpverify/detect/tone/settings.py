@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from rtpverify.detect.noise_thresholds import frame_threshold, is_plain
-from rtpverify.dsp.levels import FULL_SCALE_SINE_RMS, amplitude_ratio, quantisation_rms
+from rtpverify.dsp.levels import DB_PER_NEPER, FULL_SCALE_SINE_RMS, amplitude_ratio, quantisation_rms
 from rtpverify.dsp.sine import distinct_errors, rounding_beat
 from rtpverify.dsp.slip import FALSE_ALARM_Z, SlipCode
 from rtpverify.limits import Limits
@@ -161,7 +161,7 @@ def sensitivity(
     """
     second = settings.sample_rate_hz
     ratio = sigma / amplitude
-    level_step_db = 8.686 * FOUND_Z * ratio * math.sqrt(4.0 / second)
+    level_step_db = DB_PER_NEPER * FOUND_Z * ratio * math.sqrt(4.0 / second)
     # It is noticed as a step in the midst of a straight line through the phases of a second, and measured between a
     # straight line on either side, each through its own phases. The noise of G.711 comes and goes with the phases of
     # the tone, so that only a block against those before is sure to show it.

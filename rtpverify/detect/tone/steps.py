@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtpverify.detect.tone.settings import Settings, phase_window_frames, wander_phase
+from rtpverify.dsp.levels import DB_PER_NEPER
 from rtpverify.dsp.sine import FreeFit, Sine, fit_free, fit_phasor, omega_deviation, wrap_phase
 from rtpverify.dsp.slip import FALSE_ALARM_Z, SlipCode
 from rtpverify.events import Event, Kind
@@ -267,9 +268,9 @@ class StepResolver:
         limits, level = self.settings.limits, before.sine.amplitude_at(frame)
         spread = FALSE_ALARM_Z * deviation * before.sine.amplitude
         jump = abs(after.sine.amplitude_at(frame) - level)
-        if jump > max(spread, limits.max_level_change_db / 8.686 * level) or abs(after.sine.dc - before.sine.dc) > max(
-            spread, limits.max_dc_offset
-        ):
+        if jump > max(spread, limits.max_level_change_db / DB_PER_NEPER * level) or abs(
+            after.sine.dc - before.sine.dc
+        ) > max(spread, limits.max_dc_offset):
             self._level_jumped(frame, level)
 
     def _fit_before(self, step: Step, after: int) -> FreeFit | None:

@@ -17,7 +17,7 @@ from rtpverify.detect.tone.monitor import Form, Monitor, Reading
 from rtpverify.detect.tone.settings import ACQUISITION_BLOCKS, FLOAT_BITS, Settings
 from rtpverify.detect.tone.steps import Step, StepResolver
 from rtpverify.detect.tone.telling import Teller
-from rtpverify.dsp.levels import quantisation_rms
+from rtpverify.dsp.levels import DB_PER_NEPER, quantisation_rms
 from rtpverify.dsp.sine import FreeFit, Sine, wrap_phase
 from rtpverify.dsp.slip import FALSE_ALARM_Z, SlipCode
 from rtpverify.events import Event, Kind
@@ -223,7 +223,7 @@ class Track:
         """
         limits = self.settings.limits
         spread = FALSE_ALARM_Z * self.sigma * math.sqrt(2.0 / frames + 2.0 / max(self.frames, 8))
-        level = limits.max_level_change_db / 8.686 / 2.0 * model.amplitude
+        level = limits.max_level_change_db / DB_PER_NEPER / 2.0 * model.amplitude
         moved = sine.amplitude - model.amplitude_at(sine.anchor)
         return abs(moved) > max(spread, level) or abs(sine.dc - model.dc) > max(spread, limits.max_dc_offset / 2.0)
 

@@ -31,7 +31,7 @@ def follow(sessions, items, taken=()):
     """Take announcements; return the name and the endpoints of every stream that is to be followed then."""
     for item in items:
         sessions.take(item, taken)
-    followed = [stream for owner in sessions.origins for stream in sessions.followed_of(owner)]
+    followed = [stream for streams in sessions.streams.values() for stream in streams]
     return [(stream.name, [str(end) for end in stream.endpoints]) for stream in followed]
 
 

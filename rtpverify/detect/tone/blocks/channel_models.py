@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from rtpverify.detect.noise_thresholds import SMALLEST_NOISE
 from rtpverify.detect.tone.settings import Settings
 from rtpverify.detect.tone.track import Track
+from rtpverify.dsp.levels import DB_PER_NEPER
 from rtpverify.dsp.sine import BlockFit, Sine, block_time, wrap_phase
 
 PREDICTOR_BLOCKS = 8
@@ -150,14 +151,14 @@ class Lines:
             setattr(self, name, np.append(array, np.zeros(n, array.dtype)))
         for name in ("phase", "amplitude", "dc", "power"):
             setattr(self, name, np.concatenate([getattr(self, name), np.zeros((n, self.window))]))
-        level_limits = [item.limits.max_level_change_db / 8.686 / 2.0 for item in settings]
+        level_limits = [item.limits.max_level_change_db / DB_PER_NEPER / 2.0 for item in settings]
         self.half_level_limit = np.append(self.half_level_limit, level_limits)
         self.half_dc_limit = np.append(self.half_dc_limit, [item.limits.max_dc_offset / 2.0 for item in settings])
 
     def reset(self, line: int, settings: Settings) -> None:
         """Make a line that is not needed any more another one, not locked."""
         self.locked[line] = False
-        self.half_level_limit[line] = settings.limits.max_level_change_db / 8.686 / 2.0
+        self.half_level_limit[line] = settings.limits.max_level_change_db / DB_PER_NEPER / 2.0
         self.half_dc_limit[line] = settings.limits.max_dc_offset / 2.0
 
     def lock(self, line: int, track: Track, block: int, seed: BlockFit) -> None:

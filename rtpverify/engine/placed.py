@@ -1,0 +1,53 @@
+"""Packets whose place in their stream is known: a batch of them, and one by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtpverify.rtp.batch import RtpBatch
+from rtpverify.rtp.payload import Encoding
+from rtpverify.transport.arrivals import Accepted
+from rtpverify.transport.placement import Break
+from rtpverify.transport.sequence import Placement
+
+
+@dataclass(slots=True)
+class PlacedBatch:
+    """Packets and what became of them, arrays of shape (n,).
+
+    ``frames`` counts those that can be written: 0 where a packet holds no whole ones.
+    """
+
+    part: RtpBatch
+    stream: NDArray[np.int64]
+    frames: NDArray[np.int64]
+    placement: Placement
+
+    def accepted(self, chosen: NDArray[np.bool_], breaks: Sequence[Break] = ()) -> Accepted:
+        """Return the packets chosen, which are accepted, as arrivals."""
+        placement = self.placement
+        return Accepted(
+            self.stream[chosen],
+            placement.sequence[chosen],
+            placement.timestamp[chosen],
+            self.part.arrival_ns[chosen],
+            breaks,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedPacket:
+    """One packet by itself, and its place; ``payload`` is a copy."""
+
+    stream: int
+    payload_type: int
+    encoding: Encoding | None
+    sequence: int
+    timestamp: int
+    arrival_ns: int
+    frames: int
+    payload: NDArray[np.uint8]
