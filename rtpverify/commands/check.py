@@ -321,11 +321,13 @@ def _check_live(
     source: str, streams: Sequence[tuple[Sequence[Endpoint], StreamSpec]], arrival: _Arrival, live: _Live
 ) -> Result:
     from rtpverify.live.loop import run, run_live, stopped_by_signals
+    from rtpverify.live.preload import load_for
     from rtpverify.live.receiver_reports import Feedback
     from rtpverify.sources.live.receiver import open_receiver
 
     verifier = arrival.verifier([spec for _, spec in streams], may_end=live.until_end)
     endpoints = [endpoint for ends, _ in streams for endpoint in ends]
+    load_for(spec.reference for _, spec in streams)
 
     async def main() -> Result:
         stop = asyncio.Event()

@@ -53,9 +53,11 @@ def serve(path: Path) -> int:
     """
     signals = _Signals()
     from rtpverify.daemon.configuration import read_config
+    from rtpverify.daemon.descriptors import raise_limit
     from rtpverify.daemon.log import LogWriter, make_logger
     from rtpverify.live.loop import run
 
+    raise_limit()
     configuration = read_config(path)
     with LogWriter(sys.stderr) as writer:
         run(_serve(configuration, make_logger(writer, configuration.log.format), path, signals))

@@ -32,7 +32,9 @@ from rtpverify.daemon.web.server import WebServer
 from rtpverify.engine.presence import Ends
 from rtpverify.engine.stream import Stream
 from rtpverify.engine.verifier import StreamEvent, Verifier
+from rtpverify.errors import SourceError
 from rtpverify.live.loop import LiveStatistics, run_live
+from rtpverify.live.preload import load_all
 from rtpverify.live.receiver_reports import Feedback
 from rtpverify.result import Result
 from rtpverify.rtp.batch import PacketBatch
@@ -118,10 +120,13 @@ class Service:
         self.outlet_set = OutletSet(configuration, self)
         self._opened = AsyncExitStack()
         self._last_tick_ns: int | None = None
+        self._not_receiving: str | None = None
+        """Why packets cannot be received at present."""
 
     async def __aenter__(self) -> Self:
         configuration = self._supervisor.configuration
         receive = configuration.receive
+        load_all()
         async with AsyncExitStack() as opening:
             self._receiver = opening.enter_context(open_receiver([], receive.backend, receive.buffer_bytes))
             if self._feedback is not None:
@@ -163,6 +168,8 @@ class Service:
         reasons = []
         if (still_ns := time.monotonic_ns() - self._last_tick_ns) > STILL_NS:
             reasons.append(f"no packet was looked at for {still_ns / 1e9:.1f} s")
+        if self._not_receiving is not None:
+            reasons.append(f"cannot receive: {self._not_receiving}")
         reasons += [f"no interface {name!r} on this host" for name in self.roster.missing_interfaces]
         reasons += [f"{section}: {outlet.trouble}" for section, outlet in self.outlets.items() if outlet.trouble]
         latest = {stream.name: stream for stream in self.verifier.streams if stream.closed is None}
@@ -175,13 +182,7 @@ class Service:
         self._supervisor.ask_reload()
 
     async def run(self, stop: asyncio.Event, duration_seconds: float | None = None) -> Result:
-        """Verify until ``stop`` is set or the duration is over, log a summary, and return what was found.
-
-        Raises
-        ------
-        SourceError
-            Where a socket fails.
-        """
+        """Verify until ``stop`` is set or the duration is over, log a summary, and return what was found."""
         now_ns = time.time_ns()
         self._turns.clear()
         for number, state in enumerate(self.states.values()):
@@ -197,6 +198,7 @@ class Service:
                 on_events=self._tell,
                 on_batch=self._take,
                 on_tick=self._tick,
+                on_failure=self._not_receive,
                 tick_seconds=self._supervisor.configuration.receive.tick_seconds,
                 statistics=self.statistics,
             )
@@ -216,6 +218,14 @@ class Service:
             max_lag_seconds=round(self.statistics.max_lag_seconds, 4),
         )
         return result
+
+    def _not_receive(self, error: Exception) -> None:
+        """Report that packets were not received or verified; it is tried again."""
+        if not isinstance(error, SourceError):
+            self.defects.take("loop", "reception", error)
+        elif str(error) != self._not_receiving:
+            self._not_receiving = str(error)
+            self.log.error("cannot receive", reason=str(error))
 
     def _take(self, batch: PacketBatch) -> None:
         """Show outlets what arrived."""
@@ -252,6 +262,9 @@ class Service:
 
     def _tick(self, now_ns: int) -> None:
         """Let outlets go on, take in who came, and see how the streams fare where it is time."""
+        if self._not_receiving is not None:
+            self._not_receiving = None
+            self.log.info("receiving again")
         if self.verifier.failures:
             self.defects.take_failures(self.verifier.take_failures())
         with self.defects.contained("loop", "service manager"):

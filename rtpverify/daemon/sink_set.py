@@ -1,8 +1,14 @@
-"""The outlets of a configuration: started together, stopped together, exchanged one by one as sections change."""
+"""The outlets of a configuration: started together, stopped together, exchanged one by one as sections change.
+
+Rules: what the caller can mend (RequestError: a port that is taken) ends the start, or the reload, as a whole. Any
+other exception while an outlet is made or started costs that outlet alone: it is reported, ``trouble`` says so, and it
+is tried again at growing intervals.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -15,6 +21,11 @@ from rtpverify.daemon.sinks.webhook import Webhook, WebhookTable
 from rtpverify.daemon.web.context import ServiceView
 from rtpverify.daemon.web.server import WebServer
 from rtpverify.daemon.web.table import MetricsTable
+from rtpverify.errors import RequestError
+from rtpverify.failure import in_one_line
+
+FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS = 1.0, 60.0
+"""Until an outlet that could not start is tried again; doubled each time."""
 
 SINKS: dict[type[OutletTable], Callable[[Any, ServiceView], Outlet]] = {
     MetricsTable: WebServer,
@@ -46,36 +57,47 @@ def _tables(configuration: Configuration) -> Iterator[tuple[str, OutletTable]]:
                     yield f"{section}[{number}]", table
 
 
+class _NotStarted(Outlet):
+    """Takes the place of an outlet that could not start; events are not kept for it."""
+
+    def __init__(self, table: OutletTable, reason: str, wait_seconds: float) -> None:
+        super().__init__()
+        self.table = table
+        self.trouble = f"could not start: {reason}"
+        self.wait_seconds = wait_seconds
+        self.due = time.monotonic() + wait_seconds
+
+
 class OutletSet:
     """The outlets of a service; an asynchronous context in which they run.
 
     Attributes
     ----------
     by_section
-        Every outlet that is there now.
+        Every outlet that is there now; none before the context is entered.
 
     Raises
     ------
     RequestError
-        On entering, where one cannot start; those before it are stopped.
+        On entering, where one cannot start and the caller can mend that; those before it are stopped.
     """
 
     def __init__(self, configuration: Configuration, service: ServiceView) -> None:
         self._service = service
-        self.by_section = {section: sink_of(table, service) for section, table in outlet_tables(configuration).items()}
-        self._to_stop: dict[str, Outlet] = {}
+        self._tables = outlet_tables(configuration)
+        self.by_section: dict[str, Outlet] = {}
 
     async def __aenter__(self) -> OutletSet:
         try:
-            for section in self.by_section:
-                await self._start(section)
+            for section, table in self._tables.items():
+                await self._start(section, table)
         except BaseException:
             await self.__aexit__()
             raise
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await asyncio.gather(*(self._stop(section, outlet) for section, outlet in self._to_stop.items()))
+        await asyncio.gather(*(self._stop(section, outlet) for section, outlet in self.by_section.items()))
 
     async def swap(self, before: Mapping[str, OutletTable], after: Mapping[str, OutletTable]) -> None:
         """Let other outlets take the place of those whose table changed.
@@ -83,7 +105,7 @@ class OutletSet:
         Raises
         ------
         RequestError
-            Where one cannot start; then those of before are started again.
+            Where one cannot start and the caller can mend that; then those of before are started again.
         """
         done: list[str] = []
         try:
@@ -91,30 +113,57 @@ class OutletSet:
                 if before.get(section) != after.get(section):
                     done.append(section)
                     await self._swap(section, after.get(section))
-        except Exception:
+        except RequestError:
             for section in done:
                 try:
                     await self._swap(section, before.get(section))
-                except Exception as error:
+                except RequestError as error:
                     self._service.log.error("outlet lost", outlet=section, reason=str(error))
+                    self._wait(section, before[section], error)
             raise
+
+    async def retry(self) -> None:
+        """Start again, where it is time, what could not start."""
+        now = time.monotonic()
+        for section, outlet in list(self.by_section.items()):
+            if isinstance(outlet, _NotStarted) and outlet.due <= now:
+                try:
+                    await self._start(section, outlet.table, outlet.wait_seconds)
+                except RequestError as error:
+                    self._wait(section, outlet.table, error, outlet.wait_seconds)
+                if self.by_section[section].trouble is None:
+                    self._service.log.info("outlet started", outlet=section)
 
     async def _swap(self, section: str, table: OutletTable | None) -> None:
         """Stop the outlet of a section, and start another one where there is a table for it."""
-        self.by_section.pop(section, None)
-        known = self._to_stop.pop(section, None)
+        known = self.by_section.pop(section, None)
         if known is not None:
             await self._stop(section, known)
         if table is not None:
-            self.by_section[section] = sink_of(table, self._service)
-            await self._start(section)
+            await self._start(section, table)
 
     async def _stop(self, section: str, outlet: Outlet) -> None:
         """Stop an outlet; others are stopped also where it cannot."""
         with self._service.defects.contained("outlet", section):
             await outlet.stop()
 
-    async def _start(self, section: str) -> None:
-        """Start an outlet; it is to be stopped also where it cannot start."""
-        self._to_stop[section] = self.by_section[section]
-        await self._to_stop[section].start()
+    async def _start(self, section: str, table: OutletTable, waited_seconds: float = 0.0) -> None:
+        """Make and start an outlet; where that raises what nobody expected, have it tried again later."""
+        outlet = None
+        try:
+            outlet = self.by_section[section] = sink_of(table, self._service)
+            await outlet.start()
+        except BaseException as error:
+            if outlet is not None:
+                del self.by_section[section]
+                await self._stop(section, outlet)
+            if isinstance(error, RequestError) or not isinstance(error, Exception):
+                raise
+            self._service.defects.take("outlet", section, error)
+            self._wait(section, table, error, waited_seconds)
+
+    def _wait(self, section: str, table: OutletTable, error: Exception, waited_seconds: float = 0.0) -> None:
+        """Have an outlet started later, after twice the time that was waited before."""
+        wait_seconds = min(max(2 * waited_seconds, FIRST_RETRY_SECONDS), LONGEST_RETRY_SECONDS)
+        reason = str(error) if isinstance(error, RequestError) else in_one_line(error)
+        self.by_section[section] = _NotStarted(table, reason, wait_seconds)

@@ -117,6 +117,8 @@ class Supervisor:
                     await self._reload(files)
             with self._service.defects.contained("supervisor", "folders and announcements"):
                 await self._look_around(at_once=asked)
+            with self._service.defects.contained("supervisor", "outlets"):
+                await self._service.outlet_set.retry()
 
     # The configuration ----------------------------------------------------------------------------------------------
 

@@ -44,6 +44,9 @@ ACCOUNTED_BYTES = 2304
 FULL_BATCH = 4096
 """A batch of this many datagrams leaves more behind in the receiver."""
 
+LONGEST_RETRY_SECONDS, MAX_DOUBLINGS = 1.0, 10
+"""Between two drains that fail, doubled from a tick each time."""
+
 MAX_LAST_STEPS = 32
 """Most full batches taken in after the end: more than any receive buffer holds, and an end under a flood."""
 
@@ -129,6 +132,7 @@ async def run_live(
     on_batch: Callable[[PacketBatch], None] = _ignore_batch,
     on_tick: Callable[[int], None] = _ignore_tick,
     tick_seconds: float = TICK_SECONDS,
+    on_failure: Callable[[Exception], None] | None = None,
     statistics: LiveStatistics | None = None,
     until_end: bool = False,
 ) -> LiveStatistics:
@@ -146,13 +150,16 @@ async def run_live(
         Called with the datagrams of every drain before they are verified; must be quick.
     on_tick
         Called after every drain with the time in ns since the Unix epoch; must be quick.
+    on_failure
+        Called with what receiving or verifying raised; then it is tried again, at growing intervals, and packets wait
+        in the sockets. None: it is raised.
     statistics
         Kept up to date while the loop runs, and returned.
 
     Raises
     ------
     SourceError
-        Where a socket fails.
+        Where a socket fails and there is no ``on_failure``.
     """
     statistics = statistics or LiveStatistics()
 
@@ -188,11 +195,28 @@ async def run_live(
         statistics.busy_seconds += time.monotonic() - started
         return more
 
+    failures = 0
+
+    def attempt() -> bool:
+        """Drain once, or wait longer until the next time; return whether more waits."""
+        nonlocal tick, failures
+        try:
+            more = step()
+        except Exception as error:
+            if on_failure is None:
+                raise
+            on_failure(error)
+            tick = min(tick_seconds * 2**failures, LONGEST_RETRY_SECONDS)
+            failures = min(failures + 1, MAX_DOUBLINGS)
+            return False
+        failures = 0
+        return more
+
     loop = asyncio.get_running_loop()
     due = loop.time()
     end = due + duration_seconds if duration_seconds is not None else float("inf")
     while loop.time() < end and not (has_ended or (stop is not None and stop.is_set())):
-        more = step()
+        more = attempt()
         due += tick
         late = loop.time() - due
         if more or late >= 0:
@@ -203,7 +227,7 @@ async def run_live(
             late = loop.time() - due
         statistics.late(late)
     last_steps = 0
-    while step() and last_steps < MAX_LAST_STEPS:
+    while attempt() and last_steps < MAX_LAST_STEPS:
         last_steps += 1
     tell(verifier.finish(receiver.clear_ns))
     return statistics

@@ -15,6 +15,7 @@ import structlog
 
 import rtpverify.daemon.defects
 import rtpverify.daemon.service
+import rtpverify.daemon.sink_set
 import rtpverify.daemon.supervisor
 import rtpverify.daemon.web.stream_status
 from rtpverify.daemon.defects import MOST_KEPT, Defects
@@ -32,7 +33,9 @@ from rtpverify.daemon.web.sse import Hub
 from rtpverify.daemon.web.stream_status import Board
 from rtpverify.detect.tone.detector import ToneBank
 from rtpverify.engine.verifier import Verifier
+from rtpverify.errors import SourceError
 from rtpverify.live.receiver_reports import Feedback
+from rtpverify.rtp.batch import PacketBatch
 from tests.daemon.beside import free_ports, running, sending
 
 CONFIGURATION = """
@@ -115,6 +118,7 @@ BOUNDARIES = [
     (Notifier, "alive", "loop", always),
     (Feedback, "tick", "loop", always),
     (rtpverify.daemon.service.Service, "_renew_totals", "loop", always),
+    (rtpverify.daemon.sink_set.OutletSet, "retry", "supervisor", always),
 ]
 
 
@@ -193,6 +197,38 @@ async def test_daemon_goes_on(
     assert {line["where"] for line in logged} == {where}
     assert logged[0]["reason"] == "InjectedError: in the middle of it"
     assert "in the middle of it" in Path(logged[0]["traceback"]).read_text()
+
+
+@pytest.mark.parametrize(
+    "error", [InjectedError("in the middle of it"), SourceError("127.0.0.1:1: Input/output error")]
+)
+async def test_daemon_receives_again_once_it_can(
+    error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two = free_ports(2)
+    async with running(tmp_path / "bench.toml", CONFIGURATION.format(one=one, two=two)) as bench:
+        service = bench.service
+        original, fails = service._receiver.drain, [True]
+
+        def drain() -> PacketBatch | None:
+            if fails[0]:
+                raise error
+            return original()
+
+        await bench.until(lambda: service.unready() == [])
+        monkeypatch.setattr(service._receiver, "drain", drain)
+        with sending(one, two, faults=["loss:at=0.3,packets=3"], seconds=0.5) as sender:
+            await asyncio.to_thread(sender.wait, 60)
+        reason = "cannot receive: 127" if isinstance(error, SourceError) else "InjectedError: in the middle of it"
+        await bench.until(lambda: any(reason in line for line in service.unready()))
+        fails[0] = False
+        await bench.until(lambda: bench.packets("one") == bench.packets("two") == 497)
+        assert {service.verifier.wire(stream).packets_lost for stream in service.verifier.streams} == {3}
+        bench.stop.set()
+    assert bench.result is not None
+    told = [line["event"] for line in bench.lines if line["event"] in ("cannot receive", "receiving again")]
+    assert told == (["cannot receive", "receiving again"] if isinstance(error, SourceError) else [])
+    assert bool(bench.told("defect of rtpverify")) is not isinstance(error, SourceError)
 
 
 async def test_stream_that_cannot_be_judged_is_shown_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -196,3 +197,42 @@ def test_it_runs_on_uvloop_where_there_is_one() -> None:
         assert run(name()).startswith("asyncio")
     else:
         assert run(name()).startswith("uvloop")
+
+
+class Failing(Script):
+    """A receiver whose drains of some numbers raise."""
+
+    def __init__(self, sizes: Sequence[int], fails: Sequence[int]) -> None:
+        super().__init__(sizes)
+        self._fails = fails
+        self._drains = 0
+
+    def drain(self) -> PacketBatch | None:
+        self._drains += 1
+        if self._drains - 1 in self._fails:
+            self.calls.append(("failed", time.time_ns()))
+            raise ValueError("no drain")
+        return super().drain()
+
+
+async def test_what_fails_is_tried_again_at_growing_intervals_and_nothing_else_ends() -> None:
+    script, told = Failing([3, 2, 1], fails=range(1, 6)), list[Exception]()
+    ticks: list[int] = []
+    await live(script, duration_seconds=0.5, tick_seconds=0.01, on_failure=told.append, on_tick=ticks.append)
+    assert [str(error) for error in told] == ["no drain"] * 5
+    assert [size for name, size in script.calls if name == "feed"] == [3, 2, 1]
+    assert len(ticks) == script.names.count("drain")  # what fails does not look alive
+    failed = [at_ns for name, at_ns in script.calls if name == "failed"]
+    waits = [(after - before) / 1e9 for before, after in itertools.pairwise(failed)]
+    assert all(wait >= 0.009 * 2**number for number, wait in enumerate(waits))
+
+
+async def test_the_clock_stands_still_while_nothing_can_be_received() -> None:
+    script = Failing([0], fails=range(1, 1000))
+    await live(script, duration_seconds=0.1, tick_seconds=0.01, on_failure=lambda _: None)
+    assert script.names.count("advance") == 1
+
+
+async def test_what_fails_in_a_check_is_raised() -> None:
+    with pytest.raises(ValueError, match="no drain"):
+        await live(Failing([], fails=[0]), duration_seconds=1)

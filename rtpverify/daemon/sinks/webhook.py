@@ -174,7 +174,7 @@ class Webhook(Outlet):
         self._key = None if secret is None else key_of(secret.get_secret_value())
         self._tls = None if table.ca_file is None else _trusting(table.ca_file)
         self._backlog: Backlog[_Waiting] | None = None
-        self._runner = asyncio.Runner()  # of the thread
+        self._runner = asyncio.Runner(loop_factory=asyncio.new_event_loop)  # of the thread
         self._session: aiohttp.ClientSession | None = None
         self._message_id: tuple[_Waiting, str] | None = None
         self.counts.update({"expired": 0, "refused": 0})
@@ -188,6 +188,7 @@ class Webhook(Outlet):
 
     async def start(self) -> None:
         """Begin to send."""
+        self._runner.get_loop()  # has its descriptors from now on
         self._backlog = Backlog(
             f"webhook {self._table.place}",
             self._send,

@@ -6,6 +6,7 @@ sockets lose nothing. No packet may belong to two streams, no name be borne by t
 
 from __future__ import annotations
 
+import errno
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -122,7 +123,7 @@ class Roster:
         gone, back = [], []
         endpoints = _endpoints(self)
         names = {one.interface for one in endpoints if one.interface is not None}
-        before, self._interfaces = self._interfaces, {name: _index(name) for name in names}
+        before, self._interfaces = self._interfaces, {name: _index(name, self._interfaces.get(name)) for name in names}
         for name, index in self._interfaces.items():
             if name not in before or index == before[name]:
                 continue
@@ -145,11 +146,12 @@ class Roster:
         return sorted(name for name, index in self._interfaces.items() if index is None)
 
 
-def _index(interface: str) -> int | None:
+def _index(interface: str, before: int | None) -> int | None:
+    """Return the index of an interface, None where there is none; where the system cannot say, what it was before."""
     try:
         return interface_index(interface)
-    except OSError:
-        return None
+    except OSError as error:
+        return None if error.errno in (None, errno.ENODEV, errno.ENXIO) else before
 
 
 def _by_name(streams: Mapping[str, Sequence[FollowedStream]]) -> dict[str, FollowedStream]:

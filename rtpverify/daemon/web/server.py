@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from rtpverify.daemon.config.base import Listen
 from rtpverify.daemon.metrics import Exposition
 from rtpverify.daemon.sinks.base import Outlet, Told
 from rtpverify.daemon.web import problems
 from rtpverify.daemon.web.api import Api, ready
 from rtpverify.daemon.web.assets import Assets
+from rtpverify.daemon.web.connections import Connections
 from rtpverify.daemon.web.context import ServiceView
 from rtpverify.daemon.web.sse import Hub
 from rtpverify.daemon.web.stream_status import Board
@@ -33,7 +33,6 @@ LOOK_NS = 250_000_000
 """Time between two looks at the streams."""
 EVENTS_AT_ONCE = 50
 """Most events of one message to browsers; the rest of a storm is counted there and asked for."""
-MAX_CONNECTIONS = 128
 ANSWER_SECONDS = 20.0
 """Longest time to make an answer."""
 IDLE_SECONDS = 30.0
@@ -60,15 +59,15 @@ class WebServer(Outlet):
     listen
         Where it listens, with the port that was taken.
     counts
-        ``live_clients_refused``, ``live_clients_dropped``, ``live_states_skipped``, ``connections_refused``,
-        ``unauthorized``, ``misdirected``.
+        ``live_clients_refused``, ``live_clients_dropped``, ``live_states_skipped``, ``unauthorized``, ``misdirected``,
+        and those of :mod:`rtpverify.daemon.web.connections`.
     """
 
     def __init__(self, table: MetricsTable, service: ServiceView) -> None:
         super().__init__()
         self.listen = table.listen
-        names = ("live_clients_refused", "live_clients_dropped", "live_states_skipped", "connections_refused")
-        self.counts.update(dict.fromkeys((*names, "unauthorized", "misdirected"), 0))
+        names = ("live_clients_refused", "live_clients_dropped", "live_states_skipped", "unauthorized", "misdirected")
+        self.counts.update(dict.fromkeys(names, 0))
         self._table = table
         self._service = service
         self._access = table.access()
@@ -79,13 +78,15 @@ class WebServer(Outlet):
         self._hub = Hub(f"{time.time_ns():x}", self.counts)
         self._next_look_ns = 0
         self._now_ns = time.time_ns()
-        self._server: asyncio.Server | None = None
         self._runner = web.AppRunner(
             self._application(),
             access_log=None,
             shutdown_timeout=1.0,
             keepalive_timeout=IDLE_SECONDS,
             lingering_time=1.0,
+        )
+        self._connections = Connections(
+            self._serve_one, self.counts, lambda error: service.defects.take("page", "a connection", error)
         )
 
     def _application(self) -> web.Application:
@@ -108,16 +109,11 @@ class WebServer(Outlet):
             Where the address cannot be had.
         """
         await self._runner.setup()
-        listen, tls = self.listen, self._table.tls()
-        loop = asyncio.get_running_loop()
         try:
-            self._server = await loop.create_server(
-                self._connect, listen.address, listen.port, ssl=tls, reuse_address=True
-            )
+            self.listen = self._connections.listen(self.listen, self._table.tls())
         except OSError as error:
             reason = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
-            raise SourceError(f"metrics listen {listen}: {reason}") from error
-        self.listen = Listen(listen.address, self._server.sockets[0].getsockname()[1])
+            raise SourceError(f"metrics listen {self.listen}: {reason}") from error
         if self._table.is_open:
             self._service.log.warning("open to the network: no token or password is asked for", listen=str(self.listen))
 
@@ -129,9 +125,9 @@ class WebServer(Outlet):
     async def stop(self) -> None:
         """Close every connection."""
         self._hub.close()
-        if self._server is not None:
-            self._server.close()
+        await self._connections.stop_listening()
         await self._runner.cleanup()
+        self._connections.end_all()
 
     def take(self, batch: PacketBatch) -> None:
         """Take note of how far this host is behind."""
@@ -154,15 +150,12 @@ class WebServer(Outlet):
             if self._hub.clients:
                 self._hub.show(self._api.streams())
 
-    # Connections ----------------------------------------------------------------------------------------------------
+    # Requests -------------------------------------------------------------------------------------------------------
 
-    def _connect(self) -> asyncio.Protocol:
+    def _serve_one(self) -> asyncio.Protocol:
         """Return what serves a new connection."""
-        server = self._runner.server
-        if server is None or len(server.connections) >= MAX_CONNECTIONS:
-            self.counts["connections_refused"] += 1
-            return _Refusal()
-        return server()
+        assert self._runner.server is not None  # noqa: S101 - it is set up before anybody can connect
+        return self._runner.server()
 
     def _guard(self) -> Any:
         """Return the middleware that asks who is there and for whom, and lets nothing take too long."""
@@ -170,27 +163,29 @@ class WebServer(Outlet):
         @web.middleware
         async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
             _give_up_dead(request.transport)
-            names = self._host_names
-            strange = None if names is None else names.strange(request.headers.getall("Host", []))
-            if strange is not None:
-                self.counts["misdirected"] += 1
-                detail = (
-                    f"Host: {strange[:80]!r} is no name of this server; metrics.hosts in its configuration adds one"
-                )
-                return problems.response(421, detail)
-            authorization = request.headers.get("Authorization")
-            if request.path not in OPEN_TO_ALL and not self._access.allows(authorization):
-                self.counts["unauthorized"] += authorization is not None
-                answer = problems.response(401, "a token or password is asked for")
-                for challenge in self._access.challenges:
-                    answer.headers.add("WWW-Authenticate", challenge)
-                return answer
-            if request.path == "/api/live":
-                return await handler(request)
-            async with asyncio.timeout(ANSWER_SECONDS):
-                return await handler(request)
+            with self._connections.answering(request.transport):
+                return await self._answer(request, handler)
 
         return guard
+
+    async def _answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        names = self._host_names
+        strange = None if names is None else names.strange(request.headers.getall("Host", []))
+        if strange is not None:
+            self.counts["misdirected"] += 1
+            detail = f"Host: {strange[:80]!r} is no name of this server; metrics.hosts in its configuration adds one"
+            return problems.response(421, detail)
+        authorization = request.headers.get("Authorization")
+        if request.path not in OPEN_TO_ALL and not self._access.allows(authorization):
+            self.counts["unauthorized"] += authorization is not None
+            answer = problems.response(401, "a token or password is asked for")
+            for challenge in self._access.challenges:
+                answer.headers.add("WWW-Authenticate", challenge)
+            return answer
+        if request.path == "/api/live":
+            return await handler(request)
+        async with asyncio.timeout(ANSWER_SECONDS):
+            return await handler(request)
 
     # Answers --------------------------------------------------------------------------------------------------------
 
@@ -206,14 +201,6 @@ class WebServer(Outlet):
 
     async def _ready(self, _request: web.Request) -> web.Response:
         return ready(self._service.unready())
-
-
-class _Refusal(asyncio.Protocol):
-    """Ends a connection that is one too many."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        if isinstance(transport, asyncio.Transport):
-            transport.abort()
 
 
 async def _add_headers(_request: web.Request, response: web.StreamResponse) -> None:

@@ -112,10 +112,11 @@ class DgramReceiver:
         Raises
         ------
         SourceError
-            Where a socket failed.
+            Where a socket failed; the next call goes on with it, and no datagram is lost by this one.
         """
-        for pump in self._pumps.values():
+        for number, pump in self._pumps.items():
             if pump.done() and not pump.cancelled():
+                self._pumps[number] = asyncio.create_task(self._pump(number, self._sockets[number]))
                 pump.result()
         self.clear_ns, now_ns = self._empty_ns, time.time_ns()
         if not self._readable.get_map() or not self._readable.select(0):
@@ -167,8 +168,10 @@ class DgramReceiver:
         ``recv`` does not suspend while its queue holds something, so that queue never holds more than the loop read in
         one step.
         """
-        stream = self._streams[number] = await asyncio_dgram.from_socket(item.socket)
         try:
+            if number not in self._streams:
+                self._streams[number] = await asyncio_dgram.from_socket(item.socket)
+            stream = self._streams[number]
             while True:
                 payload, address = await stream.recv()
                 arrival_ns = time.time_ns()

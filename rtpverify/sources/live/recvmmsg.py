@@ -85,6 +85,8 @@ class UdpReceiver:
         self._descriptors: dict[int, int] = {}
         self._order: list[int] = []
         self._drains = 0
+        self._dropped_here = 0
+        """Datagrams that were received and then lost by an exception."""
         self._fill: float | None = None
         arena = np.empty((MAX_BATCH, _SLOT_BYTES), np.uint8)
         self._arena = arena.reshape(-1)
@@ -122,8 +124,8 @@ class UdpReceiver:
 
     @property
     def dropped(self) -> int:
-        """Packets the kernel dropped on these sockets, their buffers being full; asks it, so always up to date."""
-        return self._sockets.dropped
+        """Packets this host lost: the kernel, asked anew, by full buffers; and this process by a defect."""
+        return self._sockets.dropped + self._dropped_here
 
     @property
     def receive_buffer_bytes(self) -> int:
@@ -178,25 +180,34 @@ class UdpReceiver:
         Raises
         ------
         SourceError
-            Where the kernel refuses to go on receiving.
+            Where the kernel refuses to go on receiving on a socket; no datagram is lost by that, and the next call
+            asks the others first.
         """
         self._look_at_buffer()
         now_ns = time.time_ns()
-        rows, which = self._receive()
-        if rows < MAX_BATCH:
+        rows, which, is_empty = self._receive()
+        if is_empty:
             self.clear_ns = now_ns
         if rows == 0:
             return None
+        try:
+            return self._batch(rows, which)
+        except Exception:
+            self._dropped_here += rows
+            raise
+        finally:
+            self._control_length[:rows] = _CONTROL.itemsize
+            if self._mixed:
+                # A row may hold the longer address of the other family next time, or the rest of it now.
+                self._name_length[:rows] = mmsg.NAME_BYTES
+                self._names[:rows] = 0
+
+    def _batch(self, rows: int, which: NDArray[np.uint32]) -> PacketBatch | None:
+        """Return what was received into the first rows of the arena, less what is discarded."""
         length = self._length[:rows].astype(np.int64)
         flow = self._flows.lookup(self._names[:rows], which)
         arrival_ns, dropped = self._arrival_ns(rows), self._host_dropped(rows)
-        self._control_length[:rows] = _CONTROL.itemsize
         offset = self._offset[:rows]
-        if self._mixed:
-            # A row may hold the longer address of the other family next time, or the rest of it now.
-            self._name_length[:rows] = mmsg.NAME_BYTES
-            self._names[:rows] = 0
-
         if length.max() > MAX_DATAGRAM_BYTES or flow.min() < 0:
             truncated = length > MAX_DATAGRAM_BYTES
             keep = ~truncated & (flow >= 0)
@@ -230,26 +241,50 @@ class UdpReceiver:
             if fill is not None:
                 self._fill = max(self._fill or 0.0, fill)
 
-    def _receive(self) -> tuple[int, NDArray[np.uint32]]:
-        """Fill the arena; return how many rows are used and the socket's number of each, shape (rows,)."""
-        used = 0
+    def _receive(self) -> tuple[int, NDArray[np.uint32], bool]:
+        """Fill the arena.
+
+        Returns
+        -------
+        used
+            How many rows are used.
+        which
+            The socket's number of each, shape (used,).
+        is_empty
+            Whether nothing more waits in any socket.
+        """
+        used, is_empty = 0, True
         numbers, counts = [], []
         for number in self._order:
             address = self._messages_address + used * mmsg.MESSAGE.itemsize
             try:
                 count = mmsg.receive(self._descriptors[number], address, MAX_BATCH - used)
             except OSError as error:
-                raise SourceError(f"{self._sockets[number].endpoint.destination}: {error.strerror}") from error
+                if not used:
+                    self._begin_after(number)
+                    raise SourceError(f"{self._sockets[number].endpoint.destination}: {error.strerror}") from error
+                self._begin_with(number)  # what was received comes first
+                is_empty = False
+                break
             if count:
                 numbers.append(number)
                 counts.append(count)
                 used += count
                 if used == MAX_BATCH:
-                    # The others come first next time, or a flooded socket would starve them.
-                    place = self._order.index(number) + 1
-                    self._order = self._order[place:] + self._order[:place]
+                    self._begin_after(number)  # or a flooded socket would starve the others
+                    is_empty = False
                     break
-        return used, np.repeat(np.array(numbers, np.uint32), counts)
+        return used, np.repeat(np.array(numbers, np.uint32), counts), is_empty
+
+    def _begin_with(self, number: int) -> None:
+        """Ask a socket first next time."""
+        place = self._order.index(number)
+        self._order = self._order[place:] + self._order[:place]
+
+    def _begin_after(self, number: int) -> None:
+        """Ask a socket last next time."""
+        self._begin_with(number)
+        self._order = self._order[1:] + self._order[:1]
 
     def _arrival_ns(self, rows: int) -> NDArray[np.int64]:
         """Return the kernel's receive time of each row, or now where it gave none, shape (rows,)."""
@@ -263,9 +298,11 @@ class UdpReceiver:
         return arrival_ns
 
     def _host_dropped(self, rows: int) -> NDArray[np.int64] | None:
-        """Return how many datagrams the kernel had dropped on the socket of each row before it; None: none at all."""
+        """Return how many datagrams this host may have dropped of each row's socket before it; None: none at all."""
         told = self._control_length[:rows] == _CONTROL.itemsize
-        return np.where(told, self._dropped[:rows], 0).astype(np.int64) if told.any() else None
+        if not (told.any() or self._dropped_here):
+            return None
+        return np.where(told, self._dropped[:rows], 0).astype(np.int64) + self._dropped_here
 
 
 class _FlowIndex:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from pathlib import Path
 from typing import ClassVar
 
 import pytest
 import structlog
 
-from rtpverify.daemon import sink_set
+from rtpverify.daemon import sink_set, supervisor
 from rtpverify.daemon.configuration import Configuration
 from rtpverify.daemon.service import Service
 from rtpverify.daemon.sinks.base import Outlet, OutletTable, Told
@@ -115,4 +116,55 @@ async def test_where_one_cannot_start_those_before_it_are_stopped() -> None:
     with pytest.raises(SourceError, match="spy: fails"):
         async with Service(table, structlog.get_logger().bind()):
             pass
-    assert [spy.steps for spy in Spy.made] == [["start", "stop"], ["start", "stop"], []]
+    assert [spy.steps for spy in Spy.made] == [["start", "stop"], ["start", "stop"]]
+
+
+class Unsteady(Spy):
+    """Cannot be made, and then cannot start, for some times."""
+
+    not_made: ClassVar[list[Exception]] = []
+    not_started: ClassVar[list[Exception]] = []
+
+    def __init__(self, table: SpyTable, service: ServiceView) -> None:
+        if self.not_made:
+            raise self.not_made.pop(0)
+        super().__init__(table, service)
+
+    async def start(self) -> None:
+        await super().start()
+        if self.not_started:
+            raise self.not_started.pop(0)
+
+
+async def test_what_cannot_start_for_a_reason_nobody_expects_is_told_and_tried_again(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr(sink_set, "FIRST_RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(supervisor, "WATCH_SECONDS", 0.01)
+    monkeypatch.setitem(sink_set.SINKS, SpyTable, Unsteady)
+    Unsteady.not_made[:] = [RuntimeError("cannot be made")]
+    Unsteady.not_started[:] = [OSError(24, "Too many open files"), SourceError("no place")]
+    table = configuration(free_ports()["left"], SpyTable())
+    stop = asyncio.Event()
+    seen: list[str] = []
+    async with Service(table, structlog.get_logger().bind()) as service:
+        running = asyncio.create_task(service.run(stop))
+
+        def holds() -> bool:
+            trouble = service.outlets["spies[1]"].trouble
+            if trouble not in seen:
+                seen.append(str(trouble))
+            return trouble in (None, "has seen enough")
+
+        await until(holds)
+        assert isinstance(service.outlets["spies[1]"], Unsteady)
+        assert [spy.steps[:2] for spy in Spy.made] == [["start", "stop"], ["start", "stop"], ["start", "tick"]]
+        assert service.defects.counts["outlet"] == 2  # that there is no place is no defect
+        stop.set()
+        await running
+    assert set(seen) & {
+        "could not start: RuntimeError: cannot be made",
+        "could not start: OSError: [Errno 24] Too many open files",
+        "could not start: no place",
+    }

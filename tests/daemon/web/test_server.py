@@ -6,7 +6,6 @@ import asyncio
 import base64
 import json
 import ssl
-import subprocess
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -171,19 +170,6 @@ async def test_an_open_door_is_told() -> None:
         async with serving():
             pass
     assert log == []
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    folder = tmp_path_factory.mktemp("tls")
-    names = {"certificate": str(folder / "cert.pem"), "key": str(folder / "key.pem")}
-    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=bench"]
-    command += ["-addext", "subjectAltName=IP:127.0.0.1", "-out", names["certificate"], "-keyout", names["key"]]
-    try:
-        subprocess.run(command, check=True, capture_output=True)
-    except FileNotFoundError:
-        pytest.skip("openssl is not there")
-    return names
 
 
 async def test_with_a_certificate_it_speaks_tls_alone(certificate: dict[str, str]) -> None:
@@ -420,20 +406,6 @@ async def test_one_browser_too_many_is_refused(monkeypatch: pytest.MonkeyPatch) 
         await first(answer, "hello")
         await client.get("/api/live", 503)
         assert client.server.counts["live_clients_refused"] == 1
-
-
-async def test_one_connection_too_many_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "MAX_CONNECTIONS", 2)
-    async with serving() as client:
-        address = str(client.server.listen.address), client.server.listen.port
-        held = [await asyncio.open_connection(*address) for _ in range(2)]
-        await asyncio.sleep(0.05)
-        reader, writer = await asyncio.open_connection(*address)
-        with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
-            await reader.readexactly(1)
-        assert client.server.counts["connections_refused"] == 1
-        for _, one in [*held, (reader, writer)]:
-            one.close()
 
 
 async def test_the_daemon_stops_though_somebody_listens() -> None:

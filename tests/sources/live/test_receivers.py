@@ -1,6 +1,8 @@
 """Both receivers against the same expectations, over loopback."""
 
 import asyncio
+import contextlib
+import errno
 import socket
 import struct
 import sys
@@ -12,7 +14,7 @@ import pytest
 
 from rtpverify.errors import SourceError
 from rtpverify.rtp.batch import Flow, gather
-from rtpverify.sources.live import sockets
+from rtpverify.sources.live import recvmmsg, sockets
 from rtpverify.sources.live.asyncio_udp import DgramReceiver
 from rtpverify.sources.live.endpoint import Endpoint
 from rtpverify.sources.live.receiver import open_receiver
@@ -496,3 +498,88 @@ async def test_flows_that_are_forgotten_make_room_and_come_back_as_new_ones(make
         again = await collect(receiver, 3)
         assert [item.flow for item in again][1:] == [first[2].flow, first[0].flow]
         assert receiver.flows == [first[2].flow, again[0].flow, first[0].flow]
+
+
+@linux_only
+async def test_a_socket_that_fails_is_told_and_takes_nothing_from_the_others(send, monkeypatch):
+    ports = [free_port() for _ in range(3)]
+    with UdpReceiver([Endpoint("127.0.0.1", port) for port in ports]) as receiver:
+        broken = receiver._descriptors[receiver._order[1]]
+        original = recvmmsg.mmsg.receive
+
+        def receive(descriptor, address, count):
+            if descriptor == broken:
+                raise OSError(errno.EIO, "Input/output error")
+            return original(descriptor, address, count)
+
+        monkeypatch.setattr(recvmmsg.mmsg, "receive", receive)
+        found, told = [], []
+
+        async def drain_some():
+            """Drain until all came that can, and the failure was told three times more."""
+            before = len(told)
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                while len(found) % 40 or not found or len(told) < before + 3:
+                    clear_ns = receiver.clear_ns
+                    try:
+                        batch = receiver.drain()
+                    except SourceError as error:
+                        told.append(str(error))
+                        batch = None
+                    assert receiver.clear_ns == clear_ns  # it never was found empty
+                    found.extend([] if batch is None else batch.flow.tolist())
+                    await asyncio.sleep(0.001)
+
+        for _ in range(2):
+            for number in range(20):
+                for port in ports:
+                    send(str(number).encode(), "127.0.0.1", port)
+            await drain_some()
+        assert set(told) == {f"127.0.0.1:{ports[1]}: Input/output error"}
+        assert len(found) == 80
+        monkeypatch.setattr(recvmmsg.mmsg, "receive", original)
+        assert len(await collect(receiver, 40)) == 40
+        assert receiver.dropped == 0
+
+
+@linux_only
+async def test_datagrams_lost_by_a_defect_are_lost_by_this_host(send, monkeypatch):
+    port = free_port()
+    with UdpReceiver([Endpoint("127.0.0.1", port)]) as receiver:
+        send(b"first", "127.0.0.1", port)
+        assert len(await collect(receiver, 1)) == 1
+        lookup = receiver._flows.lookup
+        monkeypatch.setattr(receiver._flows, "lookup", lambda *_: 1 / 0)
+        for _ in range(5):
+            send(b"lost", "127.0.0.1", port)
+        lost = 0
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while receiver.dropped < 5:
+                with contextlib.suppress(ZeroDivisionError):
+                    lost += receiver.drain() is not None
+                await asyncio.sleep(0.001)
+        assert lost == 0
+        monkeypatch.setattr(receiver._flows, "lookup", lookup)
+        send(b"again", "127.0.0.1", port)
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while (batch := receiver.drain()) is None:
+                await asyncio.sleep(0.001)
+        assert (len(batch), batch.host_dropped.tolist()) == (1, [5])
+
+
+async def test_a_pump_that_failed_goes_on(send, monkeypatch):
+    port = free_port()
+    receiver = DgramReceiver([Endpoint("127.0.0.1", port)])
+    try:
+        send(b"first", "127.0.0.1", port)
+        assert len(await collect(receiver, 1)) == 1
+        flow = receiver._flow
+        monkeypatch.setattr(receiver, "_flow", lambda *_: 1 / 0)
+        send(b"lost", "127.0.0.1", port)
+        with pytest.raises(ZeroDivisionError):
+            await collect(receiver, 1)
+        monkeypatch.setattr(receiver, "_flow", flow)
+        send(b"again", "127.0.0.1", port)
+        assert [one.payload for one in await collect(receiver, 1)] == [b"again"]
+    finally:
+        receiver.close()

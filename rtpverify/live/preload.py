@@ -1,0 +1,40 @@
+"""Loads beforehand what live input would import with the packets that first need it.
+
+Loading takes up to some tenths of a second, in which packets wait or are dropped by the kernel; and where no file can
+be opened any more, it fails. So nothing is imported while packets are received.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from importlib import import_module
+
+from rtpverify.reference import Recording, Reference, Tone
+from rtpverify.sources.audio import libav
+
+_FOR_PACKETS = ("numpy.ma",)
+"""``numpy.unique`` imports it at its first call."""
+_FOR_REFERENCE: dict[type, tuple[str, ...]] = {
+    Tone: ("rtpverify.detect.tone.detector", "scipy.fft"),
+    Recording: ("rtpverify.detect.recording.detector", "scipy.fft"),
+}
+_FOR_FILES = ("rtpverify.sources.audio.recording", "soundfile", "soxr")
+_FOR_HOST_NAMES = ("encodings.idna",)
+"""``socket.getaddrinfo`` imports it."""
+
+
+def load_for(references: Iterable[Reference]) -> None:
+    """Load what streams need that are compared with these references and no others."""
+    kinds = {type(reference) for reference in references}
+    _load(_FOR_PACKETS, *(_FOR_REFERENCE.get(kind, ()) for kind in kinds))
+
+
+def load_all() -> None:
+    """Load what any stream may need, and any reference that is read later."""
+    _load(_FOR_PACKETS, *_FOR_REFERENCE.values(), _FOR_FILES, _FOR_HOST_NAMES, ("av",) if libav.is_installed() else ())
+
+
+def _load(*modules: Iterable[str]) -> None:
+    for names in modules:
+        for name in names:
+            import_module(name)
