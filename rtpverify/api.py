@@ -191,7 +191,7 @@ def check(
     profile
         ``"digital"`` or ``"analog"``: the limits where ``limits`` is None.
     bits
-        Of the quantiser that an array went through; None: not known, and the word length is not judged.
+        Of the quantiser that an array went through; None: not known, and the word length is not checked.
 
     Returns
     -------

@@ -1,7 +1,7 @@
 """Limits: past which size a departure is a fault.
 
 ``digital`` holds a path that should be bit-transparent, ``analog`` one that passes converters. A limit that is None is
-not judged (or, for ``max_thd_n_db``, derived from the encoding).
+not checked (or, for ``max_thd_n_db``, derived from the encoding).
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ class Limits:
     max_duplicated: int | None = None
     """Packets that came more than once."""
     max_reordered: int | None = None
-    """Packets that came after a later one, within the reorder window."""
+    """Packets received after a later one, within the reorder window."""
     max_late: int | None = None
-    """Packets that came after the reorder window."""
+    """Packets received after the reorder window."""
     max_packets_left_out: int = 0
     """Packets of the stream that were not taken into it; comfort noise and telephone events don't count."""
     max_timestamp_error_seconds: float = 0.0

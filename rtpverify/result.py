@@ -62,7 +62,7 @@ class Transport:
     jitter_seconds: float | None = None
     clock_drift_ppm: float | None = None
     packets_stray: int = 0
-    """Packets that fit nowhere in the stream."""
+    """Packets outside the sequence window."""
     packets_odd_length: int = 0
     """Packets that hold no whole number of frames."""
     packets_left_out: int = 0
@@ -70,7 +70,7 @@ class Transport:
     packets_beside: int = 0
     """Packets of comfort noise and telephone events."""
     pauses: int = 0
-    """Stretches of silence that the sender left out."""
+    """Pauses in which the sender suppressed silence."""
     loss_run_lengths: dict[str, int] = field(default_factory=dict)
     """How often so many packets in a row were lost."""
     loss_bursts: int = 0
@@ -140,7 +140,7 @@ class Signal:
     frames_exact: int | None = None
     """Frames that equal the rounded sine, where the residual is that of plain rounding."""
     bit_errors: int | None = None
-    """Wrong bits in single wrong frames, where the residual is that of plain rounding."""
+    """Bit errors in single wrong frames, where the residual is that of plain rounding."""
     sensitivity: Sensitivity | None = None
     label: str | None = None
     """What a session description calls the channel."""
@@ -325,7 +325,7 @@ class Result:
 
     @property
     def exit_status(self) -> int:
-        """0 verified and clean, 1 faults found, 3 nothing could be concluded, 70 a defect of rtpverify itself."""
+        """0 verified and clean, 1 faults found, 3 nothing could be concluded, 70 an internal error in rtpverify."""
         if self.failures:
             return DEFECT_STATUS
         return {Verdict.PASS: 0, Verdict.FAIL: 1, Verdict.INCONCLUSIVE: 3}[self.verdict]

@@ -321,7 +321,7 @@ ONE = f'{HOSTS}, stream="$stream"'
 
 def bench() -> dict[str, Any]:
     """Return the overview of all streams."""
-    board = frame(BENCH, "rtpverify: bench", "Every stream at a glance, what goes on, and how the daemon fares.")
+    board = frame(BENCH, "rtpverify: bench", "All streams at a glance, ongoing faults, and the state of the daemon.")
     board.with_variable(variable("instance", "Daemon", "label_values(rtpverify_build_info, instance)", multi=True))
 
     def each(expr: str) -> str:
@@ -339,13 +339,13 @@ def bench() -> dict[str, Any]:
             "Not verified",
             now(each("sum(rtpverify_stream_up{}) - sum(rtpverify_stream_judged{} or rtpverify_stream_up{})")),
             NONE_IS_GOOD,
-            description="Streams that arrive, their signal held against nothing: no reference found, encoding unknown.",
+            description="Streams that arrive but whose signal is not compared: reference not found, encoding unknown.",
         ),
         figure(
-            "Faults that go on",
+            "Ongoing faults",
             now(each("sum(rtpverify_open_events{}) or vector(0)")),
             NONE_IS_GOOD,
-            description="Departures that have begun and not ended: distortion, silence, a wrong frequency and so on.",
+            description="Faults that have started and not ended: distortion, silence, wrong frequency and so on.",
         ),
         figure(
             "Packets lost", now(each("round(sum(increase(rtpverify_packets_lost_total{}[$__range])))")), NONE_IS_GOOD
@@ -354,7 +354,7 @@ def bench() -> dict[str, Any]:
             "Dropped by this host",
             now(each("round(sum(increase(rtpverify_receive_buffer_dropped_total{}[$__range])))")),
             NONE_IS_GOOD,
-            description="Delivered by the network and lost here. Unless this is 0, losses are not all the network's.",
+            description="Delivered by the network, lost in this host. Above 0, some reported losses are this host's.",
         ),
         listing(
             "Streams",
@@ -380,19 +380,19 @@ def bench() -> dict[str, Any]:
             ],
             description=(
                 "Level: the lowest of the channels; residual and THD+N: the highest. "
-                "Events and packets lost are of the time range."
+                "Events and packets lost cover the time range."
             ),
             link=f"/d/{STREAM}?var-stream=${{__data.fields.Stream}}&${{__url_time_range}}",
         ),
     )
     add(
         board,
-        "What happened",
+        "Events",
         states("Streams", query(of("rtpverify_stream_up{}", "min"), "{{stream}}"), mappings=UP, width=12),
         states(
-            "Faults that go on",
+            "Ongoing faults",
             query(of("rtpverify_open_events{}", "sum"), "{{stream}}"),
-            description="Green: none; red: at least one. A stream is here once a fault of it has gone on.",
+            description="Green: none; red: at least one. A stream appears after its first lasting fault.",
             width=12,
         ),
         graph(
@@ -408,7 +408,7 @@ def bench() -> dict[str, Any]:
             least=0,
         ),
         graph(
-            "Streams that stopped or never came",
+            "Streams that stopped or never arrived",
             "none",
             query(
                 f'sum by (stream, kind) (increase(rtpverify_events_total{{{HOSTS}, kind=~"ended|missing"}}'
@@ -416,7 +416,7 @@ def bench() -> dict[str, Any]:
                 "{{stream}} {{kind}}",
                 exemplar=True,
             ),
-            description="ended: it stopped, and may be back; missing: configured, and nothing of it has come.",
+            description="ended: it stopped, and may have resumed; missing: configured, but no packet has arrived.",
             bars=True,
             least=0,
         ),
@@ -455,7 +455,7 @@ def bench() -> dict[str, Any]:
         board,
         "The daemon",
         graph(
-            "Use of a core",
+            "CPU use, cores",
             PART,
             query(
                 each("rate(rtpverify_busy_seconds_total{}[$__rate_interval])"), "{{instance}} receiving and verifying"
@@ -474,7 +474,7 @@ def bench() -> dict[str, Any]:
             least=0,
         ),
         graph(
-            "Datagrams of a batch",
+            "Datagrams per batch",
             "none",
             query(
                 each(
@@ -512,27 +512,33 @@ def bench() -> dict[str, Any]:
             least=0,
         ),
         graph(
-            "What history, webhook and other outlets could not take",
+            "Events lost by history, webhook and other sinks",
             PER_SECOND,
             query(
                 f'rate(rtpverify_outlet_total{{{HOSTS}, outcome=~"dropped|failed"}}[$__rate_interval])',
                 "{{outlet}} {{outcome}}",
             ),
-            description="Should stay at 0; verification goes on in any case.",
+            description="Should stay at 0; verification continues in any case.",
             width=8,
             least=0,
         ),
-        graph("What waits for them", "none", query(each("rtpverify_outlet_waiting{}"), "{{outlet}}"), width=8, least=0),
         graph(
-            "Defects of rtpverify that were contained",
+            "Events waiting for sinks",
+            "none",
+            query(each("rtpverify_outlet_waiting{}"), "{{outlet}}"),
+            width=8,
+            least=0,
+        ),
+        graph(
+            "Internal errors",
             PER_SECOND,
             query(f"rate(rtpverify_internal_errors_total{{{HOSTS}}}[$__rate_interval])", "{{instance}} {{where}}"),
-            description="Should stay at 0; what one concerns is not done, all else goes on. The log has the traceback.",
+            description="Should stay at 0; only the affected work is skipped. The log names the traceback's file.",
             width=8,
             least=0,
         ),
         states(
-            "Configuration and outlets",
+            "Configuration and sinks",
             query(each("rtpverify_config_last_reload_successful{}"), "{{instance}} configuration as read last"),
             query(each("rtpverify_outlet_up{}"), "{{instance}} {{outlet}}"),
             mappings=words(("1", "works", GOOD), ("0", "does not", BAD)),
@@ -545,9 +551,7 @@ def bench() -> dict[str, Any]:
 
 def one_stream() -> dict[str, Any]:
     """Return one stream in depth."""
-    board = frame(
-        STREAM, "rtpverify: stream", "One stream in depth: what happened, its arrival, its signal, its paths."
-    )
+    board = frame(STREAM, "rtpverify: stream", "One stream in depth: events, arrival, signal, legs.")
     board.with_variable(variable("instance", "Daemon", "label_values(rtpverify_build_info, instance)", multi=True))
     board.with_variable(
         variable("stream", "Stream", f"label_values(rtpverify_stream_up{{{HOSTS}}}, stream)", multi=False)
@@ -576,7 +580,7 @@ def one_stream() -> dict[str, Any]:
             mappings=JUDGED,
             description="NOT VERIFIED: reference not found, encoding unknown, or nothing arrives. –: no reference.",
         ),
-        figure("Faults that go on", now(of("sum(rtpverify_open_events{}) or vector(0)")), NONE_IS_GOOD),
+        figure("Ongoing faults", now(of("sum(rtpverify_open_events{}) or vector(0)")), NONE_IS_GOOD),
         figure("Packets lost", now(of("round(sum(increase(rtpverify_packets_lost_total{}[$__range])))")), NONE_IS_GOOD),
         figure("Packet time", now(of("max(rtpverify_packet_time_seconds{})")), NEUTRAL, unit=SECONDS, decimals=None),
         figure(
@@ -584,12 +588,12 @@ def one_stream() -> dict[str, Any]:
             now(of("time() - max(rtpverify_last_packet_timestamp_seconds{})")),
             steps((None, GOOD), (10, BAD)),
             unit=SECONDS,
-            description="How long ago; measured every 2 s, and scraped as often as Prometheus does.",
+            description="Time since the last packet; measured every 2 s, updated with every scrape.",
         ),
     )
     add(
         board,
-        "What happened",
+        "Events",
         states(
             "State",
             query(of("min(rtpverify_stream_up{})"), "arrives"),
@@ -598,9 +602,9 @@ def one_stream() -> dict[str, Any]:
             height=5,
         ),
         states(
-            "Faults that go on",
+            "Ongoing faults",
             query(of("sum by (kind, cause) (rtpverify_open_events{})"), "{{kind}} ({{cause}})"),
-            description="A kind is here once one has gone on.",
+            description="A kind appears after its first lasting fault.",
         ),
         graph(
             "Events",
@@ -616,18 +620,18 @@ def one_stream() -> dict[str, Any]:
             width=24,
         ),
         graph(
-            "Time away",
+            "Time down",
             SECONDS,
             query(
                 f'sum by (kind) (rtpverify_event_duration_seconds_sum{{{ONE}, kind=~"ended|missing"}})',
                 "{{kind}}",
             ),
-            description="How long nothing came, in all; it rises when packets come again.",
+            description="Total time without packets; rises when packets arrive again.",
             least=0,
             width=24,
         ),
         listing(
-            "Events of the time range",
+            "Events in the time range",
             "kind,cause",
             "Kind,Cause",
             [
@@ -652,7 +656,7 @@ def one_stream() -> dict[str, Any]:
                 ("Deviation", quantile(0.95, "event_deviation_ratio", "kind"), "sci", None),
             ],
             description=(
-                "Of events that ended within the time range, as exact as the buckets are; the first event of a kind "
+                "Events that ended within the time range, to the resolution of the buckets; the first event of a kind "
                 "after the daemon began does not show. Deviation: part of full scale, or of the reference frequency."
             ),
             height=7,
@@ -663,7 +667,7 @@ def one_stream() -> dict[str, Any]:
         "Packets",
         graph("Received", PER_SECOND, query(rate("packets_received_total"), "received"), least=0),
         graph(
-            "Not as they should",
+            "Irregular packets",
             PER_SECOND,
             *(
                 query(rate(f"packets_{name}_total"), name.replace("_", " "))
@@ -672,16 +676,16 @@ def one_stream() -> dict[str, Any]:
             least=0,
         ),
         graph(
-            "Part of the packets lost within bursts and between them",
+            "Fraction of packets lost within and between bursts",
             PART,
             query(of("rtpverify_loss_burst_density_ratio{}"), "within"),
             query(of("rtpverify_loss_gap_density_ratio{}"), "between"),
-            description="RFC 3611 with Gmin 16, over all of the stream. Within: absent before the first burst.",
+            description="RFC 3611 with Gmin 16, over the whole stream. Within bursts: absent before the first burst.",
             width=8,
             least=0,
         ),
         graph(
-            "Mean length of bursts and of what lies between",
+            "Mean duration of bursts and gaps",
             SECONDS,
             query(of("rtpverify_loss_burst_duration_seconds{}"), "bursts"),
             query(of("rtpverify_loss_gap_duration_seconds{}"), "between"),
@@ -697,7 +701,7 @@ def one_stream() -> dict[str, Any]:
                 f'sum(increase(rtpverify_events_total{{{ONE}, kind=~"timestamp_.*"}}[$__rate_interval]))',
                 "jumps and errors that began",
             ),
-            description="Timestamps that contradict the sequence numbers: no packet is lost by it.",
+            description="Timestamps that contradict the sequence numbers: no packet was lost.",
             width=8,
             least=0,
         ),
@@ -710,7 +714,7 @@ def one_stream() -> dict[str, Any]:
             SECONDS,
             *(query(quantile(part, "interarrival_seconds"), f"{100 * part:g} %") for part in (0.5, 0.99, 0.999)),
             query(of("rtpverify_interarrival_max_seconds{}"), "longest so far"),
-            description="As exact as the buckets are: 1, 2, 5, 10 and so on.",
+            description="To the resolution of the buckets: 1, 2, 5, 10 and so on.",
             width=8,
             log=True,
         ),
@@ -729,7 +733,7 @@ def one_stream() -> dict[str, Any]:
             PPM,
             query(of("rtpverify_clock_drift_ratio{} * 1e6"), "against this host"),
             query(of("rtpverify_rtcp_clock_drift_ratio{} * 1e6"), "against its own NTP time"),
-            description="Against its own NTP time: absent where the sender sends no reports.",
+            description="Relative to the sender's NTP time: absent if the sender sends no reports.",
             width=8,
         ),
     )
@@ -738,7 +742,11 @@ def one_stream() -> dict[str, Any]:
         board,
         "Signal",
         graph(
-            "Level", DBFS, query(of("rtpverify_level_dbfs{}"), channel), description="Absent in pure silence.", width=8
+            "Level",
+            DBFS,
+            query(of("rtpverify_level_dbfs{}"), channel),
+            description="Absent in digital silence.",
+            width=8,
         ),
         graph("Residual", DBFS, query(of("rtpverify_residual_dbfs{}"), channel), width=8),
         graph(
@@ -754,20 +762,20 @@ def one_stream() -> dict[str, Any]:
             query(of("rtpverify_frequency_error_ratio{} * 1e6"), channel),
             width=8,
         ),
-        graph("DC offset, part of full scale", "sci", query(of("rtpverify_dc_offset_ratio{}"), channel), width=8),
+        graph("DC offset, fraction of full scale", "sci", query(of("rtpverify_dc_offset_ratio{}"), channel), width=8),
         graph(
-            "Smallest click that would show, part of full scale",
+            "Smallest detectable click, fraction of full scale",
             "sci",
             query(of("rtpverify_smallest_click_ratio{}"), channel),
-            description="What the noise hides: a single frame that is off by less is not seen.",
+            description="A smaller deviation of a single frame is hidden by the noise.",
             width=8,
             log=True,
         ),
         graph(
-            "Wrong bits",
+            "Bit errors",
             PER_SECOND,
             query(rate("bit_errors_total"), channel),
-            description="Absent where the noise is more than that of rounding.",
+            description="Absent where the noise exceeds quantisation noise.",
             width=8,
             least=0,
         ),
@@ -776,24 +784,28 @@ def one_stream() -> dict[str, Any]:
             "Crosstalk",
             DB,
             query(of("rtpverify_crosstalk_db{}"), channel),
-            description="Absent where no other channel's tone stands out, and where all channels carry the same tone.",
+            description="Absent if no other channel's tone is above the noise or all channels carry the same tone.",
             width=8,
         ),
     )
     add(
         board,
-        "Paths of a redundant stream",
+        "Legs of a redundant stream",
         graph(
-            "Packets lost by each leg",
+            "Packets lost per leg",
             PER_SECOND,
             query(rate("leg_packets_lost_total"), "leg {{leg}}"),
             query(rate("packets_lost_total"), "after merging"),
-            description="Legs are absent where the stream has one path.",
+            description="Absent if the stream has a single path.",
             width=8,
             least=0,
         ),
         graph(
-            "Behind the first copy", SECONDS, query(of("rtpverify_leg_skew_seconds{}"), "leg {{leg}}"), width=8, least=0
+            "Delay after the first copy",
+            SECONDS,
+            query(of("rtpverify_leg_skew_seconds{}"), "leg {{leg}}"),
+            width=8,
+            least=0,
         ),
         graph("Copies that differ", PER_SECOND, query(rate("packets_differing_total"), "differ"), width=8, least=0),
     )

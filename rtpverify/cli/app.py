@@ -58,10 +58,10 @@ class _Group(click.Group):
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, message="rtpverify %(version)s")
 def main() -> None:
-    """Verify audio that travels as RTP: is every sample what was sent, and if not, when, where, what and why.
+    """Verify audio over RTP: compare every sample with what was sent, and report when, where and why it differs.
 
     Exit status of check and compare: 0 verified and clean, 1 faults found, 2 the request or its input is unusable, 3
-    nothing to verify arrived or it could not be judged. Of every command: 70 a defect of rtpverify itself.
+    nothing to verify arrived or no verdict was possible. All commands: 70 an internal error in rtpverify.
     """
 
 

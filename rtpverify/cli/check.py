@@ -12,76 +12,76 @@ from rtpverify.cli.options import DURATION, say_listening
 from rtpverify.cli.reports import report_options, report_places, write_result
 
 
-@click.command(cls=JudgingCommand, short_help="Verify a capture, an audio file or a live stream once.")
+@click.command(cls=JudgingCommand, short_help="Verify a capture, an audio file or a live stream.")
 @click.argument("source")
 @click.option(
     "--reference",
     default="tone",
     show_default=True,
     metavar="REFERENCE",
-    help="tone:997 is a sine of that frequency on every channel, tone:997,1499 one per channel; "
-    "tone finds the frequency; FILE is a recording that plays over and over; none looks at transport only.",
+    help="Signal to compare with: tone:997 is a sine of 997 Hz on every channel, tone:997,1499 one per channel; "
+    "tone detects the frequency; FILE is a recording that plays repeatedly; none verifies transport only.",
 )
 @click.option(
     "--encoding",
     metavar="NAME/RATE[/CHANNELS]",
-    help="Encoding of payload types that no session description or static assignment tells, such as L24/48000/2.",
+    help="Encoding of payload types not defined by a session description or RFC 3551, such as L24/48000/2.",
 )
 @click.option(
     "--sdp",
     metavar="FILE",
     type=click.Path(path_type=Path),
-    help="Session description that goes with a capture or rtp:// address.",
+    help="Session description (SDP) of the streams in a capture or at an rtp:// address.",
 )
 @click.option(
     "--stream",
     "streams",
     multiple=True,
     metavar="SSRC|ADDRESS[:PORT]",
-    help="Only the streams with this SSRC (0x...), sender or destination; may be given again.",
+    help="Verify only streams with this SSRC (0x...), sender or destination; may be repeated.",
 )
 @click.option(
     "--redundant",
     is_flag=True,
-    help="Captures: packets of one SSRC over several flows are copies of one stream (ST 2022-7).",
+    help="Treat packets of one SSRC on several flows of a capture as copies of one stream (ST 2022-7).",
 )
 @click.option(
     "--duration",
     type=DURATION,
     metavar="SECONDS",
-    help="Verify no more than this: of audio, of a capture from its first RTP packet on; live sources: stop after it. "
-    "Without it a live check goes on until Ctrl-C.",
+    help="Verify at most this much: of a file from its start, of a capture from its first RTP packet, of a live source "
+    "from now. Without it, a live check runs until Ctrl-C.",
 )
 @click.option(
     "--until-end",
     is_flag=True,
-    help="Live sources: stop when the stream has ended (RTCP BYE, or no packet for 1 s); then its end is no fault.",
+    help="Live: stop when all streams have ended (RTCP BYE, or no packet for 1 s), and do not count that as a fault.",
 )
 @click.option(
     "--backend",
     type=click.Choice(["recvmmsg", "asyncio-dgram"]),
-    help="How live packets are received.  [recvmmsg on Linux, asyncio-dgram elsewhere]",
+    help="Live: method of receiving packets.  [recvmmsg on Linux, asyncio-dgram elsewhere]",
 )
 @click.option(
     "--rtcp",
     is_flag=True,
-    help="Live sources: receive RTCP on the next port too, or on the one that the session description names.",
+    help="Live: also receive RTCP, on the next port or on the one given in the session description.",
 )
 @click.option(
     "--receiver-reports",
     is_flag=True,
-    help="Live sources: send receiver reports to the senders; implies --rtcp.",
+    help="Live: send RTCP receiver reports to the senders; implies --rtcp.",
 )
 @click.option(
     "--host-clock",
     type=click.Choice(["utc", "tai"]),
-    help="What arrival times count; with --link-offset-seconds.  [utc]",
+    help="Time scale of the arrival times; used with --link-offset-seconds.  [utc]",
 )
 @report_options
 @judging_options
 @click.pass_context
 def check(ctx: click.Context, /, source: str, **options: Any) -> None:
-    """Verify SOURCE once, print a summary and exit with what was found.
+    """Verify SOURCE, print a summary, and set the exit status to the verdict.
 
     SOURCE is a capture (pcap, pcapng), an audio file, a session description, or rtp://[SENDER@]ADDRESS:PORT,
     unicast or multicast; SENDER makes it source-specific.

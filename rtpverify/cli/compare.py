@@ -11,14 +11,14 @@ from rtpverify.cli.judging import JudgingCommand, judging_options, limits_of, re
 from rtpverify.cli.reports import report_options, report_places, write_result
 
 
-@click.command(cls=JudgingCommand, short_help="Compare two recordings: the same, or where and how they differ.")
+@click.command(cls=JudgingCommand, short_help="Compare two recordings and report where and how they differ.")
 @click.argument("reference", type=click.Path(path_type=Path))
 @click.argument("received", type=click.Path(path_type=Path))
 @report_options
 @judging_options
 @click.pass_context
 def compare(ctx: click.Context, /, reference: Path, received: Path, **options: Any) -> None:
-    """Compare the recording RECEIVED with REFERENCE, which it should be, and exit with what was found.
+    """Compare the recording RECEIVED with REFERENCE, and set the exit status to the verdict.
 
     Both are audio files of any length. RECEIVED is aligned to a fraction of a frame, with its gain, polarity and clock,
     and held against REFERENCE frame by frame.

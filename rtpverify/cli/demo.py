@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 
-@click.command(short_help="See it work on loopback, nothing to prepare.")
+@click.command(short_help="Demonstrate fault detection on loopback; needs no setup.")
 @click.pass_context
 def demo(ctx: click.Context) -> None:
     """Send two streams over loopback, one with faults, and show what is found of them; takes under 20 s."""

@@ -8,24 +8,24 @@ from rtpverify.cli.options import DURATION
 from rtpverify.cli.reports import report_place, write_report
 
 
-@click.command(short_help="List the sessions that are announced (SAP).")
+@click.command(short_help="List announced sessions (SAP).")
+@click.option("--duration", type=DURATION, default=35.0, show_default=True, metavar="SECONDS", help="Time to listen.")
 @click.option(
-    "--duration", type=DURATION, default=35.0, show_default=True, metavar="SECONDS", help="How long to listen."
+    "--interface", metavar="NAME|ADDRESS", help="Network interface to listen on.  [chosen by the routing table]"
 )
-@click.option("--interface", metavar="NAME|ADDRESS", help="Interface to listen on.  [as routed]")
 @click.option(
     "--json",
     "json_to",
     metavar="FILE",
     type=click.Path(dir_okay=False, writable=True, allow_dash=True),
     callback=report_place,
-    help="Write what is announced as JSON; - is standard output.",
+    help="Write the sessions as JSON to FILE; - is standard output.",
 )
 @click.pass_context
 def discover(ctx: click.Context, duration: float, interface: str | None, json_to: str | None) -> None:
     """Listen for session announcements (SAP, RFC 2974) and list them.
 
-    Exit status: 0 sessions found, 2 the request is unusable, 3 nothing is announced.
+    Exit status: 0 sessions found, 2 the request is unusable, 3 no session announced.
     """
     from rtpverify.commands import discover as discovery
 
@@ -33,6 +33,6 @@ def discover(ctx: click.Context, duration: float, interface: str | None, json_to
     if json_to is not None:
         write_report("--json", json_to, discovery.render_json(directory))
     if json_to != "-":
-        for line in discovery.lines(directory) or ["nothing is announced"]:
+        for line in discovery.lines(directory) or ["no session announced"]:
             click.echo(line)
     ctx.exit(0 if directory.sessions else 3)

@@ -17,17 +17,40 @@ def _choice(kind: type[StrEnum]) -> click.Choice[str]:
     return click.Choice([str(item) for item in kind])
 
 
-@click.command(short_help="Look events up in the history that the daemon keeps.")
+@click.command(short_help="Query the event history of the daemon.")
 @click.argument("store", required=False, type=click.Path(path_type=Path), metavar="[STORE|CONFIG]")
-@click.option("--stream", "streams", multiple=True, metavar="NAME", help="With *, ? and [...]; may be given again.")
-@click.option("--kind", "kinds", multiple=True, type=_choice(Kind), metavar="KIND", help="May be given again.")
-@click.option("--cause", "causes", multiple=True, type=_choice(Cause), help="May be given again.")
-@click.option("--id", "ids", multiple=True, metavar="ID", help="The event of this id; may be given again.")
-@click.option("--since", metavar="TIME", help="Not before: 2026-11-22T14:03:07Z, or how long ago: 90s, 2h, '1d 12h'.")
-@click.option("--until", metavar="TIME", help="Before this time, written as for --since.")
-@click.option("--faults", is_flag=True, help="Without what is within the limits.")
 @click.option(
-    "--limit", type=click.IntRange(min=0), default=100, show_default=True, help="Only the latest so many; 0 lists all."
+    "--stream",
+    "streams",
+    multiple=True,
+    metavar="NAME",
+    help="Only events of this stream; patterns with *, ? and [...]; may be repeated.",
+)
+@click.option(
+    "--kind",
+    "kinds",
+    multiple=True,
+    type=_choice(Kind),
+    metavar="KIND",
+    help="Only events of this kind; may be repeated.",
+)
+@click.option(
+    "--cause", "causes", multiple=True, type=_choice(Cause), help="Only events of this cause; may be repeated."
+)
+@click.option("--id", "ids", multiple=True, metavar="ID", help="Only the event with this id; may be repeated.")
+@click.option(
+    "--since",
+    metavar="TIME",
+    help="Only events since this time (2026-11-22T14:03:07Z) or this long ago (90s, 2h, '1d 12h').",
+)
+@click.option("--until", metavar="TIME", help="Only events before this time, written as for --since.")
+@click.option("--faults", is_flag=True, help="Only faults, not events within the limits.")
+@click.option(
+    "--limit",
+    type=click.IntRange(min=0),
+    default=100,
+    show_default=True,
+    help="Maximum number of events, the latest ones; 0 lists all.",
 )
 @click.option(
     "--format",
@@ -35,7 +58,7 @@ def _choice(kind: type[StrEnum]) -> click.Choice[str]:
     type=click.Choice(["table", "json", "jsonl", "csv"]),
     default="table",
     show_default=True,
-    help="jsonl is one event a line.",
+    help="Output format; jsonl is one JSON object per line.",
 )
 @click.pass_context
 def events(ctx: click.Context, /, store: Path | None, since: str | None, until: str | None, **options: Any) -> None:

@@ -9,39 +9,71 @@ import click
 from rtpverify.cli.options import DURATION, rtp_options, say_listening
 
 
-@click.command(short_help="Look at audio: levels, waveform, spectra; as pictures and as data.")
+@click.command(short_help="Show levels, waveform and spectra of audio as pictures and data.")
 @click.argument("source")
-@click.option("--at", multiple=True, type=float, metavar="SECONDS", help="The value there; may be given again.")
-@click.option("--start", type=float, default=0.0, metavar="SECONDS", help="Look from there on.")
 @click.option(
-    "--duration", type=DURATION, metavar="SECONDS", help="Look at no more than this; live sources: stop after it."
+    "--at", multiple=True, type=float, metavar="SECONDS", help="Print the sample values at this time; may be repeated."
+)
+@click.option("--start", type=float, default=0.0, metavar="SECONDS", help="Start of the section to inspect.")
+@click.option(
+    "--duration",
+    type=DURATION,
+    metavar="SECONDS",
+    help="Length of the section to inspect; of a live source, time to receive.",
 )
 @click.option(
     "--show",
     multiple=True,
     type=click.Choice(["waveform", "histogram", "spectrogram", "constant-q", "mel", "mfcc"]),
-    help="What pictures and data hold; may be given again.  [all but mel]",
-)
-@click.option("--fft", "fft_frames", type=int, default=2048, show_default=True, metavar="FRAMES", help="Window.")
-@click.option(
-    "--hop", "hop_frames", type=int, default=512, show_default=True, metavar="FRAMES", help="Between columns."
+    help="View to include in pictures and data; may be repeated.  [all but mel]",
 )
 @click.option(
-    "--lowest", "lowest_hz", type=float, default=32.703, show_default=True, metavar="HZ", help="Of the constant-Q bins."
+    "--fft", "fft_frames", type=int, default=2048, show_default=True, metavar="FRAMES", help="FFT size in frames."
 )
-@click.option("--bins-per-octave", type=int, default=24, show_default=True, metavar="NUMBER", help="Of the same.")
 @click.option(
-    "--phase", is_flag=True, help="Keep the spectrogram's phase in --npz: listen can then turn it back exactly."
+    "--hop",
+    "hop_frames",
+    type=int,
+    default=512,
+    show_default=True,
+    metavar="FRAMES",
+    help="Hop between columns in frames.",
 )
-@click.option("--png", metavar="FILE", help="A picture (needs the extra png).")
-@click.option("--html", metavar="FILE", help="A page that needs nothing else; - is standard output.")
-@click.option("--npz", metavar="FILE", help="Arrays for numpy.")
-@click.option("--csv", metavar="FILE", help="Tables: FILE.csv becomes FILE-levels.csv, FILE-waveform.csv and so on.")
-@click.option("--json", metavar="FILE", help="The figures; - is standard output.")
-@click.option("--force", is_flag=True, help="Write over files that are there.")
+@click.option(
+    "--lowest",
+    "lowest_hz",
+    type=float,
+    default=32.703,
+    show_default=True,
+    metavar="HZ",
+    help="Lowest frequency of the constant-Q transform.",
+)
+@click.option(
+    "--bins-per-octave",
+    type=int,
+    default=24,
+    show_default=True,
+    metavar="NUMBER",
+    help="Bins per octave of the constant-Q transform.",
+)
+@click.option(
+    "--phase",
+    is_flag=True,
+    help="Store the phase of the spectrogram in --npz, so that listen can reconstruct the audio exactly.",
+)
+@click.option("--png", metavar="FILE", help="Write a PNG picture (needs the extra png).")
+@click.option("--html", metavar="FILE", help="Write a self-contained HTML page; - is standard output.")
+@click.option("--npz", metavar="FILE", help="Write the data as NumPy arrays.")
+@click.option(
+    "--csv",
+    metavar="FILE",
+    help="Write the data as tables: FILE.csv becomes FILE-levels.csv, FILE-waveform.csv and so on.",
+)
+@click.option("--json", metavar="FILE", help="Write the figures as JSON; - is standard output.")
+@click.option("--force", is_flag=True, help="Overwrite existing files.")
 @rtp_options
 def inspect(source: str, **options: Any) -> None:
-    """Look at SOURCE: figures of each channel, and waveform, histogram and spectra as pictures and as data.
+    """Measure each channel of SOURCE and show waveform, histogram and spectra as pictures and data.
 
     SOURCE is an audio file, a capture, a session description or an address, as for check.
     """

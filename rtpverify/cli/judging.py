@@ -21,23 +21,24 @@ if TYPE_CHECKING:
 LIMIT_NAMES = tuple(item.name for item in fields(Limits))
 
 _LIMIT_HELP = {
-    "max_frequency_error_ppm": "Frequency off the reference, or wandering.",
-    "max_thd_n_db": "Residual relative to the fundamental; auto is 6 dB above the encoding's quantisation limit.",
-    "max_level_change_db": "Level step or drift.",
-    "max_gain_db": "Level against a reference recording.",
-    "max_dc_offset": "As a fraction of full scale.",
-    "word_length_is_fault": "Low bits that are always empty are a fault, not only reported.",
+    "max_frequency_error_ppm": "Largest frequency deviation from the reference, or from the mean of a found tone.",
+    "max_thd_n_db": "Largest THD+N: residual relative to the fundamental; auto is 6 dB above the encoding's "
+    "quantisation noise.",
+    "max_level_change_db": "Largest level step or drift.",
+    "max_gain_db": "Largest gain relative to a reference recording.",
+    "max_dc_offset": "Largest DC offset, as a fraction of full scale.",
+    "word_length_is_fault": "Report low-order bits that are always zero as a fault.",
     "max_stall_seconds": "Longest time without a packet; never below ten packet times.",
-    "reorder_window_seconds": "How long a missing packet may still come; never below three packet times.",
+    "reorder_window_seconds": "How long a missing packet may still arrive; never below three packet times.",
     "tsdf_window_seconds": "Window of the time-stamped delay factor (EBU Tech 3337).",
-    "link_offset_seconds": "From sampling to presentation; then the lead of packets is measured (AES67, ST 2110).",
-    "min_presentation_lead_seconds": "How long before presentation a packet must have come.",
-    "max_jitter_seconds": "Interarrival jitter of RFC 3550.",
-    "max_duplicated": "Packets that came more than once.",
-    "max_reordered": "Packets that came after a later one, within the reorder window.",
-    "max_late": "Packets that came after the reorder window.",
-    "max_packets_left_out": "Packets that were not taken into the stream.",
-    "max_timestamp_error_seconds": "How far RTP timestamps may deviate from the frames that the packets hold.",
+    "link_offset_seconds": "Time from sampling to presentation; enables the presentation lead (AES67, ST 2110).",
+    "min_presentation_lead_seconds": "Smallest time between a packet's arrival and its presentation.",
+    "max_jitter_seconds": "Largest interarrival jitter (RFC 3550).",
+    "max_duplicated": "Most duplicated packets.",
+    "max_reordered": "Most reordered packets: received after a later one, within the reorder window.",
+    "max_late": "Most late packets: received after the reorder window.",
+    "max_packets_left_out": "Most packets ignored because they do not fit the stream or cannot be decoded.",
+    "max_timestamp_error_seconds": "Largest deviation of RTP timestamps from the number of frames sent.",
 }
 
 
@@ -51,7 +52,10 @@ class JudgingCommand(click.Command):
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the options, then the limits."""
-        sections: dict[str, list[tuple[str, str]]] = {"Options": [], "Limits (over --limits, over --profile)": []}
+        sections: dict[str, list[tuple[str, str]]] = {
+            "Options": [],
+            "Limits (override --limits, which overrides --profile)": [],
+        }
         general, limits = sections.values()
         for parameter in self.get_params(ctx):
             record = parameter.get_help_record(ctx)
@@ -70,14 +74,14 @@ def judging_options(command: Callable[..., Any]) -> Callable[..., Any]:
         "limits_file",
         metavar="FILE",
         type=click.Path(path_type=Path),
-        help="Limits of one's own (TOML), over the profile's.",
+        help="TOML file with limits that override those of the profile.",
     )(command)
     return click.option(
         "--profile",
         type=click.Choice(list(PROFILES)),
         default="digital",
         show_default=True,
-        help="Default limits: digital holds a bit-transparent path, analog one that passes converters.",
+        help="Set of default limits: digital for a bit-transparent path, analog for one with converters.",
     )(command)
 
 
@@ -102,7 +106,7 @@ def _limit_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def _shown(name: str, value: float | bool | None) -> str:
     """Write the default of a limit."""
     if value is None:
-        return "auto" if name == "max_thd_n_db" else "not judged"
+        return "auto" if name == "max_thd_n_db" else "not checked"
     return {True: "yes", False: "no"}[value] if isinstance(value, bool) else f"{value:g}"
 
 
@@ -120,7 +124,7 @@ def refuse_transport_limits(source: str, options: dict[str, Any]) -> None:
     for name in LIMIT_NAMES:
         if name in TRANSPORT_LIMITS and options[name] is not None:
             option = f"--{name.replace('_', '-')}"
-            raise RequestError(f"{source}: {option} limits packets, and an audio file has none")
+            raise RequestError(f"{source}: {option} limits packets, but an audio file has none")
 
 
 def request_of(ctx: click.Context, options: dict[str, Any], reference: str, limits: Limits) -> Request:

@@ -27,30 +27,35 @@ def _gain(_ctx: click.Context, parameter: click.Parameter, value: str) -> float 
         raise click.BadParameter(f"{value!r} is neither auto nor a number of decibels", param=parameter) from None
 
 
-@click.command(short_help="Make heard what is left when the reference is taken away.")
+@click.command(short_help="Write the residual (source minus reference) to a WAV file.")
 @click.argument("source")
-@click.option("--out", required=True, metavar="FILE", type=click.Path(path_type=Path), help="WAV, 32-bit float.")
+@click.option(
+    "--out", required=True, metavar="FILE", type=click.Path(path_type=Path), help="WAV file to write (32-bit float)."
+)
 @click.option(
     "--reference",
     metavar="REFERENCE",
-    help="What is taken away: tone:997, tone:997,1499, tone (found), FILE, none  [tone; none with --band, for spectra]",
+    help="Signal to subtract: tone:997, tone:997,1499, tone (detected), FILE, none.  "
+    "[tone; none with --band and for spectra]",
 )
-@click.option("--band", metavar="LOW:HIGH", callback=_band, help="Keep only this band, in Hz.")
-@click.option("--gain", default="0", callback=_gain, metavar="DB|auto", help="Louder by this; auto: peak at -1 dBFS.")
-@click.option("--start", type=float, default=0.0, metavar="SECONDS", help="From there on.")
-@click.option("--duration", type=DURATION, metavar="SECONDS", help="No more than this; live sources: stop after it.")
+@click.option("--band", metavar="LOW:HIGH", callback=_band, help="Keep only this frequency band, in Hz.")
+@click.option("--gain", default="0", callback=_gain, metavar="DB|auto", help="Gain in dB; auto: peak at -1 dBFS.")
+@click.option("--start", type=float, default=0.0, metavar="SECONDS", help="Start of the section.")
+@click.option(
+    "--duration", type=DURATION, metavar="SECONDS", help="Length of the section; of a live source, time to receive."
+)
 @click.option(
     "--from",
     "form",
     type=click.Choice(["phase", "spectrogram", "mel", "mfcc"]),
-    help="What of an NPZ file of inspect is turned back into sound.  [the most exact there is]",
+    help="Spectra in an NPZ file of inspect to reconstruct audio from.  [the most exact available]",
 )
-@click.option("--iterations", type=click.IntRange(1), default=64, show_default=True, help="To find phases.")
-@click.option("--seed", type=click.IntRange(0), default=0, help="Of the phases that the search begins with.")
-@click.option("--force", is_flag=True, help="Write over a file that is there.")
+@click.option("--iterations", type=click.IntRange(1), default=64, show_default=True, help="Griffin-Lim iterations.")
+@click.option("--seed", type=click.IntRange(0), default=0, help="Seed of the initial phases of Griffin-Lim.")
+@click.option("--force", is_flag=True, help="Overwrite an existing file.")
 @rtp_options
 def listen(source: str, out: Path, reference: str | None, **options: Any) -> None:
-    """Write to a WAV file what is left of SOURCE when its reference is taken away, or a band, or the sound of spectra.
+    """Write the residual of SOURCE (source minus reference), a band of it, or audio reconstructed from spectra.
 
     SOURCE is an audio file, a capture, a session description or an address, as for check; or spectra (.npz) that
     inspect wrote.

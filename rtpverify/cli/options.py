@@ -26,24 +26,38 @@ def signal_options(command: Callable[..., Any]) -> Callable[..., Any]:
                 default="1283",
                 show_default=True,
                 metavar="HZ[,HZ...]",
-                help="Of the tone: one for all channels, or one per channel.",
+                help="Frequency of the tone: one for all channels, or one per channel.",
             ),
-            click.option("--level-dbfs", type=float, default=-20.0, show_default=True, help="A full-scale sine is 0."),
+            click.option(
+                "--level-dbfs",
+                type=float,
+                default=-20.0,
+                show_default=True,
+                help="RMS level of the tone; a full-scale sine is 0 dBFS.",
+            ),
             click.option(
                 "--noise-dbfs",
                 type=click.FloatRange(max=0),
                 metavar="NUMBER",
-                help="RMS level of white noise under it.",
+                help="RMS level of added white noise, in dBFS.",
             ),
-            click.option("--dither", type=click.Choice(["none", "rpdf", "tpdf"]), default="none", show_default=True),
-            click.option("--seed", type=click.IntRange(min=0), default=0, help="Of noise and dither."),
+            click.option(
+                "--dither",
+                type=click.Choice(["none", "rpdf", "tpdf"]),
+                default="none",
+                show_default=True,
+                help="Dither before quantisation.",
+            ),
+            click.option(
+                "--seed", type=click.IntRange(min=0), default=0, help="Seed of the noise and dither generators."
+            ),
             click.option(
                 "--fault",
                 "faults",
                 multiple=True,
                 metavar="KIND:NAME=VALUE,...",
-                help="A fault to inject, such as slip:at=1.5,frames=48 or loss:at=2,packets=3; may be given again. "
-                "An unknown one tells which there are.",
+                help="Fault to inject, such as slip:at=1.5,frames=48 or loss:at=2,packets=3; may be repeated. "
+                "An unknown kind lists all kinds.",
             ),
         )
     ):
@@ -59,12 +73,14 @@ def rtp_options(command: Callable[..., Any]) -> Callable[..., Any]:
             "streams",
             multiple=True,
             metavar="SSRC|ADDRESS[:PORT]",
-            help="The stream with this SSRC (0x...), sender or destination, where there are several.",
+            help="Stream to use if there are several, by SSRC (0x...), sender or destination; may be repeated.",
         ),
         click.option(
-            "--sdp", metavar="FILE", type=click.Path(path_type=Path), help="Session description that goes with packets."
+            "--sdp", metavar="FILE", type=click.Path(path_type=Path), help="Session description (SDP) of the stream."
         ),
-        click.option("--encoding", metavar="NAME/RATE[/CHANNELS]", help="Of packets, such as L24/48000/2."),
+        click.option(
+            "--encoding", metavar="NAME/RATE[/CHANNELS]", help="Encoding of the packets, such as L24/48000/2."
+        ),
     ):
         command = option(command)
     return command

@@ -29,7 +29,7 @@ def report_options(command: Callable[..., Any]) -> Callable[..., Any]:
             metavar="FILE",
             type=kind,
             callback=report_place,
-            help=f"Write the result as {_FORMS[name]}; - is standard output.",
+            help=f"Write the result as {_FORMS[name]} to FILE; - is standard output.",
         )
         command = option(command)
     return command

@@ -21,23 +21,34 @@ def _whole(_ctx: click.Context, parameter: click.Parameter, value: str | None) -
 @click.command(short_help="Send a test tone or a recording, with faults on request.")
 @click.argument("destination", required=False)
 @signal_options
-@click.option("--file", "file", metavar="FILE", type=click.Path(path_type=Path), help="Send a recording, no tone.")
-@click.option("--loop", is_flag=True, help="Send the recording over and over.")
+@click.option(
+    "--file", "file", metavar="FILE", type=click.Path(path_type=Path), help="Send this recording instead of a tone."
+)
+@click.option("--loop", is_flag=True, help="Repeat the recording until stopped.")
 @click.option(
     "--last-packet",
     type=click.Choice(["short", "drop"]),
-    help="Of a recording whose last frames fill no packet: send a shorter one, or leave them out.  [short]",
+    help="Last frames of a recording that do not fill a packet: send a short packet, or drop them.  [short]",
 )
 @click.option(
     "--encoding",
     metavar="NAME/RATE[/CHANNELS]",
-    help="[L24/48000/2; of a recording, what holds all of it]",
+    help="Encoding to send.  [L24/48000/2; for a recording, one that holds it without loss]",
 )
-@click.option("--payload-type", type=click.IntRange(0, 127), default=97, show_default=True)
-@click.option("--packet-time", type=float, default=0.001, show_default=True, metavar="SECONDS")
-@click.option("--ssrc", callback=_whole, metavar="NUMBER", help="0x... is hexadecimal.  [random]")
-@click.option("--ttl", type=click.IntRange(0, 255), default=16, show_default=True, help="Of multicast packets.")
-@click.option("--duration", type=DURATION, metavar="SECONDS", help="Stop after; without it, Ctrl-C does.")
+@click.option("--payload-type", type=click.IntRange(0, 127), default=97, show_default=True, help="RTP payload type.")
+@click.option(
+    "--packet-time",
+    type=float,
+    default=0.001,
+    show_default=True,
+    metavar="SECONDS",
+    help="Duration of the audio in a packet.",
+)
+@click.option("--ssrc", callback=_whole, metavar="NUMBER", help="SSRC, decimal or hexadecimal (0x...).  [random]")
+@click.option("--ttl", type=click.IntRange(0, 255), default=16, show_default=True, help="TTL of multicast packets.")
+@click.option(
+    "--duration", type=DURATION, metavar="SECONDS", help="Time to send.  [until Ctrl-C, or the end of the recording]"
+)
 def send(destination: str | None, **options: Any) -> None:
     """Send a test tone or a recording as RTP, with faults on request.
 

@@ -13,8 +13,12 @@ from rtpverify.cli.options import DURATION, signal_options
 @click.command(short_help="Write the reference tone to a WAV file.")
 @click.argument("out", type=click.Path(dir_okay=False, path_type=Path))
 @signal_options
-@click.option("--encoding", default="L24/48000/2", show_default=True, metavar="NAME/RATE[/CHANNELS]")
-@click.option("--duration", type=DURATION, default=10.0, show_default=True, metavar="SECONDS")
+@click.option(
+    "--encoding", default="L24/48000/2", show_default=True, metavar="NAME/RATE[/CHANNELS]", help="Encoding to write."
+)
+@click.option(
+    "--duration", type=DURATION, default=10.0, show_default=True, metavar="SECONDS", help="Length of the tone."
+)
 def tone(out: Path, **options: Any) -> None:
     """Write the reference tone to the WAV file OUT, with faults on request."""
     from rtpverify.commands.send import tone as write_tone

@@ -59,7 +59,7 @@ def open_source(
     if not is_packets(source):
         if encoding is not None or sdp is not None or streams:
             raise RequestError(
-                f"{source}: an audio file tells its own encoding; --encoding, --sdp, --stream are for RTP"
+                f"{source}: an audio file states its own encoding; --encoding, --sdp and --stream apply to RTP only"
             )
         from rtpverify.sources.audio.file import open_audio
 

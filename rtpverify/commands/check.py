@@ -141,7 +141,7 @@ def check(
     """
     selection = Selection.parse(streams) if streams else None
     if host_clock is not None and limits.link_offset_seconds is None:
-        raise RequestError("--host-clock tells nothing without --link-offset-seconds")
+        raise RequestError("--host-clock has no effect without --link-offset-seconds")
     arrival = _Arrival(selection, host_clock or "utc", on_frames)
     live = _Live(duration_seconds, until_end, backend, on_listening, rtcp or receiver_reports, receiver_reports)
     base = StreamSpec(encoding=encoding, reference=reference, limits=limits)
@@ -156,7 +156,7 @@ def check(
     path = Path(source)
     if is_session(path):
         if sdp is not None:
-            raise RequestError(f"{source}: is a session description itself, and --sdp {sdp} another")
+            raise RequestError(f"{source}: is itself a session description; omit --sdp {sdp}")
         _refuse_redundant(source, redundant)
         described = read_session(path).streams(base, rtcp=live.rtcp)
         _require_decodable([spec for _, spec in described])
@@ -172,11 +172,13 @@ def check(
         _require_decodable(specs)
         return _check_capture(path, specs, arrival, duration_seconds)
     if streams or redundant:
-        raise RequestError(f"{source}: an audio file has no RTP streams; --stream and --redundant are for captures")
+        raise RequestError(
+            f"{source}: an audio file has no RTP streams; --stream and --redundant apply to captures only"
+        )
     if encoding is not None or sdp is not None:
-        raise RequestError(f"{source}: an audio file tells its own encoding; --encoding and --sdp are for RTP")
+        raise RequestError(f"{source}: an audio file states its own encoding; --encoding and --sdp apply to RTP only")
     if host_clock is not None:
-        raise RequestError(f"{source}: an audio file has no times of arrival; --host-clock is for packets")
+        raise RequestError(f"{source}: an audio file has no arrival times; --host-clock applies to packets only")
     return _check_file(path, base, duration_seconds)
 
 
@@ -225,7 +227,9 @@ def _refuse_live_options(source: str, live: _Live) -> None:
 def _refuse_redundant(source: str, redundant: bool) -> None:
     """Refuse ``--redundant`` where it says nothing."""
     if redundant:
-        raise RequestError(f"{source}: --redundant is for captures; a session description tells legs by a=group:DUP")
+        raise RequestError(
+            f"{source}: --redundant applies to captures only; a session description declares legs with a=group:DUP"
+        )
 
 
 def _check_capture(
@@ -240,7 +244,7 @@ def _check_capture(
         found = _verify_capture(path, [elsewhere], replace(arrival, selection=looks_like_it), duration_seconds)
         return found if found.arrived else result
     if arrival.selection is not None and not result.arrived and result.discarded.get("not_selected"):
-        raise RequestError(f"{path}: --stream picks none of its streams: {_streams_in(path)}")
+        raise RequestError(f"{path}: --stream matches none of its streams: {_streams_in(path)}")
     return result
 
 
@@ -267,7 +271,7 @@ def _verify_capture(
     result.warnings += _doubts(capture)
     for stream, found in zip(verifier.streams, result.streams, strict=False):
         if silent_ns := verifier.silent_ns(stream, capture.last_ns):
-            after = " after its sender said goodbye (RTCP BYE)" if stream.said_goodbye else ""
+            after = " after its sender sent RTCP BYE" if stream.said_goodbye else ""
             found.warnings.append(f"no packet in the last {silent_ns / 1e9:.1f} s of the capture{after}")
     ours = verifier.discarded["unmatched"] + verifier.discarded["not_selected"]
     if capture.records and not result.streams and not ours:
@@ -291,7 +295,7 @@ def _beginning(batches: Iterable[PacketBatch], duration_seconds: float, path: Pa
     end_ns: int | None = None
     for batch in batches:
         if not batch.timed:
-            raise RequestError(f"{path}: has no times of arrival, so --duration cannot be told")
+            raise RequestError(f"{path}: has no arrival times, so --duration cannot be applied")
         if end_ns is None:
             arrived = parse(batch).arrival_ns
             end_ns = int(arrived.min()) + round(1e9 * duration_seconds) if len(arrived) else None
@@ -314,7 +318,7 @@ def _doubts(capture: CaptureReader) -> Iterator[str]:
         what = "IP fragment was" if fragments == 1 else "IP fragments were"
         yield f"{fragments} {what} not put together: audio in them counts as lost"
     if capture.skipped["cut_off"]:
-        yield "the capture ends in the middle of a frame"
+        yield "the capture ends in the middle of a packet"
 
 
 def _check_live(

@@ -93,7 +93,7 @@ def compare(
     if not same_rate:
         stream.warnings.append(
             f"{reference.name} has {recording.sample_rate_hz} Hz and was resampled to {audio.sample_rate_hz} Hz: "
-            "nothing can be equal bit by bit, and the residual is not judged"
+            "frames cannot be bit-identical, and the residual is not checked"
         )
     if stream.comparison is not None and with_distance:
         stream.comparison.mfcc_dtw_distance = _distance(original, audio)
@@ -289,13 +289,13 @@ class _Pair:
             channel.gain_db, channel.inverted = found.gain_db, found.polarity == -1
             channel.reference_channel = channel.reference_channel or min(channel.channel, self.reference.channels)
         self.stream.warnings.append(
-            "its frames are not those of the reference: it was recoded, or runs on a clock of its own; "
-            "only what it plays was compared, to some milliseconds"
+            "not sample-identical to the reference (lossy coding or a different clock): "
+            "compared by content, to within a few milliseconds"
         )
         events = found.events
         left_db = None if self.codec else self.content().left_db
         if left_db is not None and left_db > RECODED_RESIDUAL_DB:
-            text = f"residual {left_db:.1f} dB relative to the signal, which is no codec's"
+            text = f"residual {left_db:.1f} dB relative to the signal, more than a codec explains"
             size = {"residual_db": left_db}
             events = [*events, Event(Kind.NOISE, 0, self.stream.frames, size=size, message=text)]
         if found.polarity == -1:
@@ -319,9 +319,8 @@ class _Pair:
         if missing < period_frames and len(known) == len(events):
             return known
         text = (
-            f"{missing} frames of the reference are missing, or its content is out of step: "
-            f"it repeats itself every {period_frames} frames, so that cannot be told from a slip, "
-            "a late start or an inversion"
+            f"{missing} frames of the reference are missing, or the content is shifted or inverted: "
+            f"the reference repeats every {period_frames} frames, so these cases cannot be distinguished"
         )
         size = {"missing_frames": missing, "period_frames": period_frames}
         return [*known, Event(Kind.MISMATCH, 0, self.stream.frames, size=size, message=text)]
@@ -346,7 +345,7 @@ class _Pair:
         if not _is_loud(self.received, 0, self.received.frames, 0.0) and self._is_heard(0, self.reference.frames):
             self._tell(Event(Kind.SILENCE, 0, self.stream.frames, message="no signal"))
             return
-        text = "nothing of the reference was found in it"
+        text = "the reference was not found in it"
         self._tell(Event(Kind.MISMATCH, 0, self.stream.frames, message=text))
 
     def _tell(self, event: Event) -> None:

@@ -19,7 +19,7 @@ def refuse_overwriting(option: str, path: Path, *, force: bool) -> None:
     if path.is_dir():
         raise RequestError(f"{option} {path}: is a folder")
     if path.is_file() and not force:
-        raise RequestError(f"{option} {path}: is there already; --force writes over it")
+        raise RequestError(f"{option} {path}: already exists (use --force to overwrite)")
 
 
 @contextmanager

@@ -49,8 +49,8 @@ def send(
         Where an option is unusable, or sending fails.
     """
     if last_packet and (file is None or loop):
-        why = "a tone has no end" if file is None else "with --loop it has no end"
-        raise RequestError(f"--last-packet {last_packet}: is for a recording that ends: {why}")
+        why = "a tone never ends" if file is None else "with --loop it never ends"
+        raise RequestError(f"--last-packet {last_packet}: applies only to a recording that ends: {why}")
     form, signal = _audio(file, loop, encoding, frequency, level_dbfs)
     settings = StreamSettings(
         destination=parse_endpoint(destination, "DESTINATION") if destination else DEFAULT_DESTINATION,

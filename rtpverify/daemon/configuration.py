@@ -303,7 +303,7 @@ def _check_together(streams: list[dict[str, Any]], folder: Path, mistakes: dict[
     if not streams:
         mistakes["stream",] = "holds no stream"
     if len(streams) > MAX_STREAMS:
-        mistakes["stream", MAX_STREAMS] = f"is past {MAX_STREAMS} streams, the most that are verified at a time"
+        mistakes["stream", MAX_STREAMS] = f"exceeds the limit of {MAX_STREAMS} streams at a time"
     names: dict[str, int] = {}
     endpoints: dict[int, list[Endpoint]] = {}
     for index, stream in enumerate(streams):

@@ -58,7 +58,7 @@ class Defects:
         """Tell what the verifier has contained; a reference that cannot hold is no defect."""
         for failure in failures:
             if isinstance(failure.error, RequestError):
-                self._log.warning("not judged", stream=failure.stream, reason=str(failure.error))
+                self._log.warning("not checked", stream=failure.stream, reason=str(failure.error))
             else:
                 self._tell(failure.where, failure.stream, failure.message, failure.traceback)
 
@@ -80,7 +80,7 @@ class Defects:
         since = time.monotonic() - RECENT_SECONDS
         with self._lock:
             return [
-                f"a defect of rtpverify: {what}: {message}"
+                f"internal error in rtpverify: {what}: {message}"
                 for (what, message), seen in self._latest.items()
                 if seen >= since
             ]

@@ -167,14 +167,14 @@ class Service:
             return ["not receiving yet"]
         reasons = []
         if (still_ns := time.monotonic_ns() - self._last_tick_ns) > STILL_NS:
-            reasons.append(f"no packet was looked at for {still_ns / 1e9:.1f} s")
+            reasons.append(f"receive loop idle for {still_ns / 1e9:.1f} s")
         if self._not_receiving is not None:
             reasons.append(f"cannot receive: {self._not_receiving}")
         reasons += [f"no interface {name!r} on this host" for name in self.roster.missing_interfaces]
         reasons += [f"{section}: {outlet.trouble}" for section, outlet in self.outlets.items() if outlet.trouble]
         latest = {stream.name: stream for stream in self.verifier.streams if stream.closed is None}
         failed = {name: stream.failure for name, stream in latest.items() if stream.failure is not None}
-        reasons += [f"stream {name}: not judged: {failure.message}" for name, failure in failed.items()]
+        reasons += [f"stream {name}: not checked: {failure.message}" for name, failure in failed.items()]
         return reasons + self.defects.recent()
 
     def ask_reload(self) -> None:
@@ -349,7 +349,7 @@ class Service:
         self._known_streams = len(self.verifier.streams)
         for name in change.removed:
             del self.states[name], self._last_line_ns[name]
-            self.log.info("no longer followed", stream=name)
+            self.log.info("no longer monitored", stream=name)
         self._turns = deque(turn for turn in self._turns if self.states.get(turn[1].name) is turn[1])
         for stream in change.new:
             self.verifier.add(stream.spec)
@@ -415,7 +415,7 @@ class Service:
         )
         if stream.encoding is None and stream.spec.reference is not None:
             self.log.warning(
-                "not decoded, transport alone is verified",
+                "not decoded, only transport is verified",
                 stream=stream.name,
                 reason=stream.spec.why_undecodable(stream.payload_type),
             )

@@ -118,7 +118,7 @@ class OutletSet:
                 try:
                     await self._swap(section, before.get(section))
                 except RequestError as error:
-                    self._service.log.error("outlet lost", outlet=section, reason=str(error))
+                    self._service.log.error("sink lost", outlet=section, reason=str(error))
                     self._wait(section, before[section], error)
             raise
 

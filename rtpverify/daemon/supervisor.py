@@ -130,7 +130,7 @@ class Supervisor:
             await self._take_over(configuration)
         except RequestError as error:
             for line in str(error).splitlines():
-                self._service.log.error("configuration not taken over", reason=line)
+                self._service.log.error("configuration not applied", reason=line)
             self._note_reload(taken_over=False)
         except Exception:
             self._note_reload(taken_over=False)
@@ -178,7 +178,7 @@ class Supervisor:
         if late:
             service.log.warning("takes effect at the next start", changed=late)
         names = {"added": change.added, "changed": change.changed, "removed": change.removed}
-        service.log.info("configuration taken over", **names)
+        service.log.info("configuration applied", **names)
 
     def _note_reload(self, *, taken_over: bool) -> None:
         """Let a scrape see how the last reading went."""
@@ -203,7 +203,7 @@ class Supervisor:
         mistakes += self._follow_each(wanted)
         for reason in mistakes:
             if reason not in self._mistakes:
-                service.log.warning("not followed", reason=reason)
+                service.log.warning("not monitored", reason=reason)
         if len(mistakes) != len(self._mistakes):
             service.snapshot = replace(service.snapshot, sources_refused=len(mistakes))
         self._mistakes = mistakes

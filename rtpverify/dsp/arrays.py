@@ -32,7 +32,7 @@ def as_frames(frames: ArrayLike, name: str = "frames") -> NDArray[np.float64]:
     array = array[:, None] if array.ndim == 1 else array
     finite = np.isfinite(array).all(axis=1)
     if not finite.all():
-        raise RequestError(f"{name}: frame {int(np.argmin(finite))} holds a value that is no finite number")
+        raise RequestError(f"{name}: frame {int(np.argmin(finite))} holds a value that is not finite")
     return array.astype(np.float64, copy=False)
 
 

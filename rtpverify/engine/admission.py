@@ -23,7 +23,7 @@ from rtpverify.transport.demux import MAX_HELD_PACKETS, Held
 MIN_IN_TIME = 3
 """Packets behind one another whose timestamps go on that prove a source which nothing describes."""
 MIN_IN_ORDER = 16
-"""The same where timestamps stand still or leap about; many packets of video have one timestamp."""
+"""The same where timestamps do not advance or leap about; many packets of video have one timestamp."""
 MAX_AHEAD = 4
 """How far the sequence number goes on where packets between were lost."""
 MAX_STEP = 1 << 20

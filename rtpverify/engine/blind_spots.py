@@ -23,8 +23,8 @@ def blindness(signal: Sequence[Signal], sample_rate_hz: int) -> list[str]:
         tone = f"{hz:.0f} Hz" if hz is not None else "this tone"
         where = "" if len(at) == len(signal) else f" on channel {', '.join(str(item.channel) for item in at)}"
         warnings.append(
-            f"a tone of {tone} at {sample_rate_hz} Hz{where} is blind to slips of {blind} frames "
-            f"({1000 * blind / sample_rate_hz:.3g} ms) and multiples of it; 1283 Hz sees them all"
+            f"a tone of {tone} at {sample_rate_hz} Hz{where} cannot reveal slips of {blind} frames "
+            f"({1000 * blind / sample_rate_hz:.3g} ms) or multiples of it; use 1283 Hz to detect slips of any length"
         )
     return warnings
 
@@ -36,8 +36,8 @@ def why_inconclusive(analysis: Analysis, row: int, reference: Reference, frames:
     if analysis.detector.ever_acquired(row):
         return None
     if isinstance(reference, Recording):
-        return f"nothing of {reference.path.name} was found in the {frames} frames that arrived"
+        return f"{reference.path.name} was not found in the {frames} frames that arrived"
     wanted = "tone"
     if isinstance(reference, Tone) and reference.frequencies_hz:
         wanted = "tone of " + ", ".join(f"{hz:g}" for hz in reference.frequencies_hz) + " Hz"
-    return f"no {wanted} stands out of the {frames} frames that arrived"
+    return f"no {wanted} found above the noise in the {frames} frames that arrived"

@@ -227,15 +227,17 @@ def _unsaid(said: EncodingStatement, first: FirstPackets) -> Decision:
     rate_hz = first.sample_rate_hz
     frame_bytes = first.bytes_per_frame
     if frame_bytes is None:
-        return Decision(None, f"{said.text}; {first.shape()} fit no PCM: compressed, or no audio", first.more_wanted)
+        return Decision(
+            None, f"{said.text}; {first.shape()} fit no PCM encoding: compressed audio, or not audio", first.more_wanted
+        )
     candidates = readings(frame_bytes, rate_hz or SAMPLE_RATES_HZ[0])
     found = said_by_samples(candidates, first.payload)
     shape = f"{said.text}; {first.packet_bytes}-byte payloads, {first.step} frames"
     if found is None or rate_hz is None:
         names = _names([found] if found else candidates, rate_hz)
-        why = "the packets do not tell its rate" if found else "the samples do not tell which"
+        why = "the packets do not show its sample rate" if found else "the samples do not show which"
         return Decision(None, f"{shape}: {names}; {why}", first.more_wanted if rate_hz else MANY_PACKETS)
-    return Decision(found, f"{shape}: the samples say {found}, which is used here: give --encoding {found}")
+    return Decision(found, f"{shape}: the samples say {found}, used for this check; set --encoding {found}")
 
 
 def _same_size(said: EncodingStatement, encoding: Encoding, first: FirstPackets) -> Decision:
@@ -252,7 +254,7 @@ def _same_size(said: EncodingStatement, encoding: Encoding, first: FirstPackets)
 
 def contradiction(said: EncodingStatement, found: Encoding, what: str, packets_wanted: int = 0) -> Decision:
     """Return the decision for an encoding that is another one than is said."""
-    doubt = f"{said.text}, but {what} say {found}, which is used here: give --encoding {found}"
+    doubt = f"{said.text}, but {what} say {found}, used for this check; set --encoding {found}"
     return Decision(found, doubt, packets_wanted)
 
 
@@ -263,10 +265,10 @@ def _no_size(said: EncodingStatement, encoding: Encoding, first: FirstPackets) -
     if first.step <= 0 or (is_whole and sound is not False):
         # Timestamps that are off are a fault of the stream, and no matter of its encoding.
         return Decision(encoding, packets_wanted=0 if sound else FEW_PACKETS)
-    what = f"{said.text}, but {first.shape()} fit neither it nor any other PCM"
+    what = f"{said.text}, but {first.shape()} fit neither this nor any other PCM encoding"
     extra = first.packet_bytes - first.step * encoding.bytes_per_frame
     if extra in SRTP_TAG_BYTES and len(set(first.spans)) == 1:
-        what += f"; {extra} bytes more than that would have, and samples like noise: encrypted (SRTP)"
+        what += f"; {extra} bytes more than expected and noise-like samples: probably encrypted (SRTP)"
     return Decision(None, what, first.more_wanted)
 
 
@@ -290,7 +292,7 @@ def _other_size(said: EncodingStatement, encoding: Encoding, frame_bytes: int, f
         return contradiction(said, by_length, first.shape(), wanted)
     names = _names(candidates, encoding.sample_rate_hz) or "no PCM"
     return Decision(
-        None, f"{said.text}, but {first.shape()} fit {names}; the samples do not tell which", first.more_wanted
+        None, f"{said.text}, but {first.shape()} fit {names}; the samples do not show which", first.more_wanted
     )
 
 

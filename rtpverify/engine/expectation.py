@@ -97,7 +97,7 @@ class StreamSpec:
         """Say why the audio of a payload type that has no encoding cannot be decoded."""
         if self.announced is None:
             name = static_name(payload_type)
-            return f"payload type {payload_type}: " + (f"{name} is not decoded here" if name else "encoding unknown")
+            return f"payload type {payload_type}: " + (f"{name} is not supported" if name else "encoding unknown")
         return f"{self.announced.place}: {self.announced.medium.why_undecodable(payload_type)}"
 
 

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 SILENT = 10.0 ** (-60 / 20)
 """Nothing that stays below this (of full scale) is missed, or taken for the beginning of a signal."""
 CAUSE_UNKNOWN = (
-    "a recording cannot show whether a fault arose on the network or in the sender: a capture of the packets can"
+    "a recording cannot show whether a fault arose on the network or in the sender; "
+    "check a capture of the packets to find out"
 )
 _PIECE_SECONDS = 1.28
 """Frames taken at a time: long enough that the work on whole blocks outweighs that around them."""
@@ -194,7 +195,7 @@ class FrameVerifier:
             events, lead_in = self._beginning.without_silence(events)
             if lead_in:
                 length = f"{lead_in:,} frames ({lead_in / form.sample_rate_hz:.3f} s)"
-                warnings.append(f"silent for its first {length}: what comes before the signal is not judged")
+                warnings.append(f"silent for its first {length}: audio before the signal begins is not checked")
         return StreamResult(
             sample_rate=form.sample_rate_hz,
             channels=form.channels,

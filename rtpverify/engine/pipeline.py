@@ -432,7 +432,7 @@ class Intake(Rows):
             # Where telephone events were sent instead, nothing was hidden.
             stream.pauses += jump.sequence - 1 not in stream.events_beside
             if end is not None:
-                end.fault, end.message = False, f"{end.message}: it had left silence out"
+                end.fault, end.message = False, f"{end.message}: the sender had suppressed silence"
                 self._tell(stream, end)
         else:
             event = stream.jump(jump)

@@ -27,12 +27,12 @@ from rtpverify.transport.demux import SILENT_NS
 GOODBYE_NS = 2 * SILENT_NS
 """After a goodbye packets may still be on their way, and a source that goes on in this place is known by then."""
 
-GOES_ON = ": the sender stopped, or its packets do not get here any more"
+GOES_ON = ": the sender stopped, or its packets no longer reach this host"
 CAME_BACK = ", then it came back"
 CAME = ", then it came"
 GIVEN_UP = ", then it was no longer expected"
 UP_TO_THE_END = " up to the end"
-IF_MEANT = " up to the end of the check; --until-end is for a sender that is meant to stop"
+IF_MEANT = " up to the end of the check; use --until-end for a sender that is meant to stop"
 
 
 class Ends(Enum):

@@ -148,9 +148,9 @@ class Stream:
     encoding_since: int = 0
     """Frame from which on the present encoding holds."""
     not_judged: str | None = None
-    """Why what comes since then is not judged."""
+    """Why what comes since then is not checked."""
     pauses: int = 0
-    """Stretches of silence that the sender left out."""
+    """Pauses in which the sender suppressed silence."""
     packets_cut: int = 0
     """Packets whose payload a capture did not keep whole."""
     packets_beside: int = 0
@@ -164,7 +164,7 @@ class Stream:
     interruption: Interruption | None = None
     """The latest end after which it came back."""
     failure: Failure | None = None
-    """Why its signal is not judged any more, where that is a defect of ours or the caller's mistake."""
+    """Why its signal is not checked any more, where that is a defect of ours or the caller's mistake."""
     closed: Closed | None = None
     """What was found, where it goes on as another stream and nothing more comes to this one."""
     judged_anew: int | None = None
@@ -191,13 +191,13 @@ class Stream:
         """Return the event of packets that never arrived; so many were dropped by this host meanwhile."""
         start = gap.start_frame - (self.origin or 0)
         packets = f"{gap.packets} packet{'s' if gap.packets > 1 else ''}"
-        where = "on all legs" if self.spec.is_merged else "on the way"
+        where = "on all legs" if self.spec.is_merged else "in the network"
         if self.encoding is None:
-            message = f"{packets} lost {where}; how long they were is not known"
+            message = f"{packets} lost {where}; length unknown"
         elif gap.frames:
             message = f"{packets} lost {where}, {gap.frames} frames{self._milliseconds(gap.frames)} never arrived"
         else:
-            message = f"{packets} skipped by sequence number, no frame is missing"
+            message = f"{packets} skipped by sequence number, no frame missing"
         event = Event(
             Kind.GAP,
             start,
@@ -210,7 +210,7 @@ class Stream:
             # Not the network's doing, or not only.
             event.cause = Cause.UNKNOWN
             event.size["packets_dropped_by_host"] = host_dropped
-            event.message += f"; this host dropped {host_dropped} just then, its receive buffer was full"
+            event.message += f"; this host dropped {host_dropped} at that time because its receive buffer was full"
         event.time_ns = self.packets.arrival_ns(self.index, gap.last_sequence + 1)
         return event
 
@@ -266,16 +266,16 @@ class Stream:
         kind = Kind(str(jump.kind))
         frame = jump.frame - (self.origin or 0)
         numbers = (
-            f"sequence {jump.from_sequence} expected, {jump.to_sequence} came; "
-            f"timestamp {jump.from_timestamp} expected, {jump.to_timestamp} came"
+            f"sequence {jump.from_sequence} expected, {jump.to_sequence} received; "
+            f"timestamp {jump.from_timestamp} expected, {jump.to_timestamp} received"
         )
         size: dict[str, Any] = {"timestamp_jump_frames": jump.frames}
         if kind is Kind.SSRC_CHANGE:
             size = {"from_ssrc": f"0x{self.before:08x}", "to_ssrc": f"0x{self.ssrc:08x}"}
-            left = "said goodbye" if self.said_goodbye else "fell silent"
-            message = f"SSRC 0x{self.before:08x} {left} and 0x{self.ssrc:08x} goes on in its place"
+            left = "sent RTCP BYE" if self.said_goodbye else "stopped"
+            message = f"SSRC 0x{self.before:08x} {left} and 0x{self.ssrc:08x} continues the stream"
         elif kind is Kind.RESTART:
-            message = f"the sender started over: {numbers}"
+            message = f"the sender restarted: {numbers}"
         else:
             message = f"the RTP timestamp jumped: {numbers}"
         event = Event(kind, frame, size=size, packets=(jump.sequence, jump.sequence), message=message)
@@ -300,12 +300,12 @@ class Stream:
         packets = f"{error.packets} packet{'s' if error.packets > 1 else ''}"
         message = (
             f"timestamps of {packets} contradict the sequence numbers: they {pattern.text}, up to "
-            f"{abs(error.deviation)} frames ({1e3 * largest:.3f} ms) off; no packet is lost by it"
+            f"{abs(error.deviation)} frames ({1e3 * largest:.3f} ms) off; no packet was lost"
         )
         if error.moves:
             size["timestamp_moved_frames"] = error.moved
             times = f"{error.moves} time{'s' if error.moves > 1 else ''}"
-            message += f"; they settled anew {times}, {error.moved} frames on"
+            message += f"; they moved to a new offset {times}, {error.moved} frames in all"
         event, self._timestamp_error = self._timestamp_error, None
         if event is None or event.start_frame != start:
             event = Event(Kind.TIMESTAMP_ERROR, start)
@@ -320,7 +320,7 @@ class Stream:
 
     def stall(self, sequence: int, frame: int, seconds: float, arrival_ns: int) -> Event:
         """Return the event of a sender that was silent for too long."""
-        message = f"no packet for {1000 * seconds:.1f} ms, then the stream went on where it had stopped"
+        message = f"no packet for {1000 * seconds:.1f} ms, then the stream continued where it had stopped"
         return Event(
             Kind.STALL,
             frame,
@@ -345,7 +345,7 @@ class Stream:
     def end_message(self, seconds: float | None, went_on: str) -> str:
         """Say that nothing came of the stream."""
         lasted = "" if seconds is None else f" for {seconds:.1f} s"
-        what = "the sender said goodbye (RTCP BYE), no packet" if self.said_goodbye else "no packet"
+        what = "the sender sent RTCP BYE, no packet" if self.said_goodbye else "no packet"
         return f"{what}{lasted}{went_on}"
 
     def end_within(self, start_ns: int, stop_ns: int) -> Event | None:
@@ -448,9 +448,9 @@ class Stream:
         limits, counts = self.spec.limits, self.counts
         events = []
         for kind, count, limit, what in (
-            (Kind.DUPLICATE, counts.duplicated, limits.max_duplicated, "came more than once"),
-            (Kind.REORDER, counts.reordered, limits.max_reordered, "came after a later one"),
-            (Kind.LATE, counts.late, limits.max_late, "came after the reorder window"),
+            (Kind.DUPLICATE, counts.duplicated, limits.max_duplicated, "received more than once"),
+            (Kind.REORDER, counts.reordered, limits.max_reordered, "received after a later one"),
+            (Kind.LATE, counts.late, limits.max_late, "received after the reorder window"),
         ):
             if limit is not None and count > limit:
                 message = f"{count} packets {what}, limit {limit:g}"
@@ -462,8 +462,8 @@ class Stream:
             events.append(Event(Kind.JITTER, 0, self.end_frame, cause=Cause.UNKNOWN, size=size, message=message))
         if self.packets_short_of_lead and self.lead_seconds:
             count, least = self.packets_short_of_lead, self.lead_seconds[1]
-            message = f"{count} packet{'s' if count > 1 else ''} came too late to be presented: lead down to "
-            message += f"{1e3 * least:.3f} ms, at least {1e3 * limits.min_presentation_lead_seconds:g} ms wanted"
+            message = f"{count} packet{'s' if count > 1 else ''} arrived too late for presentation: lead down to "
+            message += f"{1e3 * least:.3f} ms, limit {1e3 * limits.min_presentation_lead_seconds:g} ms"
             size = {"presentation_lead_seconds": least, "packets_counted": count}
             events.append(Event(Kind.LATE, 0, self.end_frame, cause=Cause.UNKNOWN, size=size, message=message))
         first = self.packets.first_sequence(self.index)

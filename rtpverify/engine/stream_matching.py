@@ -87,7 +87,7 @@ class Identity:
         """Return what is expected of a flow whose packets are wanted."""
         spec = self.specs[int(self._spec[flow])]
         if spec is None:
-            raise AssertionError(f"flow {flow} matches what is not expected any more")
+            raise AssertionError(f"flow {flow} matches a stream that is no longer expected")
         return spec
 
     def source_flow(self, rtp: RtpBatch) -> NDArray[np.int64] | None:

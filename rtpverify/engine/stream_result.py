@@ -70,28 +70,28 @@ def stream_result(stream: Stream) -> StreamResult:
     if stream.packets_cut and stream.spec.reference is None:
         result.warnings.append(_cut(stream))
     if stream.odd_lengths:
-        result.warnings.append(f"{stream.odd_lengths} packets hold no whole number of {stream.encoding} frames")
+        result.warnings.append(
+            f"{stream.odd_lengths} packets do not contain a whole number of {stream.encoding} frames"
+        )
     sent = stream.reports.packets if stream.reports else None
     if sent and abs(sent[0] - sent[1]) > max(TOLERANCE_PACKETS, _packets_in_window(stream)):
-        result.warnings.append(
-            f"the sender says it sent {sent[0]} packets between its reports, sequence numbers tell {sent[1]}"
-        )
+        result.warnings.append(f"RTCP sender reports count {sent[0]} packets, sequence numbers {sent[1]}")
     if stream.wire and stream.wire.packet_time_changes[0]:
         result.warnings.append(stream.wire.packet_times())
     if stream.pauses:
         result.warnings.append(
-            f"the sender left silence out {stream.pauses} time{'s' if stream.pauses > 1 else ''}; "
-            "what it hid there cannot be told"
+            f"silence suppression: {stream.pauses} pause{'s' if stream.pauses > 1 else ''}; "
+            "faults during a pause cannot be detected"
         )
     if stream.spec.limits.link_offset_seconds is not None and stream.lead_seconds is None:
         result.warnings.append(f"presentation lead not measured: {_no_lead(stream)}")
     if _is_stamped_at_transmission(stream):
         result.warnings.append(
-            "the presentation lead is the link offset: the sender timestamps packets when it sends them, not when it "
-            "samples, so the lead does not tell its own delay"
+            "the presentation lead equals the link offset: the sender timestamps packets at transmission, not at "
+            "sampling, so the lead does not include the sender's own delay"
         )
     if stream.events_left_out:
-        result.warnings.append(f"{stream.events_left_out} more events were told than are kept here")
+        result.warnings.append(f"{stream.events_left_out} further events omitted from this result")
     if stream.doubt is not None and _is_aside(stream):
         result.warnings.insert(0, stream.doubt)
     _add_legs(stream, result)
@@ -132,17 +132,17 @@ def _failed(stream: Stream) -> str | None:
         return None
     if isinstance(failure.error, RequestError):
         return str(failure.error)
-    return f"a defect of rtpverify: its {failure.where} could not be judged further ({failure.message})"
+    return f"internal error in rtpverify: its {failure.where} could not be checked further ({failure.message})"
 
 
 def _add_left_out(stream: Stream, result: StreamResult) -> None:
     """Add how many packets were not read, and why: past their limit nothing can be concluded but faults."""
     stray, left_out = (stream.counts or PacketCounts()).stray, stream.packets_left_out
-    reasons = [f"{stray} fit nowhere in the stream"] if stray else []
+    reasons = [f"{stray} outside the sequence window"] if stray else []
     if left_out > stray:
-        reasons.append(f"{left_out - stray} hold nothing that could be decoded")
+        reasons.append(f"{left_out - stray} not decodable")
     limit = stream.spec.limits.max_packets_left_out
-    text = f"{left_out} packet{'s' if left_out > 1 else ''} left out (limit {limit:g}): {', '.join(reasons)}"
+    text = f"{left_out} packet{'s' if left_out > 1 else ''} ignored (limit {limit:g}): {', '.join(reasons)}"
     if left_out > limit:
         result.inconclusive = result.inconclusive or text
     elif left_out:
@@ -156,15 +156,15 @@ def _no_lead(stream: Stream) -> str:
     if stream.encoding is None:
         return "the clock rate is not known"
     if stream.lead_clock is None:
-        return "the media clock follows no clock that is known here"
-    return "no times of arrival"
+        return "the media clock follows no known reference clock"
+    return "no arrival times"
 
 
 def _add_legs(stream: Stream, result: StreamResult) -> None:
     """Add what each path alone brought, where there are several."""
     if len(stream.legs) < 2:
         if stream.spec.redundant:
-            result.warnings.append("only one leg brought packets: no redundancy")
+            result.warnings.append("packets arrived on only one leg: no redundancy")
         return
     for leg in stream.legs:
         counts = leg.counts
@@ -186,16 +186,16 @@ def _add_legs(stream: Stream, result: StreamResult) -> None:
         which = result.legs[-1].destination if leg.ends.ssrc is None else f"SSRC 0x{leg.ends.ssrc:08x}"
         name = f"leg {len(result.legs)} ({which})"
         if leg.last_arrival_ns is None:
-            result.warnings.append(f"nothing came over {name}: no redundancy")
+            result.warnings.append(f"no packet arrived on {name}: no redundancy")
         elif stream.last_arrival_ns - leg.last_arrival_ns >= DOWN_NS:
             silent_seconds = (stream.last_arrival_ns - leg.last_arrival_ns) / 1e9
-            result.warnings.append(f"nothing came over {name} for the last {silent_seconds:.1f} s")
+            result.warnings.append(f"no packet arrived on {name} for the last {silent_seconds:.1f} s")
     result.packets_differing, listed = stream.differing
     if result.packets_differing:
         numbers = ", ".join(map(str, listed)) + (", …" if len(listed) < result.packets_differing else "")
         count = f"{result.packets_differing} packet{'s' if result.packets_differing > 1 else ''}"
         result.warnings.append(
-            f"the legs carry different payloads in {count} (sequence {numbers}); the copy that came first counts"
+            f"the legs carry different payloads in {count} (sequence {numbers}); the first copy is used"
         )
 
 
@@ -221,7 +221,7 @@ def _add_announced(stream: Stream, result: StreamResult) -> None:
 def _cut(stream: Stream) -> str:
     """Say what a capture left out of the stream's packets."""
     count = f"{stream.packets_cut} packet{'s' if stream.packets_cut > 1 else ''}"
-    return f"the capture holds only the beginning of {count} (snap length): judged by transport, not by signal"
+    return f"the capture contains only the beginning of {count} (snap length): transport checked, signal not checked"
 
 
 def _packets_in_window(stream: Stream) -> float:
@@ -256,10 +256,10 @@ def _rtcp(stream: Stream) -> Rtcp | None:
 
 
 def _add_signal(stream: Stream, result: StreamResult) -> None:
-    """Add what was measured of the signal, and why it is not judged where it is not."""
+    """Add what was measured of the signal, and why it is not checked where it is not."""
     if stream.judged_anew is not None:
         result.warnings.append(
-            f"a defect of rtpverify in a stream of the same format: judged anew from frame {stream.judged_anew} on"
+            f"internal error in rtpverify in a stream of the same format: check restarted at frame {stream.judged_anew}"
         )
     track = stream.track or next(reversed(stream.earlier), None)
     if track is not None:
@@ -270,7 +270,7 @@ def _add_signal(stream: Stream, result: StreamResult) -> None:
     if stream.earlier and stream.not_judged is None:
         result.warnings.append(
             f"the encoding is {stream.encoding} from frame {stream.encoding_since} on; "
-            "what is measured of the signal is of the time since then"
+            "signal measurements cover the time since then"
         )
 
 
@@ -287,11 +287,11 @@ def _reasons(stream: Stream) -> Iterator[str]:
     if stream.packets_cut:
         yield _cut(stream)
     if not tracks:
-        yield stream.not_judged or "no whole packet of audio arrived"
+        yield stream.not_judged or "no complete audio packet arrived"
     why_not = [why_inconclusive(track.analysis, track.row, reference, stream.end_frame) for track in tracks]
     yield from (why for why in why_not[-1:] if why is not None and None not in why_not)
     if stream.not_judged is not None:
-        yield f"from frame {stream.encoding_since} on nothing is judged: {stream.not_judged}"
+        yield f"from frame {stream.encoding_since} on nothing is checked: {stream.not_judged}"
 
 
 def _is_aside(stream: Stream) -> bool:

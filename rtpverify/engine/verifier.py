@@ -313,7 +313,7 @@ class Verifier:
         return without_figures(stream)
 
     def present(self, stream: Stream, measured: Sequence[Signal]) -> list[Signal]:
-        """Return what each channel of a stream carries now; nothing where its signal is not judged.
+        """Return what each channel of a stream carries now; nothing where its signal is not checked.
 
         ``measured`` is the signal of its result; what is counted, or true of the channel as such, is taken from there.
         """
@@ -534,7 +534,8 @@ class Verifier:
         with self._contained("result"):
             wire = self._intake.glance(stream)
         result.inconclusive = result.inconclusive or (
-            "a defect of rtpverify: its packets could not be taken in further; what came then is another stream here"
+            "internal error in rtpverify: its packets could not be processed further; "
+            "later packets are reported as a new stream"
         )
         stream.closed = Closed(result, wire)
         self._release(stream)

@@ -203,7 +203,7 @@ def _plot(case: Case, audio: ClipAudio, event_frame: int | None) -> str:
     title = f"{document['kind']} ({document['cause']}), {document['stream']}, {where}"
     lines = [document["message"], f"{document['time'] or 'arrival unknown'}   event {document['id']}"]
     if event_frame is None:
-        lines.append("the event itself is not in this clip; time runs from the clip's first frame")
+        lines.append("the event is outside this clip; time starts at the clip's first frame")
     marked = Marked(0, 0, channel)
     if event_frame is not None:
         left = max(0, len(audio.samples) - event_frame)

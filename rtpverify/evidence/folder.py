@@ -146,7 +146,7 @@ class EvidenceFolder:
     def _make_room(self, size_bytes: int) -> int:
         """Remove the oldest until something fits; return how many."""
         if size_bytes > self._max_bytes:
-            raise OSError(errno.EFBIG, f"{size_bytes} bytes are more than the folder may hold", str(self.root))
+            raise OSError(errno.EFBIG, f"{size_bytes} bytes exceed the size limit of the folder", str(self.root))
         if self.size_bytes + size_bytes <= self._max_bytes:
             return 0
         self.size_bytes = self._measured()  # somebody may have tidied up

@@ -46,7 +46,7 @@ class Maker:
             answer: dict[str, bytes] | Exception = pickle.load(process.stdout)  # noqa: S301 - our own process
         except (EOFError, BrokenPipeError, pickle.UnpicklingError):
             status = self._end()
-            raise OSError(f"the process that makes evidence ended with status {status}") from None
+            raise OSError(f"the evidence process exited with status {status}") from None
         if isinstance(answer, Exception):
             raise answer
         return answer
@@ -58,7 +58,7 @@ class Maker:
 
     def _running(self) -> subprocess.Popen[bytes]:
         if self._closed:
-            raise OSError("no more evidence is made")
+            raise OSError("no more evidence is written")
         if self._process is None:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "rtpverify.evidence.worker_process"],

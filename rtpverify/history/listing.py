@@ -67,7 +67,7 @@ def _write_table(found: FoundEvents, out: IO[str]) -> None:
     """Write one line an event, its sentence at the end, or below where a terminal is too narrow for both."""
     paper = Paper(out)
     if not found.events:
-        paper.line("no such event")
+        paper.line("no matching event")
         return
     title, *lines = aligned([_TITLES, *map(_cells, found.events)], right=(4, 5))
     what = [document["message"] + _ending(document) for document in found.events]
@@ -118,5 +118,5 @@ def _moment(document: Document) -> str:
 def _ending(document: Document) -> str:
     """Say what is known of an event's end, where that is not in its sentence."""
     if document.get("cut_off"):
-        return " (went on when watching stopped)"
-    return " (going on)" if document["open"] else ""
+        return " (still open when monitoring stopped)"
+    return " (ongoing)" if document["open"] else ""

@@ -1,4 +1,4 @@
-"""What becomes of an exception that nobody expected: a defect of rtpverify, kept in a file for who can mend it."""
+"""Internal errors: an unexpected exception is reported in one line and its traceback kept in a file."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ def report(message: str, traceback_text: str) -> None:
     """Keep a traceback and tell it on standard error: in one line, or with the traceback where it cannot be kept."""
     path = keep(traceback_text)
     if path is None:
-        say(f"{traceback_text}rtpverify: a defect of rtpverify: {message}")
+        say(f"{traceback_text}rtpverify: internal error: {message}")
     else:
-        say(f"rtpverify: a defect of rtpverify: {message}; please report it with {path}, where the traceback is")
+        say(f"rtpverify: internal error: {message}; please report it with {path}, where the traceback is")
 
 
 def report_exception(error: BaseException) -> None:

@@ -63,13 +63,13 @@ class LiveStatistics:
     Attributes
     ----------
     batch_datagrams
-        Datagrams of each batch.
+        Datagrams per batch.
     lag_seconds, max_lag_seconds
         How late ticks began, and the latest of all: what the event loop's other work and this machine cost.
     age_seconds
-        From the arrival of the oldest datagram of a batch until the batch was taken in.
+        Time from the arrival of the oldest datagram of a batch until the batch was processed.
     busy_seconds
-        Time spent on receiving and verifying.
+        Processor time spent on receiving and verifying.
     """
 
     ticks: int = 0

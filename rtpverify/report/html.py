@@ -96,7 +96,7 @@ def _stream(stream: StreamResult) -> str:
     if smallest is not None:
         facts.append(("Detection limits", smallest))
     if stream.inconclusive:
-        facts.append(("Unjudged", stream.inconclusive))
+        facts.append(("Reason", stream.inconclusive))
     badge = f'<span class="verdict {stream.verdict}">{_TITLE[stream.verdict]}</span>'
     parts = [
         f'<div class="title"><h2>{escape(wording.identity(stream))}</h2>{badge}</div>',

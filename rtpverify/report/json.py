@@ -28,4 +28,4 @@ def strict(value: Any) -> Any:
             return int(value)
         case Real():
             return float(value) if math.isfinite(value) else None
-    raise TypeError(f"{type(value).__name__} has no place in a result: {value!r}")
+    raise TypeError(f"{type(value).__name__} cannot be part of a result: {value!r}")

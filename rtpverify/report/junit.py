@@ -129,9 +129,9 @@ def _suite(name: str, stream: StreamResult) -> ET.Element:
         elif events:
             ET.SubElement(element, "system-out").text = _lines(events, stream.sample_rate)
         elif stream.is_missing:
-            ET.SubElement(element, "skipped", message="nothing of the stream came")
+            ET.SubElement(element, "skipped", message="no packet of the stream arrived")
         elif not stream.signal and family not in _OF_PACKETS:
-            ET.SubElement(element, "skipped", message="the signal was not judged")
+            ET.SubElement(element, "skipped", message="the signal was not checked")
     if stream.warnings:
         ET.SubElement(suite, "system-out").text = "\n".join(stream.warnings)
     return suite

@@ -63,9 +63,9 @@ def _stream(paper: Paper, stream: StreamResult) -> None:
         _labelled(paper, label, text)
     smallest = wording.sensitivity(stream)
     if smallest is not None:
-        _labelled(paper, "Smallest", f"fault that would show: {smallest}")
+        _labelled(paper, "Smallest", f"detectable fault: {smallest}")
     if stream.inconclusive:
-        _labelled(paper, "Unjudged", stream.inconclusive, style=_WARNING)
+        _labelled(paper, "Reason", stream.inconclusive, style=_WARNING)
     for warning in stream.warnings:
         _labelled(paper, "Warning", warning, style=_WARNING)
     if stream.signal:

@@ -80,14 +80,16 @@ def headline(result: Result) -> str:
     if not result.streams and not result.failures:
         return "nothing to verify arrived"
     if not any(stream.inconclusive for stream in result.streams):
-        return "; ".join(dict.fromkeys(f"a defect of rtpverify: {failure.message}" for failure in result.failures))
+        return "; ".join(
+            dict.fromkeys(f"internal error in rtpverify: {failure.message}" for failure in result.failures)
+        )
     return _unjudged(result)
 
 
 def _unjudged(result: Result) -> str:
     """Say why streams could not be judged, and how many of them where there are others."""
     reasons = [stream.inconclusive for stream in result.streams if stream.inconclusive]
-    of_all = f"{len(reasons)} of {len(result.streams)} streams not judged: " if len(result.streams) > 1 else ""
+    of_all = f"{len(reasons)} of {len(result.streams)} streams not checked: " if len(result.streams) > 1 else ""
     return of_all + "; ".join(dict.fromkeys(reasons))
 
 
@@ -99,14 +101,14 @@ def request(result: Result) -> list[tuple[str, str]]:
     own = "".join(f", {name.replace('_', ' ')} {_limit(value)}" for name, value in asked.limits.items())
     lines = [("Reference", asked.reference), ("Limits", f"profile {asked.profile}{own}")]
     if asked.encoding is not None:
-        lines.insert(1, ("Encoding", f"{asked.encoding}, where nothing else says it"))
+        lines.insert(1, ("Encoding", f"{asked.encoding}, for payload types that nothing else describes"))
     return [*lines, ("Command", asked.command), ("Made", f"{asked.time} by rtpverify {asked.version} on {asked.host}")]
 
 
 def _limit(value: float | bool | None) -> str:
     """Write the value of a limit."""
     if value is None:
-        return "not judged"
+        return "not checked"
     return {True: "yes", False: "no"}[value] if isinstance(value, bool) else f"{value:g}"
 
 
@@ -167,7 +169,7 @@ def transport(stream: StreamResult) -> list[tuple[str, str]]:
     )
     drift = number(wire.clock_drift_ppm, "+.1f") + (" ppm" if wire.clock_drift_ppm is not None else "")
     legs = [("Leg", leg_line(number, leg)) for number, leg in enumerate(stream.legs, 1)]
-    timing = f"jitter {seconds(wire.jitter_seconds)}, sender's clock {drift} against arrival"
+    timing = f"jitter {seconds(wire.jitter_seconds)}, sender's clock {drift} relative to arrival"
     if wire.max_tsdf_seconds is not None:
         timing += f", delay factor up to {seconds(wire.max_tsdf_seconds)}"
     if wire.min_presentation_lead_seconds is not None:
@@ -224,10 +226,10 @@ def comparison(stream: StreamResult) -> list[tuple[str, str]]:
         equal = (
             "recoded"
             if found.recoded
-            else f"{channel.frames_equal:,} of {channel.frames_compared:,} frames equal bit by bit"
+            else f"{channel.frames_equal:,} of {channel.frames_compared:,} frames bit-identical"
         )
         if channel.first_different_frame is not None and not found.recoded:
-            equal += f" (first that is not: {channel.first_different_frame:,})"
+            equal += f" (first difference: {channel.first_different_frame:,})"
         offset = f"{channel.offset_frames:+,.3f}".removesuffix(".000")
         parts = [equal, f"offset {offset} frames", f"gain {number(channel.gain_db, '+.3f')} dB"]
         if channel.inverted:
@@ -252,7 +254,7 @@ def sensitivity(stream: StreamResult) -> str | None:
         f"click of {max(item.click for item in known):.1e} FS, "
         f"level step of {max(item.level_step_db for item in known):.2g} dB, "
         f"phase step of {max(item.phase_step_rad for item in known):.1e} rad; "
-        f"slips {'told to the frame' if exact else 'told, their length not to the frame'}"
+        f"slip length {'exact' if exact else 'approximate'}"
     )
 
 
@@ -284,7 +286,7 @@ def size(event: Event, sample_rate: int | None) -> str:
     figures = [_figure(name, value) for name, value in event.size.items() if value is not None]
     parts += [figure.removeprefix(f"{event.kind.replace('_', ' ')} ") for figure in figures]
     if event.open:
-        parts.append("still going on")
+        parts.append("ongoing")
     return ", ".join(parts) or UNMEASURED
 
 

@@ -122,9 +122,9 @@ class Media:
             return f"payload type {payload_type}: encoding unknown"
         asked = self.rtpmaps if payload_type is None else {payload_type: self.rtpmaps[payload_type]}
         if not asked:
-            return "no a=rtpmap line that can be read says how it is encoded"
+            return "no valid a=rtpmap line describes its encoding"
         named = ", ".join(f"{number} ({text})" for number, text in asked.items())
-        return f"payload type {named} is not decoded here" if len(asked) == 1 else f"none of {named} is decoded here"
+        return f"payload type {named} is not supported" if len(asked) == 1 else f"none of {named} is decoded here"
 
     def packet_frames(self, encoding: Encoding) -> tuple[int, int] | None:
         """Return the fewest and most frames of a packet.

@@ -67,10 +67,10 @@ class Announced:
         """
         medium, place = self.medium, self.place
         if medium.destination and destination != medium.destination and not is_leg and not self._is_anywhere:
-            yield f"{place}: announced for {medium.destination}, the packets go to {destination}"
+            yield f"{place}: announced for {medium.destination}, packets go to {destination}"
         if medium.payload_types and payload_type not in medium.payload_types:
             said = ", ".join(map(str, medium.payload_types))
-            yield f"{place}: payload type {said} announced, the packets have {payload_type}"
+            yield f"{place}: payload type {said} announced, packets have {payload_type}"
         said_encoding = self.encoding(payload_type)
         if encoding is None or said_encoding is None:
             return
@@ -84,10 +84,10 @@ class Announced:
             if frames <= bounds[0] - 1 or frames >= bounds[1] + 1:
                 what = "framecount" if bounds == medium.framecount else "ptime"
                 said_ms = " to ".join(f"{1000 * bound / rate_hz:g}" for bound in dict.fromkeys(bounds))
-                yield f"{place}: {what} of {said_ms} ms announced, the packets hold {1000 * packet_time_seconds:g} ms"
+                yield f"{place}: {what} of {said_ms} ms announced, packets contain {1000 * packet_time_seconds:g} ms"
         if clock_drift_ppm is not None and abs(clock_drift_ppm) > MAX_CLOCK_ERROR_PPM:
             real_hz = rate_hz * (1 + clock_drift_ppm / 1e6)
-            yield f"{place}: {rate_hz} Hz announced, the timestamps run at about {real_hz:.0f} Hz"
+            yield f"{place}: {rate_hz} Hz announced, timestamps advance at about {real_hz:.0f} Hz"
 
     @property
     def _is_anywhere(self) -> bool:

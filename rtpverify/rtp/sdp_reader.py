@@ -121,7 +121,7 @@ class _Reading:
             try:
                 _ATTRIBUTES[line.name](current, line)
             except ConfigurationError as error:
-                self.warnings.append(f"{error}; read on without it")
+                self.warnings.append(f"{error}; line ignored")
 
     def _begin(self, line: _Line) -> None:
         kind = next(iter(line.value.split()), "")
@@ -141,18 +141,18 @@ class _Reading:
             self._place_medium(medium)
         mids = [*self._other_mids, *(medium.mid for medium in self._media if medium.mid)]
         duplicates = [found for line in self._groups if (found := _parse_group(line, mids))]
-        keys = "comes with keys: where the sender encrypts, its audio cannot be decoded"
+        keys = "comes with keys: if the sender encrypts, its audio cannot be decoded"
         self.warnings += [
             f"{self._place}:{medium.may_encrypt}: the medium of line {medium.line} {keys}"
             for medium in self._media
             if medium.may_encrypt and not medium.is_encrypted and not medium.unusable
         ]
         reasons = [medium.unusable for medium in self._media if medium.unusable]
-        self.warnings += [f"{reason}; left out" for reason in reasons]
-        self.warnings += [f"{why}; read on without it" for why in self._nowhere.values() if why not in reasons]
+        self.warnings += [f"{reason}; medium ignored" for reason in reasons]
+        self.warnings += [f"{why}; line ignored" for why in self._nowhere.values() if why not in reasons]
         more = len(self.warnings) - MAX_WARNINGS
         if more > 0:
-            self.warnings[MAX_WARNINGS:] = [f"{self._place}: {more} more lines could not be read"]
+            self.warnings[MAX_WARNINGS:] = [f"{self._place}: {more} further lines could not be read"]
         return SessionDescription(self._name, self._media, self._others, duplicates, self.warnings)
 
     def _place_medium(self, medium: Media) -> None:
@@ -173,10 +173,10 @@ def _lines(text: str, place: str, warnings: list[str]) -> Iterator[_Line]:
             continue
         if not separator or len(kind) != 1 or kind not in _LINE_TYPES:
             what = "is not TYPE=VALUE with a type of one letter that session descriptions have"
-            warnings.append(f"{place}:{number}: {_shown(row)} {what}; read on without it")
+            warnings.append(f"{place}:{number}: {_shown(row)} {what}; line ignored")
             continue
         if kind == "v":
-            warnings.append(f"{place}:{number}: another session description begins here; it is not read")
+            warnings.append(f"{place}:{number}: another session description begins here; it is ignored")
             return
         name = ""
         if kind == "a":
@@ -192,16 +192,14 @@ def _start(rows: Sequence[str], place: str, warnings: list[str]) -> int:
         if not any(row.startswith("m=") for row in rows):
             shown = _shown(rows[first - 1][:40])
             raise ConfigurationError(f"{place}:{first}: no session description: starts with {shown}, not 'v=0'")
-        warnings.append(f"{place}:{first}: starts with {_shown(rows[first - 1])}, not 'v=0'; read all the same")
+        warnings.append(f"{place}:{first}: starts with {_shown(rows[first - 1])}, not 'v=0'; accepted")
         return first
     if before := sum(map(bool, rows[: start - 1])):
         lines = "1 line" if before == 1 else f"{before} lines"
-        warnings.append(f"{place}:{first}: {_shown(rows[first - 1])}: {lines} before v=0 not read")
+        warnings.append(f"{place}:{first}: {_shown(rows[first - 1])}: {lines} before v=0 ignored")
     version = rows[start - 1].partition("=")[2].strip()
     if version != "0":
-        warnings.append(
-            f"{place}:{start}: v=: {_shown(version)} is not 0, the only version there is; read all the same"
-        )
+        warnings.append(f"{place}:{start}: v=: {_shown(version)} is not 0, the only version there is; accepted")
     return start + 1
 
 
@@ -248,7 +246,7 @@ def _parse_media(line: _Line) -> Media:
         line.warn("names several ports; only the first is read")
     payload_types = [int(text) for text in formats if re.fullmatch(r"[0-9]{1,3}", text) and int(text) <= 127]
     if len(payload_types) < max(len(formats), 1) and unusable is None:
-        line.warn("does not name payload types from 0 to 127 alone; read on without the others")
+        line.warn("does not name payload types from 0 to 127 alone; the others are ignored")
     return Media(line.number, port, protocol, tuple(payload_types), unusable)
 
 
@@ -273,13 +271,13 @@ def _take_connection(medium: Media, line: _Line) -> None:
     if address is None:
         raise line.error("holds no IP address; it would be IN IP4 ADDRESS or IN IP6 ADDRESS")
     if parts[:2] != ["IN", f"IP{address.version}"] or len(parts) != 3:
-        line.warn(f"is not IN IP{address.version} ADDRESS; the address is used all the same")
+        line.warn(f"is not IN IP{address.version} ADDRESS; the address is used")
     numbers = rest.split("/") if rest else []
     ttl, count = None, numbers
     if address.version == 4:
         ttl, count = next(iter(numbers), None), numbers[1:]
     if not all(re.fullmatch(r"[0-9]{1,9}", number) for number in numbers) or (ttl and int(ttl) > 255):
-        line.warn(f"has {_shown(rest)} after the address, which is no TTL and no number of addresses")
+        line.warn(f"has {_shown(rest)} after the address, which is neither a TTL nor a number of addresses")
         ttl = None
     elif any(int(number) > 1 for number in count):
         line.warn("names several addresses; only the first is read")
@@ -298,10 +296,10 @@ def _parse_group(line: _Line, mids: Sequence[str]) -> tuple[str, ...]:
     unknown = [_shown(mid) for mid in dict.fromkeys(named) if mid not in mids]
     nobody = f"names {', '.join(unknown)}, but no medium has that a=mid" if unknown else ""
     if len(known) < 2:
-        line.warn(f"{nobody or 'does not name two media'}; read on without it")
+        line.warn(f"{nobody or 'does not name two media'}; line ignored")
         return ()
     if nobody:
-        line.warn(f"{nobody}; read on without that")
+        line.warn(f"{nobody}; that part ignored")
     return known
 
 
@@ -314,7 +312,7 @@ def _read_rtpmap(medium: Media, line: _Line) -> None:
     if not re.fullmatch(r"[^/\s]+/[0-9]+(/\S*)?", text):
         raise line.error("is not PAYLOAD-TYPE NAME/RATE or PAYLOAD-TYPE NAME/RATE/CHANNELS")
     if any(rest):
-        line.warn(f"goes on after {_shown(text)}; the rest is not read")
+        line.warn(f"continues after {_shown(text)}; the rest is ignored")
     text = text.rstrip("/")
     known = medium.rtpmaps.setdefault(payload_type, text)
     if known != text:

@@ -198,7 +198,7 @@ class DamagedSignal:
     def _stretch(self, fault: Fault) -> _Stretch:
         """Place a fault on the timeline; raise ConfigurationError where it does not fit the signal."""
         if fault.transport:
-            raise ConfigurationError(f"{fault.place}: {fault.kind} happens to packets, and this is audio")
+            raise ConfigurationError(f"{fault.place}: {fault.kind} is a transport fault and needs packets, not audio")
         if fault.channel is not None and fault.channel > self.channels:
             raise ConfigurationError(f"{fault.place}: channel={fault.channel} of {self.channels}")
         start_frame = fault.start_frame(self.sample_rate_hz)

@@ -77,7 +77,7 @@ class TransportPlan:
         self._sample_rate_hz = sample_rate_hz
         for fault in faults:
             if not fault.transport:
-                raise ConfigurationError(f"{fault.place}: {fault.kind} happens to audio, and these are packets")
+                raise ConfigurationError(f"{fault.place}: {fault.kind} is a signal fault and needs audio, not packets")
             if self._first(fault) < 1 and fault.kind != "missing":
                 raise ConfigurationError(f"{fault.place}: at={fault.at_seconds:g} is not after the first packet")
 

@@ -240,7 +240,7 @@ class LegMerger:
         return kept
 
     def succeed(self, stream: int) -> None:
-        """Take a stream's next packets, on every leg, for the first of another sender, who goes on in its place."""
+        """Take a stream's next packets, on every leg, for the first of another sender, who continues the stream."""
         row = self._row_of.get(stream)
         if row is None:
             return

@@ -115,7 +115,7 @@ class SequenceTracker(Rows):
         self._orders[stream].timestamps.rate_hz = rate_hz
 
     def succeed(self, stream: int) -> None:
-        """Take a stream's next packet for the first of another sender, who goes on in its place."""
+        """Take a stream's next packet for the first of another sender, who continues the stream."""
         order = self._load(stream)
         order.succeed()
         self._store(order)

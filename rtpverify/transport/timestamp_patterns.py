@@ -32,10 +32,10 @@ def pattern_of(error: TimestampError, encoding: Encoding) -> Pattern:
     steps, rate_hz = dict(error.steps), encoding.sample_rate_hz
     total = sum(steps.values())
     if total == 0:
-        return Pattern(None, "lie beside their places")
+        return Pattern(None, "deviate from their expected values")
     frozen = steps.get(0, 0)
     if frozen >= MOST * total or (frozen > 1 and frozen == total - 1):
-        return Pattern("frozen", "stand still")
+        return Pattern("frozen", "do not advance")
     if sum(count for step, count in steps.items() if step < 0) >= MOST * total:
         return Pattern("backwards", "run backwards")
     packet_frames = error.step_frames / total
@@ -60,7 +60,7 @@ def pattern_of(error: TimestampError, encoding: Encoding) -> Pattern:
         return Pattern("rounded", text, {"timestamp_quantum_frames": error.quantum})
     if error.spread <= 1:
         return Pattern("rounded", "are rounded from a clock", {"timestamp_quantum_frames": 1})
-    return Pattern("scattered", "scatter about their places")
+    return Pattern("scattered", "scatter about their expected values")
 
 
 def _usual_step(steps: dict[int, int]) -> float:

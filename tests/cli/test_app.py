@@ -145,17 +145,17 @@ class TestOptionsThatTellNothing:
 
     def test_clock_of_the_host(self, tone_wav, write_capture, tmp_path):
         capture = write_capture(seconds=0.1)
-        assert "tells nothing without --link-offset-seconds" in refused("check", capture, "--host-clock", "utc")
+        assert "has no effect without --link-offset-seconds" in refused("check", capture, "--host-clock", "utc")
         limits = tmp_path / "limits.toml"
         limits.write_text("link_offset_seconds = 0.01")
-        assert "no times of arrival" in refused("check", tone_wav, "--host-clock", "tai", "--limits", limits)
+        assert "no arrival times" in refused("check", tone_wav, "--host-clock", "tai", "--limits", limits)
 
     @pytest.mark.parametrize("name", sorted(TRANSPORT_LIMITS))
     def test_limits_of_packets_for_recordings(self, name, tone_wav, tmp_path):
         option = f"--{name.replace('_', '-')}"
         for command in (["check", tone_wav], ["compare", tone_wav, tone_wav]):
             line = refused(*command, option, "1")
-            assert line == f"rtpverify: {tone_wav}: {option} limits packets, and an audio file has none"
+            assert line == f"rtpverify: {tone_wav}: {option} limits packets, but an audio file has none"
         limits = tmp_path / "limits.toml"
         limits.write_text(f"{name} = 1")
         assert run("check", tone_wav, "--limits", limits).exit_code == 0
@@ -203,7 +203,7 @@ class TestBadInput:
         """It is used for what is measured, and what was not asked for does not pass."""
         outcome = run("check", write_capture(seconds=0.5))
         assert outcome.exit_code == 3
-        assert "the samples say L24/48000/2, which is used here: give --encoding L24/48000/2" in outcome.stdout
+        assert "the samples say L24/48000/2, used for this check; set --encoding L24/48000/2" in outcome.stdout
         assert "997.000" in outcome.stdout
 
     def test_tone_above_half_the_sample_rate(self, write_capture, tone_wav):
@@ -225,7 +225,7 @@ class TestBadInput:
         assert "has no transport" in refused("check", tone_wav, "--reference", "none")
 
     def test_encoding_for_a_file(self, tone_wav):
-        assert "tells its own encoding" in refused("check", tone_wav, "--encoding", "L24/48000/2")
+        assert "states its own encoding" in refused("check", tone_wav, "--encoding", "L24/48000/2")
 
     def test_malformed_limits(self, tone_wav, tmp_path):
         path = tmp_path / "limits.toml"
@@ -350,7 +350,7 @@ class TestCheck:
         description.write_text(SDP.format(address="239.1.2.4/32", port=5004))
         outcome = run("check", path, "--sdp", description, "--reference", "tone:997")
         assert outcome.exit_code == 0
-        assert ":6: announced for 239.1.2.4:5004, the packets go to 239.1.2.3:5004\n" in outcome.stdout
+        assert ":6: announced for 239.1.2.4:5004, packets go to 239.1.2.3:5004\n" in outcome.stdout
 
 
 class TestEvents:

@@ -62,7 +62,7 @@ def test_packets_of_which_only_the_headers_were_captured(tmp_path, snap, referen
     [stream] = clean.streams
     assert (stream.events, stream.frames, stream.packet_time_seconds) == ([], 9600, 0.001)
     assert str(clean.verdict) == ("pass" if reference == "none" else "inconclusive")
-    told = "the capture holds only the beginning of 200 packets (snap length): judged by transport, not by signal"
+    told = "the capture contains only the beginning of 200 packets (snap length): transport checked, signal not checked"
     assert told in (stream.warnings if reference == "none" else [stream.inconclusive])
     path.write_bytes(c.pcap(datagrams(200, lost=[70, 71]), snap=snap))
     [stream] = check(str(path), encoding=L16, reference=parse_reference(reference)).streams
@@ -82,7 +82,7 @@ def test_fragments_and_a_last_frame_that_is_not_whole(tmp_path, link):
     assert result.discarded == {"fragment": 2, "cut_off": 1}
     assert result.warnings == [
         "2 IP fragments were not put together: audio in them counts as lost",
-        "the capture ends in the middle of a frame",
+        "the capture ends in the middle of a packet",
     ]
 
 
@@ -151,7 +151,7 @@ def test_a_media_clock_of_its_own_has_no_lead(tmp_path):
     stream = presented(tmp_path, clock="sender")
     assert stream.transport.presentation_lead_seconds is None
     [warning] = stream.warnings
-    assert warning == "presentation lead not measured: the media clock follows no clock that is known here"
+    assert warning == "presentation lead not measured: the media clock follows no known reference clock"
 
 
 def duplicated(tmp_path, lost=((), ()), ahead=20):
@@ -197,7 +197,7 @@ def test_one_of_the_two_alone(tmp_path, silent):
     stream = duplicated(tmp_path, lost=lost)
     assert (stream.ssrc, stream.transport.packets_received, stream.events) == (1000, 300, [])
     [warning] = stream.warnings
-    assert warning.startswith(f"nothing came over leg {silent + 1} (SSRC 0x{(1000, 1010)[silent]:08x})")
+    assert warning.startswith(f"no packet arrived on leg {silent + 1} (SSRC 0x{(1000, 1010)[silent]:08x})")
 
 
 def test_two_ssrcs_however_the_packets_are_cut():

@@ -138,5 +138,5 @@ def test_no_form_of_the_result_blames_the_sender_for_what_a_file_holds(tmp_path)
     assert (event["kind"], event["cause"]) == ("dropout", "unknown")
     for text in (outcome.stdout, *(path.read_text() for path in forms.values())):
         assert "unknown" in text
-        assert "a capture of the packets can" in text
+        assert "check a capture of the packets" in text
         assert "upstream" not in text.replace("--upstream", "").replace(".upstream", "")

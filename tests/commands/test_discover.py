@@ -105,7 +105,7 @@ def test_hints_that_cannot_be_read_are_told_beside_the_session():
     directory.take(
         sap(sdp() + b"a=ptime:1.08843537415\r\na=framecount:48-768\r\na=mediaclk:soon=\x1b[2J\r\na=rtcp:x\r\n")
     )
-    reason = "'x' has port 'x', which is not in 1 to 65535; read on without it"
+    reason = "'x' has port 'x', which is not in 1 to 65535; line ignored"
     assert lines(directory) == [
         "tone  announced by 192.0.2.7",
         "  239.1.2.3:5004  L24/48000/2 (97)",
@@ -121,5 +121,5 @@ def test_audio_that_cannot_be_decoded_says_why():
     directory.take(sap(sdp(session=2).replace(b"L24/48000/2", b"opus/48000/2")))
     assert [line for line in lines(directory) if line.startswith(" ")] == [
         "  239.1.2.3:5004  the payload is encrypted (RTP/SAVP)",
-        "  239.1.2.3:5004  payload type 97 (opus/48000/2) is not decoded here",
+        "  239.1.2.3:5004  payload type 97 (opus/48000/2) is not supported",
     ]

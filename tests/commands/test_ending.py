@@ -273,7 +273,7 @@ class TestInterrupted:
         started = Started("discover", "--duration", 60)
         started.wait_for_port(9875)
         status, out, err = started.end(number)
-        assert (status, out, err) == (3, "nothing is announced\n", "")
+        assert (status, out, err) == (3, "no session announced\n", "")
 
     def test_sender_says_what_it_sent(self, number):
         started = Started("send", "rtp://127.0.0.1:9")
@@ -411,7 +411,7 @@ class TestDefect:
         outcome = run_injected("rtpverify.engine.file_verifier", "FrameVerifier.feed", hidden, "check", clean)
         assert outcome.returncode == 70
         assert "Traceback (most recent call last)" in outcome.stderr
-        assert outcome.stderr.splitlines()[-1] == "rtpverify: a defect of rtpverify: IndexError: here"
+        assert outcome.stderr.splitlines()[-1] == "rtpverify: internal error: IndexError: here"
 
     def test_of_another_process_of_the_command(self, tmp_path):
         broken = tmp_path / "sitecustomize.py"

@@ -152,8 +152,8 @@ def test_send_a_recording_that_fills_no_number_of_packets(receiver, tmp_path, op
         (("--encoding", "L99/1"), "L99"),
         (("--file", "none.wav"), "none.wav: No such file or directory"),
         (("--packet-time", "0"), "packet time 0 s"),
-        (("--last-packet", "drop"), "--last-packet drop: is for a recording that ends: a tone has no end"),
-        (("--last-packet", "short", "--file", "x.wav", "--loop"), "with --loop it has no end"),
+        (("--last-packet", "drop"), "--last-packet drop: applies only to a recording that ends: a tone never ends"),
+        (("--last-packet", "short", "--file", "x.wav", "--loop"), "with --loop it never ends"),
     ],
 )
 def test_unusable_options_of_send(arguments, told):

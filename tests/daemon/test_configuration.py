@@ -150,7 +150,7 @@ def test_one_mistake_is_one_line_with_place_and_value(text: str, expected: list[
 def test_more_streams_than_can_be_verified_are_a_mistake() -> None:
     text = "".join(STREAM.replace('"a"', f'"s{n}"').replace(":5004", f":{5004 + n}") for n in range(257))
     (told,) = mistakes(text)
-    assert told == "bench.toml:1538: stream[257]: is past 256 streams, the most that are verified at a time"
+    assert told == "bench.toml:1538: stream[257]: exceeds the limit of 256 streams at a time"
 
 
 def test_every_mistake_is_told_at_once_in_the_order_of_the_file() -> None:

@@ -254,9 +254,9 @@ async def test_stream_that_cannot_be_judged_is_shown_so(tmp_path: Path, monkeypa
                 await asyncio.sleep(0.1)
             assert seen[other]["health"] == "ok"
             assert seen[failed.name]["health"] == "unjudged"
-            assert "a defect of rtpverify: InjectedError" in seen[failed.name]["reason"]
+            assert "internal error in rtpverify: InjectedError" in seen[failed.name]["reason"]
             _, ready = await asyncio.to_thread(get, f"{url}readyz")
-            assert f"stream {failed.name}: not judged" in ready
+            assert f"stream {failed.name}: not checked" in ready
             await bench.until(lambda: bench.service.states[failed.name].snapshot.judged is False)
             await bench.until(lambda: bench.service.states[other].snapshot.judged is True)
         bench.stop.set()
@@ -313,7 +313,7 @@ class TestDefects:
                 raise InjectedError("again")
         assert defects.counts["outlet"] == 5
         assert len(lines) == 1
-        assert defects.recent() == ["a defect of rtpverify: outlet of history: InjectedError: again"]
+        assert defects.recent() == ["internal error in rtpverify: outlet of history: InjectedError: again"]
 
     def test_flood_of_different_ones_is_bounded(
         self, defects: Defects, lines: list[dict[str, Any]], tmp_path: Path

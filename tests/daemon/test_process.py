@@ -89,7 +89,7 @@ def test_systemd_is_told_of_every_turn_of_its_life(tmp_path: Path) -> None:
         lines = log_of(running)
         assert running.returncode == 0
     told = [line["event"] for line in lines]
-    assert told.index("configuration taken over") < told.index("configuration not taken over") < told.index("summary")
+    assert told.index("configuration applied") < told.index("configuration not applied") < told.index("summary")
     assert told[-1] == "stopped"
 
 

@@ -73,9 +73,9 @@ async def test_streams_that_did_not_change_lose_nothing(tmp_path: Path) -> None:
     assert transport.packets_lost == 0
     assert transport.packets_received == transport.packets_expected > seen + 300
     assert result.events == []
-    taken = bench.told("configuration taken over")
+    taken = bench.told("configuration applied")
     assert (taken[0]["added"], taken[0]["changed"], taken[0]["removed"]) == (["comes"], ["changes"], ["goes"])
-    assert [line["stream"] for line in bench.told("no longer followed")][:2] == ["goes", "comes"]
+    assert [line["stream"] for line in bench.told("no longer monitored")][:2] == ["goes", "comes"]
 
 
 @pytest.mark.parametrize(
@@ -166,14 +166,14 @@ async def test_files_of_a_folder_are_followed_as_they_come_change_and_go(tmp_pat
             (folder / "desk2.sdp").write_text(sdp(third))
             await bench.until(lambda: str(third) in [one.flow.destination[-5:] for one in verifier.streams])
             (folder / "desk2.sdp").write_text("v=0\ns=half")
-            await bench.until(lambda: bench.told("not followed"))
+            await bench.until(lambda: bench.told("not monitored"))
             assert "desk2" in states
             await bench.until(lambda: bench.service.snapshot.sources_refused == 1)
             (folder / "desk2.sdp").unlink()
             await bench.until(lambda: "desk2" not in states)
             (folder / "same.sdp").write_text(sdp(first))
-            await bench.until(lambda: len(bench.told("not followed")) == 2)
-            assert "takes packets of desk-1 of" in bench.told("not followed")[1]["reason"]
+            await bench.until(lambda: len(bench.told("not monitored")) == 2)
+            assert "takes packets of desk-1 of" in bench.told("not monitored")[1]["reason"]
             (folder / "desk 1.sdp").unlink()
             await bench.until(lambda: list(states) == ["same"])
             (folder / "same.sdp").rename(folder / "desk 1.sdp")
@@ -183,10 +183,10 @@ async def test_files_of_a_folder_are_followed_as_they_come_change_and_go(tmp_pat
         assert all(one is not identity for one in verifier.streams)
         (folder / "desk 1.sdp").rename(tmp_path / "desk 1.sdp")
         folder.rename(tmp_path / "away")
-        await bench.until(lambda: len(bench.told("not followed")) == 3)
-        assert "No such file" in bench.told("not followed")[2]["reason"]
+        await bench.until(lambda: len(bench.told("not monitored")) == 3)
+        assert "No such file" in bench.told("not monitored")[2]["reason"]
         await bench.reload(text + "\n# the folder is still away\n")
-        assert bench.told("configuration not taken over")[0]["reason"].endswith("there is no such folder")
+        assert bench.told("configuration not applied")[0]["reason"].endswith("there is no such folder")
         assert list(states) == ["desk-1"]
 
 
@@ -214,7 +214,7 @@ async def test_a_folder_that_is_no_longer_named_takes_its_streams_along(tmp_path
         assert list(bench.service.states) == ["b"]
         await bench.reload(text)
         await bench.until(lambda: list(bench.service.states) == ["a-1", "a-2"])
-        assert "a-1" not in str(bench.told("not followed"))
+        assert "a-1" not in str(bench.told("not monitored"))
 
 
 async def test_a_session_description_that_a_stream_names_is_looked_at_too(tmp_path: Path) -> None:
@@ -223,7 +223,7 @@ async def test_a_session_description_that_a_stream_names_is_looked_at_too(tmp_pa
     text = HEAD + '[[stream]]\nname = "a"\nsdp = "a.sdp"\nreference = "tone:1283"\n'
     async with running(tmp_path / "bench.toml", text) as bench:
         (tmp_path / "a.sdp").write_text(sdp(second))
-        await bench.until(lambda: bench.told("configuration taken over"))
+        await bench.until(lambda: bench.told("configuration applied"))
         (followed,) = bench.service.roster
         assert followed.endpoints[0].port == second
 
@@ -235,11 +235,11 @@ async def test_a_recording_that_a_stream_is_held_against_is_looked_at_too(tmp_pa
     tables = [stream("a", ports[0]).replace("tone:1283", "music.wav"), stream("b", ports[1])]
     async with running(tmp_path / "bench.toml", HEAD + "".join(tables)) as bench:
         (tmp_path / "other.wav").replace(tmp_path / "music.wav")
-        await bench.until(lambda: bench.told("configuration taken over"))
-        assert bench.told("configuration taken over")[0]["changed"] == ["a"]
+        await bench.until(lambda: bench.told("configuration applied"))
+        assert bench.told("configuration applied")[0]["changed"] == ["a"]
         # One that is gone changes nothing.
         (tmp_path / "music.wav").unlink()
-        await bench.until(lambda: bench.told("configuration not taken over"))
+        await bench.until(lambda: bench.told("configuration not applied"))
         assert [followed.name for followed in bench.service.roster] == ["a", "b"]
 
 
@@ -249,8 +249,8 @@ async def test_being_asked_reads_a_configuration_that_did_not_change(tmp_path: P
         await asyncio.sleep(0.3)
         assert not bench.told("configuration")
         bench.service.ask_reload()
-        await bench.until(lambda: bench.told("configuration taken over"))
-        line = bench.told("configuration taken over")[0]
+        await bench.until(lambda: bench.told("configuration applied"))
+        line = bench.told("configuration applied")[0]
         assert (line["added"], line["changed"], line["removed"]) == ([], [], [])
 
 

@@ -32,7 +32,7 @@ def test_what_is_no_audio_is_refused():
         (np.zeros(0), "at least one frame"),
         (np.zeros((2, 2, 2)), "shape"),
         (np.zeros(3, np.int16), "int16 holds no full scale"),
-        (np.array([0.0, 1.0, np.nan]), "frame 2 holds a value that is no finite number"),
+        (np.array([0.0, 1.0, np.nan]), "frame 2 holds a value that is not finite"),
     ):
         with pytest.raises(RequestError, match=words):
             envelope(bad, 48000)

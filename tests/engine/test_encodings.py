@@ -87,7 +87,7 @@ def test_what_the_packets_contradict_is_told_and_put_right(sent, packet_frames, 
     found = decision(said, held(sent, packet_frames))
     assert found.encoding == form
     assert found.doubt.startswith(f"encoding {said} is given, but ")
-    assert found.doubt.endswith(f"give --encoding {sent}")
+    assert found.doubt.endswith(f"set --encoding {sent}")
 
 
 @pytest.mark.parametrize(("sent", "packet_frames"), ALL)
@@ -103,7 +103,7 @@ def test_silence_names_the_candidates():
     found = decision(None, held(silent=True))
     assert found.encoding is None
     assert (
-        "192-byte payloads, 48 frames: L16/48000/2 or F32/48000/1 or AM824/48000/1; the samples do not tell"
+        "192-byte payloads, 48 frames: L16/48000/2 or F32/48000/1 or AM824/48000/1; the samples do not show"
         in found.doubt
     )
     # What is said holds, and the channel count as the length has it.
@@ -112,7 +112,7 @@ def test_silence_names_the_candidates():
     assert str(found.encoding) == "L16/48000/2"
     found = decision("L24/48000/1", held(silent=True))
     assert found.encoding is None
-    assert "AM824/48000/1; the samples do not tell which" in found.doubt
+    assert "AM824/48000/1; the samples do not show which" in found.doubt
 
 
 MADE_UP = {
@@ -193,7 +193,7 @@ def test_compressed_audio_is_no_pcm():
     assert found.encoding is None
     for packet in packets:
         packet.payload_type = 18
-    assert decision(None, packets).doubt == "payload type 18: G729 is not decoded here"
+    assert decision(None, packets).doubt == "payload type 18: G729 is not supported"
 
 
 def test_packets_of_several_lengths():

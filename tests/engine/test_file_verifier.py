@@ -245,7 +245,7 @@ def test_the_cause_of_a_fault_in_a_recording_is_unknown():
     result = verify(case.verifier(), case.signal().read(0, case.frames))
     assert len(result.events) == 2
     assert {str(event.cause) for event in result.events} == {"unknown"}
-    assert sum("a capture of the packets can" in warning for warning in result.warnings) == 1
+    assert sum("check a capture of the packets" in warning for warning in result.warnings) == 1
     clean = Case((), seconds=1.5)
     assert not verify(clean.verifier(), clean.signal().read(0, clean.frames)).warnings
 

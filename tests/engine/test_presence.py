@@ -221,7 +221,7 @@ def test_a_goodbye_ends_it_at_once() -> None:
     watch = Watch().run(Sending(0, 2), goodbye(2.0), until=2.3)
     [event] = watch.events
     assert (str(event.kind), str(event.cause), event.open, event.time_ns) == ("ended", "upstream", True, at(1.99))
-    assert "goodbye" in event.message
+    assert "sent RTCP BYE" in event.message
     watch.run(Sending(2.5, 3, number=200), until=3, start=2.3)
     assert watch.brief == [("ended", 96_000, False, True)]
     assert watch.events[0].size["ended_seconds"] == pytest.approx(0.51)

@@ -275,12 +275,12 @@ class TestPayloadType:
         ]
 
     def test_to_one_that_nothing_tells(self):
-        """The audio from there on is not judged, and the result says so."""
+        """The audio from there on is not checked, and the result says so."""
         then = Sender(seconds=0.5, payload_type=98)
         then.sequence, then.timestamp = BEFORE.sequence + 1000, (BEFORE.timestamp + 48_000) % 2**32
         [stream] = every_cut(BEFORE.send() + later(then.send(), 1.0), BEFORE)
         assert brief(stream.events) == [("payload_type_change", 48_000, 0, None)]
-        assert stream.inconclusive.startswith("from frame 48000 on nothing is judged: payload type 98")
+        assert stream.inconclusive.startswith("from frame 48000 on nothing is checked: payload type 98")
         assert (stream.encoding, stream.transport.packets_received) == ("L24", 1500)
         assert stream.signal[0].frequency_hz == pytest.approx(997)
 
@@ -291,7 +291,7 @@ class TestPayloadType:
         verifier, _ = verify(high.send() + later(then.send(), 1.0), spec_of(high, then, reference="tone:9000"))
         [stream] = verifier.result("test").streams
         assert brief(stream.events) == [("payload_type_change", 48_000, 0, None)]
-        assert "nothing is judged" in stream.inconclusive
+        assert "nothing is checked" in stream.inconclusive
         assert "9000" in stream.inconclusive
 
 
@@ -394,7 +394,7 @@ def test_events_that_are_kept_are_bounded(monkeypatch):
     [stream] = verifier.result("test").streams
     assert len(told) == 44
     assert len(stream.events) == 10
-    assert any("34 more" in warning for warning in stream.warnings)
+    assert any("34 further events" in warning for warning in stream.warnings)
     assert np.all([event.fault for event in stream.events])
 
 
@@ -454,7 +454,7 @@ class TestReports:
         assert rtcp.fraction_lost == pytest.approx(1 / 499)
         assert (rtcp.cumulative_lost, rtcp.extended_highest_sequence) == (2, sender.sequence + 2999)
         assert rtcp.delay_since_last_sender_report_seconds == pytest.approx(0.4986)
-        assert any("says it sent 2100 packets" in warning for warning in stream.warnings) == (said == 2100)
+        assert any("RTCP sender reports count 2100 packets" in warning for warning in stream.warnings) == (said == 2100)
 
     def test_after_a_goodbye_nothing_is_a_fault(self):
         after = Sender(seconds=1.0, ssrc=7, sequence=30_000, timestamp=77)

@@ -311,7 +311,7 @@ def test_video_and_the_like_are_followed_by_their_numbers():
     assert (str(gap.kind), gap.packets, gap.message) == (
         "gap",
         (77, 78),
-        "2 packets lost on the way; how long they were is not known",
+        "2 packets lost in the network; length unknown",
     )
 
 

@@ -353,7 +353,7 @@ class TestPackets:
         assert any("1 packet" in warning and "L24/48000/2" in warning for warning in stream.warnings)
         assert stream.transport.packets_left_out == 1
         assert str(stream.verdict) == "inconclusive"
-        assert stream.inconclusive == "1 packet left out (limit 0): 1 hold nothing that could be decoded"
+        assert stream.inconclusive == "1 packet ignored (limit 0): 1 not decodable"
 
     def test_a_payload_type_of_unknown_encoding_is_followed_and_not_judged(self):
         sender = Sender(payload_type=98, amplitude=0.0)

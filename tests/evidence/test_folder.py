@@ -65,7 +65,7 @@ def test_somebody_may_tidy_up(tmp_path):
 def test_what_can_never_fit_removes_nothing(tmp_path):
     folder = EvidenceFolder(tmp_path, 5000)
     add(folder, 1)
-    with pytest.raises(OSError, match="more than the folder may hold"):
+    with pytest.raises(OSError, match="exceed the size limit of the folder"):
         add(folder, 2, size=6000)
     assert len(evidence_in(tmp_path)) == 1
 

@@ -70,5 +70,5 @@ def test_once_closed_it_makes_no_more(case: tuple[Case, Kept]) -> None:
     maker.files_of(*case)
     maker.close()
     maker.close()
-    with pytest.raises(OSError, match="no more evidence is made"):
+    with pytest.raises(OSError, match="no more evidence is written"):
         maker.files_of(*case)

@@ -30,7 +30,7 @@ def document(number: int, **more: Any) -> dict[str, Any]:
         "packets": [number, number],
         "time": rfc3339(NOW_NS + number * 1_000_000),
         "packets_lost": 1,
-        "message": "1 packet lost on the way",
+        "message": "1 packet lost in the network",
     } | more
 
 

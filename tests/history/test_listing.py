@@ -49,10 +49,10 @@ def test_the_table_has_one_line_an_event_and_says_what_is_left_out():
     assert title.split() == ["Time", "(UTC)", "Stream", "Kind", "Cause", "Ch", "Frame", "Id", "What"]
     assert len(lines) == 4
     assert lines[0].split()[:8] == ["2026-09-21", "14:13:20.124", "left", "gap", "network", "all", "1", "000000000001"]
-    assert lines[0].endswith("  1 packet lost on the way")
+    assert lines[0].endswith("  1 packet lost in the network")
     assert "stall (no fault)" in lines[2]
-    assert lines[2].endswith("(going on)")
-    assert lines[3].endswith("(went on when watching stopped)")
+    assert lines[2].endswith("(ongoing)")
+    assert lines[3].endswith("(still open when monitoring stopped)")
     assert last == "the latest 4 of 9 events; --limit 0 lists all"
 
 
@@ -75,6 +75,6 @@ def test_kinds_of_a_later_version_are_listed():
 
 
 def test_no_event_is_said():
-    assert written("table", [], 0) == "no such event\n"
+    assert written("table", [], 0) == "no matching event\n"
     assert written("csv", [], 0).count("\n") == 1
     assert json.loads(written("json", [], 0))["events"] == []

@@ -51,7 +51,7 @@ def clean_stream() -> StreamResult:
         packet_time_seconds=0.001,
         transport=Transport(10062, 10062, 0, 0, 0, 0, 21.3e-6, 24.6),
         signal=[_signal(1), _signal(2)],
-        warnings=["1000 Hz at 48000 Hz is blind to slips of 48 frames and multiples; use 1283 Hz"],
+        warnings=["1000 Hz at 48000 Hz cannot reveal slips of 48 frames and multiples; use 1283 Hz"],
     )
 
 

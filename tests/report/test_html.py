@@ -95,8 +95,8 @@ def test_says_what_was_asked_and_what_would_have_shown(failed, asked):
     page = html.render(failed)
     for label, text in (
         ("Reference", "tone:997"),
-        ("Encoding", "L16/48000/2, where nothing else says it"),
-        ("Limits", "profile digital, max thd n db -60, max gain db not judged, word length is fault no"),
+        ("Encoding", "L16/48000/2, for payload types that nothing else describes"),
+        ("Limits", "profile digital, max thd n db -60, max gain db not checked, word length is fault no"),
         ("Command", "rtpverify check both.pcap --max-thd-n-db -60 --html &#x27;a b.html&#x27;"),
         ("Made", "2026-09-21T14:13:20.000000Z by rtpverify 1.2.3 on bench-7"),
     ):

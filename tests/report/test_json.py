@@ -36,5 +36,5 @@ def test_numpy_numbers_are_numbers(failed):
 
 def test_anything_else_is_refused(failed):
     failed.streams[1].events[0].size = {"slip_frames": object()}
-    with pytest.raises(TypeError, match="object has no place"):
+    with pytest.raises(TypeError, match="object cannot be part"):
         report.render(failed)

@@ -101,7 +101,7 @@ def test_says_what_was_asked_and_what_would_have_shown(failed, nothing, asked):
 
 
 def test_warnings_about_the_source_are_there_once(failed):
-    failed.warnings = ["the capture ends in the middle of a frame"]
+    failed.warnings = ["the capture ends in the middle of a packet"]
     root, _ = _cases(failed)
     texts = [element.text for element in root.iter("system-out")]
     assert sum("the capture ends" in text for text in texts) == 1

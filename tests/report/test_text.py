@@ -20,9 +20,9 @@ def test_verdict_is_the_first_word(passed, failed, nothing):
 def test_clean_stream_shows_its_figures(passed):
     lines = _written(passed).splitlines()
     assert "Stream 0x007c3d72  192.0.2.7:5004 → 239.1.2.3:5004  PASS" in lines
-    assert "  Timing   jitter 21.3 µs, sender's clock +24.6 ppm against arrival" in lines
+    assert "  Timing   jitter 21.3 µs, sender's clock +24.6 ppm relative to arrival" in lines
     assert "   1  1000.00057  +0.570  -20.000   -1.5e-05     -98.4  -78.4  -121.3    16" in lines
-    assert any("blind to slips of 48 frames" in line for line in lines)
+    assert any("cannot reveal slips of 48 frames" in line for line in lines)
 
 
 def test_events_stand_in_order_of_time_with_place_and_cause(failed):
@@ -51,7 +51,7 @@ def test_a_departure_within_limits_is_told_but_no_fault(failed):
 
 def test_what_the_host_lost_is_said(failed):
     assert "this host lost 3 packets" in _written(failed)
-    assert "12 datagrams ignored: 12 RTCP of no stream" in _written(failed)
+    assert "12 datagrams ignored: 12 RTCP that belongs to no stream" in _written(failed)
 
 
 def test_many_events_are_counted(many):

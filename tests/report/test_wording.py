@@ -25,7 +25,7 @@ def test_duration_is_written_in_the_unit_of_its_size(value, text):
         (Event(Kind.GAIN, 0, size={"gain_db": -1.0}), "-1.000 dB"),
         (Event(Kind.DC_OFFSET, 0, size={"dc_offset": 0.01}), "0.01 of full scale"),
         (Event(Kind.FREQUENCY, 0, size={"frequency_hz": 998.5, "error_ppm": 1.5}), "998.50000 Hz, error +1.500 ppm"),
-        (Event(Kind.STALL, 0, size={"stall_seconds": 0.2}, open=True), "200 ms, still going on"),
+        (Event(Kind.STALL, 0, size={"stall_seconds": 0.2}, open=True), "200 ms, ongoing"),
         (Event(Kind.RESTART, 0, size={"ssrc": "0x00000001"}), "ssrc 0x00000001"),
         (Event(Kind.SILENCE, 0), "–"),
     ],
@@ -65,9 +65,9 @@ def test_headline_says_why(passed, failed, nothing):
     assert wording.headline(nothing) == "nothing to verify arrived"
     assert wording.headline(Result("x", [StreamResult(inconclusive="silence only")])) == "silence only"
     some = [StreamResult(inconclusive="silence only"), StreamResult(), StreamResult(inconclusive="silence only")]
-    assert wording.headline(Result("x", some)) == "2 of 3 streams not judged: silence only"
+    assert wording.headline(Result("x", some)) == "2 of 3 streams not checked: silence only"
     failed.streams[0].inconclusive = "encoding unknown"
-    assert wording.headline(failed).endswith("1 stall; 1 of 2 streams not judged: encoding unknown")
+    assert wording.headline(failed).endswith("1 stall; 1 of 2 streams not checked: encoding unknown")
 
 
 def test_failed_streams_come_first(failed):

@@ -39,10 +39,10 @@ def test_profiles_that_encrypt(protocol: str) -> None:
 
 def test_why_audio_cannot_be_decoded() -> None:
     assert not medium().is_encrypted
-    assert medium().why_undecodable() == "no a=rtpmap line that can be read says how it is encoded"
+    assert medium().why_undecodable() == "no valid a=rtpmap line describes its encoding"
     opus = medium(rtpmaps={111: "opus/48000/2"})
-    assert opus.why_undecodable() == "payload type 111 (opus/48000/2) is not decoded here"
-    assert opus.why_undecodable(111) == "payload type 111 (opus/48000/2) is not decoded here"
+    assert opus.why_undecodable() == "payload type 111 (opus/48000/2) is not supported"
+    assert opus.why_undecodable(111) == "payload type 111 (opus/48000/2) is not supported"
     assert opus.why_undecodable(97) == "payload type 97: encoding unknown"
     both = medium(rtpmaps={111: "opus/48000/2", 9: "G722/8000"})
     assert both.why_undecodable() == "none of 111 (opus/48000/2), 9 (G722/8000) is decoded here"

@@ -95,10 +95,10 @@ def test_a_packet_time_of_two_digits_agrees(verify):
 @pytest.mark.parametrize(
     ("sent", "said", "told"),
     [
-        ({}, {"lines": "a=ptime:5"}, "6: ptime of 5 ms announced, the packets hold 1 ms"),
-        ({}, {"lines": "a=framecount:12"}, "6: framecount of 0.25 ms announced, the packets hold 1 ms"),
-        ({}, {"payload_type": 98}, "6: payload type 98 announced, the packets have 97"),
-        ({"destination": "239.9.9.9"}, {}, "6: announced for 239.1.2.3:5004, the packets go to 239.9.9.9:5004"),
+        ({}, {"lines": "a=ptime:5"}, "6: ptime of 5 ms announced, packets contain 1 ms"),
+        ({}, {"lines": "a=framecount:12"}, "6: framecount of 0.25 ms announced, packets contain 1 ms"),
+        ({}, {"payload_type": 98}, "6: payload type 98 announced, packets have 97"),
+        ({"destination": "239.9.9.9"}, {}, "6: announced for 239.1.2.3:5004, packets go to 239.9.9.9:5004"),
         (
             {},
             {"lines": "a=fmtp:97 channel-order=SMPTE2110.(51)"},
@@ -115,8 +115,8 @@ def test_contradictions_are_told_and_the_packets_win(verify, sent, said, told):
     [
         ("a=framecount:48-768", []),
         ("a=framecount:12-48\na=ptime:1", []),
-        ("a=framecount:96-768", ["6: framecount of 2 to 16 ms announced, the packets hold 1 ms"]),
-        ("a=framecount:48-768\na=ptime:4", ["6: ptime of 4 ms announced, the packets hold 1 ms"]),
+        ("a=framecount:96-768", ["6: framecount of 2 to 16 ms announced, packets contain 1 ms"]),
+        ("a=framecount:48-768\na=ptime:4", ["6: ptime of 4 ms announced, packets contain 1 ms"]),
     ],
 )
 def test_a_range_of_frame_counts_is_kept_or_not(verify, lines, told):
@@ -135,7 +135,7 @@ def test_a_hint_that_cannot_be_read_is_a_warning_of_the_result(verify):
     assert warnings_of(result) == ("pass", [])
     [warning] = result.warnings
     assert warning.endswith(
-        "stream.sdp:8: a=ptime: 'soon' is not a packet time in ms above 0 and up to 1000; read on without it"
+        "stream.sdp:8: a=ptime: 'soon' is not a packet time in ms above 0 and up to 1000; line ignored"
     )
     assert result.as_dict()["warnings"] == [warning]
     out = io.StringIO()
@@ -157,17 +157,17 @@ def test_audio_that_is_not_decoded_leaves_the_other_audio(verify):
     result = verify(records(), opus, sdp=description() + OPUS)
     tone, other = sorted(result.streams, key=lambda stream: stream.ssrc or 0, reverse=True)
     assert (tone.verdict, other.inconclusive is None, other.encoding) == ("pass", False, None)
-    assert other.inconclusive.endswith("stream.sdp:9: payload type 111 (opus/48000/2) is not decoded here")
+    assert other.inconclusive.endswith("stream.sdp:9: payload type 111 (opus/48000/2) is not supported")
     assert other.transport.packets_lost == 1
 
 
 @pytest.mark.parametrize(
     ("sdp", "reason"),
     [
-        (description(encoding="opus/48000/2"), "payload type 97 (opus/48000/2) is not decoded here"),
+        (description(encoding="opus/48000/2"), "payload type 97 (opus/48000/2) is not supported"),
         (description().replace("RTP/AVP", "RTP/SAVP"), "the payload is encrypted (RTP/SAVP)"),
         (description(payload_type=0).replace("a=rtpmap:0 L24/48000/2\n", "").replace("AVP", "SAVPF"), "encrypted"),
-        (description().replace("a=rtpmap", "a=ortpmap"), "no a=rtpmap line that can be read says how it is encoded"),
+        (description().replace("a=rtpmap", "a=ortpmap"), "no valid a=rtpmap line describes its encoding"),
     ],
 )
 def test_a_description_without_audio_that_can_be_decoded_is_refused_with_the_reason(verify, sdp, reason):
@@ -220,12 +220,12 @@ def test_an_encoding_that_is_another_one_is_told_first_and_put_right(verify, sen
     [stream] = result.streams
     assert (str(result.verdict), stream.events, str(stream.encoding)) == ("inconclusive", [], sent[:3])
     assert f"6: {said} announced, but payloads of" in stream.inconclusive
-    assert f"give --encoding {sent}" in stream.inconclusive
+    assert f"set --encoding {sent}" in stream.inconclusive
 
 
 def test_a_clock_of_another_rate_is_told(verify):
     result = verify(records(seconds=2, real_rate_hz=44100), sdp=description(), reference=None)
-    assert warnings_of(result)[1] == ["6: 48000 Hz announced, the timestamps run at about 44100 Hz"]
+    assert warnings_of(result)[1] == ["6: 48000 Hz announced, timestamps advance at about 44100 Hz"]
 
 
 def test_channels_are_taken_from_packets_of_a_stream_with_losses(verify):
@@ -305,7 +305,7 @@ def test_a_damaged_copy_that_came_second_is_told_and_does_no_harm(verify):
     first, second = records(), records(destination="239.2.2.3", delay_ns=700_000, damaged=(100,))
     [stream] = verify(first, second, sdp=DUP).streams
     assert (stream.verdict, stream.packets_differing) == ("pass", 1)
-    told = f"the legs carry different payloads in 1 packet (sequence {65_400 + 100}); the copy that came first counts"
+    told = f"the legs carry different payloads in 1 packet (sequence {65_400 + 100}); the first copy is used"
     assert stream.warnings == [told]
     # The other way round it is the damaged copy that counts.
     [stream] = verify(*legs(damaged=(100,)), sdp=DUP).streams
@@ -314,11 +314,11 @@ def test_a_damaged_copy_that_came_second_is_told_and_does_no_harm(verify):
 
 def test_a_leg_that_brings_nothing_or_falls_silent_is_told(verify):
     [stream] = verify(records(), sdp=DUP).streams
-    assert stream.warnings == ["nothing came over leg 2 (239.2.2.3:5004): no redundancy"]
+    assert stream.warnings == ["no packet arrived on leg 2 (239.2.2.3:5004): no redundancy"]
     assert [leg.packets_received for leg in stream.legs] == [500, 0]
     first, second = records(seconds=2), records(destination="239.2.2.3", seconds=0.5)
     [stream] = verify(first, second, sdp=DUP).streams
-    assert stream.warnings == ["nothing came over leg 2 (239.2.2.3:5004) for the last 1.5 s"]
+    assert stream.warnings == ["no packet arrived on leg 2 (239.2.2.3:5004) for the last 1.5 s"]
 
 
 def test_legs_without_a_description_are_merged_on_request(verify):
@@ -329,7 +329,7 @@ def test_legs_without_a_description_are_merged_on_request(verify):
     assert (stream.verdict, [leg.packets_lost for leg in stream.legs]) == ("pass", [1, 1])
     [one] = verify(both[0], encoding=form, redundant=True).streams
     assert one.legs == []
-    assert one.warnings == ["only one leg brought packets: no redundancy"]
+    assert one.warnings == ["packets arrived on only one leg: no redundancy"]
     two = verify(*both, records(ssrc=2), encoding=form, redundant=True).streams
     assert [len(stream.legs) for stream in two] == [2, 0]
 
@@ -346,9 +346,9 @@ def test_a_sender_that_comes_back_on_both_legs_is_one_stream(verify):
 
 
 def test_redundant_is_refused_where_it_says_nothing(verify):
-    with pytest.raises(RequestError, match=r"stream\.sdp: --redundant is for captures"):
+    with pytest.raises(RequestError, match=r"stream\.sdp: --redundant applies to captures"):
         verify(records(), sdp=DUP, redundant=True)
-    with pytest.raises(RequestError, match=r"rtp://127\.0\.0\.1:5004: --redundant is for captures"):
+    with pytest.raises(RequestError, match=r"rtp://127\.0\.0\.1:5004: --redundant applies to captures"):
         check("rtp://127.0.0.1:5004", redundant=True)
 
 
@@ -377,7 +377,7 @@ def test_what_picks_nothing_names_what_there_is(verify):
     with pytest.raises(RequestError) as caught:
         verify(records(), records(ssrc=2, destination="239.1.2.9"), streams=["0x7"])
     assert str(caught.value).endswith(
-        "--stream picks none of its streams: 0x5eed0001 192.0.2.7:5004 to 239.1.2.3:5004; "
+        "--stream matches none of its streams: 0x5eed0001 192.0.2.7:5004 to 239.1.2.3:5004; "
         "0x00000002 192.0.2.7:5004 to 239.1.2.9:5004"
     )
 

@@ -138,7 +138,7 @@ HINTS = [
     (
         "239.1.2.3/32",
         "239.1.2.3/999",
-        "4: c=: 'IN IP4 239.1.2.3/999' has '999' after the address, which is no TTL",
+        "4: c=: 'IN IP4 239.1.2.3/999' has '999' after the address, which is neither a TTL",
         {"connection": Connection("239.1.2.3")},
     ),
     (
@@ -150,7 +150,7 @@ HINTS = [
     (
         "c=IN IP4",
         "c=IN IP6",
-        "4: c=: 'IN IP6 239.1.2.3/32' is not IN IP4 ADDRESS; the address is used all the same",
+        "4: c=: 'IN IP6 239.1.2.3/32' is not IN IP4 ADDRESS; the address is used",
         {},
     ),
     ("c=IN IP4", "c=ATM IP4", "4: c=: 'ATM IP4 239.1.2.3/32' is not IN IP4 ADDRESS", {}),
@@ -160,7 +160,7 @@ HINTS = [
     ("98 L24/48000/8", "998 L24/48000/8", "9: a=rtpmap: '998 L24/48000/8' has payload type '998'", {"encodings": {}}),
     ("98 L24/48000/8", "98 L24/48000/0", "9: a=rtpmap: 'L24/48000/0': channel count 0", {"encodings": {}}),
     ("98 L24/48000/8", "98 L20/48000/1", "9: a=rtpmap: 'L20/48000/1': a frame", {"encodings": {}}),
-    ("98 L24/48000/8", "98 L24/48000/8 or so", "9: a=rtpmap: '98 L24/48000/8 or so' goes on after 'L24/48000/8'", {}),
+    ("98 L24/48000/8", "98 L24/48000/8 or so", "9: a=rtpmap: '98 L24/48000/8 or so' continues after 'L24/48000/8'", {}),
     (
         "a=recvonly",
         "a=rtpmap:98 L16/48000",
@@ -217,7 +217,7 @@ HINTS = [
     ("a=recvonly", "a=ssrc-group:DUP 7 7", "12: a=ssrc-group: 'DUP 7 7' does not name two SSRCs", {}),
     ("a=recvonly", "a=ssrc-group:DUP 7 x", "12: a=ssrc-group: 'DUP 7 x' has SSRC 'x'", {}),
     ("a=recvonly", f"a=ssrc-group:DUP 7 {2**32}", f"12: a=ssrc-group: 'DUP 7 {2**32}' has SSRC", {}),
-    ("v=0", "SDP:\nv=0", "1: 'SDP:': 1 line before v=0 not read", {"line": 8}),
+    ("v=0", "SDP:\nv=0", "1: 'SDP:': 1 line before v=0 ignored", {"line": 8}),
     ("v=0", "v=1", "1: v=: '1' is not 0", {}),
     ("v=0", "hello=0", "1: starts with 'hello=0', not 'v=0'", {}),
 ]
@@ -265,17 +265,17 @@ def test_what_cannot_be_received_is_left_out_alone() -> None:
         "m=audio 70000 RTP/AVP 0",
         "m=audio",
         "m=audio 5010 udp wb",
-        "m=audio 5012 TCP/RTP/AVP 0",
+        "m=audio 5012 TCP/RTP 0",
     ]
     lines += ["m=audio 5014 RTP/AVP 0"]
     session = parse_sdp(STUDIO + "\n".join(lines), "x.sdp")
     assert [medium.port for medium in session.audio] == [5004, 5014]
     assert session.warnings == [
-        "x.sdp:16: m=: 'audio 0 RTP/AVP 0' has port 0, which means that this medium is not in use; left out",
-        "x.sdp:17: m=: 'audio 70000 RTP/AVP 0' has port '70000', which is not in 0 to 65535; left out",
-        "x.sdp:18: m=: 'audio' is not audio PORT PROTOCOL FORMAT...; left out",
-        "x.sdp:19: m=: 'audio 5010 udp wb' has protocol 'udp', which is not RTP over UDP; left out",
-        "x.sdp:20: m=: 'audio 5012 TCP/RTP/AVP 0' has protocol 'TCP/RTP/AVP', which is not RTP over UDP; left out",
+        "x.sdp:16: m=: 'audio 0 RTP/AVP 0' has port 0, which means that this medium is not in use; medium ignored",
+        "x.sdp:17: m=: 'audio 70000 RTP/AVP 0' has port '70000', which is not in 0 to 65535; medium ignored",
+        "x.sdp:18: m=: 'audio' is not audio PORT PROTOCOL FORMAT...; medium ignored",
+        "x.sdp:19: m=: 'audio 5010 udp wb' has protocol 'udp', which is not RTP over UDP; medium ignored",
+        "x.sdp:20: m=: 'audio 5012 TCP/RTP 0' has protocol 'TCP/RTP', which is not RTP over UDP; medium ignored",
     ]
 
 
@@ -283,9 +283,9 @@ def test_an_address_that_is_none_costs_the_media_that_go_there() -> None:
     text = STUDIO.replace("239.1.2.3/32", "desk.example.com")
     reason = "x.sdp:4: c=: 'IN IP4 desk.example.com' holds no IP address; it would be IN IP4 ADDRESS or IN IP6 ADDRESS"
     session = parse_sdp(text, "x.sdp")
-    assert (session.audio, session.media[0].unusable, session.warnings) == ([], reason, [f"{reason}; left out"])
+    assert (session.audio, session.media[0].unusable, session.warnings) == ([], reason, [f"{reason}; medium ignored"])
     session = parse_sdp(text + "c=IN IP4 239.1.2.4\n", "x.sdp")
-    assert (session.audio[0].destination, session.warnings) == ("239.1.2.4:5004", [f"{reason}; read on without it"])
+    assert (session.audio[0].destination, session.warnings) == ("239.1.2.4:5004", [f"{reason}; line ignored"])
     session = parse_sdp(STUDIO.replace("c=IN IP4 239.1.2.3/32\n", ""), "x.sdp")
     assert session.media[0].unusable == "x.sdp:6: no c= line says where this medium goes"
 
@@ -329,16 +329,16 @@ def test_what_protocols_and_programs_put_around_a_description() -> None:
     reply = "RTSP/1.0 200 OK\r\nCSeq: 2\r\nContent-Type: application/sdp\r\n\r\n"
     session = parse_sdp(reply + STUDIO, "x.sdp")
     assert len(session.audio) == 1
-    assert session.warnings == ["x.sdp:1: 'RTSP/1.0 200 OK': 3 lines before v=0 not read"]
+    assert session.warnings == ["x.sdp:1: 'RTSP/1.0 200 OK': 3 lines before v=0 ignored"]
     session = parse_sdp(STUDIO + TWO_LEGS, "x.sdp")
     assert len(session.audio) == 1
-    assert session.warnings == ["x.sdp:16: another session description begins here; it is not read"]
+    assert session.warnings == ["x.sdp:16: another session description begins here; it is ignored"]
 
 
 def test_groups_name_media_that_are_there() -> None:
     session = parse_sdp(TWO_LEGS.replace("DUP primary secondary", "DUP primary"), "legs.sdp")
     assert session.duplicates == []
-    assert session.warnings[-1] == "legs.sdp:5: a=group: 'DUP primary' does not name two media; read on without it"
+    assert session.warnings[-1] == "legs.sdp:5: a=group: 'DUP primary' does not name two media; line ignored"
     session = parse_sdp(TWO_LEGS.replace("DUP primary secondary", "DUP primary third secondary"), "legs.sdp")
     assert session.duplicates == [("primary", "secondary")]
     assert "names 'third', but no medium has that a=mid" in session.warnings[-1]
@@ -351,7 +351,7 @@ def test_groups_name_media_that_are_there() -> None:
 def test_warnings_are_bounded_and_short() -> None:
     session = parse_sdp(STUDIO + "a=ptime:x\n" * 5000 + "a=ptime:" + "x" * 60_000, "x.sdp")
     assert len(session.warnings) == MAX_WARNINGS + 1
-    assert session.warnings[-1] == f"x.sdp: {5001 - MAX_WARNINGS} more lines could not be read"
+    assert session.warnings[-1] == f"x.sdp: {5001 - MAX_WARNINGS} further lines could not be read"
     [warning] = parse_sdp(STUDIO + "a=ptime:" + "\x1b" * 60_000, "x.sdp").warnings
     assert len(warning) < 500
     assert warning.isprintable()
@@ -415,14 +415,14 @@ def test_the_way_lines_are_written_changes_nothing(
 def test_a_second_packet_time_is_named() -> None:
     session = parse_sdp(STUDIO + "a=ptime:0.12\na=ptime:1\n", "x.sdp")
     assert session.audio[0].ptime_ms == 0.12
-    assert session.warnings == ["x.sdp:17: a=ptime: '1' is a second packet time; 0.12 ms stays; read on without it"]
+    assert session.warnings == ["x.sdp:17: a=ptime: '1' is a second packet time; 0.12 ms stays; line ignored"]
 
 
 def test_a_sender_that_may_encrypt_is_told_once_and_its_keys_never() -> None:
     keys = "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:SECRET\na=crypto:2 x inline:SECRET\na=fingerprint:SECRET\n"
     session = parse_sdp(STUDIO + keys, "x.sdp")
     assert session.warnings == [
-        "x.sdp:16: the medium of line 7 comes with keys: where the sender encrypts, its audio cannot be decoded"
+        "x.sdp:16: the medium of line 7 comes with keys: if the sender encrypts, its audio cannot be decoded"
     ]
     (medium,) = session.audio
     assert not medium.is_encrypted

@@ -220,7 +220,7 @@ def test_what_a_perfect_verifier_reports():
         ("click:at=1,bit=16", {"bits": 16}, "bit=16 in samples of 16 bits"),
         ("byte_order:at=1", {"bits": None}, "linear PCM"),
         ("byte_order:at=1", {"bits": 20}, "not 20"),
-        ("loss:at=1,packets=1", {}, "happens to packets"),
+        ("loss:at=1,packets=1", {}, "is a transport fault and needs packets"),
     ],
 )
 def test_a_fault_that_does_not_fit_is_told(fault, options, told):

@@ -91,4 +91,4 @@ def test_a_full_receive_buffer_is_not_the_networks_fault():
     assert "dropped" not in lost.message
     assert (str(overflow.kind), str(overflow.cause)) == ("gap", "unknown")
     assert overflow.size == {"packets_lost": dropped, "packets_dropped_by_host": dropped}
-    assert f"this host dropped {dropped} just then" in overflow.message
+    assert f"this host dropped {dropped} at that time" in overflow.message

@@ -229,7 +229,7 @@ def measure(audio: ReadableAudio, source: str, request: InspectRequest) -> Inspe
             break
     warnings = audio.told()
     if not_finite:
-        warnings.append(f"{not_finite:,} frames hold a value that is no finite number; it is taken as 0")
+        warnings.append(f"{not_finite:,} frames hold a value that is not finite; replaced by 0")
     values = [Value(seconds, frame, found[frame]) for seconds, frame in zip(request.at_seconds, wanted, strict=True)]
     labels = audio.channel_names or ("",) * audio.channels
     names = tuple(label or str(number) for number, label in enumerate(labels, 1))

@@ -109,11 +109,11 @@ def listen(
     refuse_overwriting("--out", out, force=force)
     if is_npz(Path(source)):
         if wish.reference is not None:
-            raise RequestError(f"{source}: spectra have no reference; --reference is for audio")
+            raise RequestError(f"{source}: spectra have no reference; --reference applies to audio only")
         heard = _from_spectra(Path(source), wish)
     else:
         if wish.form is not None:
-            raise RequestError(f"{source}: --from is for spectra that inspect --npz wrote")
+            raise RequestError(f"{source}: --from applies only to spectra written by inspect --npz")
         audio = open_source(
             source,
             encoding=encoding,
@@ -183,7 +183,7 @@ def _without(
 
     if not isinstance(audio, AudioFile):
         raise RequestError(
-            f"{source}: a recording can be taken away from an audio file only; listen --reference none makes one"
+            f"{source}: a recording can be subtracted from an audio file only; make one with listen --reference none"
         )
     found = remover(reference.path, audio.path)
 
@@ -227,7 +227,7 @@ def _omegas(audio: ReadableAudio, source: str, tone: Tone, start: int, stop: int
     for channel, omega in enumerate(found):
         if omega is None:
             what = f"tone of {wanted[channel]:g} Hz" if wanted[channel] else "tone"
-            raise RequestError(f"{source}: channel {channel + 1} has no {what} to take away; see --reference none")
+            raise RequestError(f"{source}: channel {channel + 1} has no {what} to subtract; use --reference none")
     return [omega for omega in found if omega is not None]
 
 

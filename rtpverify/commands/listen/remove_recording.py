@@ -59,7 +59,8 @@ class RecordingRemover:
         comparison = stream.comparison
         if comparison is None or comparison.recoded:
             raise RequestError(
-                f"{source}: was recoded, or runs on a clock of its own: there is no residual frame by frame"
+                f"{source}: not sample-identical to the reference (lossy coding or a different clock): "
+                "no residual can be computed"
             )
         self._reference = reference
         self._courses = [_course(channel, stream, source) for channel in comparison.channels]

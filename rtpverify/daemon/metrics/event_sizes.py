@@ -34,32 +34,32 @@ def _as_it_is(value: float) -> float:
 SIZES = {
     "duration": Size(
         "rtpverify_event_duration_seconds",
-        "How long events lasted; of a stall, an end and a missing stream, how long no packet came.",
+        "Duration of events; for stalls, ended and missing streams, the time without a packet.",
         (1e-4, 1e-3, 2e-3, 5e-3, 1e-2, 2e-2, 5e-2, 0.1, 0.2, 0.5, 1.0, 10.0, 60.0, 600.0),
         dict.fromkeys(("stall_seconds", "ended_seconds", "missing_seconds"), _as_it_is),
     ),
     "frames": Size(
         "rtpverify_event_frames",
-        "By how many frames content or timestamps jumped, either way; how far back repeated frames came from.",
+        "Absolute jump of content or timestamps in frames; distance of repeated frames from the original.",
         (1.0, 6.0, 12.0, 48.0, 96.0, 192.0, 480.0, 960.0, 1920.0, 4800.0, 48000.0),
         dict.fromkeys(("slip_frames", "timestamp_jump_frames", "repeat_distance_frames"), _as_it_is),
     ),
     "packets": Size(
         "rtpverify_event_packets",
-        "Packets that were lost in a row, or that were counted past a limit.",
+        "Packets lost in a row, or counted past a limit.",
         (1.0, 2.0, 3.0, 5.0, 10.0, 20.0, 50.0, 100.0, 1000.0),
         dict.fromkeys(("packets_lost", "packets_counted"), _as_it_is),
     ),
     "db": Size(
         "rtpverify_event_db",
-        "By how much levels changed, either way.",
+        "Absolute change of level.",
         (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 3.0, 6.0, 10.0, 20.0),
         {"gain_db": _as_it_is},
     ),
     "ratio": Size(
         "rtpverify_event_deviation_ratio",
-        "How far off events were, either way: deviations, offsets and the RMS of residuals as parts of full scale, "
-        "frequencies as parts of the reference.",
+        "Absolute size of deviations, offsets and residuals (RMS) as a fraction of full scale, of frequencies as a "
+        "fraction of the reference.",
         (1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 0.1, 1.0),
         {
             "deviation": _as_it_is,

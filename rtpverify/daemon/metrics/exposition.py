@@ -85,7 +85,7 @@ class Exposition:
         requests = Family("rtpverify_scrapes", "counter", "Requests for metrics.")
         requests.add("", self._requests)
         durations = Family(
-            "rtpverify_render_duration_seconds", "histogram", "Processor time it took to write the metrics."
+            "rtpverify_render_duration_seconds", "histogram", "Processor time spent on writing the metrics."
         )
         durations.add("", self._durations.counts())
         return [requests, durations]

@@ -15,12 +15,12 @@ Shown = tuple[str, str, Callable[[Any], float | BucketCounts | None]]
 """Name, documentation, and what it shows of a stream, leg or channel."""
 
 PACKETS = {
-    "received": "Packets received, copies included.",
+    "received": "Packets received, including copies.",
     "expected": "Distinct packets received, and packets lost.",
-    "lost": "Packets whose place was never filled.",
+    "lost": "Packets that never arrived.",
     "duplicated": "Copies of packets beyond the first.",
-    "reordered": "Packets that came after a later one, within the reorder window.",
-    "late": "Packets that came after the reorder window.",
+    "reordered": "Packets received after a later one, within the reorder window.",
+    "late": "Packets received after the reorder window.",
 }
 
 TROUBLES = ("dropped", "failed")
@@ -57,51 +57,55 @@ def _rtcp(name: str, scale: float = 1.0) -> Callable[[StreamSnapshot], float | N
 
 _STREAM_COUNTERS: Sequence[Shown] = (
     *((f"rtpverify_packets_{name}", text, _packets(name)) for name, text in PACKETS.items()),
-    ("rtpverify_packets_stray", "Packets that fit nowhere in the stream.", _count("packets_stray")),
-    ("rtpverify_packets_odd_length", "Packets that hold no whole frames.", _count("packets_odd_length")),
-    ("rtpverify_packets_left_out", "Packets of the stream that were not read.", _count("packets_left_out")),
+    ("rtpverify_packets_stray", "Packets outside the sequence window.", _count("packets_stray")),
+    (
+        "rtpverify_packets_odd_length",
+        "Packets whose payload is not a whole number of frames.",
+        _count("packets_odd_length"),
+    ),
+    ("rtpverify_packets_left_out", "Packets of the stream that were ignored.", _count("packets_left_out")),
     ("rtpverify_packets_beside", "Packets of comfort noise and telephone events.", _count("packets_beside")),
-    ("rtpverify_packets_differing", "Copies over further legs with other payloads.", lambda s: s.packets_differing),
+    ("rtpverify_packets_differing", "Copies on other legs with a different payload.", lambda s: s.packets_differing),
     (
         "rtpverify_packets_short_of_lead",
-        "Packets that came too late to be presented, where a link offset is given.",
+        "Packets received too late for presentation; needs a link offset.",
         _count("packets_short_of_lead"),
     ),
-    ("rtpverify_pauses", "Stretches of silence that the sender left out.", _count("pauses")),
+    ("rtpverify_pauses", "Pauses in which the sender suppressed silence.", _count("pauses")),
     ("rtpverify_loss_bursts", "Bursts of lost packets (RFC 3611 section 4.7.2, Gmin 16).", _count("loss_bursts")),
-    ("rtpverify_packet_time_changes", "How often the packet time changed for good.", _count("packet_time_changes")),
+    ("rtpverify_packet_time_changes", "Permanent changes of the packet time.", _count("packet_time_changes")),
 )
 
 _STREAM_GAUGES: Sequence[Shown] = (
     ("rtpverify_stream_up", "1 while packets of the stream arrive, else 0.", lambda s: s.up),
-    ("rtpverify_stream_judged", "1 while the signal is held against its reference, else 0.", lambda s: s.judged),
+    ("rtpverify_stream_judged", "1 while the signal is compared with its reference, else 0.", lambda s: s.judged),
     (
         "rtpverify_last_packet_timestamp_seconds",
-        "When the last packet came, since the Unix epoch.",
+        "Arrival of the last packet, seconds since the Unix epoch.",
         lambda s: None if s.last_packet_ns is None else s.last_packet_ns / 1e9,
     ),
     ("rtpverify_packet_time_seconds", "Packet time, inferred from timestamps.", lambda s: s.packet_time_seconds),
     ("rtpverify_interarrival_jitter_seconds", "Interarrival jitter (RFC 3550).", _transport("jitter_seconds")),
-    ("rtpverify_interarrival_jitter_max_seconds", "The most the jitter has been.", _transport("max_jitter_seconds")),
+    ("rtpverify_interarrival_jitter_max_seconds", "Maximum of the jitter.", _transport("max_jitter_seconds")),
     (
         "rtpverify_clock_drift_ratio",
-        "Rate of the sender's media clock against the arrival clock, less 1; positive when the sender runs fast.",
+        "Rate of the sender's media clock relative to the arrival clock, minus 1; positive when the sender runs fast.",
         _transport("clock_drift_ppm", 1e-6),
     ),
     (
         "rtpverify_delay_factor_seconds",
-        "Time-stamped delay factor of the last whole window (EBU Tech 3337).",
+        "Time-stamped delay factor of the last complete window (EBU Tech 3337).",
         _transport("tsdf_seconds"),
     ),
-    ("rtpverify_delay_factor_max_seconds", "The most the delay factor has been.", _transport("max_tsdf_seconds")),
+    ("rtpverify_delay_factor_max_seconds", "Maximum of the delay factor.", _transport("max_tsdf_seconds")),
     (
         "rtpverify_presentation_lead_seconds",
-        "Presentation time of the last packet less its arrival, where a link offset is given.",
+        "Presentation time of the last packet minus its arrival time; needs a link offset.",
         _transport("presentation_lead_seconds"),
     ),
     (
         "rtpverify_presentation_lead_min_seconds",
-        "The least the presentation lead has been.",
+        "Minimum of the presentation lead.",
         _transport("min_presentation_lead_seconds"),
     ),
     (
@@ -111,32 +115,32 @@ _STREAM_GAUGES: Sequence[Shown] = (
     ),
     (
         "rtpverify_loss_burst_density_ratio",
-        "Part of the packets lost within bursts (RFC 3611 section 4.7.2).",
+        "Fraction of packets lost within bursts (RFC 3611 section 4.7.2).",
         _transport("burst_density"),
     ),
-    ("rtpverify_loss_gap_density_ratio", "Part of the packets lost between bursts.", _transport("gap_density")),
-    ("rtpverify_loss_burst_duration_seconds", "Mean length of bursts.", _transport("burst_duration_seconds")),
+    ("rtpverify_loss_gap_density_ratio", "Fraction of packets lost between bursts.", _transport("gap_density")),
+    ("rtpverify_loss_burst_duration_seconds", "Mean duration of bursts.", _transport("burst_duration_seconds")),
     (
         "rtpverify_loss_gap_duration_seconds",
-        "Mean length of the stretches between bursts.",
+        "Mean duration of the gaps between bursts.",
         _transport("gap_duration_seconds"),
     ),
     (
         "rtpverify_rtcp_clock_drift_ratio",
-        "Rate of the sender's media clock against its own NTP time, less 1.",
+        "Rate of the sender's media clock relative to its own NTP time, minus 1.",
         _rtcp("media_clock_drift_ppm", 1e-6),
     ),
     (
         "rtpverify_rtcp_fraction_lost_ratio",
-        "Part of the packets lost since the latest sender report.",
+        "Fraction of packets lost since the latest sender report.",
         _rtcp("fraction_lost"),
     ),
     (
         "rtpverify_rtcp_sender_report_age_seconds",
-        "From the latest sender report to the last packet.",
+        "Time from the latest sender report to the last packet.",
         _rtcp("delay_since_last_sender_report_seconds"),
     ),
-    ("rtpverify_rtcp_said_goodbye", "1 once the sender has said that it leaves.", _rtcp("said_goodbye")),
+    ("rtpverify_rtcp_said_goodbye", "1 once the sender has sent RTCP BYE.", _rtcp("said_goodbye")),
 )
 
 _STREAM_HISTOGRAMS: Sequence[Shown] = (
@@ -144,12 +148,12 @@ _STREAM_HISTOGRAMS: Sequence[Shown] = (
 )
 
 _LEG_COUNTERS: Sequence[Shown] = tuple(
-    (f"rtpverify_leg_packets_{name}", f"Of one leg alone: {text[0].lower()}{text[1:]}", _packets(name))
+    (f"rtpverify_leg_packets_{name}", f"One leg: {text[0].lower()}{text[1:]}", _packets(name))
     for name, text in PACKETS.items()
 )
 
 _LEG_GAUGES: Sequence[Shown] = (
-    ("rtpverify_leg_skew_seconds", "How far its latest packet came behind the first copy.", lambda of: of.skew_seconds),
+    ("rtpverify_leg_skew_seconds", "Delay of the latest packet after the first copy.", lambda of: of.skew_seconds),
 )
 
 
@@ -159,17 +163,21 @@ def _ppm(value: float | None) -> float | None:
 
 _CHANNEL_GAUGES: Sequence[Shown] = (
     ("rtpverify_level_dbfs", "RMS level; a full-scale sine is at 0 dBFS (AES17).", lambda c: c.level_dbfs),
-    ("rtpverify_residual_dbfs", "RMS of what is left when the reference is taken off.", lambda c: c.residual_dbfs),
+    ("rtpverify_residual_dbfs", "RMS of the residual (signal minus reference).", lambda c: c.residual_dbfs),
     ("rtpverify_thd_plus_n_db", "Distortion and noise relative to the fundamental.", lambda c: c.thd_plus_n_db),
     ("rtpverify_thd_db", "Harmonic distortion relative to the fundamental.", lambda c: c.thd_db),
     ("rtpverify_frequency_hertz", "Frequency of the tone.", lambda c: c.frequency_hz),
     (
         "rtpverify_frequency_error_ratio",
-        "Frequency of the tone against its reference, less 1.",
+        "Frequency of the tone relative to its reference, minus 1.",
         lambda c: _ppm(c.frequency_error_ppm),
     ),
-    ("rtpverify_dc_offset_ratio", "DC offset as a part of full scale.", lambda c: c.dc_offset),
-    ("rtpverify_crosstalk_db", "Strongest of the other channels' tones, relative to it.", lambda c: c.crosstalk_db),
+    ("rtpverify_dc_offset_ratio", "DC offset as a fraction of full scale.", lambda c: c.dc_offset),
+    (
+        "rtpverify_crosstalk_db",
+        "Level of the strongest tone of another channel in this channel, relative to its level in that channel.",
+        lambda c: c.crosstalk_db,
+    ),
     (
         "rtpverify_effective_word_length",
         "Bits that are not always empty.",
@@ -177,20 +185,20 @@ _CHANNEL_GAUGES: Sequence[Shown] = (
     ),
     (
         "rtpverify_smallest_click_ratio",
-        "Smallest deviation of a single frame that would show, as a part of full scale.",
+        "Smallest detectable deviation of a single frame, as a fraction of full scale.",
         lambda c: c.sensitivity.click if c.sensitivity else None,
     ),
 )
 
 _CHANNEL_COUNTERS = {
     "frames_exact": ("rtpverify_frames_exact", "Frames that equal the rounded reference."),
-    "bit_errors": ("rtpverify_bit_errors", "Wrong bits in frames that do not, where the noise is that of rounding."),
+    "bit_errors": ("rtpverify_bit_errors", "Bit errors in frames that differ from the rounded reference."),
 }
 
 _HOST_COUNTERS: Sequence[Shown] = (
     (
         "rtpverify_receive_buffer_dropped",
-        "Packets the host lost after the network had delivered them.",
+        "Packets lost in this host after the network had delivered them.",
         lambda s: s.receive_buffer_dropped,
     ),
 )
@@ -199,37 +207,37 @@ _HOST_GAUGES: Sequence[Shown] = (
     ("rtpverify_receive_buffer_bytes", "Smallest receive buffer granted.", lambda s: s.receive_buffer_bytes),
     (
         "rtpverify_receive_buffer_fill_ratio",
-        "Part of a receive buffer that was full before it was read, the most of the last seconds.",
+        "Highest fill level of a receive buffer in the last seconds, as a fraction of its size.",
         lambda s: s.receive_buffer_fill,
     ),
     (
         "rtpverify_config_last_reload_successful",
-        "1 where the configuration was taken over when it was last read, else 0.",
+        "1 if the last reload of the configuration succeeded, else 0.",
         lambda s: s.last_reload_successful,
     ),
     (
         "rtpverify_config_last_reload_success_timestamp_seconds",
-        "When a configuration was last taken over, since the Unix epoch.",
+        "Time of the last successful reload, seconds since the Unix epoch.",
         lambda s: s.last_reload_seconds,
     ),
     (
         "rtpverify_sources_refused",
-        "Files of folders and announced sessions that cannot be followed as they stand.",
+        "Session descriptions and announced sessions that cannot be monitored.",
         lambda s: s.sources_refused,
     ),
 )
 
 _LOOP_COUNTERS: Sequence[Shown] = (
-    ("rtpverify_ticks", "How often the sockets were read.", lambda of: of.ticks),
-    ("rtpverify_busy_seconds", "Time spent on receiving and verifying.", lambda of: of.busy_seconds),
+    ("rtpverify_ticks", "Reads of the sockets.", lambda of: of.ticks),
+    ("rtpverify_busy_seconds", "Processor time spent on receiving and verifying.", lambda of: of.busy_seconds),
 )
 
 _LOOP_HISTOGRAMS: Sequence[Shown] = (
-    ("rtpverify_batch_datagrams", "Datagrams of each batch.", lambda of: of.batch_datagrams),
-    ("rtpverify_tick_lag_seconds", "How late the sockets were read.", lambda of: of.lag_seconds),
+    ("rtpverify_batch_datagrams", "Datagrams per batch.", lambda of: of.batch_datagrams),
+    ("rtpverify_tick_lag_seconds", "Delay of reads of the sockets after they were due.", lambda of: of.lag_seconds),
     (
         "rtpverify_processing_lag_seconds",
-        "From the arrival of the oldest datagram of a batch until the batch was taken in.",
+        "Time from the arrival of the oldest datagram of a batch until the batch was processed.",
         lambda of: of.age_seconds,
     ),
 )
@@ -284,8 +292,8 @@ def _formats(streams: Iterable[tuple[str, StreamSnapshot]]) -> Family:
 
 def _events(streams: Iterable[tuple[str, StreamSnapshot]]) -> Iterator[Family]:
     """Yield what is told of events."""
-    told = Family("rtpverify_events", "counter", "Events told, by kind and cause.")
-    open_now = Family("rtpverify_open_events", "gauge", "Events that go on, by kind and cause.")
+    told = Family("rtpverify_events", "counter", "Events, by kind and cause.")
+    open_now = Family("rtpverify_open_events", "gauge", "Ongoing events, by kind and cause.")
     sizes = {name: Family(size.name, "histogram", size.documentation) for name, size in SIZES.items()}
     for label, stream in streams:
         for (kind, cause), count in stream.events.items():
@@ -305,17 +313,19 @@ def _host(snapshot: Snapshot) -> Iterator[Family]:
     loop = [("", snapshot.loop)] if snapshot.loop else []
     yield from _shown("counter", _LOOP_COUNTERS, loop)
     yield from _shown("histogram", _LOOP_HISTOGRAMS, loop)
-    discarded = Family("rtpverify_datagrams_discarded", "counter", "Datagrams that are no RTP of any stream.")
+    discarded = Family("rtpverify_datagrams_discarded", "counter", "Datagrams that are not RTP of any stream.")
     for reason, count in sorted(snapshot.discarded.items()):
         discarded.add(labels({"reason": reason}), count)
     yield discarded
-    defects = Family("rtpverify_internal_errors", "counter", "Defects of rtpverify that were contained, by where.")
+    defects = Family(
+        "rtpverify_internal_errors", "counter", "Internal errors in rtpverify, by the component they occurred in."
+    )
     for where, count in snapshot.defects.items():
         defects.add(labels({"where": where}), count)
     yield defects
-    outcomes = Family("rtpverify_outlet", "counter", "What became of events and files, by outlet and outcome.")
-    waiting = Family("rtpverify_outlet_waiting", "gauge", "What waits to be written or sent.")
-    works = Family("rtpverify_outlet_up", "gauge", "1 while an outlet does its work, else 0.")
+    outcomes = Family("rtpverify_outlet", "counter", "Events and files, by sink and outcome.")
+    waiting = Family("rtpverify_outlet_waiting", "gauge", "Events and files that wait to be written or sent.")
+    works = Family("rtpverify_outlet_up", "gauge", "1 while a sink works, else 0.")
     for name, outlet in snapshot.outlets.items():
         label = labels({"outlet": name})
         for outcome in sorted({*TROUBLES, *outlet.counts}):

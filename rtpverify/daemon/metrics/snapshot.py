@@ -71,7 +71,7 @@ class StreamSnapshot:
     judged
         Whether the signal is held against its reference; None where there is none.
     last_packet_ns
-        When the last packet came, since the Unix epoch.
+        Arrival of the last packet, seconds since the Unix epoch.
     signal
         What each channel carries now.
     channel_counts
@@ -148,7 +148,7 @@ class Snapshot:
     defects
         Exceptions that nobody expected, and that were contained, by where.
     sources_refused
-        Files of folders and announced sessions that cannot be followed as they stand.
+        Session descriptions and announced sessions that cannot be monitored.
     """
 
     streams: tuple[StreamSnapshot, ...] = ()

@@ -99,7 +99,7 @@ class EventLog(Outlet):
         if trouble:
             self._log.error("event log not written", to=place, reason=trouble)
         else:
-            self._log.info("event log written again", to=place)
+            self._log.info("event log writable again", to=place)
 
 
 class LineFile:

@@ -257,7 +257,7 @@ class Recorder(Outlet):
             self.trouble = trouble
         else:
             if self.trouble:
-                self._log.info("evidence written again", folder=str(self.path))
+                self._log.info("evidence writable again", folder=str(self.path))
             self.trouble = None
 
     def _opened(self) -> EvidenceFolder:

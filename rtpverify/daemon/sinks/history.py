@@ -123,7 +123,7 @@ class History(Outlet):
     def _opened(self) -> Store:
         """Return the store, open; a broken one is moved aside first."""
         if self._store is not None and self._store.is_gone:
-            self._log.warning("history removed, begun anew", store=str(self.path))
+            self._log.warning("history removed, new one created", store=str(self.path))
             self._close()
         if self._store is None:
             age_seconds = self._table.max_age_days * 86_400
@@ -170,11 +170,13 @@ class History(Outlet):
     def _set_aside(self, error: Exception) -> None:
         aside = set_aside(self.path, time.time_ns())
         self.counts["set_aside"] += 1
-        self._log.error("history broken, begun anew", store=str(self.path), moved_to=str(aside), reason=str(error))
+        self._log.error(
+            "history damaged, new one created", store=str(self.path), moved_to=str(aside), reason=str(error)
+        )
 
     def _note(self, trouble: str | None) -> None:
         self.trouble = f"{self.path}: {trouble}" if trouble else None
         if trouble:
             self._log.error("history not written", store=str(self.path), reason=trouble)
         else:
-            self._log.info("history written again", store=str(self.path))
+            self._log.info("history writable again", store=str(self.path))

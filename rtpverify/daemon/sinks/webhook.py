@@ -110,7 +110,7 @@ def _certificates_in(value: object, info: ValidationInfo) -> str:
         text = content.decode("ascii")
         _trusting(text)
     except (ValueError, ssl.SSLError):
-        raise mistake(f"{path}: holds no certificates that can be used") from None
+        raise mistake(f"{path}: holds no valid certificates") from None
     return text
 
 
@@ -310,7 +310,7 @@ def sign(key: bytes, message_id: str, timestamp_seconds: int, body: bytes) -> st
 def sentence(document: dict[str, Any]) -> str:
     """Return an event as one line for people."""
     channel = "" if document["channel"] is None else f", channel {document['channel']}"
-    state = " (going on)" if document["open"] else ""
+    state = " (ongoing)" if document["open"] else ""
     return f"{document['stream']}{channel}: {document['kind']} ({document['cause']}): {document['message']}{state}"
 
 

@@ -178,6 +178,6 @@ def _check(wanted: Mapping[str, Sequence[FollowedStream]], others: Mapping[str, 
             for place in {(one.address, one.port) for one in _endpoints([stream])}:
                 for other_origin, other in at.setdefault(place, []):
                     if stream.overlaps(other):
-                        taken = f"takes packets of {other.name} of {other_origin} too"
+                        taken = f"also takes packets of {other.name} of {other_origin}"
                         raise SourceError(f"{origin}: {stream.name} at {join_address(*place)} {taken}")
                 at[place].append((origin, stream))

@@ -29,7 +29,7 @@ class AnnouncedSessions:
     """The sessions that are to be followed; a context that listens for them.
 
     A session's streams keep their names when it is announced anew with other contents. One whose source withdraws it
-    is no longer followed; one whose announcements just cease is: its stream may be what failed.
+    is no longer monitored; one whose announcements just cease is: its stream may be what failed.
 
     Raises
     ------
@@ -45,7 +45,7 @@ class AnnouncedSessions:
         self.streams: dict[str, list[FollowedStream]] = {}
         """The streams that are to be followed, by the owner of their session."""
         self.refused: dict[str, str] = {}
-        """Why a session is not followed, or not as it is announced now, by its owner."""
+        """Why a session is not monitored, or not as it is announced now, by its owner."""
 
     def __enter__(self) -> AnnouncedSessions:
         self._listener.__enter__()

@@ -83,7 +83,7 @@ class SdpFolder:
             # Not glob(), to which a folder that cannot be read is an empty one.
             paths = sorted(path for path in self.table.path.iterdir() if path.match(self.table.pattern))
         except OSError as error:
-            return self._found((f"{self.table.path}: {error.strerror}; its streams stay as they are",))
+            return self._found((f"{self.table.path}: {error.strerror}; its streams are kept",))
         before, self._seen = self._seen, {path: stamp_of(path) for path in paths}
         for path in self._files.keys() - self._seen.keys():
             del self._files[path]

@@ -124,7 +124,7 @@ class Api:
         name = self._name(request)
         stream = self._board.stream(name)
         if stream is None or stream.track is None or stream.encoding is None:
-            raise not_found(f"stream {name}: no audio of it is kept: no packet yet, no reference, or encoding unknown")
+            raise not_found(f"stream {name}: no audio available: no packet yet, no reference, or encoding unknown")
         channel = parameters.integer(request, "channel", 1, stream.encoding.channels) or 1
         span = (
             parameters.number(request, "span", SHORTEST_SPAN_SECONDS, oscilloscope.LONGEST_SECONDS)
@@ -142,7 +142,7 @@ class Api:
                 return drawn[1]
             taken = oscilloscope.take(stream, channel, span, frame)
             if taken is None:
-                raise not_found(f"stream {stream.name}: no audio of it is kept")
+                raise not_found(f"stream {stream.name}: no audio available")
             text = await asyncio.to_thread(lambda: _text(_scope(oscilloscope.measure(taken))))
             if frame is None:
                 now = time.monotonic()

@@ -43,7 +43,7 @@ class EventQuery:
 
 @dataclass(frozen=True, slots=True)
 class EventPage:
-    """Events, the latest first, each with its moment in ns since the Unix epoch."""
+    """Events, latest first, each with its moment in ns since the Unix epoch."""
 
     events: list[tuple[int, Document]]
     more: bool

@@ -35,9 +35,9 @@ def document() -> dict[str, Any]:
         "info": {
             "title": "rtpverify",
             "version": __version__,
-            "summary": "Audio that travels as RTP, held against what was sent.",
+            "summary": "Compares audio received over RTP with what was sent.",
             "description": "Read-only. A value that was not measured is null, never 0. Where the configuration asks "
-            "for a token or password, everything but `/healthz` and `/readyz` takes one.",
+            "for a token or password, everything except `/healthz` and `/readyz` requires it.",
             "license": {"name": "GPL-3.0-or-later", "identifier": "GPL-3.0-or-later"},
         },
         "servers": [{"url": "/"}],
@@ -57,13 +57,13 @@ def _paths() -> dict[str, Any]:
     name = _parameter("name", "path", _TEXT, "Name of a stream, as configured.")
     moment = {"type": "string", "format": "date-time"}
     return {
-        "/api/streams": _get("streams", "How every stream fares", _ref("Streams")),
+        "/api/streams": _get("streams", "State of all streams", _ref("Streams")),
         "/api/streams/{name}": _get(
-            "stream", "One stream: how it fares, its result so far, and what it carries now", _ref("Stream"), [name]
+            "stream", "One stream: state, result until now, and current measurements", _ref("Stream"), [name]
         ),
         "/api/streams/{name}/history": _get(
             "history",
-            "The last ten minutes of a stream, a point every half second",
+            "The last ten minutes of a stream, one point every half second",
             _ref("History"),
             [name, _parameter("since", "query", {"type": "number"}, "Points after this time, in Unix seconds.")],
         ),
@@ -78,30 +78,33 @@ def _paths() -> dict[str, Any]:
                     "span",
                     "query",
                     {"type": "number", "minimum": 0.0005, "maximum": 1, "default": 0.01},
-                    "Seconds to be seen.",
+                    "Seconds to show.",
                 ),
                 _parameter(
                     "frame",
                     "query",
                     {"type": "integer", "minimum": 0},
-                    "Frame of the media timeline to be seen; frames are kept for about two seconds.",
+                    "Frame of the media timeline to show; frames are kept for about two seconds.",
                 ),
             ],
         ),
         "/api/events": _get(
             "events",
-            "Events, the latest first",
+            "Events, latest first",
             _ref("Events"),
             [
-                _parameter("stream", "query", _TEXT, "Of this stream."),
-                _parameter("kind", "query", {"enum": [str(kind) for kind in Kind]}, "Of this kind."),
-                _parameter("cause", "query", {"enum": [str(cause) for cause in Cause]}, "Of this cause."),
-                _parameter("since", "query", moment, "From this time on."),
-                _parameter("until", "query", moment, "Before this time."),
+                _parameter("stream", "query", _TEXT, "Only events of this stream."),
+                _parameter("kind", "query", {"enum": [str(kind) for kind in Kind]}, "Only events of this kind."),
+                _parameter("cause", "query", {"enum": [str(cause) for cause in Cause]}, "Only events of this cause."),
+                _parameter("since", "query", moment, "Only events at or after this time."),
+                _parameter("until", "query", moment, "Only events before this time."),
                 _parameter(
-                    "limit", "query", {"type": "integer", "minimum": 1, "maximum": 1000, "default": 100}, "At most."
+                    "limit",
+                    "query",
+                    {"type": "integer", "minimum": 1, "maximum": 1000, "default": 100},
+                    "Maximum number of events.",
                 ),
-                _parameter("cursor", "query", _TEXT, "`next` of the answer before."),
+                _parameter("cursor", "query", _TEXT, "`next` of the previous response."),
             ],
         ),
         "/api/events/{id}": _get(
@@ -113,43 +116,43 @@ def _paths() -> dict[str, Any]:
                 "operationId": "live",
                 "summary": "Server-sent events",
                 "description": "`hello` at first, `state` (schema Streams) every quarter second, `events` (an array of "
-                "Event, with the number of those left out) at once, `reset` where events were missed that are not "
-                "remembered. A client that comes back says with `Last-Event-ID` what it saw last.",
-                "parameters": [_parameter("Last-Event-ID", "header", _TEXT, "Number of the last message seen.")],
+                "Event, with the number of those left out) at once, `reset` if missed events are no longer "
+                "available. A client that reconnects sends the last id it saw as `Last-Event-ID`.",
+                "parameters": [_parameter("Last-Event-ID", "header", _TEXT, "Id of the last message received.")],
                 "responses": {
-                    "200": {"description": "A stream without end.", "content": {"text/event-stream": {}}},
+                    "200": {"description": "An endless stream.", "content": {"text/event-stream": {}}},
                     **_problems(503),
                 },
             }
         },
         "/metrics": _get_text("metrics", "Metrics for Prometheus, in its text format or OpenMetrics"),
         "/healthz": _get_text("health", "Whether the daemon runs", open_to_all=True),
-        "/readyz": _get_text("ready", "Whether the daemon does its whole work", 503, open_to_all=True),
+        "/readyz": _get_text("ready", "Whether the daemon is fully operational", 503, open_to_all=True),
     }
 
 
 def _schemas() -> dict[str, Schema]:
     line = {
         "name": _TEXT,
-        "health": {"enum": [str(health) for health in Health], "description": "The worst first."},
-        "reason": {"type": "string", "description": "Why it is said to fare so."},
-        "judged": {"enum": ["signal", "transport"], "description": "Without a reference, the wire alone."},
-        "reference": {"enum": ["tone", "recording", None], "description": "What the signal is held against."},
-        "level_dbfs": {**_NUMBERS, "description": "Of each channel, over its last second; null for pure silence."},
-        "residual_dbfs": {**_NUMBERS, "description": "What the reference leaves; null where it is not there."},
-        "followed": {"type": "array", "items": {"type": "boolean"}, "description": "Whether the reference is there."},
+        "health": {"enum": [str(health) for health in Health], "description": "Worst first."},
+        "reason": {"type": "string", "description": "Reason for the state."},
+        "judged": {"enum": ["signal", "transport"], "description": "`transport` if no reference is configured."},
+        "reference": {"enum": ["tone", "recording", None], "description": "What the signal is compared with."},
+        "level_dbfs": {**_NUMBERS, "description": "Per channel, over the last second; null for digital silence."},
+        "residual_dbfs": {**_NUMBERS, "description": "Signal minus reference; null while the reference is not found."},
+        "followed": {"type": "array", "items": {"type": "boolean"}, "description": "Whether the reference was found."},
         "packets_expected": _COUNT,
         "packets_lost": _COUNT,
         "loss_ratio": {**_NUMBER, "description": "Over the last ten seconds."},
         "jitter_seconds": _NUMBER,
-        "faults": {**_COUNT, "description": "Since the daemon began."},
-        "open_faults": {"type": "array", "items": _TEXT, "description": "Kinds of faults that go on."},
+        "faults": {**_COUNT, "description": "Since the start of the daemon."},
+        "open_faults": {"type": "array", "items": _TEXT, "description": "Kinds of ongoing faults."},
         "last_fault": {"anyOf": [_ref("Fault"), {"type": "null"}]},
-        "quiet_seconds": {**_NUMBER, "description": "Since the last fault; 0 while one goes on."},
+        "quiet_seconds": {**_NUMBER, "description": "Time since the last fault; 0 while a fault is ongoing."},
     }
     host = {
-        "behind_seconds": {"type": "number", "description": "How far this host is behind what has arrived."},
-        "receive_buffer_dropped": {**_COUNT, "description": "Packets this host lost after they had arrived."},
+        "behind_seconds": {"type": "number", "description": "Delay between arrival of packets and their processing."},
+        "receive_buffer_dropped": {**_COUNT, "description": "Packets lost in this host after arrival."},
     }
     channel_history = {"channel": _COUNT, "level_dbfs": _NUMBERS, "residual_dbfs": _NUMBERS, "phase_degrees": _NUMBERS}
     event = {
@@ -161,7 +164,7 @@ def _schemas() -> dict[str, Schema]:
         "start_frame": {"type": "integer"},
         "duration_frames": _COUNT,
         "fault": {"type": "boolean"},
-        "open": {"type": "boolean", "description": "Whether it still goes on."},
+        "open": {"type": "boolean", "description": "Whether the event is ongoing."},
         "packets": {"type": ["array", "null"], "items": {"type": "integer"}, "minItems": 2, "maxItems": 2},
         "time": _TIME,
         "message": _TEXT,
@@ -197,7 +200,7 @@ def _schemas() -> dict[str, Schema]:
                 "frames": _COUNT,
                 "transport": _ref("Transport"),
                 "legs": {"type": "array", "items": _ref("Leg")},
-                "signal": {"type": "array", "items": _ref("Signal"), "description": "Of all that was steady."},
+                "signal": {"type": "array", "items": _ref("Signal"), "description": "Over all steady signal."},
                 "warnings": {"type": "array", "items": _TEXT},
             },
         },
@@ -213,7 +216,7 @@ def _schemas() -> dict[str, Schema]:
         "Scope": _scope(),
         "Event": {
             **_object({**event, "evidence": evidence}),
-            "description": "The sizes of its kind stand beside these. Told live, it comes without `evidence`.",
+            "description": "Sizes of the event's kind are further properties. Events sent live have no `evidence`.",
         },
         "Events": _object({"events": {"type": "array", "items": _ref("Event")}, "next": _MAYBE_TEXT}),
         "Problem": {
@@ -237,19 +240,22 @@ def _scope() -> Schema:
             "frames_per_column": {"type": "integer", "minimum": 1},
             "start_seconds": {
                 "type": "number",
-                "description": "Of the first frame, from the trigger: a rising zero crossing of the reference, or the "
-                "frame asked for.",
+                "description": "Time of the first frame relative to the trigger: a rising zero crossing of the "
+                "reference, or the requested frame.",
             },
             **columns,
             "residual": {"anyOf": [_object(columns), {"type": "null"}]},
             "reference": {
                 "anyOf": [_object(reference), _object(columns), {"type": "null"}],
-                "description": "A tone, amplitude · cos(2π · frequency_hz · seconds + phase_rad) + dc_offset, or what "
-                "a recording gives.",
+                "description": "A tone, amplitude · cos(2π · frequency_hz · seconds + phase_rad) + dc_offset, or the "
+                "frames of a recording.",
             },
             "reference_hz": _NUMBER,
-            "threshold": {**_NUMBER, "description": "Deviation that no frame of clean signal reaches."},
-            "step": {**_NUMBER, "description": "Smallest step of the encoding."},
+            "threshold": {
+                **_NUMBER,
+                "description": "Detection threshold: no frame of a clean signal deviates by this much.",
+            },
+            "step": {**_NUMBER, "description": "Quantisation step of the encoding."},
             "spectrum": _object(spectrum),
         }
     )
@@ -309,7 +315,7 @@ def _evidence() -> Schema:
     return {
         "get": {
             "operationId": "evidence",
-            "summary": "What was recorded around an event",
+            "summary": "Evidence recorded for an event",
             "parameters": [
                 _parameter("id", "path", _TEXT, "Identity of the event."),
                 _parameter("file", "path", names, "Name of the file."),
@@ -337,12 +343,12 @@ def _get_text(operation: str, summary: str, *statuses: int, open_to_all: bool = 
 def _problems(*statuses: int, closed: bool = True) -> dict[str, Any]:
     content = {"application/problem+json": {"schema": _ref("Problem")}}
     known = {
-        400: "A parameter is wrong.",
-        401: "A token or password is asked for.",
-        404: "It is not there.",
-        421: "`Host` is no name of this server.",
+        400: "A parameter is invalid.",
+        401: "A token or password is required.",
+        404: "Not found.",
+        421: "`Host` is not a name of this server.",
     }
     return {
-        str(status): {"description": known.get(status, "Not at present."), "content": content}
+        str(status): {"description": known.get(status, "Not available at present."), "content": content}
         for status in (*statuses, *((401,) if closed else ()), 421)
     }

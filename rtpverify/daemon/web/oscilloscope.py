@@ -92,7 +92,7 @@ class Scope:
     content_low, content_high
         A recording as reference: its least and greatest value, as it is expected; None without one.
     threshold
-        Deviation that no frame of clean signal reaches.
+        Detection threshold: no frame of a clean signal deviates by this much.
     step
         Smallest step of the encoding; None where it has no linear quantiser.
     spectrum_hz, spectrum_dbfs

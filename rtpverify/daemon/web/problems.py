@@ -67,6 +67,6 @@ def telling(log: FilteringBoundLogger, defects: Defects) -> Any:
             log.error("request failed", method=request.method, path=request.path, reason=repr(error))
             resource = request.match_info.route.resource
             defects.take("page", resource.canonical if resource else None, error)
-            return response(500, "the request failed; the log says why")
+            return response(500, "the request failed; see the log")
 
     return tell

@@ -115,7 +115,7 @@ class WebServer(Outlet):
             reason = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
             raise SourceError(f"metrics listen {self.listen}: {reason}") from error
         if self._table.is_open:
-            self._service.log.warning("open to the network: no token or password is asked for", listen=str(self.listen))
+            self._service.log.warning("open to the network without token or password", listen=str(self.listen))
 
     @property
     def url(self) -> str:
@@ -173,12 +173,12 @@ class WebServer(Outlet):
         strange = None if names is None else names.strange(request.headers.getall("Host", []))
         if strange is not None:
             self.counts["misdirected"] += 1
-            detail = f"Host: {strange[:80]!r} is no name of this server; metrics.hosts in its configuration adds one"
+            detail = f"Host: {strange[:80]!r} is not a name of this server; add it to metrics.hosts in the configuration"
             return problems.response(421, detail)
         authorization = request.headers.get("Authorization")
         if request.path not in OPEN_TO_ALL and not self._access.allows(authorization):
             self.counts["unauthorized"] += authorization is not None
-            answer = problems.response(401, "a token or password is asked for")
+            answer = problems.response(401, "a token or password is required")
             for challenge in self._access.challenges:
                 answer.headers.add("WWW-Authenticate", challenge)
             return answer

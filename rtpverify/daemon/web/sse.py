@@ -147,7 +147,7 @@ class Hub:
             oldest = self._remembered[0][0] if self._remembered else self._number + 1
             if oldest - 1 <= seen <= self._number:
                 return [message for at, message in self._remembered if at > seen]
-        return [_message("reset", {"detail": "events were missed that are not remembered here"})]
+        return [_message("reset", {"detail": "events were missed and are no longer available here"})]
 
 
 def _message(name: str, document: Any, number: str = "") -> bytes:

@@ -1,4 +1,4 @@
-"""How every stream fares, for people: a state a person can trust, figures at a glance, and the last ten minutes.
+"""State of all streams, for people: a state a person can trust, figures at a glance, and the last ten minutes.
 
 Looked at from the event loop, several times a second, at a few microseconds a channel; nothing is measured again.
 """
@@ -188,7 +188,7 @@ class Board:
 
     @property
     def behind_ns(self) -> int:
-        """How far this host is behind what has arrived."""
+        """Delay between arrival of packets and their processing."""
         return max((behind for _, behind in self._behind), default=0)
 
     def hear(self, oldest_ns: int, now_ns: int) -> None:
@@ -294,7 +294,7 @@ class Board:
         return self._watched.setdefault(name, _Watched(name, _reference(spec) if spec else "tone"))
 
     def _find_streams(self) -> None:
-        """Find the identity of each stream that was heard last; forget streams that are not followed any more."""
+        """Find the identity of each stream that was heard last; forget streams that are not monitored any more."""
         states = self._service.states
         for name in [name for name in self._watched if name not in states]:
             del self._watched[name]
@@ -342,7 +342,7 @@ class Board:
             return Health.UNJUDGED, why
         if fault is not None and now_ns - watched.last_fault_ns < RECENT_NS:
             return Health.RECENT, f"{_where(fault)}{fault['message'] or fault['kind']}"
-        return Health.OK, "no fault" if watched.judged == "signal" else "no fault on the wire; the signal is not judged"
+        return Health.OK, "no fault" if watched.judged == "signal" else "no transport fault; the signal is not checked"
 
 
 def _reference(spec: StreamSpec) -> str | None:
@@ -357,23 +357,23 @@ def _unread(watched: _Watched, now_ns: int) -> str | None:
     wire = watched.wire
     if wire is None or watched.stream is None or wire.left_out <= watched.stream.spec.limits.max_packets_left_out:
         return None
-    return f"{wire.left_out} packets were left out" if now_ns - wire.left_out_ns < RECENT_NS else None
+    return f"{wire.left_out} packets ignored" if now_ns - wire.left_out_ns < RECENT_NS else None
 
 
 def _unjudged(watched: _Watched, stream: Stream) -> str | None:
     """Return why the signal of a stream cannot be judged now; None where it is."""
     if stream.failure is not None:
-        return f"a defect of rtpverify: {stream.failure.message}; the log names the file with the traceback"
+        return f"internal error in rtpverify: {stream.failure.message}; the log names the file with the traceback"
     if stream.encoding is None:
         return stream.spec.why_undecodable(stream.payload_type)
     if len(watched.followed) == 0:
-        return "no whole packet of audio yet"
+        return "no complete audio packet yet"
     missing = np.flatnonzero(~watched.followed) + 1
     if len(missing) == 0:
         return None
     if len(missing) == len(watched.followed):
-        return "the reference is not there"
-    return f"the reference is not there on channel {', '.join(map(str, missing.tolist()))}"
+        return "reference not found"
+    return f"reference not found on channel {', '.join(map(str, missing.tolist()))}"
 
 
 def _add_point(watched: _Watched, now_ns: int) -> None:

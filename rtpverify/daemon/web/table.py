@@ -94,7 +94,7 @@ class MetricsTable(OutletTable):
             context.load_cert_chain(self.certificate.path, self.key.path if self.key else None, _no_password)
         except (ssl.SSLError, OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-            raise mistake(f"certificate {self.certificate.path}: cannot be used: {reason}") from None
+            raise mistake(f"certificate {self.certificate.path}: cannot be loaded: {reason}") from None
         return context
 
     @property

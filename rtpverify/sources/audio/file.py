@@ -39,7 +39,7 @@ _NEEDS = {b"mp4": "is MP4", b"EBML": "is Matroska"}
 """Why libsndfile is not for a form of container."""
 _HEADER_BYTES = 4096
 """After a header of a file without audio there is less than this."""
-_NO_LENGTH = "its header states no length: it was written to a pipe, or is still being written; read to its end"
+_NO_LENGTH = "its header states no length (written to a pipe, or still being written); read to its end"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +105,7 @@ class AudioFile:
 
     def told(self) -> list[str]:
         """Return what a reader of all of it should know, once it has been read."""
-        grown = "it has grown since it was opened; what was added is not read"
+        grown = "it has grown since it was opened; the added part is not read"
         return [*self.warnings, *([grown] if self.has_grown else [])]
 
     @property
@@ -278,7 +278,7 @@ def _look(path: Path, file: BinaryIO, size: int) -> _Container:
         if not info.frames:
             found.warnings.append(_NO_LENGTH)
         elif frames > info.frames:
-            found.needs = f"its header states {info.frames} frames, and {frames} are there"
+            found.needs = f"its header states {info.frames} frames, {frames} are present"
             found.warnings.append(f"{found.needs} and are read")
         found.frames = frames
         return found
@@ -335,7 +335,7 @@ def _mpeg_needs(path: Path, file: BinaryIO, size: int) -> str | None:
     if stated.bytes is not None and stated.start + stated.bytes > size:
         raise SourceError(f"{path}: cut off: {size - stated.start} of {stated.bytes} bytes of audio are there")
     if mpeg.goes_on(file, stated):
-        return "goes on after the length that it states"
+        return "continues after the length that it states"
     return "is MPEG audio" if libav.is_installed() else None
 
 
@@ -348,7 +348,7 @@ def _by_libav(path: Path, file: BinaryIO, unsuited: UnsuitedError, needs: str | 
     try:
         return libav.probe(path, stated.codec_frames if stated else None)
     except UnsuitedError as error:
-        reason = f"not an audio file that can be read: {error}" if needs else unsuited
+        reason = f"not a readable audio file: {error}" if needs else unsuited
         raise SourceError(f"{path}: {reason}") from error
 
 

@@ -105,7 +105,7 @@ def probe(path: Path, codec_frames: int | None = None) -> AudioProbe:
     if codec_frames is not None and found.codec_frames < codec_frames:
         raise SourceError(f"{path}: cut off: {found.codec_frames} of {codec_frames} codec frames are there")
     if codec_frames is not None and found.codec_frames > codec_frames:
-        warnings.append(f"its header states {codec_frames} codec frames, {found.codec_frames} are there and are read")
+        warnings.append(f"its header states {codec_frames} codec frames, {found.codec_frames} are present and are read")
     if streams > 1:
         warnings.append(f"holds {streams} audio streams; this is the first")
     complaints = [message for _, name, message in said if name == codec]
@@ -241,14 +241,14 @@ class _Pass:
         """Return how many frames there are, the filling of the last codec frames left out, and what is odd of it."""
         warnings = []
         if self._bytes_left_out:
-            warnings.append(f"{self._bytes_left_out} bytes of it are no audio and were left out")
+            warnings.append(f"{self._bytes_left_out} bytes of it are not audio and were skipped")
         stated = self._stated()
         if stated is None or not self._container.format.name.startswith(_TIMED):
             return self._done, warnings
         if 0 < self._done - stated < self._longest or (self._tagged() and self._done > stated):
             return stated, warnings
         if self._done > stated:
-            warnings.append(f"its header states {stated} frames, {self._done} are there and are read")
+            warnings.append(f"its header states {stated} frames, {self._done} are present and are read")
         return self._done, warnings
 
     def _tagged(self) -> int | None:

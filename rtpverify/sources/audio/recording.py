@@ -40,7 +40,7 @@ def open_recording(path: Path, *, looped: bool = True) -> Recording:
     Raises
     ------
     SourceError
-        As :func:`rtpverify.sources.audio.file.open_audio`, and where it holds a value that is no finite number.
+        As :func:`rtpverify.sources.audio.file.open_audio`, and where it holds a value that is not finite.
     """
     return recording_of(open_audio(path).hold(), looped=looped)
 
@@ -51,7 +51,7 @@ def recording_of(file: AudioFile, *, looped: bool = True) -> Recording:
     Raises
     ------
     SourceError
-        Where it cannot be read, or holds a value that is no finite number.
+        Where it cannot be read, or holds a value that is not finite.
     """
     file.require_finite()
 

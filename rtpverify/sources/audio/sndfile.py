@@ -174,7 +174,7 @@ def _opened(path: Path, source: Path, span: Span | None) -> Iterator[SoundFile]:
                     what = file.fileno() if span is None else _Part(file, span)
                     sound = soundfile.SoundFile(what, closefd=False)
             except soundfile.LibsndfileError as error:
-                raise UnsuitedError(f"not an audio file that can be read: {error.error_string}") from error
+                raise UnsuitedError(f"not a readable audio file: {error.error_string}") from error
             # soundfile seeks to where it is after every read of what is seekable: in MP3 silence comes then, until the
             # decoder has what it needs.
             sound.seekable = lambda: False

@@ -90,13 +90,13 @@ def parse_endpoint(text: str, place: str = "SOURCE") -> Endpoint:
     sender_text, at, host_port = location.rpartition("@")
     host, colon, port_text = host_port.rpartition(":")
     if not colon or not host or (":" in host and not host.startswith("[")):
-        raise ConfigurationError(f"{where} is not rtp://[SENDER@]ADDRESS:PORT (an IPv6 address stands in brackets)")
+        raise ConfigurationError(f"{where} is not rtp://[SENDER@]ADDRESS:PORT (write an IPv6 address in brackets)")
     address, scope = _ip_address(host, where, "address")
     sender = _ip_address(sender_text, where, "sender")[0] if at else None
     if not (port_text.isascii() and port_text.isdigit() and 1 <= int(port_text) <= 65535):
         raise ConfigurationError(f"{where}: port {port_text!r} is not a number from 1 to 65535")
     if sender is not None and (":" in sender) != (":" in address):
-        raise ConfigurationError(f"{where}: sender {sender} and address {address} are not of the same IP version")
+        raise ConfigurationError(f"{where}: sender {sender} and address {address} differ in IP version")
     options: dict[str, Any] = dict(parse_qsl(query, keep_blank_values=True))
     interface = options.pop("interface", scope)
     if options:

@@ -78,7 +78,7 @@ class UdpReceiver:
         max_flows: int = MAX_FLOWS,
     ) -> None:
         if not mmsg.available:
-            raise SourceError("recvmmsg: only Linux has it")
+            raise SourceError("recvmmsg: available on Linux only")
         self.clear_ns = 0
         self.discarded: Counter[str] = Counter()
         self._sockets = SocketTable(receive_buffer_bytes)

@@ -175,7 +175,7 @@ def test_nothing_is_written_over(stereo_wav, tmp_path):
     there = tmp_path / "there-waveform.csv"
     there.write_text("mine")
     line = refused(stereo_wav, "--csv", tmp_path / "there.csv", "--npz", tmp_path / "new.npz")
-    assert line == f"rtpverify: --csv {there}: is there already; --force writes over it"
+    assert line == f"rtpverify: --csv {there}: already exists (use --force to overwrite)"
     assert there.read_text() == "mine"
     assert not (tmp_path / "new.npz").exists()
     assert run(stereo_wav, "--csv", tmp_path / "there.csv", "--force").exit_code == 0
@@ -186,7 +186,7 @@ def test_bad_requests(stereo_wav, tmp_path):
     assert "none is given" in refused(stereo_wav, "--show", "mfcc")
     assert "goes to --npz" in refused(stereo_wav, "--phase", "--png", tmp_path / "a.png")
     assert "no such folder" in refused(stereo_wav, "--npz", tmp_path / "none" / "a.npz")
-    assert "an audio file tells its own encoding" in refused(stereo_wav, "--encoding", "L16/48000")
+    assert "an audio file states its own encoding" in refused(stereo_wav, "--encoding", "L16/48000")
     assert "No such file" in refused(tmp_path / "none.wav")
     assert run(stereo_wav, "--json", "-", "--html", "-").exit_code == 2
 

@@ -84,7 +84,7 @@ def test_values_that_are_no_numbers_are_told(tmp_path):
     audio[[3, 500]] = np.nan, np.inf
     soundfile.write(tmp_path / "file.wav", audio, RATE_HZ, "FLOAT")
     found = look(tmp_path / "file.wav", views=(View.HISTOGRAM,))
-    assert found.warnings == ("2 frames hold a value that is no finite number; it is taken as 0",)
+    assert found.warnings == ("2 frames hold a value that is not finite; replaced by 0",)
     assert (found.levels[0].maximum, found.levels[0].frames_zero) == (0.5, 2)
 
 

@@ -152,14 +152,14 @@ class TestSpectra:
 
 def test_bad_requests(wav, tmp_path):
     out = tmp_path / "out.wav"
-    assert "has no tone of 500 Hz to take away" in refused(wav, "--out", out, "--reference", "tone:500")
+    assert "has no tone of 500 Hz to subtract" in refused(wav, "--out", out, "--reference", "tone:500")
     assert "no band" in refused(wav, "--out", out, "--band", "5:2")
-    assert "--from is for spectra" in refused(wav, "--out", out, "--from", "mel")
+    assert "--from applies only to spectra" in refused(wav, "--out", out, "--from", "mel")
     assert "--start 5: not within" in refused(wav, "--out", out, "--start", "5")
     for option, value in (("--band", "5"), ("--gain", "loud")):
         assert run(wav, "--out", out, option, value).exit_code == 2
     out.write_text("mine")
-    assert refused(wav, "--out", out) == f"rtpverify: --out {out}: is there already; --force writes over it"
+    assert refused(wav, "--out", out) == f"rtpverify: --out {out}: already exists (use --force to overwrite)"
     assert out.read_text() == "mine"
     assert run(wav, "--out", out, "--force").exit_code == 0
     soundfile.write(tmp_path / "zero.wav", np.zeros((4800, 1)), RATE_HZ)

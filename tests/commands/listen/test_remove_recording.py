@@ -65,4 +65,4 @@ def test_packets(write_capture, programme, tmp_path):
     arguments = ["--encoding", "L24/48000/2", "--reference", tmp_path / "master.wav", "--out", tmp_path / "out.wav"]
     outcome = run(write_capture(seconds=0.2), *arguments)
     assert outcome.exit_code == 2
-    assert "a recording can be taken away from an audio file only" in outcome.stderr
+    assert "a recording can be subtracted from an audio file only" in outcome.stderr

@@ -94,7 +94,7 @@ async def test_a_full_disk_leaves_whole_lines_and_nothing_is_lost(
         await until(lambda: outlet.waiting == 0)
         assert outlet.trouble is None
     assert frames(path) == list(range(100))
-    assert [line["event"] for line in bench.logged] == ["event log not written", "event log written again"]
+    assert [line["event"] for line in bench.logged] == ["event log not written", "event log writable again"]
 
 
 def test_a_file_is_put_aside_once_it_is_full(tmp_path: Path) -> None:

@@ -132,7 +132,7 @@ async def test_a_full_disk_costs_evidence_and_is_told(opened: Opening, bench: Te
         feed(outlet, ["slip:at=1,frames=7"], ssrc=5)
         await until(lambda: outlet.counts["written"] == 1)
         assert outlet.trouble is None
-    assert [line["event"] for line in bench.logged] == ["evidence not written", "evidence written again"]
+    assert [line["event"] for line in bench.logged] == ["evidence not written", "evidence writable again"]
 
 
 async def test_a_folder_that_cannot_be_made_is_told_at_once(opened: Opening, bench: Telling, tmp_path: Path) -> None:
@@ -157,7 +157,7 @@ async def test_a_process_that_dies_costs_one_event(opened: Opening, bench: Telli
         await until(lambda: outlet.counts["failed"] == 1)
         feed(outlet, ["slip:at=1,frames=7"], ssrc=6)
         await until(lambda: outlet.counts["written"] == 2)
-    assert bench.logged[0]["reason"] == "the process that makes evidence ended with status -9"
+    assert bench.logged[0]["reason"] == "the evidence process exited with status -9"
 
 
 async def test_what_waits_at_the_end_is_recorded_with_what_is_there(opened: Opening, tmp_path: Path) -> None:

@@ -131,7 +131,7 @@ async def test_a_full_disk_is_told_and_what_fits_is_written_when_there_is_room(
         await until(lambda: outlet.waiting == 0)
     assert kept(path) == list(range(number + 50))
     lines = [line["event"] for line in bench.logged]
-    assert lines == ["history not written", "history written again"]
+    assert lines == ["history not written", "history writable again"]
 
 
 async def test_a_read_only_disk_is_told_and_verification_goes_on(
@@ -176,7 +176,7 @@ async def test_a_broken_store_is_moved_aside_and_begun_anew(
     assert kept(path) == [1]
     (aside,) = tmp_path.glob("events.sqlite.damaged-*Z")
     assert aside.stat().st_size > 100_000
-    (line,) = [line for line in bench.logged if line["event"] == "history broken, begun anew"]
+    (line,) = [line for line in bench.logged if line["event"] == "history damaged, new one created"]
     assert line["moved_to"] == str(aside)
 
 

@@ -116,7 +116,7 @@ async def test_events_are_posted_as_they_are_told(opened: Opening, bench: Tellin
     assert "Authorization" not in headers
     assert (body["schema"], body["dropped"]) == ("rtpverify.webhook/1", 0)
     assert body["events"] == [item.document for item in told]
-    assert body["text"].splitlines()[1] == "left, channel 1: gap (network): too loud (going on)"
+    assert body["text"].splitlines()[1] == "left, channel 1: gap (network): too loud (ongoing)"
 
 
 async def test_only_chosen_events_are_posted(opened: Opening, bench: Telling, endpoint: Endpoint) -> None:
@@ -325,8 +325,8 @@ def configured(folder: Path, *lines: str) -> WebhookTable:
         ("token_file", b" \n", "is empty"),
         ("token_file", b"\xff", "is not text"),
         ("secret_file", b"whsec_?", "is not whsec_ and base64"),
-        ("ca_file", b"no certificate", "holds no certificates that can be used"),
-        ("ca_file", b"\xff", "holds no certificates that can be used"),
+        ("ca_file", b"no certificate", "holds no valid certificates"),
+        ("ca_file", b"\xff", "holds no valid certificates"),
     ],
 )
 def test_a_file_that_cannot_be_used_is_a_mistake_of_the_configuration(

@@ -102,7 +102,7 @@ def test_a_folder_that_is_gone_keeps_its_streams(tmp_path: Path) -> None:
     path.rename(tmp_path / "away")
     look = folder.look()
     assert len(look.streams) == 1
-    assert look.mistakes == (f"{path}: No such file or directory; its streams stay as they are",)
+    assert look.mistakes == (f"{path}: No such file or directory; its streams are kept",)
     (tmp_path / "away").rename(path)
     assert names(folder) == ["a"]
 

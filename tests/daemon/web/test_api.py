@@ -280,7 +280,7 @@ async def test_a_mistake_of_ours_is_a_problem_and_tells_nothing() -> None:
     async with serving(bench) as client:
         bench.states = None  # type: ignore[assignment]
         problem = await client.get("/api/streams", 500)
-        assert problem["detail"] == "the request failed; the log says why"
+        assert problem["detail"] == "the request failed; see the log"
 
 
 def test_the_page_of_the_api_names_every_path() -> None:

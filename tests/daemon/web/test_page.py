@@ -248,7 +248,7 @@ async def test_what_a_screen_reader_is_told(chromium: int) -> None:
             nodes = [(node["role"]["value"], node.get("name", {}).get("value", "")) for node in answer["nodes"]]
             roles = [role for role, _ in nodes]
             assert {"banner", "main", "contentinfo", "table", "rowheader", "heading", "searchbox"} <= set(roles)
-            assert ("table", "Streams, the worst first") in nodes
+            assert ("table", "Streams, worst first") in nodes
             assert roles.count("row") >= 2
             assert ("cell", "OK") in nodes
         for role in ("status", "alert"):
@@ -277,7 +277,7 @@ async def test_streams_without_audio_have_pages_too(chromium: int) -> None:
     async with serving(bench) as client, browsing(chromium) as browser:
         await browser.size(360, 740)
         bench.feed(Packets(seconds=1.0, flow=1, ssrc=7).send(lost=(500,)))
-        for name, reason in (("a", "no packet yet"), ("b", "1 packet lost"), ("c", "not followed")):
+        for name, reason in (("a", "no packet yet"), ("b", "1 packet lost"), ("c", "not monitored")):
             await browser.open(f"{client.url}/#/streams/{name}")
             await browser.until("document.getElementById('version').textContent")
             bench.pass_time(0.26)  # time for one look; the stream is down once it is silent for a second
@@ -320,7 +320,7 @@ async def test_the_headline_tells_what_is_judged_in_transport_alone(chromium: in
         await browser.until("document.getElementById('version').textContent")
         both = Packets(seconds=1.0).send() + Packets(seconds=1.0, flow=1, ssrc=7).send()
         bench.feed(sorted(both))
-        text = "All 2 streams verified (1 of them in transport alone), no fault now"
+        text = "All 2 streams verified (1 of them transport only), no current fault"
         await browser.until(f"document.body.textContent.includes('{text}')")
 
 
@@ -349,7 +349,7 @@ async def test_of_a_recording_nothing_is_shown_that_only_a_tone_has(chromium: in
             await browser.until("document.querySelector('.legend').textContent.includes('reference')")
             has_tone = reference is not recording
             figures, shown = await browser.see(names), await browser.see(plots)
-            assert {"Level", "Residual", "Off the reference", "Jitter"} <= set(figures)
+            assert {"Level", "Residual", "Frequency error", "Jitter"} <= set(figures)
             assert ({"THD+N", "THD", "Frequency"} <= set(figures)) == has_tone, figures
             assert any(text.startswith("Phase") for text in shown) == has_tone, shown
             assert await browser.see(wide) != has_tone

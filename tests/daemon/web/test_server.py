@@ -165,7 +165,7 @@ async def test_an_open_door_is_told() -> None:
     with capture_logs() as log:
         async with serving(listen="0.0.0.0:0"):
             pass
-    assert [line["event"] for line in log] == ["open to the network: no token or password is asked for"]
+    assert [line["event"] for line in log] == ["open to the network without token or password"]
     with capture_logs() as log:
         async with serving():
             pass
@@ -185,7 +185,7 @@ async def test_with_a_certificate_it_speaks_tls_alone(certificate: dict[str, str
 def test_a_certificate_that_is_none_is_told(tmp_path: Path) -> None:
     (tmp_path / "none.pem").write_text("no certificate\n")
     (line,) = mistakes(tmp_path, 'certificate = "none.pem"')
-    assert line.startswith(f":1: metrics: certificate {tmp_path / 'none.pem'}: cannot be used: ")
+    assert line.startswith(f":1: metrics: certificate {tmp_path / 'none.pem'}: cannot be loaded: ")
 
 
 # What it is called --------------------------------------------------------------------------------------------------
@@ -222,7 +222,7 @@ async def test_a_page_that_makes_its_own_name_lead_here_reads_nothing(host: str,
         if status == 421:
             problem = await client.get("/api/streams", 421, headers={"Host": host})
             assert problem["title"] == "Misdirected Request"
-            assert problem["detail"].startswith(f"Host: {host!r} is no name of this server; metrics.hosts")
+            assert problem["detail"].startswith(f"Host: {host!r} is not a name of this server")
 
 
 async def test_two_names_at_once_do_not_get_by() -> None:

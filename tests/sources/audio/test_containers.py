@@ -213,7 +213,7 @@ def test_flac_that_states_too_little_is_read_whole(tmp_path, stated):
     audio = open_audio(path)
     assert audio.frames == 24000
     [warning] = audio.warnings
-    assert ("states no length" if not stated else f"states {stated} frames, and 24000 are there") in warning
+    assert ("states no length" if not stated else f"states {stated} frames, 24000 are present") in warning
     np.testing.assert_array_equal(samples(audio), original)
 
 
@@ -221,7 +221,7 @@ def test_flac_that_states_too_little_needs_the_extra(tmp_path, monkeypatch):
     monkeypatch.setattr("rtpverify.sources.audio.libav.is_installed", lambda: False)
     path = sine(tmp_path / "file.flac", "FLAC", "PCM_16")
     path.write_bytes(flac_total(path.read_bytes(), 100))
-    assert refusal(path).endswith("and 24000 are there; convert it to WAV or install rtpverify[mp4]")
+    assert refusal(path).endswith("24000 are present; convert it to WAV or install rtpverify[mp4]")
 
 
 @pytest.mark.parametrize("stated", [0, 100])
@@ -241,7 +241,7 @@ def test_mp3_that_goes_on_after_its_stated_length_is_read_whole(tmp_path, monkey
     assert audio.frames > 2 * 48000
     assert any("states" in warning and "are read" in warning for warning in audio.warnings)
     monkeypatch.setattr("rtpverify.sources.audio.libav.is_installed", lambda: False)
-    assert refusal(path).startswith("goes on after the length that it states")
+    assert refusal(path).startswith("continues after the length that it states")
 
 
 @pytest.mark.parametrize("subtype", ["VORBIS", "OPUS"])
@@ -432,7 +432,7 @@ def test_decoders_write_nothing_to_standard_error(tmp_path, with_extra):
 def test_an_mp4_without_audio_is_refused_in_one_line(tmp_path):
     path = tmp_path / "file.mp4"
     path.write_bytes(box(b"ftyp", b"isom" + bytes(8)) + box(b"free", bytes(10)))
-    assert refusal(path).startswith("not an audio file that can be read")
+    assert refusal(path).startswith("not a readable audio file")
 
 
 @pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24", "FLOAT"])
@@ -449,7 +449,7 @@ def test_a_video_without_sound_is_no_audio_file(tmp_path):
     path = tmp_path / "file.mp4"
     source = ["-f", "lavfi", "-i", "color=size=64x64:duration=0.2:rate=10"]
     subprocess.run(["ffmpeg", "-v", "error", *source, "-c:v", "mpeg4", path], check=True)
-    assert refusal(path) == "not an audio file that can be read: it holds no audio"
+    assert refusal(path) == "not a readable audio file: it holds no audio"
 
 
 def test_words_of_64_bits(tmp_path):
@@ -463,4 +463,4 @@ def test_words_that_no_decoder_knows(tmp_path):
     needs_libav()
     path = tmp_path / "file.wav"
     path.write_bytes(wave_file(bytes(5000), bits=40, sample_bytes=5))
-    assert refusal(path).startswith("not an audio file that can be read")
+    assert refusal(path).startswith("not a readable audio file")

@@ -172,7 +172,7 @@ def test_what_is_no_audio_is_refused(tmp_path):
     (tmp_path / "empty.wav").touch()
     assert refusal(tmp_path / "empty.wav") == "empty file"
     (tmp_path / "text.wav").write_text("no audio at all " * 100)
-    assert refusal(tmp_path / "text.wav").startswith("not an audio file that can be read: Format not recognised.")
+    assert refusal(tmp_path / "text.wav").startswith("not a readable audio file: Format not recognised.")
     soundfile.write(tmp_path / "zero.wav", np.empty((0, 2)), 48000)
     assert refusal(tmp_path / "zero.wav") == "holds no audio frames"
 

@@ -5,13 +5,13 @@ export const NONE = "–";
 export const WORDS = {
   down: "Down",
   fault: "Fault",
-  unjudged: "Unjudged",
+  unjudged: "Unverified",
   recent: "Recent fault",
   waiting: "Waiting",
   ok: "OK",
 };
 
-// The worst first.
+// Worst first.
 export const RANKS = ["down", "fault", "unjudged", "recent", "waiting", "ok"];
 
 export function fixed(value, digits) {

@@ -49,7 +49,7 @@ function showSummary(lines) {
 // A host that does not keep up must not be taken for a network that loses packets.
 function showHost({ behind_seconds: behind, receive_buffer_dropped: dropped }) {
   const parts = [];
-  if (behind > BEHIND_SECONDS) parts.push(`This host is ${behind.toFixed(1)} s behind: it has more to verify than it can.`);
+  if (behind > BEHIND_SECONDS) parts.push(`This host lags by ${behind.toFixed(1)} s: it receives more than it can verify.`);
   if (dropped) parts.push(`This host lost ${counted(dropped, "packet")} after the network had delivered them.`);
   find("host").hidden = parts.length === 0;
   if (parts.length) setText(find("host"), parts.join(" "));
@@ -62,7 +62,7 @@ function showConnection() {
   setText(find("connection-text"), { live: "Live", connecting: "Connecting", lost: "Not connected" }[state]);
   find("stale").hidden = stale === null;
   if (stale !== null) {
-    setText(find("stale"), `Nothing heard from the daemon for ${Math.round(stale)} s: what is shown is old.`);
+    setText(find("stale"), `No data from the daemon for ${Math.round(stale)} s: the values shown are outdated.`);
   }
 }
 

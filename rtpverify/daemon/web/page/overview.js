@@ -3,7 +3,7 @@
 import { Badge, arrange, make, setText } from "./dom.js";
 import { NONE, RANKS, WORDS, age, count, counted, duration, fixed, greatest, kindName, percent } from "./format.js";
 
-const COLUMNS = ["State", "Stream", "Level", "Residual", "Lost", "Jitter", "Faults", "What is known"];
+const COLUMNS = ["State", "Stream", "Level", "Residual", "Lost", "Jitter", "Faults", "Status"];
 const UNITS = { Level: "dBFS", Residual: "dBFS", Lost: "packets", Jitter: "", Faults: "" };
 const FLOOR_DBFS = -60;
 const MOST_METERS = 8;
@@ -33,7 +33,7 @@ class Row {
       this.lostCell,
       cell("Jitter", "number jitter", this.jitter),
       cell("Faults", "number faults", this.faults),
-      cell("What is known", "what", this.ago, this.reason),
+      cell("Status", "what", this.ago, this.reason),
     );
   }
 
@@ -74,14 +74,14 @@ export class Overview {
     const heads = COLUMNS.map((title) =>
       make(
         "th",
-        { role: "columnheader", scope: "col", class: title in UNITS ? "number" : title === "What is known" ? "what" : "" },
+        { role: "columnheader", scope: "col", class: title in UNITS ? "number" : title === "Status" ? "what" : "" },
         title,
         UNITS[title] ? make("small", {}, ` ${UNITS[title]}`) : null,
       ),
     );
     const head = make("thead", { role: "rowgroup" }, make("tr", { role: "row" }, ...heads));
-    this.table = make("table", { role: "table", class: "streams", "aria-label": "Streams, the worst first" }, head, this.body);
-    this.empty = make("p", { class: "empty", hidden: true }, "No stream of this name.");
+    this.table = make("table", { role: "table", class: "streams", "aria-label": "Streams, worst first" }, head, this.body);
+    this.empty = make("p", { class: "empty", hidden: true }, "No stream matches.");
     this.filter = make("input", { type: "search", id: "filter", autocomplete: "off", placeholder: "Name" });
     this.views = ["Table", "Wall"].map((name) => {
       const button = make("button", { type: "button", "aria-pressed": "false" }, name);
@@ -152,7 +152,7 @@ export class Overview {
     const parts = [
       [number("down"), number("down") === 1 ? "is down" : "are down"],
       [number("fault"), number("fault") === 1 ? "has a fault" : "have a fault"],
-      [number("unjudged"), "cannot be judged"],
+      [number("unjudged"), "not verified"],
     ].filter(([many]) => many > 0);
     let text;
     if (lines.length === 0) text = "No stream is configured";
@@ -162,8 +162,8 @@ export class Overview {
       const come = lines.filter((line) => line.health !== "waiting");
       const alone = come.filter((line) => line.judged === "transport").length;
       const which = come.length < lines.length ? `${count(come.length)} of ${counted(lines.length, "stream")}` : lines.length === 1 ? "The stream is" : `All ${counted(lines.length, "stream")}`;
-      const how = alone === 0 ? "" : alone === come.length ? " in transport alone" : ` (${count(alone)} of them in transport alone)`;
-      text = `${which} verified${how}, no fault now`;
+      const how = alone === 0 ? "" : alone === come.length ? " (transport only)" : ` (${count(alone)} of them transport only)`;
+      text = `${which} verified${how}, no current fault`;
     }
     this.headlineBadge.show(worst, "");
     setText(this.headline, text);

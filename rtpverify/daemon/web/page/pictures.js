@@ -103,9 +103,9 @@ export function waveform(scope, range, atFault) {
     const expected = laidOver === null ? "" : `, reference ${significant(laidOver, 7)}`;
     return `frame ${count(frame)}: ${sample}${expected}`;
   };
-  const laid = reference ? `reference, ${fixed(reference.frequency_hz, 4)} Hz` : recording ? "reference, as the recording has it" : "";
+  const laid = reference ? `reference, ${fixed(reference.frequency_hz, 4)} Hz` : recording ? "reference recording" : "";
   const legend = [["signal", "received"], ...(laid ? [["reference", laid]] : [])];
-  const note = laid ? "" : "the reference is not there";
+  const note = laid ? "" : "reference not found";
   const says = `${duration(x.max - x.min)} of channel ${scope.channel}; ${laid || note}.`;
   return { x, y, layers, read, legend, note, says };
 }
@@ -113,7 +113,7 @@ export function waveform(scope, range, atFault) {
 export function residual(scope, range) {
   const xs = times(scope);
   const x = spanAxis(scope, xs);
-  if (!scope.residual) return nothing(x, { min: -1, max: 1, format: String }, "no reference to take off");
+  if (!scope.residual) return nothing(x, { min: -1, max: 1, format: String }, "no reference to subtract");
   const inSteps = scope.step !== null;
   const factor = inSteps ? 1 / scope.step : 1;
   const { low, high } = scope.residual;
@@ -134,15 +134,15 @@ export function residual(scope, range) {
   const size = inSteps ? `${short(most)} LSB` : `${exponent(most, 2)} of full scale`;
   const note = `${past ? "exceeded: " : ""}at most ${size}`;
   const reach = inSteps ? `${significant(limit, 3)} LSB` : exponent(limit, 2);
-  const legend = [["residual", "received less reference"], ...(limit ? [["limit", `what clean signal never reaches, ${reach}`]] : [])];
-  return { x, y: { min: -top, max: top, format }, layers, read, legend, note, says: `${note}; ${reach} is what clean signal never reaches.` };
+  const legend = [["residual", "received minus reference"], ...(limit ? [["limit", `detection threshold, ${reach}`]] : [])];
+  return { x, y: { min: -top, max: top, format }, layers, read, legend, note, says: `${note}; detection threshold ${reach}.` };
 }
 
 export function spectrum(scope) {
   const { frequency_hz: xs, level_dbfs: ys, resolution_hz: resolution } = scope.spectrum;
   const x = { min: 20, max: scope.sample_rate / 2, log: true, format: (hz) => (hz >= 1000 ? `${significant(hz / 1000, 3)} kHz` : `${hz} Hz`) };
   const y = { min: FLOOR_DBFS, max: 6, format: (level) => fixed(level, 0), ticks: ticks(FLOOR_DBFS, 0, 6) };
-  if (xs.length === 0) return nothing(x, y, "too few frames arrived");
+  if (xs.length === 0) return nothing(x, y, "not enough frames yet");
   const layers = [];
   if (scope.reference?.frequency_hz) {
     const harmonics = [1, 2, 3, 4, 5].map((order) => order * scope.reference.frequency_hz).filter((hz) => hz < x.max);
@@ -201,7 +201,7 @@ export function phase(history, channel, events, rate) {
     return value + turn;
   });
   const known = ys.filter((value) => value !== null);
-  if (known.length === 0) return nothing(axis, { min: -1, max: 1, format: String }, "no tone is followed");
+  if (known.length === 0) return nothing(axis, { min: -1, max: 1, format: String }, "no tone tracked");
   const first = known[0];
   const shown = ys.map((value) => (value === null ? null : value - first));
   const low = Math.min(...known) - first;
@@ -213,7 +213,7 @@ export function phase(history, channel, events, rate) {
     return index < 0 || shown[index] === null ? "" : `${past(xs[index])}: ${fixed(shown[index], 4)}°`;
   };
   const last = shown.findLast((value) => value !== null);
-  const note = rate ? `against an ideal ${fixed(rate, 0)} Hz; a slope is drift, a step a slip` : "a slope is drift, a step a slip";
+  const note = rate ? `relative to an ideal ${fixed(rate, 0)} Hz; a slope is clock drift, a step a slip` : "a slope is clock drift, a step a slip";
   return {
     x: axis,
     y: { min: low - margin, max: high + margin, format },
@@ -223,7 +223,7 @@ export function phase(history, channel, events, rate) {
     ],
     read,
     note,
-    says: `Now ${fixed(last, 3)} degrees from where it was.`,
+    says: `Now ${fixed(last, 3)} degrees from the start.`,
   };
 }
 

@@ -84,7 +84,7 @@ export class StreamView {
     this.line = line;
     this.element.classList.toggle("gone", !line);
     if (!line) {
-      setText(this.reason, "This stream is not followed: it is not in the configuration.");
+      setText(this.reason, "This stream is not monitored: it is not in the configuration.");
       return;
     }
     this.badge.show(line.health, WORDS[line.health]);
@@ -133,7 +133,7 @@ export class StreamView {
     this.warnings = make("ul", { class: "warnings" });
     this.figures = make("dl", { class: "figures" });
     this.legBody = make("tbody");
-    const legHeads = ["Leg", "Path", "Received", "Lost", "Late, reordered, twice", "After the first copy", "At most"];
+    const legHeads = ["Leg", "Path", "Received", "Lost", "Late, reordered, duplicated", "Skew", "Maximum skew"];
     this.legs = make(
       "section",
       { "aria-label": "Legs", class: "by-leg", hidden: true },
@@ -141,7 +141,7 @@ export class StreamView {
       make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Legs" }, make(
         "table",
         { class: "legs" },
-        make("caption", { class: "unseen" }, "What each path alone brought"),
+        make("caption", { class: "unseen" }, "Packets per leg"),
         make("thead", {}, make("tr", {}, ...legHeads.map((head) => make("th", { scope: "col" }, head)))),
         this.legBody,
       )),
@@ -174,11 +174,11 @@ export class StreamView {
     this.plots.phase.element.classList.add("of-tone");
     this.eventBody = make("tbody");
     this.eventNote = make("p", { class: "note" });
-    const heads = ["Time", "Kind", "Channel", "Cause", "What happened", "Evidence"];
+    const heads = ["Time", "Kind", "Channel", "Cause", "Message", "Evidence"];
     const eventTable = make(
       "table",
       { class: "events" },
-      make("caption", { class: "unseen" }, `Events of ${this.name}, the latest first`),
+      make("caption", { class: "unseen" }, `Events of ${this.name}, latest first`),
       make("thead", {}, make("tr", {}, ...heads.map((head) => make("th", { scope: "col" }, head)))),
       this.eventBody,
     );
@@ -226,7 +226,7 @@ export class StreamView {
     if (this.frozen || this.atFault || !this.line) return;
     if (this.line.followed.length === 0) {
       this.scope = null;
-      this.scopeError = "no audio is kept of it yet";
+      this.scopeError = "no audio available yet";
       this.#drawScope();
       return;
     }
@@ -294,7 +294,7 @@ export class StreamView {
     const scope = atFault ? this.caught.scope : this.scope;
     const { event } = this.caught ?? {};
     const text = atFault
-      ? `Frozen at ${kindName(event.kind)}, ${clock(event.time)}, frame ${count(event.start_frame)}, channel ${scope.channel}. The reference is that of before.`
+      ? `Frozen at ${kindName(event.kind)}, ${clock(event.time)}, frame ${count(event.start_frame)}, channel ${scope.channel}. The reference is the one before the event.`
       : this.frozen
         ? "Frozen."
         : "";
@@ -354,7 +354,7 @@ export class StreamView {
 
   #showFacts({ result }) {
     if (!result) {
-      setText(this.facts, "No packet has come yet.");
+      setText(this.facts, "No packet received yet.");
       return;
     }
     const form = result.encoding ? `${result.encoding}/${result.sample_rate}/${result.channels}` : "encoding unknown";
@@ -400,15 +400,15 @@ export class StreamView {
       ["Level", now && fixed(now.level_dbfs, 3), "dBFS"],
       ["Residual", now && fixed(now.residual_dbfs, 1), "dBFS"],
       ...(details.reference === "recording" ? [] : ofTone),
-      ["Off the reference", now && signed(now.frequency_error_ppm, 3), "ppm"],
+      ["Frequency error", now && signed(now.frequency_error_ppm, 3), "ppm"],
       ["DC offset", now && offset(now.dc_offset), "of FS"],
       ["Bits", now && (now.effective_bits === null ? NONE : String(now.effective_bits)), ""],
       ["Lost", wire && `${count(wire.packets_lost)} of ${count(wire.packets_expected)}`, ""],
-      ["Lost now", percent(details.loss_ratio), ""],
+      ["Current loss", percent(details.loss_ratio), ""],
       ["Jitter", duration(details.jitter_seconds), ""],
       ["Delay factor", wire && duration(wire.tsdf_seconds), ""],
       ["Sender's clock", wire && signed(wire.clock_drift_ppm, 1), "ppm"],
-      ["Late, reordered, twice", wire && `${count(wire.packets_late)}, ${count(wire.packets_reordered)}, ${count(wire.packets_duplicated)}`, ""],
+      ["Late, reordered, duplicated", wire && `${count(wire.packets_late)}, ${count(wire.packets_reordered)}, ${count(wire.packets_duplicated)}`, ""],
       ["Faults since start", count(details.faults), ""],
     ];
     if (this.figures.children.length !== figures.length) {
