@@ -169,7 +169,10 @@ def test_any_way_of_cutting_gives_the_same_packets(sizes):
 
 @pytest.mark.parametrize(
     ("fault", "told"),
-    [("loss:at=0,packets=1", "at=0 is not after the first packet"), ("slip:at=1,frames=3", "is a signal fault and needs audio")],
+    [
+        ("loss:at=0,packets=1", "at=0 is not after the first packet"),
+        ("slip:at=1,frames=3", "is a signal fault and needs audio"),
+    ],
 )
 def test_a_fault_that_does_not_fit_is_told(fault, told):
     with pytest.raises(ConfigurationError, match=told):
