@@ -151,7 +151,7 @@ def test_audio_contradicts_a_standard(payload_type, sent):
         packet.payload_type = payload_type
     found = decision(None, packets)
     assert str(found.encoding) == sent
-    assert f"(RFC 3551), but the samples say {sent}, which is used here" in found.doubt
+    assert f"(RFC 3551), but the samples say {sent}, used for this check" in found.doubt
 
 
 @pytest.mark.parametrize(
