@@ -173,7 +173,9 @@ class WebServer(Outlet):
         strange = None if names is None else names.strange(request.headers.getall("Host", []))
         if strange is not None:
             self.counts["misdirected"] += 1
-            detail = f"Host: {strange[:80]!r} is not a name of this server; add it to metrics.hosts in the configuration"
+            detail = (
+                f"Host: {strange[:80]!r} is not a name of this server; add it to metrics.hosts in the configuration"
+            )
             return problems.response(421, detail)
         authorization = request.headers.get("Authorization")
         if request.path not in OPEN_TO_ALL and not self._access.allows(authorization):
