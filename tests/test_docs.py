@@ -31,6 +31,7 @@ COVERED_ELSEWHERE = {
     "python3 -m venv .venv",
     ". .venv/bin/activate",
     "pip install .",  # tests/test_package.py
+    "rtpverify example-config",  # tests/test_package.py
     "make docs",  # .ci/run
     "make demo",  # .ci/run's tests of the demo
     "make test",

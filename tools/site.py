@@ -41,7 +41,12 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, **_: object) -> str:
-    """Let links lead to where the files lie in the site, and add what is generated."""
+    """Let links lead to where the files lie in the site, and add what is generated.
+
+    A page that is a tab by itself needs no list of the pages beside it.
+    """
+    if page.parent is None:
+        page.meta["hide"] = ["navigation"]
     markdown = INTO_DOCS.sub(r"\1\2\3", OUTSIDE.sub(r"\1\2\3", markdown))
     return markdown + GENERATED.get(page.file.src_uri, str)()
 
