@@ -3,6 +3,7 @@
 import email
 import os
 import re
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -13,11 +14,19 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 
+def _build(form, sources, folder):
+    build = f"import hatchling.build; hatchling.build.build_{form}({str(folder)!r})"
+    subprocess.run([sys.executable, "-c", build], cwd=sources, check=True, capture_output=True)
+
+
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
+    """The wheel as it is made for a release: from the source distribution."""
     folder = tmp_path_factory.mktemp("wheel")
-    build = f"import hatchling.build; hatchling.build.build_wheel({str(folder)!r})"
-    subprocess.run([sys.executable, "-c", build], cwd=ROOT, check=True, capture_output=True)
+    _build("sdist", ROOT, folder)
+    [archive] = folder.glob("*.tar.gz")
+    shutil.unpack_archive(archive, folder, filter="data")
+    _build("wheel", folder / archive.name.removesuffix(".tar.gz"), folder)
     [path] = folder.glob("*.whl")
     return path
 
@@ -43,8 +52,7 @@ def test_every_file_of_the_package_is_in_the_wheel(wheel):
 
 
 def test_the_installed_package_writes_its_examples(wheel, tmp_path):
-    with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(tmp_path / "installed")
+    shutil.unpack_archive(wheel, tmp_path / "installed", "zip")
     environment = {**os.environ, "PYTHONPATH": str(tmp_path / "installed")}
     command = [sys.executable, "-m", "rtpverify"]
     subprocess.run([*command, "example-config", "mine"], cwd=tmp_path, env=environment, check=True)
