@@ -49,6 +49,15 @@ class Intake(Rows):
         What arrival times count.
     on_frames
         Takes all frames of every stream that has a reference, where given.
+
+    Attributes
+    ----------
+    packets
+        Which packet carried a frame, and when it arrived.
+    payload_types
+        How the packets of each stream are decoded.
+    tracks
+        Where the frames of each stream go; what judges them.
     """
 
     FRESH: ClassVar = {"_octets": 0, "_unread": 0}
@@ -66,13 +75,13 @@ class Intake(Rows):
         self._host_clock = host_clock
         self._streams: list[Stream] = []
         """The stream of each index; one that was removed stands there until the index is another's."""
-        self._payload_types = PayloadTypes()
+        self.payload_types = PayloadTypes()
         self._tracker = SequenceTracker()
         self.packets = PacketIndex()
         self._arrivals = Arrivals(lambda of, error: fail(None if of is None else self._streams[of], "transport", error))
         self._presentation = Presentation()
         self._host_drops = HostDrops()
-        self._tracks = Tracks(self._tracker, tell, fail, on_frames)
+        self.tracks = Tracks(self._tracker, tell, fail, on_frames)
         self._held: dict[int, PlacedPacket] = {}
         """Packets of which the next ones decide whether they are right."""
 
@@ -83,7 +92,7 @@ class Intake(Rows):
         index, encoding, limits = stream.index, stream.encoding, stream.spec.limits
         put(self._streams, index, stream)
         self.fresh_row(index)
-        self._payload_types.add(stream)
+        self.payload_types.add(stream)
         self._arrivals.begin(index, stream.first_arrival_ns, limits.max_stall_seconds)
         rate_hz = encoding.sample_rate_hz if encoding else 0
         self._set_rate(stream, rate_hz)
@@ -91,12 +100,12 @@ class Intake(Rows):
         if encoding is not None:
             self._arrivals.set_format(index, rate_hz, packet_frames, limits.tsdf_window_seconds)
         self._measure_lead(stream)
-        self._tracks.add(stream, packet_frames)
+        self.tracks.add(stream, packet_frames)
 
     def fresh_row(self, row: int) -> None:
         """Give a stream a fresh row in every store: nothing else does, so what one has, all have."""
         super().fresh_row(row)
-        stores = (self._payload_types, self._tracker, self.packets, self._arrivals, self._presentation, self._tracks)
+        stores = (self.payload_types, self._tracker, self.packets, self._arrivals, self._presentation, self.tracks)
         for store in stores:
             store.fresh_row(row)
 
@@ -105,7 +114,7 @@ class Intake(Rows):
         self.fresh_row(stream.index)
         self._host_drops.forget(stream.index)
         self._held.pop(stream.index, None)
-        self._tracks.remove(stream)
+        self.tracks.remove(stream)
 
     def renumber(self, number_of: Mapping[int, int]) -> None:
         """Know flows by other numbers, and forget those that have none."""
@@ -114,41 +123,25 @@ class Intake(Rows):
     def take_over(self, index: int, ssrc: int, flow: Flow, payload_type: int) -> None:
         """Let another source go on with a stream."""
         self._streams[index].take_over(ssrc, flow)
-        self._payload_types.take_over(index, payload_type)
+        self.payload_types.take_over(index, payload_type)
         self._tracker.succeed(index)
 
     def finish(self) -> None:
         """End the input: what is missing is lost, what is settled is judged."""
         placement = self._tracker.finish()
-        self._tracks.settle_origins()
+        self.tracks.settle_origins()
         resolved = self._resolve(placement.resolved)
         self._remember_resolved(resolved)
         for packet in resolved:
             stream = self._streams[packet.stream]
-            if self._payload_types.is_change(packet):
+            if self.payload_types.is_change(packet):
                 self._change_payload_type(stream, packet, [])
-            self._tracks.write_one(stream, packet)
+            self.tracks.write_one(stream, packet)
         for jump in placement.found.discontinuities:
-            self._tracks.restart(self._streams[jump.stream], self._tracker.frame_of(jump.stream, jump.frame))
+            self.tracks.restart(self._streams[jump.stream], self._tracker.frame_of(jump.stream, jump.frame))
         self._tell_silences(self._take_arrivals(resolved), placement)
         self._tell_transport(placement)
-        self._tracks.judge()
-
-    def end(self, stream: Stream) -> None:
-        """Judge what is left of a stream that ends."""
-        self._tracks.finish(stream)
-
-    def give_up(self, stream: Stream) -> None:
-        """Judge the signal of a stream no further."""
-        self._tracks.give_up(stream)
-
-    def judge(self) -> None:
-        """Judge what is settled."""
-        self._tracks.judge()
-
-    def judge_when_due(self, now_ns: int) -> None:
-        """Judge what is settled, unless that was done a moment ago."""
-        self._tracks.judge_when_due(now_ns)
+        self.tracks.judge()
 
     def _measure_lead(self, stream: Stream) -> None:
         """Measure how long before its presentation each packet comes, where that is asked for and can be told."""
@@ -166,23 +159,19 @@ class Intake(Rows):
 
     # Packets --------------------------------------------------------------------------------------------------------
 
-    def frames(self, part: RtpBatch, stream: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-        """Return the frames in each payload, -1 where that is not known, and whether they are whole, shape (n,)."""
-        return self._payload_types.frames(part, stream)
-
     def take(
         self, part: RtpBatch, stream: NDArray[np.int64], frames: NDArray[np.int64], whole: NDArray[np.bool_]
     ) -> None:
         """Take packets of known streams, of all copies the first; ``whole`` are those that hold whole frames."""
-        changed = self._payload_types.changed(part, stream)
+        changed = self.payload_types.changed(part, stream)
         beside = changed
         if changed.any():
-            beside = self._payload_types.beside(part, stream, changed)
+            beside = self.payload_types.beside(part, stream, changed)
             changed = changed & ~beside
         odd = (frames >= 0) & ~(whole & (frames > 0)) & ~beside
         for index in stream[odd].tolist() if odd.any() else ():
             self._streams[index].odd_lengths += 1
-        marks = self._payload_types.marks(part, stream, beside)
+        marks = self.payload_types.marks(part, stream, beside)
         decoded = np.where(whole & ~beside, frames, 0)
         placement = self._tracker.update(stream, part.sequence, part.timestamp, decoded, marks)
         octets = np.bincount(stream, part.payload_length * placement.accepted, len(self._octets))
@@ -191,9 +180,9 @@ class Intake(Rows):
             for index in stream[placement.accepted & ~part.is_whole].tolist():
                 self._streams[index].packets_cut += 1
         for row in np.flatnonzero(beside & placement.accepted).tolist() if beside.any() else ():
-            is_noise = self._payload_types.is_noise(int(stream[row]), int(part.payload_type[row]))
+            is_noise = self.payload_types.is_noise(int(stream[row]), int(part.payload_type[row]))
             self._streams[int(stream[row])].take_beside(int(placement.sequence[row]), is_noise=is_noise)
-        self._tracks.settle_origins()
+        self.tracks.settle_origins()
 
         readable = decoded * part.is_whole
         batch = PlacedBatch(part, stream, readable, placement)
@@ -206,7 +195,7 @@ class Intake(Rows):
         self._remember(batch, audio, resolved)
         unread = np.bincount(stream, audio & (decoded <= 0), len(self._unread))
         self._unread += unread.astype(np.int64)
-        changing = {item.stream for item in resolved if self._payload_types.is_change(item)}
+        changing = {item.stream for item in resolved if self.payload_types.is_change(item)}
         changing.update(np.unique(stream[changed]).tolist() if changed.any() else ())
         new_encodings: list[PlacedPacket] = []
         for index in sorted(changing):
@@ -259,7 +248,7 @@ class Intake(Rows):
         return PlacedPacket(
             stream=index,
             payload_type=payload_type,
-            encoding=self._payload_types.encoding(index, payload_type),
+            encoding=self.payload_types.encoding(index, payload_type),
             sequence=int(batch.placement.sequence[row]),
             timestamp=int(batch.placement.timestamp[row]),
             arrival_ns=int(part.arrival_ns[row]),
@@ -284,23 +273,23 @@ class Intake(Rows):
         breaks = deque(jump for jump in batch.placement.found.discontinuities if jump.stream == index)
         for packet in sorted(packets, key=lambda packet: packet.sequence):
             while breaks and breaks[0].frame <= packet.timestamp:
-                self._tracks.restart(stream, self._tracker.frame_of(index, breaks.popleft().frame))
-            if self._payload_types.is_change(packet):
+                self.tracks.restart(stream, self._tracker.frame_of(index, breaks.popleft().frame))
+            if self.payload_types.is_change(packet):
                 self._change_payload_type(stream, packet, new_encodings)
-            self._tracks.write_one(stream, packet)
+            self.tracks.write_one(stream, packet)
 
     def _change_payload_type(self, stream: Stream, packet: PlacedPacket, new_encodings: list[PlacedPacket]) -> None:
         """Let a stream go on with another payload type from this packet on."""
         frame = self._tracker.frame_of(stream.index, packet.timestamp)
         self._tell(stream, stream.payload_type_change(packet.payload_type, packet.sequence, frame, packet.arrival_ns))
-        if self._payload_types.change(packet):
+        if self.payload_types.change(packet):
             self._go_on_in(stream, packet.encoding, packet.frames, frame)
             new_encodings.append(packet)
 
     def correct(self, stream: Stream, encoding: Encoding, payload_bytes: int) -> None:
         """Let a stream go on in another encoding, which its packets have shown, from its end on."""
         index, frames = stream.index, payload_bytes // encoding.bytes_per_frame
-        self._payload_types.correct(index, encoding)
+        self.payload_types.correct(index, encoding)
         end_frame = self._tracker.frame_of(index, int(self._tracker.end_timestamp[index]))
         self._go_on_in(stream, encoding, frames, end_frame)
         if encoding.sample_rate_hz != self._arrivals.timing.clock_rate_hz(index):
@@ -311,7 +300,7 @@ class Intake(Rows):
         before = stream.encoding
         stream.go_on_in(encoding, frame)
         try:
-            self._tracks.switch(stream, encoding, packet_frames, frame)
+            self.tracks.switch(stream, encoding, packet_frames, frame)
         except RequestError as error:
             stream.not_judged = str(error)
         if encoding is None or (before is not None and before.sample_rate_hz == encoding.sample_rate_hz):
@@ -335,15 +324,15 @@ class Intake(Rows):
                 continue
             for packet in resolved:
                 if packet.stream == jump.stream and packet.timestamp < jump.frame:
-                    self._tracks.write_one(owner, packet)
+                    self.tracks.write_one(owner, packet)
             earlier = wanted & (batch.stream == jump.stream) & (batch.placement.timestamp < jump.frame)
-            self._tracks.write(batch, earlier)
+            self.tracks.write(batch, earlier)
             wanted = wanted & ~earlier
-            self._tracks.restart(owner, self._tracker.frame_of(jump.stream, jump.frame))
+            self.tracks.restart(owner, self._tracker.frame_of(jump.stream, jump.frame))
             resolved = [item for item in resolved if item.stream != jump.stream or item.timestamp >= jump.frame]
         for packet in resolved:
-            self._tracks.write_one(self._streams[packet.stream], packet)
-        self._tracks.write(batch, wanted)
+            self.tracks.write_one(self._streams[packet.stream], packet)
+        self.tracks.write(batch, wanted)
 
     def _watch_arrivals(
         self,

@@ -153,7 +153,7 @@ class Verifier:
         self.streams.remove(stream)
         if stream.closed is None:
             with self._contained("signal"):
-                self._intake.judge()
+                self._intake.tracks.judge()
             self._end(stream)
             self._demux.release(stream.index)
             self._given_up.pop(stream.index, None)
@@ -245,7 +245,7 @@ class Verifier:
         All that arrived before ``now_ns`` must have been fed.
         """
         with self._contained("signal"):
-            self._intake.judge_when_due(now_ns)
+            self._intake.tracks.judge_when_due(now_ns)
         with self._contained("transport"):
             self._presence.advance(now_ns)
         return self._take_told()
@@ -397,7 +397,7 @@ class Verifier:
         """Judge what is left of a stream that ends."""
         with contained(lambda error: self._fail(stream, "result", error)):
             self._refresh(stream)
-            self._intake.end(stream)
+            self._intake.tracks.finish(stream)
             for event in stream.judge_counts():
                 self._tell(stream, event)
 
@@ -541,7 +541,7 @@ class Verifier:
         self._release(stream)
 
     def _take_together(self, part: RtpBatch, stream: NDArray[np.int64]) -> None:
-        frames, whole = self._intake.frames(part, stream)
+        frames, whole = self._intake.payload_types.frames(part, stream)
         now_ns = int(part.arrival_ns[-1])
         if self._merger is not None:
             kept = np.flatnonzero(self._merger.merge(part, stream, frames))
@@ -558,7 +558,7 @@ class Verifier:
             part, stream, frames, whole = part.take(rest), stream[rest], frames[rest], whole[rest]
         if len(part):
             self._intake.take(part, stream, frames, whole)
-        self._intake.judge_when_due(now_ns)
+        self._intake.tracks.judge_when_due(now_ns)
 
     # Telling --------------------------------------------------------------------------------------------------------
 
@@ -574,7 +574,7 @@ class Verifier:
         if stream is not None and stream.failure is None:
             stream.failure = failure
             with self._contained(where):
-                self._intake.give_up(stream)
+                self._intake.tracks.give_up(stream)
 
     def _contained(self, where: str) -> AbstractContextManager[None]:
         """Let what fails, of a stream that is not known, cost that step alone."""

@@ -170,4 +170,4 @@ def test_streams_that_come_and_go_cost_bounded_memory():
         assert [stream.index for stream in verifier.streams] == [0]
         verifier.remove(expected)
     assert len(verifier._intake._streams) == 1
-    assert verifier._intake._tracks._groups == {}
+    assert verifier._intake.tracks._groups == {}

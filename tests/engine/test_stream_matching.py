@@ -254,7 +254,7 @@ class TestPayloadType:
         expected = [("click", 28_800 * turn + 14_400, 1, None) for turn in range(8)]
         expected += [("payload_type_change", 28_800 * turn, 0, None) for turn in range(1, 8)]
         assert brief(stream.events) == sorted(expected, key=lambda event: event[1])
-        timelines = [group.analysis.timeline.streams for group in verifier._intake._tracks._groups.values()]
+        timelines = [group.analysis.timeline.streams for group in verifier._intake.tracks._groups.values()]
         assert timelines == [1, 1]
 
     def test_packets_that_were_overtaken_by_the_change(self):
