@@ -195,7 +195,7 @@ def test_events_pages_reloads_and_the_end_import_nothing(tmp_path: Path) -> None
                 wait_until(lambda: came)
                 path.write_text("nonsense")
                 daemon.send_signal(signal.SIGHUP)
-                wait_until(lambda: lines("configuration not taken over"))
+                wait_until(lambda: lines("configuration not applied"))
                 daemon.send_signal(signal.SIGTERM)
                 assert daemon.wait(PATIENCE_SECONDS) == 0, log_path.read_text()
             finally:
