@@ -249,7 +249,7 @@ class _Pair:
     def comparison(self) -> Comparison:
         """What was compared of the second."""
         if self.stream.comparison is None:
-            raise AssertionError("a stream that was held against a recording has a comparison")
+            raise AssertionError("a stream compared with a recording has a comparison")
         return self.stream.comparison
 
     def judge_ends(self) -> None:

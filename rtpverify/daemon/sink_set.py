@@ -132,7 +132,7 @@ class OutletSet:
                 except RequestError as error:
                     self._wait(section, outlet.table, error, outlet.wait_seconds)
                 if self.by_section[section].trouble is None:
-                    self._service.log.info("outlet started", outlet=section)
+                    self._service.log.info("sink started", outlet=section)
 
     async def _swap(self, section: str, table: OutletTable | None) -> None:
         """Stop the outlet of a section, and start another one where there is a table for it."""

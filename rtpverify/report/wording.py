@@ -165,7 +165,7 @@ def transport(stream: StreamResult) -> list[tuple[str, str]]:
         f"{wire.packets_duplicated:,} duplicated",
         f"{wire.packets_reordered:,} reordered",
         f"{wire.packets_late:,} late",
-        *((f"{wire.packets_left_out:,} left out",) if wire.packets_left_out else ()),
+        *((f"{wire.packets_left_out:,} ignored",) if wire.packets_left_out else ()),
     )
     drift = number(wire.clock_drift_ppm, "+.1f") + (" ppm" if wire.clock_drift_ppm is not None else "")
     legs = [("Leg", leg_line(number, leg)) for number, leg in enumerate(stream.legs, 1)]

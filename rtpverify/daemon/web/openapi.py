@@ -116,7 +116,7 @@ def _paths() -> dict[str, Any]:
                 "operationId": "live",
                 "summary": "Server-sent events",
                 "description": "`hello` at first, `state` (schema Streams) every quarter second, `events` (an array of "
-                "Event, with the number of those left out) at once, `reset` if missed events are no longer "
+                "Event, with the number of events omitted) at once, `reset` if missed events are no longer "
                 "available. A client that reconnects sends the last id it saw as `Last-Event-ID`.",
                 "parameters": [_parameter("Last-Event-ID", "header", _TEXT, "Id of the last message received.")],
                 "responses": {

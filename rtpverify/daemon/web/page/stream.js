@@ -445,7 +445,7 @@ export class StreamView {
     element.classList.toggle("open", event.open);
     element.replaceChildren(
       make("td", { class: "time" }, make("time", { datetime: event.time }, clock(event.time)), make("small", {}, ` frame ${count(event.start_frame)}`)),
-      make("th", { scope: "row" }, kindName(event.kind), event.open ? make("small", { class: "going-on" }, " goes on") : null, event.fault ? null : make("small", {}, " no fault")),
+      make("th", { scope: "row" }, kindName(event.kind), event.open ? make("small", { class: "going-on" }, " ongoing") : null, event.fault ? null : make("small", {}, " no fault")),
       make("td", {}, event.channel === null ? "all" : String(event.channel)),
       make("td", { class: "cause" }, make("i", { "aria-hidden": "true" }), event.cause),
       make("td", { class: "message" }, event.message),
