@@ -1,6 +1,6 @@
 """What users read is plain English in the field's terms: the project's early private words stay out of it.
 
-Read are the documentation, the command line's help, texts of the package that may be shown, the live page, alerts, dashboards and
+Read are the documentation, the help of the command line, texts of the package, the live page, alerts, dashboards and
 the example configuration. Code in documentation is not prose; ``detect`` and ``docs/design.md`` are not read yet.
 """
 
@@ -20,7 +20,10 @@ from rtpverify.cli.app import main
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "rtpverify"
-NOT_READ = (PACKAGE / "detect", ROOT / "docs" / "design.md")
+NOT_READ = (
+    PACKAGE / "detect",
+    *(ROOT / "docs" / f"{name}.md" for name in ("design", "detection", "compare", "recoded", "inspect", "benchmarks")),
+)
 
 OLD_WORDS = {
     r"held against": "compared with",
@@ -35,7 +38,7 @@ OLD_WORDS = {
     r"(?:goes|go|went|going|gone) on": "continues, ongoing",
     r"what is left": "residual",
     r"taken? away": "subtracted",
-    r"behind(?! (?:a |the )?(?:proxy|converters))": "after",
+    r"behind(?!\s+(?:a |the )?(?:proxy|converters)|\.to)": "after",
     r"said goodbye|says goodbye|goodbye": "sent RTCP BYE",
     r"looked at": "checked, read",
     r"upside down": "inverted",
@@ -65,9 +68,10 @@ def shown(path: Path) -> Iterator[str]:
     quiet = {id(part) for node in ast.walk(tree) if isinstance(node, ast.Expr) for part in ast.walk(node.value)}
     quiet -= {id(part) for node in ast.walk(tree) if isinstance(node, ast.Call) for part in ast.walk(node)}
     for node in ast.walk(tree):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in quiet:
-            if " " in node.value.strip() and "\n" not in node.value:
-                yield node.value
+        if not isinstance(node, ast.Constant) or not isinstance(node.value, str) or id(node) in quiet:
+            continue
+        if " " in node.value.strip() and "\n" not in node.value:
+            yield node.value
 
 
 def commands(command: click.Command = main) -> Iterator[click.Command]:
@@ -82,8 +86,6 @@ def texts() -> Iterator[tuple[str, str]]:
     for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
         if page not in NOT_READ:
             yield page.name, prose(page.read_text())
-    changes = (ROOT / "CHANGELOG.md").read_text().split("\n## ")
-    yield "CHANGELOG.md", prose(changes[1])
     for path in sorted(PACKAGE.rglob("*.py")):
         if NOT_READ[0] not in path.parents:
             yield str(path.relative_to(ROOT)), "\n".join(shown(path))
@@ -97,7 +99,10 @@ def texts() -> Iterator[tuple[str, str]]:
         helps += [option.help or "" for option in command.params if isinstance(option, click.Option)]
         yield f"--help of {command.name}", "\n".join(helps)
     [alerts] = PACKAGE.rglob("rules/alerts.yml")
-    yield alerts.name, "\n".join(re.findall(r"(?:summary|description): (.*)", alerts.read_text()))
+    yield (
+        alerts.name,
+        "\n".join(re.findall(r"(?:summary|description): (.*)", re.sub(r"\{\{.*?\}\}", "", alerts.read_text()))),
+    )
     for board in sorted(PACKAGE.rglob("dashboards/*.json")):
         found = re.findall(r'"(?:title|description)": ("(?:[^"\\]|\\.)*")', board.read_text())
         yield board.name, "\n".join(map(json.loads, found))

@@ -21,7 +21,7 @@ def compare(ctx: click.Context, /, reference: Path, received: Path, **options: A
     """Compare the recording RECEIVED with REFERENCE, and set the exit status to the verdict.
 
     Both are audio files of any length. RECEIVED is aligned to a fraction of a frame, with its gain, polarity and clock,
-    and held against REFERENCE frame by frame.
+    and compared with REFERENCE frame by frame.
     """
     places = report_places(options)
     from rtpverify.commands.compare import compare as run_compare
