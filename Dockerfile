@@ -3,6 +3,7 @@ FROM python:3.12.8-slim-bookworm AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 WORKDIR /src
 COPY pyproject.toml README.md LICENSE ./
+COPY configs configs
 COPY rtpverify rtpverify
 RUN python -m venv /opt/rtpverify && /opt/rtpverify/bin/pip install .
 
@@ -14,7 +15,7 @@ ENV PATH=/opt/rtpverify/bin:$PATH PYTHONUNBUFFERED=1
 RUN useradd --system --no-create-home --uid 10001 --shell /usr/sbin/nologin rtpverify \
     && install --directory --owner=10001 /var/lib/rtpverify
 COPY --from=build /opt/rtpverify /opt/rtpverify
-COPY rtpverify/configs/container.toml /etc/rtpverify/container.toml
+COPY configs/container.toml /etc/rtpverify/container.toml
 
 USER 10001:10001
 WORKDIR /var/lib/rtpverify

@@ -112,7 +112,7 @@ def folder(tmp_path, write_capture, studio):
     with closing(Store(tmp_path / "events.sqlite", max_age_seconds=1e9, max_bytes=1 << 30)) as history:
         history.write([document(number) for number in range(3)], NOW_NS)
     (tmp_path / "packets.pcap").write_bytes(_evidence())
-    (tmp_path / "configs").symlink_to(ROOT / "rtpverify" / "configs")
+    (tmp_path / "configs").symlink_to(ROOT / "configs")
     shutil.copy(studio / "studio.wav", tmp_path)
     shutil.copy(studio / "spectra.npz", tmp_path)
     return tmp_path

@@ -41,13 +41,13 @@ def metadata(wheel):
 def test_every_file_of_the_package_is_in_the_wheel(wheel):
     with zipfile.ZipFile(wheel) as archive:
         shipped = {name for name in archive.namelist() if name.startswith("rtpverify/")}
-    tracked = subprocess.run(["git", "ls-files", "rtpverify"], cwd=ROOT, check=False, capture_output=True, text=True)
-    kept = tracked.stdout.split() or [
-        path.relative_to(ROOT).as_posix()
-        for path in (ROOT / "rtpverify").rglob("*")
+    kept = {
+        f"{folder}/{path.relative_to(ROOT / source).as_posix()}"
+        for folder, source in (("rtpverify", "rtpverify"), ("rtpverify/configs", "configs"))
+        for path in (ROOT / source).rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
-    ]
-    assert shipped == set(kept)
+    }
+    assert shipped == kept
     assert {"rtpverify/configs/bench.toml", "rtpverify/daemon/web/page/index.html", "rtpverify/py.typed"} <= shipped
 
 

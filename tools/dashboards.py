@@ -46,7 +46,7 @@ from grafana_foundation_sdk.models.dashboard import (
 )
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
-FOLDER = Path(__file__).parents[1] / "rtpverify" / "configs" / "grafana" / "dashboards"
+FOLDER = Path(__file__).parents[1] / "configs" / "grafana" / "dashboards"
 SOURCE = DataSourceRef(type_val="prometheus", uid="rtpverify-prometheus")
 """The data source that configs/grafana/provisioning makes."""
 BENCH, STREAM = "rtpverify-bench", "rtpverify-stream"

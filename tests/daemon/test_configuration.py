@@ -31,7 +31,7 @@ def mistakes(text: str) -> list[str]:
 
 
 def test_the_configuration_of_the_repository_holds() -> None:
-    configuration = read_config(Path(__file__).parents[2] / "rtpverify" / "configs" / "bench.toml")
+    configuration = read_config(Path(__file__).parents[2] / "configs" / "bench.toml")
     assert configuration.metrics.listen == Listen("127.0.0.1", 9464)
     (stream,) = configuration.stream
     assert stream.followed.spec.encoding == Encoding("L24", 48000, 2)
@@ -52,7 +52,7 @@ def test_a_stream_takes_what_its_table_says() -> None:
 
 
 def test_the_commented_defaults_of_the_file_are_the_defaults() -> None:
-    text = (Path(__file__).parents[2] / "rtpverify" / "configs" / "bench.toml").read_text()
+    text = (Path(__file__).parents[2] / "configs" / "bench.toml").read_text()
     shown = "\n".join(
         line.removeprefix("# ")
         if line.startswith("# ")

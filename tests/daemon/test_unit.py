@@ -10,7 +10,7 @@ import pytest
 
 from tests.helpers.patience import PATIENCE_SECONDS
 
-UNIT = Path(__file__).parents[2] / "rtpverify" / "configs" / "rtpverify.service"
+UNIT = Path(__file__).parents[2] / "configs" / "rtpverify.service"
 MOST_EXPOSURE_TENTHS = 15
 
 pytestmark = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="needs systemd-analyze")

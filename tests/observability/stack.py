@@ -33,7 +33,7 @@ from rtpverify.sources.live.endpoint import Endpoint
 from tests.helpers.patience import PATIENCE_SECONDS
 
 ROOT = Path(__file__).parents[2]
-CONFIGS = ROOT / "rtpverify" / "configs"
+CONFIGS = ROOT / "configs"
 PROGRAMS = {"prometheus": "prometheus", "prometheus-alertmanager": "prometheus-alertmanager"}
 """Programs and the Debian packages they come with."""
 CLOCK_SECONDS = 2208988800

@@ -62,9 +62,7 @@ def test_links_are_made_of_runbooks_as_the_documentation_says(tmp_path: Path) ->
     (command,) = re.findall(r"^sed -i .*$", (ROOT / "docs" / "alerts.md").read_text(encoding="utf-8"), re.MULTILINE)
     rules = tmp_path / "configs" / "prometheus" / "rules" / "alerts.yml"
     rules.parent.mkdir(parents=True)
-    rules.write_text(
-        (ROOT / "rtpverify" / "configs" / "prometheus" / "rules" / "alerts.yml").read_text(encoding="utf-8")
-    )
+    rules.write_text((ROOT / "configs" / "prometheus" / "rules" / "alerts.yml").read_text(encoding="utf-8"))
     subprocess.run(["sh", "-c", command], cwd=tmp_path, check=True)
     links = {
         rule["alert"]: rule["annotations"].get("runbook_url")
