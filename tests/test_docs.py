@@ -142,16 +142,21 @@ def test_the_examples_of_the_api(studio, monkeypatch):
 
 
 def test_the_build_of_the_tutorial_turns_red(tmp_path, tmp_path_factory):
-    [script] = re.findall(
-        r"^```bash\n(.*?)^```$", (ROOT / "docs" / "tutorial.md").read_text(), re.MULTILINE | re.DOTALL
-    )
+    text = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
+    [script] = re.findall(r"^```bash\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    [printed] = re.findall(r"^```text\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
     program = tmp_path / "rtpverify"
     program.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m rtpverify "$@"\n')
     program.chmod(0o755)
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "PATH": f"{tmp_path}:{os.environ['PATH']}"}
     with _alone(tmp_path_factory.getbasetemp().parent):
-        ended = subprocess.run(["sh", "-c", script], cwd=tmp_path, env=environment, check=False, capture_output=True)
+        command = ["sh", "-c", script]
+        ended = subprocess.run(command, cwd=tmp_path, env=environment, check=False, capture_output=True, text=True)
     assert ended.returncode == 1
+    lines = [_shape(line) for line in ended.stdout.splitlines()]
+    assert [line for line in printed.splitlines() if _shape(line) not in lines] == []
+    assert "Smallest detectable fault" in text
+    assert "Smallest detectable fault" in ended.stdout
     suites = ET.fromstring((tmp_path / "junit.xml").read_bytes())  # noqa: S314
     failures = [failure.attrib for failure in suites.iter("failure")]
     assert {"type": "dropout", "message": "muted for 960 frames"} in failures
