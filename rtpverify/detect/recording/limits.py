@@ -62,12 +62,12 @@ class LimitWatch:
         told += self._judge_gain(model.gain, 0.0, frame)
         return told + self._judge_dc(model.dc, 0.0, frame)
 
-    def _judge_gain(self, gain: float, error: float, frame: int) -> list[Event]:
-        """Hold a gain with this standard deviation against the limit."""
+    def _judge_gain(self, gain: float, error: float, frame: int, level: float | None = None) -> list[Event]:
+        """Hold a gain with this standard deviation, of a recording with this RMS, against the limit."""
         if self._gain is None or gain == 0.0:
             return []
         change_db = decibels(abs(gain) / self._gain)
-        limit_db = self._settings.limits.max_level_change_db
+        limit_db = self._settings.max_level_change_db(level)
         beyond_db = abs(change_db) - limit_db
         if 0.0 <= beyond_db <= FALSE_ALARM_Z * DB_PER_NEPER * error / self._gain:
             return []
@@ -75,7 +75,7 @@ class LimitWatch:
         return self._set(Kind.GAIN, beyond_db > 0.0, frame, {"gain_db": change_db}, text)
 
     def _judge_dc(self, dc: float, error: float, frame: int) -> list[Event]:
-        beyond = abs(dc) - self._settings.limits.max_dc_offset
+        beyond = abs(dc) - self._settings.max_dc_offset
         if 0.0 <= beyond <= FALSE_ALARM_Z * error:
             return []
         return self._set(Kind.DC_OFFSET, beyond > 0.0, frame, {"dc_offset": dc}, f"offset of {dc:+.2e} of full scale")
@@ -95,7 +95,8 @@ class LimitWatch:
             return []
         told = []
         if window.gain is not None:
-            told += self._judge_gain(window.gain, window.gain_error, window.start)
+            level = window.level / abs(window.gain) if window.gain else None
+            told += self._judge_gain(window.gain, window.gain_error, window.start, level)
         told += self._judge_dc(window.dc, window.dc_error, window.start)
         ppm = 1e6 * model.rate
         beyond_ppm = abs(ppm) - self._settings.limits.max_frequency_error_ppm

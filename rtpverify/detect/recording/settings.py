@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rtpverify.dsp.levels import amplitude_ratio, quantisation_rms
+import numpy as np
+from numpy.typing import NDArray
+
+from rtpverify.dsp.levels import amplitude_ratio, decibels, quantisation_rms
 from rtpverify.limits import Limits
 
 FLOAT_BITS = 24
 """Encodings without a uniform quantiser of their own are held to the limit of this many bits."""
-COMPANDED_RESIDUAL_DB = -31.0
-"""Residual that G.711 is allowed, relative to the signal: 6 dB above its own (ITU-T G.712, mid levels)."""
+COMPANDED_RESIDUAL_DB = -37.0
+"""What G.711 rounds off, relative to the signal (ITU-T G.712, mid levels)."""
+COMPANDED_BITS = 12
+"""The smallest step of A-law, which is larger than that of µ-law, is that of so many bits."""
+COMPANDED_SHARE = 1 / 16
+"""A step of G.711 is at most the smallest one and this share of the value (ITU-T G.711, tables 1 and 2)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +45,35 @@ class Settings:
         """Return the largest residual RMS that is allowed where the signal has this RMS."""
         if self.limits.max_thd_n_db is not None:
             return level * amplitude_ratio(self.limits.max_thd_n_db)
+        margin = amplitude_ratio(6.0)
         if self.companded:
-            return level * amplitude_ratio(COMPANDED_RESIDUAL_DB)
-        return quantisation_rms(self.bits or FLOAT_BITS) * amplitude_ratio(6.0)
+            return self.companding_rms(level) * margin
+        return quantisation_rms(self.bits or FLOAT_BITS) * margin
+
+    @property
+    def max_dc_offset(self) -> float:
+        """Largest offset that is allowed: A-law has no zero, and writes silence as half its smallest step."""
+        least = 2.0**-COMPANDED_BITS if self.companded else 0.0
+        return max(self.limits.max_dc_offset, least)
+
+    def max_level_change_db(self, level: float | None = None) -> float:
+        """Return the largest change of level that is allowed where the recording has this RMS, None: a usual one.
+
+        What G.711 rounds off goes with the signal, and changes its level by as much as it is large.
+        """
+        if not self.companded:
+            return self.limits.max_level_change_db
+        share = self.companding_rms(level) / level if level else amplitude_ratio(COMPANDED_RESIDUAL_DB)
+        return max(self.limits.max_level_change_db, decibels(1.0 + share))
+
+    @staticmethod
+    def companding_rms(level: float) -> float:
+        """Return the RMS of what G.711 rounds off a signal of this RMS."""
+        return max(level * amplitude_ratio(COMPANDED_RESIDUAL_DB), quantisation_rms(COMPANDED_BITS))
+
+    def companding(self, expected: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return how far G.711 may be off values, shape (n,): a step of theirs, where an encoder truncates."""
+        return 2.0 ** (1 - COMPANDED_BITS) + COMPANDED_SHARE * np.abs(expected)
 
     def frames(self, seconds: float) -> int:
         """Return a duration in frames, one at least."""

@@ -130,7 +130,7 @@ class Track:
             after = self._follow_gain(model, x, content, valid) if model.gain_drifts else model
             expected = content if after.is_identity else after.gain * content + after.dc
             residual = x - expected
-            wrong = valid & (np.abs(residual) > after.threshold(self.position, stop, expected, x))
+            wrong = valid & (np.abs(residual) > self._threshold(after, self.position, stop, expected, x))
         if wrong.any():
             first = int(wrong.argmax())
             x, content, residual, valid = x[:first], content[:first], residual[:first], valid[:first]
@@ -177,7 +177,7 @@ class Track:
         expected = model.gain * between.value + model.dc
         slope = model.gain * between.slope
         noise = model.noise
-        threshold = model.threshold(self.position, stop, expected, x)
+        threshold = self._threshold(model, self.position, stop, expected, x)
         residual = np.where(valid, x - expected, 0.0)
         # A wrong frame must not pull the clock along.
         mild = np.clip(residual, -threshold, threshold)
@@ -222,4 +222,17 @@ class Track:
         """Return which frames are wrong under a model, and which of them are there."""
         x, valid = self.read(start, stop)
         expected = model.expected(start, stop)
-        return valid & (np.abs(x - expected) > model.threshold(start, stop, expected, x)), valid
+        return valid & (np.abs(x - expected) > self._threshold(model, start, stop, expected, x)), valid
+
+    def _threshold(
+        self, model: Model, start: int, stop: int, expected: NDArray[np.float64], x: NDArray[np.float64]
+    ) -> NDArray[np.float64] | float:
+        """Return the deviation that no clean frame reaches under a model.
+
+        What G.711 rounds off is known, however quiet the frames were that the noise was learnt from; where it rounds
+        nothing, because the recording is of its values, each frame has to be exact.
+        """
+        threshold = model.threshold(start, stop, expected, x)
+        if self.settings.companded and model.noise.sigma > 0.0:
+            return np.maximum(threshold, self.settings.companding(expected))
+        return threshold

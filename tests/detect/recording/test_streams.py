@@ -13,7 +13,7 @@ from rtpverify.engine.verifier import Verifier
 from rtpverify.limits import PROFILES
 from rtpverify.reference import Recording
 from rtpverify.rtp.batch import Flow, PacketBatch
-from rtpverify.rtp.payload import parse_rtpmap
+from rtpverify.rtp.payload import encode, parse_rtpmap
 from tests.helpers.programme import RATE_HZ, Audio, converted, music, quantised
 from tests.helpers.seeds import generator
 
@@ -23,19 +23,18 @@ AT_ONCE = 10
 """Packets that arrive together: 10 ms."""
 
 
-def fed(frames, lost=(), profile="digital"):
-    """Feed L16 packets of 1 ms, some of them lost; return the verifier and each event with the frame it was told at."""
-    audio = Audio(quantised(music(6, seed=6)))
+def fed(frames, lost=(), profile="digital", encoding="L16", loop=None):
+    """Feed packets of 1 ms, some of them lost; return the verifier and each event with the frame it was told at."""
+    audio = Audio(quantised(music(6, seed=6)) if loop is None else loop)
     recording = Recording(Path("loop.wav"), lambda _: audio, 2, RATE_HZ)
-    form = parse_rtpmap("L16/48000/2")
+    form = parse_rtpmap(f"{encoding}/48000/2")
     verifier = Verifier([StreamSpec("stream", encodings={97: form}, reference=recording, limits=PROFILES[profile])])
     told = []
-    payload = np.rint(frames * 2**15).astype(">i2")
     for first in range(0, len(frames) // PACKET, AT_ONCE):
         numbers = [n for n in range(first, min(first + AT_ONCE, len(frames) // PACKET)) if n not in lost]
         data = [
             struct.pack(">BBHII", 0x80, 97, 65000 + n & 0xFFFF, n * PACKET, 0x5EED)
-            + payload[n * PACKET : (n + 1) * PACKET].tobytes()
+            + encode(form, frames[n * PACKET : (n + 1) * PACKET])
             for n in numbers
         ]
         length = np.array([len(item) for item in data], np.int64)
@@ -51,9 +50,9 @@ def fed(frames, lost=(), profile="digital"):
     return verifier, told
 
 
-def stream(frames, lost=(), profile="digital"):
+def stream(frames, lost=(), profile="digital", encoding="L16", loop=None):
     """Feed as above to the end; return the result and each event with the frame it was told at."""
-    verifier, told = fed(frames, lost, profile)
+    verifier, told = fed(frames, lost, profile, encoding, loop)
     told += [(item.event, len(frames)) for item in verifier.finish() if item.is_new]
     return verifier.result("test").streams[0], told
 
@@ -75,6 +74,23 @@ def test_lost_packets_are_told_once_and_faults_within_a_quarter_second(start):
         assert frame - event.start_frame <= RATE_HZ // 4
     channel = result.comparison.channels[0]
     assert channel.frames_compared == len(frames) // PACKET * PACKET - 3 * PACKET
+
+
+@pytest.mark.parametrize("encoding", ["PCMU", "PCMA"])
+@pytest.mark.parametrize("seed", range(4))
+def test_what_companding_rounds_off_is_no_fault(encoding, seed):
+    """However much louder it becomes than where the noise was learnt; true faults are found under it."""
+    rng = np.random.default_rng(seed)
+    knots = rng.choice([0.001, 0.01, 0.05, 0.3, 0.9], 16)
+    envelope = np.interp(np.arange(6 * RATE_HZ), np.arange(16) * 6 * RATE_HZ / 15, knots)
+    loop = quantised(music(6, seed=seed) * envelope[:, None])
+    frames = loop[: 5 * RATE_HZ].copy()
+    result, told = stream(frames, encoding=encoding, loop=loop)
+    assert (str(result.verdict), told) == ("pass", [])
+    at = RATE_HZ + int(np.abs(loop[RATE_HZ : 4 * RATE_HZ, 0]).argmax())
+    frames[at, 0] *= 0.5
+    result, told = stream(frames, encoding=encoding, loop=loop)
+    assert [(str(event.kind), event.channel, event.start_frame) for event, _ in told] == [("click", 1, at)]
 
 
 def test_a_fault_right_after_the_lock_is_told_within_two_seconds():
