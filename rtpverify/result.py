@@ -307,14 +307,16 @@ class Result:
     """None where no command asked for it."""
     failures: list[Failure] = field(default_factory=list)
     """Defects of rtpverify that cost some of what was to be verified."""
+    streams_refused: int = 0
+    """Streams that came and were not verified, as there were more than are at a time."""
 
     @property
     def verdict(self) -> Verdict:
-        """The worst of the streams; inconclusive where there is none, or a defect may have hidden something."""
+        """The worst of the streams; inconclusive where there is none, or not all that came could be verified."""
         verdicts = {stream.verdict for stream in self.streams}
         if Verdict.FAIL in verdicts:
             return Verdict.FAIL
-        if not verdicts or Verdict.INCONCLUSIVE in verdicts or self.failures:
+        if not verdicts or Verdict.INCONCLUSIVE in verdicts or self.failures or self.streams_refused:
             return Verdict.INCONCLUSIVE
         return Verdict.PASS
 
@@ -339,6 +341,7 @@ class Result:
             "request": None if self.request is None else asdict(self.request),
             "discarded": self.discarded,
             "receive_buffer_dropped": self.receive_buffer_dropped,
+            "streams_refused": self.streams_refused,
             "warnings": self.warnings,
             "streams": [stream_as_dict(stream) for stream in self.streams],
         }

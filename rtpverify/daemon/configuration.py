@@ -36,7 +36,7 @@ from rtpverify.rtp.payload import Encoding, parse_rtpmap
 from rtpverify.sources.live.endpoint import Endpoint, parse_endpoint
 from rtpverify.sources.live.receiver import Backend
 from rtpverify.sources.live.sockets import RECEIVE_BUFFER_BYTES
-from rtpverify.transport.demux import MAX_STREAMS
+from rtpverify.transport.places import MAX_STREAMS
 from rtpverify.transport.presentation import HostClock
 
 AnyTable = TypeVar("AnyTable", bound=Table)

@@ -284,6 +284,7 @@ class Service:
             self._next_totals_ns = now_ns + REFRESH_NS
             with self.defects.contained("loop", "counts of this host"):
                 self._renew_totals()
+                self._tell_refused()
             with self.defects.contained("loop", "senders long gone"):
                 if len(self._receiver.flows) > MANY_FLOWS:
                     self._receiver.keep_flows(self.verifier.keep_flows().tolist())
@@ -424,6 +425,19 @@ class Service:
         """Let a scrape see what is known of the streams, and what failed."""
         streams = tuple(state.snapshot for state in self.states.values())
         self.snapshot = replace(self.snapshot, streams=streams, defects=dict(self.defects.counts))
+
+    def _tell_refused(self) -> None:
+        """Let a scrape see which streams found no place, and log it."""
+        refused, before = self.verifier.refused_streams, self.snapshot.streams_refused
+        self.snapshot = replace(self.snapshot, streams_refused=refused)
+        for name, count in refused.items():
+            if more := count - before.get(name, 0):
+                self.log.warning(
+                    "streams refused",
+                    stream=name,
+                    streams=more,
+                    reason="more senders or SSRCs came to its port than are followed at a time; they are not verified",
+                )
 
     def _renew_totals(self) -> None:
         """Let a scrape see the counts of this host; they take a system call per socket."""

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from rtpverify.engine.expectation import Selection, StreamSpec
 from rtpverify.rtp.batch import Flow, RtpBatch
+from rtpverify.transport.places import Claim
 
 
 class Identity:
@@ -106,6 +107,12 @@ class Identity:
             return int(self._spec[flow]), encoding
         sender = ends.sender.rpartition(":")[0] if spec.is_configured else ends.sender
         return int(self._spec[flow]), sender, ends.destination, encoding
+
+    def claim_of(self, flow: int) -> Claim | None:
+        """Return what a source of this flow may have a place for: a certain stream, whoever else sends to its port."""
+        place, spec = int(self._spec[flow]), self.spec_of(flow)
+        sender = self._flows[flow].sender.rpartition(":")[0]
+        return Claim((place, spec.name), sender) if spec.is_configured else None
 
     def _note(self, flow: Flow) -> None:
         """Find out what is expected of a flow that was not seen before."""

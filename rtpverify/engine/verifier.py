@@ -40,8 +40,9 @@ from rtpverify.events import Event
 from rtpverify.failure import Failure, contained
 from rtpverify.result import Result, Signal, StreamResult
 from rtpverify.rtp.batch import Flow, PacketBatch, RtpBatch, parse
-from rtpverify.transport.demux import MAX_STREAMS, Admitted, Demux, Part, replay
+from rtpverify.transport.demux import Admitted, Demux, Part, replay
 from rtpverify.transport.figures import Reception, WireGlance
+from rtpverify.transport.places import MAX_STREAMS
 from rtpverify.transport.presentation import HostClock
 from rtpverify.transport.redundancy import LegMerger
 
@@ -69,7 +70,8 @@ class Verifier:
     specs
         What is expected; the first that matches a flow holds for its streams.
     max_streams
-        Streams at a time; packets of further sources are counted as ``too_many_streams``.
+        Streams at a time, beyond those in places that are reserved for what is expected
+        (:mod:`rtpverify.transport.places`); packets of further sources are counted as ``too_many_streams``.
     selection
         Packets of other streams are counted as ``not_selected``; None takes all.
     host_clock
@@ -99,7 +101,9 @@ class Verifier:
     ) -> None:
         self.streams: list[Stream] = []
         self._identity = Identity(specs, selection)
-        self._demux = Demux(max_streams, self._identity.place_of, Admission(self._identity.spec_of))
+        self._demux = Demux(
+            max_streams, self._identity.place_of, Admission(self._identity.spec_of), self._identity.claim_of
+        )
         self._merger: LegMerger | None = None
         self._intake = Intake(self._tell, self._fail, host_clock, on_frames)
         self._presence = Presence(specs, selection, self._intake, self._tell, ends=ends)
@@ -125,9 +129,18 @@ class Verifier:
         refused += Counter(failed=sum(self._given_up.values()))
         return refused if self._merger is None else refused + self._merger.refused
 
+    @property
+    def refused_streams(self) -> Counter[str]:
+        """Streams that are not verified, as there was no place for them, by the name of what is expected there."""
+        by_name: Counter[str] = Counter()
+        for expected, count in self._demux.places.refused_streams.items():
+            by_name[expected[1] if expected else ""] += count
+        return by_name
+
     def add(self, spec: StreamSpec) -> None:
         """Expect one more stream; flows seen before stay with what they matched then, if anything."""
         self._identity.add(spec)
+        self._demux.places.reconsider()
         self._presence.expect(spec)
 
     def remove(self, spec: StreamSpec) -> list[StreamEvent]:
@@ -142,6 +155,7 @@ class Verifier:
         """
         told = [item for stream in list(self.streams) if stream.spec == spec for item in self.forget(stream)]
         self._identity.remove(spec)
+        self._demux.places.reconsider()
         self._presence.expect_no_more(spec)
         return told + self._take_told()
 
@@ -298,7 +312,15 @@ class Verifier:
         results += [missing_result(spec, event) for spec, event in self._presence.absent()]
         warnings = list(dict.fromkeys(warning for spec in self.specs for warning in spec.warnings))
         defects = [failure for failure in self.failures if not isinstance(failure.error, RequestError)]
-        return Result(source, results, dict(self.discarded), receive_buffer_dropped, warnings, failures=defects)
+        return Result(
+            source,
+            results,
+            dict(self.discarded),
+            receive_buffer_dropped,
+            warnings,
+            failures=defects,
+            streams_refused=self.refused_streams.total(),
+        )
 
     def result_of(self, stream: Stream) -> StreamResult:
         """Return what was found of one stream so far."""

@@ -67,13 +67,24 @@ class Timeline:
     def add(self) -> int:
         """Add a stream whose timeline starts at frame 0; return its row."""
         if self.streams == len(self._data):
-            data, valid = self._data, self._valid
-            self._data = np.zeros((GROWTH * len(data), *data.shape[1:]), data.dtype)
-            self._valid = np.zeros((GROWTH * len(valid), *valid.shape[1:]), np.bool_)
-            self._data[: len(data)], self._valid[: len(valid)] = data, valid
+            data, valid = self._by_block()
+            self._data = np.zeros((GROWTH * len(data), *self._data.shape[1:]), data.dtype)
+            self._valid = np.zeros((GROWTH * len(data), self.capacity), np.bool_)
+            row, block = np.nonzero(valid.any(axis=2))
+            longer, longer_valid = self._by_block()
+            # Rings of streams that brought little are not touched, which makes all the difference in a flood of them.
+            for channel in range(self.channels):
+                longer[row, channel, block] = data[row, channel, block]
+            longer_valid[row, block] = valid[row, block]
         self.consumed_block = np.append(self.consumed_block, 0)
         self.streams += 1
         return self.streams - 1
+
+    def _by_block(self) -> tuple[NDArray[np.float32 | np.float64], NDArray[np.bool_]]:
+        """Return views of the rings, shape (rows, channels, blocks, frames), and of what is valid, without channels."""
+        rows, per_ring = len(self._data), self.capacity // self.block_frames
+        data = self._data.reshape(rows, self.channels, per_ring, self.block_frames)
+        return data, self._valid.reshape(rows, per_ring, self.block_frames)
 
     def begin(self, row: int, block: int) -> None:
         """Let a stream's timeline begin at a block, with nothing but holes before and behind it."""
@@ -141,10 +152,8 @@ class Timeline:
         Samples have shape (n, channels, max(count), block_frames), their validity (n, max(count), block_frames); in
         rows that have fewer blocks the last one stands in the place of the others.
         """
-        per_ring = self.capacity // self.block_frames
-        slot = (first_block[:, None] + np.minimum(np.arange(count.max()), count[:, None] - 1)) % per_ring
-        data = self._data.reshape(len(self._data), self.channels, per_ring, self.block_frames)
-        valid = self._valid.reshape(len(self._data), per_ring, self.block_frames)
+        data, valid = self._by_block()
+        slot = (first_block[:, None] + np.minimum(np.arange(count.max()), count[:, None] - 1)) % data.shape[2]
         channel = np.arange(self.channels)
         blocks = data[row[:, None, None], channel[None, :, None], slot[:, None, :]]
         return blocks.astype(np.float64, copy=False), valid[row[:, None], slot]
@@ -154,7 +163,7 @@ class Timeline:
         per_ring = self.capacity // self.block_frames
         first = self.consumed_block[row] - self._history_blocks
         forgotten = first[:, None] + np.arange(count.max())
-        valid = self._valid.reshape(len(self._data), per_ring, self.block_frames)
+        _, valid = self._by_block()
         rows, columns = np.nonzero((forgotten >= 0) & (forgotten < (first + count)[:, None]))
         valid[row[rows], forgotten[rows, columns] % per_ring] = False
         self.consumed_block[row] += count

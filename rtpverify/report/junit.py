@@ -55,13 +55,9 @@ def render(result: Result) -> str:
     suites = [_suite(name, stream) for name, stream in zip(names, result.streams, strict=True)]
     asked = result.request
     if not suites:
-        suite = ET.Element("testsuite", name=_dotless(result.source))
-        ET.SubElement(suite, "properties")
-        case = ET.SubElement(
-            suite, "testcase", classname=f"rtpverify.{_dotless(result.source)}", name="arrived", time="0"
-        )
-        ET.SubElement(case, "error", type="inconclusive", message=wording.headline(result))
-        suites.append(suite)
+        suites.append(_error(result.source, "arrived", wording.headline(result)))
+    if result.streams_refused:
+        suites.append(_error(result.source, "all verified", wording.refused(result)))
     if result.warnings:
         out = suites[0].find("system-out")
         out = ET.SubElement(suites[0], "system-out") if out is None else out
@@ -85,6 +81,15 @@ def render(result: Result) -> str:
     root.attrib |= {key: str(totals[key]) for key in ("tests", "failures", "errors", "skipped")}
     ET.indent(root)
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + _legal(ET.tostring(root, encoding="unicode")) + "\n"
+
+
+def _error(source: str, title: str, message: str) -> ET.Element:
+    """Return a suite of one test case that no single stream fails."""
+    suite = ET.Element("testsuite", name=_dotless(source))
+    ET.SubElement(suite, "properties")
+    case = ET.SubElement(suite, "testcase", classname=f"rtpverify.{_dotless(source)}", name=title, time="0")
+    ET.SubElement(case, "error", type="inconclusive", message=message)
+    return suite
 
 
 def _names(result: Result) -> list[str]:

@@ -70,7 +70,7 @@ def headline(result: Result) -> str:
         faults = [event for stream in result.streams for event in stream.events if event.fault]
         failed = sum(stream.verdict is Verdict.FAIL for stream in result.streams)
         where = f" in {failed} of {len(result.streams)} streams" if len(result.streams) > 1 else ""
-        unjudged = f"; {_unjudged(result)}" if any(stream.inconclusive for stream in result.streams) else ""
+        unjudged = f"; {_unjudged(result)}" if _unjudged(result) else ""
         return f"{counted(len(faults), 'fault')}{where}: {by_kind(faults)}{unjudged}"
     if result.verdict is Verdict.PASS:
         judged = counted(len(result.streams), "stream")
@@ -79,18 +79,22 @@ def headline(result: Result) -> str:
         return f"{judged} verified, no fault"
     if not result.streams and not result.failures:
         return "nothing to verify arrived"
-    if not any(stream.inconclusive for stream in result.streams):
-        return "; ".join(
-            dict.fromkeys(f"internal error in rtpverify: {failure.message}" for failure in result.failures)
-        )
-    return _unjudged(result)
+    defects = dict.fromkeys(f"internal error in rtpverify: {failure.message}" for failure in result.failures)
+    return _unjudged(result) or "; ".join(defects)
 
 
 def _unjudged(result: Result) -> str:
-    """Say why streams could not be judged, and how many of them where there are others."""
+    """Say why streams could not be judged, and how many of them where there are others; nothing where all were."""
     reasons = [stream.inconclusive for stream in result.streams if stream.inconclusive]
     of_all = f"{len(reasons)} of {len(result.streams)} streams not checked: " if len(result.streams) > 1 else ""
-    return of_all + "; ".join(dict.fromkeys(reasons))
+    unjudged = [of_all + "; ".join(dict.fromkeys(reasons))] if reasons else []
+    return "; ".join([*unjudged, *([refused(result)] if result.streams_refused else [])])
+
+
+def refused(result: Result) -> str:
+    """Say how many streams found no place."""
+    count = counted(result.streams_refused, "more stream")
+    return f"{count} came than are verified at a time, and {'was' if result.streams_refused == 1 else 'were'} not"
 
 
 def request(result: Result) -> list[tuple[str, str]]:

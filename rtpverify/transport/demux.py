@@ -9,15 +9,17 @@ A source that turns up where another one was (same *place*) takes over its strea
 :data:`SILENT_NS`: a sender came back with a new SSRC. Where the other one goes on, they are two streams. Until that is
 known the newcomer's packets are held, and then played back. How the input is cut into batches changes nothing.
 
-Bounded against floods of unknown sources: by ``max_streams``, by the number of sources not yet proved, and by the
-packets and bytes held for them, the oldest giving way.
+Bounded against floods of unknown sources: by the places that there are (:mod:`rtpverify.transport.places`), by the
+number of sources not yet proved, and by the packets and bytes held for them. Where those are too many, the oldest gives
+way of the stream for which the most wait.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
@@ -25,11 +27,10 @@ from numpy.typing import NDArray
 
 from rtpverify.rtp.batch import PacketBatch, RtpBatch, parse
 from rtpverify.rtp.serial import wrap_difference
+from rtpverify.transport.places import MAX_STREAMS, Claim, Places
 
 NEAR = 16
 """Sequence numbers this far apart still belong together."""
-MAX_STREAMS = 256
-"""Streams at a time, unless told otherwise."""
 MAX_PROBATION = 1024
 """Sources on probation."""
 MAX_HELD_PACKETS = 64
@@ -124,19 +125,21 @@ class Demux:
     Parameters
     ----------
     max_streams
-        Streams at a time; packets of further sources are refused.
+        Streams at a time, beyond those in reserved places; further sources are refused.
     place
         What two sources must share for one to take over the stream of the other, from flow and payload type; by
         default the flow.
     proof
         What the packets of a source must show.
+    claim
+        By what the sources of a flow may take a reserved place; None where by nothing.
 
     Attributes
     ----------
     sources
         Source of each stream by stream index; None for an index that was released.
-    refused
-        Packets of no stream, by reason: ``too_many_streams``, ``probation`` (never proved to be a source).
+    places
+        Which streams have a place, and how many sources found none.
     """
 
     def __init__(
@@ -144,18 +147,24 @@ class Demux:
         max_streams: int = MAX_STREAMS,
         place: Callable[[int, int], Hashable] = lambda flow, _: flow,
         proof: Proof = two_alike,
+        claim: Callable[[int], Claim | None] = lambda _: None,
     ) -> None:
-        self.max_streams = max_streams
+        self.places = Places(max_streams, claim)
         self._place = place
         self._proof = proof
         self.sources: list[Source | None] = []
         self._admitted: list[Admitted] = []
-        self.refused: Counter[str] = Counter()
+        self._unproved_packets = 0
         self._free: list[int] = []
         self._probation: dict[int, list[Held]] = {}
         self._newcomers: dict[int, _Newcomer] = {}
-        self._held_bytes = 0
-        self._places: dict[Hashable, list[int]] = {}
+        self._group_of: dict[int, Hashable] = {}
+        """What each source on probation, and each newcomer, competes with."""
+        self._waiting: Counter[Hashable] = Counter()
+        """How many of them there are in each group."""
+        self._held_bytes: Counter[Hashable] = Counter()
+        """Bytes held for them."""
+        self._at_place: dict[Hashable, list[int]] = {}
         self._last_arrival_ns: NDArray[np.int64] = np.zeros(0, np.int64)
         # Latest SSRC and stream of each flow: nearly always the answer.
         self._flow_ssrc = np.zeros(0, np.int64)
@@ -198,19 +207,34 @@ class Demux:
         self._last_arrival_ns[stream] = rtp.arrival_ns
         return [Part(rtp, stream)]
 
+    @property
+    def refused(self) -> Counter[str]:
+        """Packets of no stream, by reason: ``too_many_streams``, ``probation`` (never proved to be a source)."""
+        return +Counter(too_many_streams=self.places.refused_packets, probation=self._unproved_packets)
+
     def take_admitted(self) -> list[Admitted]:
         """Return the streams that are new since the last call."""
         admitted, self._admitted = self._admitted, []
         return admitted
 
     def flows_in_use(self) -> set[int]:
-        """Return the flows by which the sources of streams are known."""
-        return {source.flow for source in self.sources if source is not None}
+        """Return the flows by which the sources of streams are known, and those of packets that are held."""
+        waiting = {packet.flow for packets in self._held() for packet in packets}
+        waiting.update(key >> 32 for key in self._group_of)
+        return waiting | {source.flow for source in self.sources if source is not None}
 
     def renumber(self, kept: NDArray[np.int64], number_of: Mapping[int, int]) -> None:
-        """Know flows by other numbers: those that are ``kept``, in order; sources on probation are given up."""
-        for key in (*self._probation, *self._newcomers):
-            self._evict(key)
+        """Know flows by other numbers: those that are ``kept``, in order."""
+
+        def renumbered(key: int) -> int:
+            return number_of[key >> 32] << 32 | key & 0xFFFFFFFF
+
+        self._probation = {renumbered(key): held for key, held in self._probation.items()}
+        self._newcomers = {renumbered(key): newcomer for key, newcomer in self._newcomers.items()}
+        self._group_of = {renumbered(key): group for key, group in self._group_of.items()}
+        for packet in {id(packet): packet for packets in self._held() for packet in packets}.values():
+            packet.flow = number_of[packet.flow]
+        self.places.reconsider()
         self.sources = [source and replace(source, flow=number_of[source.flow]) for source in self.sources]
         flow = np.array([number_of[number] for number in (self._keys >> 32).tolist()], np.int64)
         keys = _key(flow, self._keys & 0xFFFFFFFF)
@@ -226,7 +250,7 @@ class Demux:
             latest = held_back[-1]
             self._prove(key, [packet for packet in held_back if packet is not latest], latest, at_end=True)
             if key in self._newcomers:
-                self._wait(self._newcomers[key], latest)
+                self._wait(key, latest)
         for key, newcomer in list(self._newcomers.items()):
             silent = [stream for stream, packets in newcomer.since.items() if packets == 0]
             if silent:
@@ -244,7 +268,8 @@ class Demux:
             self._evict(key)
         self.sources[stream] = None
         self._free.append(stream)
-        self._places[self._place(source.flow, source.payload_type)].remove(stream)
+        self.places.release(stream)
+        self._at_place[self._place(source.flow, source.payload_type)].remove(stream)
         kept = self._key_stream != stream
         self._keys, self._key_stream = self._keys[kept], self._key_stream[kept]
         if self._flow_stream[source.flow] == stream:
@@ -262,19 +287,16 @@ class Demux:
         position = np.minimum(np.searchsorted(self._keys, key), len(self._keys) - 1)
         return np.where(self._keys[position] == key, self._key_stream[position], -1)
 
-    @property
-    def _full(self) -> bool:
-        return len(self.sources) - len(self._free) >= self.max_streams
-
     def _admit(self, rtp: RtpBatch, flow: NDArray[np.int64], stream: NDArray[np.int64]) -> list[Part]:
         """Judge the packets of unknown sources in order; fill in ``stream`` where one is admitted."""
-        unknown = stream < 0
-        keys, arrival_ns = _key(flow, rtp.ssrc), rtp.arrival_ns
+        keys = _key(flow, rtp.ssrc)
+        refused = (stream < 0) & self.places.are_refused(keys)
+        if refused.any():
+            self.places.refused_packets += int(np.count_nonzero(refused))
+            kept = np.flatnonzero(~refused)
+            rtp, keys, stream = rtp.take(kept), keys[kept], stream[kept]
+        unknown, arrival_ns = stream < 0, rtp.arrival_ns
         watched = self._watched(keys[unknown], rtp.payload_type[unknown])
-        if self._full and not watched:
-            self.refused["too_many_streams"] += int(np.count_nonzero(unknown))
-            known = np.flatnonzero(~unknown)
-            return [Part(rtp.take(known), stream[known])] if len(known) else []
         replayed: list[Part] = []
         cuts: list[tuple[int, Part]] = []
         for row in np.flatnonzero(unknown | np.isin(stream, list(watched))).tolist():
@@ -292,7 +314,7 @@ class Demux:
                 continue
             silent = self._silent(newcomer, int(arrival_ns[row]))
             if silent is None:
-                self._wait(newcomer, hold(rtp, row))
+                self._wait(key, hold(rtp, row))
                 continue
             cuts.append((row, self._take_over(key, silent, rtp.source)))
             # What still comes of the one before has to prove itself again.
@@ -319,7 +341,7 @@ class Demux:
         for key in self._probation.keys() & set(keys.tolist()):
             kinds.update((key >> 32, packet.payload_type) for packet in self._probation[key])
         for kind in kinds:
-            watched.update(self._places.get(self._place(*kind), ()))
+            watched.update(self._at_place.get(self._place(*kind), ()))
         return watched
 
     def _end_batch(self) -> None:
@@ -328,25 +350,46 @@ class Demux:
             for packet in packets:
                 packet.row = None
 
-    def _wait(self, newcomer: _Newcomer, packet: Held) -> None:
+    def _held(self) -> Iterator[Sequence[Held]]:
+        """Yield the packets that are held of each source."""
+        yield from self._probation.values()
+        for newcomer in self._newcomers.values():
+            yield newcomer.packets
+            yield newcomer.proof
+
+    def _count(self, key: int, held: Sequence[Held] = (), let_go: Sequence[Held] = ()) -> None:
+        """Count what is held of a source that waits."""
+        if key not in self._group_of:
+            self._group_of[key] = self.places.group(key >> 32)
+            self._waiting[self._group_of[key]] += 1
+        held_bytes = sum(len(packet.datagram) for packet in held) - sum(len(packet.datagram) for packet in let_go)
+        self._held_bytes[self._group_of[key]] += held_bytes
+
+    def _stop_waiting(self, key: int, held: Sequence[Held]) -> None:
+        """Count a source no longer that has waited, of which these packets were held."""
+        self._count(key, let_go=held)
+        self._waiting[self._group_of.pop(key)] -= 1
+        self._waiting, self._held_bytes = +self._waiting, +self._held_bytes
+
+    def _wait(self, key: int, packet: Held) -> None:
         """Hold a newcomer's packet."""
-        newcomer.packets.append(packet)
-        self._held_bytes += len(packet.datagram)
+        self._newcomers[key].packets.append(packet)
+        self._count(key, [packet])
         self._make_room()
 
     def _newcomer(self, key: int, rtp: RtpBatch, row: int) -> _Newcomer | None:
         """Put a packet of an unknown source on probation; return the source where this proves it."""
-        if self._full and not self._places.get(self._place(key >> 32, int(rtp.payload_type[row]))):
-            self.refused["too_many_streams"] += 1
+        if self.places.has_refused(key):
+            self.places.refuse(key, key >> 32, 1)
             return None
         packet, held_back = hold(rtp, row), self._probation.setdefault(key, [])
         if self._prove(key, held_back, packet):
             return self._newcomers.get(key)
         held_back.append(packet)
-        self._held_bytes += len(packet.datagram)
+        self._count(key, [packet])
         if len(held_back) > MAX_HELD_PACKETS:
-            self._held_bytes -= len(held_back.pop(0).datagram)
-            self.refused["probation"] += 1
+            self._count(key, let_go=[held_back.pop(0)])
+            self._unproved_packets += 1
         self._make_room()
         return None
 
@@ -356,17 +399,17 @@ class Demux:
         payload_type = self._proof([*together, packet], at_end)
         if payload_type is None:
             return False
-        self.refused["probation"] += len(held_back) - len(together)
-        self.refused = +self.refused
-        self._held_bytes -= sum(len(held.datagram) for held in self._probation.pop(key))
-        streams = self._places.get(self._place(key >> 32, payload_type), ())
-        if self._full and not streams:
-            self.refused["too_many_streams"] += len(together) + 1
+        self._unproved_packets += len(held_back) - len(together)
+        held = self._probation.pop(key)
+        streams = self._at_place.get(self._place(key >> 32, payload_type), ())
+        if not streams and not self.places.has_room(key >> 32):
+            self._stop_waiting(key, held)
+            self.places.refuse(key, key >> 32, len(together) + 1)
             return True
         since_ns = together[0].arrival_ns if together else packet.arrival_ns
         since = {stream: int(self._heard_ns(stream) > since_ns) for stream in streams}
         self._newcomers[key] = _Newcomer(payload_type, together, [*together, packet], since)
-        self._held_bytes += sum(len(held.datagram) for held in together)
+        self._count(key, together, held)
         return True
 
     def _goes_on(self, newcomer: _Newcomer, stream: int) -> bool:
@@ -401,9 +444,10 @@ class Demux:
         ``keys`` and ``stream`` are of the batch at hand, None at the end of the input.
         """
         newcomer = self._newcomers.pop(key)
-        self._held_bytes -= sum(len(held.datagram) for held in newcomer.packets)
-        if self._full:
-            self.refused["too_many_streams"] += len(newcomer.packets) + (0 if keys is None else int(keys[row] == key))
+        self._stop_waiting(key, newcomer.packets)
+        if not self.places.has_room(key >> 32):
+            at_hand = 0 if keys is None else int(keys[row] == key)
+            self.places.refuse(key, key >> 32, len(newcomer.packets) + at_hand)
             return []
         index = self._new_stream(key, newcomer)
         self._last_arrival_ns[index] = newcomer.proof[-1].arrival_ns
@@ -417,7 +461,7 @@ class Demux:
         """Let a newcomer go on with a stream; return all its packets so far."""
         newcomer = self._newcomers.pop(key)
         packets = newcomer.packets
-        self._held_bytes -= sum(len(held.datagram) for held in packets)
+        self._stop_waiting(key, packets)
         before = self.sources[stream]
         if before is None:
             raise AssertionError(f"stream {stream} was released before it was taken over")
@@ -431,17 +475,22 @@ class Demux:
         return replay(packets, stream, source, takes_over=True)
 
     def _make_room(self) -> None:
-        """Give up the oldest sources, where there are too many that wait."""
-        while (len(self._probation) + len(self._newcomers) > MAX_PROBATION or self._held_bytes > MAX_HELD_BYTES) and (
-            self._probation or self._newcomers
-        ):
-            self._evict(next(iter(self._probation or self._newcomers)))
+        """Give up sources where too many wait: the oldest of the group that has the most, or holds the most."""
+        while len(self._group_of) > MAX_PROBATION:
+            self._evict_of(max(self._waiting, key=self._waiting.__getitem__))
+        while self._held_bytes.total() > MAX_HELD_BYTES:
+            self._evict_of(max(self._held_bytes, key=self._held_bytes.__getitem__))
+
+    def _evict_of(self, group: Hashable) -> None:
+        """Give up the oldest source of a group, of those on probation first."""
+        waiting = chain(self._probation, self._newcomers)
+        self._evict(next(key for key in waiting if self._group_of[key] == group))
 
     def _evict(self, key: int) -> None:
         """Give up a source on probation."""
         packets = self._probation.pop(key) if key in self._probation else self._newcomers.pop(key).packets
-        self._held_bytes -= sum(len(held.datagram) for held in packets)
-        self.refused["probation"] += len(packets)
+        self._stop_waiting(key, packets)
+        self._unproved_packets += len(packets)
 
     def _new_stream(self, key: int, newcomer: _Newcomer) -> int:
         """Admit a source; return its stream index."""
@@ -454,8 +503,9 @@ class Demux:
             index = len(self.sources)
             self.sources.append(source)
             self._last_arrival_ns = np.append(self._last_arrival_ns, 0)
+        self.places.take(index, source.flow)
         self._admitted.append(Admitted(index, source, newcomer.proof))
-        self._places.setdefault(self._place(source.flow, source.payload_type), []).append(index)
+        self._at_place.setdefault(self._place(source.flow, source.payload_type), []).append(index)
         self._learn(key, index)
         return index
 

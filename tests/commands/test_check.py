@@ -215,3 +215,23 @@ def test_two_ssrcs_however_the_packets_are_cut():
     [stream] = verifier.result("test").streams
     assert (stream.ssrc, stream.transport.packets_received, stream.transport.packets_duplicated) == (1000, 40, 0)
     assert [leg.packets_received for leg in stream.legs] == [40, 40]
+
+
+@pytest.mark.parametrize("calls", [256, 257, 600])
+def test_more_calls_than_are_verified_at_a_time(tmp_path, calls):
+    """Nothing is said of those that found no place, and the result does not pass."""
+    frames = [
+        (START_NS + 20_000_000 * index + 1000 * call, c.ethernet(c.ipv4(c.udp(rtp, 20_000 + call, 30_000 + call))))
+        for index in range(12)
+        for call in range(calls)
+        for rtp in [struct.pack(">BBHII", 0x80, 8, index, 160 * index, call) + bytes([0xD5] * 160)]
+    ]
+    path = tmp_path / "calls.pcap"
+    path.write_bytes(c.pcap(frames))
+    result = check(str(path), reference=parse_reference("none"))
+    assert [stream.transport.packets_received for stream in result.streams] == [12] * 256
+    assert result.streams_refused == result.as_dict()["streams_refused"] == calls - 256
+    assert result.discarded == ({"too_many_streams": 12 * (calls - 256)} if calls > 256 else {})
+    assert result.exit_status == (0 if calls == 256 else 3)
+    if calls == 600:
+        assert wording.headline(result) == "344 more streams came than are verified at a time, and were not"

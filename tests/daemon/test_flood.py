@@ -1,11 +1,13 @@
 """What strangers send costs bounded memory and opens no metric series."""
 
+import socket
 import struct
 import tracemalloc
 
 import numpy as np
 import pytest
 
+from rtpverify.daemon import service
 from rtpverify.daemon.metrics import Exposition, Snapshot
 from rtpverify.daemon.streams.state import StreamState
 from rtpverify.engine.expectation import StreamSpec
@@ -13,6 +15,8 @@ from rtpverify.engine.verifier import Verifier
 from rtpverify.reference import Tone
 from rtpverify.rtp.batch import Flow, PacketBatch
 from rtpverify.rtp.payload import parse_rtpmap
+from rtpverify.transport.places import RESERVED
+from tests.daemon.beside import free_ports, running
 
 FLOWS = [Flow(f"192.0.2.{host}:5004", "239.1.2.3:5004") for host in range(1, 101)]
 
@@ -85,5 +89,37 @@ def test_a_flood(flood, monkeypatch):
     labels = {line for lines in series for line in lines}
     assert all('stream="one"' in line for line in labels)
     assert len(labels) < 200
-    assert known <= 4
+    assert known <= 4 + RESERVED
     assert max(sizes[8:]) < 1.2 * max(sizes[:8]) + 2_000_000
+
+
+async def test_strangers_at_one_port_cost_a_stream_at_another_nothing(tmp_path, monkeypatch):
+    """300 SSRCs come to one port before anything comes to another; then both senders that are expected do."""
+    monkeypatch.setattr(service, "REFRESH_NS", 100_000_000)
+    flooded, quiet = free_ports(2)
+    table = '[[stream]]\nname = "{}"\nsource = "rtp://127.0.0.1:{}"\nencoding = "L16/8000"\nreference = "none"\n'
+    text = '[metrics]\nlisten = "127.0.0.1:0"\n' + table.format("flooded", flooded) + table.format("quiet", quiet)
+    async with running(tmp_path / "bench.toml", text) as bench:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as strangers:
+            strangers.bind(("127.0.0.9", 0))
+            for sequence in range(12):
+                for ssrc in range(300):
+                    header = struct.pack(">BBHII", 0x80, 97, sequence, 8 * sequence, ssrc)
+                    strangers.sendto(header + bytes(16), ("127.0.0.1", flooded))
+                await bench.until(lambda: bench.service.statistics.datagrams == 300 * (sequence + 1))  # noqa: B023
+        await bench.until(lambda: bench.told("streams refused"))
+        for port, name in ((quiet, "quiet"), (flooded, "flooded")):
+            before = bench.packets(name)
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+                sender.bind(("127.0.0.1", 0))
+                for sequence in range(500):
+                    header = struct.pack(">BBHII", 0x80, 97, sequence, 8 * sequence, 0x5EED0001)
+                    sender.sendto(header + bytes(16), ("127.0.0.1", port))
+            await bench.until(lambda: bench.packets(name) == before + 500)  # noqa: B023
+        # One reserved place, and 256 others.
+        assert sum(line["streams"] for line in bench.told("streams refused")) == 300 - 257
+        assert {line["stream"] for line in bench.told("streams refused")} == {"flooded"}
+        assert bench.service.snapshot.streams_refused == {"flooded": 300 - 257}
+        assert bench.packets("flooded") == 257 * 12 + 500
+        assert bench.service.verifier.discarded == {"too_many_streams": (300 - 257) * 12}
+        assert len(bench.service.verifier.streams) == 257 + 2

@@ -480,7 +480,10 @@ class TestPackets:
         sender = Sender(seconds=0.5)
         packets = sorted(sender.send() + flood, key=lambda packet: packet[0])
         verifier, _ = verify(packets, spec_of(sender), cuts=range(0, len(packets), 500), max_streams=8)
-        assert len(verifier.streams) == 8
+        assert len(verifier.streams) == 8 + 2  # one reserved place of each host
+        # Of a hundred that come again some prove themselves and find no place.
+        assert 0 < verifier.refused_streams["stream"] <= 100 - 9
+        assert verifier.result("test").streams_refused == verifier.refused_streams.total()
         assert set(verifier.discarded) == {"probation", "too_many_streams"}
         assert _accounted(verifier) == len(packets)
 

@@ -54,6 +54,14 @@ def test_nothing_arrived_is_an_error(nothing):
     assert case.find("error").get("message") == "nothing to verify arrived"
 
 
+def test_streams_that_were_refused_are_an_error(passed):
+    passed.streams_refused = 1
+    root, _ = _cases(passed)
+    assert (root.get("errors"), root.get("failures")) == ("1", "0")
+    [error] = root.iter("error")
+    assert error.get("message") == "1 more stream came than are verified at a time, and was not"
+
+
 def test_unjudged_stream_is_an_error_and_its_signal_skipped():
     stream = StreamResult(sample_rate=48000, channels=1, encoding="L16", inconclusive="too short to judge")
     root, cases = _cases(Result("a.b/short.wav", [stream]))

@@ -66,6 +66,8 @@ def test_headline_says_why(passed, failed, nothing):
     assert wording.headline(Result("x", [StreamResult(inconclusive="silence only")])) == "silence only"
     some = [StreamResult(inconclusive="silence only"), StreamResult(), StreamResult(inconclusive="silence only")]
     assert wording.headline(Result("x", some)) == "2 of 3 streams not checked: silence only"
+    passed.streams_refused = 3
+    assert wording.headline(passed) == "3 more streams came than are verified at a time, and were not"
     failed.streams[0].inconclusive = "encoding unknown"
     assert wording.headline(failed).endswith("1 stall; 1 of 2 streams not checked: encoding unknown")
 

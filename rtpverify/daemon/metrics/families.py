@@ -317,6 +317,12 @@ def _host(snapshot: Snapshot) -> Iterator[Family]:
     for reason, count in sorted(snapshot.discarded.items()):
         discarded.add(labels({"reason": reason}), count)
     yield discarded
+    refused = Family(
+        "rtpverify_streams_refused", "counter", "Streams that are not verified, as strangers had taken all places."
+    )
+    for stream in snapshot.streams:
+        refused.add(labels({"stream": stream.name}), snapshot.streams_refused.get(stream.name, 0))
+    yield refused
     defects = Family(
         "rtpverify_internal_errors", "counter", "Internal errors in rtpverify, by the component they occurred in."
     )

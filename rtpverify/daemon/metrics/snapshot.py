@@ -147,6 +147,8 @@ class Snapshot:
         Unix epoch.
     defects
         Exceptions that nobody expected, and that were contained, by where.
+    streams_refused
+        Streams that found no place, by the name under which they would have been verified.
     sources_refused
         Session descriptions and announced sessions that cannot be monitored.
     """
@@ -160,6 +162,7 @@ class Snapshot:
     outlets: Mapping[str, OutletSnapshot] = field(default_factory=dict)
     last_reload_successful: bool = True
     last_reload_seconds: float | None = None
+    streams_refused: Mapping[str, int] = field(default_factory=dict)
     sources_refused: int = 0
     defects: Mapping[str, int] = field(default_factory=dict)
 

@@ -16,7 +16,7 @@ from rtpverify.errors import SourceError
 from rtpverify.sources.live.endpoint import Endpoint, join_address
 from rtpverify.sources.live.receiver import Receiver
 from rtpverify.sources.live.sockets import interface_index
-from rtpverify.transport.demux import MAX_STREAMS
+from rtpverify.transport.places import MAX_STREAMS
 
 CONFIGURED = "the configuration"
 """Origin of the streams that the configuration itself names."""

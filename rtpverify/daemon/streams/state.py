@@ -172,8 +172,12 @@ class StreamState:
         self._before.add(self._identities.pop(id(stream)))
 
     def silent_identities(self, before_ns: int) -> list[Stream]:
-        """Return the identities that were heard last before a time, as of the last refresh; never the latest one."""
-        others = [identity.stream for identity in self._identities.values() if identity is not self._latest]
+        """Return the identities that were heard last before a time, as of the last refresh.
+
+        Never the latest one, nor the one of which most was received: when its sender comes back it has its place.
+        """
+        kept = self._latest, max(self._identities.values(), key=lambda one: one.packets["received"], default=None)
+        others = [identity.stream for identity in self._identities.values() if identity not in kept]
         return [stream for stream in others if stream.last_arrival_ns < before_ns]
 
     def count(self, told: StreamEvent) -> None:

@@ -111,6 +111,7 @@ FULL = Snapshot(
     last_reload_successful=False,
     last_reload_seconds=1.79e9,
     sources_refused=2,
+    streams_refused={"a": 4},
     defects={"signal": 3},
 )
 
@@ -185,6 +186,7 @@ def test_what_lies_beyond_the_contract_is_in_the_units_of_its_name() -> None:
     assert found["rtpverify_receive_buffer_fill_ratio",] == 0.125
     assert found["rtpverify_config_last_reload_successful",] == 0
     assert found["rtpverify_sources_refused",] == 2
+    assert [found["rtpverify_streams_refused_total", name] for name in "ab"] == [4, 0]
     assert found["rtpverify_internal_errors_total", "signal"] == 3
     outcomes = {key[2]: value for key, value in found.items() if key[0] == "rtpverify_outlet_total"}
     assert outcomes == {"written": 3, "dropped": 1, "failed": 0}
@@ -206,7 +208,8 @@ def test_what_was_not_measured_is_absent_and_what_was_counted_as_nothing_is_zero
     found = samples(exposed(FULL))
     assert ("rtpverify_residual_dbfs", "a", "2") not in found
     of_b = {key[0] for key in found if key[1:2] == ("b",)}
-    assert of_b == {"rtpverify_stream_up", *(f"rtpverify_packets_{name}_total" for name in PACKET_COUNTERS)}
+    counted = {"rtpverify_streams_refused_total", *(f"rtpverify_packets_{name}_total" for name in PACKET_COUNTERS)}
+    assert of_b == {"rtpverify_stream_up", *counted}
     assert found["rtpverify_packets_lost_total", "b"] == 0
     idle = {key[0] for key in samples(exposed(Snapshot()))}
     assert not [name for name in idle if name.startswith(("rtpverify_tick", "rtpverify_receive_buffer_fill"))]
