@@ -33,6 +33,8 @@ NEAR = 16
 """Sequence numbers this far apart still belong together."""
 MAX_PROBATION = 1024
 """Sources on probation."""
+RECENT_NS = 1_000_000_000
+"""Sources on probation that were heard in the last second stay on it when flows are forgotten."""
 MAX_HELD_PACKETS = 64
 """Packets held for one source on probation."""
 MAX_HELD_BYTES = 4 << 20
@@ -218,13 +220,20 @@ class Demux:
         return admitted
 
     def flows_in_use(self) -> set[int]:
-        """Return the flows by which the sources of streams are known, and those of packets that are held."""
-        waiting = {packet.flow for packets in self._held() for packet in packets}
-        waiting.update(key >> 32 for key in self._group_of)
-        return waiting | {source.flow for source in self.sources if source is not None}
+        """Return the flows by which the sources of streams are known, and of those that may become streams."""
+        heard_ns = max((held[-1].arrival_ns for held in self._probation.values()), default=0)
+        recent = {key: held for key, held in self._probation.items() if heard_ns - held[-1].arrival_ns <= RECENT_NS}
+        held: list[Sequence[Held]] = [*recent.values(), *(newcomer.packets for newcomer in self._newcomers.values())]
+        held += [newcomer.proof for newcomer in self._newcomers.values()]
+        used = {packet.flow for packets in held for packet in packets}
+        used.update(key >> 32 for key in (*recent, *self._newcomers))
+        return used | {source.flow for source in self.sources if source is not None}
 
     def renumber(self, kept: NDArray[np.int64], number_of: Mapping[int, int]) -> None:
-        """Know flows by other numbers: those that are ``kept``, in order."""
+        """Know flows by other numbers: those that are ``kept``, in order; sources of others are given up."""
+        for key, held in list(self._probation.items()):
+            if not number_of.keys() >= {key >> 32, *(packet.flow for packet in held)}:
+                self._evict(key)
 
         def renumbered(key: int) -> int:
             return number_of[key >> 32] << 32 | key & 0xFFFFFFFF

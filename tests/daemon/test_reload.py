@@ -13,6 +13,7 @@ from rtpverify.daemon import service as module
 from rtpverify.daemon import supervisor
 from rtpverify.sender.rtp_sender import Sender, StreamSettings
 from rtpverify.sources.live.endpoint import Endpoint
+from rtpverify.transport import demux
 from tests.daemon.beside import free_ports, running, sending
 from tests.helpers.programme import music
 
@@ -258,6 +259,7 @@ async def test_a_sender_is_heard_however_many_others_were_there_before(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "MANY_FLOWS", 20)
+    monkeypatch.setattr(demux, "RECENT_NS", 0)
     first, second = free_ports(2)
     async with running(tmp_path / "bench.toml", HEAD + stream("a", first) + stream("b", second)) as bench:
         with sending(first, seconds=1) as sender:

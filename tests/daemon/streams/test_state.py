@@ -271,8 +271,8 @@ def test_legs_are_told_apart_by_number_over_all_identities() -> None:
 
 
 def test_an_identity_that_is_forgotten_leaves_its_counts() -> None:
-    old = Identity(5, Transport(packets_received=10))
-    new = Identity(9, Transport(packets_received=4))
+    old = Identity(5, Transport(packets_received=4))
+    new = Identity(9, Transport(packets_received=10))
     followed = state(old, new)
     followed.refresh(MEASURED, 0)
     assert followed.silent_identities(5) == []
@@ -281,6 +281,13 @@ def test_an_identity_that_is_forgotten_leaves_its_counts() -> None:
     followed.refresh(MEASURED, 0)
     assert followed.snapshot.packets["received"] == 14
     assert followed.silent_identities(100) == []
+
+
+def test_the_identity_that_sent_most_is_never_forgotten() -> None:
+    sender, *strangers = (Identity(5 + at, Transport(packets_received=sent)) for at, sent in enumerate((1000, 0, 0)))
+    followed = state(sender, *strangers)
+    followed.refresh(MEASURED, 0)
+    assert followed.silent_identities(100) == strangers[:1]
 
 
 def test_what_was_counted_stays_where_something_else_is_expected_and_what_was_measured_goes() -> None:

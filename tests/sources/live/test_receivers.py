@@ -14,7 +14,7 @@ import pytest
 
 from rtpverify.errors import SourceError
 from rtpverify.rtp.batch import Flow, gather
-from rtpverify.sources.live import recvmmsg, sockets
+from rtpverify.sources.live import flow_table, recvmmsg, sockets
 from rtpverify.sources.live.asyncio_udp import DgramReceiver
 from rtpverify.sources.live.endpoint import Endpoint
 from rtpverify.sources.live.receiver import open_receiver
@@ -175,7 +175,8 @@ async def test_ipv6_beside_ipv4(make, send):
         assert len(receiver.flows) == 2
 
 
-async def test_flows_past_the_bound_are_discarded_and_counted(make, send):
+async def test_flows_past_the_bound_are_discarded_and_counted(make, send, monkeypatch):
+    monkeypatch.setattr(flow_table, "RESERVED_FLOWS", 0)
     port = free_port()
     with make([Endpoint("127.0.0.1", port)], max_flows=3) as receiver:
         for turn in range(2):
@@ -482,7 +483,8 @@ async def test_where_one_of_many_cannot_be_added_none_is(make, send):
             free.bind(("127.0.0.1", other))
 
 
-async def test_flows_that_are_forgotten_make_room_and_come_back_as_new_ones(make, send):
+async def test_flows_that_are_forgotten_make_room_and_come_back_as_new_ones(make, send, monkeypatch):
+    monkeypatch.setattr(flow_table, "RESERVED_FLOWS", 0)
     port = free_port()
     with make([Endpoint("127.0.0.1", port)], max_flows=3) as receiver:
         for which in range(4):
