@@ -22,7 +22,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "rtpverify"
 NOT_READ = (
     PACKAGE / "detect",
-    *(ROOT / "docs" / f"{name}.md" for name in ("design", "detection", "compare", "recoded", "inspect", "benchmarks")),
+    *(ROOT / "docs" / f"{name}.md" for name in ("design", "benchmarks")),
 )
 
 OLD_WORDS = {
@@ -86,6 +86,7 @@ def texts() -> Iterator[tuple[str, str]]:
     for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
         if page not in NOT_READ:
             yield page.name, prose(page.read_text())
+    yield "CHANGELOG.md", prose((ROOT / "CHANGELOG.md").read_text().split("\n## ")[1])
     for path in sorted(PACKAGE.rglob("*.py")):
         if NOT_READ[0] not in path.parents:
             yield str(path.relative_to(ROOT)), "\n".join(shown(path))
