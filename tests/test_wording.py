@@ -96,15 +96,15 @@ def texts() -> Iterator[tuple[str, str]]:
         helps = [command.help or "", command.short_help or ""]
         helps += [option.help or "" for option in command.params if isinstance(option, click.Option)]
         yield f"--help of {command.name}", "\n".join(helps)
-    [alerts] = PACKAGE.rglob("rules/alerts.yml")
+    [alerts] = (ROOT / "configs").rglob("alerts.yml")
     yield (
         alerts.name,
         "\n".join(re.findall(r"(?:summary|description): (.*)", re.sub(r"\{\{.*?\}\}", "", alerts.read_text()))),
     )
-    for board in sorted(PACKAGE.rglob("dashboards/*.json")):
+    for board in sorted((ROOT / "configs").rglob("dashboards/*.json")):
         found = re.findall(r'"(?:title|description)": ("(?:[^"\\]|\\.)*")', board.read_text())
         yield board.name, "\n".join(map(json.loads, found))
-    [example] = PACKAGE.rglob("bench.toml")
+    [example] = (ROOT / "configs").rglob("bench.toml")
     tomllib.loads(example.read_text())
     yield example.name, "\n".join(re.findall(r"#(.*)", example.read_text()))
 
