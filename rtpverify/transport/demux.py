@@ -255,11 +255,8 @@ class Demux:
     def settle(self, flows: PacketBatch) -> list[Part]:
         """Decide at the end of the input what was still open; ``flows`` is any batch of the source."""
         parts = []
-        for key, held_back in list(self._probation.items()):
-            latest = held_back[-1]
-            self._prove(key, [packet for packet in held_back if packet is not latest], latest, at_end=True)
-            if key in self._newcomers:
-                self._wait(key, latest)
+        for key in list(self._probation):
+            self._prove_by_held(key)
         for key, newcomer in list(self._newcomers.items()):
             silent = [stream for stream, packets in newcomer.since.items() if packets == 0]
             if silent:
@@ -392,6 +389,11 @@ class Demux:
             self.places.refuse(key, key >> 32, 1)
             return None
         packet, held_back = hold(rtp, row), self._probation.setdefault(key, [])
+        # After a long loss, what came before it may prove a source by itself; otherwise that was no part of one.
+        if len(_together(held_back, packet)) < len(held_back) and self._prove_by_held(key):
+            if self.places.has_refused(key):
+                self.places.refuse(key, key >> 32, 1)
+            return self._newcomers.get(key)
         if self._prove(key, held_back, packet):
             return self._newcomers.get(key)
         held_back.append(packet)
@@ -420,6 +422,14 @@ class Demux:
         self._newcomers[key] = _Newcomer(payload_type, together, [*together, packet], since)
         self._count(key, together, held)
         return True
+
+    def _prove_by_held(self, key: int) -> bool:
+        """Take a source off probation where what is held proves it, and nothing else will; tell whether."""
+        *earlier, latest = self._probation[key]
+        is_proved = self._prove(key, earlier, latest, at_end=True)
+        if key in self._newcomers:
+            self._wait(key, latest)
+        return is_proved
 
     def _goes_on(self, newcomer: _Newcomer, stream: int) -> bool:
         """Count a packet of a stream that a newcomer may take over; return whether all of them go on."""

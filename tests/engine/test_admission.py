@@ -183,10 +183,24 @@ class TestBeside:
         [stream] = result.streams
         assert (stream.payload_type, stream.encoding, stream.transport.packets_lost) == (101, None, 0)
 
+    def test_digits_with_long_losses_between(self):
+        """What came before a loss of more packets than belong together without it is part of the stream."""
+        packets = [rtp(50 * digit + n, 8000 * digit, event(160 * n), 101) for digit in range(4) for n in range(12)]
+        [stream] = verify(packets).streams
+        assert (stream.transport.packets_received, stream.transport.packets_lost) == (48, 114)
+
     def test_nothing_but_a_short_event(self):
         """Its timestamp stands still, its duration goes on."""
         [stream] = verify([rtp(n, 1000, event(160 * n), 101) for n in range(4)]).streams
         assert stream.payload_type == 101
+
+
+@pytest.mark.parametrize("before", [4, 5, 7, 30])
+@pytest.mark.parametrize("lost", [17, 40, 500])
+def test_a_long_loss_while_the_start_is_looked_at(before, lost):
+    numbers = [*range(before), *range(before + lost, before + lost + 200)]
+    [stream] = verify([rtp(n, 960 * n, bytes(range(80)), 111) for n in numbers]).streams
+    assert (stream.transport.packets_received, stream.transport.packets_lost) == (before + 200, lost)
 
 
 class TestCalls:
