@@ -272,6 +272,7 @@ export class StreamView {
   // Keep the frames around a fault while the daemon still has them.
   #catch(event, wait = CATCH_MS) {
     clearTimeout(this.catching);
+    if (this.line?.followed.length === 0) return;
     const channel = event.channel ?? this.channel;
     this.catching = setTimeout(async () => {
       try {
