@@ -162,6 +162,8 @@ class _Pass:
         self._path = path
         self._container = container
         self.stream: AudioStream = container.streams.audio[0]
+        # Read before the first packet: at the end of a file, FFmpeg may have another one, or none.
+        self._duration = self.stream.duration
         self.form: tuple[int, int] | None = None
         """Sample rate and channels of the first frames; None before there are any."""
         self._done = 0
@@ -261,16 +263,16 @@ class _Pass:
 
     def _stated(self) -> int | None:
         """Return how many frames the container says there are, from the first one decoded, where it says so exactly."""
-        stream, start = self.stream, self._start
-        if start is None or stream.duration is None or stream.time_base is None or self.form is None:
+        start, duration = self._start, self._duration
+        if start is None or duration is None or self.stream.time_base is None or self.form is None:
             return None
         if not self._container.format.name.startswith(_TIMED):
-            return self._in_frames(stream.duration) if self._container.format.name in _COUNTED else None
+            return self._in_frames(duration) if self._container.format.name in _COUNTED else None
         tagged = self._tagged()
         if tagged is not None:
             return tagged
         # Priming that no edit list takes out lies after the container's zero, what an edit list takes out before it.
-        end = max(self._packet_start or 0, 0) + stream.duration
+        end = max(self._packet_start or 0, 0) + duration
         return self._in_frames(end - start)
 
     def _in_frames(self, duration: int) -> int:
