@@ -5,6 +5,7 @@ from rtpverify.engine.expectation import StreamSpec
 from rtpverify.engine.stream import Stream
 from rtpverify.rtp.batch import Flow
 from rtpverify.rtp.payload import parse_rtpmap
+from rtpverify.transport.packet_index import PacketIndex
 
 
 def stream(index=0, encoding="L16/48000/2"):
@@ -17,6 +18,7 @@ def stream(index=0, encoding="L16/48000/2"):
         encoding=parse_rtpmap(encoding),
         first_arrival_ns=0,
         last_arrival_ns=0,
+        packets=PacketIndex(),
     )
 
 

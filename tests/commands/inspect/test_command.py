@@ -6,9 +6,6 @@ import json
 import re
 import socket
 import struct
-import subprocess
-import sys
-import threading
 import zlib
 from html.parser import HTMLParser
 
@@ -19,6 +16,9 @@ from click.testing import CliRunner
 
 from rtpverify.cli import app as cli
 from rtpverify.dsp.spectrum import spectrogram
+from rtpverify.sender.rtp_sender import Sender, StreamSettings
+from rtpverify.sender.tone import ToneSignal
+from rtpverify.sources.live.endpoint import Endpoint
 
 
 def run(*arguments):
@@ -230,14 +230,10 @@ class TestPackets:
         assert "no audio arrived" in outcome.stderr
 
     def test_a_live_stream(self):
-        address = f"rtp://127.0.0.1:{free_port()}"
-        command = [sys.executable, "-m", "rtpverify", "send", address, "--duration", "4", "--frequency", "997"]
-        with subprocess.Popen(command, stderr=subprocess.DEVNULL) as sender:
-            timer = threading.Timer(20, sender.kill)
-            timer.start()
-            outcome = run(address, "--encoding", "L24/48000/2", "--duration", "1.5", "--json", "-")
-            sender.kill()
-            timer.cancel()
+        port = free_port()
+        with Sender([StreamSettings(Endpoint("127.0.0.1", port), signal=ToneSignal([997.0]))]) as sender:
+            sender.start()
+            outcome = run(f"rtp://127.0.0.1:{port}", "--encoding", "L24/48000/2", "--duration", "1.5", "--json", "-")
         data = json.loads(outcome.stdout)
         assert data["levels"][0]["level_dbfs"] == pytest.approx(-20, abs=0.01)
         assert data["frames"] > 4800
