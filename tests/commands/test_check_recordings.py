@@ -90,7 +90,7 @@ def test_faults_of_network_and_content_are_told_apart(loop, check):
 def test_something_else_is_not_passed(check):
     outcome, _ = check(quantised(speech(4, seed=3), 24))
     assert outcome.exit_code == 3
-    assert "nothing of loop.wav was found" in outcome.stdout
+    assert "loop.wav was not found" in outcome.stdout
 
 
 @pytest.mark.parametrize(("name", "content"), [("none.wav", None), ("empty.wav", b""), ("text.wav", b"hello" * 99)])

@@ -163,7 +163,7 @@ def test_bad_requests(wav, tmp_path):
     assert out.read_text() == "mine"
     assert run(wav, "--out", out, "--force").exit_code == 0
     soundfile.write(tmp_path / "zero.wav", np.zeros((4800, 1)), RATE_HZ)
-    assert "channel 1 has no tone to take away" in refused(tmp_path / "zero.wav", "--out", tmp_path / "new.wav")
+    assert "channel 1 has no tone to subtract" in refused(tmp_path / "zero.wav", "--out", tmp_path / "new.wav")
     assert not (tmp_path / "new.wav").exists()
 
 
