@@ -141,6 +141,8 @@ class Intake(Rows):
             self.tracks.restart(self._streams[jump.stream], self._tracker.frame_of(jump.stream, jump.frame))
         self._tell_silences(self._take_arrivals(resolved), placement)
         self._tell_transport(placement)
+        for index, error in placement.failed:
+            self._fail(self._streams[index], "transport", error)
         self.tracks.judge()
 
     def _measure_lead(self, stream: Stream) -> None:
@@ -161,8 +163,14 @@ class Intake(Rows):
 
     def take(
         self, part: RtpBatch, stream: NDArray[np.int64], frames: NDArray[np.int64], whole: NDArray[np.bool_]
-    ) -> None:
-        """Take packets of known streams, of all copies the first; ``whole`` are those that hold whole frames."""
+    ) -> list[tuple[int, Exception]]:
+        """Take packets of known streams, of all copies the first; ``whole`` are those that hold whole frames.
+
+        Returns
+        -------
+        list of (int, Exception)
+            Streams whose packets could not be taken in, and why; how far they were is not known.
+        """
         changed = self.payload_types.changed(part, stream)
         beside = changed
         if changed.any():
@@ -210,6 +218,7 @@ class Intake(Rows):
         for row in np.flatnonzero(placement.held).tolist():
             self._held[int(stream[row])] = self._packet(batch, row)
         self._tell_transport(placement)
+        return placement.failed
 
     def _remember(self, batch: PlacedBatch, audio: NDArray[np.bool_], resolved: Sequence[PlacedPacket]) -> None:
         """Remember which packets arrived, those that were held first."""

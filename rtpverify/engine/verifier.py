@@ -491,9 +491,13 @@ class Verifier:
                 self._take_one(part.take(rows), stream[rows])
             return
         try:
-            self._take_together(part, stream)
+            failed = self._take_together(part, stream)
         except Exception as error:
             self._take_apart(part, stream, error)
+            return
+        for index, its_own in failed:
+            rows = np.flatnonzero(stream == index)
+            self._take_anew(part.take(rows), stream[rows], its_own)
 
     def _left_out(self, part: RtpBatch, stream: NDArray[np.int64]) -> tuple[RtpBatch, NDArray[np.int64]]:
         """Leave out the packets of streams that were given up, and count them."""
@@ -518,30 +522,40 @@ class Verifier:
         given_up = len(self._given_up)
         for index in np.unique(stream).tolist():
             rows = np.flatnonzero(stream == index)
-            mine, of = part.take(rows), stream[rows]
-            before, first_ns = self._followed(index), int(mine.arrival_ns[0])
-            self._close(before)
-            after = Stream(
-                index=index,
-                spec=before.spec,
-                flow=before.flow,
-                ssrc=before.ssrc,
-                payload_type=before.payload_type,
-                encoding=before.encoding,
-                first_arrival_ns=first_ns,
-                last_arrival_ns=first_ns,
-                packets=self._intake.packets,
-                doubt=before.doubt,
-            )
-            self._begin(after, int(mine.payload_length[0]))
-            self._take_one(mine, of)
+            self._begin_anew(part.take(rows), stream[rows])
         self._by_themselves = len(self._given_up) == given_up
+
+    def _take_anew(self, part: RtpBatch, stream: NDArray[np.int64], error: Exception) -> None:
+        """Let the stream that alone could not be taken in go on with these packets of its as another one."""
+        self._fail(self._followed(int(stream[0])), "transport", error)
+        self._begin_anew(part, stream)
+
+    def _begin_anew(self, part: RtpBatch, stream: NDArray[np.int64]) -> None:
+        """Let a stream begin anew with these packets of its, as another one; where that is not possible, give it up."""
+        index, first_ns = int(stream[0]), int(part.arrival_ns[0])
+        before = self._followed(index)
+        self._close(before)
+        after = Stream(
+            index=index,
+            spec=before.spec,
+            flow=before.flow,
+            ssrc=before.ssrc,
+            payload_type=before.payload_type,
+            encoding=before.encoding,
+            first_arrival_ns=first_ns,
+            last_arrival_ns=first_ns,
+            packets=self._intake.packets,
+            doubt=before.doubt,
+        )
+        self._begin(after, int(part.payload_length[0]))
+        self._take_one(part, stream)
 
     def _take_one(self, part: RtpBatch, stream: NDArray[np.int64]) -> None:
         """Take the packets of one stream; where that is not possible, give it up."""
-        try:
-            self._take_together(part, stream)
-        except Exception as error:
+        failed: list[Exception] = []
+        with contained(failed.append):
+            failed += [error for _, error in self._take_together(part, stream)]
+        for error in failed:
             index = int(stream[0])
             self._fail(self._followed(index), "transport", error)
             self._given_up[index] = len(part)
@@ -562,25 +576,28 @@ class Verifier:
         stream.closed = Closed(result, wire)
         self._release(stream)
 
-    def _take_together(self, part: RtpBatch, stream: NDArray[np.int64]) -> None:
+    def _take_together(self, part: RtpBatch, stream: NDArray[np.int64]) -> list[tuple[int, Exception]]:
+        """Take packets of known streams; return those whose packets could not be taken in, and why."""
         frames, whole = self._intake.payload_types.frames(part, stream)
         now_ns = int(part.arrival_ns[-1])
         if self._merger is not None:
             kept = np.flatnonzero(self._merger.merge(part, stream, frames))
             part, stream, frames, whole = part.take(kept), stream[kept], frames[kept], whole[kept]
+        failed: list[tuple[int, Exception]] = []
         start = 0
         for row, expected in self._presence.returns(stream, part.arrival_ns):
             if row > start:
-                before = np.arange(start, row)
-                self._intake.take(part.take(before), stream[before], frames[before], whole[before])
+                before = _without(failed, stream, np.arange(start, row))
+                failed += self._intake.take(part.take(before), stream[before], frames[before], whole[before])
             self._presence.come_back(expected, self._followed(int(stream[row])), int(part.arrival_ns[row]))
             start = row
         if start:
-            rest = np.arange(start, len(part))
+            rest = _without(failed, stream, np.arange(start, len(part)))
             part, stream, frames, whole = part.take(rest), stream[rest], frames[rest], whole[rest]
         if len(part):
-            self._intake.take(part, stream, frames, whole)
+            failed += self._intake.take(part, stream, frames, whole)
         self._intake.tracks.judge_when_due(now_ns)
+        return failed
 
     # Telling --------------------------------------------------------------------------------------------------------
 
@@ -612,3 +629,10 @@ class Verifier:
         if self._merger is not None:
             stream.legs = self._merger.legs(stream.index)
             stream.differing = self._merger.differing(stream.index)
+
+
+def _without(
+    failed: Sequence[tuple[int, Exception]], stream: NDArray[np.int64], rows: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Leave out the rows of streams that failed."""
+    return rows[~np.isin(stream[rows], [index for index, _ in failed])] if failed else rows

@@ -167,6 +167,12 @@ class StreamFindings:
     discontinuities: list[Discontinuity] = field(default_factory=list)
     timestamp_errors: list[TimestampError] = field(default_factory=list)
 
+    def forget(self, stream: int) -> None:
+        """Leave out what was found of a stream."""
+        self.gaps = [item for item in self.gaps if item.stream != stream]
+        self.discontinuities = [item for item in self.discontinuities if item.stream != stream]
+        self.timestamp_errors = [item for item in self.timestamp_errors if item.stream != stream]
+
     def move_to(self, other: StreamFindings) -> None:
         """Hand everything over."""
         other.gaps += self.gaps

@@ -14,11 +14,13 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import partial
 from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rtpverify.failure import contained
 from rtpverify.transport.by_stream import group_by_stream
 from rtpverify.transport.loss_pattern import LossPattern
 from rtpverify.transport.placement import Break, Mark, PacketCounts, Resolved, StreamFindings
@@ -49,6 +51,9 @@ class Placement:
         is not settled before.
     breaks
         Packets of this update before which delays are not compared with those behind.
+    failed
+        Streams of which packets could not be judged, and why: nothing of theirs is in the rest, and how far they were
+        taken in is not known.
     """
 
     sequence: NDArray[np.int64]
@@ -58,6 +63,7 @@ class Placement:
     resolved: list[Resolved] = field(default_factory=list)
     found: StreamFindings = field(default_factory=StreamFindings)
     breaks: list[Break] = field(default_factory=list)
+    failed: list[tuple[int, Exception]] = field(default_factory=list)
 
     def accept(self, row: int, sequence: int, timestamp: int) -> None:
         """Accept the packet in this row."""
@@ -68,6 +74,14 @@ class Placement:
     def hold(self, row: int) -> None:
         """Leave the packet in this row open."""
         self.held[row] = True
+
+    def fail(self, stream: int, rows: NDArray[np.intp], error: Exception) -> None:
+        """Take back everything of a stream, of whose packets these are the rows."""
+        self.accepted[rows] = self.held[rows] = False
+        self.found.forget(stream)
+        self.resolved = [item for item in self.resolved if item.stream != stream]
+        self.breaks = [item for item in self.breaks if item.stream != stream]
+        self.failed.append((stream, error))
 
 
 class SequenceTracker(Rows):
@@ -170,23 +184,21 @@ class SequenceTracker(Rows):
         run = regular & ~pending
         ends = stop[run] - 1
         self._move_heads(of[run], count[run], elapsed[ends], frames[ends], shortest[run], longest[run])
-        for i in np.flatnonzero(regular & pending).tolist():
-            order = self._load(int(of[i]))
-            end = int(stop[i]) - 1
-            order.run(int(count[i]), int(elapsed[end]), int(frames[end]), int(shortest[i]), int(longest[i]), out)
-            self._store(order)
-        for i in np.flatnonzero(~regular).tolist():
-            part = slice(int(first[i]), int(stop[i]))
-            self._judge(
-                int(of[i]),
-                groups.rows_of(i),
-                sequence[part],
-                timestamp[part],
-                frames[part],
-                marks[part],
-                in_step[part],
-                out,
-            )
+        for i in np.flatnonzero(~run).tolist():
+            rows, index = groups.rows_of(i), int(of[i])
+            with contained(partial(out.fail, index, rows)):
+                if regular[i]:
+                    order = self._load(index)
+                    end = int(stop[i]) - 1
+                    order.run(
+                        int(count[i]), int(elapsed[end]), int(frames[end]), int(shortest[i]), int(longest[i]), out
+                    )
+                    self._store(order)
+                else:
+                    part = slice(int(first[i]), int(stop[i]))
+                    self._judge(
+                        index, rows, sequence[part], timestamp[part], frames[part], marks[part], in_step[part], out
+                    )
         return out
 
     def finish(self) -> Placement:
@@ -194,9 +206,10 @@ class SequenceTracker(Rows):
         none = np.zeros(0, np.int64)
         out = Placement(none, none, none.astype(np.bool_), none.astype(np.bool_))
         for stream in np.flatnonzero(self._open).tolist():
-            order = self._load(stream)
-            order.finish(out)
-            self._store(order)
+            with contained(partial(out.fail, stream, np.zeros(0, np.intp))):
+                order = self._load(stream)
+                order.finish(out)
+                self._store(order)
         return out
 
     @property

@@ -23,6 +23,7 @@ from rtpverify.rtp.payload import parse_rtpmap
 from rtpverify.transport.arrivals import Arrivals
 from rtpverify.transport.demux import Demux
 from rtpverify.transport.sequence import SequenceTracker
+from rtpverify.transport.stream_order import StreamOrder
 from tests.helpers.faulty import packets
 
 SECONDS = 2.0
@@ -163,6 +164,7 @@ BOUNDARIES = [
     # Transport, and what is told of it.
     Boundary(Intake, "take", lambda _, __, stream, *___: INDEX in stream.tolist(), 5, counts=False),
     Boundary(SequenceTracker, "update", has_index, 5, counts=False),
+    Boundary(SequenceTracker, "_judge", lambda _, index, *__: index == INDEX, 1, counts=False),
     Boundary(Arrivals, "_take", lambda _, accepted: INDEX in accepted.stream.tolist(), 5),
     Boundary(Intake, "_watch_arrivals", lambda _, batch, *__: INDEX in batch.stream.tolist(), 5, names_it=False),
     Boundary(rtpverify.transport.arrivals.Timing, "update", lambda _, stream, *__: INDEX in stream.tolist()),
@@ -226,6 +228,33 @@ def test_packets_of_who_is_given_up_are_counted(monkeypatch):
     received = sum(one.transport.packets_received for one in victims if one.transport)
     assert 0 < received < 1997
     assert received + verifier.discarded["failed"] == 1997
+
+
+@pytest.mark.parametrize("times", [1, float("inf")])
+@pytest.mark.parametrize("name", ["packet", "end_update"])
+def test_packets_that_are_judged_one_by_one_cost_their_own_stream_alone(name, times, untouched, monkeypatch):
+    """It fails in the middle of it: of the others nothing is judged anew, and none begins again."""
+    original, calls = getattr(StreamOrder, name), []
+
+    def failing(order, *args):
+        original(order, *args)
+        if order.stream == INDEX and order.counts.received > 300:
+            calls.append(1)
+            if len(calls) <= times:
+                raise InjectedError("in the middle of it")
+
+    monkeypatch.setattr(StreamOrder, name, failing)
+    verifier = verify()
+    assert calls
+    assert {(failure.stream, failure.where) for failure in verifier.failures} == {(VICTIM, "transport")}
+    others = [stream for stream in verifier.streams if stream.name != VICTIM]
+    assert [(stream.closed, stream.judged_anew) for stream in others] == [(None, None), (None, None)]
+    assert all(figures(verifier, name) == untouched[name] for name in NAMES if name != VICTIM)
+    # It goes on as another stream with the very packets at which it failed, and shows what happens then.
+    assert [stream.name for stream in verifier.streams].count(VICTIM) == 2
+    received, _, events = figures(verifier, VICTIM)
+    assert received + verifier.discarded["failed"] == untouched[VICTIM][0]
+    assert any(event[0] == "click" for event in events) is (verifier.discarded["failed"] == 0)
 
 
 def test_step_over_several_streams_that_no_single_one_fails(untouched, monkeypatch):

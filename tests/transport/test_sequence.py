@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from rtpverify.transport.placement import Discontinuity, Gap, Jump, PacketCounts, TimestampError
 from rtpverify.transport.sequence import Placement, SequenceTracker
+from rtpverify.transport.stream_order import StreamOrder
 
 WINDOW = 480
 Sent = tuple[int, int, int, int]  # stream, sequence, timestamp, frames; the numbers need not be wrapped
@@ -581,3 +582,25 @@ def test_an_empty_update() -> None:
     none = np.zeros(0, np.int64)
     assert len(tracker.update(none, none, none, none).accepted) == 0
     assert len(tracker.settled) == 0
+
+
+def test_what_fails_of_one_stream_costs_no_other_what_was_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two streams each lack a packet at the end, and one's state cannot be settled."""
+    original = StreamOrder.finish
+
+    def failing(order: StreamOrder, out: Placement) -> None:
+        original(order, out)
+        if order.stream == 0:
+            raise ZeroDivisionError
+
+    monkeypatch.setattr(StreamOrder, "finish", failing)
+    tracker = SequenceTracker()
+    for stream in (0, 1):
+        tracker.fresh_row(stream)
+        tracker.set_window(stream, 480, 48_000)
+    number = np.array([*range(20), 21])
+    for stream in (0, 1):
+        tracker.update(np.full(21, stream), number, 48 * number, np.full(21, 48))
+    placement = tracker.finish()
+    assert [(gap.stream, gap.first_sequence) for gap in placement.found.gaps] == [(1, 20)]
+    assert [(stream, type(error)) for stream, error in placement.failed] == [(0, ZeroDivisionError)]
