@@ -120,8 +120,8 @@ def test_what_takes_the_place_of_another_comes_after_it_and_gives_way_where_it_f
     ("more", "message"),
     [
         (stream("a", 5010), "x.sdp: a is the name of a stream of the configuration already"),
-        (stream("b", 5004), "x.sdp: b at 239.1.2.3:5004 takes packets of a of the configuration too"),
-        (stream("b", 5006, 5004, sender="192.0.2.1"), "x.sdp: b at 239.1.2.3:5004 takes packets of a of"),
+        (stream("b", 5004), "x.sdp: b at 239.1.2.3:5004 also takes packets of a of the configuration"),
+        (stream("b", 5006, 5004, sender="192.0.2.1"), "x.sdp: b at 239.1.2.3:5004 also takes packets of a of"),
     ],
 )
 def test_names_and_packets_belong_to_one_stream(more: FollowedStream, message: str) -> None:
@@ -147,7 +147,7 @@ def test_rtcp_ports_are_received_on_and_kept_apart_too() -> None:
     with_rtcp = FollowedStream((stream("a", 5004).endpoints[0].with_rtcp(),), StreamSpec("a"))
     roster = roster_of(receiver, with_rtcp)
     assert receiver.ports == [5004, 5005]
-    with pytest.raises(SourceError, match=r"b at 239\.1\.2\.3:5005 takes packets of a"):
+    with pytest.raises(SourceError, match=r"b at 239\.1\.2\.3:5005 also takes packets of a"):
         roster.update({"x.sdp": [stream("b", 5005)]})
     roster.update({CONFIGURED: [stream("a", 5004)], "x.sdp": [stream("b", 5005)]})
     assert receiver.calls == []
