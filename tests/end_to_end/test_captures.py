@@ -40,7 +40,7 @@ def test_a_clean_stream_of_a_commercial_sender():
         assert signal["blind_slip_frames"] == 48
         assert signal["effective_bits"] == 16
     [warning] = stream["warnings"]
-    assert "blind to slips of 48 frames" in warning
+    assert "cannot reveal slips of 48 frames" in warning
 
 
 def test_a_telephone_call():
