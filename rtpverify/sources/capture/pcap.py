@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import struct
 from collections import Counter
-from collections.abc import Iterator
-from mmap import mmap
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rtpverify.errors import SourceError
 from rtpverify.rtp.batch import header_field
-from rtpverify.sources.capture.records import Chain, RecordBatch, read_headers, walk
+from rtpverify.sources.capture.records import Chain, Part, RecordBatch, read_headers, walk
+from rtpverify.sources.capture.stored_bytes import Data
 
 HEADER_BYTES = 24
 RECORD_HEADER_BYTES = 16
@@ -34,40 +32,49 @@ def is_pcap(start: bytes) -> bool:
     return start[:4] in _MAGIC
 
 
-def read_pcap(
-    mapped: mmap, arena: NDArray[np.uint8], skipped: Counter[str], batch_records: int
-) -> Iterator[RecordBatch]:
-    """Yield the records of a pcap file; a last record that is not whole is counted in ``skipped``.
+class PcapRecords:
+    """The records of a pcap capture, some at a time.
 
     Parameters
     ----------
-    mapped, arena
-        The file, twice: as a buffer and as an array of shape (any,).
-    batch_records
-        Most records in a batch.
-
-    Raises
-    ------
-    SourceError
-        Where the file header is not whole.
+    start
+        The bytes that it begins with, at least :data:`HEADER_BYTES`.
     """
-    if len(mapped) < HEADER_BYTES:
-        raise SourceError(f"capture header cut off: {len(mapped)} of {HEADER_BYTES} bytes")
-    order, unit_ns = _MAGIC[mapped[:4]]
-    link_type = struct.unpack_from(f"{order}I", mapped, 20)[0] & _LINK_TYPE_BITS
-    chain = Chain(order, size_at=8, overhead_bytes=RECORD_HEADER_BYTES, smallest=0, largest=LARGEST_CAPTURE_BYTES)
-    position = HEADER_BYTES
-    stopped = None
-    while stopped is None and position < len(mapped):
-        stretch = walk(mapped, chain, position, batch_records)
-        position, stopped = stretch.position, stretch.stopped
+
+    def __init__(self, start: bytes) -> None:
+        order, self._unit_ns = _MAGIC[start[:4]]
+        self._order = order
+        self._link_type = struct.unpack_from(f"{order}I", start, 20)[0] & _LINK_TYPE_BITS
+        self._chain = Chain(
+            order, size_at=8, overhead_bytes=RECORD_HEADER_BYTES, smallest=0, largest=LARGEST_CAPTURE_BYTES
+        )
+        self.position = HEADER_BYTES
+        """Of the first record."""
+
+    def read(
+        self,
+        data: Data,
+        arena: NDArray[np.uint8],
+        position: int,
+        most: int,
+        skipped: Counter[str],  # noqa: ARG002 - only pcapng has records that are damaged alone
+    ) -> Part:
+        """Return the records from ``position`` on, at most so many.
+
+        Parameters
+        ----------
+        data, arena
+            The bytes at hand, twice: as a buffer and as an array of shape (any,).
+        skipped
+            Takes the count of records that are passed over, by reason.
+        """
+        stretch = walk(data, self._chain, position, most)
         header = read_headers(arena, stretch.start, RECORD_HEADER_BYTES)
-        seconds, fraction, length = (header_field(header, at, f"{order}u4") for at in (0, 4, 8))
-        yield RecordBatch(
+        seconds, fraction, length = (header_field(header, at, f"{self._order}u4") for at in (0, 4, 8))
+        records = RecordBatch(
             offset=stretch.start + RECORD_HEADER_BYTES,
             length=length,
-            arrival_ns=seconds * 1_000_000_000 + fraction * unit_ns,
-            link_type=np.full(len(length), link_type),
+            arrival_ns=seconds * 1_000_000_000 + fraction * self._unit_ns,
+            link_type=np.full(len(length), self._link_type),
         )
-    if stopped is not None:
-        skipped[stopped] += 1
+        return Part(records, stretch.position, stretch.stopped)

@@ -8,16 +8,24 @@ from __future__ import annotations
 
 import struct
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from mmap import mmap
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rtpverify.errors import SourceError
 from rtpverify.rtp.batch import header_field
-from rtpverify.sources.capture.records import CUT_OFF, DAMAGED, Chain, RecordBatch, Walk, distinct, read_headers, walk
+from rtpverify.sources.capture.records import (
+    CUT_OFF,
+    DAMAGED,
+    Chain,
+    Part,
+    RecordBatch,
+    Walk,
+    distinct,
+    read_headers,
+    walk,
+)
+from rtpverify.sources.capture.stored_bytes import Data
 
 SECTION_HEADER = 0x0A0D0D0A
 INTERFACE_DESCRIPTION = 1
@@ -79,42 +87,30 @@ def is_pcapng(start: bytes) -> bool:
     return start[:4] == SECTION_HEADER.to_bytes(4, "big") and start[8:12] in _BYTE_ORDER_MAGIC
 
 
-def read_pcapng(
-    mapped: mmap, arena: NDArray[np.uint8], skipped: Counter[str], batch_records: int
-) -> Iterator[RecordBatch]:
-    """Yield the records of a pcapng file; damaged blocks and a last one that is not whole are counted in ``skipped``.
+class PcapngRecords:
+    """The records of a pcapng capture, some at a time; damaged blocks are counted in ``skipped``.
 
     A packet without a time (a simple packet block has none) is given that of the packet before.
-
-    Parameters
-    ----------
-    mapped, arena
-        The file, twice: as a buffer and as an array of shape (any,).
-    batch_records
-        Most records in a batch.
-
-    Raises
-    ------
-    SourceError
-        Where the first section header is not whole.
     """
-    if len(mapped) < SECTION_HEADER_BYTES:
-        raise SourceError(f"capture header cut off: {len(mapped)} of {SECTION_HEADER_BYTES} bytes")
-    section = _Section("<")
-    position = 0
-    stopped = None
-    while stopped is None and position < len(mapped):
-        if _section_starts(mapped, position):
-            order = _BYTE_ORDER_MAGIC.get(mapped[position + 8 : position + 12])
+
+    def __init__(self) -> None:
+        self._section = _Section("<")
+        self.position = 0
+        """Of the first block."""
+
+    def read(self, data: Data, arena: NDArray[np.uint8], position: int, most: int, skipped: Counter[str]) -> Part:
+        """Return the records from ``position`` on, at most so many; see :meth:`.pcap.PcapRecords.read`."""
+        if _section_starts(data, position):
+            order = _BYTE_ORDER_MAGIC.get(data[position + 8 : position + 12])
             if order is None:
-                stopped = CUT_OFF if len(mapped) - position < SECTION_HEADER_BYTES else DAMAGED
-                break
-            section = _Section(order, last_ns=section.last_ns)
-            position, stopped = _pass_section_header(mapped, arena, section, position)
-            continue
-        stretch = walk(mapped, _chain(section, _SMALLEST_BLOCK_BYTES), position, batch_records)
+                return Part(None, position, CUT_OFF if len(data) - position < SECTION_HEADER_BYTES else DAMAGED)
+            self._section = _Section(order, last_ns=self._section.last_ns)
+            position, stopped = _pass_section_header(data, arena, self._section, position)
+            return Part(None, position, stopped)
+        section = self._section
+        stretch = walk(data, _chain(section, _SMALLEST_BLOCK_BYTES), position, most)
         position, stopped = stretch.position, stretch.stopped
-        if stopped is not None and _section_starts(mapped, position):
+        if stopped is not None and _section_starts(data, position):
             stopped = None  # its size was read in the byte order of the section before
         blocks = _Blocks.read(arena, section, stretch)
         section_header = np.flatnonzero(blocks.kind == SECTION_HEADER)
@@ -125,13 +121,11 @@ def read_pcapng(
         if whole < len(blocks.start):
             stopped = DAMAGED
             blocks = blocks.first(whole)
-        yield _packets(arena, section, blocks, skipped)
-    if stopped is not None:
-        skipped[stopped] += 1
+        return Part(_packets(arena, section, blocks, skipped), position, stopped)
 
 
-def _section_starts(mapped: mmap, position: int) -> bool:
-    return mapped[position : position + 4] == SECTION_HEADER.to_bytes(4, "big")
+def _section_starts(data: Data, position: int) -> bool:
+    return data[position : position + 4] == SECTION_HEADER.to_bytes(4, "big")
 
 
 def _chain(section: _Section, smallest: int) -> Chain:
@@ -139,10 +133,10 @@ def _chain(section: _Section, smallest: int) -> Chain:
 
 
 def _pass_section_header(
-    mapped: mmap, arena: NDArray[np.uint8], section: _Section, position: int
+    data: Data, arena: NDArray[np.uint8], section: _Section, position: int
 ) -> tuple[int, str | None]:
     """Return where the section's first block starts, or why it cannot be told."""
-    stretch = walk(mapped, _chain(section, SECTION_HEADER_BYTES), position, 1)
+    stretch = walk(data, _chain(section, SECTION_HEADER_BYTES), position, 1)
     if stretch.stopped is None and not _Blocks.read(arena, section, stretch).count_whole(arena, section):
         return stretch.position, DAMAGED
     return stretch.position, stretch.stopped

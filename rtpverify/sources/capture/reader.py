@@ -1,7 +1,7 @@
-"""Network captures: pcap and pcapng files as batches of UDP datagrams.
+"""Network captures: pcap and pcapng as batches of UDP datagrams, from files, compressed files and pipes.
 
-The file is mapped into memory and is itself the arena of the batches: no payload is copied. Damaged or foreign content
-is counted, not raised.
+A file is mapped into memory and is itself the arena of the batches: no payload is copied. Damaged or foreign content
+is counted, not raised; a compressed file that is damaged is, as what it held can't be known.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ from __future__ import annotations
 import mmap
 import stat
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -19,14 +20,22 @@ from numpy.typing import NDArray
 from rtpverify.errors import SourceError
 from rtpverify.rtp.batch import Flow, PacketBatch
 from rtpverify.sources.capture.link_layer import Datagrams, find_datagrams
-from rtpverify.sources.capture.pcap import is_pcap, read_pcap
-from rtpverify.sources.capture.pcapng import is_pcapng, read_pcapng
-from rtpverify.sources.capture.records import RecordBatch, distinct
+from rtpverify.sources.capture.pcap import HEADER_BYTES, PcapRecords, is_pcap
+from rtpverify.sources.capture.pcapng import SECTION_HEADER_BYTES, PcapngRecords, is_pcapng
+from rtpverify.sources.capture.records import CUT_OFF, RecordBatch, distinct
+from rtpverify.sources.capture.stored_bytes import (
+    MappedBytes,
+    Read,
+    StoredBytes,
+    StreamedBytes,
+    compression_of,
+    decompressed,
+    reading,
+)
 from rtpverify.sources.live.endpoint import join_address
 
 BATCH_RECORDS = 4096
 _MAGIC_BYTES = 12
-_RELEASE_BYTES = 64 << 20
 
 
 class CaptureReader:
@@ -51,7 +60,7 @@ class CaptureReader:
         Every flow seen; it only grows.
     """
 
-    def __init__(self, path: Path, mapped: mmap.mmap) -> None:
+    def __init__(self, path: Path, open_bytes: Callable[[], AbstractContextManager[StoredBytes]]) -> None:
         self.path = path
         self.records = 0
         self.records_untimed = 0
@@ -60,8 +69,7 @@ class CaptureReader:
         self.skipped: Counter[str] = Counter()
         self.flows: list[Flow] = []
         self._flow_index: dict[bytes, int] = {}
-        self._mapped = mapped
-        self._arena = np.frombuffer(mapped, np.uint8)
+        self._open_bytes = open_bytes
 
     def __iter__(self) -> Iterator[PacketBatch]:
         """Yield the datagrams.
@@ -69,28 +77,52 @@ class CaptureReader:
         Raises
         ------
         SourceError
-            Where the file header is not whole, or no record is of a link type that can be read.
+            Where the bytes cannot be read or are no capture, the file header is not whole, or no record is of a link
+            type that can be read.
         """
         self.records = self.records_untimed = self.last_ns = 0
         self.link_types.clear()
         self.skipped.clear()
-        read = read_pcap if is_pcap(self._mapped[:_MAGIC_BYTES]) else read_pcapng
-        released = 0
-        try:
-            for records in read(self._mapped, self._arena, self.skipped, BATCH_RECORDS):
-                if len(records.offset) == 0:
-                    continue
-                batch = self._batch(records)
-                if len(batch):
-                    yield batch
-                released = self._release(released, int(records.offset[0]))
-        except SourceError as error:
-            raise SourceError(f"{self.path}: {error}") from error
+        with self._open_bytes() as stored:
+            yield from self._batches(stored)
         if self.records and self.skipped["link_type"] == self.records:
             types = ", ".join(str(link_type) for link_type in sorted(self.link_types))
             raise SourceError(f"{self.path}: capture of link type {types}, which is not supported")
 
-    def _batch(self, records: RecordBatch) -> PacketBatch:
+    def _batches(self, stored: StoredBytes) -> Iterator[PacketBatch]:
+        """Yield the datagrams in the records of these bytes."""
+        form = self._format_of(stored)
+        position, stopped = form.position, None
+        while stopped is None:
+            part = form.read(stored.data, stored.arena, position, BATCH_RECORDS, self.skipped)
+            position, stopped = part.position, part.stopped
+            if part.records is not None and len(part.records.offset):
+                batch = self._batch(stored.arena, part.records)
+                if len(batch):
+                    yield batch
+                stored.release(int(part.records.offset[0]))
+            at_end = stopped == CUT_OFF or (stopped is None and position >= len(stored.data))
+            if at_end and stored.more(position):
+                position, stopped = 0, None
+            elif at_end and stopped is None:
+                return
+        self.skipped[stopped] += 1
+
+    def _format_of(self, stored: StoredBytes) -> PcapRecords | PcapngRecords:
+        """Return what reads the records of these bytes."""
+        while len(stored.data) < SECTION_HEADER_BYTES and stored.more(0):
+            pass
+        start = bytes(stored.data[:SECTION_HEADER_BYTES])
+        if not start:
+            raise SourceError(f"{self.path}: empty file")
+        if not (is_pcap(start) or is_pcapng(start)):
+            raise SourceError(f"{self.path}: not a pcap or pcapng capture: starts with {start[:4].hex(' ')}")
+        header_bytes = HEADER_BYTES if is_pcap(start) else SECTION_HEADER_BYTES
+        if len(start) < header_bytes:
+            raise SourceError(f"{self.path}: capture header cut off: {len(start)} of {header_bytes} bytes")
+        return PcapRecords(start) if is_pcap(start) else PcapngRecords()
+
+    def _batch(self, arena: NDArray[np.uint8], records: RecordBatch) -> PacketBatch:
         """Return the datagrams in a batch of records."""
         count = len(records.offset)
         self.records += count
@@ -103,7 +135,7 @@ class CaptureReader:
         length = np.empty(count, np.int64)
         cut_bytes = np.zeros(count, np.int64)
         flow = np.empty(count, np.int64)
-        for datagrams in find_datagrams(self._arena, records, self.skipped):
+        for datagrams in find_datagrams(arena, records, self.skipped):
             offset[datagrams.row] = datagrams.offset
             length[datagrams.row] = datagrams.length
             cut_bytes[datagrams.row] = datagrams.cut_bytes
@@ -112,7 +144,7 @@ class CaptureReader:
         rows = slice(None) if found.all() else found
         arrival_ns, timed = records.arrival_ns[rows], records.untimed == 0
         return PacketBatch(
-            self._arena,
+            arena,
             offset[rows],
             length[rows],
             arrival_ns,
@@ -143,29 +175,25 @@ class CaptureReader:
             self.flows.append(Flow(_end(sender, ports[:2]), _end(destination, ports[2:])))
         return index
 
-    def _release(self, released: int, position: int) -> int:
-        """Let go of the memory of what has been read, which may be far more than the host has."""
-        if position - released < _RELEASE_BYTES or not hasattr(mmap, "MADV_DONTNEED"):
-            return released
-        size = (position - released) // mmap.PAGESIZE * mmap.PAGESIZE
-        self._mapped.madvise(mmap.MADV_DONTNEED, released, size)
-        return released + size
-
 
 def is_capture(path: str | Path) -> bool:
-    """Tell by its content whether a file is a capture (pcap or pcapng), whatever its name.
+    """Tell by its content whether a file is a capture (pcap or pcapng, compressed or not), whatever its name.
 
     Raises
     ------
     SourceError
-        Where there is no such file or it cannot be read.
+        Where there is no such file, it cannot be read, or what it is compressed with is damaged at its start.
     """
-    start = _read_start(Path(path))
+    path = Path(path)
+    start = _read_start(path)
+    if compression_of(start) is not None:
+        with reading(path) as read:
+            start = read()
     return is_pcap(start) or is_pcapng(start)
 
 
 def read_capture(path: str | Path) -> CaptureReader:
-    """Open a capture, pcap or pcapng.
+    """Open a capture, pcap or pcapng, as it is or compressed with gzip or zstd.
 
     Raises
     ------
@@ -174,6 +202,8 @@ def read_capture(path: str | Path) -> CaptureReader:
     """
     path = Path(path)
     start = _read_start(path)
+    if compression_of(start) is not None:
+        return CaptureReader(path, lambda: _file_bytes(path))
     if not start:
         raise SourceError(f"{path}: empty file")
     if not (is_pcap(start) or is_pcapng(start)):
@@ -183,9 +213,28 @@ def read_capture(path: str | Path) -> CaptureReader:
             mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     except (OSError, ValueError) as error:
         raise SourceError(f"{path}: {error}") from error
-    if hasattr(mmap, "MADV_SEQUENTIAL"):
-        mapped.madvise(mmap.MADV_SEQUENTIAL)
-    return CaptureReader(path, mapped)
+    stored = MappedBytes(mapped)
+    return CaptureReader(path, lambda: nullcontext(stored))
+
+
+def stream_capture(read: Read, place: str) -> CaptureReader:
+    """Return a capture of which a function gives the bytes as they come; it can be read once.
+
+    Parameters
+    ----------
+    read
+        Returns the next bytes, or none at the end.
+    place
+        What messages call it.
+    """
+    return CaptureReader(Path(place), lambda: nullcontext(StreamedBytes(decompressed(read, place))))
+
+
+@contextmanager
+def _file_bytes(path: Path) -> Iterator[StoredBytes]:
+    """Give the bytes of a compressed file."""
+    with reading(path) as read:
+        yield StreamedBytes(read)
 
 
 def _read_start(path: Path) -> bytes:

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
-from mmap import mmap
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rtpverify.rtp.batch import gather
+from rtpverify.sources.capture.stored_bytes import Data
 
 CUT_OFF = "cut_off"
-"""Reason: the file ends within this record."""
+"""Reason: the bytes end within this record."""
 DAMAGED = "damaged"
 """Reason: the record contradicts itself; where its end is unknown, what follows is not read."""
 
@@ -89,6 +89,23 @@ class Walk:
     stopped: str | None
 
 
+@dataclass(slots=True)
+class Part:
+    """Some records, and where the next ones start.
+
+    Attributes
+    ----------
+    records
+        None where there are none.
+    position, stopped
+        As a :class:`Walk` has them.
+    """
+
+    records: RecordBatch | None
+    position: int
+    stopped: str | None
+
+
 def read_headers(arena: NDArray[np.uint8], position: NDArray[np.int64], size: int) -> NDArray[np.uint8]:
     """Return ``size`` bytes from each position, shape (n, size), brought together, as each is read many times."""
     rows = gather(arena, position, size)
@@ -103,19 +120,19 @@ def distinct(values: NDArray[np.int64]) -> list[int]:
     return different
 
 
-def walk(mapped: mmap, chain: Chain, position: int, limit: int) -> Walk:
+def walk(data: Data, chain: Chain, position: int, limit: int) -> Walk:
     """Follow a chain from ``position`` over at most ``limit`` records or to its end."""
     parts: list[NDArray[np.int64]] = []
     count = 0
     stretch = 16
     stopped = None
     read_size = struct.Struct(f"{chain.byte_order}I").unpack_from
-    end = len(mapped)
+    end = len(data)
     while count < limit and position < end and stopped is None:
-        stride, stopped = _record_bytes(mapped, chain, position)
+        stride, stopped = _record_bytes(data, chain, position)
         if stopped is not None:
             break
-        run = _equal_run(mapped, chain, position, stride, limit - count)
+        run = _equal_run(data, chain, position, stride, limit - count)
         if run >= _PROBE_RECORDS:
             parts.append(np.arange(position, position + run * stride, stride))
             position += run * stride
@@ -128,7 +145,7 @@ def walk(mapped: mmap, chain: Chain, position: int, limit: int) -> Walk:
         for _ in range(min(stretch, limit - count)):
             if position > last_start:
                 break
-            size = read_size(mapped, position + chain.size_at)[0]
+            size = read_size(data, position + chain.size_at)[0]
             following = position + chain.overhead_bytes + size
             if following > end or not chain.smallest <= size <= chain.largest:
                 break
@@ -140,26 +157,26 @@ def walk(mapped: mmap, chain: Chain, position: int, limit: int) -> Walk:
     return Walk(np.concatenate(parts) if parts else np.empty(0, np.int64), position, stopped)
 
 
-def _record_bytes(mapped: mmap, chain: Chain, position: int) -> tuple[int, str | None]:
+def _record_bytes(data: Data, chain: Chain, position: int) -> tuple[int, str | None]:
     """Return how many bytes the record at ``position`` takes, or why it cannot be read."""
-    remaining = len(mapped) - position
+    remaining = len(data) - position
     if remaining < chain.size_at + 4:
         return 0, CUT_OFF
-    size = struct.unpack_from(f"{chain.byte_order}I", mapped, position + chain.size_at)[0]
+    size = struct.unpack_from(f"{chain.byte_order}I", data, position + chain.size_at)[0]
     if not chain.smallest <= size <= chain.largest:
         return 0, DAMAGED
     record_bytes = chain.overhead_bytes + size
     return record_bytes, CUT_OFF if record_bytes > remaining else None
 
 
-def _equal_run(mapped: mmap, chain: Chain, position: int, stride: int, limit: int) -> int:
+def _equal_run(data: Data, chain: Chain, position: int, stride: int, limit: int) -> int:
     """Count the complete records from ``position`` on, at most ``limit``, that all take ``stride`` bytes."""
-    limit = min(limit, (len(mapped) - position) // stride)
+    limit = min(limit, (len(data) - position) // stride)
     done, width = 0, _PROBE_RECORDS
     while done < limit:
         width = min(width, limit - done)
         size: NDArray[np.uint32] = np.ndarray(
-            (width,), f"{chain.byte_order}u4", mapped, position + done * stride + chain.size_at, (stride,)
+            (width,), f"{chain.byte_order}u4", data, position + done * stride + chain.size_at, (stride,)
         )
         differs = size != stride - chain.overhead_bytes
         first = int(differs.argmax())

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from rtpverify.errors import SourceError
 from rtpverify.rtp.batch import Flow
 from rtpverify.sources.capture import reader as module
+from rtpverify.sources.capture import stored_bytes
 from rtpverify.sources.capture.reader import is_capture, read_capture
 from tests.helpers import captures as c
 
@@ -175,7 +176,7 @@ def test_reading_again_starts_from_the_top(tmp_path):
 
 
 def test_memory_of_what_was_read_is_released(tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "_RELEASE_BYTES", 8192)
+    monkeypatch.setattr(stored_bytes, "_RELEASE_BYTES", 8192)
     records = timed([c.ethernet(c.ipv4(c.udp(payload_of(index, 300)))) for index in range(9000)])
     seen, _ = read(tmp_path, c.pcap(records))
     assert [payload for _, _, payload in seen] == [payload_of(index, 300) for index in range(9000)]
