@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import mmap
 import stat
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from ipaddress import ip_address
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from rtpverify.errors import SourceError
 from rtpverify.rtp.batch import Flow, PacketBatch
-from rtpverify.sources.capture.link_layer import Datagrams, find_datagrams
+from rtpverify.sources.capture.datagrams import DatagramFinder
 from rtpverify.sources.capture.pcap import HEADER_BYTES, PcapRecords, is_pcap
 from rtpverify.sources.capture.pcapng import SECTION_HEADER_BYTES, PcapngRecords, is_pcapng
 from rtpverify.sources.capture.records import CUT_OFF, RecordBatch, distinct
@@ -32,7 +32,6 @@ from rtpverify.sources.capture.stored_bytes import (
     decompressed,
     reading,
 )
-from rtpverify.sources.live.endpoint import join_address
 
 BATCH_RECORDS = 4096
 _MAGIC_BYTES = 12
@@ -53,11 +52,6 @@ class CaptureReader:
         When the last record so far was captured; 0 where the file gives no times.
     link_types
         Records by link type (``LINKTYPE_`` value of tcpdump.org).
-    skipped
-        Records that gave no datagram, by reason: those of :mod:`rtpverify.sources.capture.link_layer`, ``cut_off`` for
-        a last record that is not whole, ``damaged`` for one that contradicts itself.
-    flows
-        Every flow seen; it only grows.
     """
 
     def __init__(self, path: Path, open_bytes: Callable[[], AbstractContextManager[StoredBytes]]) -> None:
@@ -66,10 +60,22 @@ class CaptureReader:
         self.records_untimed = 0
         self.last_ns = 0
         self.link_types: Counter[int] = Counter()
-        self.skipped: Counter[str] = Counter()
-        self.flows: list[Flow] = []
-        self._flow_index: dict[bytes, int] = {}
+        self._finder = DatagramFinder(most_flows=sys.maxsize)
         self._open_bytes = open_bytes
+
+    @property
+    def skipped(self) -> Counter[str]:
+        """Records that gave no datagram, by reason.
+
+        Those of :mod:`rtpverify.sources.capture.link_layer`, ``cut_off`` for a last record that is not whole,
+        ``damaged`` for one that contradicts itself.
+        """
+        return self._finder.skipped
+
+    @property
+    def flows(self) -> list[Flow]:
+        """Every flow seen; it only grows."""
+        return self._finder.flows
 
     def __iter__(self) -> Iterator[PacketBatch]:
         """Yield the datagrams.
@@ -131,49 +137,7 @@ class CaptureReader:
         for link_type in distinct(records.link_type):
             self.link_types[link_type] += int(np.count_nonzero(records.link_type == link_type))
 
-        offset = np.full(count, -1, np.int64)
-        length = np.empty(count, np.int64)
-        cut_bytes = np.zeros(count, np.int64)
-        flow = np.empty(count, np.int64)
-        for datagrams in find_datagrams(arena, records, self.skipped):
-            offset[datagrams.row] = datagrams.offset
-            length[datagrams.row] = datagrams.length
-            cut_bytes[datagrams.row] = datagrams.cut_bytes
-            flow[datagrams.row] = self._flows_of(datagrams)
-        found = offset >= 0
-        rows = slice(None) if found.all() else found
-        arrival_ns, timed = records.arrival_ns[rows], records.untimed == 0
-        return PacketBatch(
-            arena,
-            offset[rows],
-            length[rows],
-            arrival_ns,
-            flow[rows],
-            self.flows,
-            timed,
-            cut_bytes=cut_bytes[rows] if cut_bytes.any() else None,
-        )
-
-    def _flows_of(self, datagrams: Datagrams) -> NDArray[np.int64]:
-        """Return the flow index of each datagram, shape (n,)."""
-        ends = datagrams.ends
-        if (ends == ends[0]).all():
-            return np.full(len(ends), self._index_of(ends[0].tobytes()))
-        keys = np.ascontiguousarray(ends).view(f"V{ends.shape[1]}")[:, 0]
-        _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
-        index_by_rank = np.empty(len(first), np.int64)
-        for rank in np.argsort(first):  # so that flows are numbered in order of appearance
-            index_by_rank[rank] = self._index_of(ends[first[rank]].tobytes())
-        return index_by_rank[inverse.reshape(-1)]
-
-    def _index_of(self, ends: bytes) -> int:
-        """Return the index of the flow between two ends, a new one where they have not been seen."""
-        index = self._flow_index.setdefault(ends, len(self.flows))
-        if index == len(self.flows):
-            address_bytes = (len(ends) - 4) // 2
-            sender, destination, ports = ends[:address_bytes], ends[address_bytes:-4], ends[-4:]
-            self.flows.append(Flow(_end(sender, ports[:2]), _end(destination, ports[2:])))
-        return index
+        return self._finder.find(arena, records)[0]
 
 
 def is_capture(path: str | Path) -> bool:
@@ -247,8 +211,3 @@ def _read_start(path: Path) -> bytes:
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise SourceError(f"{path}: {reason}") from error
-
-
-def _end(address: bytes, port: bytes) -> str:
-    """Write one end of a flow as ``address:port``."""
-    return join_address(str(ip_address(address)), int.from_bytes(port, "big"))

@@ -1,0 +1,103 @@
+"""From records of one arena to a batch of datagrams, with numbered flows."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from ipaddress import ip_address
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtpverify.rtp.batch import Flow, PacketBatch
+from rtpverify.sources.capture.link_layer import find_datagrams
+from rtpverify.sources.capture.records import RecordBatch
+from rtpverify.sources.live.endpoint import join_address
+from rtpverify.sources.live.flow_table import DISCARD_REASONS, FlowTable
+
+
+class DatagramFinder:
+    """Finds the UDP datagrams in records, whoever they are addressed to.
+
+    Parameters
+    ----------
+    most_flows
+        Datagrams of further flows are skipped.
+
+    Attributes
+    ----------
+    skipped
+        Records that gave no datagram, by reason: those of :mod:`rtpverify.sources.capture.link_layer`, and ``flows``.
+    """
+
+    def __init__(self, most_flows: int) -> None:
+        self.skipped: Counter[str] = Counter()
+        self._most_flows = most_flows
+        self._table = FlowTable(most_flows)
+        self._number_of: dict[bytes, int] = {}
+
+    @property
+    def flows(self) -> list[Flow]:
+        """Every flow found so far; it grows until some are forgotten."""
+        return self._table.flows
+
+    def keep_flows(self, numbers: Iterable[int]) -> None:
+        """Forget all flows but these; from the next batch on, they are numbered by their place here."""
+        new_number = self._table.keep(numbers)
+        known = self._number_of.items()
+        self._number_of = {ends: new_number[number] for ends, number in known if number in new_number}
+
+    def find(self, arena: NDArray[np.uint8], records: RecordBatch) -> tuple[PacketBatch, NDArray[np.int64]]:
+        """Return the datagrams, and the record of each as an index, shape (n,)."""
+        count = len(records.offset)
+        offset = np.full(count, -1, np.int64)
+        length = np.empty(count, np.int64)
+        cut_bytes = np.zeros(count, np.int64)
+        flow = np.full(count, -1, np.int64)
+        for datagrams in find_datagrams(arena, records, self.skipped):
+            offset[datagrams.row] = datagrams.offset
+            length[datagrams.row] = datagrams.length
+            cut_bytes[datagrams.row] = datagrams.cut_bytes
+            flow[datagrams.row] = self._flows_of(datagrams.ends)
+        if (strange := (offset >= 0) & (flow < 0)).any():
+            for code, reason in DISCARD_REASONS.items():
+                self.skipped[reason] += int(np.count_nonzero(flow[strange] == code))
+            self.skipped = +self.skipped
+        found = np.flatnonzero(flow >= 0)
+        rows = slice(None) if len(found) == count else found
+        return (
+            PacketBatch(
+                arena,
+                offset[rows],
+                length[rows],
+                records.arrival_ns[rows],
+                flow[rows],
+                self.flows,
+                records.untimed == 0,
+                cut_bytes=cut_bytes[rows] if cut_bytes.any() else None,
+            ),
+            found,
+        )
+
+    def _flows_of(self, ends: NDArray[np.uint8]) -> NDArray[np.int64]:
+        """Return the flow of each datagram by its two ends, or a negative reason, shape (n,)."""
+        if (ends == ends[0]).all():
+            return np.full(len(ends), self._number(ends[0].tobytes()))
+        keys = np.ascontiguousarray(ends).view(f"V{ends.shape[1]}")[:, 0]
+        _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
+        number_by_rank = np.empty(len(first), np.int64)
+        for rank in np.argsort(first):  # so that flows are numbered in order of appearance
+            number_by_rank[rank] = self._number(ends[first[rank]].tobytes())
+        return number_by_rank[inverse.reshape(-1)]
+
+    def _number(self, ends: bytes) -> int:
+        """Return the number of the flow between two ends, a new one where they have not been seen."""
+        number = self._number_of.get(ends)
+        if number is None:
+            address_bytes = (len(ends) - 4) // 2
+            sender, destination = (str(ip_address(ends[at : at + address_bytes])) for at in (0, address_bytes))
+            sender_port, port = (int.from_bytes(ends[at:][:2], "big") for at in (-4, -2))
+            number = self._table.index(sender, sender_port, join_address(destination, port), None)
+            if len(self._number_of) < 2 * self._most_flows:
+                self._number_of[ends] = number
+        return number
