@@ -12,11 +12,18 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from statistics import quantiles
 from typing import NamedTuple
 
 import numpy as np
 
+from rtpverify.engine.clock_rates import (
+    MAX_CLOCK_ERROR_PPM,
+    MAX_RATE_ERROR,
+    MAX_ROUGH_ERROR,
+    SAMPLE_RATES_HZ,
+    PacketClock,
+    rate_in_use,
+)
 from rtpverify.engine.expectation import StreamSpec
 from rtpverify.errors import ConfigurationError
 from rtpverify.rtp.payload import Encoding, static_encoding, static_name
@@ -24,14 +31,10 @@ from rtpverify.rtp.readings import MIN_GAIN, code_bits, is_audio, readings, refu
 from rtpverify.rtp.serial import wrap_difference
 from rtpverify.transport.demux import MAX_HELD_PACKETS, Held
 
-SAMPLE_RATES_HZ = (8000, 11025, 16000, 22050, 24000, 32000, 44100, 48000, 88200, 96000, 176400, 192000)
-"""Rates that a clock is taken to have which nothing describes."""
-MAX_RATE_ERROR = 0.04
-"""How far off such a rate may be: 44.1 and 48 kHz are 8 % apart."""
-MAX_TIME_ERROR = 1.3
-"""Timestamps keep time with the arrival of packets up to this factor; a wrong unit is off by two at least."""
-MIN_TIMED_NS, TIMED_NS = 5_000_000, 100_000_000
-"""Times in which packets come that tell how fast a sender's timestamps run, at least and for sure."""
+MAX_TIME_ERROR = 1 + MAX_ROUGH_ERROR
+"""Timestamps keep time with the arrival of packets up to this factor."""
+TIMED_NS = 100_000_000
+"""Time in which packets come that tell for sure how fast a sender's timestamps run."""
 MAX_BYTES_OF_TELEPHONY = 2
 """Longer frames, of words of several bytes, are not taken for many channels of one byte each."""
 SRTP_TAG_BYTES = (4, 10, 16)
@@ -73,12 +76,15 @@ class EncodingStatement:
         Whether the request or a description says it, and no standard.
     is_open
         Whether nothing is said: the packets may tell.
+    remedy
+        How to say another encoding, which comes next.
     """
 
     encoding: Encoding | None
     text: str
     is_asked: bool = False
     is_open: bool = False
+    remedy: str = "set --encoding"
 
 
 def statement(spec: StreamSpec, payload_type: int) -> EncodingStatement:
@@ -92,9 +98,11 @@ def statement(spec: StreamSpec, payload_type: int) -> EncodingStatement:
         return EncodingStatement(None, spec.why_undecodable(payload_type), is_open=not is_known)
     if encoding == spec.encodings.get(payload_type) or encoding not in (static_encoding(payload_type), spec.encoding):
         place = f"{announced.place}: " if announced else ""
-        return EncodingStatement(encoding, f"{place}{encoding} announced", is_asked=True)
+        remedy = f"announce a=rtpmap:{payload_type}"
+        return EncodingStatement(encoding, f"{place}{encoding} announced", is_asked=True, remedy=remedy)
     if encoding == static_encoding(payload_type):
-        return EncodingStatement(encoding, f"payload type {payload_type} is {encoding} (RFC 3551)")
+        text = f"payload type {payload_type} is {encoding} (RFC 3551)"
+        return EncodingStatement(encoding, text, remedy=f"give --sdp with a=rtpmap:{payload_type}")
     return EncodingStatement(encoding, f"encoding {encoding} is given", is_asked=True)
 
 
@@ -115,6 +123,7 @@ class FirstPackets:
         }
         in_order = sorted(by_sequence.items())
         self.packets = [packet for _, packet in in_order]
+        self.clock = PacketClock(self.packets)
         self.payload = b"".join(packet.payload for packet in self.packets if not packet.cut_bytes)
         self.spans = [
             (one.payload_bytes, wrap_difference(other.timestamp, one.timestamp, 32))
@@ -142,37 +151,13 @@ class FirstPackets:
     @property
     def ticks_per_second(self) -> float | None:
         """How fast the timestamps run against the arrival of the packets, roughly; None where that cannot be told."""
-        return self._rate(MAX_TIME_ERROR - 1)
+        return self.clock.ticks_per_second(MAX_ROUGH_ERROR)
 
     @property
     def sample_rate_hz(self) -> int | None:
         """The rate in use that the timestamps run at; None where there is none, or arrival varies too much to tell."""
-        ticks = self._rate(MAX_RATE_ERROR)
-        if ticks is None:
-            return None
-        nearest = min(SAMPLE_RATES_HZ, key=lambda rate_hz: abs(ticks - rate_hz))
-        return nearest if abs(ticks / nearest - 1) <= MAX_RATE_ERROR else None
-
-    def _rate(self, max_error: float) -> float | None:
-        """Return how fast the timestamps run, None where that cannot be told to within such a fraction."""
-        slopes = self._slopes
-        if len(slopes) < 2:
-            return None
-        low, middle, high = quantiles(slopes)
-        # Two standard errors of a median of normal deviates, whose quartiles are 1.35 deviations apart.
-        error = 2 * 1.25 * (high - low) / 1.35 / len(slopes) ** 0.5
-        return middle if error <= max_error * abs(middle) else None
-
-    @property
-    def _slopes(self) -> list[float]:
-        """Timestamp units a second between packets of the first and of the second half."""
-        half, packets = len(self.packets) // 2, self.packets
-        if len(packets) < FEW_PACKETS or packets[-1].arrival_ns - packets[0].arrival_ns < MIN_TIMED_NS:
-            return []
-        return [
-            wrap_difference(other.timestamp, one.timestamp, 32) * 1e9 / max(other.arrival_ns - one.arrival_ns, 1)
-            for one, other in zip(packets, packets[half:], strict=False)
-        ]
+        ticks = self.clock.ticks_per_second(MAX_RATE_ERROR)
+        return None if ticks is None else rate_in_use(ticks, MAX_RATE_ERROR)
 
     def few(self, encoding: Encoding) -> int:
         """Return how many packets of an encoding hold samples enough to tell."""
@@ -212,12 +197,41 @@ def decide(said: EncodingStatement, first: FirstPackets, *, is_judged: bool) -> 
         return Decision(None)
     if not first.spans:
         return Decision(said.encoding, packets_wanted=FEW_PACKETS)
+    return _in_time(said, _in_size(said, said.encoding, first), first)
+
+
+def _in_size(said: EncodingStatement, encoding: Encoding, first: FirstPackets) -> Decision:
+    """Decide by how long frames are, and by the samples."""
     frame_bytes = first.bytes_per_frame
-    if frame_bytes == said.encoding.bytes_per_frame:
-        return _same_size(said, said.encoding, first)
+    if frame_bytes == encoding.bytes_per_frame:
+        return _same_size(said, encoding, first)
     if frame_bytes is None:
-        return _no_size(said, said.encoding, first)
-    return _other_size(said, said.encoding, frame_bytes, first)
+        return _no_size(said, encoding, first)
+    return _other_size(said, encoding, frame_bytes, first)
+
+
+def _in_time(said: EncodingStatement, decision: Decision, first: FirstPackets) -> Decision:
+    """Put the sample rate right where packets come at another one, with as many frames as timestamps count."""
+    encoding = decision.encoding
+    if encoding is None or first.bytes_per_frame != encoding.bytes_per_frame:
+        return decision
+    rate_hz = first.clock.other_rate_hz(encoding)
+    if rate_hz is None:
+        wanted = min(first.clock.packets_wanted(encoding.sample_rate_hz), first.more_wanted)
+        return decision._replace(packets_wanted=max(decision.packets_wanted, wanted))
+    what = f"{first.shape()} every {1e3 * first.step / rate_hz:.3g} ms"
+    wanted = max(decision.packets_wanted, first.more_wanted)
+    return contradiction(said, replace(encoding, sample_rate_hz=rate_hz), what, wanted)
+
+
+def late_contradiction(said: EncodingStatement, encoding: Encoding, clock_drift_ppm: float | None) -> str | None:
+    """Say that a stream as a whole came at another rate in use than its encoding has; None where it did not."""
+    hz = encoding.sample_rate_hz * (1 + (clock_drift_ppm or 0.0) / 1e6)
+    rate_hz = rate_in_use(hz, MAX_CLOCK_ERROR_PPM / 1e6, encoding.name)
+    if rate_hz is None or abs(hz / encoding.sample_rate_hz - 1) <= MAX_RATE_ERROR:
+        return None
+    found = replace(encoding, sample_rate_hz=rate_hz)
+    return f"{said.text}, but packets arrived at {hz:.0f} frames a second: {found}; {said.remedy} {found}"
 
 
 def _unsaid(said: EncodingStatement, first: FirstPackets) -> Decision:
@@ -254,7 +268,7 @@ def _same_size(said: EncodingStatement, encoding: Encoding, first: FirstPackets)
 
 def contradiction(said: EncodingStatement, found: Encoding, what: str, packets_wanted: int = 0) -> Decision:
     """Return the decision for an encoding that is another one than is said."""
-    doubt = f"{said.text}, but {what} say {found}, used for this check; set --encoding {found}"
+    doubt = f"{said.text}, but {what} say {found}, used for this check; {said.remedy} {found}"
     return Decision(found, doubt, packets_wanted)
 
 

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from rtpverify.engine.blind_spots import blindness, why_inconclusive
-from rtpverify.engine.encodings import statement
+from rtpverify.engine.clock_rates import MAX_CLOCK_ERROR_PPM
+from rtpverify.engine.encodings import late_contradiction, statement
 from rtpverify.engine.expectation import StreamSpec
 from rtpverify.engine.stream import Stream
 from rtpverify.errors import RequestError
-from rtpverify.events import Event
+from rtpverify.events import TRANSPORT_KINDS, Event, Kind
 from rtpverify.result import Leg, Rtcp, StreamResult, Transport
 from rtpverify.rtp.rtcp import TOLERANCE_PACKETS
 from rtpverify.transport.arrivals import DOWN_NS
 from rtpverify.transport.placement import PacketCounts
+
+_WITHOUT_RATE = frozenset(TRANSPORT_KINDS) - {Kind.JITTER}
+"""Kinds that are no matter of how many frames make a second."""
 
 
 def missing_result(spec: StreamSpec, event: Event) -> StreamResult:
@@ -92,8 +97,7 @@ def stream_result(stream: Stream) -> StreamResult:
         )
     if stream.events_left_out:
         result.warnings.append(f"{stream.events_left_out} further events omitted from this result")
-    if stream.doubt is not None and _is_aside(stream):
-        result.warnings.insert(0, stream.doubt)
+    _add_doubt(stream, result)
     _add_legs(stream, result)
     if stream.failure is None:
         _add_signal(stream, result)
@@ -102,6 +106,29 @@ def stream_result(stream: Stream) -> StreamResult:
     _add_announced(stream, result)
     _add_left_out(stream, result)
     return result
+
+
+def _add_doubt(stream: Stream, result: StreamResult) -> None:
+    """Add that packets contradict their encoding where that is no reason to conclude nothing, and a clock that does."""
+    late = _late_doubt(stream)
+    doubt = stream.doubt or late
+    if doubt is not None and _is_aside(stream):
+        result.warnings.insert(0, doubt)
+    if late is not None:
+        # What was measured by a wrong clock is no fault of the sender's.
+        result.events = [replace(event, fault=event.fault and event.kind in _WITHOUT_RATE) for event in result.events]
+    elif stream.encoding is not None and abs(stream.clock_drift_ppm or 0.0) > MAX_CLOCK_ERROR_PPM:
+        hz = stream.encoding.sample_rate_hz * (1 + (stream.clock_drift_ppm or 0.0) / 1e6)
+        said = statement(stream.spec, stream.payload_type).text
+        result.warnings.insert(0, f"{said}, but packets arrived at about {hz:.0f} frames a second")
+
+
+def _late_doubt(stream: Stream) -> str | None:
+    """Say that the packets keep time at another rate than the encoding has, where only the whole stream shows it."""
+    if stream.encoding is None:
+        return None
+    said = statement(stream.spec, stream.payload_type)
+    return late_contradiction(said, stream.encoding, stream.clock_drift_ppm)
 
 
 def _is_stamped_at_transmission(stream: Stream) -> bool:
@@ -213,7 +240,6 @@ def _add_announced(stream: Stream, result: StreamResult) -> None:
         payload_type=stream.payload_type,
         encoding=stream.encoding,
         packet_time_seconds=stream.packet_time_seconds,
-        clock_drift_ppm=stream.clock_drift_ppm,
         is_leg=bool(stream.legs),
     )
 
@@ -277,8 +303,9 @@ def _add_signal(stream: Stream, result: StreamResult) -> None:
 def _reasons(stream: Stream) -> Iterator[str]:
     """Yield why a stream cannot pass, the weightiest first."""
     reference = stream.spec.reference
-    if stream.doubt is not None and not _is_aside(stream):
-        yield stream.doubt
+    doubt = stream.doubt or _late_doubt(stream)
+    if doubt is not None and not _is_aside(stream):
+        yield doubt
     if reference is None:
         return
     tracks = [track for track in (*stream.earlier, stream.track) if track is not None]

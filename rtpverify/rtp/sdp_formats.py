@@ -13,9 +13,6 @@ from rtpverify.rtp.channel_order import channel_labels
 from rtpverify.rtp.payload import FIRST_DYNAMIC, Encoding
 from rtpverify.rtp.sdp import Media
 
-MAX_CLOCK_ERROR_PPM = 5000.0
-"""A clock further off than this runs at another rate: 44.1 and 48 kHz are 8 % apart, bad oscillators 0.02 %."""
-
 
 @dataclass(frozen=True, slots=True)
 class Announced:
@@ -53,14 +50,13 @@ class Announced:
         payload_type: int,
         encoding: Encoding | None,
         packet_time_seconds: float | None,
-        clock_drift_ppm: float | None,
         is_leg: bool,
     ) -> Iterator[str]:
         """Yield a line for each thing that the packets show to be otherwise.
 
         Parameters
         ----------
-        encoding, packet_time_seconds, clock_drift_ppm
+        encoding, packet_time_seconds
             As the packets have it; None where that is not known.
         is_leg
             Whether the stream has legs, of which each is at the address announced for it.
@@ -85,9 +81,6 @@ class Announced:
                 what = "framecount" if bounds == medium.framecount else "ptime"
                 said_ms = " to ".join(f"{1000 * bound / rate_hz:g}" for bound in dict.fromkeys(bounds))
                 yield f"{place}: {what} of {said_ms} ms announced, packets contain {1000 * packet_time_seconds:g} ms"
-        if clock_drift_ppm is not None and abs(clock_drift_ppm) > MAX_CLOCK_ERROR_PPM:
-            real_hz = rate_hz * (1 + clock_drift_ppm / 1e6)
-            yield f"{place}: {rate_hz} Hz announced, timestamps advance at about {real_hz:.0f} Hz"
 
     @property
     def _is_anywhere(self) -> bool:

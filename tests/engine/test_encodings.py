@@ -6,7 +6,9 @@ import pytest
 from rtpverify.engine.encodings import EncodingStatement, FirstPackets, decide, statement
 from rtpverify.engine.expectation import StreamSpec
 from rtpverify.rtp.payload import encode, parse_rtpmap, static_encoding
+from rtpverify.sources.audio.reference_text import parse_reference
 from rtpverify.transport.demux import Held
+from tests.engine.test_verifier import START_NS, Sender, verify
 
 PACKETS = 64
 
@@ -226,3 +228,71 @@ def test_packets_that_come_unevenly(said):
         found = decision(said, sorted(packets, key=lambda packet: packet.arrival_ns))
         known = parse_rtpmap("L24/96000/2")
         assert found.encoding in ((known,) if said else (known, None))
+
+
+@pytest.mark.parametrize(
+    ("said_hz", "real_hz"), [(44_100, 48_000), (48_000, 44_100), (48_000, 96_000), (96_000, 48_000), (16_000, 8000)]
+)
+@pytest.mark.parametrize("packet_seconds", [0.001, 0.004, 0.02])
+def test_a_rate_that_the_packets_contradict_is_put_right(said_hz, real_hz, packet_seconds):
+    frames = round(packet_seconds * real_hz)
+    rng, packets = np.random.default_rng(said_hz), held(f"L16/{real_hz}/2", frames)
+    for packet in packets:
+        packet.arrival_ns += round(abs(rng.normal(0, 5e4)))
+    found = decision(f"L16/{said_hz}/2", packets)
+    assert str(found.encoding) == f"L16/{real_hz}/2"
+    assert f"is given, but payloads of {4 * frames} bytes with timestamps {frames} apart every " in found.doubt
+    assert found.doubt.endswith(f"set --encoding L16/{real_hz}/2")
+    # As soon as it may be so, more packets are waited for.
+    assert decision(f"L16/{said_hz}/2", packets[:2]).packets_wanted
+    assert decision(f"L16/{said_hz}/2", packets[:8]).packets_wanted or packet_seconds > 0.01
+    assert not decision(f"L16/{real_hz}/2", packets[:8]).packets_wanted
+
+
+def test_rate_and_channels_are_put_right_together():
+    found = decision("L16/44100/1", held("L16/48000/2"))
+    assert str(found.encoding) == "L16/48000/2"
+    assert "say L16/48000/2, used" in found.doubt
+
+
+BURSTS = {
+    "sixteen at a time": lambda n: n // 16 * 16,
+    "of 3072 frames": lambda n: n // 64 * 64,
+    "the first ones at once, the others late": lambda n: np.where(n < 35, 0, 64),
+    "catching up": lambda n: np.maximum(n, 24),
+    "with a pause": lambda n: n + 12 * (n > 40),
+    "with much jitter": lambda n: n + np.random.default_rng(2).exponential(4, len(n)),
+    "a quarter too fast": lambda n: 0.8 * n,
+    "by a slow oscillator": lambda n: 1.0005 * n,
+}
+
+
+@pytest.mark.parametrize("burst", BURSTS)
+@pytest.mark.parametrize("start", [0, 7, 31, 50])
+def test_bursts_contradict_no_rate(burst, start):
+    packets = held("L16/48000/2")
+    times = np.sort(BURSTS[burst](np.arange(start, start + PACKETS)))
+    for packet, milliseconds in zip(packets, times, strict=True):
+        packet.arrival_ns = 10**18 + round(1e6 * float(milliseconds))
+    for count in (8, 16, 32, PACKETS):
+        assert decision("L16/48000/2", packets[:count])[:2] == (parse_rtpmap("L16/48000/2"), None)
+
+
+def test_the_clock_of_telephony_is_of_8_khz():
+    packets = held("PCMU/8000/1", 160, interval_ns=10**7)
+    assert decision("PCMU/8000/1", packets)[:2] == (parse_rtpmap("PCMU/8000/1"), None)
+
+
+def test_a_rate_that_only_the_whole_stream_shows():
+    """What was measured by the wrong clock is no fault; what the network did is one."""
+    sender = Sender("L16/48000/2", 48, 2.5)
+    packets = sender.send(lost=[2000])
+    hasty = [(max(at, START_NS + 100_000_000), flow, datagram) for at, flow, datagram in packets]
+    spec = StreamSpec("stream", encodings={97: parse_rtpmap("L16/44100/2")}, reference=parse_reference("tone:997"))
+    [stream] = verify(hasty, spec)[0].result("test").streams
+    assert stream.inconclusive == (
+        "L16/44100/2 announced, but packets arrived at 48000 frames a second: L16/48000/2; "
+        "announce a=rtpmap:97 L16/48000/2"
+    )
+    assert [str(event.kind) for event in stream.events if event.fault] == ["gap"]
+    assert [str(event.kind) for event in stream.events if not event.fault] == ["sample_rate"]
