@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -15,6 +15,8 @@ from rtpverify.events import Event
 from rtpverify.failure import DEFECT_STATUS, Failure
 
 SCHEMA = "rtpverify.result/1"
+
+_EPOCH = datetime.fromtimestamp(0, UTC)
 
 
 class Verdict(StrEnum):
@@ -412,13 +414,6 @@ def rfc3339(time_ns: int | None) -> str | None:
     return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
-def nanoseconds(text: str) -> int:
-    """Return the time of an RFC 3339 text, in ns since the Unix epoch, to the microsecond.
-
-    Raises
-    ------
-    ValueError
-        Where it is none.
-    """
-    moment = datetime.fromisoformat(text).astimezone(UTC)
-    return int(moment.replace(microsecond=0).timestamp()) * 1_000_000_000 + moment.microsecond * 1000
+def nanoseconds(moment: datetime) -> int:
+    """Return a moment that has a time zone in ns since the Unix epoch, to the microsecond."""
+    return (moment - _EPOCH) // timedelta(microseconds=1) * 1000

@@ -6,6 +6,7 @@ says what and where), 3 nothing to verify arrived. Heavy modules are imported by
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
@@ -25,6 +26,7 @@ from rtpverify.cli.send import send
 from rtpverify.cli.serve import serve
 from rtpverify.cli.tone import tone
 from rtpverify.commands.ending import exit_status
+from rtpverify.live import defect_files
 from rtpverify.version import __version__
 
 
@@ -50,7 +52,9 @@ class _Group(click.Group):
         except click.exceptions.Exit as end:
             return end.exit_code
         except click.ClickException as error:
-            error.show()
+            shown = io.StringIO()
+            error.show(shown)
+            defect_files.say(shown.getvalue().rstrip())
             return error.exit_code
         return 0
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import click
 
-from rtpverify.cli.options import DURATION
+from rtpverify.cli.options import DURATION, FileCommand, OutputFile
 from rtpverify.cli.reports import report_place, write_report
 
 
-@click.command(short_help="List announced sessions (SAP).")
+@click.command(cls=FileCommand, short_help="List announced sessions (SAP).")
 @click.option("--duration", type=DURATION, default=35.0, show_default=True, metavar="SECONDS", help="Time to listen.")
 @click.option(
     "--interface", metavar="NAME|ADDRESS", help="Network interface to listen on.  [chosen by the routing table]"
@@ -17,7 +17,7 @@ from rtpverify.cli.reports import report_place, write_report
     "--json",
     "json_to",
     metavar="FILE",
-    type=click.Path(dir_okay=False, writable=True, allow_dash=True),
+    type=OutputFile(dir_okay=False, writable=True, allow_dash=True),
     callback=report_place,
     help="Write the sessions as JSON to FILE; - is standard output.",
 )

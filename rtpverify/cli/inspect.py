@@ -6,10 +6,10 @@ from typing import Any
 
 import click
 
-from rtpverify.cli.options import DURATION, rtp_options, say_listening
+from rtpverify.cli.options import DURATION, FileCommand, OutputFile, rtp_options, say_listening
 
 
-@click.command(short_help="Show levels, waveform and spectra of audio as pictures and data.")
+@click.command(cls=FileCommand, short_help="Show levels, waveform and spectra of audio as pictures and data.")
 @click.argument("source")
 @click.option(
     "--at", multiple=True, type=float, metavar="SECONDS", help="Print the sample values at this time; may be repeated."
@@ -61,15 +61,23 @@ from rtpverify.cli.options import DURATION, rtp_options, say_listening
     is_flag=True,
     help="Store the phase of the spectrogram in --npz, so that listen can reconstruct the audio exactly.",
 )
-@click.option("--png", metavar="FILE", help="Write a PNG picture (needs the extra png).")
-@click.option("--html", metavar="FILE", help="Write a self-contained HTML page; - is standard output.")
-@click.option("--npz", metavar="FILE", help="Write the data as NumPy arrays.")
+@click.option("--png", metavar="FILE", type=OutputFile(), help="Write a PNG picture (needs the extra png).")
+@click.option(
+    "--html",
+    metavar="FILE",
+    type=OutputFile(allow_dash=True),
+    help="Write a self-contained HTML page; - is standard output.",
+)
+@click.option("--npz", metavar="FILE", type=OutputFile(), help="Write the data as NumPy arrays.")
 @click.option(
     "--csv",
     metavar="FILE",
+    type=OutputFile(),
     help="Write the data as tables: FILE.csv becomes FILE-levels.csv, FILE-waveform.csv and so on.",
 )
-@click.option("--json", metavar="FILE", help="Write the figures as JSON; - is standard output.")
+@click.option(
+    "--json", metavar="FILE", type=OutputFile(allow_dash=True), help="Write the figures as JSON; - is standard output."
+)
 @click.option("--force", is_flag=True, help="Overwrite existing files.")
 @rtp_options
 def inspect(source: str, **options: Any) -> None:

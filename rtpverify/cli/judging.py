@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rtpverify.cli.limits_file import read_limits
-from rtpverify.cli.options import PROGRAM
+from rtpverify.cli.options import PROGRAM, FileCommand
 from rtpverify.errors import RequestError
 from rtpverify.limits import PROFILES, TRANSPORT_LIMITS, Limits, with_values
 
@@ -42,7 +42,7 @@ _LIMIT_HELP = {
 }
 
 
-class JudgingCommand(click.Command):
+class JudgingCommand(FileCommand):
     """Lists the limits in a section of their own, and keeps the command line for the reports."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rtpverify.errors import ConfigurationError
 from rtpverify.limits import Limits, with_values
+from rtpverify.sources.small_file import read_small
 
 
 def read_limits(path: Path, profile: Limits) -> Limits:
@@ -18,7 +19,7 @@ def read_limits(path: Path, profile: Limits) -> Limits:
         Where the file cannot be read, is no TOML, or holds an unknown or unusable value.
     """
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        values = tomllib.loads(read_small(path, is_patient=True).decode())
     except OSError as error:
         raise ConfigurationError(f"{path}: {error.strerror}") from error
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:

@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from rtpverify.cli.options import DURATION, rtp_options, say_listening
+from rtpverify.cli.options import DURATION, FileCommand, OutputFile, rtp_options, say_listening
+from rtpverify.report.printable import printable
 
 
 def _band(_ctx: click.Context, parameter: click.Parameter, value: str | None) -> tuple[float, float] | None:
@@ -27,10 +28,10 @@ def _gain(_ctx: click.Context, parameter: click.Parameter, value: str) -> float 
         raise click.BadParameter(f"{value!r} is neither auto nor a number of decibels", param=parameter) from None
 
 
-@click.command(short_help="Write the residual (source minus reference) to a WAV file.")
+@click.command(cls=FileCommand, short_help="Write the residual (source minus reference) to a WAV file.")
 @click.argument("source")
 @click.option(
-    "--out", required=True, metavar="FILE", type=click.Path(path_type=Path), help="WAV file to write (32-bit float)."
+    "--out", required=True, metavar="FILE", type=OutputFile(path_type=Path), help="WAV file to write (32-bit float)."
 )
 @click.option(
     "--reference",
@@ -88,4 +89,4 @@ def listen(source: str, out: Path, reference: str | None, **options: Any) -> Non
         on_listening=say_listening,
     )
     for line in lines:
-        click.echo(line)
+        click.echo(printable(line))

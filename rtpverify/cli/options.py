@@ -9,12 +9,39 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from rtpverify.commands.output import refuse_clashes
+
 if TYPE_CHECKING:
     from rtpverify.sources.live.endpoint import Endpoint
 
 PROGRAM = "rtpverify"
+STANDARD_OUTPUT = Path("-")
 
 DURATION = click.FloatRange(min=0, min_open=True)
+
+
+class OutputFile(click.Path):
+    """The name of a file that a command writes."""
+
+
+class FileCommand(click.Command):
+    """A command that writes files: none of them two outputs, or an input."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Refuse outputs that would destroy something, then run the command."""
+        outputs: list[tuple[str, Path]] = []
+        inputs: list[Path] = []
+        for parameter in self.params:
+            given = ctx.params[parameter.name or ""]
+            values = given if isinstance(given, tuple) else (given,)
+            paths = [Path(value) for value in values if isinstance(value, str | Path)]
+            if isinstance(parameter.type, OutputFile):
+                option = parameter.opts[0] if isinstance(parameter, click.Option) else ""
+                outputs += [(option, path) for path in paths if path != STANDARD_OUTPUT]
+            else:
+                inputs += paths
+        refuse_clashes(outputs, inputs)
+        return super().invoke(ctx)
 
 
 def signal_options(command: Callable[..., Any]) -> Callable[..., Any]:

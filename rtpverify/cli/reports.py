@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from rtpverify.cli.options import OutputFile
 from rtpverify.commands.output import write_text
 from rtpverify.live import defect_files
+from rtpverify.report.printable import encodable
 
 if TYPE_CHECKING:
     from rtpverify.result import Result
@@ -22,12 +24,11 @@ _FORMS = {"json": "JSON", "junit": "JUnit XML", "html": "an HTML page"}
 def report_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add one option for each form of the result."""
     for name in ("html", "junit", "json"):
-        kind = click.Path(dir_okay=False, writable=True, allow_dash=True)
         option = click.option(
             f"--{name}",
             f"{name}_to",
             metavar="FILE",
-            type=kind,
+            type=OutputFile(dir_okay=False, writable=True, allow_dash=True),
             callback=report_place,
             help=f"Write the result as {_FORMS[name]} to FILE; - is standard output.",
         )
@@ -64,6 +65,6 @@ def write_result(result: Result, places: dict[str, str]) -> None:
 def write_report(option: str, place: str, content: str) -> None:
     """Write a report where an option says."""
     if place == "-":
-        click.echo(content, nl=False)
+        click.echo(encodable(content), nl=False)
     else:
         write_text(option, Path(place), content)

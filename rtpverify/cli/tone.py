@@ -7,11 +7,11 @@ from typing import Any
 
 import click
 
-from rtpverify.cli.options import DURATION, signal_options
+from rtpverify.cli.options import DURATION, FileCommand, OutputFile, signal_options
 
 
-@click.command(short_help="Write the reference tone to a WAV file.")
-@click.argument("out", type=click.Path(dir_okay=False, path_type=Path))
+@click.command(cls=FileCommand, short_help="Write the reference tone to a WAV file.")
+@click.argument("out", type=OutputFile(dir_okay=False, path_type=Path))
 @signal_options
 @click.option(
     "--encoding", default="L24/48000/2", show_default=True, metavar="NAME/RATE[/CHANNELS]", help="Encoding to write."

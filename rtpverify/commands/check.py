@@ -150,7 +150,7 @@ def check(
         endpoint = parse_endpoint(source)
         if live.rtcp:
             endpoint = endpoint.with_rtcp()
-        spec = spec_at(endpoint, base, read_session(sdp) if sdp else None)
+        spec = spec_at(endpoint, base, read_session(sdp, is_patient=True) if sdp else None)
         _require_decodable([spec])
         return _check_live(source, [([endpoint], spec)], arrival, live)
     path = Path(source)
@@ -158,7 +158,7 @@ def check(
         if sdp is not None:
             raise RequestError(f"{source}: is itself a session description; omit --sdp {sdp}")
         _refuse_redundant(source, redundant)
-        described = read_session(path).streams(base, rtcp=live.rtcp)
+        described = read_session(path, is_patient=True).streams(base, rtcp=live.rtcp)
         _require_decodable([spec for _, spec in described])
         return _check_live(source, described, arrival, live)
     _refuse_live_options(source, live)
@@ -168,7 +168,7 @@ def check(
         if sdp is None:
             return _check_capture(path, [replace(base, redundant=redundant)], arrival, duration_seconds)
         _refuse_redundant(str(sdp), redundant)
-        specs = [_anywhere(spec) for _, spec in read_session(sdp).streams(base)]
+        specs = [_anywhere(spec) for _, spec in read_session(sdp, is_patient=True).streams(base)]
         _require_decodable(specs)
         return _check_capture(path, specs, arrival, duration_seconds)
     if streams or redundant:

@@ -5,16 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rtpverify.live.loop import run, stopped_by_signals
 from rtpverify.live.sap_listener import SapListener
+from rtpverify.report.printable import printable
 from rtpverify.rtp.sap import Announcement, SessionDirectory
 from rtpverify.rtp.sdp import Media
 from rtpverify.sources.live.receiver import Backend
-
-if TYPE_CHECKING:
-    pass
 
 SCHEMA = "rtpverify.discover/1"
 TICK_SECONDS = 0.05
@@ -99,17 +97,12 @@ def lines(directory: SessionDirectory) -> list[str]:
     """Return what a person is told: a line for each session, indented ones for its media, and what was ignored."""
     told = []
     for announcement in directory.sessions.values():
-        told.append(f"{_printable(announcement.name) or '(no name)'}  announced by {announcement.message.origin}")
+        told.append(f"{printable(announcement.name) or '(no name)'}  announced by {announcement.message.origin}")
         for medium in announcement.description.audio:
             encodings = ", ".join(f"{encoding} ({number})" for number, encoding in medium.encodings.items())
             source = f" from {', '.join(medium.senders)}" if medium.senders else ""
-            told.append(f"  {medium.destination}{source}  {encodings or _printable(medium.why_undecodable())}")
-        told += [f"  warning: {_printable(warning)}" for warning in announcement.description.warnings]
-    told += [f"ignored: {_printable(mistake)}" for mistake in directory.mistakes]
+            told.append(f"  {medium.destination}{source}  {encodings or printable(medium.why_undecodable())}")
+        told += [f"  warning: {printable(warning)}" for warning in announcement.description.warnings]
+    told += [f"ignored: {printable(mistake)}" for mistake in directory.mistakes]
     reasons = ", ".join(f"{count} {reason}" for reason, count in directory.discarded.items())
     return told + ([f"{sum(directory.discarded.values())} packets ignored: {reasons}"] if reasons else [])
-
-
-def _printable(text: str) -> str:
-    """Return text from the network without what would steer a terminal."""
-    return "".join(character if character.isprintable() else "�" for character in text)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import secrets
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from rtpverify.errors import OutputError, RequestError
+from rtpverify.report.printable import encodable
 
 
 def refuse_overwriting(option: str, path: Path, *, force: bool) -> None:
@@ -20,6 +21,29 @@ def refuse_overwriting(option: str, path: Path, *, force: bool) -> None:
         raise RequestError(f"{option} {path}: is a folder")
     if path.is_file() and not force:
         raise RequestError(f"{option} {path}: already exists (use --force to overwrite)")
+
+
+def refuse_clashes(outputs: Iterable[tuple[str, Path]], inputs: Iterable[Path] = ()) -> None:
+    """Raise RequestError where two outputs, each with its option, are one file, or one of them is an input.
+
+    Whatever the names: links are followed. Devices and pipes may be named more than once.
+    """
+    used = [(path, f"is read by this command ({path})") for path in inputs if _status(path)]
+    for option, path in outputs:
+        if _is_special(path):
+            continue
+        for other, reason in used:
+            if _are_one(path, other):
+                raise RequestError(f"{option} {path}: {reason}".strip())
+        used.append((path, f"is written by {option} too" if option else "is written twice"))
+
+
+def _are_one(path: Path, other: Path) -> bool:
+    """Tell whether two names stand for one file, which need not be there yet."""
+    status, its = _status(path), _status(other)
+    if status is not None and its is not None:
+        return os.path.samestat(status, its)
+    return os.path.realpath(path) == os.path.realpath(other)
 
 
 @contextmanager
@@ -52,9 +76,21 @@ def replacing(option: str, path: Path) -> Iterator[Path]:
         raise OutputError(f"{option} {path}: {error.strerror or error}".strip()) from error
 
 
+def _status(path: Path) -> os.stat_result | None:
+    """Return what is known of a file, None where there is none: any text may be asked for."""
+    try:
+        return path.stat()
+    except (OSError, ValueError):
+        return None
+
+
 def _is_special(path: Path) -> bool:
     """Tell whether a path names a device or pipe, or a file that is open already (``/dev/stdout``)."""
-    return (path.exists() and not path.is_file()) or path.absolute().parts[1:2] in (("dev",), ("proc",))
+    status = _status(path)
+    return (status is not None and not stat.S_ISREG(status.st_mode)) or path.absolute().parts[1:2] in (
+        ("dev",),
+        ("proc",),
+    )
 
 
 def _made(beside: Path, target: Path) -> bool:
@@ -84,4 +120,4 @@ def write_text(option: str, path: Path, content: str) -> None:
         Where it cannot be written.
     """
     with replacing(option, path) as place:
-        place.write_text(content, encoding="utf-8")
+        place.write_text(encodable(content), encoding="utf-8")

@@ -10,6 +10,7 @@ from rtpverify.commands.output import replacing
 from rtpverify.commands.wav_writer import Form, written
 from rtpverify.errors import RequestError
 from rtpverify.reference import parse_frequencies
+from rtpverify.report.printable import printable
 from rtpverify.rtp.payload import Encoding, parse_rtpmap
 from rtpverify.sender.faults import parse_fault
 from rtpverify.sender.rtp_sender import DEFAULT_DESTINATION, DEFAULT_ENCODING, LastPacket, Sender, StreamSettings
@@ -147,4 +148,4 @@ def _tone(frequency: str, form: Encoding, level_dbfs: float) -> ToneSignal:
 
 def _say(line: str) -> None:
     """Tell the person at the terminal; standard output stays free."""
-    print(line, file=sys.stderr, flush=True)
+    print(printable(line), file=sys.stderr, flush=True)

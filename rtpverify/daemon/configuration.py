@@ -36,6 +36,7 @@ from rtpverify.rtp.payload import Encoding, parse_rtpmap
 from rtpverify.sources.live.endpoint import Endpoint, parse_endpoint
 from rtpverify.sources.live.receiver import Backend
 from rtpverify.sources.live.sockets import RECEIVE_BUFFER_BYTES
+from rtpverify.sources.small_file import read_small
 from rtpverify.transport.places import MAX_STREAMS
 from rtpverify.transport.presentation import HostClock
 
@@ -210,7 +211,7 @@ def history_path_in(configuration: Path) -> Path:
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return read_small(path).decode()
     except OSError as error:
         raise ConfigurationError(f"{path}: {error.strerror}") from error
     except UnicodeDecodeError as error:

@@ -13,7 +13,9 @@ from types import TracebackType
 from typing import Literal, Self, TextIO
 
 import structlog
-from structlog.typing import FilteringBoundLogger, Processor
+from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
+
+from rtpverify.report.printable import printable
 
 MAX_WAITING_LINES = 10_000
 
@@ -71,7 +73,7 @@ def make_logger(writer: LogWriter | TextIO, form: Literal["console", "json"]) ->
     if form == "json":
         last = [structlog.processors.JSONRenderer()]
     else:
-        last = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), sort_keys=False, pad_event_to=24)]
+        last = [_printable, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), sort_keys=False, pad_event_to=24)]
     logger: FilteringBoundLogger = structlog.wrap_logger(
         structlog.WriteLogger(writer),  # type: ignore[arg-type]
         processors=[
@@ -83,3 +85,8 @@ def make_logger(writer: LogWriter | TextIO, form: Literal["console", "json"]) ->
         cache_logger_on_first_use=True,
     )
     return logger
+
+
+def _printable(_logger: WrappedLogger, _method: str, fields: EventDict) -> EventDict:
+    """Escape what would steer a terminal in text that may come from the network; JSON escapes by itself."""
+    return {name: printable(value) if isinstance(value, str) else value for name, value in fields.items()}

@@ -113,9 +113,9 @@ class EvidenceFolder:
         size = sum(map(len, files.values()))
         removed = self._make_room(size)
         try:
-            partial.mkdir()
+            partial.mkdir(0o700)
             for file, content in files.items():
-                (partial / file).write_bytes(content)
+                _write(partial / file, content)
             shutil.rmtree(self.root / name, ignore_errors=True)
             partial.rename(self.root / name)
         except BaseException:
@@ -137,7 +137,7 @@ class EvidenceFolder:
             return
         partial = kept.path / f"{_PARTIAL}{EVENT}"
         try:
-            partial.write_bytes(content)
+            _write(partial, content)
             partial.replace(kept.path / EVENT)
         except BaseException:
             partial.unlink(missing_ok=True)
@@ -161,6 +161,12 @@ class EvidenceFolder:
 
     def _measured(self) -> int:
         return sum(_size(item.path) for item in evidence_in(self.root))
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Write a file that only its owner may read: it holds what was said."""
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        file.write(content)
 
 
 def _size(folder: Path) -> int:

@@ -11,6 +11,10 @@ from pathlib import Path
 
 from rtpverify.errors import SourceError
 from rtpverify.history.store import BUSY_SECONDS, Document, check_layout
+from rtpverify.sources.small_file import require_regular
+
+_LARGEST = (1 << 63) - 1
+"""SQLite's largest integer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +77,7 @@ def find(path: Path, query: Query) -> FoundEvents:
         total = database.execute(f"SELECT count(*) FROM event WHERE {condition}", values).fetchone()[0]  # noqa: S608
         rows = database.execute(
             f"SELECT document, time_ns FROM event WHERE {condition} ORDER BY time_ns DESC, number DESC LIMIT ?",  # noqa: S608
-            [*values, -1 if query.limit is None else query.limit],
+            [*values, -1 if query.limit is None else _stored(query.limit)],
         ).fetchall()[::-1]
     return FoundEvents([json.loads(document) for document, _ in rows], total, [time_ns for _, time_ns in rows])
 
@@ -106,20 +110,26 @@ def _condition(query: Query) -> tuple[str, list[str | int]]:
     for comparison, moment in ((">=", query.since_ns), ("<", query.until_ns)):
         if moment is not None:
             conditions.append(f"time_ns {comparison} ?")
-            values.append(moment)
+            values.append(_stored(moment))
     return " AND ".join(conditions), values
+
+
+def _stored(value: int) -> int:
+    """Return the nearest number to one that a store can hold: beyond its ends there is nothing to find."""
+    return max(-_LARGEST, min(value, _LARGEST))
 
 
 @contextmanager
 def _reading(path: Path) -> Iterator[sqlite3.Connection]:
     """Open a store to read from one state of it."""
-    if not path.exists():
-        raise SourceError(f"{path}: No such file or directory")
     try:
+        require_regular(path.stat())
         with closing(_connect(path)) as database:
             check_layout(database, path)
             database.execute("BEGIN")
             yield database
+    except OSError as error:
+        raise SourceError(f"{path}: {error.strerror}") from error
     except sqlite3.Error as error:
         raise SourceError(f"{path}: {error}") from error
 

@@ -11,6 +11,7 @@ The layout is version 1 (``PRAGMA user_version``). A file of another program or 
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -21,6 +22,7 @@ from typing import Any
 from rtpverify.errors import DamagedError, SourceError
 from rtpverify.report.json import strict
 from rtpverify.result import nanoseconds
+from rtpverify.sources.small_file import require_regular
 
 APPLICATION_ID = 0x72747076
 """``rtpv``: whose file this is, in SQLite's header."""
@@ -92,6 +94,7 @@ class Store:
         self._max_age_ns = round(max_age_seconds * 1e9)
         self._max_bytes = max_bytes
         path.parent.mkdir(parents=True, exist_ok=True)
+        _make(path)
         # A thread of the owner's writes; it is never two at a time.
         self._database = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
         try:
@@ -154,7 +157,7 @@ class Store:
                 document["cause"],
                 document["fault"],
                 document["open"],
-                nanoseconds(document["time"]) if document["time"] else now_ns,
+                nanoseconds(datetime.fromisoformat(document["time"])) if document["time"] else now_ns,
                 json.dumps(strict(document), ensure_ascii=False, separators=(",", ":"), allow_nan=False),
             )
             for document in documents
@@ -221,6 +224,23 @@ class Store:
             if self._database.in_transaction:  # a full disk has rolled back already
                 self._database.execute("ROLLBACK")
             raise
+
+
+def _make(path: Path) -> None:
+    """Make an empty file that only its owner may read, where there is none; its helper files take that over.
+
+    Raises
+    ------
+    SourceError
+        Where it is no regular file: SQLite would wait for a pipe for ever.
+    """
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    status = path.stat()
+    try:
+        require_regular(status)
+    except OSError as error:
+        raise SourceError(f"{path}: {error.strerror}") from None
 
 
 def check_layout(database: sqlite3.Connection, path: Path) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime
+from datetime import UTC, datetime
+from fractions import Fraction
 
 from rtpverify.errors import RequestError
 from rtpverify.result import nanoseconds
@@ -35,12 +36,22 @@ def parse_moment(text: str, now_ns: int, place: str) -> int:
     written = text.strip()
     if written.lower() == "now":
         return now_ns
-    if _AGO.fullmatch(written):
-        parts = _LENGTH.findall(written.lower())
-        return now_ns - round(sum(float(number) * _UNIT_NS[unit] for number, unit in parts))
     try:
-        return nanoseconds(datetime.fromisoformat(written).astimezone().isoformat())
-    except (ValueError, OverflowError):
+        if _AGO.fullmatch(written):
+            parts = _LENGTH.findall(written.lower())
+            return now_ns - round(sum(Fraction(number) * _UNIT_NS[unit] for number, unit in parts))
+        return nanoseconds(_with_zone(datetime.fromisoformat(written)))
+    except ValueError:
         raise RequestError(
             f"{place}: {text!r} is neither a time such as 2026-11-22T14:03:07Z nor how long ago, such as 2h or 1d 12h"
         ) from None
+
+
+def _with_zone(moment: datetime) -> datetime:
+    """Return a moment in this host's time zone where it names none; in the first and last year that is UTC."""
+    if moment.tzinfo is not None:
+        return moment
+    try:
+        return moment.astimezone()
+    except (OverflowError, ValueError):
+        return moment.replace(tzinfo=UTC)

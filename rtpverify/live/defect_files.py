@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from rtpverify.failure import Failure, in_one_line
+from rtpverify.report.printable import printable_lines
 from rtpverify.version import __version__
 
 
@@ -54,4 +55,4 @@ def report_failures(failures: Iterable[Failure]) -> None:
 def say(text: str) -> None:
     """Tell a person; where there is nobody, the exit status alone has to do."""
     with suppress(OSError, ValueError):
-        print(text, file=sys.stderr, flush=True)
+        print(printable_lines(text), file=sys.stderr, flush=True)

@@ -14,6 +14,7 @@ from rtpverify.rtp.sdp import Media, SessionDescription
 from rtpverify.rtp.sdp_formats import Announced
 from rtpverify.rtp.sdp_reader import parse_sdp, sdp_text
 from rtpverify.sources.live.endpoint import SCHEME, Endpoint, join_address, parse_endpoint
+from rtpverify.sources.small_file import read_small
 from rtpverify.transport.redundancy import MAX_LEGS, LegEnds
 
 
@@ -105,8 +106,8 @@ def is_session(path: str | Path) -> bool:
     return re.match(rb"(\xef\xbb\xbf)?\s*v=0\s", start) is not None
 
 
-def read_session(path: Path) -> Session:
-    """Read a session description.
+def read_session(path: Path, *, is_patient: bool = False) -> Session:
+    """Read a session description; ``is_patient``: from a pipe, too (:mod:`rtpverify.sources.small_file`).
 
     Raises
     ------
@@ -116,7 +117,7 @@ def read_session(path: Path) -> Session:
         Where it is none, or describes no audio that can be received.
     """
     try:
-        text = sdp_text(path.read_bytes())
+        text = sdp_text(read_small(path, is_patient=is_patient))
     except OSError as error:
         raise SourceError(f"{path}: {error.strerror}") from error
     return session_of(parse_sdp(text, str(path)), str(path))

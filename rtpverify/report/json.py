@@ -7,6 +7,7 @@ import math
 from numbers import Integral, Real
 from typing import Any
 
+from rtpverify.report.printable import encodable
 from rtpverify.result import Result
 
 
@@ -16,14 +17,16 @@ def render(result: Result) -> str:
 
 
 def strict(value: Any) -> Any:
-    """Return the value in JSON's own types: numpy's numbers as Python's, what is not finite as None."""
+    """Return the value in JSON's own types: numpy's numbers as Python's, what is not finite as None, valid Unicode."""
     match value:
         case dict():
             return {str(key): strict(item) for key, item in value.items()}
         case list() | tuple():
             return [strict(item) for item in value]
-        case None | bool() | str():
+        case None | bool():
             return value
+        case str():
+            return encodable(value)
         case Integral():
             return int(value)
         case Real():

@@ -15,6 +15,7 @@ from xml.etree import ElementTree as ET
 
 from rtpverify.events import Event, Kind
 from rtpverify.report import wording
+from rtpverify.report.printable import printable
 from rtpverify.result import Result, StreamResult
 
 FAMILIES: dict[str, tuple[Kind, ...]] = {
@@ -177,5 +178,5 @@ def _lines(events: list[Event], sample_rate: int | None) -> str:
 
 
 def _legal(text: str) -> str:
-    """Drop the control characters that XML 1.0 cannot hold (section 2.2)."""
-    return "".join(character for character in text if character >= " " or character in "\t\n\r")
+    """Escape the control characters that XML 1.0 cannot hold (section 2.2)."""
+    return "".join(one if one >= " " or one in "\t\n\r" else printable(one) for one in text)

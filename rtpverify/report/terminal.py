@@ -8,6 +8,8 @@ from typing import IO, Any
 
 import click
 
+from rtpverify.report.printable import printable
+
 Style = dict[str, Any]
 """What :func:`click.style` takes."""
 
@@ -43,9 +45,13 @@ class Paper:
         return shutil.get_terminal_size().columns
 
     def line(self, *parts: str | tuple[str, Style]) -> None:
-        """Write one line of parts, each text or text and style."""
+        """Write one line of parts, each text or text and style; control characters in them are escaped."""
         texts = [
-            part if isinstance(part, str) else click.style(part[0], **part[1]) if self._styled else part[0]
+            printable(part)
+            if isinstance(part, str)
+            else click.style(printable(part[0]), **part[1])
+            if self._styled
+            else printable(part[0])
             for part in parts
         ]
         click.echo("".join(texts), file=self._out, color=self._styled)

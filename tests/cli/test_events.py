@@ -1,5 +1,6 @@
 import contextlib
 import json
+import os
 
 import pytest
 
@@ -27,6 +28,12 @@ class TestEvents:
         assert [json.loads(line)["start_frame"] for line in outcome.stdout.splitlines()] == [2]
         assert run("events", history, "--cause", "unknown").exit_code == 3
 
+    def test_numbers_beyond_any_event(self, history):
+        for since in ("9" * 400 + "d", "0001-01-01"):
+            outcome = run("events", history, "--since", since, "--limit", "9" * 30)
+            assert len(outcome.stdout.splitlines()) == 3
+        assert run("events", history, "--since", "9999-12-31").exit_code == 3
+
     def test_the_history_of_a_configuration(self, history, tmp_path):
         configuration = tmp_path / "bench.toml"
         stream = '[[stream]]\nname = "a"\nsource = "rtp://127.0.0.1:5004"\nreference = "none"\n'
@@ -37,3 +44,6 @@ class TestEvents:
         assert refused("events", tmp_path / "none.sqlite").endswith("none.sqlite: No such file or directory")
         assert "--since: 'soon' is neither a time" in refused("events", history, "--since", "soon")
         assert run("events", history, "--kind", "sneeze").exit_code == 2
+        os.mkfifo(tmp_path / "pipe")
+        for path in (tmp_path / "pipe", "/dev/zero"):
+            assert refused("events", path).endswith(f"{path}: is not a regular file")

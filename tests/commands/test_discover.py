@@ -97,7 +97,7 @@ def test_nothing_announced():
 def test_names_cannot_steer_a_terminal():
     directory = SessionDirectory()
     directory.take(sap(sdp("\x1b[2Jred")))
-    assert lines(directory)[0] == "\N{REPLACEMENT CHARACTER}[2Jred  announced by 192.0.2.7"
+    assert lines(directory)[0] == r"\x1b[2Jred  announced by 192.0.2.7"
 
 
 def test_hints_that_cannot_be_read_are_told_beside_the_session():

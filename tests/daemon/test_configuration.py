@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 from typing import get_origin
@@ -243,6 +244,21 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, content: bytes | No
 
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "daemon.md"
+
+
+def test_nothing_is_waited_for(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(ConfigurationError, match=f"^{pipe}: is not a regular file$"):
+        read_config(pipe)
+    for place in (pipe, Path("/dev/zero")):
+        stream = f'[[stream]]\nname = "a"\nreference = "none"\nsdp = "{place}"\n'
+        text = (
+            f'[metrics]\ntoken_file = "{place}"\n[[webhook]]\nurl = "https://a.b/"\nsecret_file = "{place}"\n{stream}'
+        )
+        told = mistakes(text)
+        assert len(told) == 3
+        assert all(line.endswith(f"{place}: is not a regular file") for line in told)
 
 
 def documented() -> dict[str, dict[str, str]]:

@@ -58,3 +58,15 @@ def test_a_line_holds_its_fields(form: Literal["console", "json"]) -> None:
         assert fields == {"event": "event", "level": "warning", "stream": "a", "kind": "gap", "start_frame": 48}
     else:
         assert "stream=a kind=gap start_frame=48" in line
+
+
+@pytest.mark.parametrize("form", ["console", "json"])
+def test_text_from_the_network_steers_no_terminal(form: Literal["console", "json"]) -> None:
+    file = io.StringIO()
+    with LogWriter(file) as writer:
+        make_logger(writer, form).info("event", stream="a\x1b[31m\u202eb\udcff")
+    (line,) = file.getvalue().splitlines()
+    assert line.encode().isascii()
+    assert line.isprintable()
+    if form == "console":
+        assert r"stream=a\x1b[31m\u202eb\xff" in line

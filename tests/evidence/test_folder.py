@@ -98,3 +98,12 @@ def test_what_is_said_of_an_event_can_be_renewed(tmp_path):
     (item,) = evidence_in(tmp_path)
     assert item.document() == {"number": 111}
     assert names(item.path) == [EVENT, PACKETS]
+
+
+def test_evidence_is_for_its_owner_alone(tmp_path):
+    folder = EvidenceFolder(tmp_path, 1 << 20)
+    add(folder, 1)
+    folder.renew(evidence_in(tmp_path)[0].id, b"{}")
+    (kept,) = tmp_path.iterdir()
+    assert kept.stat().st_mode & 0o777 == 0o700
+    assert {file.stat().st_mode & 0o777 for file in kept.iterdir()} == {0o600}

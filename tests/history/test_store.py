@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import closing, contextmanager
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -249,4 +250,22 @@ def test_a_disk_that_cannot_be_written_to_can_be_read(small_disk):
 
 
 def test_times_are_kept_to_the_microsecond():
-    assert nanoseconds(rfc3339(NOW_NS)) == NOW_NS
+    assert nanoseconds(datetime.fromisoformat(rfc3339(NOW_NS))) == NOW_NS
+
+
+def test_a_store_is_for_its_owner_alone(tmp_path):
+    path = tmp_path / "events.sqlite"
+    with store(path) as opened:
+        opened.write([document(1)], NOW_NS)
+        files = list(tmp_path.iterdir())
+        assert len(files) > 1  # the write-ahead log, too
+        assert {file.stat().st_mode & 0o777 for file in files} == {0o600}
+
+
+def test_what_is_no_regular_file_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", Path("/dev/zero")):
+        with pytest.raises(SourceError, match="is not a regular file"), store(path):
+            pass
+        with pytest.raises(SourceError, match="is not a regular file"):
+            find(path, Query())

@@ -54,3 +54,16 @@ def test_what_is_neither_is_named(text):
     with pytest.raises(RequestError, match=r"^--since: ") as caught:
         parse_moment(text, NOW_NS, "--since")
     assert repr(text) in str(caught.value)
+
+
+def test_far_moments_are_moments():
+    second_ns = parse_moment("1970-01-01T00:00:01Z", NOW_NS, "--since")
+    assert second_ns == SECOND_NS
+    first, last = (
+        parse_moment(text, NOW_NS, "--since") for text in ("0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-12:00")
+    )
+    assert (last - first) / SECOND_NS == pytest.approx(9999 * 365.2425 * 86_400, rel=1e-5)
+    assert abs(parse_moment("0001-01-01", NOW_NS, "--since") - first) < 2 * 86_400 * SECOND_NS
+    assert parse_moment(f"{'9' * 400}w", NOW_NS, "--since") < -(10**400)
+    with pytest.raises(RequestError, match=r"^--since: "):
+        parse_moment(f"{'9' * 5000}w", NOW_NS, "--since")

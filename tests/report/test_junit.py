@@ -87,10 +87,10 @@ def test_streams_of_one_destination_are_told_apart(failed):
     assert names == {"rtpverify.239_1_2_3:5004 #1", "rtpverify.239_1_2_3:5004 #2"}
 
 
-@pytest.mark.parametrize("character", ["\x00", "\x1b", "\x0b"])
-def test_characters_that_xml_cannot_hold_are_dropped(failed, character):
+@pytest.mark.parametrize(("character", "shown"), [("\x00", r"\x00"), ("\x1b", r"\x1b"), ("\x0b", r"\x0b")])
+def test_characters_that_xml_cannot_hold_are_escaped(failed, character, shown):
     failed.streams[1].events[1].message = f"odd{character}name"
-    assert "oddname" in junit.render(failed)
+    assert f"odd{shown}name" in junit.render(failed)
     _cases(failed)
 
 

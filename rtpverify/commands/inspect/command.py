@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 from rtpverify.commands.audio_source import open_source
 from rtpverify.commands.inspect.measure import DEFAULT_VIEWS, Inspection, InspectRequest, View, measure
-from rtpverify.commands.output import refuse_overwriting, replacing, write_text
+from rtpverify.commands.output import refuse_clashes, refuse_overwriting, replacing, write_text
 from rtpverify.errors import RequestError
+from rtpverify.report.printable import encodable, printable
 
 if TYPE_CHECKING:
     from rtpverify.rtp.payload import Encoding
@@ -91,7 +92,9 @@ def inspect(
     if request.keeps_phase and (outlets.npz is None or View.SPECTROGRAM not in views):
         raise RequestError("--phase: the phase of the spectrogram goes to --npz")
     request = replace(request, views=views, keeps_data=outlets.keeps_data)
-    for option, path in outlets.files(views):
+    files = outlets.files(views)
+    refuse_clashes(files)
+    for option, path in files:
         refuse_overwriting(option, path, force=force)
     if outlets.png is not None:
         from rtpverify.commands.inspect import png
@@ -130,11 +133,11 @@ def _write(found: Inspection, outlets: Outlets) -> None:
                 data.write_csv(file, view, found)
     out = sys.stderr if STANDARD_OUTPUT in (outlets.json, outlets.html) else sys.stdout
     for line in text.lines(found):
-        print(line, file=out)
+        print(printable(line), file=out)
 
 
 def _put(option: str, place: str, content: str) -> None:
     if place == STANDARD_OUTPUT:
-        print(content, end="", flush=True)
+        print(encodable(content), end="", flush=True)
     else:
         write_text(option, Path(place), content)

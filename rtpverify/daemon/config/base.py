@@ -16,6 +16,7 @@ from pydantic_core import PydanticCustomError
 
 from rtpverify.errors import RequestError
 from rtpverify.sources.live.endpoint import join_address
+from rtpverify.sources.small_file import read_small
 
 
 class Table(BaseModel):
@@ -79,7 +80,7 @@ def content_of(value: object, info: ValidationInfo) -> tuple[Path, bytes]:
     """Return the file that text says, and what is in it now: another content makes another configuration."""
     path = path_of(value, info)
     try:
-        return path, path.read_bytes()
+        return path, read_small(path)
     except OSError as error:
         raise mistake(f"{path}: {error.strerror}") from None
 

@@ -159,7 +159,7 @@ class LineFile:
                 self.close()
         if self._descriptor < 0:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            self._descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
         return self._descriptor
 
     def _put_aside(self) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from rtpverify.daemon.web.problems import bad_parameter
 from rtpverify.events import Cause, Kind
+from rtpverify.result import nanoseconds
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -88,8 +89,7 @@ def moment(request: web.Request, name: str) -> int | None:
         when = None
     if when is None or when.tzinfo is None:
         raise bad_parameter(name, text, "a time of RFC 3339, such as 2026-01-31T12:00:00Z")
-    whole = int(when.replace(microsecond=0).timestamp())
-    return whole * 1_000_000_000 + when.microsecond * 1000
+    return nanoseconds(when)
 
 
 def cursor(request: web.Request) -> tuple[int, int] | None:

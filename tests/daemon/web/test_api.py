@@ -161,6 +161,10 @@ async def test_events_are_found_by_what_they_are(bench: Bench) -> None:
         moment = gaps["events"][0]["time"]
         since = await client.get("/api/events", params={"since": moment})
         assert [event["kind"] for event in since["events"]] == ["slip", "gap"]
+        ever = {"since": "0001-01-01T00:00:00+14:00", "until": "9999-12-31T23:59:59-12:00", "limit": "1000"}
+        assert (await client.get("/api/events", params=ever))["events"] == every["events"]
+        assert (await client.get("/api/events", params={"since": ever["until"]}))["events"] == []
+        assert (await client.get("/api/events", params={"cursor": f"{'9' * 19}.{'9' * 19}"}))["events"] == []
         until = await client.get("/api/events", params={"until": moment})
         assert [event["start_frame"] for event in until["events"]] == [500 * 48]
         one = await client.get(f"/api/events/{gaps['events'][0]['id']}")
