@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rtpverify.errors import NothingArrived, RequestError
+from rtpverify.errors import NothingArrivedError, RequestError
 from rtpverify.live.sdp_session import is_session
 from rtpverify.reference import Tone
 from rtpverify.report.wording import identity
@@ -22,11 +22,10 @@ def is_packets(source: str) -> bool:
     from rtpverify.sources.capture.reader import is_capture
 
     path = Path(source)
-    return is_live(source) or (path.is_file() and is_capture(path))
+    return _is_live(source) or (path.is_file() and is_capture(path))
 
 
-def is_live(source: str) -> bool:
-    """Tell whether a source is an address or a session description."""
+def _is_live(source: str) -> bool:
     return source.startswith(SCHEME) or is_session(source)
 
 
@@ -54,7 +53,7 @@ def open_source(
     ------
     RequestError
         Where the source is unusable, or has several streams of which none was picked.
-    NothingArrived
+    NothingArrivedError
         Where no audio came.
     """
     if not is_packets(source):
@@ -74,7 +73,7 @@ def open_source(
         reference=Tone(),
         encoding=encoding,
         sdp=sdp,
-        duration_seconds=duration_seconds if is_live(source) else None,
+        duration_seconds=duration_seconds if _is_live(source) else None,
         streams=streams,
         on_frames=spool.take,
         on_listening=on_listening or (lambda _endpoints: None),
@@ -84,7 +83,7 @@ def open_source(
         raise failure.error
     found = spool.streams
     if not found:
-        raise NothingArrived(f"{source}: no audio arrived")
+        raise NothingArrivedError(f"{source}: no audio arrived")
     if len(found) > 1:
         listed = "; ".join(" ".join(identity(stream).split()) for stream in result.streams)
         raise RequestError(f"{source}: holds {len(found)} streams, pick one with --stream: {listed}")

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtpverify.rtp.batch import Flow, PacketBatch
-from rtpverify.sources.capture.link_layer import find_datagrams
+from rtpverify.sources.capture.checksum import are_right
+from rtpverify.sources.capture.link_layer import Datagrams, find_datagrams
 from rtpverify.sources.capture.records import RecordBatch
 from rtpverify.sources.live.endpoint import join_address
 from rtpverify.sources.live.flow_table import DISCARD_REASONS, FlowTable
@@ -27,7 +28,8 @@ class DatagramFinder:
     Attributes
     ----------
     skipped
-        Records that gave no datagram, by reason: those of :mod:`rtpverify.sources.capture.link_layer`, and ``flows``.
+        Records that gave no datagram, by reason: those of :mod:`rtpverify.sources.capture.link_layer`, ``checksum`` for
+        one that is wrong, and ``flows``.
     """
 
     def __init__(self, most_flows: int) -> None:
@@ -55,10 +57,13 @@ class DatagramFinder:
         cut_bytes = np.zeros(count, np.int64)
         flow = np.full(count, -1, np.int64)
         for datagrams in find_datagrams(arena, records, self.skipped):
+            if records.unverified is not None:
+                self._drop_damaged(arena, datagrams, records.unverified)
             offset[datagrams.row] = datagrams.offset
             length[datagrams.row] = datagrams.length
             cut_bytes[datagrams.row] = datagrams.cut_bytes
-            flow[datagrams.row] = self._flows_of(datagrams.ends)
+            if len(datagrams.row):
+                flow[datagrams.row] = self._flows_of(datagrams.ends)
         if (strange := (offset >= 0) & (flow < 0)).any():
             for code, reason in DISCARD_REASONS.items():
                 self.skipped[reason] += int(np.count_nonzero(flow[strange] == code))
@@ -78,6 +83,16 @@ class DatagramFinder:
             ),
             found,
         )
+
+    def _drop_damaged(self, arena: NDArray[np.uint8], datagrams: Datagrams, unverified: NDArray[np.bool_]) -> None:
+        """Drop and count the datagrams whose checksum is wrong; of those that were cut off, it cannot be known."""
+        rows = np.flatnonzero(unverified[datagrams.row] & (datagrams.cut_bytes == 0))
+        if len(rows):
+            addresses = np.ascontiguousarray(datagrams.ends[rows, :-4])
+            right = are_right(arena, datagrams.offset[rows], datagrams.length[rows], addresses)
+            if wrong := int(np.count_nonzero(~right)):
+                self.skipped["checksum"] += wrong
+                datagrams.drop(rows[~right])
 
     def _flows_of(self, ends: NDArray[np.uint8]) -> NDArray[np.int64]:
         """Return the flow of each datagram by its two ends, or a negative reason, shape (n,)."""

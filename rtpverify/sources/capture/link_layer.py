@@ -61,6 +61,11 @@ class Datagrams:
     cut_bytes: NDArray[np.int64]
     ends: NDArray[np.uint8]
 
+    def drop(self, rows: NDArray[np.int64]) -> None:
+        """Drop some of them, by index."""
+        for column in ("row", "offset", "length", "cut_bytes", "ends"):
+            setattr(self, column, np.delete(getattr(self, column), rows, axis=0))
+
 
 @dataclass(slots=True)
 class _Records:

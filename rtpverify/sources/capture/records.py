@@ -38,6 +38,9 @@ class RecordBatch:
         Type of the first header, a ``LINKTYPE_`` value of tcpdump.org.
     untimed
         How many of the records the file gives no time for.
+    unverified
+        Whether the UDP checksum of each is still to be verified, shape (n,), bool; None: of none. A file does not say:
+        of what the capturing host sent, checksums were often not computed yet.
     """
 
     offset: NDArray[np.int64]
@@ -45,6 +48,7 @@ class RecordBatch:
     arrival_ns: NDArray[np.int64]
     link_type: NDArray[np.int64]
     untimed: int = 0
+    unverified: NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,83 @@
+"""What the kernel passes to a ring: classic BPF programs (linux/filter.h)."""
+
+from __future__ import annotations
+
+import ctypes
+import ctypes.util
+import struct
+from functools import lru_cache
+
+from rtpverify.errors import SourceError
+
+_INSTRUCTION = struct.Struct("=HBBI")
+"""``struct sock_filter``: operation, jump where true, jump where false, operand."""
+_LOAD_WORD, _LOAD_BYTE = 0x20, 0x30
+_JUMP_EQUAL, _RETURN = 0x15, 0x06
+_PROTOCOL = 0xFFFFF000
+"""Offset at which a load gives the network protocol, whatever the link layer is (``SKF_AD_OFF + SKF_AD_PROTOCOL``)."""
+_NETWORK = 0xFFF00000
+"""Offsets from here on count from the network header (``SKF_NET_OFF``)."""
+_IPV4, _IPV6, _VLAN, _SERVICE_VLAN, _OLD_SERVICE_VLAN = 0x0800, 0x86DD, 0x8100, 0x88A8, 0x9100
+_IPV4_PROTOCOL_AT, _UDP = 9, 17
+_WHOLE = 0xFFFFFFFF
+_ETHERNET = 1
+
+
+def udp_program() -> bytes:
+    """Return a program that passes UDP in IPv4, also fragments of it, and all of IPv6 and of tagged frames."""
+    others = (_IPV6, _VLAN, _SERVICE_VLAN)
+    program = [
+        (_LOAD_WORD, 0, 0, _PROTOCOL),
+        (_JUMP_EQUAL, len(others) + 1, 0, _IPV4),
+        *((_JUMP_EQUAL, len(others) - at + 3, 0, other) for at, other in enumerate(others)),
+        (_JUMP_EQUAL, 3, 2, _OLD_SERVICE_VLAN),
+        (_LOAD_BYTE, 0, 0, _NETWORK + _IPV4_PROTOCOL_AT),
+        (_JUMP_EQUAL, 1, 0, _UDP),
+        (_RETURN, 0, 0, 0),
+        (_RETURN, 0, 0, _WHOLE),
+    ]
+    return b"".join(_INSTRUCTION.pack(*instruction) for instruction in program)
+
+
+def compiled(expression: str) -> bytes:
+    """Return the program of an expression of pcap-filter(7), for Ethernet frames, as libpcap compiles it.
+
+    Raises
+    ------
+    SourceError
+        Where the expression is wrong, or libpcap is not installed.
+    """
+
+    class Program(ctypes.Structure):
+        """``struct bpf_program``."""
+
+        _fields_ = (("length", ctypes.c_uint), ("instructions", ctypes.c_void_p))
+
+    library = _libpcap()
+    handle = library.pcap_open_dead(_ETHERNET, 65535)
+    program = Program()
+    try:
+        if library.pcap_compile(handle, ctypes.byref(program), expression.encode(), 1, _WHOLE) != 0:
+            reason = library.pcap_geterr(handle).decode(errors="replace")
+            raise SourceError(f"filter {expression!r}: {reason}")
+        found = ctypes.string_at(program.instructions or 0, program.length * _INSTRUCTION.size)
+        library.pcap_freecode(ctypes.byref(program))
+    finally:
+        library.pcap_close(handle)
+    return found
+
+
+@lru_cache(maxsize=1)
+def _libpcap() -> ctypes.CDLL:
+    name = ctypes.util.find_library("pcap") or "libpcap.so.1"
+    try:
+        library = ctypes.CDLL(name)
+    except OSError as error:
+        raise SourceError(f"a filter needs libpcap (Debian: apt-get install libpcap0.8): {error}") from error
+    library.pcap_open_dead.restype = ctypes.c_void_p
+    library.pcap_compile.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int, ctypes.c_uint32)
+    library.pcap_geterr.argtypes = (ctypes.c_void_p,)
+    library.pcap_geterr.restype = ctypes.c_char_p
+    library.pcap_freecode.argtypes = (ctypes.c_void_p,)
+    library.pcap_close.argtypes = (ctypes.c_void_p,)
+    return library
