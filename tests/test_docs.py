@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from rtpverify.evidence.packet_history import PacketRing, select
+from rtpverify.evidence.packet_history import PacketHistory, select
 from rtpverify.evidence.pcap_writer import pcap
 from rtpverify.history.store import Store
 from tests.helpers.documents import NOW_NS, document
@@ -165,7 +165,7 @@ def test_the_build_of_the_tutorial_turns_red(tmp_path, tmp_path_factory):
 
 def _evidence():
     """Return the packets of a slip, as the flight recorder keeps them."""
-    ring = PacketRing(10, 1 << 30)
+    ring = PacketHistory(10, 1 << 30)
     for batch in packets(["slip:at=1,frames=48"], 2):
         ring.put(batch)
     return pcap(select(ring.pieces(), lambda _: True, [0x5EED0001], 0, 1 << 62))

@@ -45,7 +45,7 @@ class DatagramBlock:
         return self.data.nbytes + self.arrival_ns.nbytes + self.flow.nbytes
 
 
-class PacketRing:
+class PacketHistory:
     """Remembers datagrams.
 
     Parameters

@@ -24,7 +24,7 @@ from rtpverify.engine.expectation import StreamSpec
 from rtpverify.engine.verifier import Verifier
 from rtpverify.evidence.case import Case, Span, files_of, packets_of
 from rtpverify.evidence.folder import AUDIO, EVENT, PACKETS, PLOT
-from rtpverify.evidence.packet_history import PacketRing
+from rtpverify.evidence.packet_history import PacketHistory
 from rtpverify.limits import PROFILES, Limits, with_values
 from rtpverify.reference import Tone
 from rtpverify.rtp.batch import Flow, PacketBatch
@@ -50,7 +50,7 @@ class Bench:
     """A verifier, the ring beside it, and a case for each event told."""
 
     def __init__(self, seconds: float = 9.0, **spec: Any) -> None:
-        self.ring = PacketRing(seconds, 1 << 30)
+        self.ring = PacketHistory(seconds, 1 << 30)
         spec = {"encoding": parse_rtpmap(LIGHT), "reference": parse_reference("tone:1283")} | spec
         self.verifier = Verifier([StreamSpec("left", **spec)])
         self.cases: dict[str, Case] = {}
@@ -323,7 +323,7 @@ def test_any_packets_make_evidence(encoding, headers, payload, packets_told, kin
         np.zeros(len(datagrams), np.int64),
         [FLOW],
     )
-    ring = PacketRing(10, 1 << 20)
+    ring = PacketHistory(10, 1 << 20)
     ring.put(batch)
     kept = packets_of(case, ring.pieces(), SPAN)
     assert (kept is None) == (not headers)

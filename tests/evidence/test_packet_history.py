@@ -5,7 +5,7 @@ import threading
 import numpy as np
 import pytest
 
-from rtpverify.evidence.packet_history import PacketRing, select
+from rtpverify.evidence.packet_history import PacketHistory, select
 from rtpverify.rtp.batch import Flow, PacketBatch
 
 SECOND_NS = 1_000_000_000
@@ -31,7 +31,7 @@ def batch_of(*datagrams: tuple[int, int, bytes], flows=(LEFT, RIGHT), slot: int 
     )
 
 
-def everything(ring: PacketRing, ssrcs=(1, 2), start_ns=0, stop_ns=1 << 62, matches=lambda _flow: True):
+def everything(ring: PacketHistory, ssrcs=(1, 2), start_ns=0, stop_ns=1 << 62, matches=lambda _flow: True):
     batch = select(ring.pieces(), matches, ssrcs, start_ns, stop_ns)
     return [
         (int(at), batch.flows[int(flow)], batch.arena[offset : offset + length].tobytes())
@@ -41,7 +41,7 @@ def everything(ring: PacketRing, ssrcs=(1, 2), start_ns=0, stop_ns=1 << 62, matc
 
 @pytest.mark.parametrize("lengths", [(40, 40, 40), (40, 52, 12), (8, 40, 60)], ids=["equal", "mixed", "short ones"])
 def test_datagrams_come_back_as_they_were_also_when_the_arena_is_used_again(lengths):
-    ring = PacketRing(10, 1 << 20)
+    ring = PacketHistory(10, 1 << 20)
     put = [(10 + row, row % 2, datagram(row, 1, max(length, 12))[:length]) for row, length in enumerate(lengths)]
     batch = batch_of(*put)
     ring.put(batch)
@@ -51,14 +51,14 @@ def test_datagrams_come_back_as_they_were_also_when_the_arena_is_used_again(leng
 
 
 def test_what_is_too_old_is_forgotten():
-    ring = PacketRing(5, 1 << 20)
+    ring = PacketHistory(5, 1 << 20)
     for second in range(20):
         ring.put(batch_of((second * SECOND_NS, 0, datagram(second, 1))))
     assert [at // SECOND_NS for at, _, _ in everything(ring)] == [14, 15, 16, 17, 18, 19]
 
 
 def test_memory_is_bounded_whatever_arrives():
-    ring = PacketRing(1e6, 100_000)
+    ring = PacketHistory(1e6, 100_000)
     for number in range(2000):
         ring.put(batch_of(*((number, 0, datagram(number, 1)) for _ in range(5))))
         assert ring.size_bytes <= 100_000
@@ -70,7 +70,7 @@ def test_memory_is_bounded_whatever_arrives():
 
 
 def test_a_clock_that_is_set_back_forgets_nothing_it_should_keep():
-    ring = PacketRing(5, 1 << 20)
+    ring = PacketHistory(5, 1 << 20)
     ring.put(batch_of((100 * SECOND_NS, 0, datagram(1, 1))))
     ring.put(batch_of((50 * SECOND_NS, 0, datagram(2, 1))))
     assert [at // SECOND_NS for at, _, _ in everything(ring)] == [50, 100]
@@ -81,7 +81,7 @@ def rtcp(ssrc: int) -> bytes:
 
 
 def test_one_stream_is_picked_by_source_flow_and_time():
-    ring = PacketRing(100, 1 << 20)
+    ring = PacketHistory(100, 1 << 20)
     ring.put(
         batch_of(
             (1, 0, datagram(1, 1)),
@@ -105,7 +105,7 @@ def test_one_stream_is_picked_by_source_flow_and_time():
 
 
 def test_one_thread_may_take_while_another_puts():
-    ring = PacketRing(1e6, 200_000)
+    ring = PacketHistory(1e6, 200_000)
     stop = threading.Event()
     failures: list[BaseException] = []
 

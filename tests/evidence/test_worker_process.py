@@ -11,7 +11,7 @@ import pytest
 from rtpverify.engine.expectation import StreamSpec
 from rtpverify.engine.verifier import Verifier
 from rtpverify.evidence.case import Case, Kept, Span, files_of, packets_of
-from rtpverify.evidence.packet_history import PacketRing
+from rtpverify.evidence.packet_history import PacketHistory
 from rtpverify.evidence.worker_process import NICENESS, Maker
 from rtpverify.rtp.payload import parse_rtpmap
 from tests.helpers.faulty import packets
@@ -22,7 +22,7 @@ SPAN = Span(10**9, 10**9, 10**9)
 
 @pytest.fixture(scope="module")
 def case() -> tuple[Case, Kept]:
-    ring, cases = PacketRing(10, 1 << 30), []
+    ring, cases = PacketHistory(10, 1 << 30), []
     verifier = Verifier([StreamSpec("left", encoding=parse_rtpmap("L16/8000/1"))])
     for batch in packets(["loss:at=1,packets=3"], 2, encoding="L16/8000/1", packet_frames=80):
         ring.put(batch)

@@ -25,7 +25,7 @@ from rtpverify.engine.presence import AwaitedStream
 from rtpverify.engine.stream import Stream
 from rtpverify.evidence.case import Case, Span, packets_of, render
 from rtpverify.evidence.folder import EVENT, EvidenceFolder
-from rtpverify.evidence.packet_history import PacketRing
+from rtpverify.evidence.packet_history import PacketHistory
 from rtpverify.evidence.worker_process import Maker
 from rtpverify.result import rfc3339
 from rtpverify.rtp.batch import PacketBatch
@@ -109,7 +109,7 @@ class Recorder(Outlet):
         self._context = context
         self._span = table.span
         seconds = table.before_seconds + table.longest_seconds + table.after_seconds + TOLD_LATE_SECONDS
-        self._ring = PacketRing(seconds, table.memory_bytes)
+        self._ring = PacketHistory(seconds, table.memory_bytes)
         self._folder: EvidenceFolder | None = None
         self._maker = Maker()
         self._allowances: defaultdict[str, _Allowance] = defaultdict(lambda: _Allowance(table.max_per_minute))

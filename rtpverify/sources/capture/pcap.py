@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtpverify.rtp.batch import header_field
-from rtpverify.sources.capture.records import Chain, Part, RecordBatch, read_headers, walk
+from rtpverify.sources.capture.records import Chain, ReadPart, RecordBatch, read_headers, walk
 from rtpverify.sources.capture.stored_bytes import Data
 
 HEADER_BYTES = 24
@@ -58,7 +58,7 @@ class PcapRecords:
         position: int,
         most: int,
         skipped: Counter[str],  # noqa: ARG002 - only pcapng has records that are damaged alone
-    ) -> Part:
+    ) -> ReadPart:
         """Return the records from ``position`` on, at most so many.
 
         Parameters
@@ -77,4 +77,4 @@ class PcapRecords:
             arrival_ns=seconds * 1_000_000_000 + fraction * self._unit_ns,
             link_type=np.full(len(length), self._link_type),
         )
-        return Part(records, stretch.position, stretch.stopped)
+        return ReadPart(records, stretch.position, stretch.stopped)

@@ -18,7 +18,7 @@ from rtpverify.sources.capture.records import (
     CUT_OFF,
     DAMAGED,
     Chain,
-    Part,
+    ReadPart,
     RecordBatch,
     Walk,
     distinct,
@@ -98,15 +98,15 @@ class PcapngRecords:
         self.position = 0
         """Of the first block."""
 
-    def read(self, data: Data, arena: NDArray[np.uint8], position: int, most: int, skipped: Counter[str]) -> Part:
+    def read(self, data: Data, arena: NDArray[np.uint8], position: int, most: int, skipped: Counter[str]) -> ReadPart:
         """Return the records from ``position`` on, at most so many; see :meth:`.pcap.PcapRecords.read`."""
         if _section_starts(data, position):
             order = _BYTE_ORDER_MAGIC.get(data[position + 8 : position + 12])
             if order is None:
-                return Part(None, position, CUT_OFF if len(data) - position < SECTION_HEADER_BYTES else DAMAGED)
+                return ReadPart(None, position, CUT_OFF if len(data) - position < SECTION_HEADER_BYTES else DAMAGED)
             self._section = _Section(order, last_ns=self._section.last_ns)
             position, stopped = _pass_section_header(data, arena, self._section, position)
-            return Part(None, position, stopped)
+            return ReadPart(None, position, stopped)
         section = self._section
         stretch = walk(data, _chain(section, _SMALLEST_BLOCK_BYTES), position, most)
         position, stopped = stretch.position, stretch.stopped
@@ -121,7 +121,7 @@ class PcapngRecords:
         if whole < len(blocks.start):
             stopped = DAMAGED
             blocks = blocks.first(whole)
-        return Part(_packets(arena, section, blocks, skipped), position, stopped)
+        return ReadPart(_packets(arena, section, blocks, skipped), position, stopped)
 
 
 def _section_starts(data: Data, position: int) -> bool:

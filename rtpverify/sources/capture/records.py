@@ -94,7 +94,7 @@ class Walk:
 
 
 @dataclass(slots=True)
-class Part:
+class ReadPart:
     """Some records, and where the next ones start.
 
     Attributes
