@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from rtpverify.detect.noise_thresholds import is_plain
 from rtpverify.detect.recording.model import Model, static_fit
 from rtpverify.detect.recording.settings import Settings
-from rtpverify.detect.tone.forms import empty_low_bits, swap_bytes, wrong_bits
 from rtpverify.detect.tone.regions import find_copy
 from rtpverify.dsp.align import candidates, correlate
 from rtpverify.dsp.levels import decibels
 from rtpverify.dsp.median import median
+from rtpverify.dsp.sample_words import empty_low_bits, swap_bytes, wrong_bits
 from rtpverify.events import Event, Kind
 
 LONGEST_CLICK_SECONDS = 0.001

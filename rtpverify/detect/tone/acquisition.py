@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtpverify.detect.noise_thresholds import SMALLEST_NOISE
-from rtpverify.detect.tone.forms import swap_bytes
 from rtpverify.detect.tone.settings import Settings
+from rtpverify.dsp.sample_words import swap_bytes
 from rtpverify.dsp.sine import FreeFit, Sine, fit_free, refine_omega, share_near, strongest_line
 
 _LARGEST_RESIDUAL = 0.35

@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtpverify.detect.tone.departure import Departure
-from rtpverify.detect.tone.forms import wrong_bits
 from rtpverify.detect.tone.regions import change_point, find_copy
 from rtpverify.detect.tone.settings import LEAST_WINDOW_FRAMES
 from rtpverify.detect.tone.steps import repeat_event
 from rtpverify.detect.tone.track import Track
+from rtpverify.dsp.sample_words import wrong_bits
 from rtpverify.dsp.sine import Sine, fit_phasor, wrap_phase
 from rtpverify.dsp.slip import FALSE_ALARM_Z
 from rtpverify.events import Event, Kind

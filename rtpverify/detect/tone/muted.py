@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtpverify.detect.tone.departure import Departure
-from rtpverify.detect.tone.forms import empty_low_bits
 from rtpverify.detect.tone.regions import band_run, change_point, equal_run
 from rtpverify.detect.tone.settings import LEAST_MUTED_FRAMES
 from rtpverify.detect.tone.track import Muted, Track
+from rtpverify.dsp.sample_words import empty_low_bits
 from rtpverify.events import Event, Kind
 
 EDGE_FRAMES = 8

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from rtpverify.detect.tone.forms import empty_low_bits
 from rtpverify.detect.tone.settings import Settings
 from rtpverify.detect.tone.track import Track
+from rtpverify.dsp.sample_words import empty_low_bits
 from rtpverify.events import Event, Kind
 
 WORD_LENGTH_SECONDS = 1.0

@@ -8,8 +8,8 @@ import pytest
 
 from rtpverify.detect.tone import acquisition
 from rtpverify.detect.tone.acquisition import acquire, is_byte_swapped, is_silent
-from rtpverify.detect.tone.forms import swap_bytes
 from rtpverify.detect.tone.settings import Settings
+from rtpverify.dsp.sample_words import swap_bytes
 from rtpverify.engine.file_verifier import FrameVerifier
 from rtpverify.limits import Limits
 from rtpverify.reference import Tone

@@ -4,10 +4,8 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from rtpverify.detect.tone.forms import empty_low_bits, residual_form, swap_bytes
+from rtpverify.detect.tone.forms import residual_form
 from rtpverify.events import Kind
 
 OMEGA = 2 * math.pi * 997 / 48000
@@ -20,18 +18,6 @@ def tone(amplitude=0.5):
 
 def rounded(x, bits):
     return np.rint(x * 2 ** (bits - 1)) / 2 ** (bits - 1)
-
-
-@pytest.mark.parametrize("used", range(8, 16))
-def test_empty_low_bits_are_counted(used):
-    assert empty_low_bits(rounded(tone(), used), 16) == 16 - used
-    assert empty_low_bits(rounded(tone(), 16), 16) == 0
-
-
-def test_too_few_values_tell_nothing_of_low_bits():
-    assert empty_low_bits(np.array([0.5, -0.5, 0.5]), 16) == 0
-    assert empty_low_bits(np.zeros(1000), 16) == 0
-    assert empty_low_bits(np.zeros(0), 16) == 0
 
 
 def test_forms():
@@ -51,14 +37,3 @@ def test_forms():
 def test_what_is_no_sine_at_all_is_noise():
     assert residual_form(np.zeros(N), OMEGA, None)[0] is Kind.NOISE
     assert residual_form(np.zeros(3), OMEGA, 16)[0] is Kind.NOISE
-
-
-@pytest.mark.parametrize("bits", [16, 24])
-@given(data=st.data())
-def test_bytes_swapped_are_those_of_the_wire(bits, data):
-    values = data.draw(st.lists(st.integers(-(2 ** (bits - 1)), 2 ** (bits - 1) - 1), min_size=1, max_size=20))
-    x = np.array(values) / 2 ** (bits - 1)
-    wire = [int(v).to_bytes(bits // 8, "big", signed=True) for v in values]
-    expected = np.array([int.from_bytes(item, "little", signed=True) for item in wire]) / 2 ** (bits - 1)
-    assert np.array_equal(swap_bytes(x, bits), expected)
-    assert np.array_equal(swap_bytes(swap_bytes(x, bits), bits), x)

@@ -1,0 +1,229 @@
+"""The best explanation of a departure: by its score, and nothing else."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtpverify.detect.explain.departure import Departure
+from rtpverify.detect.explain.faults import FAULTS
+from rtpverify.detect.explain.likelihood import OUTLIER, best_interval
+from rtpverify.detect.explain.model import FaultModel, Fitted
+from rtpverify.events import Kind
+
+ROUNDS = 4
+"""Fits and edges in turn; from the third on they hardly move."""
+ANYTHING = frozenset({Kind.NOISE, Kind.MISMATCH, Kind.CLICK})
+"""Kinds whose frames may hold anything: within them nothing departs any more."""
+ALTERNATIVE = 0.05
+"""Posterior from which on another explanation is named."""
+SURE = 14.0
+"""Nats by which frames after a fault have to speak for order: as much as one frame can that would be wrong under it."""
+_ALIKE = 0.04
+"""Rounding and dither are no white noise, which the score takes them for: of explanations that leave nothing but noise,
+those within this share of the best score are as good, and priors decide."""
+_EDGE_SECONDS = 0.005
+"""So much at either edge of what looks wrong is left out of the first fit, a quarter of it at most."""
+_ENDS = 1e-3
+"""Chance that a fault ends at a frame: what does nothing for 1000 frames has to be worth a nat to belong to it."""
+_MOST = 8
+"""Explanations of one departure; what still departs then is noise of many faults."""
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What a departure is.
+
+    Attributes
+    ----------
+    kind, size, message
+        Of its event.
+    start, stop
+        First frame, and the one after the last, on the media timeline.
+    score
+        How much better it explains the frames than order does, in nats.
+    confidence
+        Posterior probability among the models that were tried.
+    alternatives
+        The other kinds above 0.05, with theirs, the likeliest first.
+    ended
+        Whether the frames after ``stop`` show that it is over.
+    signal
+        What it expects of the frames of the departure, shape (n,).
+    """
+
+    kind: Kind
+    size: dict[str, Any]
+    message: str
+    start: int
+    stop: int
+    score: float
+    confidence: float
+    alternatives: tuple[tuple[Kind, float], ...]
+    ended: bool
+    signal: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class _Scored:
+    """A fitted model with its interval; ``gain`` is its log-likelihood over that of order, frame by frame."""
+
+    kind: Kind
+    fitted: Fitted
+    start: int
+    stop: int
+    gain: NDArray[np.float64]
+    score: float
+    prior: float
+
+
+def explain(departure: Departure, faults: Iterable[FaultModel] = FAULTS) -> Explanation | None:
+    """Return the best explanation of a departure; None where nothing explains it better than order does."""
+    faults = list(faults)
+    scored = [item for fault in faults if not fault.costly(departure) for item in _scores(departure, fault)]
+    if not scored or not max(scored, key=lambda item: item.score - item.prior).fitted.complete:
+        scored += [item for fault in faults if fault.costly(departure) for item in _scores(departure, fault)]
+    if not scored:
+        return None
+    top = max(item.score - item.prior for item in scored)
+    if top <= 0.0:
+        return None
+    best: dict[Kind, tuple[float, _Scored]] = {}
+    for item in scored:
+        short = top - (item.score - item.prior)
+        if item.fitted.complete:
+            short = max(0.0, short - _ALIKE * top)
+        weight = -short - item.prior
+        if item.kind not in best or weight > best[item.kind][0]:
+            best[item.kind] = weight, item
+    ranked = sorted(best.values(), key=lambda pair: -pair[0])
+    likelihood = np.exp(np.array([weight for weight, _ in ranked]) - ranked[0][0])
+    posterior = likelihood / likelihood.sum()
+    others = [
+        (item.kind, float(share))
+        for (_, item), share in zip(ranked[1:], posterior[1:], strict=True)
+        if share > ALTERNATIVE
+    ]
+    chosen = ranked[0][1]
+    size, message = chosen.fitted.describe(departure, slice(chosen.start, chosen.stop))
+    after = float(chosen.gain[chosen.stop :][departure.valid[chosen.stop :]].sum())
+    return Explanation(
+        chosen.kind,
+        size,
+        message,
+        departure.start + chosen.start,
+        departure.start + chosen.stop,
+        chosen.score,
+        float(posterior[0]),
+        tuple(others),
+        after < -SURE,
+        chosen.fitted.signal,
+    )
+
+
+def _scores(departure: Departure, fault: FaultModel) -> list[_Scored]:
+    """Return how well a fault explains a departure, with both edges where it explains it best."""
+    inner = min((departure.stop - departure.first) // 4, departure.frames(_EDGE_SECONDS))
+    core = slice(departure.first + inner, departure.stop - inner)
+    if not _lasts(departure, fault, departure.stop - departure.first):
+        return []
+    return [item for fitted in fault.fit(departure, core) if (item := _settle(departure, fault, fitted, core))]
+
+
+def _lasts(departure: Departure, fault: FaultModel, frames: int) -> bool:
+    rate_hz = departure.reference.sample_rate_hz
+    return fault.least_seconds * rate_hz < frames <= max(1.0, fault.most_seconds * rate_hz)
+
+
+def _reach(departure: Departure, fault: FaultModel) -> NDArray[np.bool_]:
+    """Return which frames a fault of its longest duration may hold that is where the departure is, shape (n,)."""
+    most = fault.most_seconds * departure.reference.sample_rate_hz
+    if most >= len(departure.x):
+        return departure.valid
+    reach = departure.valid.copy()
+    reach[: max(0, departure.stop - max(1, int(most)))] = False
+    reach[departure.first + max(1, int(most)) :] = False
+    return reach
+
+
+def _settle(departure: Departure, fault: FaultModel, fitted: Fitted, core: slice) -> _Scored | None:
+    best: _Scored | None = None
+    reach = _reach(departure, fault)
+    settled = (core.start, core.stop, core.stop - core.start)
+    for _ in range(ROUNDS):
+        likelihood = fitted.log_likelihood(departure)
+        gain = np.where(reach, likelihood - departure.in_order, 0.0)
+        start, stop, total = best_interval(gain - _ENDS)
+        frames = int(np.count_nonzero(departure.valid[start:stop]))
+        if frames == 0 or not _lasts(departure, fault, stop - start):
+            break
+        score = total - 0.5 * fitted.parameters * math.log(max(frames, 2))
+        best = _Scored(fault.kind, fitted, start, stop, gain, score, fault.prior + fitted.prior)
+        # What it does not explain says nothing of its parameters.
+        fits = departure.valid & (likelihood > OUTLIER)
+        count = int(np.count_nonzero(fits[start:stop]))
+        if (start, stop, count) == settled:
+            break
+        settled = start, stop, count
+        again = fault.fit(departure if 2 * count < frames else replace(departure, fitting=fits), slice(start, stop))
+        if not again:
+            break
+        fitted = again[0]
+    return best
+
+
+def explain_all(departure: Departure, wrong: NDArray[np.float64] | float) -> list[Explanation]:
+    """Return the explanations of a departure, and of what they leave: a click within a gain step, a loss within a slip.
+
+    Parameters
+    ----------
+    departure
+        The frames.
+    wrong
+        Deviation from which on a single frame is wrong, one number or one for each frame.
+
+    Returns
+    -------
+    list of Explanation
+        In the order of their starts; the one that explains most was taken as expected when the others were found.
+    """
+    found: list[Explanation] = []
+    open_to_all = np.zeros(len(departure.x), np.bool_)
+    while len(found) < _MOST:
+        best = explain(departure)
+        if best is None:
+            break
+        found.append(best)
+        expected = departure.expected.copy()
+        inside = slice(best.start - departure.start, best.stop - departure.start)
+        expected[inside] = best.signal[inside]
+        if best.kind in ANYTHING:
+            open_to_all[inside] = True
+        at = np.flatnonzero(departure.valid & ~open_to_all & (np.abs(departure.x - expected) > wrong))
+        if len(at) == 0:
+            break
+        apart = np.flatnonzero(np.diff(at) > departure.frames(_EDGE_SECONDS))
+        last = at[apart[0]] if len(apart) else at[-1]
+        departure = departure.assuming(expected, int(at[0]), int(last) + 1)
+    return sorted(found, key=lambda item: item.start)
+
+
+def change_frame(before: NDArray[np.float64], after: NDArray[np.float64]) -> int:
+    """Return at which frame one explanation gives way to another: where both together are most likely.
+
+    Parameters
+    ----------
+    before, after
+        Log-likelihood of each frame under either, shape (n,).
+
+    Returns
+    -------
+    int
+        The first frame of the second, 0 to n; the first of equals.
+    """
+    return int(np.concatenate([[0.0], np.cumsum(before - after)]).argmax())

@@ -1,0 +1,95 @@
+"""Samples whose bits are wrong: the lowest empty, or bytes in the other order."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtpverify.detect.explain.departure import Departure
+from rtpverify.detect.explain.likelihood import OUTLIER
+from rtpverify.detect.explain.model import LONGEST_CLICK_SECONDS, Cheap, Description, Fitted
+from rtpverify.dsp.sample_words import empty_low_bits, swap_bytes
+from rtpverify.events import Kind
+
+_SWAPPED_BITS = (16, 24)
+
+
+@dataclass(frozen=True)
+class _Empty:
+    """Values on a coarser grid, near what was expected: which of them, rounding and noise decide."""
+
+    signal: NDArray[np.float64]
+    bits: int
+    empty: int
+    parameters: int = 1
+    prior: float = 0.0
+    complete: bool = True
+
+    def log_likelihood(self, departure: Departure) -> NDArray[np.float64]:
+        """Return that of each frame: as likely for all values of the grid within a step of it."""
+        coarse = 2.0 ** (1 + self.empty - self.bits)
+        scaled = departure.x / coarse
+        likely = scaled == np.rint(scaled)
+        left = np.maximum(np.abs(departure.x - departure.expected) - coarse, 0.0)
+        # One of about two values of the grid, each of which stands for as many values as a step of the encoding.
+        each = -math.log(2.0 * 2.0 ** (1 - self.bits)) - 0.5 * np.square(left / departure.noise.sigma)
+        return np.where(likely, np.maximum(each, OUTLIER), OUTLIER)
+
+    def describe(self, departure: Departure, frames: slice) -> Description:  # noqa: ARG002
+        """Return size and message of the event."""
+        return {"effective_bits": self.bits - self.empty}, f"the lowest {self.empty} bits are empty"
+
+
+class WordLength(Cheap):
+    """The lowest bits are empty, and are not in what was expected."""
+
+    kind = Kind.WORD_LENGTH
+    prior = 0.0
+    least_seconds, most_seconds = LONGEST_CLICK_SECONDS, math.inf
+
+    def fit(self, departure: Departure, core: slice) -> Sequence[Fitted]:
+        """Return the grid that all frames are on."""
+        bits = departure.reference.bits
+        if bits is None:
+            return []
+        x, y = departure.seen(core, departure.x, departure.expected)
+        empty = empty_low_bits(x, bits)
+        return [_Empty(departure.expected, bits, empty)] if empty and empty_low_bits(y, bits) < empty else []
+
+
+@dataclass(frozen=True)
+class _Swapped:
+    """Samples that are in order when their bytes are exchanged."""
+
+    signal: NDArray[np.float64]
+    bits: int
+    parameters: int = 0
+    prior: float = 0.0
+    complete: bool = True
+
+    def log_likelihood(self, departure: Departure) -> NDArray[np.float64]:
+        """Return that of each frame with its bytes exchanged."""
+        return departure.noise.log_likelihood(swap_bytes(departure.x, self.bits) - departure.expected)
+
+    def describe(self, departure: Departure, frames: slice) -> Description:  # noqa: ARG002
+        """Return size and message of the event."""
+        return {}, "bytes of each sample in the wrong order"
+
+
+class ByteOrder(Cheap):
+    """Bytes of each sample in the wrong order."""
+
+    kind = Kind.BYTE_ORDER
+    prior = 2.0
+    least_seconds, most_seconds = 0.0, math.inf
+
+    def fit(self, departure: Departure, core: slice) -> Sequence[Fitted]:  # noqa: ARG002
+        """Return the samples with their bytes exchanged."""
+        bits = departure.reference.bits
+        if bits not in _SWAPPED_BITS:
+            return []
+        return [_Swapped(swap_bytes(departure.expected, bits), bits)]
