@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 from rtpverify.version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from rtpverify.api import Audio, Mfcc, check, compare, inspect, mfcc, read, tone
+    from rtpverify.api.audio import Audio, Mfcc, mfcc, read, tone
+    from rtpverify.api.checks import check, compare, inspect, verify
+    from rtpverify.api.live import LiveVerifier
     from rtpverify.dsp.constant_q import ConstantQ, constant_q
     from rtpverify.dsp.envelope import Envelope, envelope
     from rtpverify.dsp.griffin_lim import Reconstruction, griffin_lim
@@ -21,18 +23,24 @@ if TYPE_CHECKING:
     from rtpverify.dsp.silence import Silence, SilenceKind
     from rtpverify.dsp.spectrum import Spectrogram, spectrogram
     from rtpverify.dsp.statistics import Levels, levels
-    from rtpverify.errors import RequestError
+    from rtpverify.errors import NothingArrived, RequestError
+    from rtpverify.events import Cause, Event, Kind
     from rtpverify.limits import Limits
     from rtpverify.result import Result, Verdict
 
 __all__ = [
     "Audio",
+    "Cause",
     "ConstantQ",
     "Envelope",
+    "Event",
     "Histogram",
+    "Kind",
     "Levels",
     "Limits",
+    "LiveVerifier",
     "Mfcc",
+    "NothingArrived",
     "Reconstruction",
     "RequestError",
     "Result",
@@ -53,10 +61,13 @@ __all__ = [
     "resample",
     "spectrogram",
     "tone",
+    "verify",
 ]
 
 _MODULES = {
-    "api": ("Audio", "Mfcc", "check", "compare", "inspect", "mfcc", "read", "tone"),
+    "api.audio": ("Audio", "Mfcc", "mfcc", "read", "tone"),
+    "api.checks": ("check", "compare", "inspect", "verify"),
+    "api.live": ("LiveVerifier",),
     "dsp.constant_q": ("ConstantQ", "constant_q"),
     "dsp.envelope": ("Envelope", "envelope"),
     "dsp.griffin_lim": ("Reconstruction", "griffin_lim"),
@@ -65,7 +76,8 @@ _MODULES = {
     "dsp.silence": ("Silence", "SilenceKind"),
     "dsp.spectrum": ("Spectrogram", "spectrogram"),
     "dsp.statistics": ("Levels", "levels"),
-    "errors": ("RequestError",),
+    "errors": ("NothingArrived", "RequestError"),
+    "events": ("Cause", "Event", "Kind"),
     "limits": ("Limits",),
     "result": ("Result", "Verdict"),
 }

@@ -6,7 +6,7 @@ Only a caller's mistake raises: faults of a stream are events, bad packets are c
       SourceError       a file, capture or socket cannot be read or opened
         DamagedError    what a file holds contradicts itself
       OutputError       a file or standard output cannot be written
-      NothingArrivedError  no audio came; status 3
+      NothingArrived    no audio came; status 3
       ConfigurationError  a configuration, limits file or session description is wrong
 
 A message is one line that names the place (file, line, option, key) and the bad value.
@@ -31,8 +31,8 @@ class OutputError(RequestError):
     """A file, or standard output, cannot be written."""
 
 
-class NothingArrivedError(RequestError):
-    """A live source or capture gave no audio to look at."""
+class NothingArrived(RequestError):  # noqa: N818 - the published name
+    """A live source or capture gave no audio."""
 
     exit_status = 3
 

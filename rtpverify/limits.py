@@ -89,12 +89,15 @@ def with_values(limits: Limits, values: dict[str, Any], place: str) -> Limits:
     Raises
     ------
     ConfigurationError
-        For an unknown name or a value of the wrong type; the message starts with ``place``.
+        For an unknown name or a value of the wrong type; the message starts with ``place``. None is a value of limits
+        that need not be checked.
     """
     known = {item.name: item for item in fields(Limits)}
     for name, value in values.items():
         if name not in known:
             raise ConfigurationError(f"{place}: unknown limit {name!r}; known are {', '.join(known)}")
+        if value is None and "None" in str(known[name].type):
+            continue
         is_flag = name == "word_length_is_fault"
         if isinstance(value, bool) != is_flag or not isinstance(value, bool | int | float) or value != value:
             kind = "true or false" if is_flag else "a number"

@@ -134,5 +134,5 @@ def test_inspect(tmp_path):
     assert wanted.times_seconds[1] == 512 / RATE_HZ
     with pytest.raises(rtpverify.RequestError, match="'chroma' is not a valid View; there are waveform"):
         rtpverify.inspect(tmp_path / "tone.wav", views=["chroma"])
-    with pytest.raises(rtpverify.RequestError, match="colour"):
-        rtpverify.inspect(tmp_path / "tone.wav", colour=1)
+    with pytest.raises(rtpverify.RequestError, match="nothing ends the reception of a live source; give duration="):
+        rtpverify.inspect("rtp://127.0.0.1:5004")

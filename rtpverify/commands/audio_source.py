@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rtpverify.errors import NothingArrivedError, RequestError
+from rtpverify.errors import NothingArrived, RequestError
 from rtpverify.live.sdp_session import is_session
 from rtpverify.reference import Tone
 from rtpverify.report.wording import identity
@@ -22,10 +22,11 @@ def is_packets(source: str) -> bool:
     from rtpverify.sources.capture.reader import is_capture
 
     path = Path(source)
-    return _is_live(source) or (path.is_file() and is_capture(path))
+    return is_live(source) or (path.is_file() and is_capture(path))
 
 
-def _is_live(source: str) -> bool:
+def is_live(source: str) -> bool:
+    """Tell whether a source is an address or a session description."""
     return source.startswith(SCHEME) or is_session(source)
 
 
@@ -53,7 +54,7 @@ def open_source(
     ------
     RequestError
         Where the source is unusable, or has several streams of which none was picked.
-    NothingArrivedError
+    NothingArrived
         Where no audio came.
     """
     if not is_packets(source):
@@ -73,7 +74,7 @@ def open_source(
         reference=Tone(),
         encoding=encoding,
         sdp=sdp,
-        duration_seconds=duration_seconds if _is_live(source) else None,
+        duration_seconds=duration_seconds if is_live(source) else None,
         streams=streams,
         on_frames=spool.take,
         on_listening=on_listening or (lambda _endpoints: None),
@@ -83,7 +84,7 @@ def open_source(
         raise failure.error
     found = spool.streams
     if not found:
-        raise NothingArrivedError(f"{source}: no audio arrived")
+        raise NothingArrived(f"{source}: no audio arrived")
     if len(found) > 1:
         listed = "; ".join(" ".join(identity(stream).split()) for stream in result.streams)
         raise RequestError(f"{source}: holds {len(found)} streams, pick one with --stream: {listed}")

@@ -21,6 +21,7 @@ from rtpverify.engine.expectation import Selection, StreamSpec
 from rtpverify.errors import RequestError, SourceError
 from rtpverify.limits import Limits
 from rtpverify.live.sdp_session import is_session, read_session, spec_at
+from rtpverify.live.watcher import Watcher
 from rtpverify.reference import Reference, Tone
 from rtpverify.report.discarded import in_words
 from rtpverify.sources.live.endpoint import SCHEME, Endpoint, parse_endpoint
@@ -76,8 +77,14 @@ class _Live:
     until_end: bool
     backend: Backend | None
     on_listening: Callable[[Sequence[Endpoint]], None]
+    watcher: Watcher
+    interface: str | None
     rtcp: bool
     receiver_reports: bool
+
+    def endpoint(self, endpoint: Endpoint) -> Endpoint:
+        """Return where to receive, through the interface that was named where the source names none."""
+        return replace(endpoint, interface=endpoint.interface or self.interface)
 
 
 def check(
@@ -90,6 +97,8 @@ def check(
     duration_seconds: float | None = None,
     backend: Backend | None = None,
     on_listening: Callable[[Sequence[Endpoint]], None] = _ignore,
+    watcher: Watcher = Watcher(),  # noqa: B008 - has no state
+    interface: str | None = None,
     streams: Sequence[str] = (),
     redundant: bool = False,
     host_clock: HostClock | None = None,
@@ -117,6 +126,10 @@ def check(
         How live packets are received; None: as this system does best.
     on_listening
         Called once a live source is open.
+    watcher
+        Follows a live check, and may end it.
+    interface
+        Name or address of the network interface of a live source that names none.
     streams
         Only these: SSRCs (``0x...``), senders or destinations (``ADDRESS`` or ``ADDRESS:PORT``); all where empty.
     redundant
@@ -143,11 +156,12 @@ def check(
     if host_clock is not None and limits.link_offset_seconds is None:
         raise RequestError("--host-clock has no effect without --link-offset-seconds")
     arrival = _Arrival(selection, host_clock or "utc", on_frames)
-    live = _Live(duration_seconds, until_end, backend, on_listening, rtcp or receiver_reports, receiver_reports)
+    wants_rtcp = rtcp or receiver_reports
+    live = _Live(duration_seconds, until_end, backend, on_listening, watcher, interface, wants_rtcp, receiver_reports)
     base = StreamSpec(encoding=encoding, reference=reference, limits=limits)
     if source.startswith(SCHEME):
         _refuse_redundant(source, redundant)
-        endpoint = parse_endpoint(source)
+        endpoint = live.endpoint(parse_endpoint(source))
         if live.rtcp:
             endpoint = endpoint.with_rtcp()
         spec = spec_at(endpoint, base, read_session(sdp, is_patient=True) if sdp else None)
@@ -160,7 +174,8 @@ def check(
         _refuse_redundant(source, redundant)
         described = read_session(path, is_patient=True).streams(base, rtcp=live.rtcp)
         _require_decodable([spec for _, spec in described])
-        return _check_live(source, described, arrival, live)
+        placed = [([live.endpoint(endpoint) for endpoint in endpoints], spec) for endpoints, spec in described]
+        return _check_live(source, placed, arrival, live)
     _refuse_live_options(source, live)
     from rtpverify.sources.capture.reader import is_capture
 
@@ -219,7 +234,12 @@ def _refuse_live_options(source: str, live: _Live) -> None:
     """Refuse what tells nothing of a file or capture."""
     if live.until_end:
         raise RequestError(f"{source}: --until-end is for live sources; a file or capture ends by itself")
-    options = {"--backend": live.backend, "--receiver-reports": live.receiver_reports, "--rtcp": live.rtcp}
+    options = {
+        "--backend": live.backend,
+        "--interface": live.interface,
+        "--receiver-reports": live.receiver_reports,
+        "--rtcp": live.rtcp,
+    }
     for option in (option for option, given in options.items() if given):
         raise RequestError(f"{source}: {option} is for live sources")
 
@@ -343,12 +363,21 @@ def _check_live(
                 _require_encodings(verifier, source)
             if feedback is not None:
                 feedback.tick(now_ns)
+            if live.watcher.tick(now_ns):
+                stop.set()
 
         with (
             stopped_by_signals(stop),
             open_receiver(endpoints, live.backend) as receiver,
             feedback or contextlib.nullcontext(),
         ):
+
+            def found() -> Result:
+                result = verifier.result(source, receiver.dropped)
+                _add(result.discarded, receiver.discarded)
+                return result
+
+            live.watcher.begin(verifier, found)
             live.on_listening(endpoints)
             await run_live(
                 verifier,
@@ -356,12 +385,11 @@ def _check_live(
                 duration_seconds=live.duration_seconds,
                 until_end=live.until_end,
                 stop=stop,
+                on_batch=live.watcher.take,
                 on_tick=on_tick,
             )
             _require_encodings(verifier, source)
-            result = verifier.result(source, receiver.dropped)
-            _add(result.discarded, receiver.discarded)
-        return result
+            return found()
 
     return run(main())
 

@@ -108,7 +108,7 @@ def _copied(batch: PacketBatch) -> list[DatagramBlock]:
 def select(
     pieces: Sequence[DatagramBlock],
     matches: Callable[[Flow], bool],
-    ssrcs: Collection[int],
+    ssrcs: Collection[int] | None,
     start_ns: int,
     stop_ns: int,
 ) -> PacketBatch:
@@ -119,17 +119,17 @@ def select(
     matches
         Which flows may carry them.
     ssrcs
-        The sources.
+        The sources; None: all, and what is no RTP as well.
     start_ns, stop_ns
         From and before, by arrival.
     """
     flows: list[Flow] = []
     numbers: dict[Flow, int] = {}
-    wanted_ssrcs = np.array(sorted(ssrcs), np.int64)
+    wanted_ssrcs = None if ssrcs is None else np.array(sorted(ssrcs), np.int64)
     chosen: list[tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64]]] = []
     number_of: dict[int, NDArray[np.int64]] = {}
     for piece in pieces:
-        if piece.data.shape[1] < _RTCP_BYTES:
+        if wanted_ssrcs is not None and piece.data.shape[1] < _RTCP_BYTES:
             continue
         inside = (piece.arrival_ns >= start_ns) & (piece.arrival_ns < stop_ns)
         if not inside.any():
@@ -142,7 +142,8 @@ def select(
             number_of[id(piece.flows)] = np.array([numbers.get(flow, -1) for flow in piece.flows], np.int64)
         number = number_of[id(piece.flows)][piece.flow]
         rows = np.flatnonzero((number >= 0) & inside)
-        rows = rows[np.isin(_ssrcs(piece.data[rows]), wanted_ssrcs)] if len(rows) else rows
+        if len(rows) and wanted_ssrcs is not None:
+            rows = rows[np.isin(_ssrcs(piece.data[rows]), wanted_ssrcs)]
         if len(rows):
             chosen.append((piece.data[rows], piece.arrival_ns[rows], number[rows]))
     return _joined(chosen, flows)

@@ -10,10 +10,9 @@ from typing import IO, Literal
 from rtpverify.events import Event, Kind
 from rtpverify.history.query import FoundEvents
 from rtpverify.history.store import Document
-from rtpverify.report import wording
 from rtpverify.report.terminal import BOLD, DIM, Paper, coloured
 from rtpverify.report.text import aligned
-from rtpverify.result import event_as_dict
+from rtpverify.result import event_as_dict, event_wording
 
 SCHEMA = "rtpverify.events/1"
 
@@ -112,7 +111,7 @@ _STYLES = {"network": coloured("blue"), "upstream": coloured("red"), "unknown": 
 def _moment(document: Document) -> str:
     """Write the arrival of an event's first packet to the millisecond."""
     time: str | None = document["time"]
-    return wording.UNMEASURED if time is None else time[:23].replace("T", " ")
+    return event_wording.UNMEASURED if time is None else time[:23].replace("T", " ")
 
 
 def _ending(document: Document) -> str:

@@ -9,7 +9,7 @@ from html import escape
 
 from rtpverify.events import Event
 from rtpverify.report import wording
-from rtpverify.result import Result, StreamResult, Verdict, rfc3339
+from rtpverify.result import Result, StreamResult, Verdict, event_wording, rfc3339
 from rtpverify.version import __version__
 
 EVENTS_SHOWN = 1000
@@ -120,16 +120,16 @@ def _facts(facts: Sequence[tuple[str, str]]) -> str:
 
 
 def _events(stream: StreamResult) -> str:
-    shown, rest = wording.selected(stream.events, EVENTS_SHOWN)
-    titles = [(title, "number" if title in ("Time s", "Frame", "Ch") else "") for title in wording.EVENT_COLUMNS]
+    shown, rest = event_wording.selected(stream.events, EVENTS_SHOWN)
+    titles = [(title, "number" if title in ("Time s", "Frame", "Ch") else "") for title in event_wording.EVENT_COLUMNS]
     rows = []
     for event in shown:
-        *cells, size = wording.event_row(event, stream.sample_rate)
+        *cells, size = event_wording.event_row(event, stream.sample_rate)
         row = [_cell(text, style) for text, (_, style) in zip(cells, titles[:-1], strict=True)]
         message = f'<br><span class="quiet">{escape(event.message)}</span>' if event.message else ""
-        moment = rfc3339(event.time_ns) or wording.UNMEASURED
+        moment = rfc3339(event.time_ns) or event_wording.UNMEASURED
         rows.append([*row, f'<td class="text">{escape(size)}{message}</td>', _cell(moment, "")])
-    more = f"<p>and {len(rest):,} more: {escape(wording.by_kind(rest))}</p>" if rest else ""
+    more = f"<p>and {len(rest):,} more: {escape(event_wording.by_kind(rest))}</p>" if rest else ""
     return _table([*titles, ("Arrival", "")], rows) + more
 
 
@@ -184,7 +184,7 @@ def _marks(events: Sequence[Event], y: float, scale: float, stream: StreamResult
         spots[round(event.start_frame * scale), width, str(event.cause)].append(event)
     marks = []
     for (x, width, cause), here in spots.items():
-        time, frame, channel, *_, size = wording.event_row(here[0], stream.sample_rate)
+        time, frame, channel, *_, size = event_wording.event_row(here[0], stream.sample_rate)
         title = f"{here[0].kind} at {time} s, frame {frame}, channel {channel}: {size}"
         if len(here) > 1:
             title += f" (and {len(here) - 1:,} more here)"

@@ -13,7 +13,7 @@ from rtpverify.result import Result
 
 def render(result: Result) -> str:
     """Return the result as JSON text, indented, with a newline at its end."""
-    return json.dumps(strict(result.as_dict()), indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+    return json.dumps(strict(result.to_dict()), indent=2, allow_nan=False, ensure_ascii=False) + "\n"
 
 
 def strict(value: Any) -> Any:

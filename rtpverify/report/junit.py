@@ -16,7 +16,7 @@ from xml.etree import ElementTree as ET
 from rtpverify.events import Event, Kind
 from rtpverify.report import wording
 from rtpverify.report.printable import printable
-from rtpverify.result import Result, StreamResult
+from rtpverify.result import Result, StreamResult, event_wording
 
 FAMILIES: dict[str, tuple[Kind, ...]] = {
     "transport": (Kind.GAP, Kind.DUPLICATE, Kind.REORDER, Kind.LATE, Kind.STALL, Kind.JITTER),
@@ -151,7 +151,9 @@ def _properties(stream: StreamResult) -> list[tuple[str, str]]:
         pairs.append(("detection limits", smallest))
     for signal in stream.signal:
         cells = zip(wording.SIGNAL_COLUMNS[1:], wording.signal_row(signal)[1:], wording.SIGNAL_UNITS[1:], strict=True)
-        text = ", ".join(f"{title} {cell} {unit}".strip() for title, cell, unit in cells if cell != wording.UNMEASURED)
+        text = ", ".join(
+            f"{title} {cell} {unit}".strip() for title, cell, unit in cells if cell != event_wording.UNMEASURED
+        )
         pairs.append((f"channel {signal.channel}", text))
     return pairs
 
@@ -165,10 +167,10 @@ def _message(faults: list[Event]) -> str:
 
 def _lines(events: list[Event], sample_rate: int | None) -> str:
     """Write one line for each of the first events."""
-    shown, rest = wording.selected(events, 100)
+    shown, rest = event_wording.selected(events, 100)
     lines = []
     for event in shown:
-        time, frame, channel, kind, cause, packets, size = wording.event_row(event, sample_rate)
+        time, frame, channel, kind, cause, packets, size = event_wording.event_row(event, sample_rate)
         lines.append(
             f"{time} s, frame {frame}, channel {channel}: {kind} ({cause}), packets {packets}, {size}. {event.message}"
         )

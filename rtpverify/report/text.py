@@ -8,7 +8,7 @@ from typing import IO
 
 from rtpverify.report import wording
 from rtpverify.report.terminal import BOLD, DIM, Paper, Style, coloured
-from rtpverify.result import Result, StreamResult, Verdict
+from rtpverify.result import Result, StreamResult, Verdict, event_wording
 
 EVENTS_SHOWN = 20
 """Events of one stream that are listed; the rest is counted by kind."""
@@ -85,8 +85,8 @@ def _signal(paper: Paper, stream: StreamResult) -> None:
 
 
 def _events(paper: Paper, stream: StreamResult) -> None:
-    shown, rest = wording.selected(stream.events, EVENTS_SHOWN)
-    rows = [wording.EVENT_COLUMNS, *(wording.event_row(event, stream.sample_rate) for event in shown)]
+    shown, rest = event_wording.selected(stream.events, EVENTS_SHOWN)
+    rows = [event_wording.EVENT_COLUMNS, *(event_wording.event_row(event, stream.sample_rate) for event in shown)]
     title, *lines = aligned(rows, right=range(3))
     indent = 2 + len(max((row[0] for row in rows), key=len)) + 2
     paper.line()
@@ -97,7 +97,7 @@ def _events(paper: Paper, stream: StreamResult) -> None:
             for part in _wrapped(paper, event.message, indent):
                 paper.line(" " * indent, (part, DIM))
     if rest:
-        paper.line(f"  and {len(rest):,} more: {wording.by_kind(rest)}")
+        paper.line(f"  and {len(rest):,} more: {event_wording.by_kind(rest)}")
 
 
 def aligned(rows: Sequence[Sequence[str]], right: Collection[int]) -> list[str]:

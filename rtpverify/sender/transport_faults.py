@@ -249,23 +249,23 @@ class TransportPlan:
         if fault.kind == "timestamp_error":
             return self._expect_timestamp_error(fault, packets)
         if fault.kind == "duplicate":
-            size = {"packets": min(values["packets"], packets - self._first(fault))}
+            size = {"packets_counted": min(values["packets"], packets - self._first(fault))}
             return [ExpectedEvent(Kind.DUPLICATE, start_frame, size=size, counted_only=True)]
         if fault.kind == "reorder":
-            return [ExpectedEvent(Kind.REORDER, start_frame, size={"packets": 1}, counted_only=True)]
+            return [ExpectedEvent(Kind.REORDER, start_frame, size={"packets_counted": 1}, counted_only=True)]
         if fault.kind == "late":
             return [
-                ExpectedEvent(Kind.GAP, start_frame, self._packet_frames, size={"packets": 1}),
-                ExpectedEvent(Kind.LATE, start_frame, size={"packets": 1}, counted_only=True),
+                ExpectedEvent(Kind.GAP, start_frame, self._packet_frames, size={"packets_lost": 1}),
+                ExpectedEvent(Kind.LATE, start_frame, size={"packets_counted": 1}, counted_only=True),
             ]
         if fault.kind == "stall":
             return [ExpectedEvent(Kind.STALL, start_frame, self._packets(values["seconds"]) * self._packet_frames)]
         if fault.kind == "missing" and not _ends(fault):
             return []  # a sender that starts late is missing only to those who do not wait
         sizes: dict[str, dict[str, object]] = {
-            "timestamp_jump": {"jump_frames": values.get("frames")},
-            "ssrc_change": {"ssrc": self._other_ssrc(fault)},
-            "payload_type_change": {"payload_type": values.get("to")},
+            "timestamp_jump": {"timestamp_jump_frames": values.get("frames")},
+            "ssrc_change": {"to_ssrc": f"0x{self._other_ssrc(fault):08x}"},
+            "payload_type_change": {"to_payload_type": values.get("to")},
         }
         return [ExpectedEvent(Kind(fault.kind), start_frame, size=sizes.get(fault.kind, {}))]
 
@@ -279,7 +279,7 @@ class TransportPlan:
                 Kind.GAP,
                 (first + int(start)) * self._packet_frames,
                 int(end - start) * self._packet_frames,
-                size={"packets": int(end - start)},
+                size={"packets_lost": int(end - start)},
             )
             for start, end in edges.reshape(-1, 2)
             if end < len(lost)

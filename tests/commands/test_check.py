@@ -49,7 +49,7 @@ def test_frames_without_a_time_of_arrival(tmp_path):
     assert (transport.clock_drift_ppm, transport.interarrival_histogram) == (None, [])
     [warning] = result.warnings
     assert warning.startswith("198 of 198 captured frames have no time of arrival")
-    assert result.as_dict()["warnings"] == [warning]
+    assert result.to_dict()["warnings"] == [warning]
 
 
 @pytest.mark.parametrize("snap", [54, 58, 149])
@@ -230,7 +230,7 @@ def test_more_calls_than_are_verified_at_a_time(tmp_path, calls):
     path.write_bytes(c.pcap(frames))
     result = check(str(path), reference=parse_reference("none"))
     assert [stream.transport.packets_received for stream in result.streams] == [12] * 256
-    assert result.streams_refused == result.as_dict()["streams_refused"] == calls - 256
+    assert result.streams_refused == result.to_dict()["streams_refused"] == calls - 256
     assert result.discarded == ({"too_many_streams": 12 * (calls - 256)} if calls > 256 else {})
     assert result.exit_status == (0 if calls == 256 else 3)
     if calls == 600:

@@ -429,7 +429,7 @@ def test_a_medium_that_never_came_fails_where_another_did() -> None:
     assert (str(event.kind), event.fault, event.open, event.time_ns is not None) == ("missing", True, False, True)
     result = verifier.result("x")
     assert result.verdict is Verdict.FAIL
-    came, missing = result.as_dict()["streams"]
+    came, missing = result.to_dict()["streams"]
     assert came["verdict"] == "pass"
     assert (missing["ssrc"], missing["verdict"], missing["destination"]) == (None, "fail", "239.1.2.4:5004")
     assert (missing["encoding"], missing["sample_rate"], missing["channels"]) == ("L16", 48000, 1)

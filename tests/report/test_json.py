@@ -9,7 +9,7 @@ from rtpverify.result import Signal
 
 def test_is_the_published_form(failed):
     data = json.loads(report.render(failed))
-    assert data == failed.as_dict()
+    assert data == failed.to_dict()
     assert data["schema"] == "rtpverify.result/1"
     assert data["verdict"] == "fail"
     assert data["streams"][1]["ssrc"] == "0x5eed0001"

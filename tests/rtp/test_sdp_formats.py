@@ -137,7 +137,7 @@ def test_a_hint_that_cannot_be_read_is_a_warning_of_the_result(verify):
     assert warning.endswith(
         "stream.sdp:8: a=ptime: 'soon' is not a packet time in ms above 0 and up to 1000; line ignored"
     )
-    assert result.as_dict()["warnings"] == [warning]
+    assert result.to_dict()["warnings"] == [warning]
     out = io.StringIO()
     text.write(result, out)
     assert f"Warning  {warning}" in out.getvalue()
@@ -401,4 +401,4 @@ def test_fragments_are_told(verify):
     result = verify(records(), parts, encoding=parse_rtpmap("L24/48000/2"))
     assert result.discarded == {"fragment": 2}
     assert "2 IP fragments were not put together: audio in them counts as lost" in result.warnings
-    assert json.dumps(result.as_dict())
+    assert json.dumps(result.to_dict())

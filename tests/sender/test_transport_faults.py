@@ -34,7 +34,7 @@ def test_loss_of_a_run():
     item = plan("loss:at=0.003,packets=2")
     assert order(item, 8) == [0, 1, 2, 5, 6, 7]
     (gap,) = item.expected(8)
-    assert (gap.kind, gap.start_frame, gap.duration_frames, gap.size) == (Kind.GAP, 144, 96, {"packets": 2})
+    assert (gap.kind, gap.start_frame, gap.duration_frames, gap.size) == (Kind.GAP, 144, 96, {"packets_lost": 2})
     assert item.expected(5) == []  # nothing comes after it, so nobody can tell
 
 
@@ -79,7 +79,7 @@ def test_random_loss_is_what_was_announced():
         for number in range(gap.start_frame // 48, (gap.start_frame + gap.duration_frames) // 48)
     ]
     assert told == lost
-    assert sum(gap.size["packets"] for gap in item.expected(3000)) == len(lost)
+    assert sum(gap.size["packets_lost"] for gap in item.expected(3000)) == len(lost)
 
 
 def test_copies_reordered_and_late_packets():

@@ -13,7 +13,7 @@ from rtpverify.commands.inspect.measure import PICTURE_COLUMNS, Grid, Inspection
 from rtpverify.dsp.histogram import Histogram
 from rtpverify.dsp.levels import decibels
 from rtpverify.dsp.spectrum import FLOOR_DB
-from rtpverify.report.wording import number, seconds
+from rtpverify.result.event_wording import number, seconds
 
 HISTOGRAM_BARS = 256
 

@@ -27,7 +27,7 @@ from rtpverify.dsp.statistics import LevelMeter
 from rtpverify.dsp.tone_removal import ToneRemover, block_frames
 from rtpverify.errors import RequestError
 from rtpverify.reference import Recording, Reference, Tone
-from rtpverify.report.wording import number
+from rtpverify.result.event_wording import number
 
 if TYPE_CHECKING:
     from rtpverify.media.audio import ReadableAudio

@@ -349,7 +349,7 @@ def _reason(error: OSError, endpoint: Endpoint) -> str:
     """Say in words what a user can act on."""
     interface = "" if endpoint.interface is None else f" through interface {endpoint.interface}"
     if error.errno == errno.EADDRINUSE:
-        return f"port {endpoint.port} is in use"
+        return f"port {endpoint.port} is in use; end the program that uses it, or choose another port"
     if error.errno == errno.EADDRNOTAVAIL:
         return f"address {endpoint.address} is not on this host{interface}"
     if error.errno in (errno.EACCES, errno.EPERM):

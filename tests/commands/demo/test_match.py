@@ -6,7 +6,7 @@ from rtpverify.commands.demo.match import match, meets
 from rtpverify.events import Event, Kind
 from rtpverify.sender.faults import ExpectedEvent
 
-GAP = ExpectedEvent(Kind.GAP, 48000, 144, size={"packets": 3})
+GAP = ExpectedEvent(Kind.GAP, 48000, 144, size={"packets_lost": 3})
 SLIP = ExpectedEvent(Kind.SLIP, 96000, 0, size={"slip_frames": 48})
 
 
@@ -14,8 +14,8 @@ SLIP = ExpectedEvent(Kind.SLIP, 96000, 0, size={"slip_frames": 48})
     ("event", "expected", "holds"),
     [
         (Event(Kind.GAP, 48000, 144), GAP, True),
-        (Event(Kind.GAP, 48000, 144, size={"packets": 3}), GAP, True),
-        (Event(Kind.GAP, 48000, 144, size={"packets": 2}), GAP, False),
+        (Event(Kind.GAP, 48000, 144, size={"packets_lost": 3}), GAP, True),
+        (Event(Kind.GAP, 48000, 144, size={"packets_lost": 2}), GAP, False),
         (Event(Kind.GAP, 48001, 144), GAP, False),
         (Event(Kind.GAP, 48000, 96), GAP, False),
         (Event(Kind.SLIP, 48000, 144), GAP, False),

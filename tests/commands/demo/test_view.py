@@ -14,7 +14,7 @@ from rtpverify.events import Event, Kind
 from rtpverify.result import StreamResult, Transport
 from rtpverify.sender.faults import ExpectedEvent
 
-GAP = ExpectedEvent(Kind.GAP, 48000, 144, size={"packets": 3})
+GAP = ExpectedEvent(Kind.GAP, 48000, 144, size={"packets_lost": 3})
 FOUND = Event(Kind.GAP, 48000, 144, size={"packets_lost": 3}, id="a")
 CLICK = Event(Kind.CLICK, 96000, 1, channel=2, size={"deviation": 0.25}, id="b")
 

@@ -214,7 +214,7 @@ async def test_evidence_is_shown_below_its_event(chromium: int, tmp_path: Path) 
     bench.outlets["recorder"] = Recorder(RecorderTable(path=str(tmp_path / "evidence")), bench)
     async with serving(bench, token_file=str(tmp_path / "token")) as client, browsing(chromium) as browser:
         bench.feed(Packets(seconds=2.0).send(lost=(500,)))
-        (gap,) = [dict(item) for item in bench.verifier.result("test").as_dict()["streams"][0]["events"]]
+        (gap,) = [dict(item) for item in bench.verifier.result("test").to_dict()["streams"][0]["events"]]
         picture = (
             b'<svg xmlns="http://www.w3.org/2000/svg" width="40" height="20"><style>rect{fill:red}</style><rect/></svg>'
         )

@@ -324,7 +324,9 @@ async def test_a_port_in_use_is_told_and_nothing_stays_open(make):
     free, port = free_port(), free_port()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
         other.bind(("127.0.0.1", port))
-        with pytest.raises(SourceError, match=f"^127.0.0.1:{port}: port {port} is in use$"):
+        with pytest.raises(
+            SourceError, match=f"^127.0.0.1:{port}: port {port} is in use; end the program that uses it"
+        ):
             make([Endpoint("127.0.0.1", free), Endpoint("127.0.0.1", port)])
     make([Endpoint("127.0.0.1", free), Endpoint("127.0.0.1", port)]).close()
 

@@ -1,18 +1,22 @@
 """The result of a check: one type, of which text, JSON, JUnit, HTML, metrics and the live page are views.
 
+The views that a test or a notebook asks the result itself for are in the modules of this folder.
+
 A value that could not be measured is None, never 0.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
 
-from rtpverify.events import Event
+from rtpverify.errors import RequestError
+from rtpverify.events import Event, Kind
 from rtpverify.failure import DEFECT_STATUS, Failure
+from rtpverify.result.event_wording import by_kind, counted
 
 SCHEMA = "rtpverify.result/1"
 
@@ -255,6 +259,14 @@ class StreamResult:
     """Why nothing could be concluded, where that is so."""
 
     @property
+    def title(self) -> str:
+        """What tells it from the other streams of a result."""
+        if self.transport is None:
+            return "file"
+        ssrc = "stream" if self.ssrc is None else f"stream 0x{self.ssrc:08x}"
+        return f"{ssrc} to {self.destination}" if self.destination else ssrc
+
+    @property
     def is_missing(self) -> bool:
         """Whether it was described or configured, and nothing of it came."""
         return self.transport is not None and self.ssrc is None
@@ -293,9 +305,9 @@ class Request:
     host: str
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class Result:
-    """What one check found."""
+    """What one check found; true where it passed."""
 
     source: str
     streams: list[StreamResult] = field(default_factory=list)
@@ -334,7 +346,90 @@ class Result:
             return DEFECT_STATUS
         return {Verdict.PASS: 0, Verdict.FAIL: 1, Verdict.INCONCLUSIVE: 3}[self.verdict]
 
-    def as_dict(self) -> dict[str, Any]:
+    @property
+    def passed(self) -> bool:
+        """Whether everything was verified and no fault was found."""
+        return self.verdict is Verdict.PASS
+
+    def __bool__(self) -> bool:
+        return self.passed
+
+    def assert_clean(self, allow: Collection[str] = ()) -> None:
+        """Raise where the check did not pass.
+
+        Parameters
+        ----------
+        allow
+            Kinds of events that are no fault here, such as ``("ended", "reorder")``. What could not be verified never
+            passes, whatever is allowed.
+
+        Raises
+        ------
+        AssertionError
+            With the reason and every fault that is not allowed: when, channel, kind, cause and size.
+        RequestError
+            For a kind that there is not.
+        """
+        if isinstance(allow, str):
+            raise RequestError(f"allow: {allow!r} is a text; give a tuple of kinds, such as ({allow!r},)")
+        allowed = {_kind(name) for name in allow}
+        faults = [(stream, event) for stream, event in self._faults() if event.kind not in allowed]
+        is_open = self.failures or self.streams_refused or not self.streams
+        if faults or is_open or any(stream.inconclusive for stream in self.streams):
+            from rtpverify.result.complaint import complaint
+
+            raise AssertionError(complaint(self.source, faults, [*self._doubts(), *self.warnings]))
+
+    def _faults(self) -> Iterator[tuple[StreamResult, Event]]:
+        """Yield every fault and its stream."""
+        return ((stream, event) for stream in self.streams for event in stream.events if event.fault)
+
+    def _doubts(self) -> list[str]:
+        """Return why not everything could be verified."""
+        doubts = [f"{stream.title}: {stream.inconclusive}" for stream in self.streams if stream.inconclusive]
+        if not self.streams:
+            doubts.append("nothing to verify arrived")
+        if self.streams_refused:
+            doubts.append(f"{self.streams_refused} more streams arrived than are verified at a time")
+        return doubts + [f"internal error in rtpverify: {failure.message}" for failure in self.failures]
+
+    @property
+    def reason(self) -> str:
+        """Why it did not pass, in one line: faults by kind, what was not verified; empty where it passed."""
+        found = by_kind(event for _, event in self._faults())
+        return "; ".join([*([found] if found else []), *self._doubts()])
+
+    def __repr__(self) -> str:
+        """Return verdict, reason and source in one line."""
+        found = self.reason
+        streams = counted(len(self.streams), "stream")
+        return f"<Result {self.verdict.upper()}{f': {found}' if found else ''} ({streams} of {self.source})>"
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: verdict, a picture of when what happened, figures and events."""
+        from rtpverify.result.notebook import page
+
+        return page(self.verdict, self.source, self.reason, self.streams)
+
+    def to_dataframe(self, rows: Literal["events", "channels", "streams"] = "events") -> Any:
+        """Return a table: a pandas DataFrame where pandas is installed, else one of polars.
+
+        Parameters
+        ----------
+        rows
+            A row for each event, for each channel of each stream with what was measured, or for each stream with what
+            the network did.
+
+        Raises
+        ------
+        RequestError
+            Where neither is installed, or there are no such rows.
+        """
+        from rtpverify.result.dataframe import dataframe
+
+        return dataframe(self.to_dict(), rows)
+
+    def to_dict(self) -> dict[str, Any]:
         """Return the result in the published JSON form (schema ``rtpverify.result/1``)."""
         return {
             "schema": SCHEMA,
@@ -347,6 +442,14 @@ class Result:
             "warnings": self.warnings,
             "streams": [stream_as_dict(stream) for stream in self.streams],
         }
+
+
+def _kind(name: str) -> Kind:
+    """Return a kind of event by its name."""
+    try:
+        return Kind(name)
+    except ValueError:
+        raise RequestError(f"allow: {name!r} is no kind of event; there are {', '.join(Kind)}") from None
 
 
 def stream_as_dict(stream: StreamResult) -> dict[str, Any]:

@@ -1,0 +1,106 @@
+"""What a check is asked for from Python, in the terms of the commands."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rtpverify.errors import RequestError
+from rtpverify.limits import PROFILES, Limits, with_values
+from rtpverify.reference import Recording, Reference, Tone
+from rtpverify.report.request import request_now
+from rtpverify.rtp.payload import parse_rtpmap
+from rtpverify.sources.audio.reference_text import parse_reference
+
+if TYPE_CHECKING:
+    from rtpverify.result import Request
+    from rtpverify.rtp.payload import Encoding
+
+DEFAULT_PROFILE = "digital"
+
+GivenLimits = Limits | Mapping[str, float | bool | None] | None
+"""A mapping goes over the limits of the profile, a :class:`Limits` replaces them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What audio is compared with and by which limits, and how that was written."""
+
+    reference: Reference
+    limits: Limits
+    encoding: Encoding | None
+    request: Request
+
+
+def asked(call: str, *, encoding: str | None, reference: str | Reference, profile: str, limits: GivenLimits) -> Asked:
+    """Read what was given.
+
+    Parameters
+    ----------
+    call
+        As Python writes it.
+
+    Raises
+    ------
+    RequestError
+        For a value that is unusable; the message names it.
+    """
+    judged_by = limits_of(profile, limits)
+    found = parse_reference(reference) if isinstance(reference, str) else reference
+    written = reference if isinstance(reference, str) else _written(found)
+    request = request_now(call, reference=written, encoding=encoding, profile=profile, limits=judged_by)
+    return Asked(found, judged_by, None if encoding is None else parse_rtpmap(encoding, "encoding"), request)
+
+
+def limits_of(profile: str, limits: GivenLimits) -> Limits:
+    """Return the limits that a profile and what goes over it make.
+
+    Raises
+    ------
+    RequestError
+        For an unknown profile or limit, or a value that is none.
+    """
+    if profile not in PROFILES:
+        raise RequestError(f"profile: {profile!r} is not one of {', '.join(PROFILES)}")
+    if isinstance(limits, Limits):
+        return limits
+    if limits is None:
+        return PROFILES[profile]
+    if not isinstance(limits, Mapping):
+        raise RequestError(f"limits: {limits!r} is neither a mapping, such as {{'max_thd_n_db': -60}}, nor a Limits")
+    return with_values(PROFILES[profile], dict(limits), "limits")
+
+
+def call_text(function: str, *arguments: object, **options: object) -> str:
+    """Return a call as Python writes it, without the options that were not given."""
+    given = {name: value for name, value in options.items() if not _is_default(value)}
+    written = [
+        *(_value(value) for value in arguments if value is not None),
+        *(f"{name}={_value(value)}" for name, value in given.items()),
+    ]
+    return f"rtpverify.{function}({', '.join(written)})"
+
+
+def _is_default(value: object) -> bool:
+    return value is None or value is False or (isinstance(value, str) and value == DEFAULT_PROFILE)
+
+
+def _value(value: object) -> str:
+    """Return a value as it is written; of an array its shape."""
+    if isinstance(value, Path):
+        value = str(value)
+    shape = getattr(value, "shape", None)
+    return repr(value) if shape is None else f"<array of shape {shape}>"
+
+
+def _written(reference: Reference) -> str:
+    """Return a reference as requests write it."""
+    match reference:
+        case None:
+            return "none"
+        case Recording():
+            return str(reference.path)
+        case Tone():
+            return ":".join(["tone", ",".join(map(repr, reference.frequencies_hz))]).rstrip(":")

@@ -1,0 +1,56 @@
+"""The folder of a check that did not pass: result, report, and the packets as they arrived, to be checked again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rtpverify.errors import OutputError
+from rtpverify.evidence.packet_history import PacketRing, select
+from rtpverify.evidence.pcap_writer import pcap
+from rtpverify.report import html, json
+
+if TYPE_CHECKING:
+    from rtpverify.result import Result
+
+RESULT, REPORT, PACKETS, ERROR = "result.json", "report.html", "packets.pcap", "error.txt"
+MAX_PACKET_BYTES = 1 << 28
+"""Of packets that are remembered: 15 minutes of a stereo stream in 24 bits. Then the oldest are forgotten."""
+_MAX_SECONDS = 1e6
+_END_NS = 1 << 62
+
+
+def packet_memory() -> PacketRing:
+    """Return what remembers the packets of a check."""
+    return PacketRing(_MAX_SECONDS, MAX_PACKET_BYTES)
+
+
+def keep_check(folder: Path, result: Result | None, packets: PacketRing, error: str | None = None) -> None:
+    """Write what there is of a check into a folder, which is made where there is none.
+
+    Parameters
+    ----------
+    result
+        None where the check itself failed.
+    error
+        What ended it early, as Python prints it.
+
+    Raises
+    ------
+    OutputError
+        Where it cannot be written.
+    """
+    files: dict[str, str | bytes] = {}
+    if result is not None:
+        files |= {RESULT: json.render(result), REPORT: html.render(result)}
+    batch = select(packets.pieces(), lambda _: True, None, 0, _END_NS)
+    if len(batch):
+        files[PACKETS] = pcap(batch)
+    if error is not None:
+        files[ERROR] = error
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in files.items():
+            (folder / name).write_bytes(content.encode() if isinstance(content, str) else content)
+    except OSError as problem:
+        raise OutputError(f"evidence {folder}: {problem.strerror}") from problem
