@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rtpverify.api.audio import Audio, Mfcc, mfcc, read, tone
     from rtpverify.api.checks import check, compare, inspect, verify
     from rtpverify.api.live import LiveVerifier
+    from rtpverify.api.sending import LiveSender, send
     from rtpverify.dsp.constant_q import ConstantQ, constant_q
     from rtpverify.dsp.envelope import Envelope, envelope
     from rtpverify.dsp.griffin_lim import Reconstruction, griffin_lim
@@ -38,6 +39,7 @@ __all__ = [
     "Kind",
     "Levels",
     "Limits",
+    "LiveSender",
     "LiveVerifier",
     "Mfcc",
     "NothingArrived",
@@ -59,6 +61,7 @@ __all__ = [
     "mfcc",
     "read",
     "resample",
+    "send",
     "spectrogram",
     "tone",
     "verify",
@@ -68,6 +71,7 @@ _MODULES = {
     "api.audio": ("Audio", "Mfcc", "mfcc", "read", "tone"),
     "api.checks": ("check", "compare", "inspect", "verify"),
     "api.live": ("LiveVerifier",),
+    "api.sending": ("LiveSender", "send"),
     "dsp.constant_q": ("ConstantQ", "constant_q"),
     "dsp.envelope": ("Envelope", "envelope"),
     "dsp.griffin_lim": ("Reconstruction", "griffin_lim"),

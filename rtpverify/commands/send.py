@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from rtpverify.commands.output import replacing
 from rtpverify.commands.wav_writer import Form, written
@@ -28,6 +29,44 @@ def send(
     *,
     frequency: str,
     level_dbfs: float,
+    file: Path | None,
+    duration: float | None,
+    **options: Any,
+) -> None:
+    """Send one stream until its end, the duration or an interrupt, and say on standard error what is sent.
+
+    Parameters
+    ----------
+    **options
+        As :func:`stream_settings` takes them.
+
+    Raises
+    ------
+    RequestError
+        Where an option is unusable, or sending fails.
+    """
+    settings = stream_settings(destination, frequency=frequency, level_dbfs=level_dbfs, file=file, **options)
+    with Sender([settings], duration_seconds=duration) as sender:
+        try:
+            what = printable(f"{file}") if file else f"{frequency} Hz at {level_dbfs:g} dBFS"
+            ssrc = sender.identities[0].ssrc
+            _say(f"sending {what} as {settings.encoding}, payload type {settings.payload_type}, SSRC 0x{ssrc:08x}")
+            _say(f"to {settings.destination}{'' if duration else '; Ctrl-C ends it'}")
+            for fault in settings.faults:
+                _say(f"fault {fault}")
+            sender.run()
+        except KeyboardInterrupt:
+            _say("interrupted")
+        progress = sender.progress
+        refused = f", {progress.packets_refused} refused by this host" if progress.packets_refused else ""
+        _say(f"sent {progress.packets_sent} packets in {progress.elapsed_seconds:.1f} s{refused}")
+
+
+def stream_settings(
+    destination: str | None,
+    *,
+    frequency: str,
+    level_dbfs: float,
     noise_dbfs: float | None,
     dither: Dither,
     seed: int,
@@ -40,20 +79,19 @@ def send(
     packet_time: float,
     ssrc: int | None,
     ttl: int,
-    duration: float | None,
-) -> None:
-    """Send one stream until its end, the duration or an interrupt, and say on standard error what is sent.
+) -> StreamSettings:
+    """Return the stream that the options of ``rtpverify send`` ask for.
 
     Raises
     ------
     RequestError
-        Where an option is unusable, or sending fails.
+        Where an option is unusable.
     """
     if last_packet and (file is None or loop):
         why = "a tone never ends" if file is None else "with --loop it never ends"
         raise RequestError(f"--last-packet {last_packet}: applies only to a recording that ends: {why}")
     form, signal = _audio(file, loop, encoding, frequency, level_dbfs)
-    settings = StreamSettings(
+    return StreamSettings(
         destination=parse_endpoint(destination, "DESTINATION") if destination else DEFAULT_DESTINATION,
         encoding=form,
         signal=signal,
@@ -67,19 +105,6 @@ def send(
         seed=seed,
         ttl=ttl,
     )
-    with Sender([settings], duration_seconds=duration) as sender:
-        try:
-            what = f"{file}" if file else f"{frequency} Hz at {level_dbfs:g} dBFS"
-            _say(f"sending {what} as {form}, payload type {payload_type}, SSRC 0x{sender.identities[0].ssrc:08x}")
-            _say(f"to {settings.destination}{'' if duration else '; Ctrl-C ends it'}")
-            for fault in settings.faults:
-                _say(f"fault {fault}")
-            sender.run()
-        except KeyboardInterrupt:
-            _say("interrupted")
-        progress = sender.progress
-        refused = f", {progress.packets_refused} refused by this host" if progress.packets_refused else ""
-        _say(f"sent {progress.packets_sent} packets in {progress.elapsed_seconds:.1f} s{refused}")
 
 
 def tone(

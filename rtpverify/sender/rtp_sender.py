@@ -253,6 +253,16 @@ class _Group:
         """The packet time."""
         return self._packet_frames / self._rate_hz
 
+    def sends(self, stream: _Stream) -> bool:
+        """Tell whether a stream is one of this group."""
+        return stream in self._streams
+
+    def frames_due(self, stream: _Stream) -> int:
+        """Return how many frames of a stream have had their turn so far."""
+        packets = min(self.next, int(self._end[self._streams.index(stream)]))
+        frames = packets * self._packet_frames
+        return frames if stream.signal.frames is None else min(frames, stream.signal.frames)
+
     def stop_after(self, packets: int) -> None:
         """End every stream after so many packets, if not before."""
         self._end = np.minimum(self._end, packets)
@@ -408,6 +418,8 @@ class Sender:
     ----------
     progress
         Kept up to date while it runs.
+    started_ns
+        When it began to send, in ns since the Unix epoch (UTC); None before.
 
     Raises
     ------
@@ -417,6 +429,7 @@ class Sender:
 
     def __init__(self, streams: Sequence[StreamSettings], *, duration_seconds: float | None = None) -> None:
         self.progress = Progress()
+        self.started_ns: int | None = None
         self._streams = [_Stream(settings) for settings in streams]
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
@@ -446,6 +459,16 @@ class Sender:
     def identities(self) -> list[FirstHeader]:
         """SSRC, payload type, first sequence number and timestamp of each stream."""
         return [stream.identity for stream in self._streams]
+
+    @property
+    def settings(self) -> list[StreamSettings]:
+        """What each stream was asked to be."""
+        return [stream.settings for stream in self._streams]
+
+    def frames_due(self, stream: int) -> int:
+        """Return how many frames of a stream have had their turn so far, sent or lost on purpose."""
+        item = self._streams[stream]
+        return next(group.frames_due(item) for group in self._groups if group.sends(item))
 
     def expected(self, stream: int, duration_seconds: float) -> list[ExpectedEvent]:
         """Return what a perfect verifier reports of a stream that was sent for so long, in order of time."""
@@ -503,7 +526,7 @@ class Sender:
             group.prepare()
         seconds = min((group.packet_seconds for group in self._groups), default=_MAX_TICK_SECONDS)
         tick_ns = round(1e9 * min(max(seconds, _MIN_TICK_SECONDS), _MAX_TICK_SECONDS))
-        start_ns = time.monotonic_ns()
+        start_ns, self.started_ns = time.monotonic_ns(), time.time_ns()
         deadline_ns, report_ns = start_ns, start_ns
         while not self._stop.is_set():
             now_ns = time.monotonic_ns()
