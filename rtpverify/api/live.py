@@ -24,7 +24,7 @@ from rtpverify.live.watcher import Watcher
 if TYPE_CHECKING:
     from rtpverify.engine.verifier import Verifier
     from rtpverify.events import Event
-    from rtpverify.evidence.packet_history import PacketRing
+    from rtpverify.evidence.packet_history import PacketHistory
     from rtpverify.result import Result
     from rtpverify.rtp.batch import PacketBatch
     from rtpverify.sources.live.endpoint import Endpoint
@@ -42,7 +42,7 @@ T = TypeVar("T")
 class _Follower(Watcher):
     """What the check and its caller exchange; each method says whose thread calls it."""
 
-    def __init__(self, duration_seconds: float | None, packets: PacketRing | None) -> None:
+    def __init__(self, duration_seconds: float | None, packets: PacketHistory | None) -> None:
         self.packets = packets
         self.is_to_stop = threading.Event()
         self.listening: Future[None] = Future()

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rtpverify.errors import OutputError
-from rtpverify.evidence.packet_history import PacketRing, select
+from rtpverify.evidence.packet_history import PacketHistory, select
 from rtpverify.evidence.pcap_writer import pcap
 from rtpverify.report import html, json
 
@@ -20,12 +20,12 @@ _MAX_SECONDS = 1e6
 _END_NS = 1 << 62
 
 
-def packet_memory() -> PacketRing:
+def packet_memory() -> PacketHistory:
     """Return what remembers the packets of a check."""
-    return PacketRing(_MAX_SECONDS, MAX_PACKET_BYTES)
+    return PacketHistory(_MAX_SECONDS, MAX_PACKET_BYTES)
 
 
-def keep_check(folder: Path, result: Result | None, packets: PacketRing, error: str | None = None) -> None:
+def keep_check(folder: Path, result: Result | None, packets: PacketHistory, error: str | None = None) -> None:
     """Write what there is of a check into a folder, which is made where there is none.
 
     Parameters
