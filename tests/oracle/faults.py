@@ -21,6 +21,8 @@ TELLING = 60.0
 """Energy over σ² of a difference at which the likelihoods of two places of an edge are e^15 apart in the mean: chance
 turns that round once in 20,000 times (Q(√60/2))."""
 
+_FARTHEST = 2000
+"""Frames within which an edge tells."""
 Size = dict[str, tuple[float, float]]
 """By name of the size: value and tolerance."""
 
@@ -348,13 +350,14 @@ def _truth(stream: Stream, fault: Fault, before: Frames, whole: Frames, after: F
         kinds = (*kinds, "silence")
     if fault.kind in ("copy", "excursion") and stream.content == "tone":
         _refuse_ambiguous(whole, before)
-    extra = 4 * (fault.kind in _SMOOTH) + 4 * (fault.kind in _UNPREDICTABLE and stream.reference == "tone")
+    extra = 4 * (fault.kind in _SMOOTH) + 4 * (fault.kind in _UNPREDICTABLE and stream.is_noisy)
+    cost = float(np.log1p(energy[MARGIN + start : MARGIN + stop].mean())) if fault.kind in _UNPREDICTABLE else 0.0
     return Truth(
         kinds,
         start,
         stop,
-        (_unseen(energy[: MARGIN + start][::-1]) + extra, _unseen(energy[MARGIN + start :]) + extra),
-        (_unseen(energy[: MARGIN + stop][::-1]) + extra, _unseen(energy[MARGIN + stop :]) + extra),
+        (_unseen(energy[: MARGIN + start][::-1]) + extra, _unseen(energy[MARGIN + start :], cost) + extra),
+        (_unseen(energy[: MARGIN + stop][::-1], cost) + extra, _unseen(energy[MARGIN + stop :]) + extra),
         fault.frames is None,
         None if len(channels) == stream.channels else tuple(channel + 1 for channel in channels),
         size,
@@ -363,12 +366,15 @@ def _truth(stream: Stream, fault: Fault, before: Frames, whole: Frames, after: F
     )
 
 
-def _unseen(energy: Frames) -> int:
-    """Return by how many frames an edge may move this way: as many as don't tell, up to the last that differs."""
+def _unseen(energy: Frames, cost: float = 0.0) -> int:
+    """Return by how many frames an edge may move this way: as many as don't tell, up to the last that differs.
+
+    To what can't be predicted a frame that happens to be as expected is ``cost``/2 nats less likely.
+    """
     worst = 0
-    for column in energy.T:
-        few = column[: int(np.searchsorted(np.cumsum(column), TELLING))]
-        differing = np.flatnonzero(few)
+    for column in energy[:_FARTHEST].T:
+        hidden = np.flatnonzero(np.cumsum(column - cost) < TELLING)
+        differing = np.flatnonzero(column[: hidden[-1] + 1]) if len(hidden) else hidden
         worst = max(worst, int(differing[-1]) + 1 if len(differing) else 0)
     return worst
 

@@ -101,12 +101,17 @@ class Stream:
         return 0.0 if self.noise_dbfs is None else 10 ** (self.noise_dbfs / 20) / np.sqrt(2)
 
     @property
+    def is_noisy(self) -> bool:
+        """Whether more than the content is in what is sent."""
+        return self.reference == "tone" or self.noise_dbfs is not None
+
+    @property
     def sigma(self) -> float:
         """RMS of what is under the content: rounding, dither and noise.
 
-        Of a recording that comes back bit by bit nothing is.
+        Of a recording that comes back bit by bit nothing is: some hundredth of a step stands for that.
         """
-        if self.reference == "recording" and self.noise_dbfs is None:
+        if not self.is_noisy:
             return 0.01 * self.step
         dithered = {"none": 1.0, "rpdf": 2.0, "tpdf": 3.0}["none" if self.reference == "recording" else self.dither]
         return float(np.hypot(self.step * np.sqrt(dithered / 12), self.noise_rms))

@@ -16,6 +16,9 @@ from rtpverify.result import StreamResult
 from tests.oracle.faults import Case, Truth
 from tests.oracle.signals import Frames, Stream
 
+_ALLOWED_DB = 15.0
+"""From the noise of a stream to its limit: more than the tone is ever attenuated by, less than any noise is a fault."""
+
 
 class _Played:
     """A recording as the package reads one."""
@@ -37,10 +40,10 @@ class _Played:
 def verify(stream: Stream, frames: Frames, profile: str = "digital") -> StreamResult:
     """Return what is said of frames, shape (n, channels); the noise and dither of the stream are allowed for."""
     limits = PROFILES[profile]
-    if stream.noise_dbfs is not None:
-        limits = replace(limits, max_thd_n_db=stream.noise_dbfs - stream.level_dbfs + 9.0)
-    elif stream.dither != "none" and stream.reference == "tone" and profile == "digital":
-        limits = replace(limits, max_thd_n_db=_decibels(2.0 * stream.sigma) + 3.0 - stream.level_dbfs)
+    if stream.reference == "recording" and stream.noise_dbfs is not None:
+        limits = replace(limits, max_thd_n_db=0.0)
+    elif profile == "digital" and (stream.noise_dbfs is not None or stream.dither != "none"):
+        limits = replace(limits, max_thd_n_db=20 * log10(sqrt(2) * stream.sigma) - stream.level_dbfs + _ALLOWED_DB)
     reference: Tone | Recording
     if stream.reference == "tone":
         reference = Tone(tuple(stream.frequency_of(channel) for channel in range(stream.channels)))
@@ -52,10 +55,6 @@ def verify(stream: Stream, frames: Frames, profile: str = "digital") -> StreamRe
     verifier.feed(frames)
     verifier.finish()
     return verifier.result("oracle").streams[0]
-
-
-def _decibels(ratio: float) -> float:
-    return 20 * log10(ratio)
 
 
 def complaints(case: Case, frames: Frames | None = None, truths: list[Truth] | None = None) -> list[str]:
