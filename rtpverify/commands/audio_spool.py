@@ -67,6 +67,7 @@ class _Track:
         self.stream = stream
         self.scratch = _Scratch()
         self.frames_there = 0
+        self.stop_frame = 0
 
     def write(self, frame: NDArray[np.int64], samples: NDArray[np.float32]) -> None:
         """Write packets, shape (n, frames, channels), runs of neighbours at once."""
@@ -76,6 +77,7 @@ class _Track:
             self.scratch.file.seek(int(frame[part[0]]) * channels * _SAMPLE_BYTES)
             self.scratch.file.write(samples[part].astype(np.float32).tobytes())
         self.frames_there += count * length
+        self.stop_frame = max(self.stop_frame, int(frame.max()) + length)
 
 
 class Spool:
@@ -111,7 +113,7 @@ class Spool:
         if stream.encoding is None:
             raise AssertionError("a stream that was decoded has an encoding")
         track.scratch.file.flush()
-        form, frames = stream.encoding, stream.end_frame
+        form, frames = stream.encoding, track.stop_frame
         missing = frames - track.frames_there
         warnings = [] if stream.doubt is None else [stream.doubt]
         if missing > 0:

@@ -291,7 +291,7 @@ def _verify_capture(
     result.warnings += _doubts(capture)
     for stream, found in zip(verifier.streams, result.streams, strict=False):
         if silent_ns := verifier.silent_ns(stream, capture.last_ns):
-            after = " after its sender sent RTCP BYE" if stream.said_goodbye else ""
+            after = " after its sender sent RTCP BYE" if stream.rtcp.said_goodbye else ""
             found.warnings.append(f"no packet in the last {silent_ns / 1e9:.1f} s of the capture{after}")
     ours = verifier.discarded["unmatched"] + verifier.discarded["not_selected"]
     if capture.records and not result.streams and not ours:

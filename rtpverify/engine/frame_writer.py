@@ -22,7 +22,7 @@ from rtpverify.events import Event
 from rtpverify.failure import RowError, contained
 from rtpverify.reference import Recording, Tone
 from rtpverify.rtp.payload import COMPANDED, Encoding, decode
-from rtpverify.transport.row_arrays import Rows, put
+from rtpverify.transport.rows import Rows, RowTable
 from rtpverify.transport.sequence import SequenceTracker
 
 AHEAD_SECONDS = 0.5
@@ -88,7 +88,7 @@ class _Group(Rows):
         else:
             companded = self.encoding.name in COMPANDED
             row = self.analysis.add(reference, stream.spec.limits, self.encoding.bits, companded=companded)
-            put(self.streams, row, stream)
+            self.streams[row : row + 1] = [stream]
             self.fresh_row(row)
             self.index[row] = stream.index
         self.analysis.begin(row, frame)
@@ -121,6 +121,8 @@ class Tracks(Rows):
 
     Parameters
     ----------
+    table
+        Where the rows of streams come from.
     tracker
         Where packets belong and what is settled.
     tell
@@ -142,14 +144,18 @@ class Tracks(Rows):
     """Unwrapped timestamp at which frames have waited for long enough to be judged, whenever they arrived."""
 
     def __init__(
-        self, tracker: SequenceTracker, tell: Callable[[Stream, Event], None], fail: Fail, on_frames: OnFrames | None
+        self,
+        table: RowTable[Stream],
+        tracker: SequenceTracker,
+        tell: Callable[[Stream, Event], None],
+        fail: Fail,
+        on_frames: OnFrames | None,
     ) -> None:
-        super().__init__()
+        self._table = table
         self._tracker = tracker
         self._tell = tell
         self._fail = fail
         self._on_frames = on_frames
-        self._streams: list[Stream] = []
         self._groups: dict[int, _Group] = {}
         self._number: dict[tuple[Format, Encoding], int] = {}
         self._next_number = 0
@@ -159,12 +165,12 @@ class Tracks(Rows):
         """Tracks that were left; packets of theirs may still come."""
         self._judged_ns = 0
         self._in_a_hurry = False
+        super().__init__(table)
 
     # Streams --------------------------------------------------------------------------------------------------------
 
     def add(self, stream: Stream, packet_frames: int) -> None:
         """Take in a stream; it gets a track where it has a reference and whole frames."""
-        put(self._streams, stream.index, stream)
         with self._contained(stream):
             self._begin(stream, stream.encoding, packet_frames, 0)
 
@@ -199,16 +205,16 @@ class Tracks(Rows):
         with self._contained(stream):
             self._end(stream)
             if stream.track is not None:
-                for event in stream.track.analysis.finish(stream.track.row, stream.end_frame):
+                for event in stream.track.analysis.finish(stream.track.row, self._tracker.end_frame(stream.index)):
                     self._tell(stream, event)
 
     def give_up(self, stream: Stream) -> None:
         """Judge a stream no further, as that failed; what it showed until then stays."""
-        for event in stream.judge_no_further(stream.end_frame):
+        for event in stream.log.close_signal(self._tracker.end_frame(stream.index)):
             self._tell(stream, event)
-        self._ending = [item for item in self._ending if item[0] is not stream]
         self._leave(stream.index)
-        self.remove(stream)
+        self._forget(stream.index)
+        stream.track, stream.earlier = None, []
 
     def _leave(self, index: int) -> None:
         """Let the frames of a stream go nowhere."""
@@ -219,10 +225,14 @@ class Tracks(Rows):
         """Let what fails cost this stream alone."""
         return contained(lambda error: self._fail(stream, "signal", error))
 
-    def remove(self, stream: Stream) -> None:
-        """Forget a stream that has been finished, and formats that no stream has any more."""
-        index = stream.index
-        stream.track, stream.earlier = None, []
+    def fresh_row(self, row: int) -> None:
+        """Make a row fresh: its stream has been finished, or is another one."""
+        self._forget(row)
+        super().fresh_row(row)
+
+    def _forget(self, index: int) -> None:
+        """Forget the frames of a stream, and formats that no stream has any more."""
+        self._ending = [item for item in self._ending if item[0].index != index]
         self._early.pop(index, None)
         for number, group in list(self._groups.items()):
             for row in np.flatnonzero(group.index == index).tolist():
@@ -300,7 +310,7 @@ class Tracks(Rows):
         except Exception:
             # Written twice, a frame is what it was: whoever is not at fault loses nothing.
             for index in np.unique(batch.stream[rows]).tolist():
-                with self._contained(self._streams[index]):
+                with self._contained(self._table.owner(index)):
                     self._write_rows(group, batch, rows[batch.stream[rows] == index], length)
 
     def _write_rows(self, group: _Group, batch: PlacedBatch, rows: NDArray[np.int64], length: int) -> None:
@@ -339,8 +349,9 @@ class Tracks(Rows):
         origins = self._tracker.origin_timestamp
         for index in np.flatnonzero((self._origin < 0) & settled[: len(self._origin)]).tolist():
             origin = int(origins[index])
-            self._streams[index].origin = self._origin[index] = origin
-            with self._contained(self._streams[index]):
+            stream = self._table.owner(index)
+            stream.origin = self._origin[index] = origin
+            with self._contained(stream):
                 for group, packets in self._early.pop(index, ()):
                     self._write_frames(group, packets, packets.timestamp - origin)
 
@@ -381,11 +392,16 @@ class Tracks(Rows):
             if fits.all():
                 timeline.write(row, frame, samples)
                 return
-            timeline.write(row[fits], frame[fits], samples[fits])
-            row, frame, samples = row[~fits], frame[~fits], samples[~fits]
+            # The samples of a stream in order are cut, not copied.
+            first = int(np.argmin(fits))
+            rest: NDArray[np.bool_] | slice = slice(first, None) if not fits[first:].any() else ~fits
+            done: NDArray[np.bool_] | slice = slice(first) if isinstance(rest, slice) else fits
+            timeline.write(row[done], frame[done], samples[done])
+            row, frame, samples = row[rest], frame[rest], samples[rest]
             self._make_room(group, row, frame, frames)
             going_on = group.index[row] >= 0
-            row, frame, samples = row[going_on], frame[going_on], samples[going_on]
+            if not going_on.all():
+                row, frame, samples = row[going_on], frame[going_on], samples[going_on]
 
     def _make_room(self, group: _Group, row: NDArray[np.int64], frame: NDArray[np.int64], frames: int) -> None:
         """Judge timelines as far as it takes to write so many frames from the first of these on, shape (n,).
@@ -430,8 +446,8 @@ class Tracks(Rows):
         failed, renewed = group.analysis.advance_each(rows, settled)
         for row in renewed:
             stream = group.streams[row]
-            stream.judged_anew = int(group.analysis.timeline.consumed_block[row]) * group.analysis.form.block_frames
-            for event in stream.judge_no_further(stream.judged_anew):
+            stream.restarted_frame = group.analysis.judged_frame(row)
+            for event in stream.log.close_signal(stream.restarted_frame):
                 self._tell(stream, event)
         for at, error in failed:
             self._fail(None if at is None else group.streams[at], "signal", error)

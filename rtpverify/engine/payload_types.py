@@ -15,7 +15,7 @@ from rtpverify.rtp.batch import RtpBatch
 from rtpverify.rtp.payload import COMPANDED, FIRST_DYNAMIC, Encoding
 from rtpverify.transport.demux import Held
 from rtpverify.transport.placement import Mark
-from rtpverify.transport.row_arrays import Rows, put
+from rtpverify.transport.rows import Rows, RowTable
 
 COMFORT_NOISE = (13, 19)
 """Payload types that a sender uses between stretches of speech (RFC 3389, and before it)."""
@@ -45,14 +45,13 @@ class PayloadTypes(Rows):
     _since: NDArray[np.int64]
     """Unwrapped timestamp from which on the present payload type holds."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._streams: list[Stream] = []
+    def __init__(self, table: RowTable[Stream]) -> None:
+        self._table = table
+        super().__init__(table)
 
     def add(self, stream: Stream) -> None:
         """Take in a stream with the payload type it begins with."""
         index = stream.index
-        put(self._streams, index, stream)
         self._encodings[index][stream.payload_type] = stream.encoding
         self._present[index] = stream.payload_type
         self._decode_as(index, stream.encoding)
@@ -60,13 +59,13 @@ class PayloadTypes(Rows):
     def take_over(self, stream: int, payload_type: int) -> None:
         """Let a source that begins with this payload type go on with a stream."""
         if self.encoding(stream, payload_type) == self._present_encoding(stream):
-            self._present[stream] = self._streams[stream].payload_type = payload_type
+            self._present[stream] = self._table.owner(stream).payload_type = payload_type
 
     def encoding(self, stream: int, payload_type: int) -> Encoding | None:
         """Return how a payload type of a stream is decoded."""
         known = self._encodings[stream]
         if payload_type not in known:
-            spec = self._streams[stream].spec
+            spec = self._table.owner(stream).spec
             said = statement(spec, payload_type).encoding
             same = (had for had in known if statement(spec, had).encoding == said)
             # What the first packets showed of the channels holds for every payload type that is described alike.
@@ -97,7 +96,7 @@ class PayloadTypes(Rows):
         kind = stream << 8 | part.payload_type
         for code in np.unique(kind[changed]).tolist():
             rows = np.flatnonzero(changed & (kind == code))
-            said = _said_beside(self._streams[code >> 8].spec, code & 0xFF)
+            said = _said_beside(self._table.owner(code >> 8).spec, code & 0xFF)
             if said is None:
                 rows = rows[part.payload_length[rows] == TELEPHONE_EVENT_BYTES]
                 there = rows[part.is_whole[rows]]
@@ -108,7 +107,7 @@ class PayloadTypes(Rows):
 
     def is_noise(self, stream: int, payload_type: int) -> bool:
         """Tell whether what lies beside the audio with this payload type is comfort noise."""
-        announced = self._streams[stream].spec.announced
+        announced = self._table.owner(stream).spec.announced
         name = announced.medium.rtpmaps.get(payload_type, "") if announced else ""
         return payload_type in COMFORT_NOISE or name.lower().startswith("cn/")
 
@@ -129,7 +128,7 @@ class PayloadTypes(Rows):
     def change(self, packet: PlacedPacket) -> bool:
         """Go on with the payload type of this packet; return whether its encoding is another one."""
         stream, before = packet.stream, self._present_encoding(packet.stream)
-        self._present[stream] = self._streams[stream].payload_type = packet.payload_type
+        self._present[stream] = self._table.owner(stream).payload_type = packet.payload_type
         self._since[stream] = packet.timestamp
         self._decode_as(stream, packet.encoding)
         return packet.encoding != before

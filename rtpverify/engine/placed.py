@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,8 +9,6 @@ from numpy.typing import NDArray
 
 from rtpverify.rtp.batch import RtpBatch
 from rtpverify.rtp.payload import Encoding
-from rtpverify.transport.arrivals import Accepted
-from rtpverify.transport.placement import Break
 from rtpverify.transport.sequence import Placement
 
 
@@ -24,19 +21,9 @@ class PlacedBatch:
 
     part: RtpBatch
     stream: NDArray[np.int64]
+    arrival_ns: NDArray[np.int64]
     frames: NDArray[np.int64]
     placement: Placement
-
-    def accepted(self, chosen: NDArray[np.bool_], breaks: Sequence[Break] = ()) -> Accepted:
-        """Return the packets chosen, which are accepted, as arrivals."""
-        placement = self.placement
-        return Accepted(
-            self.stream[chosen],
-            placement.sequence[chosen],
-            placement.timestamp[chosen],
-            self.part.arrival_ns[chosen],
-            breaks,
-        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +21,9 @@ from numpy.typing import NDArray
 from rtpverify.engine.expectation import Selection, StreamSpec
 from rtpverify.engine.stream import Interruption, Stream
 from rtpverify.events import Event, Kind
+from rtpverify.transport.arrivals import Arrivals
 from rtpverify.transport.demux import SILENT_NS
+from rtpverify.transport.sequence import SequenceTracker
 
 GOODBYE_NS = 2 * SILENT_NS
 """After a goodbye packets may still be on their way, and a source that goes on in this place is known by then."""
@@ -103,22 +104,6 @@ class AwaitedStream:
         return f"no packet{lasted} of {self.spec.place}{announced}"
 
 
-class PacketTimes(Protocol):
-    """What is known of the packets of streams."""
-
-    def last_arrival_ns(self, stream: Stream) -> int:
-        """Return when the last packet of a stream arrived."""
-
-    def down_ns(self, stream: Stream) -> int:
-        """Return for how long nothing comes of a stream that has ended, where its sender leaves no silence out."""
-
-    def reached(self, stream: Stream) -> tuple[int, int]:
-        """Return the frame after the last one that arrived, and the extended sequence number of the last packet."""
-
-    def may_follow_an_end(self, stream: NDArray[np.int64], arrival_ns: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Tell of which packets the stream may have ended before, shape (n,); False is certain."""
-
-
 class Presence:
     """Follows whether what is expected arrives.
 
@@ -126,28 +111,35 @@ class Presence:
     ----------
     specs, selection
         What is expected, and what of it is wanted.
-    heard
-        Knows the packets.
+    arrivals, tracker
+        When packets came, and where they belong.
     tell
         Takes events, of a stream or of something that never came.
     ends
         What it means that a stream ends.
+
+    Attributes
+    ----------
+    watches
+        Whether what ends, or does not come, is reported while that lasts.
     """
 
     def __init__(
         self,
         specs: Sequence[StreamSpec],
         selection: Selection | None,
-        heard: PacketTimes,
+        arrivals: Arrivals,
+        tracker: SequenceTracker,
         tell: Callable[[Stream | AwaitedStream, Event], None],
         *,
         ends: Ends,
     ) -> None:
         self._selection = selection
-        self._heard = heard
+        self._arrivals = arrivals
+        self._tracker = tracker
         self._tell = tell
         self._ends = ends
-        self._watch = ends is Ends.WATCHED
+        self.watches = ends is Ends.WATCHED
         self._expected = [AwaitedStream(spec) for spec in specs]
         self._new = list(self._expected)
         self._down: list[AwaitedStream] = []
@@ -172,7 +164,7 @@ class Presence:
     def add(self, stream: Stream) -> None:
         """Take in a stream that came."""
         item = self._of(stream.spec)
-        if item.is_down or (self._watch and item.streams and self._was_silent(item, stream.first_arrival_ns)):
+        if item.is_down or (self.watches and item.streams and self._was_silent(item, stream.first_arrival_ns)):
             self._over(item, stream.first_arrival_ns)
         item.came = True
         item.streams.append(stream)
@@ -201,7 +193,7 @@ class Presence:
         for item in self._new:
             item.since_ns = now_ns
         self._new.clear()
-        if not self._watch or now_ns < self._due_ns:
+        if not self.watches or now_ns < self._due_ns:
             return
         self._due_ns = float("inf")
         for item in self._expected:
@@ -221,16 +213,16 @@ class Presence:
         self._due_ns = 0.0
 
     def returns(self, stream: NDArray[np.int64], arrival_ns: NDArray[np.int64]) -> list[tuple[int, AwaitedStream]]:
-        """Return the packets, by row, with which something comes back that had ended before.
+        """Return the packets, by row, with which something that is watched comes back that had ended before.
 
         Parameters
         ----------
         stream, arrival_ns
             Stream index and arrival of packets that are taken in next, shape (n,).
         """
-        if not self._watch or len(stream) == 0:
+        if len(stream) == 0:
             return []
-        suspect = self._heard.may_follow_an_end(stream, arrival_ns)
+        suspect = self._arrivals.may_follow_an_end(stream, arrival_ns)
         if self._down:
             suspect |= np.isin(stream, [one.index for item in self._down for one in item.streams])
         if not suspect.any():
@@ -243,7 +235,7 @@ class Presence:
                 continue
             rows = np.flatnonzero(np.isin(stream, of_item))
             latest = self._latest(item)
-            last_ns = self._heard.last_arrival_ns(latest)
+            last_ns = self._last_ns(latest)
             heard_ns = np.maximum.accumulate(np.append(last_ns, arrival_ns[rows]))
             back = arrival_ns[rows] - heard_ns[:-1] >= self._patience_ns(latest)
             back[0] |= item.is_down
@@ -252,7 +244,7 @@ class Presence:
 
     def come_back(self, item: AwaitedStream, stream: Stream, at_ns: int) -> None:
         """Take note that a packet of a stream arrived after an end; it is not taken in yet."""
-        frame, _ = self._heard.reached(stream)
+        frame = self._tracker.end_frame(stream.index)
         stream.interruption = Interruption(self._over(item, at_ns), frame, at_ns)
 
     # At the end -----------------------------------------------------------------------------------------------------
@@ -267,7 +259,7 @@ class Presence:
         """
         for item in list(self._down):
             self._close(item, now_ns, UP_TO_THE_END)
-        if self._watch:
+        if self.watches:
             return
         some_came = any(item.came for item in self._expected)
         for item in self._expected:
@@ -287,7 +279,7 @@ class Presence:
 
     def silent_ns(self, stream: Stream, end_ns: int) -> int | None:
         """Return how long before ``end_ns`` a stream ended, None where it did not."""
-        silent_ns = end_ns - self._heard.last_arrival_ns(stream)
+        silent_ns = end_ns - self._last_ns(stream)
         return silent_ns if silent_ns >= self._patience_ns(stream) else None
 
     # Judging --------------------------------------------------------------------------------------------------------
@@ -296,18 +288,22 @@ class Presence:
         return next(item for item in self._expected if item.spec == spec)
 
     def _latest(self, item: AwaitedStream) -> Stream:
-        return max(item.streams, key=self._heard.last_arrival_ns)
+        return max(item.streams, key=self._last_ns)
+
+    def _last_ns(self, stream: Stream) -> int:
+        """Return when the last packet of a stream arrived."""
+        return int(self._arrivals.last_ns[stream.index])
 
     def _patience_ns(self, stream: Stream) -> int:
         """Return for how long nothing comes of a stream that has ended."""
-        down_ns = self._heard.down_ns(stream)
-        return max(down_ns, round(1e9 * stream.spec.down_after_seconds)) if stream.leaves_silence_out else down_ns
+        down_ns = int(self._arrivals.down_ns[stream.index])
+        return max(down_ns, round(1e9 * stream.spec.down_after_seconds)) if stream.suppression.is_used else down_ns
 
     def _stream_ended_at_ns(self, stream: Stream) -> int:
         """Return when a stream has ended, unless a packet comes before."""
-        last_ns = self._heard.last_arrival_ns(stream)
-        if stream.goodbye_ns is not None and last_ns <= stream.goodbye_ns + SILENT_NS:
-            return stream.goodbye_ns + (GOODBYE_NS if self._watch else 0)
+        last_ns, goodbye_ns = self._last_ns(stream), stream.rtcp.goodbye_ns
+        if goodbye_ns is not None and last_ns <= goodbye_ns + SILENT_NS:
+            return goodbye_ns + (GOODBYE_NS if self.watches else 0)
         return last_ns + self._patience_ns(stream)
 
     def _ended_at_ns(self, item: AwaitedStream) -> float:
@@ -315,7 +311,7 @@ class Presence:
 
     def _was_silent(self, item: AwaitedStream, at_ns: int) -> bool:
         latest = self._latest(item)
-        return at_ns - self._heard.last_arrival_ns(latest) >= self._patience_ns(latest)
+        return at_ns - self._last_ns(latest) >= self._patience_ns(latest)
 
     def _missing_at_ns(self, item: AwaitedStream) -> float:
         if item.since_ns is None or not self._is_wanted(item):
@@ -335,8 +331,8 @@ class Presence:
 
     def _end_of(self, stream: Stream, now_ns: int, went_on: str) -> Event:
         """Return the event of a stream of which nothing came since its last packet."""
-        frame, sequence = self._heard.reached(stream)
-        return stream.end(frame, sequence, self._heard.last_arrival_ns(stream), now_ns, went_on)
+        frame, sequence = self._tracker.end_frame(stream.index), self._tracker.head_sequence(stream.index)
+        return stream.end(frame, sequence, self._last_ns(stream), now_ns, went_on)
 
     def _open(self, item: AwaitedStream, of: Stream | AwaitedStream, event: Event) -> None:
         item.event, event.open = event, True

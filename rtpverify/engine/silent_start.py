@@ -15,6 +15,7 @@ from rtpverify.engine.encodings import MANY_PACKETS, Decision, FirstPackets, dec
 from rtpverify.engine.stream import Stream
 from rtpverify.rtp.batch import RtpBatch, gather
 from rtpverify.transport.demux import Held, hold
+from rtpverify.transport.rows import RowTable
 
 LOOKED_AT_BYTES = 32
 """Bytes at the beginning of a payload that are all the same in silence."""
@@ -33,26 +34,23 @@ class FirstSound(NamedTuple):
 
 
 class Hearing:
-    """Listens to streams that have been silent so far."""
+    """Listens to streams that have been silent so far.
 
-    def __init__(self) -> None:
-        self._streams: dict[int, Stream] = {}
+    Attributes
+    ----------
+    streams
+        They, by index.
+    """
+
+    def __init__(self, table: RowTable[Stream]) -> None:
+        self.streams: dict[int, Stream] = {}
         self._held: dict[int, list[Held]] = {}
+        table.attach(self)
 
-    def __bool__(self) -> bool:
-        return bool(self._streams)
-
-    def __contains__(self, stream: Stream) -> bool:
-        return self._streams.get(stream.index) is stream
-
-    def add(self, stream: Stream) -> None:
-        """Listen to a stream that began with silence."""
-        self._streams[stream.index] = stream
-
-    def remove(self, stream: Stream) -> None:
-        """Listen no longer."""
-        self._streams.pop(stream.index, None)
-        self._held.pop(stream.index, None)
+    def fresh_row(self, row: int) -> None:
+        """Listen to the stream of a row no longer."""
+        self.streams.pop(row, None)
+        self._held.pop(row, None)
 
     def sift(self, part: RtpBatch, stream: NDArray[np.int64]) -> tuple[NDArray[np.bool_], list[FirstSound]]:
         """Hold back packets from the first that is no silence on.
@@ -66,30 +64,30 @@ class Hearing:
         held, heard = np.zeros(len(part), np.bool_), []
         for row in self._rows(part, stream).tolist():
             index = int(stream[row])
-            if index not in self._streams:
+            if index not in self.streams:
                 continue
             packets = self._held.setdefault(index, [])
             packets.append(hold(part, row))
             held[row] = True
             count = len(packets)
-            decision = _decide(self._streams[index], packets) if not count & (count - 1) else None
+            decision = _decide(self.streams[index], packets) if not count & (count - 1) else None
             if decision is not None and count >= min(decision.packets_wanted, MANY_PACKETS):
-                heard.append(FirstSound(row, self._streams[index], decision, packets))
-                self.remove(self._streams[index])
+                heard.append(FirstSound(row, self.streams[index], decision, packets))
+                self.fresh_row(index)
         return held, heard
 
     def finish(self) -> list[FirstSound]:
         """End the input; return what is still held back."""
         heard = [
-            FirstSound(-1, self._streams[index], _decide(self._streams[index], packets), packets)
+            FirstSound(-1, self.streams[index], _decide(self.streams[index], packets), packets)
             for index, packets in self._held.items()
         ]
-        self._streams, self._held = {}, {}
+        self.streams, self._held = {}, {}
         return heard
 
     def _rows(self, part: RtpBatch, stream: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the packets of each stream from the first that is no silence on, in order."""
-        ours = np.isin(stream, list(self._streams)) & part.is_whole & (part.payload_length > 1)
+        ours = np.isin(stream, list(self.streams)) & part.is_whole & (part.payload_length > 1)
         rows = np.flatnonzero(ours)
         if len(rows) == 0:
             return rows
@@ -98,7 +96,7 @@ class Hearing:
         is_loud = (start != start[:, :1]).any(axis=1)
         chosen = np.zeros(len(rows), np.bool_)
         for index in np.unique(stream[rows]).tolist():
-            mine = (stream[rows] == index) & (part.payload_type[rows] == self._streams[index].payload_type)
+            mine = (stream[rows] == index) & (part.payload_type[rows] == self.streams[index].payload_type)
             loud = np.flatnonzero(mine & is_loud)
             if index in self._held:
                 chosen |= mine

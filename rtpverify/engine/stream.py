@@ -1,7 +1,7 @@
-"""One RTP stream: what the wire did to it and what its signal was, put together.
+"""One RTP stream: who sends it, how it is checked, and the events that were found in it.
 
-Everything that costs time is done for all streams at once (:mod:`rtpverify.engine.verifier`); a :class:`Stream` is
-where the two timelines meet. Frames of events count from the stream's earliest packet.
+Everything that costs time is done for all streams at once (:mod:`rtpverify.engine.verifier`). Frames of events count
+from the stream's earliest packet.
 """
 
 from __future__ import annotations
@@ -14,15 +14,14 @@ from rtpverify.engine.expectation import StreamSpec
 from rtpverify.engine.format_group import Analysis
 from rtpverify.events import TRANSPORT_KINDS, Cause, Event, Kind
 from rtpverify.failure import Failure
-from rtpverify.media.time_shift import MediaTime
+from rtpverify.media.timeline import MediaTime
 from rtpverify.result import StreamResult
 from rtpverify.rtp.batch import Flow
 from rtpverify.rtp.payload import Encoding
 from rtpverify.rtp.rtcp import Arrived, Bye, Report, SenderReport, SenderReports
-from rtpverify.transport.figures import WireFigures, WireGlance
+from rtpverify.transport.figures import WireGlance
 from rtpverify.transport.packet_index import PacketIndex
 from rtpverify.transport.placement import Discontinuity, Gap, PacketCounts, TimestampError
-from rtpverify.transport.redundancy import LegState
 from rtpverify.transport.timestamp_patterns import pattern_of
 
 MAX_EVENTS = 10_000
@@ -82,21 +81,181 @@ class Interruption:
 
 
 @dataclass(slots=True)
+class SenderRtcp:
+    """What the sender of a stream reports of itself.
+
+    Attributes
+    ----------
+    reports
+        Its sender reports; None before the first.
+    at_report
+        Counts of the stream's packets when the latest one came.
+    address
+        ``address:port`` it comes from.
+    said_goodbye
+        Whether the sender said that it leaves, and has not started over since.
+    goodbye_ns
+        When it did.
+    """
+
+    reports: SenderReports | None = None
+    at_report: PacketCounts = field(default_factory=PacketCounts)
+    address: str | None = None
+    said_goodbye: bool = False
+    goodbye_ns: int | None = None
+
+    def start_over(self) -> None:
+        """Forget what holds only as long as the sender's numbers continue."""
+        self.said_goodbye, self.goodbye_ns = False, None
+        if self.reports is not None:
+            self.reports.start_over()
+
+
+@dataclass(slots=True)
+class Suppression:
+    """Silence that the sender does not send (RFC 3551 section 4.1).
+
+    Attributes
+    ----------
+    pauses
+        Pauses in which it suppressed silence.
+    packets_beside
+        Packets of comfort noise or telephone events.
+    telephone_events
+        Extended sequence numbers of the latest telephone events.
+    has_comfort_noise
+        Whether the sender described the noise of a silence (RFC 3389).
+    """
+
+    pauses: int = 0
+    packets_beside: int = 0
+    telephone_events: deque[int] = field(default_factory=lambda: deque(maxlen=MAX_EVENTS))
+    has_comfort_noise: bool = False
+
+    @property
+    def is_used(self) -> bool:
+        """Whether the sender has shown that it does not send silence."""
+        return self.has_comfort_noise or self.pauses > 0
+
+    def take(self, sequence: int, *, is_noise: bool) -> None:
+        """Take a packet of comfort noise, or of a telephone event."""
+        self.packets_beside += 1
+        if is_noise:
+            self.has_comfort_noise = True
+        else:
+            self.telephone_events.append(sequence)
+
+
+@dataclass(slots=True)
+class StreamLog:
+    """The events of one stream, as they are reported.
+
+    Attributes
+    ----------
+    identity
+        What makes the names of its events its own.
+    events
+        Those that are kept, by id.
+    left_out
+        Events beyond those.
+    media_time
+        Where frames lie on the media timeline.
+    timestamp_error
+        The ``timestamp_error`` that is open.
+    """
+
+    identity: str
+    events: dict[str, Event] = field(default_factory=dict)
+    left_out: int = 0
+    media_time: MediaTime = field(default_factory=MediaTime)
+    timestamp_error: Event | None = None
+    _shifted: dict[int, tuple[Event, Event]] = field(default_factory=dict)
+    """Events that are still open where frames are shifted: as they are kept, and as they are reported."""
+
+    def add(self, event: Event) -> bool:
+        """Name an event and keep it where there is room; return whether it is new."""
+        event.name(self.identity)
+        # What has the identity of an event that was reported is that event, found again.
+        is_new = event.id not in self.events
+        if is_new and len(self.events) >= MAX_EVENTS:
+            self.left_out += 1
+        else:
+            self.events[event.id] = event
+        return is_new
+
+    def on_media_time(self, event: Event) -> Event:
+        """Return an event on the media timeline: a copy where frames are shifted there, always the same while open."""
+        shift_frames = self.media_time.shift(event.start_frame)
+        if not shift_frames:
+            return event
+        _, told = self._shifted.get(id(event), (event, None))
+        if told is None:
+            told = replace(event)
+        for item in fields(event):
+            setattr(told, item.name, getattr(event, item.name))
+        told.start_frame += shift_frames
+        if event.open:
+            self._shifted[id(event)] = event, told
+        else:
+            self._shifted.pop(id(event), None)
+        if event.id in self.events:
+            self.events[event.id] = told
+        return told
+
+    def close_signal(self, frame: int) -> list[Event]:
+        """Let what the signal showed end at ``frame``; return the events that were open."""
+        kept = {id(told): event for event, told in self._shifted.values()}
+        ended = [
+            kept.get(id(event), event)
+            for event in self.events.values()
+            if event.open and event.kind not in TRANSPORT_KINDS
+        ]
+        for event in ended:
+            event.open = False
+            event.duration_frames = max(event.duration_frames, frame - event.start_frame)
+        return ended
+
+    def in_order(self) -> list[Event]:
+        """Return the events that are kept, by frame and channel."""
+        return sorted(self.events.values(), key=lambda event: (event.start_frame, event.channel or 0))
+
+
+@dataclass(slots=True)
 class Stream:
-    """One stream of one sender.
+    """One stream of one sender: what it is and how it is checked.
+
+    What was counted and measured of it is read from those that count and measure, by its index.
 
     Attributes
     ----------
     index
-        Stream index in the demultiplexer and the sequence tracker.
+        Its row in every store (:class:`~rtpverify.transport.rows.RowTable`).
     encoding
         None where nothing tells how the payload is decoded; transport is followed all the same.
-    track
-        Where its frames go now; None without a reference or an encoding.
-    origin
-        Unwrapped timestamp of frame 0, None until the earliest packet is known.
     packets
         Where its latest packets are known by its index.
+    doubt
+        Why the encoding is not to be relied upon.
+    track
+        Where its frames go now; None without a reference or an encoding.
+    earlier
+        Where frames went before the encoding changed, the latest ones.
+    encoding_since
+        Frame from which on the present encoding holds.
+    not_judged
+        Why what comes since then is not checked.
+    origin
+        Unwrapped timestamp of frame 0, None until the earliest packet is known.
+    ssrc_before
+        The SSRC before, where another one took over.
+    interruption
+        The latest end after which it came back.
+    failure
+        Why its signal is not checked any more, where that is a defect of ours or the caller's mistake.
+    closed
+        What was found, where it continues as another stream and nothing more comes to this one.
+    restarted_frame
+        Frame from which on its signal is checked from nothing, as something failed that others had a part in.
     """
 
     index: int
@@ -106,81 +265,24 @@ class Stream:
     payload_type: int
     encoding: Encoding | None
     first_arrival_ns: int
-    last_arrival_ns: int
     packets: PacketIndex = field(repr=False)
     doubt: str | None = None
-    """Why the encoding is not to be relied upon."""
     track: FormatRow | None = None
-    origin: int | None = None
     earlier: list[FormatRow] = field(default_factory=list)
-    """Where frames went before the encoding changed, the latest ones."""
-    events: dict[str, Event] = field(default_factory=dict)
-    before: int = 0
-    """The SSRC before, where another one took over."""
-    odd_lengths: int = 0
-    """Packets whose payload is no whole number of frames."""
-    counts: PacketCounts | None = None
-    end_frame: int = 0
-    jitter_seconds: float | None = None
-    clock_drift_ppm: float | None = None
-    packet_time_seconds: float | None = None
-    wire: WireFigures | None = None
-    lead_seconds: tuple[float, float] | None = None
-    """Presentation lead of the latest packet, and the least."""
-    lead_clock: int | None = None
-    """Seconds from the host's clock to the one that timestamps follow; None where that is not known."""
-    clock_off_seconds: float | None = None
-    """How far timestamps are off the host's clock, where they do not follow it."""
-    packets_short_of_lead: int | None = None
-    extended_sequence: int = 0
-    reports: SenderReports | None = None
-    rtcp_sender: str | None = None
-    """Where the sender's RTCP comes from."""
-    said_goodbye: bool = False
-    """Whether the sender said that it leaves, and has not started over since."""
-    goodbye_ns: int | None = None
-    """When it did."""
-    at_report: PacketCounts = field(default_factory=PacketCounts)
-    """Counts when the latest sender report came."""
-    media_time: MediaTime = field(default_factory=MediaTime)
-    events_left_out: int = 0
-    """Events beyond those that are kept."""
     encoding_since: int = 0
-    """Frame from which on the present encoding holds."""
     not_judged: str | None = None
-    """Why what comes since then is not checked."""
-    pauses: int = 0
-    """Pauses in which the sender suppressed silence."""
-    packets_cut: int = 0
-    """Packets whose payload a capture did not keep whole."""
-    packets_beside: int = 0
-    """Packets of comfort noise or telephone events."""
-    packets_left_out: int = 0
-    """Packets that were not read, but for comfort noise and telephone events."""
-    events_beside: deque[int] = field(default_factory=lambda: deque(maxlen=MAX_EVENTS))
-    """Extended sequence numbers of the latest telephone events."""
-    has_comfort_noise: bool = False
-    """Whether the sender described the noise of a silence (RFC 3389)."""
+    origin: int | None = None
+    ssrc_before: int = 0
+    rtcp: SenderRtcp = field(default_factory=SenderRtcp)
+    suppression: Suppression = field(default_factory=Suppression)
     interruption: Interruption | None = None
-    """The latest end after which it came back."""
     failure: Failure | None = None
-    """Why its signal is not checked any more, where that is a defect of ours or the caller's mistake."""
     closed: Closed | None = None
-    """What was found, where it goes on as another stream and nothing more comes to this one."""
-    judged_anew: int | None = None
-    """Frame from which on it was judged anew, as something failed that others had a part in."""
-    _timestamp_error: Event | None = None
-    """The one that goes on."""
-    _identity: str = ""
-    _shifted: dict[int, tuple[Event, Event]] = field(default_factory=dict)
-    """Events that are still open where frames are shifted: as they are kept, and as they are told."""
+    restarted_frame: int | None = None
+    log: StreamLog = field(init=False)
 
     def __post_init__(self) -> None:
-        self._identity = f"{self.ssrc:08x}@{self.first_arrival_ns}"
-
-    legs: list[LegState] = field(default_factory=list)
-    differing: tuple[int, list[int]] = (0, [])
-    """How many copies over the legs differ from the first, and some of their sequence numbers."""
+        self.log = StreamLog(f"{self.ssrc:08x}@{self.first_arrival_ns}")
 
     @property
     def name(self) -> str:
@@ -215,11 +317,6 @@ class Stream:
         return event
 
     @property
-    def leaves_silence_out(self) -> bool:
-        """Whether the sender has shown that it does not send silence."""
-        return self.has_comfort_noise or self.pauses > 0
-
-    @property
     def has_source_filter(self) -> bool:
         """Whether packets are taken of certain senders only."""
         ends = self.spec.legs or (self.spec,)
@@ -230,31 +327,17 @@ class Stream:
 
         ``sender`` is the ``address:port`` it came from.
         """
-        self.rtcp_sender = sender
+        self.rtcp.address = sender
         if isinstance(report, Bye):
-            self.said_goodbye, self.goodbye_ns = True, arrival_ns
+            self.rtcp.said_goodbye, self.rtcp.goodbye_ns = True, arrival_ns
         elif isinstance(report, SenderReport) and self.encoding is not None:
-            self.reports = self.reports or SenderReports(self.encoding.sample_rate_hz)
-            self.reports.add(report, arrived, arrival_ns)
-            self.at_report = counts
-
-    def take_beside(self, sequence: int, *, is_noise: bool) -> None:
-        """Take a packet of comfort noise, or of a telephone event."""
-        self.packets_beside += 1
-        if is_noise:
-            self.has_comfort_noise = True
-        else:
-            self.events_beside.append(sequence)
-
-    def start_over(self) -> None:
-        """Forget what holds only as long as the sender's numbers go on."""
-        self.said_goodbye, self.goodbye_ns = False, None
-        if self.reports is not None:
-            self.reports.start_over()
+            self.rtcp.reports = self.rtcp.reports or SenderReports(self.encoding.sample_rate_hz)
+            self.rtcp.reports.add(report, arrived, arrival_ns)
+            self.rtcp.at_report = counts
 
     def take_over(self, ssrc: int, flow: Flow) -> None:
         """Go on with another source."""
-        self.before, self.ssrc, self.flow = self.ssrc, ssrc, flow
+        self.ssrc_before, self.ssrc, self.flow = self.ssrc, ssrc, flow
 
     def go_on_in(self, encoding: Encoding | None, frame: int) -> None:
         """Go on in another encoding from ``frame`` on; None: in one that is not known."""
@@ -271,15 +354,15 @@ class Stream:
         )
         size: dict[str, Any] = {"timestamp_jump_frames": jump.frames}
         if kind is Kind.SSRC_CHANGE:
-            size = {"from_ssrc": f"0x{self.before:08x}", "to_ssrc": f"0x{self.ssrc:08x}"}
-            left = "sent RTCP BYE" if self.said_goodbye else "stopped"
-            message = f"SSRC 0x{self.before:08x} {left} and 0x{self.ssrc:08x} continues the stream"
+            size = {"from_ssrc": f"0x{self.ssrc_before:08x}", "to_ssrc": f"0x{self.ssrc:08x}"}
+            left = "sent RTCP BYE" if self.rtcp.said_goodbye else "stopped"
+            message = f"SSRC 0x{self.ssrc_before:08x} {left} and 0x{self.ssrc:08x} continues the stream"
         elif kind is Kind.RESTART:
             message = f"the sender restarted: {numbers}"
         else:
             message = f"the RTP timestamp jumped: {numbers}"
         event = Event(kind, frame, size=size, packets=(jump.sequence, jump.sequence), message=message)
-        event.fault = not (kind is Kind.SSRC_CHANGE and self.said_goodbye)
+        event.fault = not (kind is Kind.SSRC_CHANGE and self.rtcp.said_goodbye)
         event.time_ns = self.packets.arrival_ns(self.index, jump.sequence)
         return event
 
@@ -306,7 +389,7 @@ class Stream:
             size["timestamp_moved_frames"] = error.moved
             times = f"{error.moves} time{'s' if error.moves > 1 else ''}"
             message += f"; they moved to a new offset {times}, {error.moved} frames in all"
-        event, self._timestamp_error = self._timestamp_error, None
+        event, self.log.timestamp_error = self.log.timestamp_error, None
         if event is None or event.start_frame != start:
             event = Event(Kind.TIMESTAMP_ERROR, start)
             event.time_ns = self.packets.arrival_ns(self.index, error.first_sequence)
@@ -315,7 +398,7 @@ class Stream:
         event.packets = error.first_sequence, error.last_sequence
         event.fault = largest > self.spec.limits.max_timestamp_error_seconds
         if error.is_open:
-            self._timestamp_error = event
+            self.log.timestamp_error = event
         return event
 
     def stall(self, sequence: int, frame: int, seconds: float, arrival_ns: int) -> Event:
@@ -336,7 +419,7 @@ class Stream:
             Kind.ENDED,
             frame,
             size={"ended_seconds": (now_ns - last_ns) / 1e9},
-            cause=Cause.UPSTREAM if self.said_goodbye else Cause.UNKNOWN,
+            cause=Cause.UPSTREAM if self.rtcp.said_goodbye else Cause.UNKNOWN,
             packets=(sequence, sequence),
             time_ns=last_ns,
             message=self.end_message((now_ns - last_ns) / 1e9, went_on),
@@ -345,7 +428,7 @@ class Stream:
     def end_message(self, seconds: float | None, went_on: str) -> str:
         """Say that nothing came of the stream."""
         lasted = "" if seconds is None else f" for {seconds:.1f} s"
-        what = "the sender sent RTCP BYE, no packet" if self.said_goodbye else "no packet"
+        what = "the sender sent RTCP BYE, no packet" if self.rtcp.said_goodbye else "no packet"
         return f"{what}{lasted}{went_on}"
 
     def end_within(self, start_ns: int, stop_ns: int) -> Event | None:
@@ -378,33 +461,14 @@ class Stream:
             if event.packets is not None and event.kind not in TRANSPORT_KINDS and not event.open:
                 last = self._carriers(stop - 1, stop)
                 event.packets = (event.packets[0], max(last or event.packets))
-            return self._on_media_time(event), False
+            return self.log.on_media_time(event), False
         if event.packets is None:
             event.packets = self._carriers(event.start_frame, stop)
         if event.packets is not None and event.time_ns is None:
             event.time_ns = self.packets.arrival_ns(self.index, event.packets[0])
         event.time_ns = event.time_ns or None  # 0 where a capture holds no times at all
-        event.name(self._identity)
-        # What has the identity of an event that was told is that event, judged anew.
-        is_new = event.id not in self.events
-        if is_new and len(self.events) >= MAX_EVENTS:
-            self.events_left_out += 1
-        else:
-            self.events[event.id] = event
-        return self._on_media_time(event), is_new
-
-    def judge_no_further(self, frame: int) -> list[Event]:
-        """Let what its signal showed end at ``frame``; return the events that went on."""
-        kept = {id(told): event for event, told in self._shifted.values()}
-        ended = [
-            kept.get(id(event), event)
-            for event in self.events.values()
-            if event.open and event.kind not in TRANSPORT_KINDS
-        ]
-        for event in ended:
-            event.open = False
-            event.duration_frames = max(event.duration_frames, frame - event.start_frame)
-        return ended
+        is_new = self.log.add(event)
+        return self.log.on_media_time(event), is_new
 
     def track_at(self, frame: int) -> FormatRow | None:
         """Return where a frame lies, None where it is not judged or that is forgotten."""
@@ -421,56 +485,6 @@ class Stream:
         """Return first and last sequence number of the packets that carried frames, None where that is forgotten."""
         origin = self.origin or 0
         return self.packets.carriers(self.index, start + origin, stop + origin)
-
-    def _on_media_time(self, event: Event) -> Event:
-        """Return an event on the media timeline: a copy where frames are shifted there, always the same while open."""
-        shift = self.media_time.shift(event.start_frame)
-        if not shift:
-            return event
-        _, told = self._shifted.get(id(event), (event, None))
-        if told is None:
-            told = replace(event)
-        for item in fields(event):
-            setattr(told, item.name, getattr(event, item.name))
-        told.start_frame += shift
-        if event.open:
-            self._shifted[id(event)] = event, told
-        else:
-            self._shifted.pop(id(event), None)
-        if event.id in self.events:
-            self.events[event.id] = told
-        return told
-
-    def judge_counts(self) -> list[Event]:
-        """Return events for counts that are past a limit of one's own."""
-        if self.counts is None:
-            return []
-        limits, counts = self.spec.limits, self.counts
-        events = []
-        for kind, count, limit, what in (
-            (Kind.DUPLICATE, counts.duplicated, limits.max_duplicated, "received more than once"),
-            (Kind.REORDER, counts.reordered, limits.max_reordered, "received after a later one"),
-            (Kind.LATE, counts.late, limits.max_late, "received after the reorder window"),
-        ):
-            if limit is not None and count > limit:
-                message = f"{count} packets {what}, limit {limit:g}"
-                events.append(Event(kind, 0, self.end_frame, size={"packets_counted": count}, message=message))
-        if limits.max_jitter_seconds is not None and (self.jitter_seconds or 0.0) > limits.max_jitter_seconds:
-            message = f"interarrival jitter of {1e3 * (self.jitter_seconds or 0):.3f} ms"
-            message += f", limit {1e3 * limits.max_jitter_seconds:.3f} ms"
-            size = {"jitter_seconds": self.jitter_seconds}
-            events.append(Event(Kind.JITTER, 0, self.end_frame, cause=Cause.UNKNOWN, size=size, message=message))
-        if self.packets_short_of_lead and self.lead_seconds:
-            count, least = self.packets_short_of_lead, self.lead_seconds[1]
-            message = f"{count} packet{'s' if count > 1 else ''} arrived too late for presentation: lead down to "
-            message += f"{1e3 * least:.3f} ms, limit {1e3 * limits.min_presentation_lead_seconds:g} ms"
-            size = {"presentation_lead_seconds": least, "packets_counted": count}
-            events.append(Event(Kind.LATE, 0, self.end_frame, cause=Cause.UNKNOWN, size=size, message=message))
-        first = self.packets.first_sequence(self.index)
-        for event in events:
-            event.packets = None if first is None else (first, self.extended_sequence)
-            event.time_ns = self.first_arrival_ns
-        return events
 
     def _milliseconds(self, frames: int) -> str:
         return f" ({1000 * frames / self.encoding.sample_rate_hz:.3f} ms)" if self.encoding else ""

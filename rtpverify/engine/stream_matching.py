@@ -45,6 +45,7 @@ class Identity:
         self._source = np.zeros(0, np.int64)
         """The flow by which the source of its packets is known: the first of all legs."""
         self._selected = np.zeros(0, np.bool_)
+        self._note_copies()
 
     def add(self, spec: StreamSpec) -> None:
         """Expect one more stream; flows that matched nothing so far are matched again."""
@@ -52,16 +53,18 @@ class Identity:
             self.specs[self.specs.index(None)] = spec
         else:
             self.specs.append(spec)
+        self._note_copies()
         self._match_again(-1)
 
     def remove(self, spec: StreamSpec) -> None:
         """Expect a stream no longer; its flows are matched against what still is expected."""
         place = self.specs.index(spec)
         self.specs[place] = None
+        self._note_copies()
         self._match_again(place)
 
     def matching(self, rtp: RtpBatch) -> RtpBatch:
-        """Leave out packets that nobody wants."""
+        """Leave out packets that nobody wants; those that carry the same get the first of their SSRCs."""
         self._flows = flows = rtp.source.flows
         for flow in flows[len(self._spec) :]:
             self._note(flow)
@@ -69,20 +72,24 @@ class Identity:
         if not wanted.all():
             self.refused["unmatched"] += len(rtp) - int(np.count_nonzero(wanted))
             rtp = rtp.take(np.flatnonzero(wanted))
-        return rtp if self._selection is None else self._picked(rtp, self._selection)
+        if self._selection is not None:
+            rtp = self._picked(rtp, self._selection)
+        return self._by_first_ssrc(rtp) if self._copies else rtp
 
-    def known_by_first(self, rtp: RtpBatch) -> RtpBatch:
-        """Return packets under the first SSRC of those that carry the same, where there are such."""
-        if rtp.copy is not None or not any(spec is not None and spec.duplicate_ssrcs for spec in self.specs):
-            return rtp
+    def _by_first_ssrc(self, rtp: RtpBatch) -> RtpBatch:
+        """Return packets under the first SSRC of those that carry the same."""
         ssrc, copy = rtp.ssrc.copy(), np.zeros(len(rtp), np.int64)
-        for place, spec in enumerate(self.specs):
-            for group in spec.duplicate_ssrcs if spec is not None else ():
-                ours = self._spec[rtp.flow] == place
-                for number, other in enumerate(group[1:], 1):
-                    its = ours & (rtp.ssrc == other)
-                    ssrc[its], copy[its] = group[0], number
+        for place, group in self._copies:
+            ours = self._spec[rtp.flow] == place
+            for number, other in enumerate(group[1:], 1):
+                its = ours & (rtp.ssrc == other)
+                ssrc[its], copy[its] = group[0], number
         return replace(rtp, ssrc=ssrc, copy=copy)
+
+    def _note_copies(self) -> None:
+        """Note which SSRCs carry the same, each group with the place of what is expected there."""
+        specs = [(place, spec) for place, spec in enumerate(self.specs) if spec is not None]
+        self._copies = [(place, group) for place, spec in specs for group in spec.duplicate_ssrcs]
 
     def spec_of(self, flow: int) -> StreamSpec:
         """Return what is expected of a flow whose packets are wanted."""

@@ -9,13 +9,16 @@ from rtpverify.engine.blind_spots import blindness, why_inconclusive
 from rtpverify.engine.clock_rates import MAX_CLOCK_ERROR_PPM
 from rtpverify.engine.encodings import late_contradiction, statement
 from rtpverify.engine.expectation import StreamSpec
+from rtpverify.engine.pipeline import Intake
 from rtpverify.engine.stream import Stream
 from rtpverify.errors import RequestError
-from rtpverify.events import TRANSPORT_KINDS, Event, Kind
+from rtpverify.events import TRANSPORT_KINDS, Cause, Event, Kind
 from rtpverify.result import Leg, Rtcp, StreamResult, Transport
 from rtpverify.rtp.rtcp import TOLERANCE_PACKETS
 from rtpverify.transport.arrivals import DOWN_NS
 from rtpverify.transport.placement import PacketCounts
+from rtpverify.transport.redundancy import LegMerger
+from rtpverify.transport.timing import INTERVAL_EDGES_NS
 
 _WITHOUT_RATE = frozenset(TRANSPORT_KINDS) - {Kind.JITTER}
 """Kinds that are no matter of how many frames make a second."""
@@ -37,107 +40,185 @@ def missing_result(spec: StreamSpec, event: Event) -> StreamResult:
     )
 
 
-def stream_result(stream: Stream) -> StreamResult:
-    """Return what was found of a stream so far."""
-    counts = stream.counts or PacketCounts()
+def stream_result(stream: Stream, intake: Intake, merger: LegMerger | None) -> StreamResult:
+    """Return what was found of a stream so far: its figures are read where they are counted and measured.
+
+    Parameters
+    ----------
+    stream
+        The stream, which is not closed.
+    intake
+        Has the packets of all streams.
+    merger
+        Has the legs of those that have some; None where none has.
+    """
+    intake.arrivals.judge()
+    index, encoding = stream.index, stream.encoding
+    transport = _transport(stream, intake)
+    packet_time_seconds = intake.arrivals.timing.packet_time_seconds(index)
+    end_frame = intake.tracker.end_frame(index)
     result = StreamResult(
-        sample_rate=stream.encoding.sample_rate_hz if stream.encoding else None,
-        channels=stream.encoding.channels if stream.encoding else None,
-        encoding=stream.encoding.name if stream.encoding else None,
-        frames=stream.end_frame + stream.media_time.shift(stream.end_frame),
+        sample_rate=encoding.sample_rate_hz if encoding else None,
+        channels=encoding.channels if encoding else None,
+        encoding=encoding.name if encoding else None,
+        frames=end_frame + stream.log.media_time.shift(end_frame),
         ssrc=stream.ssrc,
         sender=stream.flow.sender,
         destination=stream.flow.destination,
         payload_type=stream.payload_type,
-        packet_time_seconds=stream.packet_time_seconds,
-        transport=Transport(
-            packets_received=counts.received,
-            packets_expected=counts.expected,
-            packets_lost=counts.lost,
-            packets_duplicated=counts.duplicated,
-            packets_reordered=counts.reordered,
-            packets_late=counts.late,
-            jitter_seconds=stream.jitter_seconds,
-            clock_drift_ppm=stream.clock_drift_ppm,
-            packets_stray=counts.stray,
-            packets_odd_length=stream.odd_lengths,
-            packets_left_out=stream.packets_left_out,
-            packets_beside=stream.packets_beside,
-            presentation_lead_seconds=stream.lead_seconds[0] if stream.lead_seconds else None,
-            min_presentation_lead_seconds=stream.lead_seconds[1] if stream.lead_seconds else None,
-            packets_short_of_lead=stream.packets_short_of_lead,
-            pauses=stream.pauses,
-            rtcp=_rtcp(stream),
-            **(stream.wire.as_fields(stream.packet_time_seconds) if stream.wire else {}),
-        ),
-        events=sorted(stream.events.values(), key=lambda event: (event.start_frame, event.channel or 0)),
+        packet_time_seconds=packet_time_seconds,
+        transport=transport,
+        events=stream.log.in_order(),
     )
-    if stream.packets_cut and stream.spec.reference is None:
-        result.warnings.append(_cut(stream))
-    if stream.odd_lengths:
-        result.warnings.append(
-            f"{stream.odd_lengths} packets do not contain a whole number of {stream.encoding} frames"
-        )
-    sent = stream.reports.packets if stream.reports else None
-    if sent and abs(sent[0] - sent[1]) > max(TOLERANCE_PACKETS, _packets_in_window(stream)):
-        result.warnings.append(f"RTCP sender reports count {sent[0]} packets, sequence numbers {sent[1]}")
-    if stream.wire and stream.wire.packet_time_changes[0]:
-        result.warnings.append(stream.wire.packet_times())
-    if stream.pauses:
-        result.warnings.append(
-            f"silence suppression: {stream.pauses} pause{'s' if stream.pauses > 1 else ''}; "
-            "faults during a pause cannot be detected"
-        )
-    if stream.spec.limits.link_offset_seconds is not None and stream.lead_seconds is None:
-        result.warnings.append(f"presentation lead not measured: {_no_lead(stream)}")
-    if _is_stamped_at_transmission(stream):
-        result.warnings.append(
-            "the presentation lead equals the link offset: the sender timestamps packets at transmission, not at "
-            "sampling, so the lead does not include the sender's own delay"
-        )
-    if stream.events_left_out:
-        result.warnings.append(f"{stream.events_left_out} further events omitted from this result")
-    _add_doubt(stream, result)
-    _add_legs(stream, result)
+    cut = _cut(int(intake.packets_cut[index]))
+    result.warnings += _warnings(stream, intake, transport, packet_time_seconds)
+    if cut and stream.spec.reference is None:
+        result.warnings.insert(0, cut)
+    late = _late_doubt(stream, transport.clock_drift_ppm)
+    _add_doubt(stream, late, transport.clock_drift_ppm or 0.0, result)
+    if merger is not None:
+        _add_legs(stream, merger, int(intake.arrivals.last_ns[index]), result)
     if stream.failure is None:
         _add_signal(stream, result)
+        result.inconclusive = next(_reasons(stream, stream.doubt or late, end_frame, cut), None)
     else:
         result.inconclusive = _failed(stream)
     _add_announced(stream, result)
-    _add_left_out(stream, result)
+    _add_left_out(stream, transport, result)
     return result
 
 
-def _add_doubt(stream: Stream, result: StreamResult) -> None:
+def _add_doubt(stream: Stream, late: str | None, clock_drift_ppm: float, result: StreamResult) -> None:
     """Add that packets contradict their encoding where that is no reason to conclude nothing, and a clock that does."""
-    late = _late_doubt(stream)
     doubt = stream.doubt or late
     if doubt is not None and _is_aside(stream):
         result.warnings.insert(0, doubt)
     if late is not None:
         # What was measured by a wrong clock is no fault of the sender's.
         result.events = [replace(event, fault=event.fault and event.kind in _WITHOUT_RATE) for event in result.events]
-    elif stream.encoding is not None and abs(stream.clock_drift_ppm or 0.0) > MAX_CLOCK_ERROR_PPM:
-        hz = stream.encoding.sample_rate_hz * (1 + (stream.clock_drift_ppm or 0.0) / 1e6)
+    elif stream.encoding is not None and abs(clock_drift_ppm) > MAX_CLOCK_ERROR_PPM:
+        hz = stream.encoding.sample_rate_hz * (1 + clock_drift_ppm / 1e6)
         said = statement(stream.spec, stream.payload_type).text
         result.warnings.insert(0, f"{said}, but packets arrived at about {hz:.0f} frames a second")
 
 
-def _late_doubt(stream: Stream) -> str | None:
+def _late_doubt(stream: Stream, clock_drift_ppm: float | None) -> str | None:
     """Say that the packets keep time at another rate than the encoding has, where only the whole stream shows it."""
     if stream.encoding is None:
         return None
-    said = statement(stream.spec, stream.payload_type)
-    return late_contradiction(said, stream.encoding, stream.clock_drift_ppm)
+    return late_contradiction(statement(stream.spec, stream.payload_type), stream.encoding, clock_drift_ppm)
 
 
-def _is_stamped_at_transmission(stream: Stream) -> bool:
-    """Tell whether packets come at their very timestamps: then these are not those of the sampling."""
-    link_offset = stream.spec.limits.link_offset_seconds
-    if link_offset is None or stream.lead_seconds is None or not stream.packet_time_seconds:
-        return False
+def _transport(stream: Stream, intake: Intake) -> Transport:
+    """Return what the wire did to the packets of a stream."""
+    index, timing = stream.index, intake.arrivals.timing
+    counts, pattern = intake.tracker.counts(index), intake.tracker.loss_pattern(index)
+    packet_time_seconds = timing.packet_time_seconds(index)
+    lead = intake.presentation.lead_seconds(index) if intake.presentation.measures else None
+    edges = [*(edge / 1e9 for edge in INTERVAL_EDGES_NS), None]
+
+    def duration(packets: float | None) -> float | None:
+        return None if packets is None or packet_time_seconds is None else packets * packet_time_seconds
+
+    return Transport(
+        packets_received=counts.received,
+        packets_expected=counts.expected,
+        packets_lost=counts.lost,
+        packets_duplicated=counts.duplicated,
+        packets_reordered=counts.reordered,
+        packets_late=counts.late,
+        jitter_seconds=timing.jitter_seconds(index),
+        clock_drift_ppm=timing.clock_drift_ppm(index),
+        packets_stray=counts.stray,
+        packets_odd_length=int(intake.odd_lengths[index]),
+        packets_left_out=intake.packets_left_out(stream),
+        packets_beside=stream.suppression.packets_beside,
+        presentation_lead_seconds=lead[0] if lead else None,
+        min_presentation_lead_seconds=lead[1] if lead else None,
+        packets_short_of_lead=intake.presentation.packets_short(index) if lead else None,
+        pauses=stream.suppression.pauses,
+        rtcp=_rtcp(stream, intake, counts),
+        loss_run_lengths={str(length): count for length, count in sorted(intake.tracker.run_lengths(index).items())},
+        loss_bursts=pattern.bursts,
+        burst_density=pattern.burst_density,
+        gap_density=pattern.gap_density,
+        burst_duration_seconds=duration(pattern.burst_packets),
+        gap_duration_seconds=duration(pattern.gap_packets),
+        max_jitter_seconds=timing.max_jitter_seconds(index),
+        tsdf_seconds=timing.tsdf_seconds(index),
+        max_tsdf_seconds=timing.max_tsdf_seconds(index),
+        longest_interval_seconds=timing.longest_interval_seconds(index),
+        mean_interval_seconds=timing.mean_interval_seconds(index),
+        interarrival_histogram=[
+            (edge, count) for edge, count in zip(edges, timing.intervals(index), strict=True) if count
+        ],
+        packet_time_changes=timing.packet_time_changes(index)[0],
+    )
+
+
+def _warnings(stream: Stream, intake: Intake, transport: Transport, packet_time_seconds: float | None) -> Iterator[str]:
+    """Yield what is to be known of a stream's packets that is no event."""
+    limits = stream.spec.limits
+    if transport.packets_odd_length:
+        yield f"{transport.packets_odd_length} packets do not contain a whole number of {stream.encoding} frames"
+    sent = stream.rtcp.reports.packets if stream.rtcp.reports else None
+    packet_time = packet_time_seconds or 0.0
+    packets_in_window = limits.reorder_window_seconds / (packet_time or 1.0)
+    if sent and abs(sent[0] - sent[1]) > max(TOLERANCE_PACKETS, packets_in_window):
+        yield f"RTCP sender reports count {sent[0]} packets, sequence numbers {sent[1]}"
+    if transport.packet_time_changes:
+        count, listed = intake.arrivals.timing.packet_time_changes(stream.index)
+        steps = ", ".join(f"from {1e3 * before:g} to {1e3 * after:g} ms" for before, after in listed)
+        yield f"packet time changed {steps or f'{count} times'}{', …' if len(listed) < count else ''}"
+    if transport.pauses:
+        yield (
+            f"silence suppression: {transport.pauses} pause{'s' if transport.pauses > 1 else ''}; "
+            "faults during a pause cannot be detected"
+        )
+    link_offset, lead_seconds = limits.link_offset_seconds, transport.presentation_lead_seconds
+    if link_offset is not None and lead_seconds is None:
+        yield f"presentation lead not measured: {_no_lead(stream, intake)}"
     # What was sampled at its timestamp takes at least its packet time to be sent.
-    return link_offset - stream.lead_seconds[0] < stream.packet_time_seconds / 2
+    elif link_offset is not None and lead_seconds is not None and link_offset - lead_seconds < 0.5 * packet_time:
+        yield (
+            "the presentation lead equals the link offset: the sender timestamps packets at transmission, not at "
+            "sampling, so the lead does not include the sender's own delay"
+        )
+    if stream.log.left_out:
+        yield f"{stream.log.left_out} further events omitted from this result"
+
+
+def past_limits(stream: Stream, intake: Intake) -> list[Event]:
+    """Return events for counts and times of a stream that ends and is past a limit of one's own."""
+    index, limits, end_frame = stream.index, stream.spec.limits, intake.tracker.end_frame(stream.index)
+    counts, events = intake.tracker.counts(index), []
+    for kind, count, limit, what in (
+        (Kind.DUPLICATE, counts.duplicated, limits.max_duplicated, "received more than once"),
+        (Kind.REORDER, counts.reordered, limits.max_reordered, "received after a later one"),
+        (Kind.LATE, counts.late, limits.max_late, "received after the reorder window"),
+    ):
+        if limit is not None and count > limit:
+            message = f"{count} packets {what}, limit {limit:g}"
+            events.append(Event(kind, 0, end_frame, size={"packets_counted": count}, message=message))
+    if limits.max_jitter_seconds is not None:
+        intake.arrivals.judge()
+        jitter = intake.arrivals.timing.jitter_seconds(index) or 0.0
+        if jitter > limits.max_jitter_seconds:
+            message = f"interarrival jitter of {1e3 * jitter:.3f} ms, limit {1e3 * limits.max_jitter_seconds:.3f} ms"
+            size = {"jitter_seconds": jitter}
+            events.append(Event(Kind.JITTER, 0, end_frame, cause=Cause.UNKNOWN, size=size, message=message))
+    lead = intake.presentation.lead_seconds(index) if intake.presentation.measures else None
+    short = intake.presentation.packets_short(index) if lead else None
+    if lead and short:
+        message = f"{short} packet{'s' if short > 1 else ''} arrived too late for presentation: lead down to "
+        message += f"{1e3 * lead[1]:.3f} ms, limit {1e3 * limits.min_presentation_lead_seconds:g} ms"
+        lead_size = {"presentation_lead_seconds": lead[1], "packets_counted": short}
+        events.append(Event(Kind.LATE, 0, end_frame, cause=Cause.UNKNOWN, size=lead_size, message=message))
+    for event in events:
+        first = intake.packets.first_sequence(index)
+        event.packets = None if first is None else (first, intake.tracker.head_sequence(index))
+        event.time_ns = stream.first_arrival_ns
+    return events
 
 
 def without_figures(stream: Stream) -> StreamResult:
@@ -147,7 +228,7 @@ def without_figures(stream: Stream) -> StreamResult:
         sender=stream.flow.sender,
         destination=stream.flow.destination,
         payload_type=stream.payload_type,
-        events=sorted(stream.events.values(), key=lambda event: (event.start_frame, event.channel or 0)),
+        events=stream.log.in_order(),
         inconclusive=_failed(stream),
     )
 
@@ -162,9 +243,9 @@ def _failed(stream: Stream) -> str | None:
     return f"internal error in rtpverify: its {failure.where} could not be checked further ({failure.message})"
 
 
-def _add_left_out(stream: Stream, result: StreamResult) -> None:
+def _add_left_out(stream: Stream, transport: Transport, result: StreamResult) -> None:
     """Add how many packets were not read, and why: past their limit nothing can be concluded but faults."""
-    stray, left_out = (stream.counts or PacketCounts()).stray, stream.packets_left_out
+    stray, left_out = transport.packets_stray, transport.packets_left_out
     reasons = [f"{stray} outside the sequence window"] if stray else []
     if left_out > stray:
         reasons.append(f"{left_out - stray} not decodable")
@@ -176,24 +257,26 @@ def _add_left_out(stream: Stream, result: StreamResult) -> None:
         result.warnings.append(text)
 
 
-def _no_lead(stream: Stream) -> str:
+def _no_lead(stream: Stream, intake: Intake) -> str:
     """Say why there is no presentation lead."""
-    if stream.clock_off_seconds is not None:
-        return f"the timestamps are {stream.clock_off_seconds:.1f} s off the clock of this host"
+    off_seconds = intake.presentation.off_seconds(stream.index)
+    if off_seconds is not None:
+        return f"the timestamps are {off_seconds:.1f} s off the clock of this host"
     if stream.encoding is None:
         return "the clock rate is not known"
-    if stream.lead_clock is None:
+    if intake.lead_clock[stream.index] is None:
         return "the media clock follows no known reference clock"
     return "no arrival times"
 
 
-def _add_legs(stream: Stream, result: StreamResult) -> None:
+def _add_legs(stream: Stream, merger: LegMerger, last_arrival_ns: int, result: StreamResult) -> None:
     """Add what each path alone brought, where there are several."""
-    if len(stream.legs) < 2:
+    legs = merger.legs(stream.index)
+    if len(legs) < 2:
         if stream.spec.redundant:
             result.warnings.append("packets arrived on only one leg: no redundancy")
         return
-    for leg in stream.legs:
+    for leg in legs:
         counts = leg.counts
         result.legs.append(
             Leg(
@@ -214,10 +297,10 @@ def _add_legs(stream: Stream, result: StreamResult) -> None:
         name = f"leg {len(result.legs)} ({which})"
         if leg.last_arrival_ns is None:
             result.warnings.append(f"no packet arrived on {name}: no redundancy")
-        elif stream.last_arrival_ns - leg.last_arrival_ns >= DOWN_NS:
-            silent_seconds = (stream.last_arrival_ns - leg.last_arrival_ns) / 1e9
+        elif last_arrival_ns - leg.last_arrival_ns >= DOWN_NS:
+            silent_seconds = (last_arrival_ns - leg.last_arrival_ns) / 1e9
             result.warnings.append(f"no packet arrived on {name} for the last {silent_seconds:.1f} s")
-    result.packets_differing, listed = stream.differing
+    result.packets_differing, listed = merger.differing(stream.index)
     if result.packets_differing:
         numbers = ", ".join(map(str, listed)) + (", …" if len(listed) < result.packets_differing else "")
         count = f"{result.packets_differing} packet{'s' if result.packets_differing > 1 else ''}"
@@ -239,30 +322,27 @@ def _add_announced(stream: Stream, result: StreamResult) -> None:
         destination=stream.flow.destination,
         payload_type=stream.payload_type,
         encoding=stream.encoding,
-        packet_time_seconds=stream.packet_time_seconds,
-        is_leg=bool(stream.legs),
+        packet_time_seconds=result.packet_time_seconds,
+        is_leg=stream.spec.is_merged,
     )
 
 
-def _cut(stream: Stream) -> str:
-    """Say what a capture left out of the stream's packets."""
-    count = f"{stream.packets_cut} packet{'s' if stream.packets_cut > 1 else ''}"
-    return f"the capture contains only the beginning of {count} (snap length): transport checked, signal not checked"
+def _cut(packets: int) -> str | None:
+    """Say that a capture left out some of so many packets, None where there is none."""
+    count = f"{packets} packet{'s' if packets > 1 else ''}"
+    text = f"the capture contains only the beginning of {count} (snap length): transport checked, signal not checked"
+    return text if packets else None
 
 
-def _packets_in_window(stream: Stream) -> float:
-    return stream.spec.limits.reorder_window_seconds / (stream.packet_time_seconds or 1.0)
-
-
-def _rtcp(stream: Stream) -> Rtcp | None:
+def _rtcp(stream: Stream, intake: Intake, counts: PacketCounts) -> Rtcp | None:
     """Return what the sender reports of itself against what came, and what a receiver would report."""
-    reports = stream.reports
+    said, reports = stream.rtcp, stream.rtcp.reports
     if reports is None:
-        return Rtcp(said_goodbye=True) if stream.said_goodbye else None
-    counts = stream.counts or PacketCounts()
-    expected = counts.expected - stream.at_report.expected
-    lost = counts.lost - stream.at_report.lost
+        return Rtcp(said_goodbye=True) if said.said_goodbye else None
+    expected, lost = counts.expected - said.at_report.expected, counts.lost - said.at_report.lost
     rate_hz = stream.encoding.sample_rate_hz if stream.encoding else 0
+    jitter_seconds = intake.arrivals.timing.jitter_seconds(stream.index)
+    since_ns = int(intake.arrivals.last_ns[stream.index]) - reports.last_arrival_ns
     sent, octets = reports.packets or (None, None), reports.octets or (None, None)
     return Rtcp(
         sender_reports=reports.count,
@@ -271,28 +351,28 @@ def _rtcp(stream: Stream) -> Rtcp | None:
         packets_by_sequence=sent[1],
         octets_sent=octets[0],
         octets_received=octets[1],
-        said_goodbye=stream.said_goodbye,
+        said_goodbye=said.said_goodbye,
         fraction_lost=lost / expected if expected > 0 else None,
         cumulative_lost=counts.lost,
-        extended_highest_sequence=stream.extended_sequence,
-        jitter_frames=None if stream.jitter_seconds is None else round(stream.jitter_seconds * rate_hz),
+        extended_highest_sequence=intake.tracker.head_sequence(stream.index),
+        jitter_frames=None if jitter_seconds is None else round(jitter_seconds * rate_hz),
         last_sender_report=reports.last_ntp >> 16 & 0xFFFFFFFF,
-        delay_since_last_sender_report_seconds=max(stream.last_arrival_ns - reports.last_arrival_ns, 0) / 1e9,
+        delay_since_last_sender_report_seconds=max(since_ns, 0) / 1e9,
     )
 
 
 def _add_signal(stream: Stream, result: StreamResult) -> None:
     """Add what was measured of the signal, and why it is not checked where it is not."""
-    if stream.judged_anew is not None:
+    if stream.restarted_frame is not None:
         result.warnings.append(
-            f"internal error in rtpverify in a stream of the same format: check restarted at frame {stream.judged_anew}"
+            "internal error in rtpverify in a stream of the same format: "
+            f"check restarted at frame {stream.restarted_frame}"
         )
     track = stream.track or next(reversed(stream.earlier), None)
     if track is not None:
         result.signal = track.analysis.detector.signal(track.row)
         result.comparison = track.analysis.detector.comparison(track.row)
         result.warnings += blindness(result.signal, track.encoding.sample_rate_hz)
-    result.inconclusive = next(_reasons(stream), None)
     if stream.earlier and stream.not_judged is None:
         result.warnings.append(
             f"the encoding is {stream.encoding} from frame {stream.encoding_since} on; "
@@ -300,10 +380,9 @@ def _add_signal(stream: Stream, result: StreamResult) -> None:
         )
 
 
-def _reasons(stream: Stream) -> Iterator[str]:
+def _reasons(stream: Stream, doubt: str | None, end_frame: int, cut: str | None) -> Iterator[str]:
     """Yield why a stream cannot pass, the weightiest first."""
     reference = stream.spec.reference
-    doubt = stream.doubt or _late_doubt(stream)
     if doubt is not None and not _is_aside(stream):
         yield doubt
     if reference is None:
@@ -311,11 +390,11 @@ def _reasons(stream: Stream) -> Iterator[str]:
     tracks = [track for track in (*stream.earlier, stream.track) if track is not None]
     if stream.encoding is None:
         yield stream.spec.why_undecodable(stream.payload_type)
-    if stream.packets_cut:
-        yield _cut(stream)
+    if cut:
+        yield cut
     if not tracks:
         yield stream.not_judged or "no complete audio packet arrived"
-    why_not = [why_inconclusive(track.analysis, track.row, reference, stream.end_frame) for track in tracks]
+    why_not = [why_inconclusive(track.analysis, track.row, reference, end_frame) for track in tracks]
     yield from (why for why in why_not[-1:] if why is not None and None not in why_not)
     if stream.not_judged is not None:
         yield f"from frame {stream.encoding_since} on nothing is checked: {stream.not_judged}"

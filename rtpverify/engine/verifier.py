@@ -34,17 +34,18 @@ from rtpverify.engine.rtcp_matching import report_rows, reports_of
 from rtpverify.engine.silent_start import FirstSound, Hearing
 from rtpverify.engine.stream import Closed, Stream
 from rtpverify.engine.stream_matching import Identity
-from rtpverify.engine.stream_result import missing_result, stream_result, without_figures
+from rtpverify.engine.stream_result import missing_result, past_limits, stream_result, without_figures
 from rtpverify.errors import RequestError
 from rtpverify.events import Event
 from rtpverify.failure import Failure, contained
 from rtpverify.result import Result, Signal, StreamResult
 from rtpverify.rtp.batch import Flow, PacketBatch, RtpBatch, parse
-from rtpverify.transport.demux import Admitted, Demux, Part, replay
+from rtpverify.transport.demux import Admitted, Demux, Part, Source, replay
 from rtpverify.transport.figures import Reception, WireGlance
 from rtpverify.transport.places import MAX_STREAMS
 from rtpverify.transport.presentation import HostClock
 from rtpverify.transport.redundancy import LegMerger
+from rtpverify.transport.rows import RowTable
 
 MAX_FAILURES = 1000
 """Failures that wait to be taken; further ones take the place of the oldest."""
@@ -100,19 +101,19 @@ class Verifier:
         ends: Ends = Ends.FAULT,
     ) -> None:
         self.streams: list[Stream] = []
+        self._rows: RowTable[Stream] = RowTable()
         self._identity = Identity(specs, selection)
-        self._demux = Demux(
-            max_streams, self._identity.place_of, Admission(self._identity.spec_of), self._identity.claim_of
-        )
+        proof = Admission(self._identity.spec_of)
+        self._demux = Demux(max_streams, self._identity.place_of, proof, self._identity.claim_of, self._rows)
         self._merger: LegMerger | None = None
-        self._intake = Intake(self._tell, self._fail, host_clock, on_frames)
-        self._presence = Presence(specs, selection, self._intake, self._tell, ends=ends)
+        self._intake = Intake(self._rows, self._tell, self._fail, host_clock, on_frames)
+        self._presence = Presence(specs, selection, self._intake.arrivals, self._intake.tracker, self._tell, ends=ends)
         self.failures: deque[Failure] = deque(maxlen=MAX_FAILURES)
         self._given_up: dict[int, int] = {}
         """Packets left out of each stream whose packets cannot be placed, by index."""
         self._by_themselves = False
         """Whether no packets of two streams are taken together, as that failed and neither was at fault."""
-        self._hearing = Hearing()
+        self._hearing = Hearing(self._rows)
         self._no_rtp: Counter[str] = Counter()
         self._told: list[StreamEvent] = []
         self._flows: Sequence[Flow] = ()
@@ -169,18 +170,11 @@ class Verifier:
             with self._contained("signal"):
                 self._intake.tracks.judge()
             self._end(stream)
-            self._demux.release(stream.index)
+            self._presence.forget(stream)
             self._given_up.pop(stream.index, None)
-            self._release(stream)
+            self._demux.release(stream.index)
+            stream.track, stream.earlier = None, []
         return self._take_told()
-
-    def _release(self, stream: Stream) -> None:
-        """Forget a stream whose index may be another's."""
-        self._hearing.remove(stream)
-        self._presence.forget(stream)
-        self._intake.remove(stream)
-        if self._merger is not None:
-            self._merger.remove(stream.index)
 
     def keep_flows(self) -> NDArray[np.int64]:
         """Forget flows that no stream needs; return the others, shape (n,).
@@ -198,7 +192,7 @@ class Verifier:
         self._identity.renumber(kept, number_of)
         if self._merger is not None:
             self._merger.renumber(number_of)
-        self._intake.renumber(number_of)
+        self._intake.host_drops.renumber(number_of)
         self._flows = [self._flows[number] for number in kept.tolist()]
         return kept
 
@@ -241,10 +235,10 @@ class Verifier:
         rtp = parse(batch)
         self._no_rtp.update(rtp.discarded)
         self._flows = batch.flows
-        rest = self._identity.known_by_first(self._identity.matching(rtp))
+        rest = self._identity.matching(rtp)
         if self._merger is None and self._identity.has_legs:
-            self._merger = LegMerger()
-        for row in report_rows(rtp, self.streams).tolist():
+            self._merger = LegMerger(self._rows)
+        for row in report_rows(rtp, self.streams).tolist() if len(rtp.rtcp) else ():
             # What a report says is held against what arrived before it, maybe on another socket.
             at_ns = batch.arrival_ns[row]
             before = (rest.arrival_ns < at_ns) | ((rest.arrival_ns == at_ns) & (rest.row < row))
@@ -277,7 +271,7 @@ class Verifier:
                 # Sources of which it is open whether they go on with a stream.
                 self._take_parts(self._demux.settle(self._no_packets()))
             self._demux.finish()
-            for heard in self._hearing.finish():
+            for heard in self._hearing.finish() if self._hearing.streams else ():
                 self._take_heard(heard)
         with self._contained("transport"):
             if self._merger is not None:
@@ -304,7 +298,7 @@ class Verifier:
 
     def is_open(self, stream: Stream) -> bool:
         """Tell whether a stream has only been silent so far: how it is encoded may still show."""
-        return stream in self._hearing
+        return self._hearing.streams.get(stream.index) is stream
 
     def result(self, source: str, receive_buffer_dropped: int = 0) -> Result:
         """Return what was found so far."""
@@ -328,8 +322,7 @@ class Verifier:
             return stream.closed.result
         for _ in range(2):  # what the signal cannot tell, the transport may
             try:
-                self._refresh(stream)
-                return stream_result(stream)
+                return stream_result(stream, self._intake, self._merger)
             except Exception as error:
                 self._fail(stream, "result", error)
         return without_figures(stream)
@@ -349,9 +342,7 @@ class Verifier:
 
     def last_arrival_ns(self, stream: Stream) -> int:
         """Return when the last packet of a stream arrived."""
-        if stream.closed is not None:
-            return stream.last_arrival_ns
-        return self._intake.last_arrival_ns(stream)
+        return self.wire(stream).last_arrival_ns if stream.closed else int(self._intake.arrivals.last_ns[stream.index])
 
     def wire(self, stream: Stream) -> WireGlance:
         """Return what the wire did to a stream so far, at a glance: :meth:`result_of` costs more."""
@@ -370,13 +361,11 @@ class Verifier:
 
     def _take_parts(self, parts: Sequence[Part]) -> None:
         """Take packets whose streams are known."""
-        # Packets that were held back come as they were sent.
-        parts = [part._replace(rtp=self._identity.known_by_first(part.rtp)) for part in parts]
         for admitted in self._demux.take_admitted():
             self._open(admitted)
         for part in parts:
-            if part.takes_over:
-                self._take_over(part)
+            if part.newcomer is not None:
+                self._take_over(part, part.newcomer)
             self._take(part.rtp, part.stream)
 
     def _open(self, admitted: Admitted) -> None:
@@ -392,7 +381,6 @@ class Verifier:
             payload_type=source.payload_type,
             encoding=None,
             first_arrival_ns=first.arrival_ns,
-            last_arrival_ns=first.arrival_ns,
             packets=self._intake.packets,
         )
         undecided: list[Exception] = []
@@ -401,13 +389,14 @@ class Verifier:
             stream.encoding, stream.doubt = decision.encoding, decision.doubt
         self._begin(stream, own.packets[0].payload_bytes)
         if spec.reference is not None and own.is_silent:
-            self._hearing.add(stream)
+            self._hearing.streams[stream.index] = stream
         for error in undecided:
             self._fail(stream, "encoding", error)
 
     def _begin(self, stream: Stream, payload_bytes: int) -> None:
         """Follow a stream whose first payload has so many bytes."""
         self.streams.append(stream)
+        self._rows.owners[stream.index] = stream
         if self._merger is not None and stream.spec.is_merged:
             rate_hz = stream.encoding.sample_rate_hz if stream.encoding else 0
             window_frames = int(stream.spec.limits.reorder_window_seconds * rate_hz)
@@ -418,16 +407,15 @@ class Verifier:
     def _end(self, stream: Stream) -> None:
         """Judge what is left of a stream that ends."""
         with contained(lambda error: self._fail(stream, "result", error)):
-            self._refresh(stream)
             self._intake.tracks.finish(stream)
-            for event in stream.judge_counts():
+            for event in past_limits(stream, self._intake):
                 self._tell(stream, event)
 
-    def _take_over(self, part: Part) -> None:
+    def _take_over(self, part: Part, source: Source) -> None:
         """Let another source go on with a stream."""
         index = int(part.stream[0])
         flow = part.rtp.source.flows[int(part.rtp.flow[0])]
-        self._intake.take_over(index, int(part.rtp.ssrc[0]), flow, int(part.rtp.payload_type[0]))
+        self._intake.take_over(index, source.ssrc, flow, int(part.rtp.payload_type[0]))
         if self._merger is not None:
             self._merger.succeed(index)
 
@@ -448,11 +436,13 @@ class Verifier:
 
     def _take(self, part: RtpBatch, stream: NDArray[np.int64]) -> None:
         """Take packets of known streams; those of one that has been silent so far may wait for others."""
+        if not self._hearing.streams:
+            self._take_now(part, stream)
+            return
         held, start = np.zeros(len(part), np.bool_), 0
         heard: list[FirstSound] = []
-        if self._hearing:
-            with self._contained("encoding"):
-                held, heard = self._hearing.sift(part, stream)
+        with self._contained("encoding"):
+            held, heard = self._hearing.sift(part, stream)
         for one in heard:
             self._take_rows(part, stream, start + np.flatnonzero(~held[start : one.row + 1]))
             self._take_heard(one)
@@ -505,10 +495,11 @@ class Verifier:
             self._given_up[index] += int(np.count_nonzero(stream == index))
         of_them = np.isin(stream, list(self._given_up))
         kept = np.flatnonzero(~of_them)
-        for row, expected in self._presence.returns(stream[of_them], part.arrival_ns[of_them]):
-            at = int(np.flatnonzero(of_them)[row])
-            self._presence.come_back(expected, self._followed(int(stream[at])), int(part.arrival_ns[at]))
-        self._intake.heard(stream[of_them], part.arrival_ns[of_them])
+        if self._presence.watches:
+            for row, expected in self._presence.returns(stream[of_them], part.arrival_ns[of_them]):
+                at = int(np.flatnonzero(of_them)[row])
+                self._presence.come_back(expected, self._rows.owner(int(stream[at])), int(part.arrival_ns[at]))
+        self._intake.arrivals.last_ns[stream[of_them]] = part.arrival_ns[of_them]
         return part.take(kept), stream[kept]
 
     def _take_apart(self, part: RtpBatch, stream: NDArray[np.int64], error: Exception) -> None:
@@ -527,13 +518,13 @@ class Verifier:
 
     def _take_anew(self, part: RtpBatch, stream: NDArray[np.int64], error: Exception) -> None:
         """Let the stream that alone could not be taken in go on with these packets of its as another one."""
-        self._fail(self._followed(int(stream[0])), "transport", error)
+        self._fail(self._rows.owner(int(stream[0])), "transport", error)
         self._begin_anew(part, stream)
 
     def _begin_anew(self, part: RtpBatch, stream: NDArray[np.int64]) -> None:
         """Let a stream begin anew with these packets of its, as another one; where that is not possible, give it up."""
         index, first_ns = int(stream[0]), int(part.arrival_ns[0])
-        before = self._followed(index)
+        before = self._rows.owner(index)
         self._close(before)
         after = Stream(
             index=index,
@@ -543,7 +534,6 @@ class Verifier:
             payload_type=before.payload_type,
             encoding=before.encoding,
             first_arrival_ns=first_ns,
-            last_arrival_ns=first_ns,
             packets=self._intake.packets,
             doubt=before.doubt,
         )
@@ -557,16 +547,13 @@ class Verifier:
             failed += [error for _, error in self._take_together(part, stream)]
         for error in failed:
             index = int(stream[0])
-            self._fail(self._followed(index), "transport", error)
+            self._fail(self._rows.owner(index), "transport", error)
             self._given_up[index] = len(part)
-
-    def _followed(self, index: int) -> Stream:
-        """Return the stream of an index."""
-        return next(one for one in self.streams if one.index == index and one.closed is None)
 
     def _close(self, stream: Stream) -> None:
         """Go on without a stream, whose index is another's from now on; what was found of it stays."""
-        result, wire = self.result_of(stream), WireGlance(0, 0, 0, None, stream.last_arrival_ns)
+        last_ns = int(self._intake.arrivals.last_ns[stream.index])
+        result, wire = self.result_of(stream), WireGlance(0, 0, 0, None, last_ns)
         with self._contained("result"):
             wire = self._intake.glance(stream)
         result.inconclusive = result.inconclusive or (
@@ -574,7 +561,9 @@ class Verifier:
             "later packets are reported as a new stream"
         )
         stream.closed = Closed(result, wire)
-        self._release(stream)
+        self._presence.forget(stream)
+        self._rows.renew(stream.index)
+        stream.track, stream.earlier = None, []
 
     def _take_together(self, part: RtpBatch, stream: NDArray[np.int64]) -> list[tuple[int, Exception]]:
         """Take packets of known streams; return those whose packets could not be taken in, and why."""
@@ -585,11 +574,12 @@ class Verifier:
             part, stream, frames, whole = part.take(kept), stream[kept], frames[kept], whole[kept]
         failed: list[tuple[int, Exception]] = []
         start = 0
-        for row, expected in self._presence.returns(stream, part.arrival_ns):
+        returned = self._presence.returns(stream, part.arrival_ns) if self._presence.watches else ()
+        for row, expected in returned:
             if row > start:
                 before = _without(failed, stream, np.arange(start, row))
                 failed += self._intake.take(part.take(before), stream[before], frames[before], whole[before])
-            self._presence.come_back(expected, self._followed(int(stream[row])), int(part.arrival_ns[row]))
+            self._presence.come_back(expected, self._rows.owner(int(stream[row])), int(part.arrival_ns[row]))
             start = row
         if start:
             rest = _without(failed, stream, np.arange(start, len(part)))
@@ -622,13 +612,6 @@ class Verifier:
     def _take_told(self) -> list[StreamEvent]:
         told, self._told = self._told, []
         return told
-
-    def _refresh(self, stream: Stream) -> None:
-        """Bring the figures of a stream up to date."""
-        self._intake.refresh(stream)
-        if self._merger is not None:
-            stream.legs = self._merger.legs(stream.index)
-            stream.differing = self._merger.differing(stream.index)
 
 
 def _without(

@@ -95,7 +95,7 @@ class Case:
             spec=replace(stream.spec, reference=None),
             reference=reference.path.absolute() if isinstance(reference, Recording) else reference,
             encoding=stream.encoding,
-            ssrcs=frozenset({stream.ssrc, stream.before or stream.ssrc}),
+            ssrcs=frozenset({stream.ssrc, stream.ssrc_before or stream.ssrc}),
             ssrc=stream.ssrc,
             payload_type=stream.payload_type,
             start_ns=start_ns,
@@ -132,7 +132,7 @@ def _offset(stream: Stream, event: Event) -> int:
     if event.packets is None:
         return 0
     frame = stream.frame_of(event.packets[0])
-    return 0 if frame is None else max(0, event.start_frame - frame - stream.media_time.shift(frame))
+    return 0 if frame is None else max(0, event.start_frame - frame - stream.log.media_time.shift(frame))
 
 
 @dataclass(frozen=True, slots=True)

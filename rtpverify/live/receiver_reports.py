@@ -99,8 +99,8 @@ class Feedback:
         group = group.strip("[]")
         if ip_address(group).is_multicast and not stream.has_source_filter:
             yield group, int(port) + 1
-        elif stream.rtcp_sender is not None:
-            host, _, port = stream.rtcp_sender.rpartition(":")
+        elif stream.rtcp.address is not None:
+            host, _, port = stream.rtcp.address.rpartition(":")
             yield host.strip("[]"), int(port)
         else:
             host, _, port = stream.flow.sender.rpartition(":")

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rtpverify.failure import contained
-from rtpverify.transport.by_stream import group_by_stream
 from rtpverify.transport.placement import Break
-from rtpverify.transport.row_arrays import Rows
+from rtpverify.transport.rows import Rows, RowTable, group_by_stream
 from rtpverify.transport.timing import Timing
 
 TIMED_PACKETS = 8192
@@ -60,6 +59,8 @@ class Arrivals(Rows):
 
     Parameters
     ----------
+    table
+        Where the rows of streams come from.
     fail
         Takes what failed, and of which stream: one that is not at fault is followed anew.
 
@@ -80,18 +81,17 @@ class Arrivals(Rows):
     _stall_ns: NDArray[np.int64]
     down_ns: NDArray[np.int64]
 
-    def __init__(self, fail: Callable[[int | None, Exception], None]) -> None:
-        super().__init__()
+    def __init__(self, table: RowTable[Any], fail: Callable[[int | None, Exception], None]) -> None:
         self._fail = fail
-        self.timing = Timing()
         self._waiting: list[Accepted] = []
         self._waiting_packets = 0
+        super().__init__(table)
+        self.timing = Timing(table)
 
     def fresh_row(self, row: int) -> None:
-        """Give a stream a fresh row; what waits of the one that had it before is judged first."""
+        """Make a row fresh; what waits of the stream that had it before is judged first."""
         self.judge()
         super().fresh_row(row)
-        self.timing.fresh_row(row)
 
     def begin(self, stream: int, first_arrival_ns: int, max_stall_seconds: float) -> None:
         """Follow a stream from its first packet on."""
@@ -117,9 +117,10 @@ class Arrivals(Rows):
         self._stall_ns[stream] = max(self._stall_ns[stream], packets_ns)
         self.down_ns[stream] = max(self.down_ns[stream], packets_ns)
 
-    def heard(self, stream: NDArray[np.int64], arrival_ns: NDArray[np.int64]) -> None:
-        """Take in that packets arrived, shape (n,), in order."""
-        self.last_ns[stream] = arrival_ns
+    def may_follow_an_end(self, stream: NDArray[np.int64], arrival_ns: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Tell of which packets the stream may have ended before, shape (n,); False is certain."""
+        may: NDArray[np.bool_] = arrival_ns - self.last_ns[stream] >= self.down_ns[stream]
+        return may
 
     def take(self, accepted: Accepted) -> list[Stall]:
         """Take in packets; return the silences that were too long and broke no sequence.
@@ -128,6 +129,8 @@ class Arrivals(Rows):
         """
         silences: list[Stall] = []
         self._try(lambda part: silences.extend(self._take(part)), accepted)
+        if self._waiting_packets >= TIMED_PACKETS:
+            self.judge()
         return silences
 
     def _try(self, take: Callable[[Accepted], object], accepted: Accepted) -> None:
@@ -159,7 +162,10 @@ class Arrivals(Rows):
         before_sequence[first] = self._accepted_sequence[groups.stream]
         self._accepted_ns[groups.stream] = at[last]
         self._accepted_sequence[groups.stream] = sequence[last]
-        silent = (at - before > self._stall_ns[of]) & (sequence - before_sequence == 1)
+        silent = at - before > self._stall_ns[of]
+        if not silent.any():
+            return []
+        silent &= sequence - before_sequence == 1
         return [
             Stall(
                 stream=int(of[i]),
@@ -170,11 +176,6 @@ class Arrivals(Rows):
             )
             for i in np.flatnonzero(silent).tolist()
         ]
-
-    def judge_when_due(self) -> None:
-        """Bring the timing up to date, where enough packets wait."""
-        if self._waiting_packets >= TIMED_PACKETS:
-            self.judge()
 
     def judge(self) -> None:
         """Bring jitter, drift and packet times up to date."""

@@ -20,7 +20,7 @@ from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from rtpverify.rtp.batch import PacketBatch, RtpBatch, parse
 from rtpverify.rtp.serial import wrap_difference
 from rtpverify.transport.places import MAX_STREAMS, Claim, Places
+from rtpverify.transport.rows import RowTable
 
 NEAR = 16
 """Sequence numbers this far apart still belong together."""
@@ -49,14 +50,6 @@ MAX_WAITING_PACKETS = 1024
 """Packets for which a newcomer waits at most."""
 
 
-class Part(NamedTuple):
-    """Packets and the stream of each, shape (n,); ``takes_over`` where they are the first ones of a new source."""
-
-    rtp: RtpBatch
-    stream: NDArray[np.int64]
-    takes_over: bool = False
-
-
 @dataclass(frozen=True, slots=True)
 class Source:
     """Who sends a stream: index of its flow, SSRC, and the payload type that is its own."""
@@ -64,6 +57,14 @@ class Source:
     flow: int
     ssrc: int
     payload_type: int
+
+
+class Part(NamedTuple):
+    """Packets and the stream of each, shape (n,); ``newcomer`` where they are the first ones of a new source."""
+
+    rtp: RtpBatch
+    stream: NDArray[np.int64]
+    newcomer: Source | None = None
 
 
 @dataclass(slots=True)
@@ -81,6 +82,8 @@ class Held:
     payload_bytes: int
     cut_bytes: int = 0
     """Bytes at its end that a capture left out."""
+    copy: int | None = None
+    """As in :class:`~rtpverify.rtp.batch.RtpBatch`."""
 
     @property
     def payload(self) -> bytes:
@@ -135,6 +138,8 @@ class Demux:
         What the packets of a source must show.
     claim
         By what the sources of a flow may take a reserved place; None where by nothing.
+    table
+        Gives out the rows of streams, which are their indices; None: one of its own.
 
     Attributes
     ----------
@@ -150,14 +155,15 @@ class Demux:
         place: Callable[[int, int], Hashable] = lambda flow, _: flow,
         proof: Proof = two_alike,
         claim: Callable[[int], Claim | None] = lambda _: None,
+        table: RowTable[Any] | None = None,
     ) -> None:
         self.places = Places(max_streams, claim)
         self._place = place
         self._proof = proof
         self.sources: list[Source | None] = []
+        self._table: RowTable[Any] = RowTable() if table is None else table
         self._admitted: list[Admitted] = []
         self._unproved_packets = 0
-        self._free: list[int] = []
         self._probation: dict[int, list[Held]] = {}
         self._newcomers: dict[int, _Newcomer] = {}
         self._group_of: dict[int, Hashable] = {}
@@ -273,7 +279,7 @@ class Demux:
         for key in [key for key, newcomer in self._newcomers.items() if stream in newcomer.since]:
             self._evict(key)
         self.sources[stream] = None
-        self._free.append(stream)
+        self._table.retire(stream)
         self.places.release(stream)
         self._at_place[self._place(source.flow, source.payload_type)].remove(stream)
         kept = self._key_stream != stream
@@ -488,10 +494,10 @@ class Demux:
         self._keys, self._key_stream = self._keys[kept], self._key_stream[kept]
         if self._flow_stream[before.flow] == stream:
             self._flow_ssrc[before.flow] = self._flow_stream[before.flow] = -1
-        self.sources[stream] = Source(key >> 32, key & 0xFFFFFFFF, newcomer.payload_type)
+        after = self.sources[stream] = Source(key >> 32, key & 0xFFFFFFFF, newcomer.payload_type)
         self._learn(key, stream)
         self._last_arrival_ns[stream] = packets[-1].arrival_ns
-        return replay(packets, stream, source, takes_over=True)
+        return replay(packets, stream, source)._replace(newcomer=after)
 
     def _make_room(self) -> None:
         """Give up sources where too many wait: the oldest of the group that has the most, or holds the most."""
@@ -514,14 +520,11 @@ class Demux:
     def _new_stream(self, key: int, newcomer: _Newcomer) -> int:
         """Admit a source; return its stream index."""
         source = Source(key >> 32, key & 0xFFFFFFFF, newcomer.payload_type)
-        if self._free:
-            index = min(self._free)
-            self._free.remove(index)
-            self.sources[index] = source
-        else:
-            index = len(self.sources)
-            self.sources.append(source)
-            self._last_arrival_ns = np.append(self._last_arrival_ns, 0)
+        index = self._table.allocate()
+        self.sources[index : index + 1] = [source]
+        self._last_arrival_ns = np.append(
+            self._last_arrival_ns, np.zeros(len(self._table) - len(self._last_arrival_ns), np.int64)
+        )
         self.places.take(index, source.flow)
         self._admitted.append(Admitted(index, source, newcomer.proof))
         self._at_place.setdefault(self._place(source.flow, source.payload_type), []).append(index)
@@ -569,13 +572,16 @@ def hold(rtp: RtpBatch, index: int) -> Held:
         payload_start=int(rtp.payload_offset[index]) - start,
         payload_bytes=int(rtp.payload_length[index]),
         cut_bytes=0 if source.cut_bytes is None else int(source.cut_bytes[row]),
+        copy=None if rtp.copy is None else int(rtp.copy[index]),
     )
 
 
-def replay(packets: list[Held], stream: int, source: PacketBatch, *, takes_over: bool = False) -> Part:
+def replay(packets: list[Held], stream: int, source: PacketBatch) -> Part:
     """Return held packets as a part of one stream."""
     rtp = parse(_batch_of(packets, source))
-    return Part(rtp, np.full(len(rtp), stream), takes_over)
+    copies = [packet.copy for packet in packets if packet.copy is not None]
+    rtp.copy = np.array(copies, np.int64) if len(copies) == len(packets) else None
+    return Part(rtp, np.full(len(rtp), stream))
 
 
 def _batch_of(packets: list[Held], source: PacketBatch) -> PacketBatch:

@@ -8,23 +8,26 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+from rtpverify.transport.rows import Rows
 
 MAX_NOTES = 64
 """Drops remembered per stream; losses are told within seconds."""
 _FAR = 1 << 15
 
 
-class HostDrops:
+class HostDrops(Rows):
     """Drops between the packets of any number of streams."""
 
-    def __init__(self) -> None:
-        self._before: dict[tuple[int, int], tuple[int, int]] = {}
-        """By stream and flow: how many had been dropped at the latest packet, and its sequence number."""
-        self._notes: dict[int, deque[tuple[int, int, int]]] = {}
-        """By stream: after which sequence number, before which, and how many."""
+    FRESH: ClassVar = {"_before": lambda _: {}, "_notes": lambda _: deque(maxlen=MAX_NOTES)}
+    _before: list[dict[int, tuple[int, int]]]
+    """By flow: how many had been dropped at the latest packet of the stream, and its sequence number."""
+    _notes: list[deque[tuple[int, int, int]]]
+    """After which sequence number, before which, and how many."""
 
     def take(
         self,
@@ -37,30 +40,25 @@ class HostDrops:
         pairs = stream << 32 | flow
         for pair in np.unique(pairs).tolist():
             rows = np.flatnonzero(pairs == pair)
-            key = divmod(pair, 1 << 32)
-            count, last = self._before.get(key, (0, int(sequence[rows[0]]) - _FAR))
+            row_of, flow_of = divmod(pair, 1 << 32)
+            count, last = self._before[row_of].get(flow_of, (0, int(sequence[rows[0]]) - _FAR))
             for row in rows[np.diff(dropped[rows], prepend=count) != 0].tolist():
                 more = int(dropped[row]) - count
                 if more > 0:
-                    notes = self._notes.setdefault(key[0], deque(maxlen=MAX_NOTES))
-                    notes.append((self._sequence_before(rows, row, sequence, last), int(sequence[row]), more))
+                    before = self._sequence_before(rows, row, sequence, last)
+                    self._notes[row_of].append((before, int(sequence[row]), more))
                 count = int(dropped[row])
-            self._before[key] = count, int(sequence[rows[-1]])
+            self._before[row_of][flow_of] = count, int(sequence[rows[-1]])
 
     def between(self, stream: int, first: int, last: int) -> int:
         """Return how many this host dropped while the packets from ``first`` to ``last`` should have come."""
-        notes = self._notes.get(stream, ())
-        return sum(count for after, before, count in notes if after <= last and before >= first)
-
-    def forget(self, stream: int) -> None:
-        """Forget a stream; its index is another's."""
-        self._notes.pop(stream, None)
-        self._before = {key: value for key, value in self._before.items() if key[0] != stream}
+        return sum(count for after, before, count in self._notes[stream] if after <= last and before >= first)
 
     def renumber(self, number_of: Mapping[int, int]) -> None:
         """Know flows by other numbers, and forget those that have none."""
-        known = self._before.items()
-        self._before = {(stream, number_of[flow]): value for (stream, flow), value in known if flow in number_of}
+        self._before = [
+            {number_of[flow]: value for flow, value in before.items() if flow in number_of} for before in self._before
+        ]
 
     @staticmethod
     def _sequence_before(rows: NDArray[np.intp], row: int, sequence: NDArray[np.int64], last: int) -> int:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rtpverify.transport.by_stream import group_by_stream
-from rtpverify.transport.row_arrays import Rows
+from rtpverify.transport.rows import Rows, RowTable, group_by_stream
 
 REMEMBERED_SECONDS = 5.0
 """Media time that is remembered before what has been judged: further back no detector looks."""
@@ -44,16 +43,16 @@ class PacketIndex(Rows):
     _first: NDArray[np.int64]
     """Sequence number of the packet that arrived first."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, table: RowTable[Any] | None = None) -> None:
         self._packets = np.zeros(0, _PACKET)
         """All rings, one after another, and room for further ones."""
         self._used = 0
         self._free: dict[int, list[int]] = {}
         """Where rings start that no stream has any more, by their length."""
+        super().__init__(table)
 
     def fresh_row(self, row: int) -> None:
-        """Give a stream a fresh row; its ring is another's."""
+        """Make a row fresh; its ring is another's."""
         if row < len(self._size):
             self._give_back(row)
         super().fresh_row(row)

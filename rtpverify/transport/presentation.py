@@ -11,13 +11,13 @@ Timestamps wrap (after a day at 48 kHz); the turn nearest to the arrival counts.
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rtpverify.rtp.sdp import Media
-from rtpverify.transport.row_arrays import Rows
+from rtpverify.transport.rows import Rows, RowTable
 
 HostClock = Literal["utc", "tai"]
 """What arrival times count: seconds of UTC or of TAI since 1970."""
@@ -61,7 +61,13 @@ def seconds_to_add(medium: Media | None, host_clock: HostClock, unix_seconds: in
 
 
 class Presentation(Rows):
-    """Presentation leads of any number of streams; that of a fresh row is not measured."""
+    """Presentation leads of any number of streams; that of a fresh row is not measured.
+
+    Attributes
+    ----------
+    measures
+        Whether the lead of any stream was ever to be measured.
+    """
 
     FRESH: ClassVar = {
         "_rate": 0,
@@ -85,6 +91,10 @@ class Presentation(Rows):
     """Least distance of any timestamp to the arrival clock, seconds."""
     _short: NDArray[np.int64]
 
+    def __init__(self, table: RowTable[Any] | None = None) -> None:
+        self.measures = False
+        super().__init__(table)
+
     def set(
         self, stream: int, rate_hz: int, add_seconds: int, offset: int, link_offset_seconds: float, least_seconds: float
     ) -> None:
@@ -99,6 +109,7 @@ class Presentation(Rows):
         least_seconds
             Packets with less lead are counted.
         """
+        self.measures = True
         self._rate[stream] = rate_hz
         self._epoch[stream] = offset + add_seconds * rate_hz
         self._link_offset[stream], self._limit[stream] = link_offset_seconds, least_seconds
@@ -109,8 +120,6 @@ class Presentation(Rows):
 
     def update(self, stream: NDArray[np.int64], timestamp: NDArray[np.int64], arrival_ns: NDArray[np.int64]) -> None:
         """Take packets in order of arrival: timestamps as on the wire, shape (n,)."""
-        if not self._rate.any():
-            return
         known = self._rate[stream] > 0
         stream, timestamp, arrival_ns = stream[known], timestamp[known], arrival_ns[known]
         rate = self._rate[stream]

@@ -11,12 +11,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rtpverify.rtp.batch import Flow, RtpBatch, gather
 from rtpverify.transport.placement import PacketCounts
+from rtpverify.transport.rows import Rows, RowTable
 from rtpverify.transport.sequence import SequenceTracker
 
 RING = 8192
@@ -109,8 +111,13 @@ class _Merged:
         return leg
 
 
-class LegMerger:
+class LegMerger(Rows):
     """Merges the legs of any number of streams.
+
+    Parameters
+    ----------
+    table
+        Where the rows of streams come from.
 
     Attributes
     ----------
@@ -118,14 +125,16 @@ class LegMerger:
         Packets that came over no leg, by reason: ``too_many_legs``.
     """
 
-    def __init__(self) -> None:
+    FRESH: ClassVar = {"_row": -1}
+    _row: NDArray[np.int64]
+    """Number of each stream among those that have legs; -1 where it has none."""
+
+    def __init__(self, table: RowTable[Any]) -> None:
         self.refused: Counter[str] = Counter()
         self._streams: list[_Merged] = []
         self._free: list[int] = []
-        self._row_of: dict[int, int] = {}
-        self._row = np.zeros(0, np.int64)
-        """Row of each stream; -1 where it has no legs."""
-        self._tracker = SequenceTracker()
+        self._places: RowTable[None] = RowTable()
+        self._tracker = SequenceTracker(self._places)
         # The ring of each row, one behind another.
         self._key = np.zeros(0, np.int64)
         self._legs = np.zeros(0, np.uint8)
@@ -136,6 +145,13 @@ class LegMerger:
         self._skew_ns = np.zeros(0)
         self._max_skew_ns = np.zeros(0)
         self._last_arrival_ns = np.zeros(0, np.int64)
+        super().__init__(table)
+
+    def fresh_row(self, row: int) -> None:
+        """Make a row fresh; what its stream had of legs is another's."""
+        if row < len(self._row) and self._row[row] >= 0:
+            self._give_back(int(self._row[row]))
+        super().fresh_row(row)
 
     def add(self, stream: int, ends: Sequence[LegEnds], window_frames: int) -> None:
         """Take in a stream.
@@ -151,30 +167,24 @@ class LegMerger:
         """
         row = self._free.pop() if self._free else self._new_row()
         self._streams[row] = _Merged(list(ends), not ends)
-        self._row_of[stream] = row
-        self._row = np.append(self._row, np.full(max(0, stream + 1 - len(self._row)), -1))
         self._row[stream] = row
         for leg in range(MAX_LEGS):
             self._tracker.set_window(row * MAX_LEGS + leg, window_frames)
 
-    def remove(self, stream: int) -> None:
-        """Forget a stream, where it has legs."""
-        row = self._row_of.pop(stream, None)
-        if row is None:
-            return
-        self._row[stream] = -1
+    def _give_back(self, row: int) -> None:
+        """Let another stream have the legs of one."""
         self._free.append(row)
         self._key[row * RING : (row + 1) * RING] = -1
         places = slice(row * MAX_LEGS, (row + 1) * MAX_LEGS)
         self._skew_ns[places] = self._max_skew_ns[places] = np.nan
         self._last_arrival_ns[places] = -1
         for place in range(row * MAX_LEGS, (row + 1) * MAX_LEGS):
-            self._tracker.fresh_row(place)
+            self._places.renew(place)
 
     def flows_in_use(self) -> set[int]:
         """Return the flows that may bring more packets of a leg: the latest ones of each."""
         found: set[int] = set()
-        for row in self._row_of.values():
+        for row in self._row[self._row >= 0].tolist():
             of_leg: dict[int, list[int]] = {}
             for (flow, _), leg in self._streams[row].leg_of_flow.items():
                 of_leg.setdefault(leg, []).append(flow)
@@ -190,8 +200,8 @@ class LegMerger:
     def _new_row(self) -> int:
         """Make room for one more stream; return its row."""
         self._streams.append(_Merged([], is_open=True))
-        for place in range(MAX_LEGS * (len(self._streams) - 1), MAX_LEGS * len(self._streams)):
-            self._tracker.fresh_row(place)
+        for _ in range(MAX_LEGS):
+            self._places.allocate()
         self._key = np.append(self._key, np.full(RING, -1))
         self._legs = np.append(self._legs, np.zeros(RING, np.uint8))
         self._first_leg = np.append(self._first_leg, np.zeros(RING, np.int8))
@@ -215,9 +225,7 @@ class LegMerger:
             Frames in each payload, shape (n,); negative where unknown.
         """
         kept = np.ones(len(part), np.bool_)
-        row = np.full(len(part), -1)
-        known = stream < len(self._row)
-        row[known] = self._row[stream[known]]
+        row = self._row[stream]
         at = np.flatnonzero(row >= 0)
         if len(at) == 0:
             return kept
@@ -241,8 +249,8 @@ class LegMerger:
 
     def succeed(self, stream: int) -> None:
         """Take a stream's next packets, on every leg, for the first of another sender, who continues the stream."""
-        row = self._row_of.get(stream)
-        if row is None:
+        row = int(self._row[stream])
+        if row < 0:
             return
         self._key[row * RING : (row + 1) * RING] = -1
         for leg in range(len(self._streams[row].ends)):
@@ -255,8 +263,8 @@ class LegMerger:
 
     def legs(self, stream: int) -> list[LegState]:
         """Return what each leg of a stream brought so far; nothing where it has no legs."""
-        row = self._row_of.get(stream)
-        if row is None:
+        row = int(self._row[stream])
+        if row < 0:
             return []
         merged = self._streams[row]
         return [
@@ -274,8 +282,8 @@ class LegMerger:
 
     def differing(self, stream: int) -> tuple[int, list[int]]:
         """Return how many copies differ from the first, and the sequence numbers of the first of them."""
-        row = self._row_of.get(stream)
-        return (0, []) if row is None else (self._streams[row].differing, list(self._streams[row].listed))
+        row = int(self._row[stream])
+        return (0, []) if row < 0 else (self._streams[row].differing, list(self._streams[row].listed))
 
     def _leg(self, row: NDArray[np.int64], number: NDArray[np.int64], flows: Sequence[Flow]) -> NDArray[np.int64]:
         """Return the leg of each packet, -1 where it has none; ``number`` is that of its flow and copy."""

@@ -21,10 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtpverify.failure import contained
-from rtpverify.transport.by_stream import group_by_stream
 from rtpverify.transport.loss_pattern import LossPattern
 from rtpverify.transport.placement import Break, Mark, PacketCounts, Resolved, StreamFindings
-from rtpverify.transport.row_arrays import Rows
+from rtpverify.transport.rows import Rows, group_by_stream
 from rtpverify.transport.stream_order import MAX_STEP_FRAMES, MIN_WINDOW_STEPS, StreamOrder
 
 _NEVER = np.iinfo(np.int64).max
@@ -242,6 +241,10 @@ class SequenceTracker(Rows):
     def frame_of(self, stream: int, timestamp: int) -> int:
         """Return the frame of an unwrapped timestamp, counted from the stream's earliest packet so far."""
         return timestamp - int(self._origin[stream])
+
+    def end_frame(self, stream: int) -> int:
+        """Return the frame after the packet furthest ahead, counted from the stream's earliest packet so far."""
+        return self.frame_of(stream, int(self._timestamp[stream]) + max(int(self._frames[stream]), 0))
 
     def counts(self, stream: int) -> PacketCounts:
         """Return a stream's counters; ``expected`` is received and lost together."""

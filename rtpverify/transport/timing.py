@@ -11,14 +11,13 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rtpverify.transport.by_stream import Groups, group_by_stream
 from rtpverify.transport.placement import Break
-from rtpverify.transport.row_arrays import Rows
+from rtpverify.transport.rows import Groups, Rows, RowTable, group_by_stream
 
 TSDF_WINDOW_SECONDS = 0.2
 DRIFT_BUCKETS = 128
@@ -64,6 +63,8 @@ class Timing(Rows):
 
     Parameters
     ----------
+    table
+        As :class:`~rtpverify.transport.rows.Rows`.
     tsdf_window_seconds
         Window of the time-stamped delay factor (EBU Tech 3337).
     """
@@ -136,9 +137,9 @@ class Timing(Rows):
     _bucket_transit: NDArray[np.float64]
     _earlier_drift: list[float | None]
 
-    def __init__(self, tsdf_window_seconds: float = TSDF_WINDOW_SECONDS) -> None:
-        super().__init__()
+    def __init__(self, table: RowTable[Any] | None = None, *, tsdf_window_seconds: float = TSDF_WINDOW_SECONDS) -> None:
         self._default_window_ns = round(tsdf_window_seconds * 1e9)
+        super().__init__(table)
 
     def fresh_row(self, row: int) -> None:
         """Give a stream a fresh row, without a clock rate."""

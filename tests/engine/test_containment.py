@@ -170,10 +170,10 @@ BOUNDARIES = [
     Boundary(rtpverify.transport.arrivals.Timing, "update", lambda _, stream, *__: INDEX in stream.tolist()),
     Boundary(Stream, "gap", lambda stream, *_: stream.name == VICTIM),
     Boundary(Stream, "told", lambda stream, *_: stream.name == VICTIM),
-    Boundary(Stream, "judge_counts", lambda stream: stream.name == VICTIM),
+    Boundary(rtpverify.engine.verifier, "past_limits", lambda stream, *_: stream.name == VICTIM),
     # Putting figures together.
-    Boundary(rtpverify.engine.verifier, "stream_result", lambda stream: stream.name == VICTIM, counts=False),
-    Boundary(rtpverify.engine.stream_result, "_add_signal", lambda stream, _: stream.name == VICTIM),
+    Boundary(rtpverify.engine.verifier, "stream_result", lambda stream, *_: stream.name == VICTIM, counts=False),
+    Boundary(rtpverify.engine.stream_result, "_add_signal", lambda stream, *_: stream.name == VICTIM),
     # Before it is known whose packets they are.
     Boundary(Demux, "assign", lambda _, rtp, *__: INDEX in rtp.flow.tolist(), 5, counts=False),
     Boundary(rtpverify.engine.verifier, "parse", lambda batch: INDEX in batch.flow.tolist(), 5, counts=False),
@@ -248,7 +248,7 @@ def test_packets_that_are_judged_one_by_one_cost_their_own_stream_alone(name, ti
     assert calls
     assert {(failure.stream, failure.where) for failure in verifier.failures} == {(VICTIM, "transport")}
     others = [stream for stream in verifier.streams if stream.name != VICTIM]
-    assert [(stream.closed, stream.judged_anew) for stream in others] == [(None, None), (None, None)]
+    assert [(stream.closed, stream.restarted_frame) for stream in others] == [(None, None), (None, None)]
     assert all(figures(verifier, name) == untouched[name] for name in NAMES if name != VICTIM)
     # It goes on as another stream with the very packets at which it failed, and shows what happens then.
     assert [stream.name for stream in verifier.streams].count(VICTIM) == 2

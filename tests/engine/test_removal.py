@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from dataclasses import replace
 
 import pytest
@@ -159,7 +161,7 @@ def test_legs_are_forgotten_too():
 
 
 def test_streams_that_come_and_go_cost_bounded_memory():
-    verifier = Verifier([], max_streams=2)
+    verifier, analyses = Verifier([], max_streams=2), []
     for turn in range(6):
         sender = Sender(seconds=0.3, ssrc=turn + 1, flow=turn % 4)
         expected = spec(f"turn {turn}", sender)
@@ -168,6 +170,7 @@ def test_streams_that_come_and_go_cost_bounded_memory():
         assert told == []
         assert one(verifier, expected.name)["transport"]["packets_received"] == 300
         assert [stream.index for stream in verifier.streams] == [0]
+        analyses += [weakref.ref(stream.track.analysis) for stream in verifier.streams]
         verifier.remove(expected)
-    assert len(verifier._intake._streams) == 1
-    assert verifier._intake.tracks._groups == {}
+    gc.collect()
+    assert [analysis() for analysis in analyses] == [None] * 6

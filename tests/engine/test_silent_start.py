@@ -64,7 +64,7 @@ def test_what_is_held_back_at_the_end_is_taken():
     sender = Sender(seconds=0.1, dropouts={0: 98 * 48}, frequency_hz=3.0)
     verifier, _, stream = result(sender, "L24/48000/2")
     assert stream.transport.packets_received == 100
-    assert not verifier._hearing
+    assert not verifier.is_open(verifier.streams[0])
 
 
 def test_a_stream_that_is_forgotten_is_listened_to_no_longer():

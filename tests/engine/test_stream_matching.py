@@ -161,11 +161,11 @@ class TestLockAfterBreak:
             fed += len(some)
             verifier.advance(some[-1][0] + 10**9)  # so that what is settled is judged at once
             row = np.array([stream.track.row])
-            broken = any(str(event.kind) == kind for event in stream.events.values())
+            broken = any(str(event.kind) == kind for event in stream.log.events.values())
             if broken and stream.track.analysis.detector.glance(row).followed.all():
                 locked_frames = (fed - before.packets) * form[1]
         assert locked_frames <= 0.2 * before.form.sample_rate_hz
-        assert [str(event.kind) for event in stream.events.values()] == [kind]
+        assert [str(event.kind) for event in stream.log.events.values()] == [kind]
 
     @pytest.mark.parametrize("form", FORMATS)
     @pytest.mark.parametrize("kind", BREAKS)
@@ -250,12 +250,13 @@ class TestPayloadType:
             )
             packets += later(part.send(), 0.6 * turn)
         verifier, _ = verify(packets, spec_of(Sender(), Sender("L16/48000/2", payload_type=98)), range(0, 4800, 40))
+        tracks = [track for stream in verifier.streams for track in (*stream.earlier, stream.track)]
         [stream] = verifier.result("test").streams
         expected = [("click", 28_800 * turn + 14_400, 1, None) for turn in range(8)]
         expected += [("payload_type_change", 28_800 * turn, 0, None) for turn in range(1, 8)]
         assert brief(stream.events) == sorted(expected, key=lambda event: event[1])
-        timelines = [group.analysis.timeline.streams for group in verifier._intake.tracks._groups.values()]
-        assert timelines == [1, 1]
+        timelines = {id(track.analysis): track.analysis.timeline.streams for track in tracks}
+        assert list(timelines.values()) == [1, 1]
 
     def test_packets_that_were_overtaken_by_the_change(self):
         then = Sender("L16/48000/2", seconds=0.5, payload_type=98)
@@ -471,4 +472,4 @@ class TestReports:
 
     def test_of_another_host_are_ignored(self):
         verifier, _ = verify(with_reports(BEFORE.send(), [(0.5, goodbye())], flow=1), spec_of(BEFORE))
-        assert not verifier.streams[0].said_goodbye
+        assert not verifier.streams[0].rtcp.said_goodbye

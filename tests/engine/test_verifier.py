@@ -492,8 +492,8 @@ def _accounted(verifier):
     """Return how many datagrams the counts of a finished verifier explain."""
     total = sum(verifier.discarded.values())
     for stream in verifier.streams:
-        counts = stream.counts
-        total += counts.received + counts.duplicated + counts.late + counts.stray
+        wire = verifier.result_of(stream).transport
+        total += wire.packets_received + wire.packets_duplicated + wire.packets_late + wire.packets_stray
     return total
 
 
@@ -515,7 +515,7 @@ class TestSameAnswer:
         assert_same(pieces, whole)
         for told, verifier in ((told_whole, whole), (told_pieces, pieces)):
             assert Counter(item.event.id for item in told if item.is_new) == Counter(
-                event.id for stream in verifier.streams for event in stream.events.values()
+                event.id for stream in verifier.streams for event in stream.log.events.values()
             )
 
     @pytest.mark.parametrize("cut", [1, 2, 3])

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from rtpverify.rtp.batch import Flow, PacketBatch, parse
 from rtpverify.transport.redundancy import MAX_LEGS, MAX_LISTED, RING, LegEnds, LegMerger, payload_digest
+from rtpverify.transport.rows import RowTable
 
 FLOWS = [Flow(f"192.0.2.{number}:5004", f"239.1.{number}.1:5004") for number in range(MAX_LEGS + 2)]
 STEP = 6
@@ -35,8 +36,15 @@ def batch_of(arrived):
     )
 
 
+def fresh(streams=2):
+    table = RowTable()
+    for _ in range(streams):
+        table.allocate()
+    return LegMerger(table)
+
+
 def merge(arrived, ends=(), cuts=(), merger=None):
-    merger = merger or LegMerger()
+    merger = merger or fresh()
     if not merger.legs(0):
         merger.add(0, ends, 0)
     kept = []
@@ -128,7 +136,7 @@ def test_legs_beyond_what_is_followed_are_refused():
 
 
 def test_streams_without_legs_pass_untouched():
-    merger = LegMerger()
+    merger = fresh()
     merger.add(1, [], 0)
     part = batch_of([(0, 0, packet(1)), (1, 1, packet(1))])
     assert merger.merge(part, np.array([0, 0]), np.array([STEP, STEP])).all()

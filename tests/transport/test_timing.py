@@ -32,7 +32,7 @@ def figures(timing: Timing, stream: int = 0) -> list[float | None]:
 
 
 def rated(*rates_hz: int, tsdf_window_seconds: float = 0.2) -> Timing:
-    timing = Timing(tsdf_window_seconds)
+    timing = Timing(tsdf_window_seconds=tsdf_window_seconds)
     for stream, rate_hz in enumerate(rates_hz):
         timing.fresh_row(stream)
         timing.set_clock_rate(stream, rate_hz)

@@ -43,6 +43,9 @@ class Measured(Protocol):
     def result_of(self, stream: Stream) -> StreamResult:
         """Return what was found of a stream so far."""
 
+    def last_arrival_ns(self, stream: Stream) -> int:
+        """Return when the last packet of a stream arrived."""
+
     def present(self, stream: Stream, measured: Sequence[Signal]) -> list[Signal]:
         """Return what each channel of a stream carries now, where this was measured so far."""
 
@@ -107,6 +110,8 @@ class _Identity(_Counted):
     def __init__(self, stream: Stream) -> None:
         super().__init__()
         self.stream = stream
+        self.heard_ns = stream.first_arrival_ns
+        """When its last packet arrived, as of the last refresh."""
         self.open: dict[str, Key] = {}
         """Kind and cause of the events that go on, by id."""
 
@@ -177,8 +182,8 @@ class StreamState:
         Never the latest one, nor the one of which most was received: when its sender comes back it has its place.
         """
         kept = self._latest, max(self._identities.values(), key=lambda one: one.packets["received"], default=None)
-        others = [identity.stream for identity in self._identities.values() if identity not in kept]
-        return [stream for stream in others if stream.last_arrival_ns < before_ns]
+        others = [identity for identity in self._identities.values() if identity not in kept]
+        return [identity.stream for identity in others if identity.heard_ns < before_ns]
 
     def count(self, told: StreamEvent) -> None:
         """Count an event the first time it is told, and what it amounted to once it has ended."""
@@ -187,7 +192,7 @@ class StreamState:
         if not isinstance(told.stream, AwaitedStream):
             self.add(told.stream)
             open_events, encoding = self._identities[id(told.stream)].open, told.stream.encoding
-            time_ns = event.time_ns or told.stream.last_arrival_ns
+            time_ns = event.time_ns or self._identities[id(told.stream)].heard_ns
         if told.is_new:
             self._events[key] += 1
             self._note_exemplar(key, event.id, time_ns)
@@ -230,11 +235,12 @@ class StreamState:
         for identity in self._identities.values():
             result = measured.result_of(identity.stream)
             identity.take(result)
-            if identity.stream.last_arrival_ns > latest_ns:
-                latest_ns, self.result, self._latest = identity.stream.last_arrival_ns, result, identity
+            identity.heard_ns = measured.last_arrival_ns(identity.stream)
+            if identity.heard_ns > latest_ns:
+                latest_ns, self.result, self._latest = identity.heard_ns, result, identity
         for identity in self._identities.values():
             # What went on in an identity that fell silent while another one goes on is over.
-            if identity is not self._latest and now_ns - identity.stream.last_arrival_ns >= DOWN_NS:
+            if identity is not self._latest and now_ns - identity.heard_ns >= DOWN_NS:
                 identity.open.clear()
         if self._latest is not None and self.result is not None:
             self._present = measured.present(self._latest.stream, self.result.signal)
@@ -309,7 +315,7 @@ class StreamState:
             encoding=str(stream.encoding) if stream and stream.encoding else None,
             packet_time_seconds=result.packet_time_seconds if result else None,
             judged=self.up and result is not None and result.inconclusive is None if self._has_reference else None,
-            last_packet_ns=stream.last_arrival_ns if stream else None,
+            last_packet_ns=self._latest.heard_ns if self._latest else None,
             legs=self._legs(result),
             signal=tuple(self._present),
             channel_counts=_total_seen([identity.channels for identity in identities]),

@@ -152,7 +152,7 @@ def take(stream: Stream, channel: int, span_seconds: float, frame: int | None = 
         period = 2.0 * math.pi / present.sine.omega if present.sine else 0.0
         first = max(SPECTRUM_FRAMES - span, math.ceil(min(period, span)))
     else:
-        kept = stream.media_time.kept(frame)
+        kept = stream.log.media_time.kept(frame)
         before = round(BEFORE * span)
         stop = kept - before + span
         first = max(round(FIT_SECONDS * rate_hz) - before, 0)
@@ -164,7 +164,7 @@ def take(stream: Stream, channel: int, span_seconds: float, frame: int | None = 
         sample_rate_hz=rate_hz,
         bits=encoding.bits,
         start_frame=start,
-        shift_frames=stream.media_time.shift(start + first),
+        shift_frames=stream.log.media_time.shift(start + first),
         samples=samples,
         valid=valid,
         first=first,

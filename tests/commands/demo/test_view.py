@@ -23,10 +23,12 @@ def outcome(events: list[Event] | None) -> tuple[int, str]:
     """Return exit status and text for a stream with one injected gap; None: nothing arrived."""
     state = StreamState(StreamSpec(name="faulty"))
     if events is not None:
-        identity: Any = SimpleNamespace(last_arrival_ns=1, encoding=None)
+        identity: Any = SimpleNamespace(first_arrival_ns=1, encoding=None)
         state.add(identity)
         result = StreamResult(transport=Transport(packets_received=7), events=events)
-        measured: Any = SimpleNamespace(result_of=lambda _: result, present=lambda *_: [])
+        measured: Any = SimpleNamespace(
+            result_of=lambda _: result, present=lambda *_: [], last_arrival_ns=lambda stream: stream.first_arrival_ns
+        )
         state.refresh(measured, 0)
     service: Any = SimpleNamespace(states={"faulty": state}, metrics_url="http://127.0.0.1:1/metrics")
     console = Console(file=io.StringIO(), width=120)

@@ -30,6 +30,7 @@ L24 = Encoding("L24", 48000, 2)
 class Identity:
     """A stream of the verifier whose measurements a test sets."""
 
+    first_arrival_ns: int = 0
     last_arrival_ns: int = 0
     transport: Transport = field(default_factory=Transport)
     whole_dbfs: float | None = None
@@ -53,6 +54,10 @@ class Measured:
             packets_differing=stream.differing,
             inconclusive=stream.inconclusive,
         )
+
+    @staticmethod
+    def last_arrival_ns(stream: Any) -> int:
+        return int(stream.last_arrival_ns)
 
     @staticmethod
     def present(stream: Any, measured: Sequence[Signal]) -> list[Signal]:
@@ -211,7 +216,7 @@ def test_nothing_goes_on_in_an_identity_that_another_one_followed() -> None:
 
 
 def test_the_exemplar_is_the_latest_event() -> None:
-    followed, identity = state(), Identity(last_arrival_ns=7)
+    followed, identity = state(), Identity(first_arrival_ns=7)
     for event_id, time_ns in (("1", 5), ("2", 9), ("3", 8), ("4", None)):
         followed.count(told(identity, Event(Kind.GAP, 0, id=event_id, time_ns=time_ns)))
     assert followed.snapshot.exemplars == {("gap", "network"): Exemplar("2", 9)}

@@ -60,7 +60,7 @@ def test_the_spectrum_shows_the_tone_at_its_level_and_nothing_beside_it():
 
 def test_a_fault_is_seen_where_it_was_though_the_tone_went_on_from_another_place():
     _, stream = verified(Sender(seconds=2.0, slips={60_000: 48}))
-    (slip,) = (event for event in stream.events.values())
+    (slip,) = (event for event in stream.log.events.values())
     assert slip.start_frame == 60_000
     scope = scope_of(stream, 2, 0.02, slip.start_frame)
     assert scope.start_frame == 60_000 - 288
@@ -126,7 +126,7 @@ def test_the_wire_at_a_glance_is_that_of_the_result():
     wire, transport = verifier.wire(stream), verifier.result_of(stream).transport
     assert (wire.packets_expected, wire.packets_lost) == (1000, 2)
     assert (wire.packets_expected, wire.packets_lost) == (transport.packets_expected, transport.packets_lost)
-    assert wire.last_arrival_ns == stream.last_arrival_ns > START_NS
+    assert wire.last_arrival_ns == verifier.last_arrival_ns(stream) > START_NS
 
 
 def test_a_channel_that_is_not_followed_still_has_a_level():

@@ -330,7 +330,7 @@ async def test_of_a_storm_some_are_told_and_the_rest_is_counted() -> None:
     async with serving() as client, client.session.get(f"{client.url}/api/live") as answer:
         await first(answer, "hello")
         event = Event(Kind.GAP, 0, 48, message="lost", id="0")
-        stream = Stream(0, client.bench.verifier.specs[0], FLOWS[0], 1, 97, None, 0, 0, PacketIndex())
+        stream = Stream(0, client.bench.verifier.specs[0], FLOWS[0], 1, 97, None, 0, PacketIndex())
         told = [Told(stream, replace(event, id=f"{number:012x}"), True) for number in range(120)]
         client.server.tell(told)
         _, data = await first(answer, "events")
