@@ -30,7 +30,6 @@ L24 = Encoding("L24", 48000, 2)
 class Identity:
     """A stream of the verifier whose measurements a test sets."""
 
-    first_arrival_ns: int = 0
     last_arrival_ns: int = 0
     transport: Transport = field(default_factory=Transport)
     whole_dbfs: float | None = None
@@ -40,6 +39,7 @@ class Identity:
     differing: int | None = None
     inconclusive: str | None = None
     encoding: Encoding | None = L24
+    first_arrival_ns: int = 0
 
 
 class Measured:
