@@ -47,6 +47,9 @@ REFRESH_NS = 2_000_000_000
 STILL_NS = 2_000_000_000
 """A receive loop that did not go round for so long does not move."""
 
+BEHIND_SECONDS = 1.0
+"""A packet that waited for so long says that this host does not keep up."""
+
 TURNS_NS = 250_000_000
 """How often it is seen which streams are up, and streams are measured: several at a time, as the first one warms the
 caches for the others."""
@@ -161,6 +164,11 @@ class Service:
         """Return the outlet of a kind, where there is one."""
         return next((outlet for outlet in self.outlets.values() if isinstance(outlet, kind)), None)
 
+    @property
+    def behind_seconds(self) -> float:
+        """How far this host is behind: :attr:`rtpverify.live.loop.LiveStatistics.behind_seconds`."""
+        return self.statistics.behind_seconds
+
     def unready(self) -> list[str]:
         """Return why the daemon does not do its whole work at present; nothing while it does."""
         if self._last_tick_ns is None:
@@ -168,6 +176,8 @@ class Service:
         reasons = []
         if (still_ns := time.monotonic_ns() - self._last_tick_ns) > STILL_NS:
             reasons.append(f"receive loop idle for {still_ns / 1e9:.1f} s")
+        elif (behind_seconds := self.behind_seconds) > BEHIND_SECONDS:
+            reasons.append(f"{behind_seconds:.1f} s behind: packets wait in this host, more arrive than it can verify")
         if self._not_receiving is not None:
             reasons.append(f"cannot receive: {self._not_receiving}")
         reasons += [f"no interface {name!r} on this host" for name in self.roster.missing_interfaces]
@@ -447,6 +457,7 @@ class Service:
             receive_buffer_dropped=self._receiver.dropped,
             receive_buffer_bytes=self._receiver.receive_buffer_bytes,
             receive_buffer_fill=self._receiver.take_fill(),
+            behind_seconds=self.behind_seconds,
             loop=LoopSnapshot(
                 self.statistics.ticks,
                 self.statistics.busy_seconds,

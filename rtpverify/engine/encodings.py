@@ -27,7 +27,7 @@ from rtpverify.engine.clock_rates import (
 from rtpverify.engine.expectation import StreamSpec
 from rtpverify.errors import ConfigurationError
 from rtpverify.rtp.payload import Encoding, static_encoding, static_name
-from rtpverify.rtp.readings import MIN_GAIN, code_bits, is_audio, readings, refuted_by_samples, said_by_samples
+from rtpverify.rtp.readings import MIN_GAIN, code_bits, is_audio, is_refuted, readings, said_by_samples
 from rtpverify.rtp.serial import wrap_difference
 from rtpverify.transport.demux import MAX_HELD_PACKETS, Held
 
@@ -259,10 +259,10 @@ def _same_size(said: EncodingStatement, encoding: Encoding, first: FirstPackets)
     candidates = readings(encoding.bytes_per_frame, encoding.sample_rate_hz)
     if encoding.bytes_per_frame > MAX_BYTES_OF_TELEPHONY and encoding.bytes_per_frame > encoding.channels:
         candidates = [one for one in candidates if one.bytes_per_frame > one.channels]
-    found = refuted_by_samples(encoding, candidates, first.payload)
-    if found is not None:
+    found = said_by_samples(candidates, first.payload)
+    if found is not None and is_refuted(encoding, found, first.payload):
         return contradiction(said, found, "the samples")
-    is_told = first.is_silent or said_by_samples(candidates, first.payload) == encoding
+    is_told = first.is_silent or found == encoding
     return Decision(encoding, packets_wanted=0 if is_told else first.few(encoding))
 
 
@@ -296,11 +296,8 @@ def _other_size(said: EncodingStatement, encoding: Encoding, frame_bytes: int, f
     if keeps_time:
         return _same_size(said, encoding, first)._replace(packets_wanted=wanted)
     by_length = _with_channels(encoding, frame_bytes)
-    if by_length is None:
-        found = said_by_samples(candidates, first.payload)
-    else:
-        found = refuted_by_samples(by_length, candidates, first.payload)
-    if found is not None:
+    found = said_by_samples(candidates, first.payload)
+    if found is not None and (by_length is None or is_refuted(by_length, found, first.payload)):
         return contradiction(said, found, f"{first.shape()} and their samples", wanted)
     if by_length is not None:
         return contradiction(said, by_length, first.shape(), wanted)

@@ -1,10 +1,11 @@
 """The thin live shell: a receiver, the verifier and one timer.
 
-Rules: a tick is the only timer. The verifier's clock goes on only to a moment at which the receiver was found empty
-(``clear_ns``): a packet that still waits in this host is never taken for lost, nor its stream for ended. After a full
-batch, or a feed that took longer than a tick, the receiver is drained again at once; the loop's other tasks get their
-turn between two drains. A tick is as long as it may be: the cost of waking up is shared by all packets of a batch. What
-arrived since the last drain tells how long that is.
+Rules: a tick is the only timer. The verifier's clock goes on only to a moment before which all that arrived was handed
+over (``clear_ns``): a packet that still waits in this host is never taken for lost, nor its stream for ended. After a
+full batch, or a feed that took longer than a tick, the receiver is drained again at once; the loop's other tasks get
+their turn between two drains. A tick is as long as it may be: the cost of waking up is shared by all packets of a
+batch. What arrived since the last drain tells how long that is. At the end all that arrived before is taken in; where
+that takes too long, the rest is counted as dropped by this host.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from rtpverify.live.histogram import BucketCounter
+from rtpverify.live.recent_peak import RecentPeak
 
 if TYPE_CHECKING:
     from rtpverify.engine.verifier import StreamEvent, Verifier
@@ -47,8 +49,11 @@ FULL_BATCH = 4096
 LONGEST_RETRY_SECONDS, MAX_DOUBLINGS = 1.0, 10
 """Between two drains that fail, doubled from a tick each time."""
 
-MAX_LAST_STEPS = 32
-"""Most full batches taken in after the end: more than any receive buffer holds, and an end under a flood."""
+LAST_SECONDS = 10.0
+"""Longest time to take in what arrived before the end: well within what service managers wait."""
+
+RECENT_SECONDS = 2.0
+"""For how long the age of a packet tells how far this host is behind."""
 
 BATCH_EDGES = (1, 10, 20, 50, 100, 200, 500, 1000, 2000, 4000)
 LAG_EDGES_SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
@@ -70,6 +75,8 @@ class LiveStatistics:
         Time from the arrival of the oldest datagram of a batch until the batch was processed.
     busy_seconds
         Processor time spent on receiving and verifying.
+    clear_ns
+        What arrived before was handed over; 0 before the first drain.
     """
 
     ticks: int = 0
@@ -77,9 +84,20 @@ class LiveStatistics:
     datagrams: int = 0
     max_lag_seconds: float = 0.0
     busy_seconds: float = 0.0
+    clear_ns: int = 0
     batch_datagrams: BucketCounter = field(default_factory=lambda: BucketCounter(BATCH_EDGES))
     lag_seconds: BucketCounter = field(default_factory=lambda: BucketCounter(LAG_EDGES_SECONDS))
     age_seconds: BucketCounter = field(default_factory=lambda: BucketCounter(LAG_EDGES_SECONDS))
+    _oldest_seconds: RecentPeak = field(default_factory=lambda: RecentPeak(RECENT_SECONDS))
+
+    @property
+    def behind_seconds(self) -> float:
+        """How far this host is behind: the age of the oldest packet that waits now, or did in the last seconds.
+
+        It may be less, never more, where no packet waits.
+        """
+        waiting_seconds = (time.time_ns() - self.clear_ns) / 1e9 if self.clear_ns else 0.0
+        return max(waiting_seconds, self._oldest_seconds.at(time.monotonic()))
 
     def late(self, seconds: float) -> None:
         """Take in how late a tick began."""
@@ -92,6 +110,7 @@ class LiveStatistics:
         self.datagrams += datagrams
         self.batch_datagrams.add(datagrams)
         self.age_seconds.add(age_seconds)
+        self._oldest_seconds.add(time.monotonic(), age_seconds)
 
 
 class _Pace:
@@ -188,9 +207,9 @@ async def run_live(
             # Legs are received one behind another; which copy came first must not depend on that.
             tell(verifier.feed(batch.by_arrival() if verifier.merges else batch))
             statistics.took_in(len(batch), (time.time_ns() - oldest_ns) / 1e9)
-        if not more:
-            tell(verifier.advance(receiver.clear_ns))
-            has_ended = until_end and verifier.has_ended(receiver.clear_ns)
+        statistics.clear_ns = receiver.clear_ns
+        tell(verifier.advance(receiver.clear_ns))
+        has_ended = until_end and verifier.has_ended(receiver.clear_ns)
         on_tick(now_ns)
         statistics.busy_seconds += time.monotonic() - started
         return more
@@ -226,9 +245,13 @@ async def run_live(
             await asyncio.sleep(-late)
             late = loop.time() - due
         statistics.late(late)
-    last_steps = 0
-    while attempt() and last_steps < MAX_LAST_STEPS:
-        last_steps += 1
+    ended_ns, end = time.time_ns(), loop.time() + LAST_SECONDS
+    while receiver.clear_ns < ended_ns and loop.time() < end:
+        attempt()
+        if failures:
+            break
+        await asyncio.sleep(0)
+    receiver.abandon(ended_ns)
     tell(verifier.finish(receiver.clear_ns))
     return statistics
 

@@ -83,25 +83,23 @@ def said_by_samples(candidates: Sequence[Encoding], payload: bytes) -> Encoding 
     return None if is_swapped else best
 
 
-def refuted_by_samples(said: Encoding, candidates: Sequence[Encoding], payload: bytes) -> Encoding | None:
-    """Return the encoding that samples are beyond doubt, which is not the one that is said; None where it may be.
+def is_refuted(said: Encoding, found: Encoding, payload: bytes) -> bool:
+    """Tell whether samples are beyond doubt those of ``found``, and not of the encoding that is said.
 
     Parameters
     ----------
-    candidates, payload
-        As for :func:`said_by_samples`.
+    found
+        What :func:`said_by_samples` found in the payload.
     """
-    found = said_by_samples(candidates, payload)
-    if found is None or found == said:
-        return None
+    if found == said:
+        return False
     frames = min(len(payload) // found.bytes_per_frame, MAX_FRAMES)
     octets = np.frombuffer(payload[: frames * found.bytes_per_frame], np.uint8)
     if code_bits(found, octets) > (1 - MIN_REFUTING_GAIN) * code_bits(said, octets) or _counts(octets):
-        return None
+        return False
     # Of audio each frame is predicted from those before; numbers of any kind come in any order.
     shuffled = np.random.default_rng(0).permutation(octets.reshape(frames, -1)).reshape(-1)
-    is_in_order = code_bits(found, shuffled) - code_bits(found, octets) >= MIN_GAIN * 8 * len(octets)
-    return found if is_in_order else None
+    return code_bits(found, shuffled) - code_bits(found, octets) >= MIN_GAIN * 8 * len(octets)
 
 
 def is_audio(encoding: Encoding, payload: bytes) -> bool | None:

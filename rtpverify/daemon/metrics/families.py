@@ -211,6 +211,11 @@ _HOST_GAUGES: Sequence[Shown] = (
         lambda s: s.receive_buffer_fill,
     ),
     (
+        "rtpverify_oldest_packet_age_seconds",
+        "Age of the oldest packet that waits to be processed, the highest of the last seconds.",
+        lambda s: s.behind_seconds,
+    ),
+    (
         "rtpverify_config_last_reload_successful",
         "1 if the last reload of the configuration succeeded, else 0.",
         lambda s: s.last_reload_successful,

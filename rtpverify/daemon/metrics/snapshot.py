@@ -142,6 +142,8 @@ class Snapshot:
         How the receive loop fares; None before it runs.
     receive_buffer_bytes, receive_buffer_fill
         Smallest receive buffer granted, and the part of one that was full at most, before it was read.
+    behind_seconds
+        Age of the oldest packet that waits to be processed, the most of the last seconds.
     last_reload_successful, last_reload_seconds
         Whether the configuration was taken over when it was last read, and when one last was, in seconds since the
         Unix epoch.
@@ -158,6 +160,7 @@ class Snapshot:
     receive_buffer_dropped: int = 0
     receive_buffer_bytes: int | None = None
     receive_buffer_fill: float | None = None
+    behind_seconds: float | None = None
     loop: LoopSnapshot | None = None
     outlets: Mapping[str, OutletSnapshot] = field(default_factory=dict)
     last_reload_successful: bool = True

@@ -76,7 +76,7 @@ class Api:
     def streams(self) -> dict[str, Any]:
         """Return how every stream fares, and this host."""
         host = {
-            "behind_seconds": round(self._board.behind_ns / 1e9, 3),
+            "behind_seconds": round(self._service.behind_seconds, 3),
             "receive_buffer_dropped": self._service.snapshot.receive_buffer_dropped,
         }
         return {"time": rfc3339(self._board.now_ns), "host": host, "streams": self._board.overview()}

@@ -37,5 +37,9 @@ class ServiceView(SinkContext, Protocol):
     def outlet(self, kind: type[AnyOutlet]) -> AnyOutlet | None:
         """Return the outlet of a kind, where there is one."""
 
+    @property
+    def behind_seconds(self) -> float:
+        """How far this host is behind with the packets that arrived."""
+
     def unready(self) -> list[str]:
         """Return why the daemon does not do its whole work at present; nothing while it does."""

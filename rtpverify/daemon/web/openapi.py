@@ -151,7 +151,10 @@ def _schemas() -> dict[str, Schema]:
         "quiet_seconds": {**_NUMBER, "description": "Time since the last fault; 0 while a fault is ongoing."},
     }
     host = {
-        "behind_seconds": {"type": "number", "description": "Delay between arrival of packets and their processing."},
+        "behind_seconds": {
+            "type": "number",
+            "description": "Age of the oldest packet that waits to be processed, the most of the last 2 s.",
+        },
         "receive_buffer_dropped": {**_COUNT, "description": "Packets lost in this host after arrival."},
     }
     channel_history = {"channel": _COUNT, "level_dbfs": _NUMBERS, "residual_dbfs": _NUMBERS, "phase_degrees": _NUMBERS}

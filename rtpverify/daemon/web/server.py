@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from aiohttp.typedefs import Handler
 
     from rtpverify.daemon.web.table import MetricsTable
-    from rtpverify.rtp.batch import PacketBatch
 
 LOOK_NS = 250_000_000
 """Time between two looks at the streams."""
@@ -128,11 +127,6 @@ class WebServer(Outlet):
         await self._connections.stop_listening()
         await self._runner.cleanup()
         self._connections.end_all()
-
-    def take(self, batch: PacketBatch) -> None:
-        """Take note of how far this host is behind."""
-        if len(batch):
-            self._board.hear(int(batch.arrival_ns.min()), time.time_ns())
 
     def tell(self, told: Sequence[Told]) -> None:
         """Tell browsers at once."""

@@ -6,7 +6,7 @@ Looked at from the event loop, several times a second, at a few microseconds a c
 from __future__ import annotations
 
 import math
-from collections import defaultdict, deque
+from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -32,8 +32,6 @@ FRESH_NS = 10_000_000_000
 """A fault is shown as one for so long after its end."""
 RECENT_NS = 600_000_000_000
 """A stream had a fault recently if it was this long ago at most."""
-BEHIND_NS = 2_000_000_000
-"""How long the oldest packet of a batch tells how far this host is behind."""
 LOSS_SAMPLES = 20
 """Points over which the present loss is taken."""
 _WIRE_COLUMNS = 3
@@ -183,23 +181,6 @@ class Board:
         self._watched: dict[str, _Watched] = {}
         self._next_sample_ns = 0
         self.now_ns = 0
-        self._behind: deque[tuple[int, int]] = deque()
-        """When a batch was taken, and how old its oldest packet was."""
-
-    @property
-    def behind_ns(self) -> int:
-        """Delay between arrival of packets and their processing."""
-        return max((behind for _, behind in self._behind), default=0)
-
-    def hear(self, oldest_ns: int, now_ns: int) -> None:
-        """Take note of how old the oldest packet of a batch is when it is taken."""
-        behind_ns = max(0, now_ns - oldest_ns)
-        while self._behind and not 0 <= now_ns - self._behind[0][0] < BEHIND_NS:
-            self._behind.popleft()
-        # What is no worse than what came later says nothing any more.
-        while self._behind and self._behind[-1][1] <= behind_ns:
-            self._behind.pop()
-        self._behind.append((now_ns, behind_ns))
 
     def tell(self, told: Sequence[Told], now_ns: int) -> None:
         """Take note of faults."""

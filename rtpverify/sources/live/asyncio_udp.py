@@ -135,6 +135,15 @@ class DgramReceiver:
             flows=self.flows,
         )
 
+    def abandon(self, until_ns: int) -> None:
+        """Throw away what arrived before a time and still waits; it counts as dropped by this host.
+
+        What the system holds back is out of reach here, and is not counted.
+        """
+        kept = [item for item in self._queue if item[1] >= until_ns]
+        self._queue_dropped += len(self._queue) - len(kept)
+        self._queue = deque(kept)
+
     def close(self) -> None:
         """Stop receiving and close every socket. May be called twice."""
         for number in list(self._pumps):

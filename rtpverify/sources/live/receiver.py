@@ -56,6 +56,9 @@ class Receiver(Protocol):
     def drain(self) -> PacketBatch | None:
         """Take what has arrived, without waiting; None where nothing has. The next call may overwrite the arena."""
 
+    def abandon(self, until_ns: int) -> None:
+        """Throw away what arrived before a time and still waits; it counts as dropped by this host."""
+
     def close(self) -> None:
         """Close every socket. May be called twice."""
 

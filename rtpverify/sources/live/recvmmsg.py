@@ -26,6 +26,8 @@ MAX_DATAGRAM_BYTES = 2048
 """Longest datagram taken; RTP audio keeps below an Ethernet frame."""
 MAX_BATCH = 4096
 """Most datagrams of one batch."""
+LEAST_SHARE = 32
+"""Datagrams that a socket may give in its turn, at least: a system call should pay."""
 
 _SLOT_BYTES = MAX_DATAGRAM_BYTES + 64
 """Room for one datagram: an odd number of cache lines, or all headers would fall into the same few cache sets."""
@@ -84,6 +86,10 @@ class UdpReceiver:
         self._sockets = SocketTable(receive_buffer_bytes)
         self._descriptors: dict[int, int] = {}
         self._order: list[int] = []
+        self._waiting: dict[int, int] = {}
+        """Sockets in which something may wait, with a time before which all that came to each was handed over."""
+        self._asked_ns = 0
+        """When all others were found empty."""
         self._drains = 0
         self._dropped_here = 0
         """Datagrams that were received and then lost by an exception."""
@@ -158,6 +164,7 @@ class UdpReceiver:
             self._sockets.close(number)
             del self._descriptors[number]
             self._order.remove(number)
+            self._waiting.pop(number, None)
         self._sockets_changed(needless + changed)
 
     def _sockets_changed(self, others: Collection[int]) -> None:
@@ -174,8 +181,8 @@ class UdpReceiver:
         Returns
         -------
         PacketBatch
-            In order of arrival for each socket, the sockets behind one another. At most 4096 datagrams: after a full
-            batch more may be waiting. Its arena is overwritten by the next call; copy what is to be kept.
+            In order of arrival for each socket, the sockets in turns. At most 4096 datagrams: after a full batch more
+            may be waiting. Its arena is overwritten by the next call; copy what is to be kept.
 
         Raises
         ------
@@ -184,14 +191,12 @@ class UdpReceiver:
             asks the others first.
         """
         self._look_at_buffer()
-        now_ns = time.time_ns()
-        rows, which, is_empty = self._receive()
-        if is_empty:
-            self.clear_ns = now_ns
+        which, arrival_ns = self._receive()
+        rows = len(which)
         if rows == 0:
             return None
         try:
-            return self._batch(rows, which)
+            return self._batch(which, arrival_ns)
         except Exception:
             self._dropped_here += rows
             raise
@@ -202,11 +207,25 @@ class UdpReceiver:
                 self._name_length[:rows] = mmsg.NAME_BYTES
                 self._names[:rows] = 0
 
-    def _batch(self, rows: int, which: NDArray[np.uint32]) -> PacketBatch | None:
+    def abandon(self, until_ns: int) -> None:
+        """Throw away what arrived before a time and still waits; it counts as dropped by this host."""
+        failures = 0
+        while self._order and self.clear_ns < until_ns and failures < 2:
+            try:
+                which, arrival_ns = self._receive()
+            except SourceError:  # it is asked last the next time
+                failures += 1
+                continue
+            self._control_length[: len(which)] = _CONTROL.itemsize
+            for number, count in zip(*np.unique(which[arrival_ns < until_ns], return_counts=True), strict=True):
+                self._sockets[int(number)].lose(int(count))
+
+    def _batch(self, which: NDArray[np.uint32], arrival_ns: NDArray[np.int64]) -> PacketBatch | None:
         """Return what was received into the first rows of the arena, less what is discarded."""
+        rows = len(which)
         length = self._length[:rows].astype(np.int64)
         flow = self._flows.lookup(self._names[:rows], which)
-        arrival_ns, dropped = self._arrival_ns(rows), self._host_dropped(rows)
+        dropped = self._host_dropped(rows)
         offset = self._offset[:rows]
         if length.max() > MAX_DATAGRAM_BYTES or flow.min() < 0:
             truncated = length > MAX_DATAGRAM_BYTES
@@ -241,40 +260,60 @@ class UdpReceiver:
             if fill is not None:
                 self._fill = max(self._fill or 0.0, fill)
 
-    def _receive(self) -> tuple[int, NDArray[np.uint32], bool]:
-        """Fill the arena.
+    def _receive(self) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
+        """Fill the arena, in turns: every socket gives its share, and more where others leave room.
 
         Returns
         -------
-        used
-            How many rows are used.
         which
-            The socket's number of each, shape (used,).
-        is_empty
-            Whether nothing more waits in any socket.
+            The socket's number of each row that is used, shape (used,).
+        arrival_ns
+            When it arrived, shape (used,).
         """
-        used, is_empty = 0, True
-        numbers, counts = [], []
-        for number in self._order:
-            address = self._messages_address + used * mmsg.MESSAGE.itemsize
-            try:
-                count = mmsg.receive(self._descriptors[number], address, MAX_BATCH - used)
-            except OSError as error:
-                if not used:
-                    self._begin_after(number)
-                    raise SourceError(f"{self._sockets[number].endpoint.destination}: {error.strerror}") from error
-                self._begin_with(number)  # what was received comes first
-                is_empty = False
-                break
-            if count:
+        now_ns, used = time.time_ns(), 0
+        numbers: list[int] = []
+        counts: list[int] = []
+        receive, descriptors, address = mmsg.receive, self._descriptors, self._messages_address
+        share = room = max(MAX_BATCH // max(len(self._order), 1), LEAST_SHARE)
+        left = self._order
+        while left:
+            full: list[int] = []
+            for place, number in enumerate(left):
+                try:
+                    count = receive(descriptors[number], address, room)
+                except OSError as error:
+                    if not used:
+                        self._begin_after(number)
+                        raise SourceError(f"{self._sockets[number].endpoint.destination}: {error.strerror}") from error
+                    self._begin_with(number)  # what was received comes first
+                    return self._received(numbers, counts, [*full, *left[place:]], now_ns)
+                if not count:
+                    continue
                 numbers.append(number)
                 counts.append(count)
                 used += count
-                if used == MAX_BATCH:
-                    self._begin_after(number)  # or a flooded socket would starve the others
-                    is_empty = False
-                    break
-        return used, np.repeat(np.array(numbers, np.uint32), counts), is_empty
+                if count == room:
+                    full.append(number)
+                address, room = self._messages_address + used * mmsg.MESSAGE.itemsize, min(share, MAX_BATCH - used)
+                if not room:
+                    self._begin_after(number)
+                    return self._received(numbers, counts, [*full, *left[place + 1 :]], now_ns)
+            left = full
+        return self._received(numbers, counts, [], now_ns)
+
+    def _received(
+        self, numbers: list[int], counts: list[int], waiting: list[int], now_ns: int
+    ) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
+        """Return socket and arrival of each row, and note up to when all that arrived was handed over."""
+        which = np.repeat(np.array(numbers, np.uint32), counts)
+        arrival_ns = self._arrival_ns(len(which))
+        self._waiting = {number: self._waiting.get(number, self._asked_ns) for number in waiting}
+        if waiting:
+            latest = zip(numbers, arrival_ns[np.cumsum(counts) - 1].tolist(), strict=True)
+            self._waiting |= {number: at_ns for number, at_ns in latest if number in self._waiting}
+        self._asked_ns = now_ns
+        self.clear_ns = min([now_ns, *self._waiting.values()])
+        return which, arrival_ns
 
     def _begin_with(self, number: int) -> None:
         """Ask a socket first next time."""

@@ -53,6 +53,7 @@ class ReceiveSocket:
     endpoints: list[Endpoint]
     senders: frozenset[str] | None
     _dropped: int = field(default=0, init=False)
+    _thrown_away: int = field(default=0, init=False)
 
     @property
     def endpoint(self) -> Endpoint:
@@ -76,7 +77,7 @@ class ReceiveSocket:
                 raise SourceError(f"{self.endpoint.destination}: {_reason(error, self.endpoint)}") from error
 
     def dropped(self) -> int:
-        """Return how many packets the kernel dropped on this socket so far; off Linux it does not tell, and this is 0.
+        """Return how many packets were dropped on this socket so far; off Linux the kernel does not tell its own.
 
         Asks the kernel, so it is up to date even where no packet follows the dropped ones.
         """
@@ -84,7 +85,11 @@ class ReceiveSocket:
             raw = self.socket.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, 4 * _MEMINFO_FIELDS)
             drops = struct.unpack(f"{_MEMINFO_FIELDS}I", raw)[_MEMINFO_DROPS]
             self._dropped += (drops - self._dropped) & 0xFFFFFFFF
-        return self._dropped
+        return self._dropped + self._thrown_away
+
+    def lose(self, count: int) -> None:
+        """Count packets that were received and are thrown away as dropped."""
+        self._thrown_away += count
 
     def fill(self) -> float | None:
         """Return which part of the receive buffer is full now; None where the system does not tell."""

@@ -106,6 +106,7 @@ FULL = Snapshot(
     receive_buffer_dropped=7,
     receive_buffer_bytes=212992,
     receive_buffer_fill=0.125,
+    behind_seconds=0.25,
     loop=LoopSnapshot(9, 0.75, *(BucketCounts((1.0,), (1, 1), 3.0) for _ in range(3))),
     outlets={"history": OutletSnapshot({"written": 3, "dropped": 1}, waiting=5, works=False)},
     last_reload_successful=False,

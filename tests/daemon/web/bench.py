@@ -41,6 +41,7 @@ class Bench:
         self.outlets: dict[str, Outlet] = {}
         self.now_ns = START_NS
         self.reasons: list[str] = []
+        self.behind_seconds = 0.0
         self._snapshot = snapshot
         self._known = 0
 

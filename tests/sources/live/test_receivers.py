@@ -151,10 +151,11 @@ async def test_a_full_batch_leaves_it_open_whether_more_came(send):
         before_ns = receiver.clear_ns
         for _ in range(MAX_BATCH + 1):
             send(b"x" * 40, "127.0.0.1", port)
-        assert len(receiver.drain()) == MAX_BATCH
-        assert receiver.clear_ns == before_ns
-        assert len(receiver.drain()) == 1
-        assert receiver.clear_ns > before_ns
+        batch = receiver.drain()
+        assert len(batch) == MAX_BATCH
+        assert before_ns < receiver.clear_ns == batch.arrival_ns[-1]
+        assert len(batch := receiver.drain()) == 1
+        assert receiver.clear_ns > batch.arrival_ns[-1]
 
 
 async def test_many_endpoints_and_senders_keep_apart(make, send):
@@ -362,10 +363,55 @@ def test_a_flooded_socket_starves_no_other(send):
         send(b"waiting", "127.0.0.1", second)
         for _ in range(MAX_BATCH + 10):
             send(b"", "127.0.0.1", first)
-        assert len(receiver.drain()) == MAX_BATCH
         batch = receiver.drain()
-        assert len(batch) == 11
-        assert gather(batch.arena, batch.offset[:1], 7).tobytes() == b"waiting"
+        assert len(batch) == MAX_BATCH
+        (row,) = np.flatnonzero(batch.length)
+        assert gather(batch.arena, batch.offset[row : row + 1], 7).tobytes() == b"waiting"
+        assert len(receiver.drain()) == 11
+
+
+@linux_only
+def test_sockets_take_turns_and_it_is_known_how_far_each_was_read(send, monkeypatch):
+    monkeypatch.setattr(recvmmsg, "MAX_BATCH", 100)
+    monkeypatch.setattr(recvmmsg, "LEAST_SHARE", 8)
+    ports = [free_port() for _ in range(20)]
+    with UdpReceiver([Endpoint("127.0.0.1", port) for port in ports]) as receiver:
+        receiver.drain()
+        began_ns = receiver.clear_ns
+        for turn in range(30):
+            for port in ports[: 20 if turn < 10 else 1]:
+                send(b"x", "127.0.0.1", port)
+        sent_ns = time.time_ns()
+        taken: dict[str, list[int]] = {f"127.0.0.1:{port}": [] for port in ports}
+        while sum(map(len, taken.values())) < 220:
+            batch = receiver.drain()
+            for flow, at_ns in zip(batch.flow, batch.arrival_ns, strict=True):
+                taken[batch.flows[flow].destination].append(int(at_ns))
+            flooded, *others = taken.values()
+            if len(flooded) <= 10:
+                assert max(map(len, others)) - min(map(len, others)) <= 8
+            behind = [
+                its[-1] if its else began_ns for its in taken.values() if len(its) < (30 if its is flooded else 10)
+            ]
+            assert receiver.clear_ns >= began_ns
+            assert not behind or receiver.clear_ns <= min(behind)
+        assert receiver.drain() is None
+        assert receiver.clear_ns > sent_ns
+        assert [len(its) for its in taken.values()] == [30] + [10] * 19
+        assert all(its == sorted(its) for its in taken.values())
+
+
+@linux_only
+def test_what_is_thrown_away_at_the_end_counts_as_dropped(send):
+    ports = [free_port(), free_port()]
+    with UdpReceiver([Endpoint("127.0.0.1", port) for port in ports]) as receiver:
+        for port in (ports[0], *ports):
+            send(b"early", "127.0.0.1", port)
+        until_ns = time.time_ns()
+        send(b"late", "127.0.0.1", ports[0])
+        receiver.abandon(until_ns)
+        assert receiver.dropped == 3
+        assert receiver.clear_ns >= until_ns
 
 
 @linux_only
