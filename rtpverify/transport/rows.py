@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 Owner = TypeVar("Owner")
 
 
-class Store(Protocol):
+class RowStore(Protocol):
     """What keeps something of every row."""
 
     def fresh_row(self, row: int) -> None:
@@ -34,13 +34,13 @@ class RowTable(Generic[Owner]):
 
     def __init__(self) -> None:
         self.owners: list[Owner | None] = []
-        self._stores: list[Store] = []
+        self._stores: list[RowStore] = []
         self._free: list[int] = []
 
     def __len__(self) -> int:
         return len(self.owners)
 
-    def attach(self, store: Store) -> None:
+    def attach(self, store: RowStore) -> None:
         """Let a store keep something of every row, of those that are there too."""
         for row in range(len(self)):
             store.fresh_row(row)
