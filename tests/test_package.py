@@ -75,3 +75,11 @@ def test_who_made_it_and_nothing_that_is_nowhere(metadata):
     assert metadata["License-Expression"] == "GPL-3.0-or-later"
     assert metadata.get_all("Project-URL") is None
     assert metadata["Home-page"] is None
+
+
+def test_pytest_finds_its_plugin(wheel, tmp_path):
+    shutil.unpack_archive(wheel, tmp_path / "installed", "zip")
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "installed")}
+    command = [sys.executable, "-m", "pytest", "--fixtures", "-q", "-p", "no:cacheprovider"]
+    found = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert re.search(r"^rtp_verifier -- installed/rtpverify/pytest_plugin\.py:\d+$", found.stdout, re.MULTILINE)

@@ -67,6 +67,8 @@ class _Follower(Watcher):
         try:
             result = check(self, lambda _endpoints: self.listening.set_result(None))
         except BaseException as error:  # the caller gets it, whatever it is
+            if isinstance(error, RequestError):
+                error = _bare(error)
             with self._lock:
                 for answer in (self.done, *self._asked):
                     answer.set_exception(error)
@@ -128,6 +130,8 @@ class LiveVerifier:
         self._check = check
         self._duration_seconds = duration_seconds
         self._folder = evidence
+        self._was_asked = False
+        self._is_closed = False
         self._follower: _Follower | None = None
         self._thread: threading.Thread | None = None
 
@@ -233,13 +237,16 @@ class LiveVerifier:
         """End the check now, and return its result; the block may go on."""
         follower = self._running()
         follower.is_to_stop.set()
-        return follower.done.result()
+        follower.done.exception()
+        return self.result
 
     async def stop_async(self) -> Result:
         """Do the same as :meth:`stop` while other tasks of the event loop run."""
         follower = self._running()
         follower.is_to_stop.set()
-        return await _awaited(follower.done)
+        with suppress(RequestError):
+            await _awaited(follower.done)
+        return self.result
 
     @property
     def result(self) -> Result:
@@ -250,7 +257,13 @@ class LiveVerifier:
         RequestError
             Where the check failed.
         """
+        self._was_asked = True
         return self._running().so_far()
+
+    @property
+    def was_asked(self) -> bool:
+        """Whether anybody asked what was found: the result or the events."""
+        return self._was_asked
 
     @property
     def is_running(self) -> bool:
@@ -313,9 +326,12 @@ class LiveVerifier:
         if self._thread is not None:
             self._thread.join()
         failed = follower.done.exception()
+        if self._is_closed:
+            return
+        self._is_closed = True
         if failed is None and follower.arrived.exception() is not None:
             follower.done.result().warnings.append(
-                "the block ended before any audio arrived; start the sender in it and call "
+                "the check ended before any audio arrived; start the sender within it, and call "
                 "verifier.wait_for_audio(timeout=...) before it ends"
             )
         if self._folder is not None and (failed or error or not follower.done.result()):
@@ -335,6 +351,12 @@ class LiveVerifier:
             f"{self.source}: no RTP stream within {timeout:g} s: {came}. Start the sender after the block has begun, "
             "and check its destination, the network interface and the firewall"
         )
+
+
+def _bare(error: RequestError) -> RequestError:
+    """Return a caller's mistake without the way it took through this thread: its message says all."""
+    error.__cause__ = error.__context__ = None
+    return error.with_traceback(None)
 
 
 async def _awaited(future: Future[T], timeout: float | None = None) -> T:

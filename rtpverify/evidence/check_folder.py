@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from rtpverify.report import html, json
 if TYPE_CHECKING:
     from rtpverify.result import Result
 
-RESULT, REPORT, PACKETS, ERROR = "result.json", "report.html", "packets.pcap", "error.txt"
+FILES = RESULT, REPORT, PACKETS, ERROR = "result.json", "report.html", "packets.pcap", "error.txt"
 MAX_PACKET_BYTES = 1 << 28
 """Of packets that are remembered: 15 minutes of a stereo stream in 24 bits. Then the oldest are forgotten."""
 _MAX_SECONDS = 1e6
@@ -26,7 +27,7 @@ def packet_memory() -> PacketHistory:
 
 
 def keep_check(folder: Path, result: Result | None, packets: PacketHistory, error: str | None = None) -> None:
-    """Write what there is of a check into a folder, which is made where there is none.
+    """Write what there is of a check into a folder, in place of what an earlier one left there.
 
     Parameters
     ----------
@@ -50,7 +51,20 @@ def keep_check(folder: Path, result: Result | None, packets: PacketHistory, erro
         files[ERROR] = error
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for name, content in files.items():
-            (folder / name).write_bytes(content.encode() if isinstance(content, str) else content)
+        for name in FILES:
+            if name in files:
+                _write_whole(folder / name, files[name])
+            else:
+                (folder / name).unlink(missing_ok=True)
     except OSError as problem:
         raise OutputError(f"evidence {folder}: {problem.strerror}") from problem
+
+
+def _write_whole(path: Path, content: str | bytes) -> None:
+    """Write a file that bears its name only once it is whole."""
+    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        partial.write_bytes(content.encode() if isinstance(content, str) else content)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)

@@ -370,6 +370,7 @@ class Result:
         RequestError
             For a kind that there is not.
         """
+        __tracebackhide__ = True  # pytest shows the line of the test
         if isinstance(allow, str):
             raise RequestError(f"allow: {allow!r} is a text; give a tuple of kinds, such as ({allow!r},)")
         allowed = {_kind(name) for name in allow}

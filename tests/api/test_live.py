@@ -142,13 +142,13 @@ class TestMistakes:
             with pytest.raises(rtpverify.RequestError, match=f"port {port} is in use.*another"), verify(port):
                 pytest.fail("the block begins")
 
-    def test_an_encoding_that_is_not_known(self, port):
+    def test_a_reference_that_fits_no_stream(self, port):
         def test():
-            with sender(port, seconds=None) as device, verify(port, encoding=None) as verifier:
+            with sender(port, seconds=None) as device, verify(port, reference="tone:997,998,999") as verifier:
                 device.start()
                 verifier.wait(PATIENCE_SECONDS)
 
-        with pytest.raises(rtpverify.RequestError, match="encoding unknown"):
+        with pytest.raises(rtpverify.RequestError, match="3 frequencies for a stream of 2"):
             test()
 
     @pytest.mark.parametrize(
