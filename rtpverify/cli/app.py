@@ -21,7 +21,7 @@ from rtpverify.cli.events import events
 from rtpverify.cli.example_config import example_config
 from rtpverify.cli.inspect import inspect
 from rtpverify.cli.listen import listen
-from rtpverify.cli.options import PROGRAM
+from rtpverify.cli.options import PROGRAM, name_environment_variables
 from rtpverify.cli.send import send
 from rtpverify.cli.serve import serve
 from rtpverify.cli.tone import tone
@@ -59,7 +59,10 @@ class _Group(click.Group):
         return 0
 
 
-@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(
+    cls=_Group,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
 @click.version_option(__version__, message="rtpverify %(version)s")
 def main() -> None:
     """Verify audio over RTP: compare every sample with what was sent, and report when, where and why it differs.
@@ -71,3 +74,4 @@ def main() -> None:
 
 for _command in (check, compare, demo, discover, events, example_config, inspect, listen, send, serve, tone):
     main.add_command(_command)
+    name_environment_variables(_command)

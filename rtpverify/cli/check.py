@@ -9,7 +9,8 @@ import click
 
 from rtpverify.cli.judging import JudgingCommand, judging_options, limits_of, refuse_transport_limits, request_of
 from rtpverify.cli.options import DURATION, say_listening
-from rtpverify.cli.reports import report_options, report_places, write_result
+from rtpverify.cli.reports import list_streams, report_options, report_places, write_result
+from rtpverify.errors import RequestError
 
 
 @click.command(cls=JudgingCommand, short_help="Verify a capture, an audio file or a live stream.")
@@ -24,8 +25,11 @@ from rtpverify.cli.reports import report_options, report_places, write_result
 )
 @click.option(
     "--encoding",
-    metavar="NAME/RATE[/CHANNELS]",
-    help="Encoding of payload types not defined by a session description or RFC 3551, such as L24/48000/2.",
+    "encodings",
+    multiple=True,
+    metavar="[TYPE=]NAME/RATE[/CHANNELS]",
+    help="Encoding of payload types not defined by a session description or RFC 3551, such as L24/48000/2; or of one "
+    "payload type, such as 96=L16/48000/2. May be repeated.",
 )
 @click.option(
     "--sdp",
@@ -41,16 +45,41 @@ from rtpverify.cli.reports import report_options, report_places, write_result
     help="Verify only streams with this SSRC (0x...), sender or destination; may be repeated.",
 )
 @click.option(
+    "--expect-streams",
+    type=click.IntRange(min=1),
+    metavar="NUMBER",
+    help="Number of streams there should be; another number is a fault, and the streams are listed.",
+)
+@click.option("--list-streams", is_flag=True, help="List the streams of the source; verify nothing.")
+@click.option(
     "--redundant",
     is_flag=True,
     help="Treat packets of one SSRC on several flows of a capture as copies of one stream (ST 2022-7).",
+)
+@click.option(
+    "--start",
+    type=click.FloatRange(min=0),
+    default=0.0,
+    metavar="SECONDS",
+    help="Of a file or capture, skip this much before verifying.",
 )
 @click.option(
     "--duration",
     type=DURATION,
     metavar="SECONDS",
     help="Verify at most this much: of a file from its start, of a capture from its first RTP packet, of a live source "
-    "from now. Without it, a live check runs until Ctrl-C.",
+    "from now, or from its first packet with --wait. Without it, a live check runs until Ctrl-C.",
+)
+@click.option(
+    "--wait",
+    type=DURATION,
+    metavar="SECONDS",
+    help="Live: wait this long for the first packet (exit status 3 without one); --duration then counts from it.",
+)
+@click.option(
+    "--trim-silence",
+    is_flag=True,
+    help="Do not verify silence (below -60 dBFS) before the signal begins and after it ends.",
 )
 @click.option(
     "--until-end",
@@ -83,26 +112,36 @@ from rtpverify.cli.reports import report_options, report_places, write_result
 def check(ctx: click.Context, /, source: str, **options: Any) -> None:
     """Verify SOURCE, print a summary, and set the exit status to the verdict.
 
-    SOURCE is a capture (pcap, pcapng), an audio file, a session description, or rtp://[SENDER@]ADDRESS:PORT,
-    unicast or multicast; SENDER makes it source-specific.
+    SOURCE is a capture (pcap, pcapng, also in gzip or zstd), an audio file, a session description,
+    rtp://[SENDER@]ADDRESS:PORT, unicast or multicast (SENDER makes it source-specific), or -, a capture on standard
+    input.
     """
     places = report_places(options)
     from rtpverify.commands.check import check as run_check
     from rtpverify.commands.check import has_packets
-    from rtpverify.rtp.payload import parse_rtpmap
+    from rtpverify.rtp.payload import parse_encodings
     from rtpverify.sources.audio.reference_text import parse_reference
 
     if not has_packets(source):
         refuse_transport_limits(source, options)
+        refuse_stream_options(source, options)
+    listed = options["list_streams"]
     limits = limits_of(options)
-    request = request_of(ctx, options, options["reference"], limits)
+    request = request_of(ctx, options, "none" if listed else options["reference"], limits)
+    encoding, encodings = parse_encodings(options["encodings"])
     result = run_check(
         source,
-        reference=parse_reference(options["reference"]),
+        reference=None if listed else parse_reference(options["reference"]),
         limits=limits,
-        encoding=parse_rtpmap(options["encoding"]) if options["encoding"] else None,
+        encoding=encoding,
+        encodings=encodings,
         sdp=options["sdp"],
+        start_seconds=options["start"],
         duration_seconds=options["duration"],
+        wait_seconds=options["wait"],
+        trim_silence=options["trim_silence"],
+        expected_streams=options["expect_streams"],
+        finds_encodings=listed,
         backend=options["backend"],
         on_listening=say_listening,
         streams=options["streams"],
@@ -113,5 +152,15 @@ def check(ctx: click.Context, /, source: str, **options: Any) -> None:
         until_end=options["until_end"],
     )
     result.request = request
-    write_result(result, places)
+    if listed:
+        list_streams(result, places)
+        ctx.exit(0 if result.arrived else 3)
+    write_result(result, places, quiet=options["quiet"])
     ctx.exit(result.exit_status)
+
+
+def refuse_stream_options(source: str, options: dict[str, Any]) -> None:
+    """Refuse what concerns streams where there are none."""
+    for name in ("expect_streams", "list_streams"):
+        if options[name]:
+            raise RequestError(f"{source}: --{name.replace('_', '-')} is for packets; an audio file has no streams")

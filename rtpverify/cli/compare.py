@@ -33,5 +33,5 @@ def compare(ctx: click.Context, /, reference: Path, received: Path, **options: A
     request = request_of(ctx, options, str(reference), limits)
     result = run_compare(reference, received, limits=limits)
     result.request = request
-    write_result(result, places)
+    write_result(result, places, quiet=options["quiet"])
     ctx.exit(result.exit_status)

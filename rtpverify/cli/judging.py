@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -131,5 +132,14 @@ def request_of(ctx: click.Context, options: dict[str, Any], reference: str, limi
     """Return what is asked for, for the reports."""
     from rtpverify.report.request import request_now
 
-    encoding = options.get("encoding")
-    return request_now(ctx.obj, reference=reference, encoding=encoding, profile=options["profile"], limits=limits)
+    encoding = ", ".join(options.get("encodings", ())) or None
+    command = " ".join([*_environment(ctx), ctx.obj])
+    return request_now(command, reference=reference, encoding=encoding, profile=options["profile"], limits=limits)
+
+
+def _environment(ctx: click.Context) -> Iterator[str]:
+    """Yield the environment variables that options were taken from, as a shell sets them."""
+    for parameter in ctx.command.params:
+        source = ctx.get_parameter_source(parameter.name or "")
+        if source is click.core.ParameterSource.ENVIRONMENT and isinstance(parameter.envvar, str):
+            yield f"{parameter.envvar}={shlex.quote(os.environ[parameter.envvar])}"

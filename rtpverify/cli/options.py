@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,6 +41,14 @@ class FileCommand(click.Command):
                 inputs += paths
         refuse_clashes(outputs, inputs)
         return super().invoke(ctx)
+
+
+def name_environment_variables(command: click.Command) -> None:
+    """Let every option be given in the environment, too: ``check --max-late`` as ``RTPVERIFY_CHECK_MAX_LATE``."""
+    for parameter in command.params:
+        if isinstance(parameter, click.Option):
+            flag = max(parameter.opts, key=len).removeprefix("--")
+            parameter.envvar = "_".join([PROGRAM, command.name or "", flag]).replace("-", "_").upper()
 
 
 def signal_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -114,6 +121,5 @@ def rtp_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def say_listening(endpoints: Sequence[Endpoint]) -> None:
-    """Tell a person why nothing happens yet; a log or pipe is not told."""
-    if sys.stderr.isatty():
-        click.echo(f"listening on {', '.join(map(str, endpoints))}", err=True)
+    """Say on standard error that the sockets are bound: a script may start the sender after this line."""
+    click.echo(f"listening on {', '.join(map(str, endpoints))}", err=True)

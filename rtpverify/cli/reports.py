@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from importlib import import_module
@@ -18,14 +19,22 @@ from rtpverify.report.printable import encodable
 if TYPE_CHECKING:
     from rtpverify.result import Result
 
-_FORMS = {"json": "JSON", "junit": "JUnit XML", "html": "an HTML page"}
+_FORMS = {
+    "json": "JSON",
+    "junit": "JUnit XML",
+    "html": "an HTML page",
+    "code_quality": "a GitLab code quality report (JSON)",
+}
+"""Name of each report's module, and what its option writes."""
 
 
 def report_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add one option for each form of the result."""
-    for name in ("html", "junit", "json"):
+    """Add one option for each form of the result, and one for no summary."""
+    quiet = "Print no summary; reports, annotations and the exit status remain."
+    command = click.option("--quiet", "-q", is_flag=True, help=quiet)(command)
+    for name in reversed(_FORMS):
         option = click.option(
-            f"--{name}",
+            _option(name),
             f"{name}_to",
             metavar="FILE",
             type=OutputFile(dir_okay=False, writable=True, allow_dash=True),
@@ -47,19 +56,44 @@ def report_places(options: dict[str, Any]) -> dict[str, str]:
     """Return where each form of the result goes: a file, or - for standard output."""
     places = {name: options[f"{name}_to"] for name in _FORMS if options[f"{name}_to"]}
     if list(places.values()).count("-") > 1:
-        raise click.UsageError("only one of --json, --junit and --html can be standard output")
+        *most, last = map(_option, _FORMS)
+        raise click.UsageError(f"only one of {', '.join(most)} and {last} can be standard output")
     return places
 
 
-def write_result(result: Result, places: dict[str, str]) -> None:
-    """Write the reports asked for, and the summary where standard output is free or else to standard error."""
-    from rtpverify.report import text
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
 
+
+def write_result(result: Result, places: dict[str, str], *, quiet: bool = False) -> None:
+    """Write the reports asked for, and the summary where standard output is free or else to standard error.
+
+    In a job of GitHub Actions, faults are annotations as well.
+    """
+    from rtpverify.report import annotations, text
+
+    _write_reports(result, places)
+    out = sys.stderr if "-" in places.values() else sys.stdout
+    if not quiet:
+        text.write(result, out)
+    for line in annotations.lines(result) if os.environ.get("GITHUB_ACTIONS") == "true" else ():
+        click.echo(line, out)
+    defect_files.report_failures(result.failures)
+
+
+def list_streams(result: Result, places: dict[str, str]) -> None:
+    """Write the reports asked for, and a line for each stream."""
+    from rtpverify.report import listing
+
+    _write_reports(result, places)
+    for line in listing.lines(result):
+        click.echo(line, err="-" in places.values())
+
+
+def _write_reports(result: Result, places: dict[str, str]) -> None:
     for name, place in places.items():
         content = import_module(f"rtpverify.report.{name}").render(result)
-        write_report(f"--{name}", place, content)
-    text.write(result, sys.stderr if "-" in places.values() else sys.stdout)
-    defect_files.report_failures(result.failures)
+        write_report(_option(name), place, content)
 
 
 def write_report(option: str, place: str, content: str) -> None:

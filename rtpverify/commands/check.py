@@ -11,12 +11,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from rtpverify.commands.silence import Audible
+from rtpverify.commands.standard_input import STANDARD_INPUT, standard_input
 from rtpverify.engine.expectation import Selection, StreamSpec
 from rtpverify.errors import RequestError, SourceError
 from rtpverify.limits import Limits
@@ -27,7 +33,10 @@ from rtpverify.report.discarded import in_words
 from rtpverify.sources.live.endpoint import SCHEME, Endpoint, parse_endpoint
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from rtpverify.engine.frame_writer import OnFrames
+    from rtpverify.engine.stream import Stream
     from rtpverify.engine.verifier import Verifier
     from rtpverify.result import Result
     from rtpverify.rtp.batch import PacketBatch
@@ -48,12 +57,35 @@ def _ignore(_endpoints: Sequence[Endpoint]) -> None:
 
 
 @dataclass(frozen=True, slots=True)
+class Excerpt:
+    """Which part of a capture or file is verified, in seconds: of arrival since the first RTP packet, or of audio."""
+
+    start_seconds: float = 0.0
+    duration_seconds: float | None = None
+
+    def frames(self, sample_rate_hz: int) -> tuple[int, float]:
+        """Return the first frame, and the one after the last or infinity."""
+        start = round(self.start_seconds * sample_rate_hz)
+        if self.duration_seconds is None:
+            return start, math.inf
+        return start, start + max(1, round(self.duration_seconds * sample_rate_hz))
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether nothing is left out."""
+        return self.start_seconds == 0.0 and self.duration_seconds is None
+
+
+@dataclass(frozen=True, slots=True)
 class _Arrival:
     """What is told of how packets arrive, live or in a capture, and who takes their frames."""
 
     selection: Selection | None
     host_clock: HostClock
     on_frames: OnFrames | None = None
+    excerpt: Excerpt = Excerpt()
+    audible: Audible | None = None
+    """None where silence at the ends is verified as everything is."""
 
     def verifier(self, specs: Sequence[StreamSpec], *, may_end: bool = False) -> Verifier:
         """Return a verifier for it; with ``may_end`` streams may end before the input does."""
@@ -64,9 +96,23 @@ class _Arrival:
             specs,
             selection=self.selection,
             host_clock=self.host_clock,
-            on_frames=self.on_frames,
+            on_frames=self._take if self.audible is not None else self.on_frames,
             ends=Ends.ALLOWED if may_end else Ends.FAULT,
         )
+
+    def _take(self, stream: Stream, frame: NDArray[np.int64], samples: NDArray[np.float32]) -> None:
+        if self.audible is not None:
+            self.audible.take(id(stream), frame, samples)
+        if self.on_frames is not None:
+            self.on_frames(stream, frame, samples)
+
+    def result(self, verifier: Verifier, source: str, receive_buffer_dropped: int = 0) -> Result:
+        """Return what a verifier found, without silence at the ends where that is trimmed."""
+        result = verifier.result(source, receive_buffer_dropped)
+        if self.audible is not None:
+            for stream, found in zip(verifier.streams, result.streams, strict=False):
+                self.audible.trim(id(stream), found)
+        return result
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +120,7 @@ class _Live:
     """What only a live check is told."""
 
     duration_seconds: float | None
+    wait_seconds: float | None
     until_end: bool
     backend: Backend | None
     on_listening: Callable[[Sequence[Endpoint]], None]
@@ -93,8 +140,14 @@ def check(
     reference: Reference = Tone(),  # noqa: B008 - immutable
     limits: Limits = Limits(),  # noqa: B008 - immutable
     encoding: Encoding | None = None,
+    encodings: Mapping[int, Encoding] = MappingProxyType({}),
     sdp: Path | None = None,
+    start_seconds: float = 0.0,
     duration_seconds: float | None = None,
+    wait_seconds: float | None = None,
+    trim_silence: bool = False,
+    expected_streams: int | None = None,
+    finds_encodings: bool = False,
     backend: Backend | None = None,
     on_listening: Callable[[Sequence[Endpoint]], None] = _ignore,
     watcher: Watcher = Watcher(),  # noqa: B008 - has no state
@@ -112,16 +165,30 @@ def check(
     Parameters
     ----------
     source
-        Path of a capture, audio file or session description, or ``rtp://[SENDER@]ADDRESS:PORT``.
+        Path of a capture, audio file or session description, ``rtp://[SENDER@]ADDRESS:PORT``, or ``-``: a capture on
+        standard input.
     reference
         What the audio is held against; by default a sine whose frequency is found.
     encoding
         How payload types are decoded that neither a session description nor RFC 3551 tells.
+    encodings
+        How certain payload types are decoded, whatever else says so.
     sdp
         Session description that goes with a capture or address.
+    start_seconds
+        Of a capture or file, where to begin: so long after its first RTP packet, or so much audio.
     duration_seconds
         End of a live check; a stream that ends before is a fault. Of a capture or file so much is verified: of arrival
         time from the first RTP packet on, of audio. None: until interrupted, or all.
+    wait_seconds
+        How long a live check waits for the first packet of a stream; its duration counts from that packet. None: the
+        duration counts from the beginning.
+    trim_silence
+        Do not verify silence before a stream is first heard, and after it was last heard.
+    expected_streams
+        How many streams there are to be; another number is a fault.
+    finds_encodings
+        Look for encodings that nothing says even where only transport is verified.
     backend
         How live packets are received; None: as this system does best.
     on_listening
@@ -152,49 +219,87 @@ def check(
     RequestError
         Where the request or its input is unusable.
     """
-    selection = Selection.parse(streams) if streams else None
     if host_clock is not None and limits.link_offset_seconds is None:
         raise RequestError("--host-clock has no effect without --link-offset-seconds")
-    arrival = _Arrival(selection, host_clock or "utc", on_frames)
-    wants_rtcp = rtcp or receiver_reports
-    live = _Live(duration_seconds, until_end, backend, on_listening, watcher, interface, wants_rtcp, receiver_reports)
-    base = StreamSpec(encoding=encoding, reference=reference, limits=limits)
-    if source.startswith(SCHEME):
-        _refuse_redundant(source, redundant)
-        endpoint = live.endpoint(parse_endpoint(source))
-        if live.rtcp:
-            endpoint = endpoint.with_rtcp()
-        spec = spec_at(endpoint, base, read_session(sdp, is_patient=True) if sdp else None)
-        _require_decodable([spec])
-        return _check_live(source, [([endpoint], spec)], arrival, live)
-    path = Path(source)
-    if is_session(path):
-        if sdp is not None:
-            raise RequestError(f"{source}: is itself a session description; omit --sdp {sdp}")
-        _refuse_redundant(source, redundant)
-        described = read_session(path, is_patient=True).streams(base, rtcp=live.rtcp)
+    if trim_silence and reference is None:
+        raise RequestError("--trim-silence has no effect with --reference none: no audio is verified")
+    arrival = _Arrival(
+        Selection.parse(streams) if streams else None,
+        host_clock or "utc",
+        on_frames,
+        Excerpt(start_seconds, duration_seconds),
+        Audible() if trim_silence else None,
+    )
+    live = _Live(
+        duration_seconds,
+        wait_seconds,
+        until_end,
+        backend,
+        on_listening,
+        watcher,
+        interface,
+        rtcp or receiver_reports,
+        receiver_reports,
+    )
+    base = StreamSpec(encoding=encoding, reference=reference, limits=limits, finds_encoding=finds_encodings)
+    result = _check(source, base, _Said(encodings, sdp, redundant), arrival, live)
+    result.streams_expected = expected_streams
+    return result
+
+
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """What is said of the packets of a source."""
+
+    encodings: Mapping[int, Encoding]
+    sdp: Path | None
+    redundant: bool
+
+    def of(self, spec: StreamSpec) -> StreamSpec:
+        """Return an expectation with the encodings of certain payload types."""
+        return replace(spec, encodings={**spec.encodings, **self.encodings}) if self.encodings else spec
+
+
+def _check(source: str, base: StreamSpec, said: _Said, arrival: _Arrival, live: _Live) -> Result:
+    """Verify a source by its form."""
+    if is_live(source):
+        _refuse_redundant(source, said.redundant)
+        if arrival.excerpt.start_seconds:
+            raise RequestError(f"{source}: --start is for files and captures; a live check begins when it is started")
+        described = [(endpoints, said.of(spec)) for endpoints, spec in _endpoints(source, base, said.sdp, live)]
         _require_decodable([spec for _, spec in described])
         placed = [([live.endpoint(endpoint) for endpoint in endpoints], spec) for endpoints, spec in described]
         return _check_live(source, placed, arrival, live)
     _refuse_live_options(source, live)
-    from rtpverify.sources.capture.reader import is_capture
-
-    if is_capture(path):
-        if sdp is None:
-            return _check_capture(path, [replace(base, redundant=redundant)], arrival, duration_seconds)
-        _refuse_redundant(str(sdp), redundant)
-        specs = [_anywhere(spec) for _, spec in read_session(sdp, is_patient=True).streams(base)]
+    if has_packets(source):
+        specs = [replace(base, redundant=said.redundant)]
+        if said.sdp is not None:
+            _refuse_redundant(str(said.sdp), said.redundant)
+            specs = [_anywhere(spec) for _, spec in read_session(said.sdp, is_patient=True).streams(base)]
+        specs = [said.of(spec) for spec in specs]
         _require_decodable(specs)
-        return _check_capture(path, specs, arrival, duration_seconds)
-    if streams or redundant:
+        return _check_capture(source, specs, arrival)
+    if arrival.selection is not None or said.redundant:
         raise RequestError(
             f"{source}: an audio file has no RTP streams; --stream and --redundant apply to captures only"
         )
-    if encoding is not None or sdp is not None:
+    if base.encoding is not None or said.encodings or said.sdp is not None:
         raise RequestError(f"{source}: an audio file states its own encoding; --encoding and --sdp apply to RTP only")
-    if host_clock is not None:
+    if arrival.host_clock != "utc":
         raise RequestError(f"{source}: an audio file has no arrival times; --host-clock applies to packets only")
-    return _check_file(path, base, duration_seconds)
+    return _check_file(Path(source), base, arrival)
+
+
+def _endpoints(source: str, base: StreamSpec, sdp: Path | None, live: _Live) -> list[tuple[list[Endpoint], StreamSpec]]:
+    """Return where the streams of a live source arrive, and what is expected there."""
+    if not source.startswith(SCHEME):
+        if sdp is not None:
+            raise RequestError(f"{source}: is itself a session description; omit --sdp {sdp}")
+        return read_session(Path(source), is_patient=True).streams(base, rtcp=live.rtcp)
+    endpoint = parse_endpoint(source)
+    if live.rtcp:
+        endpoint = endpoint.with_rtcp()
+    return [([endpoint], spec_at(endpoint, base, read_session(sdp, is_patient=True) if sdp else None))]
 
 
 def _anywhere(spec: StreamSpec) -> StreamSpec:
@@ -203,30 +308,46 @@ def _anywhere(spec: StreamSpec) -> StreamSpec:
     return replace(spec, destination=None) if address in ("0.0.0.0", "[::]") else spec  # noqa: S104 - none is bound
 
 
+def is_live(source: str) -> bool:
+    """Tell whether a source is an address or a session description."""
+    return source.startswith(SCHEME) or is_session(source)
+
+
 def has_packets(source: str) -> bool:
     """Tell whether a source is packets, live or captured, and no audio file."""
     from rtpverify.sources.capture.reader import is_capture
 
-    path = Path(source)
-    return source.startswith(SCHEME) or is_session(path) or is_capture(path)
+    return source == STANDARD_INPUT or is_live(source) or is_capture(source)
 
 
-def _check_file(path: Path, spec: StreamSpec, duration_seconds: float | None) -> Result:
+def _check_file(path: Path, spec: StreamSpec, arrival: _Arrival) -> Result:
     from rtpverify.engine.file_verifier import FrameVerifier
     from rtpverify.sources.audio.file import open_audio
 
     if spec.reference is None:
         raise RequestError(f"{path}: reference none leaves nothing to verify: an audio file has no transport")
     audio = open_audio(path)
+    start, stop = arrival.excerpt.frames(audio.sample_rate_hz)
     verifier = FrameVerifier.of(audio, spec.reference, spec.limits)
-    wanted = None if duration_seconds is None else max(1, round(duration_seconds * audio.sample_rate_hz))
-    for frames in audio.blocks(FILE_BLOCK_FRAMES):
-        verifier.feed(frames if wanted is None else frames[: wanted - verifier.frames])
-        if wanted is not None and verifier.frames >= wanted:
+    position = 0
+    for block in audio.blocks(FILE_BLOCK_FRAMES):
+        frames = block[max(0, start - position) : max(0, int(min(stop - position, len(block))))]
+        if arrival.audible is not None and len(frames):
+            arrival.audible.take(path, np.array([max(start, position)]), frames[None])
+        verifier.feed(frames)
+        position += len(block)
+        if position >= stop:
             break
+    if position <= start:
+        length = f"{position:,} frames ({position / audio.sample_rate_hz:.3f} s)"
+        raise RequestError(f"{path}: --start {arrival.excerpt.start_seconds:g} is after its end; it has {length}")
     verifier.finish()
     result = verifier.result(str(path))
-    result.streams[0].warnings += audio.told()
+    [stream] = result.streams
+    stream.move(start)
+    if arrival.audible is not None:
+        arrival.audible.trim(path, stream)
+    stream.warnings += audio.told()
     return result
 
 
@@ -235,6 +356,7 @@ def _refuse_live_options(source: str, live: _Live) -> None:
     if live.until_end:
         raise RequestError(f"{source}: --until-end is for live sources; a file or capture ends by itself")
     options = {
+        "--wait": live.wait_seconds is not None,
         "--backend": live.backend,
         "--interface": live.interface,
         "--receiver-reports": live.receiver_reports,
@@ -252,41 +374,50 @@ def _refuse_redundant(source: str, redundant: bool) -> None:
         )
 
 
-def _check_capture(
-    path: Path, specs: Sequence[StreamSpec], arrival: _Arrival, duration_seconds: float | None
-) -> Result:
-    result = _verify_capture(path, specs, arrival, duration_seconds)
+def _check_capture(source: str, specs: Sequence[StreamSpec], arrival: _Arrival) -> Result:
+    from rtpverify.sources.capture.reader import read_capture, stream_capture
+
+    if source == STANDARD_INPUT:
+        with standard_input() as read:
+            capture = stream_capture(read, source)
+            result = _verify_capture(capture, specs, arrival)
+    else:
+        capture = read_capture(source)
+        result = _verify_capture(capture, specs, arrival)
     if not result.arrived and len(specs) == 1 and specs[0].announced and result.discarded.get("unmatched"):
         # The description says where its stream goes, and nothing goes there: what looks like it is it.
+        if source == STANDARD_INPUT:
+            result.warnings.append(
+                f"nothing goes to {specs[0].place}; to find the described stream by its payload type, check a file"
+            )
+            return result
         announced = frozenset(specs[0].announced.medium.payload_types)
         looks_like_it = replace(arrival.selection or Selection(), payload_types=announced)
         elsewhere = replace(specs[0], destination=None, sender=None, legs=(), duplicate_ssrcs=())
-        found = _verify_capture(path, [elsewhere], replace(arrival, selection=looks_like_it), duration_seconds)
+        found = _verify_capture(capture, [elsewhere], replace(arrival, selection=looks_like_it))
         return found if found.arrived else result
     if arrival.selection is not None and not result.arrived and result.discarded.get("not_selected"):
-        raise RequestError(f"{path}: --stream matches none of its streams: {_streams_in(path)}")
+        raise RequestError(f"{source}: --stream matches none of its streams: {_streams_in(capture)}")
     return result
 
 
-def _streams_in(path: Path) -> str:
-    """Return what ``--stream`` can pick from a capture."""
-    streams = _verify_capture(path, [StreamSpec()], _Arrival(None, "utc")).streams
+def _streams_in(capture: CaptureReader) -> str:
+    """Return what ``--stream`` can pick from a capture, or between which ends packets went where it came in a pipe."""
+    if str(capture.path) == STANDARD_INPUT:
+        return "; ".join(f"{flow.sender} to {flow.destination}" for flow in capture.flows)
+    streams = _verify_capture(capture, [StreamSpec()], _Arrival(None, "utc")).streams
     return "; ".join(f"0x{one.ssrc or 0:08x} {one.sender} to {one.destination}" for one in streams) or "it holds none"
 
 
-def _verify_capture(
-    path: Path, specs: Sequence[StreamSpec], arrival: _Arrival, duration_seconds: float | None = None
-) -> Result:
-    from rtpverify.sources.capture.reader import read_capture
-
+def _verify_capture(capture: CaptureReader, specs: Sequence[StreamSpec], arrival: _Arrival) -> Result:
     verifier = arrival.verifier(specs)
-    capture = read_capture(path)
-    for batch in capture if duration_seconds is None else _beginning(capture, duration_seconds, path):
+    source = str(capture.path)
+    for batch in capture if arrival.excerpt.is_whole else _excerpt(capture, arrival.excerpt, source):
         verifier.feed(batch)
         _refuse_mistakes(verifier)
     verifier.finish()
-    _require_encodings(verifier, str(path))
-    result = verifier.result(str(path))
+    _require_encodings(verifier, source)
+    result = arrival.result(verifier, source)
     _add(result.discarded, {reason: capture.skipped[reason] for reason in _HIDES_AUDIO})
     result.warnings += _doubts(capture)
     for stream, found in zip(verifier.streams, result.streams, strict=False):
@@ -296,33 +427,37 @@ def _verify_capture(
     ours = verifier.discarded["unmatched"] + verifier.discarded["not_selected"]
     if capture.records and not result.streams and not ours:
         seen = in_words(verifier.discarded + capture.skipped)
-        raise RequestError(f"{path}: no RTP stream among its {capture.records} frames ({seen})")
+        where = "" if not arrival.excerpt.start_seconds else f" from {arrival.excerpt.start_seconds:g} s on"
+        raise RequestError(f"{source}: no RTP stream among its {capture.records} frames{where} ({seen})")
     return result
 
 
-def _beginning(batches: Iterable[PacketBatch], duration_seconds: float, path: Path) -> Iterator[PacketBatch]:
-    """Yield what arrived up to so long after the first RTP packet.
+def _excerpt(batches: Iterable[PacketBatch], excerpt: Excerpt, source: str) -> Iterator[PacketBatch]:
+    """Yield what arrived in a time counted from the first RTP packet.
 
     Raises
     ------
     RequestError
         Where a capture does not tell when its packets arrived.
     """
-    import numpy as np
-
     from rtpverify.rtp.batch import parse
 
-    end_ns: int | None = None
+    first_ns: int | None = None
     for batch in batches:
         if not batch.timed:
-            raise RequestError(f"{path}: has no arrival times, so --duration cannot be applied")
-        if end_ns is None:
+            option = "--start" if excerpt.start_seconds else "--duration"
+            raise RequestError(f"{source}: has no arrival times, so {option} cannot be applied")
+        if first_ns is None:
             arrived = parse(batch).arrival_ns
-            end_ns = int(arrived.min()) + round(1e9 * duration_seconds) if len(arrived) else None
-        kept = np.flatnonzero(batch.arrival_ns < end_ns) if end_ns is not None else np.arange(len(batch))
-        if len(kept):
+            first_ns = int(arrived.min()) if len(arrived) else None
+        if first_ns is None:
+            yield batch
+            continue
+        since = (batch.arrival_ns - first_ns) / 1e9 - excerpt.start_seconds
+        end = math.inf if excerpt.duration_seconds is None else excerpt.duration_seconds
+        if len(kept := np.flatnonzero((since >= 0.0) & (since < end))):
             yield batch.take(kept)
-        elif end_ns is not None and len(batch):
+        elif len(batch) and (since >= end).all():
             return
 
 
@@ -373,7 +508,7 @@ def _check_live(
         ):
 
             def found() -> Result:
-                result = verifier.result(source, receiver.dropped)
+                result = arrival.result(verifier, source, receiver.dropped)
                 _add(result.discarded, receiver.discarded)
                 return result
 
@@ -383,6 +518,7 @@ def _check_live(
                 verifier,
                 receiver,
                 duration_seconds=live.duration_seconds,
+                wait_seconds=live.wait_seconds,
                 until_end=live.until_end,
                 stop=stop,
                 on_batch=live.watcher.take,

@@ -64,7 +64,7 @@ class Admission:
         # Looked at each time it has doubled: to look takes longer than to wait.
         if count & (count - 1):
             return None
-        decision = decide(statement(spec, own), first, is_judged=spec.reference is not None)
+        decision = decide(statement(spec, own), first, is_judged=spec.wants_encoding)
         return own if count >= decision.packets_wanted else None
 
     def _is_proved(self, spec: StreamSpec, own: int, packets: Sequence[Held]) -> bool:

@@ -44,6 +44,8 @@ class StreamSpec:
         How long a sender that leaves silence out may pause before it has ended.
     missing_after_seconds
         How long it may take until its first packet, where that is watched.
+    finds_encoding
+        Whether an encoding that nothing says is looked for even where the signal is compared with nothing.
     """
 
     name: str = ""
@@ -60,6 +62,12 @@ class StreamSpec:
     warnings: tuple[str, ...] = ()
     down_after_seconds: float = DOWN_AFTER_SECONDS
     missing_after_seconds: float = MISSING_AFTER_SECONDS
+    finds_encoding: bool = False
+
+    @property
+    def wants_encoding(self) -> bool:
+        """Whether it is of use to find out how a stream is encoded."""
+        return self.reference is not None or self.finds_encoding
 
     @property
     def place(self) -> str:

@@ -385,7 +385,7 @@ class Verifier:
         )
         undecided: list[Exception] = []
         with contained(undecided.append):
-            decision = decide(statement(spec, source.payload_type), own, is_judged=spec.reference is not None)
+            decision = decide(statement(spec, source.payload_type), own, is_judged=spec.wants_encoding)
             stream.encoding, stream.doubt = decision.encoding, decision.doubt
         self._begin(stream, own.packets[0].payload_bytes)
         if spec.reference is not None and own.is_silent:

@@ -129,6 +129,22 @@ class _Pace:
         return min(max(gathered_seconds / fill, self._shortest_seconds), self._longest_seconds)
 
 
+class _Deadline:
+    """When a check is over, in seconds of the event loop's clock; ``at`` is infinite where only a signal ends it."""
+
+    def __init__(self, now: float, duration_seconds: float | None, wait_seconds: float | None) -> None:
+        self._duration_seconds = float("inf") if duration_seconds is None else duration_seconds
+        self._waits = wait_seconds is not None
+        self.at = now + (self._duration_seconds if wait_seconds is None else wait_seconds)
+
+    def look_for(self, verifier: Verifier, now: float) -> None:
+        """Count the duration from the first packet, once a stream that is waited for is there."""
+        if self._waits and verifier.streams:
+            self._waits = False
+            since_ns = time.time_ns() - min(stream.first_arrival_ns for stream in verifier.streams)
+            self.at = now - since_ns / 1e9 + self._duration_seconds
+
+
 def _ignore_events(_told: Sequence[StreamEvent]) -> None:
     """Take events that nobody asked for."""
 
@@ -146,6 +162,7 @@ async def run_live(
     receiver: Receiver,
     *,
     duration_seconds: float | None = None,
+    wait_seconds: float | None = None,
     stop: asyncio.Event | None = None,
     on_events: Callable[[Sequence[StreamEvent]], None] = _ignore_events,
     on_batch: Callable[[PacketBatch], None] = _ignore_batch,
@@ -159,6 +176,9 @@ async def run_live(
 
     Parameters
     ----------
+    wait_seconds
+        How long to wait for a stream; once there is one, the duration counts from its first packet. None: it counts
+        from now on.
     until_end
         Finish when all streams that came have ended, too.
     tick_seconds
@@ -233,9 +253,10 @@ async def run_live(
 
     loop = asyncio.get_running_loop()
     due = loop.time()
-    end = due + duration_seconds if duration_seconds is not None else float("inf")
-    while loop.time() < end and not (has_ended or (stop is not None and stop.is_set())):
+    deadline = _Deadline(due, duration_seconds, wait_seconds)
+    while loop.time() < deadline.at and not (has_ended or (stop is not None and stop.is_set())):
         more = attempt()
+        deadline.look_for(verifier, loop.time())
         due += tick
         late = loop.time() - due
         if more or late >= 0:

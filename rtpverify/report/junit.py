@@ -56,9 +56,11 @@ def render(result: Result) -> str:
     suites = [_suite(name, stream) for name, stream in zip(names, result.streams, strict=True)]
     asked = result.request
     if not suites:
-        suites.append(_error(result.source, "arrived", wording.headline(result)))
+        suites.append(_of_all(result.source, "arrived", "error", "inconclusive", wording.headline(result)))
     if result.streams_refused:
-        suites.append(_error(result.source, "all verified", wording.refused(result)))
+        suites.append(_of_all(result.source, "all verified", "error", "inconclusive", wording.refused(result)))
+    if (count := wording.stream_count(result)) is not None:
+        suites.append(_of_all(result.source, "expected number of streams", "failure", "streams", count))
     if result.warnings:
         out = suites[0].find("system-out")
         out = ET.SubElement(suites[0], "system-out") if out is None else out
@@ -84,12 +86,12 @@ def render(result: Result) -> str:
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + _legal(ET.tostring(root, encoding="unicode")) + "\n"
 
 
-def _error(source: str, title: str, message: str) -> ET.Element:
+def _of_all(source: str, title: str, outcome: str, kind: str, message: str) -> ET.Element:
     """Return a suite of one test case that no single stream fails."""
     suite = ET.Element("testsuite", name=_dotless(source))
     ET.SubElement(suite, "properties")
     case = ET.SubElement(suite, "testcase", classname=f"rtpverify.{_dotless(source)}", name=title, time="0")
-    ET.SubElement(case, "error", type="inconclusive", message=message)
+    ET.SubElement(case, outcome, type=kind, message=message)
     return suite
 
 

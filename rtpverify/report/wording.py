@@ -21,8 +21,9 @@ def headline(result: Result) -> str:
         faults = [event for stream in result.streams for event in stream.events if event.fault]
         failed = sum(stream.verdict is Verdict.FAIL for stream in result.streams)
         where = f" in {failed} of {len(result.streams)} streams" if len(result.streams) > 1 else ""
-        unjudged = f"; {_unjudged(result)}" if _unjudged(result) else ""
-        return f"{counted(len(faults), 'fault')}{where}: {by_kind(faults)}{unjudged}"
+        found = [f"{counted(len(faults), 'fault')}{where}: {by_kind(faults)}"] if faults else []
+        came = [f"{came_of(result)}"] if result.is_miscounted else []
+        return "; ".join([*found, *came, *filter(None, [_unjudged(result)])])
     if result.verdict is Verdict.PASS:
         judged = counted(len(result.streams), "stream")
         if not any(stream.signal for stream in result.streams):
@@ -40,6 +41,20 @@ def _unjudged(result: Result) -> str:
     of_all = f"{len(reasons)} of {len(result.streams)} streams not checked: " if len(result.streams) > 1 else ""
     unjudged = [of_all + "; ".join(dict.fromkeys(reasons))] if reasons else []
     return "; ".join([*unjudged, *([refused(result)] if result.streams_refused else [])])
+
+
+def came_of(result: Result) -> str:
+    """Say how many streams came of those that were expected."""
+    return f"{counted(result.streams_came, 'stream')} of {result.streams_expected} expected"
+
+
+def stream_count(result: Result) -> str | None:
+    """Say which streams came where they are more or fewer than expected; None where they are not."""
+    if not result.is_miscounted:
+        return None
+    listed = "; ".join(" ".join(identity(stream).split()) for stream in result.arrived)
+    unlisted = f"; and {result.streams_refused:,} more" if result.streams_refused else ""
+    return f"{came_of(result)}: {listed}{unlisted}"
 
 
 def refused(result: Result) -> str:

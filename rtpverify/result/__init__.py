@@ -238,6 +238,8 @@ class StreamResult:
     encoding: str | None = None
     frames: int = 0
     """Length of the media timeline."""
+    first_frame: int = 0
+    """Of a file, the frame at which the check began."""
     ssrc: int | None = None
     sender: str | None = None
     destination: str | None = None
@@ -257,6 +259,17 @@ class StreamResult:
     """What the check could not have seen, and what a reader should know before trusting it."""
     inconclusive: str | None = None
     """Why nothing could be concluded, where that is so."""
+
+    def move(self, frames: int) -> None:
+        """Count everything from so many frames earlier: what was verified began there, and not at the first frame."""
+        self.first_frame += frames
+        for event in self.events:
+            event.start_frame += frames
+        for channel in self.comparison.channels if self.comparison else ():
+            if channel.offset_frames is not None:
+                channel.offset_frames += frames
+            if channel.first_different_frame is not None:
+                channel.first_different_frame += frames
 
     @property
     def title(self) -> str:
@@ -323,12 +336,14 @@ class Result:
     """Defects of rtpverify that cost some of what was to be verified."""
     streams_refused: int = 0
     """Streams that came and were not verified, as there were more than are at a time."""
+    streams_expected: int | None = None
+    """How many were to come; None: any number."""
 
     @property
     def verdict(self) -> Verdict:
         """The worst of the streams; inconclusive where there is none, or not all that came could be verified."""
         verdicts = {stream.verdict for stream in self.streams}
-        if Verdict.FAIL in verdicts:
+        if Verdict.FAIL in verdicts or self.is_miscounted:
             return Verdict.FAIL
         if not verdicts or Verdict.INCONCLUSIVE in verdicts or self.failures or self.streams_refused:
             return Verdict.INCONCLUSIVE
@@ -338,6 +353,16 @@ class Result:
     def arrived(self) -> list[StreamResult]:
         """The streams without those of which nothing came."""
         return [stream for stream in self.streams if not stream.is_missing]
+
+    @property
+    def streams_came(self) -> int:
+        """How many streams came, verified or not."""
+        return len(self.arrived) + self.streams_refused
+
+    @property
+    def is_miscounted(self) -> bool:
+        """Whether streams came, and not as many as were expected."""
+        return self.streams_expected is not None and self.streams_came not in (0, self.streams_expected)
 
     @property
     def exit_status(self) -> int:
@@ -440,6 +465,7 @@ class Result:
             "discarded": self.discarded,
             "receive_buffer_dropped": self.receive_buffer_dropped,
             "streams_refused": self.streams_refused,
+            "streams_expected": self.streams_expected,
             "warnings": self.warnings,
             "streams": [stream_as_dict(stream) for stream in self.streams],
         }
@@ -468,6 +494,7 @@ def stream_as_dict(stream: StreamResult) -> dict[str, Any]:
         "sample_rate": stream.sample_rate,
         "channels": stream.channels,
         "frames": stream.frames,
+        "first_frame": stream.first_frame,
     }
     if stream.transport is not None:
         data |= {"packet_time_seconds": stream.packet_time_seconds, "transport": asdict(stream.transport)}

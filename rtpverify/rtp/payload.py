@@ -8,7 +8,7 @@ Adding an encoding is one entry in :data:`FORMATS`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +22,7 @@ MAX_CHANNELS = 1024
 COMPANDED = frozenset({"PCMU", "PCMA"})
 """Encodings whose quantiser is not uniform (ITU-T G.711)."""
 FIRST_DYNAMIC = 96
+LAST_PAYLOAD_TYPE = 127
 """Payload types from here on mean what a description says (RFC 3551 section 3)."""
 
 Decoder = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
@@ -115,6 +116,43 @@ def parse_rtpmap(text: str, place: str = "--encoding") -> Encoding:
         return Encoding(name.upper(), int(numbers[0]), int(numbers[1]) if len(numbers) == 2 else 1)
     except ConfigurationError as error:
         raise ConfigurationError(f"{place}: {text!r}: {error}") from None
+
+
+def parse_encodings(texts: Iterable[str], place: str = "--encoding") -> tuple[Encoding | None, dict[int, Encoding]]:
+    """Read several encodings: ``L24/48000/2`` for every payload type, ``96=L16/48000/2`` for one of them.
+
+    Returns
+    -------
+    Encoding or None
+        That for payload types without one of their own.
+    dict
+        The others, by payload type.
+
+    Raises
+    ------
+    ConfigurationError
+        As :func:`parse_rtpmap`, for a payload type that is none, and for two encodings of one.
+    """
+    given: dict[int | None, Encoding] = {}
+    for text in texts:
+        number, equals, rtpmap = text.rpartition("=")
+        payload_type = None
+        if equals:
+            number = number.strip()
+            if not (number.isascii() and number.isdigit() and int(number) <= LAST_PAYLOAD_TYPE):
+                raise ConfigurationError(
+                    f"{place}: {text!r}: payload type {number!r} is not a number from 0 to {LAST_PAYLOAD_TYPE}"
+                )
+            payload_type = int(number)
+        encoding = parse_rtpmap(rtpmap, place)
+        if given.setdefault(payload_type, encoding) != encoding:
+            of = "all payload types" if payload_type is None else f"payload type {payload_type}"
+            raise ConfigurationError(
+                f"{place}: {given[payload_type]} and {encoding} are both given for {of}; "
+                "write PAYLOAD_TYPE=NAME/RATE/CHANNELS for each type"
+            )
+    by_type = {number: encoding for number, encoding in given.items() if number is not None}
+    return given.get(None), by_type
 
 
 def static_encoding(payload_type: int) -> Encoding | None:

@@ -337,9 +337,10 @@ class TestLive:
     """Real processes."""
 
     def test_nothing_arrives(self, program):
-        process = program("check", f"rtp://127.0.0.1:{_free_port()}", "--encoding", "L16/48000", "--duration", "0.3")
+        source = f"rtp://127.0.0.1:{_free_port()}"
+        process = program("check", source, "--encoding", "L16/48000", "--duration", "0.3")
         stdout, stderr = process.communicate(timeout=PATIENCE_SECONDS)
-        assert (process.returncode, stderr) == (3, "")
+        assert (process.returncode, stderr) == (3, f"listening on {source}\n")
         assert stdout.startswith("INCONCLUSIVE  nothing to verify arrived\n")
 
     def test_an_interrupt_ends_it_with_what_was_found(self, program, write_capture):
@@ -363,12 +364,36 @@ class TestLive:
         assert stream["transport"]["packets_lost"] == 1
         assert [event["kind"] for event in stream["events"]] == ["gap"]
 
+    def test_a_sender_started_after_the_line_listening_is_waited_for(self, program, write_capture):
+        """The duration counts from its first packet, and 1 s from the start of the check that would be over."""
+        port = _free_port()
+        options = ["--encoding", "L24/48000/2", "--reference", "tone:997", "--wait", "60", "--duration", "1", "-q"]
+        process = program("check", f"rtp://127.0.0.1:{port}", *options, "--json", "-")
+        assert process.stderr.readline() == f"listening on rtp://127.0.0.1:{port}\n"
+        listening = time.monotonic()
+        wait_until(lambda: time.monotonic() > listening + 1.2)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+            packets = iter(_payloads(write_capture()) * 100)
+            while process.poll() is None:
+                sender.sendto(next(packets), ("127.0.0.1", port))
+                time.sleep(0.001)
+        stdout, _ = process.communicate(timeout=PATIENCE_SECONDS)
+        assert json.loads(stdout)["streams"][0]["transport"]["packets_received"] > 0
+
+    def test_nothing_to_wait_for(self, program):
+        source = f"rtp://127.0.0.1:{_free_port()}"
+        process = program("check", source, "--encoding", "L16/48000", "--wait", "0.2", "--duration", "3600")
+        stdout, _ = process.communicate(timeout=PATIENCE_SECONDS)
+        assert process.returncode == 3
+        assert stdout.startswith("INCONCLUSIVE  nothing to verify arrived\n")
+
     def test_session_description(self, program, tmp_path):
         description = tmp_path / "stream.sdp"
-        description.write_text(SDP.format(address="127.0.0.1", port=_free_port()))
+        port = _free_port()
+        description.write_text(SDP.format(address="127.0.0.1", port=port))
         process = program("check", description, "--duration", "0.3")
         stdout, stderr = process.communicate(timeout=PATIENCE_SECONDS)
-        assert (process.returncode, stderr) == (3, "")
+        assert (process.returncode, stderr) == (3, f"listening on rtp://127.0.0.1:{port}\n")
         assert stdout.startswith("INCONCLUSIVE")
 
 
