@@ -56,6 +56,11 @@ CREATE INDEX event_by_time ON event (time_ns);
 CREATE INDEX event_by_stream ON event (stream, time_ns);
 """
 
+_RUN = """
+CREATE TABLE IF NOT EXISTS run (began_ns INTEGER NOT NULL, written_ns INTEGER NOT NULL, has_ended INTEGER NOT NULL)
+"""
+"""The latest run of a writer. Stores of before have no such table, and those who read before know nothing of it."""
+
 _WRITE = """
 INSERT INTO event (id, stream, kind, cause, fault, open, time_ns, document) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (id, stream) DO UPDATE SET
@@ -122,9 +127,15 @@ class Store:
                     database.execute(statement)
                 database.execute(f"PRAGMA application_id = {APPLICATION_ID}")
                 database.execute(f"PRAGMA user_version = {LAYOUT_VERSION}")
+            database.execute(_RUN)
 
-    def cut_off(self) -> None:
-        """Note of events that the writer before left open that nobody saw their end.
+    def begin(self, now_ns: int) -> int | None:
+        """Begin a run; of events that the one before left open, note that nobody saw their end.
+
+        Returns
+        -------
+        int or None
+            When the run before wrote last, where it did not :meth:`end`: events after that may be missing. Else None.
 
         Raises
         ------
@@ -133,6 +144,26 @@ class Store:
         """
         with self._transaction():
             self._database.execute(_CUT_OFF)
+            before = self._database.execute("SELECT written_ns FROM run WHERE has_ended = 0").fetchone()
+            self._database.execute("DELETE FROM run")
+            self._database.execute("INSERT INTO run VALUES (?, ?, 0)", (now_ns, now_ns))
+        return None if before is None else int(before[0])
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether a run began that has not ended."""
+        return bool(self._database.execute("SELECT count(*) FROM run WHERE has_ended = 0").fetchone()[0])
+
+    def end(self) -> None:
+        """End a run: all that it had to write is written.
+
+        Raises
+        ------
+        sqlite3.Error
+            Where that cannot be written.
+        """
+        with self._transaction():
+            self._database.execute("UPDATE run SET has_ended = 1")
 
     def write(self, documents: Iterable[Document], now_ns: int) -> int:
         """Keep events, all or none; return how many.
@@ -164,6 +195,7 @@ class Store:
         ]
         with self._transaction():
             self._database.executemany(_WRITE, rows)
+            self._database.execute("UPDATE run SET written_ns = ?", (now_ns,))
         return len(rows)
 
     def trim(self, now_ns: int) -> int:
@@ -234,8 +266,12 @@ def _make(path: Path) -> None:
     SourceError
         Where it is no regular file: SQLite would wait for a pipe for ever.
     """
-    with suppress(FileExistsError):
+    try:
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    except FileExistsError:
+        pass
+    except OSError as error:
+        raise OSError(error.errno, error.strerror) from None
     status = path.stat()
     try:
         require_regular(status)

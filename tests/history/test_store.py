@@ -80,7 +80,7 @@ def test_an_event_that_went_on_when_the_writer_ended_is_cut_off(tmp_path):
         opened.write([document(1, open=True), document(2)], NOW_NS)
     assert [event["open"] for event in find(path, Query()).events] == [True, False]
     with store(path) as opened:
-        opened.cut_off()
+        opened.begin(NOW_NS)
         first, second = find(path, Query()).events
     assert (first["open"], first["cut_off"]) == (False, True)
     assert "cut_off" not in second
@@ -269,3 +269,30 @@ def test_what_is_no_regular_file_is_not_waited_for(tmp_path):
             pass
         with pytest.raises(SourceError, match="is not a regular file"):
             find(path, Query())
+
+
+def test_a_run_that_did_not_end_is_known_to_the_next_one(tmp_path):
+    path = tmp_path / "events.sqlite"
+    with store(path) as opened:
+        assert not opened.has_begun
+        assert opened.begin(NOW_NS) is None
+        opened.write([document(1)], NOW_NS + 5)
+        opened.write([document(2)], NOW_NS + 7)
+    with store(path) as opened:
+        assert opened.has_begun
+        assert opened.begin(NOW_NS + 20) == NOW_NS + 7
+        opened.end()
+        assert not opened.has_begun
+    with store(path) as opened:
+        assert opened.begin(NOW_NS + 30) is None
+
+
+def test_a_store_of_before_knows_no_runs(tmp_path):
+    path = tmp_path / "events.sqlite"
+    with store(path) as opened:
+        opened.write([document(1)], NOW_NS)
+        opened._database.execute("DROP TABLE run")
+    with store(path) as opened:
+        assert opened.begin(NOW_NS) is None
+        opened.write([document(2)], NOW_NS)
+    assert len(kept(path)) == 2

@@ -20,6 +20,7 @@ from rtpverify.daemon.sinks.base import Outlet, OutletTable, SinkContext, Told
 from rtpverify.daemon.sinks.queue import Backlog
 from rtpverify.errors import RequestError
 from rtpverify.history.store import Document, Store, is_damage, set_aside
+from rtpverify.result import rfc3339
 
 CAPACITY = 20_000
 """Most events that wait for the disk."""
@@ -92,7 +93,7 @@ class History(Outlet):
             on_defect=lambda error: self._context.defects.take("outlet", "history", error),
             idle=self._trim,
             idle_seconds=TRIM_SECONDS,
-            finish=self._close,
+            finish=self._end,
         )
 
     async def stop(self) -> None:
@@ -129,15 +130,35 @@ class History(Outlet):
             age_seconds = self._table.max_age_days * 86_400
             try:
                 self._store = Store(self.path, max_age_seconds=age_seconds, max_bytes=self._table.max_bytes)
-                if not self._has_begun:
-                    self._store.cut_off()
-                self._has_begun = True
+                self._begin(self._store)
             except _ERRORS as error:
                 if not is_damage(error):
                     raise
                 self._set_aside(error)
                 self._store = Store(self.path, max_age_seconds=age_seconds, max_bytes=self._table.max_bytes)
+                self._begin(self._store)
         return self._store
+
+    def _begin(self, store: Store) -> None:
+        """Begin a run in a store, once in each; say where the one before did not end."""
+        if self._has_begun and store.has_begun:
+            return
+        written_ns = store.begin(time.time_ns())
+        self._has_begun = True
+        if written_ns is not None:
+            self._log.warning(
+                "history not closed by the last run",
+                store=str(self.path),
+                written=rfc3339(written_ns),
+                reason="it was killed or the host failed: events after that time may be missing",
+            )
+
+    def _end(self) -> None:
+        """End the run, where all was written, and close the store."""
+        if self._store is not None and self._has_begun and not self.waiting:
+            with suppress(sqlite3.Error):
+                self._store.end()
+        self._close()
 
     def _write(self, documents: Sequence[Document]) -> bool:
         try:

@@ -93,6 +93,28 @@ async def test_only_what_went_on_before_the_daemon_began_is_cut_off(
     assert [(event["open"], event.get("cut_off")) for event in events] == [(False, True), (True, None), (False, None)]
 
 
+async def test_a_run_that_was_killed_is_told_by_the_next(opened: Opening, bench: Telling, tmp_path: Path) -> None:
+    path = tmp_path / "events.sqlite"
+    async with opened(path) as outlet:
+        outlet.tell([bench.told(1)])
+    async with opened(path) as outlet:
+        path.unlink()
+        outlet.tell([bench.told(2)])
+        await until(lambda: outlet.counts["written"] == 1)
+        copy = tmp_path / "killed.sqlite"
+        with closing(sqlite3.connect(path)) as alive, closing(sqlite3.connect(copy)) as other:
+            alive.backup(other)
+    async with opened(copy):
+        pass
+    async with opened(copy):
+        pass
+    removed, line = bench.logged
+    assert removed["event"] == "history removed, new one created"
+    assert line["event"] == "history not closed by the last run"
+    assert line["store"] == str(copy)
+    assert line["written"] is not None
+
+
 async def test_what_is_too_old_goes_while_it_runs(
     opened: Opening, bench: Telling, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -142,7 +164,7 @@ async def test_a_read_only_disk_is_told_and_verification_goes_on(
     async with opened(path) as outlet:
         outlet.tell([bench.told(1)])
         await until(lambda: outlet.trouble)
-        assert str(outlet.trouble) == f"{path}: unable to open database file"
+        assert str(outlet.trouble) == f"{path}: Read-only file system"
         subprocess.run(["mount", "-o", "remount,rw", str(small_disk)], check=True)
         await until(lambda: outlet.counts["written"] == 1)
         subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=False)

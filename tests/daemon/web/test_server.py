@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import re
 import ssl
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -14,6 +15,7 @@ from typing import Any
 import aiohttp
 import pytest
 from structlog.testing import capture_logs
+from yarl import URL
 
 from rtpverify.daemon.configuration import parse_config
 from rtpverify.daemon.metrics import Snapshot
@@ -76,6 +78,48 @@ async def test_every_answer_is_kept_from_harm(path: str) -> None:
         assert "unsafe" not in policy
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
         assert answer.headers["Cache-Control"] in ("no-store", "no-cache")
+
+
+async def test_nothing_is_changed_by_a_request() -> None:
+    """What a page from elsewhere can have a browser send changes nothing, as nothing does."""
+    async with serving() as client:
+        routes = [
+            (route.method, re.sub(r"{\w+}", "a", route.resource.canonical))
+            for route in client.server._runner.app.router.routes()
+        ]
+        assert {method for method, _ in routes} == {"GET", "HEAD"}
+        for _, path in routes:
+            for method in ("POST", "PUT", "DELETE", "PATCH"):
+                async with client.session.request(method, client.url + path, data=b"x" * 100_000) as answer:
+                    assert answer.status == 405
+                    assert set(answer.headers["Allow"].split(",")) == {"GET", "HEAD"}
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/page/..%2f..%2f..%2fetc%2fpasswd",
+        "/page/%2e%2e/server.py",
+        "/api/events/a/evidence/..%2fevent.json",
+        "//etc/passwd",
+    ],
+)
+async def test_no_path_leads_out(path: str) -> None:
+    async with serving() as client, client.session.get(URL(client.url + path, encoded=True)) as answer:
+        assert answer.status == 404
+
+
+@pytest.mark.parametrize(
+    "request_", [b"GET / HTTP/1.1\r\nX: " + b"a" * 20_000, b"GET /" + b"a" * 20_000, b"\x16\x03\x01 no HTTP\r\n\r\n"]
+)
+async def test_what_is_too_long_or_no_request_is_refused(request_: bytes) -> None:
+    async with serving() as client:
+        reader, writer = await asyncio.open_connection(client.server.listen.address, client.server.listen.port)
+        writer.write(request_ + b"\r\n\r\n")
+        answer = await asyncio.wait_for(reader.read(), PATIENCE_SECONDS)
+        assert answer.startswith((b"HTTP/1.1 400", b"HTTP/1.0 400"))
+        assert len(answer) < 2000
+        writer.close()
 
 
 async def test_the_page_is_not_sent_twice() -> None:
