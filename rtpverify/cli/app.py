@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 
 import click
 
+from rtpverify.cli.batch import batch
 from rtpverify.cli.check import check
 from rtpverify.cli.compare import compare
 from rtpverify.cli.demo import demo
@@ -72,6 +73,6 @@ def main() -> None:
     """
 
 
-for _command in (check, compare, demo, discover, events, example_config, inspect, listen, send, serve, tone):
+for _command in (batch, check, compare, demo, discover, events, example_config, inspect, listen, send, serve, tone):
     main.add_command(_command)
     name_environment_variables(_command)

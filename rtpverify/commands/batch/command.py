@@ -1,0 +1,92 @@
+"""Verify an archive: find its members, verify those that remain, write one table and one page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Protocol
+
+from rtpverify.commands.batch import summary, tables
+from rtpverify.commands.batch.folder import open_folder
+from rtpverify.commands.batch.job import Job, Row
+from rtpverify.commands.batch.journal import Journal
+from rtpverify.commands.batch.members import find_members
+from rtpverify.commands.batch.workers import in_processes, on_cluster, usable_cores
+
+PAGE = "summary.html"
+
+
+class Progress(Protocol):
+    """Follows a run."""
+
+    def __call__(self, done: int, members: int) -> None:
+        """Take in how many members are done, of how many."""
+
+
+def batch(
+    patterns: Iterable[str],
+    out: str,
+    job: Job,
+    *,
+    processes: int | None = None,
+    scheduler: str | None = None,
+    form: str = "jsonl",
+    progress: Callable[[int], AbstractContextManager[Progress]] | None = None,
+) -> list[Row]:
+    """Verify the members of an archive that were not verified yet, and write the table and the page of all.
+
+    Parameters
+    ----------
+    patterns
+        What :func:`rtpverify.commands.batch.members.find_members` takes.
+    out
+        The folder of the run, a path or an address; a run that was stopped goes on from what is there.
+    job
+        What is asked for.
+    processes
+        On this machine; None: one for each core.
+    scheduler
+        Of a Dask cluster, which then does the work.
+    form
+        Of the table, one of :data:`rtpverify.commands.batch.tables.FORMATS`.
+    progress
+        Called with how many members there are; what it gives is called after each group.
+
+    Returns
+    -------
+    list of dict
+        A row for each member, in order of their addresses.
+
+    Raises
+    ------
+    RequestError
+        Where the request is unusable: a store or scheduler that cannot be reached, a folder that holds another run.
+        What is wrong with a member is in its row.
+    """
+    tables.require_form(form)
+    members = find_members(patterns)
+    folder = open_folder(out)
+    journal = Journal(folder, job)
+    remaining = journal.remaining(members)
+    if scheduler is not None:
+        groups = on_cluster(job, remaining, scheduler)
+    else:
+        groups = in_processes(job, remaining, processes or usable_cores())
+    done = len(members) - len(remaining)
+    with progress(len(members)) if progress else nullcontext(_ignore) as say:
+        say(done, len(members))
+        try:
+            for rows in groups:
+                journal.add(rows)
+                done += len(rows)
+                say(done, len(members))
+        finally:
+            journal.write()
+    rows = [journal.rows[member.address] for member in members]
+    folder.write(tables.table_name(form), tables.table(rows, form))
+    folder.write(PAGE, summary.page(rows, job.request).encode("utf-8", "backslashreplace"))
+    return rows
+
+
+def _ignore(_done: int, _members: int) -> None:
+    """Take progress that nobody asked for."""

@@ -1,0 +1,142 @@
+"""What is done with each member, in whichever process or machine: one check, one row."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from rtpverify.commands.batch.members import Member, at_hand, is_remote
+from rtpverify.errors import DamagedError, RequestError, SourceError
+from rtpverify.limits import Limits
+from rtpverify.result import Request
+from rtpverify.version import __version__
+
+MOST_ATTEMPTS = 3
+"""How often a member is tried that a store, a disk or a process failed to give."""
+_PAUSE_SECONDS = 0.5
+
+Row = dict[str, Any]
+
+
+class Status(StrEnum):
+    """What became of a member: a verdict, or why there is none."""
+
+    PASS = "pass"  # noqa: S105
+    FAIL = "fail"
+    INCONCLUSIVE = "inconclusive"
+    UNREADABLE = "unreadable"
+    DEFECT = "defect"
+    """An internal error in rtpverify."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What every member is checked for; the same as the options of ``rtpverify check``.
+
+    Attributes
+    ----------
+    request
+        What was asked for, as it is part of every result.
+    """
+
+    request: Request
+    reference: str
+    limits: Limits
+    encodings: tuple[str, ...] = ()
+    sdp: str | None = None
+    streams: tuple[str, ...] = ()
+    redundant: bool = False
+    duration_seconds: float | None = None
+
+
+def verify(job: Job, members: Sequence[Member], attempt: int = 1) -> list[Row]:
+    """Return a row for each member; whatever is in it, none raises.
+
+    Parameters
+    ----------
+    attempt
+        The how many-th this is: a process that died, or a machine that went away, counts.
+    """
+    return [_row(job, member, attempt) for member in members]
+
+
+def lost(member: Member, reason: str, attempts: int) -> Row:
+    """Return the row of a member that was not verified because its process died each time."""
+    return {**_about(member), "status": Status.UNREADABLE, "error": reason, "attempts": attempts, "result": None}
+
+
+def _about(member: Member) -> Row:
+    return {"member": member.address, "size_bytes": member.size_bytes, "version": member.version}
+
+
+def _row(job: Job, member: Member, attempt: int) -> Row:
+    began = time.monotonic()
+    while True:
+        outcome, may_pass = _outcome(job, member)
+        if not may_pass or attempt >= MOST_ATTEMPTS:
+            break
+        time.sleep(_PAUSE_SECONDS * attempt)
+        attempt += 1
+    seconds = round(time.monotonic() - began, 3)
+    worker = f"{socket.gethostname()}:{os.getpid()}"
+    return {**_about(member), **outcome, "attempts": attempt, "seconds": seconds, "worker": worker}
+
+
+def _outcome(job: Job, member: Member) -> tuple[Row, bool]:
+    """Return status, error and result of a member, and whether another attempt may do better."""
+    try:
+        with at_hand(member) as path:
+            return _checked(job, member, path), False
+    except DamagedError as error:
+        return {"status": Status.UNREADABLE, "error": str(error), "result": None}, False
+    except SourceError as error:
+        failed = isinstance(error.__cause__, OSError) or is_remote(member.address)
+        gone = isinstance(error.__cause__, FileNotFoundError | PermissionError | IsADirectoryError)
+        return {"status": Status.UNREADABLE, "error": str(error), "result": None}, failed and not gone
+    except RequestError as error:
+        return {"status": Status.UNREADABLE, "error": str(error), "result": None}, False
+    except Exception:
+        return {"status": Status.DEFECT, "error": traceback.format_exc(), "result": None}, False
+
+
+def _checked(job: Job, member: Member, path: Path) -> Row:
+    from rtpverify.commands.check import check
+    from rtpverify.report.json import strict
+    from rtpverify.sources.audio.reference_text import parse_reference
+
+    if job.request.version != __version__:
+        raise RequestError(f"worker {socket.gethostname()} has rtpverify {__version__}, not {job.request.version}")
+    result = check(
+        str(path),
+        reference=parse_reference(job.reference),
+        limits=job.limits,
+        **_of_packets(job, path),
+        duration_seconds=job.duration_seconds,
+    )
+    result.source = member.address
+    result.request = job.request
+    if result.failures:
+        return {"status": Status.DEFECT, "error": result.failures[0].traceback, "result": strict(result.to_dict())}
+    return {"status": Status(str(result.verdict)), "error": None, "result": strict(result.to_dict())}
+
+
+def _of_packets(job: Job, path: Path) -> dict[str, Any]:
+    """Return what a check takes of captures only: a recording states its own encoding, and has no streams."""
+    from rtpverify.commands.check import has_packets
+    from rtpverify.rtp.payload import parse_rtpmap
+
+    if not has_packets(str(path)):
+        return {}
+    return {
+        "encoding": parse_rtpmap(job.encodings[0]) if job.encodings else None,
+        "sdp": Path(job.sdp) if job.sdp else None,
+        "streams": job.streams,
+        "redundant": job.redundant,
+    }
