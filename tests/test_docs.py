@@ -50,6 +50,9 @@ COVERED_ELSEWHERE = {
         "configs/prometheus/rules/alerts.yml"
     ),  # tests/observability
     "rtpverify demo",  # tests/test_demo.py
+    (
+        "rtpverify batch 's3://recordings/2026/**/*.wav' --out s3://recordings/results --scheduler tcp://192.0.2.10:8786"
+    ),  # tests/commands/batch: test_a_store_as_source_and_target, test_cluster.py
     "curl http://127.0.0.1:9464/metrics",  # tests/daemon
 }
 """Commands that are not run here, and what holds them instead."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
-from typing import Protocol
 
 from rtpverify.commands.batch import summary, tables
 from rtpverify.commands.batch.folder import open_folder
@@ -16,11 +15,8 @@ from rtpverify.commands.batch.workers import in_processes, on_cluster, usable_co
 PAGE = "summary.html"
 
 
-class Progress(Protocol):
-    """Follows a run."""
-
-    def __call__(self, done: int, members: int) -> None:
-        """Take in how many members are done, of how many."""
+Progress = Callable[[int, int], object]
+"""Takes in how many members are done, of how many."""
 
 
 def batch(
