@@ -177,7 +177,7 @@ class Service:
         if (still_ns := time.monotonic_ns() - self._last_tick_ns) > STILL_NS:
             reasons.append(f"receive loop idle for {still_ns / 1e9:.1f} s")
         elif (behind_seconds := self.behind_seconds) > BEHIND_SECONDS:
-            reasons.append(f"{behind_seconds:.1f} s behind: packets wait in this host, more arrive than it can verify")
+            reasons.append(f"packets have waited {behind_seconds:.1f} s: more arrive than this host can verify")
         if self._not_receiving is not None:
             reasons.append(f"cannot receive: {self._not_receiving}")
         reasons += [f"no interface {name!r} on this host" for name in self.roster.missing_interfaces]
