@@ -27,7 +27,7 @@ from rtpverify.engine.clock_rates import (
 from rtpverify.engine.expectation import StreamSpec
 from rtpverify.errors import ConfigurationError
 from rtpverify.rtp.payload import Encoding, static_encoding, static_name
-from rtpverify.rtp.readings import MIN_GAIN, code_bits, is_audio, is_refuted, readings, said_by_samples
+from rtpverify.rtp.readings import MIN_GAIN, SampleEvidence, code_bits, is_audio, readings
 from rtpverify.rtp.serial import wrap_difference
 from rtpverify.transport.demux import MAX_HELD_PACKETS, Held
 
@@ -245,7 +245,7 @@ def _unsaid(said: EncodingStatement, first: FirstPackets) -> Decision:
             None, f"{said.text}; {first.shape()} fit no PCM encoding: compressed audio, or not audio", first.more_wanted
         )
     candidates = readings(frame_bytes, rate_hz or SAMPLE_RATES_HZ[0])
-    found = said_by_samples(candidates, first.payload)
+    found = SampleEvidence(candidates, first.payload).said
     shape = f"{said.text}; {first.packet_bytes}-byte payloads, {first.step} frames"
     if found is None or rate_hz is None:
         names = _names([found] if found else candidates, rate_hz)
@@ -259,10 +259,11 @@ def _same_size(said: EncodingStatement, encoding: Encoding, first: FirstPackets)
     candidates = readings(encoding.bytes_per_frame, encoding.sample_rate_hz)
     if encoding.bytes_per_frame > MAX_BYTES_OF_TELEPHONY and encoding.bytes_per_frame > encoding.channels:
         candidates = [one for one in candidates if one.bytes_per_frame > one.channels]
-    found = said_by_samples(candidates, first.payload)
-    if found is not None and is_refuted(encoding, found, first.payload):
+    samples = SampleEvidence(candidates, first.payload)
+    found = samples.refuting(encoding)
+    if found is not None:
         return contradiction(said, found, "the samples")
-    is_told = first.is_silent or found == encoding
+    is_told = first.is_silent or samples.said == encoding
     return Decision(encoding, packets_wanted=0 if is_told else first.few(encoding))
 
 
@@ -296,8 +297,9 @@ def _other_size(said: EncodingStatement, encoding: Encoding, frame_bytes: int, f
     if keeps_time:
         return _same_size(said, encoding, first)._replace(packets_wanted=wanted)
     by_length = _with_channels(encoding, frame_bytes)
-    found = said_by_samples(candidates, first.payload)
-    if found is not None and (by_length is None or is_refuted(by_length, found, first.payload)):
+    samples = SampleEvidence(candidates, first.payload)
+    found = samples.said if by_length is None else samples.refuting(by_length)
+    if found is not None:
         return contradiction(said, found, f"{first.shape()} and their samples", wanted)
     if by_length is not None:
         return contradiction(said, by_length, first.shape(), wanted)

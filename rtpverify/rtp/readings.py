@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +30,11 @@ MIN_GAIN = 0.05
 MIN_GAIN_BITS = 64.0
 """… and by this many bits: by chance, one of two readings would be once in 2^64 times."""
 MIN_REFUTING_GAIN = 0.2
-"""What is said is refuted by a reading whose code is shorter than its own by this fraction."""
+"""What is said is refuted by a reading whose code is shorter than its own by this fraction …"""
+MIN_GAIN_OVER_NOISE = 0.01
+"""… or by this fraction of the payload, where what is said makes white noise at full scale of a channel …"""
+NOISE, AUDIO = 0.985, 0.98
+"""… which takes more than the first share of its bits, while each channel of the other takes less than the second."""
 MAX_WORD_BYTES = 4
 MIN_FRAMES = 16
 """Different frames it takes: of a few that come again and again any numbers can be made."""
@@ -56,8 +61,8 @@ def readings(bytes_per_frame: int, sample_rate_hz: int) -> list[Encoding]:
     return found
 
 
-def said_by_samples(candidates: Sequence[Encoding], payload: bytes) -> Encoding | None:
-    """Return the encoding that the samples say, None where they do not tell.
+class SampleEvidence:
+    """What the samples of a payload say of several readings; the codes of each are compared once.
 
     Parameters
     ----------
@@ -66,6 +71,54 @@ def said_by_samples(candidates: Sequence[Encoding], payload: bytes) -> Encoding 
     payload
         Whole frames one after the other, any number.
     """
+
+    def __init__(self, candidates: Sequence[Encoding], payload: bytes) -> None:
+        self._candidates = candidates
+        self._octets = _telling(candidates, payload)
+
+    @cached_property
+    def said(self) -> Encoding | None:
+        """The encoding that the samples say, None where they do not tell."""
+        return self._shortest(MIN_GAIN)
+
+    def refuting(self, said: Encoding) -> Encoding | None:
+        """Return what samples are beyond doubt where that is not what is said; None where that may be."""
+        found, octets = self.said, self._octets
+        if octets is None or found == said:
+            return None
+        likely = self._shortest(MIN_GAIN_OVER_NOISE)
+        if likely in (None, said) or _counts(octets):
+            return None
+        if found is not None:
+            is_much = self._bits[found] <= (1 - MIN_REFUTING_GAIN) * code_bits(said, octets)
+            if is_much and _is_in_order(found, octets):
+                return found
+        return likely if likely is not None and _is_noise_instead(said, likely, octets) else None
+
+    def _shortest(self, min_gain: float) -> Encoding | None:
+        """Return the reading with the shortest code, None where others are not longer by this part of the payload."""
+        octets = self._octets
+        if octets is None:
+            return None
+        best, second = sorted(self._bits, key=lambda reading: self._bits[reading])[:2]
+        enough = max(min_gain * 8 * len(octets), MIN_GAIN_BITS)
+        is_clear = self._bits[second] - self._bits[best] >= enough
+        # Words whose bytes are swapped are a fault of the samples, not another encoding.
+        return best if is_clear and self._swapped_bits - self._bits[best] >= enough else None
+
+    @cached_property
+    def _bits(self) -> dict[Encoding, float]:
+        octets = self._octets
+        return {} if octets is None else {reading: code_bits(reading, octets) for reading in self._candidates}
+
+    @cached_property
+    def _swapped_bits(self) -> float:
+        octets = self._octets
+        return np.inf if octets is None else min(_swapped_bits(reading, octets) for reading in self._candidates)
+
+
+def _telling(candidates: Sequence[Encoding], payload: bytes) -> NDArray[np.uint8] | None:
+    """Return the octets of a payload that tell something, None where none do."""
     if len(candidates) < 2:
         return None
     frame_bytes = candidates[0].bytes_per_frame
@@ -73,33 +126,35 @@ def said_by_samples(candidates: Sequence[Encoding], payload: bytes) -> Encoding 
     octets = np.frombuffer(payload[: frames * frame_bytes], np.uint8)
     if frames < MIN_FRAMES or len(np.unique(octets.reshape(-1, frame_bytes), axis=0)) < MIN_FRAMES:
         return None
-    lengths = {reading: code_bits(reading, octets) for reading in candidates}
-    best, second = sorted(lengths, key=lambda reading: lengths[reading])[:2]
-    enough = max(MIN_GAIN * 8 * len(octets), MIN_GAIN_BITS)
-    if lengths[second] - lengths[best] < enough:
-        return None
-    # Words whose bytes are swapped are a fault of the samples, not another encoding.
-    is_swapped = any(_swapped_bits(reading, octets) - lengths[best] < enough for reading in candidates)
-    return None if is_swapped else best
+    return octets
 
 
-def is_refuted(said: Encoding, found: Encoding, payload: bytes) -> bool:
-    """Tell whether samples are beyond doubt those of ``found``, and not of the encoding that is said.
-
-    Parameters
-    ----------
-    found
-        What :func:`said_by_samples` found in the payload.
-    """
-    if found == said:
-        return False
-    frames = min(len(payload) // found.bytes_per_frame, MAX_FRAMES)
-    octets = np.frombuffer(payload[: frames * found.bytes_per_frame], np.uint8)
-    if code_bits(found, octets) > (1 - MIN_REFUTING_GAIN) * code_bits(said, octets) or _counts(octets):
-        return False
-    # Of audio each frame is predicted from those before; numbers of any kind come in any order.
-    shuffled = np.random.default_rng(0).permutation(octets.reshape(frames, -1)).reshape(-1)
+def _is_in_order(found: Encoding, octets: NDArray[np.uint8]) -> bool:
+    """Tell whether each frame is predicted from those before, as those of audio; numbers of any kind come anyhow."""
+    shuffled = np.random.default_rng(0).permutation(octets.reshape(-1, found.bytes_per_frame)).reshape(-1)
     return code_bits(found, shuffled) - code_bits(found, octets) >= MIN_GAIN * 8 * len(octets)
+
+
+def _is_noise_instead(said: Encoding, found: Encoding, octets: NDArray[np.uint8]) -> bool:
+    """Tell whether what is said makes white noise at full scale of a channel where another reading is audio throughout.
+
+    Of a word whose high byte is noise the low byte is noise as well, in every reading: nobody can tell more of it than
+    that. So a reading that does has found the low byte of one word, and the high byte of another, taken for a word.
+    """
+    if not {said.name, found.name} <= set(_LINEAR):
+        return False
+    share, expected = _share_of_bits(said, octets), _share_of_bits(found, octets)
+    return bool((share > NOISE).any() and (expected < AUDIO).all())
+
+
+def _share_of_bits(encoding: Encoding, octets: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Return what part of the bits in use of each channel a code takes, 0 where nothing changes, shape (channels,)."""
+    bits = FORMATS[encoding.name].wire_bits
+    value = _linear(encoding.name, octets)
+    used = np.bitwise_or.reduce(value.reshape(-1, encoding.channels), axis=0)
+    used_bits = bits - np.log2(np.maximum(used & -used, 1))
+    coded = _channel_bits(_integers(value), encoding.channels, bits)
+    return np.where(coded > bits, coded / (len(value) // encoding.channels * used_bits), 0.0)
 
 
 def is_audio(encoding: Encoding, payload: bytes) -> bool | None:
@@ -155,6 +210,11 @@ def _swapped_bits(encoding: Encoding, octets: NDArray[np.uint8]) -> float:
 
 def _bits(samples: _Samples, channels: int, bits: int) -> float:
     """Return the bits of the shortest codes of interleaved channels in words of so many bits."""
+    return float(_channel_bits(samples, channels, bits).sum())
+
+
+def _channel_bits(samples: _Samples, channels: int, bits: int) -> NDArray[np.float64]:
+    """Return the same for each channel, shape (channels,)."""
     value, step = samples.value.reshape(-1, channels), samples.step.reshape(-1, channels)
     if samples.is_integer:
         # Low bits that are always empty are no part of the samples.
@@ -165,7 +225,7 @@ def _bits(samples: _Samples, channels: int, bits: int) -> float:
     shortest = np.where(constant, float(bits), float(len(value) * bits))
     for order in ORDERS if coded.any() else ():
         shortest[coded] = np.minimum(shortest[coded], _predicted_bits(value[:, coded], step[:, coded], order, bits))
-    return float(shortest.sum())
+    return shortest
 
 
 def _predicted_bits(
@@ -251,4 +311,6 @@ def _companded(name: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     return level, step
 
 
+_LINEAR = ("L16", "L20", "L24")
+"""Encodings whose words have several bytes, the most significant one first."""
 _COMPANDED = {name: _companded(name) for name in COMPANDED}

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rtpverify.rtp.payload import encode, parse_rtpmap
-from rtpverify.rtp.readings import is_audio, is_refuted, readings, said_by_samples
+from rtpverify.rtp.readings import SampleEvidence, is_audio, readings
 
 ENCODINGS = (
     "L16/48000/1",
@@ -27,7 +27,11 @@ ENCODINGS = (
 
 
 def said(form, samples):
-    return said_by_samples(readings(form.bytes_per_frame, form.sample_rate_hz), encode(form, samples))
+    return evidence(form, encode(form, samples)).said
+
+
+def evidence(form, payload):
+    return SampleEvidence(readings(form.bytes_per_frame, form.sample_rate_hz), payload)
 
 
 def tones(form, frames, amplitude, hz):
@@ -71,7 +75,7 @@ def speech_like(form, frames, seed):
     frames=st.sampled_from([12, 48, 96, 480]),
     seed=st.integers(0, 2**32),
     bits=st.sampled_from([None, 8, 12, 16, 24]),
-    kind=st.sampled_from(["speech", "noise", "tone", "offset", "one channel"]),
+    kind=st.sampled_from(["speech", "noise", "tone", "offset", "one channel", "full-scale noise", "8 bits of noise"]),
 )
 def test_no_other_encoding_is_claimed(text, frames, seed, bits, kind):
     form, rng = parse_rtpmap(text), np.random.default_rng(seed)
@@ -84,17 +88,56 @@ def test_no_other_encoding_is_claimed(text, frames, seed, bits, kind):
         samples += rng.uniform(-0.5, 0.5)
     elif kind == "one channel":
         samples[:, 1:] = 0
+    elif kind in ("full-scale noise", "8 bits of noise"):
+        at = rng.random(form.channels) < 0.5
+        noise = rng.uniform(-1, 1, samples.shape)
+        samples[:, at] = (np.rint(127 * noise) / 128 if kind == "8 bits of noise" else noise)[:, at]
     if bits is not None:
         samples = np.rint(samples * 2 ** (bits - 1)) / 2 ** (bits - 1)
-    found = said(form, samples)
-    assert found in (None, form)
-    assert found is None or not is_refuted(form, found, encode(form, samples))
+    found = evidence(form, encode(form, samples))
+    assert found.said in (None, form)
+    for other in readings(form.bytes_per_frame, form.sample_rate_hz):
+        assert found.refuting(other) in ((None,) if other == form else (None, form))
+
+
+@pytest.mark.parametrize(("sent", "other"), [("L24/48000/2", "L16/48000/3"), ("L16/48000/6", "L24/48000/4")])
+@pytest.mark.parametrize("noise", ["white", "pink", "brown"])
+@pytest.mark.parametrize("rms_dbfs", [-12, -20, -40])
+def test_loud_noise_of_any_colour_is_not_read_in_another_word_size(sent, other, noise, rms_dbfs):
+    """As long as it is not clipped: then its high bytes are noise as well."""
+    form, frames = parse_rtpmap(sent), 384
+    spectrum = np.fft.rfft(np.random.default_rng(-rms_dbfs).normal(size=(frames, form.channels)), axis=0)
+    spectrum /= np.arange(1, len(spectrum) + 1)[:, None] ** {"white": 0.0, "pink": 0.5, "brown": 1.0}[noise]
+    samples = np.fft.irfft(spectrum, axis=0)
+    samples *= 10 ** (rms_dbfs / 20) / samples.std()
+    found = evidence(form, encode(form, np.clip(samples, -1, 1)))
+    assert found.refuting(parse_rtpmap(other)) == form
+    assert found.refuting(form) is None
+
+
+FILLS = {
+    "noise": lambda n, rng: rng.integers(0, 256, n),
+    "letters": lambda n, rng: rng.integers(65, 91, n),
+    "digits and commas": lambda n, rng: np.frombuffer(",".join(map(str, rng.integers(0, 9999, n))).encode(), np.uint8)[
+        :n
+    ],
+    "records": lambda n, rng: np.where(np.arange(n) % 6 == 0, 1, rng.integers(0, 256, n)),
+    "noise between counters": lambda n, rng: np.where(np.arange(n) % 3, np.arange(n) // 3, rng.integers(0, 256, n)),
+}
+
+
+@pytest.mark.parametrize("fill", FILLS)
+@pytest.mark.parametrize("text", ["L16/48000/3", "L24/48000/2", "L16/48000/6", "L24/48000/4"])
+def test_what_somebody_made_up_refutes_nothing(fill, text):
+    form = parse_rtpmap(text)
+    payload = FILLS[fill](form.bytes_per_frame * 480, np.random.default_rng(3)).astype(np.uint8).tobytes()
+    assert evidence(form, payload).refuting(form) is None
 
 
 def test_swapped_bytes_are_no_other_encoding():
     form = parse_rtpmap("L16/48000/2")
     payload = np.frombuffer(encode(form, tones(form, 480, 0.5, 997.0)), ">i2").astype("<i2").tobytes()
-    assert said_by_samples(readings(4, 48_000), payload) is None
+    assert evidence(form, payload).said is None
 
 
 def test_encrypted_payloads_are_no_audio():
