@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rtpverify.api.live import LiveVerifier
     from rtpverify.api.sending import LiveSender, send
     from rtpverify.dsp.constant_q import ConstantQ, constant_q
-    from rtpverify.dsp.envelope import Envelope, envelope
+    from rtpverify.dsp.envelope import Envelope, EnvelopePoint, envelope
     from rtpverify.dsp.griffin_lim import Reconstruction, griffin_lim
     from rtpverify.dsp.histogram import Histogram, histogram
     from rtpverify.dsp.resample import resample
@@ -34,6 +34,7 @@ __all__ = [
     "Cause",
     "ConstantQ",
     "Envelope",
+    "EnvelopePoint",
     "Event",
     "Histogram",
     "Kind",
@@ -73,7 +74,7 @@ _MODULES = {
     "api.live": ("LiveVerifier",),
     "api.sending": ("LiveSender", "send"),
     "dsp.constant_q": ("ConstantQ", "constant_q"),
-    "dsp.envelope": ("Envelope", "envelope"),
+    "dsp.envelope": ("Envelope", "EnvelopePoint", "envelope"),
     "dsp.griffin_lim": ("Reconstruction", "griffin_lim"),
     "dsp.histogram": ("Histogram", "histogram"),
     "dsp.resample": ("resample",),

@@ -136,3 +136,14 @@ def test_inspect(tmp_path):
         rtpverify.inspect(tmp_path / "tone.wav", views=["chroma"])
     with pytest.raises(rtpverify.RequestError, match="nothing ends the reception of a live source; give duration="):
         rtpverify.inspect("rtp://127.0.0.1:5004")
+
+
+def test_sound_from_cepstra():
+    pytest.importorskip("librosa")
+    tones = rtpverify.tone([440, 880], seconds=1, channels=2)
+    made = rtpverify.mfcc(tones, RATE_HZ).sound(frames=RATE_HZ, iterations=16)
+    assert made.frames.shape == (RATE_HZ, 2)
+    assert made.error_db < -15
+    spectra = rtpverify.spectrogram(made.frames, RATE_HZ)
+    loudest = spectra.frequencies_hz[np.abs(spectra.values[:, :, 40]).argmax(axis=1)]
+    np.testing.assert_allclose(loudest, [440, 880], atol=40)

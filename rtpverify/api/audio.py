@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 ARRAY = "array"
 """What results call a source that is no file."""
 
+if TYPE_CHECKING:
+    from rtpverify.dsp.griffin_lim import Reconstruction
+
 
 @dataclass(frozen=True, slots=True)
 class Audio:
@@ -75,6 +78,30 @@ class Mfcc:
         from rtpverify.dsp.spectrum import column_times
 
         return column_times(self.values.shape[2], self.hop_frames, self.sample_rate_hz)
+
+    def sound(self, *, frames: int | None = None, iterations: int = 64, seed: int = 0) -> Reconstruction:
+        """Return sound with these coefficients, as nearly as it was found.
+
+        Parameters
+        ----------
+        frames
+            Length of the sound; None: as long as the columns reach.
+        iterations, seed
+            As :func:`rtpverify.griffin_lim` takes them.
+
+        Returns
+        -------
+        Reconstruction
+            The sound, and how far its mel bands are from those of the coefficients.
+
+        Raises
+        ------
+        RequestError
+            Where the extra ``mel`` is not installed.
+        """
+        from rtpverify.dsp.mel_inversion import sound_of_cepstra
+
+        return sound_of_cepstra(self.values, self.sample_rate_hz, frames=frames, iterations=iterations, seed=seed)
 
 
 def read(path: str | Path) -> Audio:

@@ -1,4 +1,4 @@
-"""The waveform's envelope: smallest and largest value of every hop, so that no peak is lost however coarse it is."""
+"""The waveform's envelope, hop by hop: extremes, so that no peak is lost however coarse it is, RMS and amplitude."""
 
 from __future__ import annotations
 
@@ -8,26 +8,58 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from rtpverify.dsp.arrays import as_frames, positive
+from rtpverify.dsp.hilbert import HALF_FRAMES, HilbertMeter, analytic_magnitude
 from rtpverify.errors import RequestError
+
+HOP_FRAMES = 480
+_POINTS_A_HOP = 16
+"""Of the Hilbert envelope, so that it is followed between hops as well."""
+
+
+@dataclass(frozen=True, slots=True)
+class EnvelopePoint:
+    """The envelope at one time, one number per channel, full scale ±1.0.
+
+    Attributes
+    ----------
+    peak
+        Largest magnitude, shape (channels,).
+    rms
+        Root mean square, shape (channels,): that of a sine is its amplitude over the square root of 2.
+    hilbert
+        Magnitude of the analytic signal, shape (channels,): that of a sine is its amplitude.
+    """
+
+    peak: NDArray[np.float64]
+    rms: NDArray[np.float64]
+    hilbert: NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """Smallest and largest value of each hop.
+    """Extremes, RMS and Hilbert envelope of each hop.
 
     Attributes
     ----------
     minimum, maximum
         Shape (channels, hops), full scale ±1.0. The last hop may be shorter than the others.
-    hop_frames
-        Length of a hop.
+    rms
+        Root mean square of each hop, shape (channels, hops).
+    hilbert
+        Magnitude of the analytic signal (:mod:`rtpverify.dsp.hilbert`) every ``hilbert_step_frames``, from the first
+        frame on; shape (channels, points).
+    hop_frames, hilbert_step_frames
+        Length of a hop, and a sixteenth of it, at least 1.
     sample_rate_hz
         Frames per second.
     """
 
     minimum: NDArray[np.float64]
     maximum: NDArray[np.float64]
+    rms: NDArray[np.float64]
+    hilbert: NDArray[np.float64]
     hop_frames: int
+    hilbert_step_frames: int
     sample_rate_hz: float
 
     @property
@@ -35,8 +67,35 @@ class Envelope:
         """Where each hop begins, shape (hops,)."""
         return np.asarray(np.arange(self.minimum.shape[1]) * (self.hop_frames / self.sample_rate_hz), np.float64)
 
+    def at(self, seconds: float) -> EnvelopePoint:
+        """Return the envelope at a time.
 
-def envelope(frames: ArrayLike, sample_rate_hz: float, *, hop_frames: int = 480) -> Envelope:
+        Peak and RMS are those of the hop that holds the time; the Hilbert envelope is interpolated linearly.
+
+        Raises
+        ------
+        RequestError
+            For a time before the first hop or after the last one.
+        """
+        hops = self.minimum.shape[1]
+        place = seconds * self.sample_rate_hz / self.hop_frames
+        if not 0 <= place <= hops:
+            length = hops * self.hop_frames / self.sample_rate_hz
+            raise RequestError(f"seconds: {seconds:g} is not within the {length:g} s of this envelope")
+        hop = min(int(place), hops - 1)
+        return EnvelopePoint(
+            peak=np.maximum(-self.minimum[:, hop], self.maximum[:, hop]),
+            rms=self.rms[:, hop].copy(),
+            hilbert=self.hilbert_at(np.array([seconds]))[:, 0],
+        )
+
+    def hilbert_at(self, seconds: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the Hilbert envelope at times, shape (channels, len(seconds)), interpolated linearly."""
+        points = np.arange(self.hilbert.shape[1]) * (self.hilbert_step_frames / self.sample_rate_hz)
+        return np.stack([np.interp(seconds, points, channel) for channel in self.hilbert])
+
+
+def envelope(frames: ArrayLike, sample_rate_hz: float, *, hop_frames: int = HOP_FRAMES) -> Envelope:
     """Return the envelope of audio.
 
     Parameters
@@ -46,7 +105,7 @@ def envelope(frames: ArrayLike, sample_rate_hz: float, *, hop_frames: int = 480)
     sample_rate_hz
         Frames per second.
     hop_frames
-        Frames that one pair of values stands for.
+        Frames that one value of each kind stands for.
 
     Raises
     ------
@@ -60,6 +119,47 @@ def envelope(frames: ArrayLike, sample_rate_hz: float, *, hop_frames: int = 480)
     return meter.result(sample_rate_hz)
 
 
+class PointMeter:
+    """The envelope at one frame of audio that comes block by block: over a hop around it, amplitude at itself.
+
+    Parameters
+    ----------
+    frame
+        Which, from 0.
+    hop_frames
+        Over which peak and RMS are taken, the frame in the middle.
+    """
+
+    def __init__(self, frame: int, channels: int, hop_frames: int = HOP_FRAMES) -> None:
+        self._first = frame - HALF_FRAMES
+        self._hop = min(hop_frames, 2 * HALF_FRAMES)
+        self._around = np.zeros((2 * HALF_FRAMES + 1, channels))
+        self._is_there = np.zeros(len(self._around), np.bool_)
+
+    @property
+    def last_frame(self) -> int:
+        """The last frame that counts."""
+        return self._first + len(self._around) - 1
+
+    def add(self, first: int, block: NDArray[np.float64]) -> None:
+        """Take frames from ``first`` on, shape (n, channels); what is not finite counts as 0."""
+        start, stop = max(first, self._first), min(first + len(block), self.last_frame + 1)
+        if start < stop:
+            part = block[start - first : stop - first]
+            self._around[start - self._first : stop - self._first] = np.where(np.isfinite(part), part, 0.0)
+            self._is_there[start - self._first : stop - self._first] = True
+
+    def result(self) -> EnvelopePoint:
+        """Return the envelope there; what came of the audio at its ends is all that counts."""
+        start = HALF_FRAMES - self._hop // 2
+        hop = self._around[start : start + self._hop][self._is_there[start : start + self._hop]]
+        return EnvelopePoint(
+            peak=np.abs(hop).max(axis=0),
+            rms=np.sqrt(np.mean(hop**2, axis=0)),
+            hilbert=analytic_magnitude(self._around)[0],
+        )
+
+
 class EnvelopeMeter:
     """The envelope of audio that comes block by block."""
 
@@ -68,26 +168,32 @@ class EnvelopeMeter:
             raise RequestError(f"hop_frames: {hop_frames} is not at least 1")
         self._hop = hop_frames
         self._rest = np.empty((0, channels))
-        self._low: list[NDArray[np.float64]] = []
-        self._high: list[NDArray[np.float64]] = []
+        self._found: list[NDArray[np.float64]] = []
+        self._step = max(1, hop_frames // _POINTS_A_HOP)
+        self._skip = 0
+        """Frames until the next point of the Hilbert envelope."""
+        self._hilbert = HilbertMeter(channels)
+        self._points: list[NDArray[np.float64]] = []
 
     def add(self, block: NDArray[np.float64]) -> None:
         """Take the next frames, shape (n, channels)."""
         joined = np.concatenate([self._rest, block]) if len(self._rest) else block
         whole = len(joined) // self._hop * self._hop
         if whole:
-            hops = joined[:whole].reshape(-1, self._hop, joined.shape[1])
-            self._low.append(hops.min(axis=1))
-            self._high.append(hops.max(axis=1))
+            self._found.append(_figures(joined[:whole].reshape(-1, self._hop, joined.shape[1])))
         self._rest = joined[whole:].copy()
+        known = self._hilbert.add(block)
+        self._points.append(known[self._skip :: self._step].copy())
+        self._skip = (self._skip - len(known)) % self._step
 
     def result(self, sample_rate_hz: float) -> Envelope:
-        """Return the envelope of what has come so far."""
-        low, high, rest = list(self._low), list(self._high), self._rest
-        if len(rest):
-            low.append(rest.min(axis=0)[None])
-            high.append(rest.max(axis=0)[None])
-        empty = np.empty((0, rest.shape[1]))
-        return Envelope(
-            np.concatenate([empty, *low]).T, np.concatenate([empty, *high]).T, self._hop, float(sample_rate_hz)
-        )
+        """Return the envelope of what has come so far, at least one frame."""
+        rest = [_figures(self._rest[None])] if len(self._rest) else []
+        low, high, square = np.concatenate([*self._found, *rest], axis=1).transpose(0, 2, 1)
+        points = np.concatenate([*self._points, self._hilbert.rest()[self._skip :: self._step]])
+        return Envelope(low, high, np.sqrt(square), points.T, self._hop, self._step, float(sample_rate_hz))
+
+
+def _figures(hops: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return smallest, largest and mean square value of hops of shape (hops, frames, channels), each as one row."""
+    return np.stack([hops.min(axis=1), hops.max(axis=1), np.mean(hops**2, axis=1)])

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtpverify.commands.inspect.measure import Grid, Inspection, View
+from rtpverify.dsp.envelope import Envelope
 
 SCHEMA = "rtpverify.inspect/1"
 
@@ -62,6 +63,7 @@ def arrays(inspection: Inspection) -> dict[str, NDArray[Any]]:
     if envelope is not None:
         found["waveform_times_seconds"] = source.start_seconds + envelope.times_seconds
         found["waveform_minimum"], found["waveform_maximum"] = envelope.minimum, envelope.maximum
+        found["waveform_rms"], found["waveform_hilbert"] = envelope.rms, _hilbert(envelope)
     if histogram is not None:
         found["histogram_edges"], found["histogram_counts"] = histogram.edges, histogram.counts
     if View.SPECTROGRAM in inspection.grids:
@@ -74,6 +76,11 @@ def arrays(inspection: Inspection) -> dict[str, NDArray[Any]]:
     if inspection.phase is not None:
         found["spectrogram_values"] = inspection.phase
     return found
+
+
+def _hilbert(envelope: Envelope) -> NDArray[np.float64]:
+    """Return the Hilbert envelope in the middle of each hop, shape (channels, hops)."""
+    return envelope.hilbert_at(envelope.times_seconds + envelope.hop_frames / envelope.sample_rate_hz / 2)
 
 
 def write_npz(path: Path, inspection: Inspection) -> None:
@@ -114,10 +121,11 @@ def _table(name: str, inspection: Inspection) -> Iterator[str]:
     elif name == View.WAVEFORM and inspection.envelope_data is not None:
         envelope = inspection.envelope_data
         columns = [inspection.source.start_seconds + envelope.times_seconds]
+        hilbert = _hilbert(envelope)
         titles = ["time_seconds"]
         for channel, label in enumerate(inspection.source.channel_names):
-            titles += [f"minimum_{label}", f"maximum_{label}"]
-            columns += [envelope.minimum[channel], envelope.maximum[channel]]
+            titles += [f"{figure}_{label}" for figure in ("minimum", "maximum", "rms", "hilbert")]
+            columns += [figures[channel] for figures in (envelope.minimum, envelope.maximum, envelope.rms, hilbert)]
         yield from _columns(titles, columns)
     elif name == View.HISTOGRAM and inspection.histogram is not None:
         histogram = inspection.histogram

@@ -219,10 +219,13 @@ def value_lines(inspection: Inspection) -> list[str]:
     lines = []
     for value in inspection.values:
         parts = [
-            f"{name} {one:+.9f}" + (f" ({decibels(abs(one)):.2f} dBFS)" if one else "")
-            for name, one in zip(inspection.source.channel_names, value.values, strict=True)
+            f"{name} {one:+.9f}{f' ({decibels(abs(one)):.2f} dBFS)' if one else ''}, "
+            f"peak {peak:.6f}, RMS {rms:.6f}, Hilbert envelope {hilbert:.6f}"
+            for name, one, peak, rms, hilbert in zip(
+                inspection.source.channel_names, value.values, value.peak, value.rms, value.hilbert, strict=True
+            )
         ]
-        lines.append(f"{value.seconds:g} s (frame {value.frame:,}): {', '.join(parts)}")
+        lines.append(f"{value.seconds:g} s (frame {value.frame:,}): {'; '.join(parts)}")
     return lines
 
 

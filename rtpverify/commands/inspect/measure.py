@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtpverify.dsp.constant_q import BINS_PER_OCTAVE, LOWEST_HZ, ConstantQStream, Plan
-from rtpverify.dsp.envelope import Envelope, EnvelopeMeter
+from rtpverify.dsp.envelope import Envelope, EnvelopeMeter, PointMeter
 from rtpverify.dsp.histogram import Histogram, HistogramMeter
 from rtpverify.dsp.mfcc import BANDS, COEFFICIENTS, WINDOW_FRAMES, mel_filters, mfcc
 from rtpverify.dsp.mfcc import HOP_FRAMES as MEL_HOP_FRAMES
@@ -87,11 +87,23 @@ class InspectRequest:
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """The frame at a time. ``values`` is one number per channel, full scale ±1.0."""
+    """The frame at a time: one number per channel, full scale ±1.0.
+
+    Attributes
+    ----------
+    values
+        Of the frame itself.
+    peak, rms, hilbert
+        The envelope there (:class:`rtpverify.dsp.envelope.EnvelopePoint`): peak and RMS of the 10 ms around the frame
+        (480 frames at 48 kHz), the Hilbert envelope at it.
+    """
 
     seconds: float
     frame: int
     values: tuple[float, ...]
+    peak: tuple[float, ...]
+    rms: tuple[float, ...]
+    hilbert: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,12 +224,15 @@ def measure(audio: ReadableAudio, source: str, request: InspectRequest) -> Inspe
     seen = stop - start
     wanted = [_frame_at(seconds, audio, source) for seconds in request.at_seconds]
     found: dict[int, tuple[float, ...]] = {}
+    hop_frames = max(1, audio.sample_rate_hz // _ENVELOPES_A_SECOND)
+    points = {frame: PointMeter(frame, audio.channels, hop_frames) for frame in wanted}
     meters = _Meters(audio, request, seen)
     not_finite = 0
     for first, block in _positioned(audio):
-        for frame in wanted:
+        for frame, point in points.items():
             if first <= frame < first + len(block):
                 found[frame] = tuple(block[frame - first].tolist())
+            point.add(first, block)
         part = block[max(0, start - first) : max(0, stop - first)]
         if len(part):
             finite = np.isfinite(part)
@@ -225,12 +240,16 @@ def measure(audio: ReadableAudio, source: str, request: InspectRequest) -> Inspe
                 not_finite += int(np.count_nonzero(~finite.all(axis=1)))
                 part = np.where(finite, part, 0.0)
             meters.add(part)
-        if first + len(block) >= max([stop, *(frame + 1 for frame in wanted)]):
+        if first + len(block) > max([stop - 1, *(point.last_frame for point in points.values())]):
             break
     warnings = audio.told()
     if not_finite:
         warnings.append(f"{not_finite:,} frames hold a value that is not finite; replaced by 0")
-    values = [Value(seconds, frame, found[frame]) for seconds, frame in zip(request.at_seconds, wanted, strict=True)]
+    values = []
+    for seconds, frame in zip(request.at_seconds, wanted, strict=True):
+        around = points[frame].result()
+        envelope = (tuple(figures.tolist()) for figures in (around.peak, around.rms, around.hilbert))
+        values.append(Value(seconds, frame, found[frame], *envelope))
     labels = audio.channel_names or ("",) * audio.channels
     names = tuple(label or str(number) for number, label in enumerate(labels, 1))
     what = InspectedSource(

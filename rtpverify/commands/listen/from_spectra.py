@@ -1,7 +1,7 @@
 """Spectra that ``rtpverify inspect --npz`` wrote, turned back into sound.
 
 With its phase a spectrogram is turned back exactly. From magnitudes alone phases are found (Griffin-Lim). Mel bands and
-cepstral coefficients are first turned into a spectrogram, by librosa.
+cepstral coefficients are first turned into a spectrogram.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import zipfile
 from dataclasses import dataclass
 from enum import StrEnum
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtpverify.dsp.griffin_lim import ITERATIONS, Reconstruction, griffin_lim, spectral_error_db
-from rtpverify.dsp.mfcc import BANDS, HOP_FRAMES, WINDOW_FRAMES, mel_filters
-from rtpverify.dsp.spectrum import FLOOR_DB, hann, inverse, spectrogram
+from rtpverify.dsp.mel_inversion import sound_of_bands, sound_of_cepstra
+from rtpverify.dsp.spectrum import FLOOR_DB, inverse
 from rtpverify.errors import RequestError, SourceError
-
-EXTRA = "mel"
 
 
 class Form(StrEnum):
@@ -85,8 +82,6 @@ class Spectra:
                 wanted = form or "spectrogram, mel or mfcc"
                 raise RequestError(f"{self.path}: holds no {wanted}; inspect --npz writes it with --show")
             form = self.forms[0]
-        if form in (Form.MEL, Form.MFCC) and find_spec("librosa") is None:
-            raise RequestError(f"{self.path}: {form} needs librosa: install rtpverify[{EXTRA}]")
         values, frames = self.arrays[_ARRAYS[form]], int(self.arrays["frames"])
         if form is Form.PHASE:
             made = self._exactly(values, frames)
@@ -95,47 +90,17 @@ class Spectra:
             found = from_db(values)
             made = griffin_lim(found, fft_frames=fft, hop_frames=hop, frames=frames, iterations=iterations, seed=seed)
         else:
-            made = self._from_bands(form, values, frames, iterations, seed)
+            invert = sound_of_cepstra if form is Form.MFCC else sound_of_bands
+            try:
+                made = invert(values, self.sample_rate_hz, frames=frames, iterations=iterations, seed=seed)
+            except RequestError as error:
+                raise RequestError(f"{self.path}: {error}") from None
         return Sound(made.frames, self.sample_rate_hz, made.error_db, f"made with {_SAYS[form]}")
 
     def _exactly(self, values: NDArray[np.complex128], frames: int) -> Reconstruction:
         fft, hop = int(self.arrays["fft_frames"]), int(self.arrays["hop_frames"])
         audio = inverse(values, fft, hop, frames)
         return Reconstruction(audio, spectral_error_db(audio, values, fft, hop))
-
-    def _from_bands(
-        self, form: Form, values: NDArray[np.float32], frames: int, iterations: int, seed: int
-    ) -> Reconstruction:
-        import librosa
-
-        scale = hann(WINDOW_FRAMES).sum() / 2.0
-        bands, magnitudes = [], []
-        for channel in values:
-            if form is Form.MFCC:
-                band = librosa.feature.inverse.mfcc_to_mel(channel.astype(np.float64), n_mels=BANDS)
-            else:
-                band = 10.0 ** (channel.astype(np.float64) / 10.0)
-            bands.append(band)
-            magnitude = librosa.feature.inverse.mel_to_stft(band, sr=self.sample_rate_hz, n_fft=WINDOW_FRAMES)
-            magnitudes.append(magnitude / scale)
-        made = griffin_lim(
-            np.stack(magnitudes),
-            fft_frames=WINDOW_FRAMES,
-            hop_frames=HOP_FRAMES,
-            frames=frames,
-            iterations=iterations,
-            seed=seed,
-        )
-        return Reconstruction(made.frames, self._band_error_db(made.frames, np.sqrt(np.stack(bands)), scale))
-
-    def _band_error_db(self, audio: NDArray[np.float64], wanted: NDArray[np.float64], scale: float) -> float | None:
-        """Return how far the mel bands of audio are from the ones wanted (square roots of their power)."""
-        values = spectrogram(audio, self.sample_rate_hz, fft_frames=WINDOW_FRAMES, hop_frames=HOP_FRAMES).values
-        filters = mel_filters(self.sample_rate_hz).astype(np.float64)
-        found = np.sqrt(filters @ np.abs(values[:, :, : wanted.shape[2]] * scale) ** 2)
-        energy = float(np.sum(wanted**2))
-        error = float(np.sum((found - wanted) ** 2))
-        return None if energy == 0.0 else 10.0 * float(np.log10(max(error / energy, 1e-30)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,7 +88,8 @@ def test_csv(stereo_wav, tmp_path):
     assert list(tables) == ["constant-q", "histogram", "levels", "mfcc", "spectrogram", "waveform"]
     for rows in tables.values():
         assert {len(row) for row in rows} == {len(rows[0])}
-    assert tables["waveform"][0] == ["time_seconds", "minimum_L", "maximum_L", "minimum_R", "maximum_R"]
+    figures = ("minimum", "maximum", "rms", "hilbert")
+    assert tables["waveform"][0] == ["time_seconds", *(f"{figure}_{side}" for side in "LR" for figure in figures)]
     assert len(tables["waveform"]) == 101
     assert tables["spectrogram"][0][:3] == ["time_seconds", "channel", "0"]
     assert len(tables["spectrogram"]) == 1 + 2 * 94

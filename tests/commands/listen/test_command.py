@@ -145,7 +145,7 @@ class TestSpectra:
         assert refused(path, "--out", tmp_path / "out.wav").startswith(f"rtpverify: {path}: ")
 
     def test_a_missing_librosa_is_told_with_its_extra(self, npz, tmp_path, monkeypatch):
-        monkeypatch.setattr("rtpverify.commands.listen.from_spectra.find_spec", lambda _name: None)
+        monkeypatch.setattr("rtpverify.dsp.mel_inversion.find_spec", lambda _name: None)
         line = refused(npz, "--out", tmp_path / "out.wav", "--from", "mel")
         assert line == f"rtpverify: {npz}: mel needs librosa: install rtpverify[mel]"
 
