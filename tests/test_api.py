@@ -147,3 +147,68 @@ def test_sound_from_cepstra():
     spectra = rtpverify.spectrogram(made.frames, RATE_HZ)
     loudest = spectra.frequencies_hz[np.abs(spectra.values[:, :, 40]).argmax(axis=1)]
     np.testing.assert_allclose(loudest, [440, 880], atol=40)
+
+
+class TestEverythingOfTheCommand:
+    def test_an_excerpt(self, write_capture):
+        capture = write_capture(lost=(700, 701))
+        options = {"encoding": "L24/48000/2", "reference": "tone:997"}
+        assert rtpverify.check(capture, **options).reason == "1 gap"
+        assert rtpverify.check(capture, **options, duration=0.5).passed
+        assert rtpverify.check(capture, **options, start=1.0).streams[0].frames == pytest.approx(48_000, abs=48)
+        audio = rtpverify.tone(997, seconds=2, bits=24)
+        audio[RATE_HZ] += 0.1
+        assert rtpverify.check(audio, RATE_HZ, reference="tone:997", bits=24, start=1.1).passed
+        assert rtpverify.check(audio, RATE_HZ, reference="tone:997", bits=24, duration=0.9).passed
+        assert rtpverify.check(audio, RATE_HZ, reference="tone:997", bits=24, start=0.9).reason == "1 click"
+
+    def test_streams(self, write_capture):
+        capture = write_capture()
+        options = {"encoding": ["97=L24/48000/2", "L16/8000"], "reference": "tone:997"}
+        assert rtpverify.check(capture, **options, streams="0x5eed0001", expect_streams=1).passed
+        miscounted = rtpverify.check(capture, **options, expect_streams=2)
+        assert (miscounted.passed, miscounted.reason) == (False, "1 stream of 2 expected")
+        with pytest.raises(AssertionError, match="1 stream of 2 expected"):
+            miscounted.assert_clean()
+
+    def test_limits(self, write_capture):
+        capture = write_capture()
+        options = {"encoding": "L24/48000/2", "reference": "tone:997"}
+        strict = rtpverify.check(capture, **options, limits={"max_thd_n_db": -200})
+        assert strict.reason == "1 noise"
+        assert (strict.request.limits, strict.request.profile) == ({"max_thd_n_db": -200}, "digital")
+        assert rtpverify.check(capture, **options, limits=rtpverify.Limits(max_thd_n_db=-60)).passed
+        assert rtpverify.check(capture, **options, profile="analog", limits={"max_gain_db": None}).passed
+
+    def test_what_was_asked_is_in_the_result(self, write_capture):
+        capture = write_capture()
+        request = rtpverify.check(capture, encoding="L24/48000/2", reference="tone:997", duration=1).request
+        assert request.command == (
+            f"rtpverify.check({str(capture)!r}, reference='tone:997', encoding='L24/48000/2', duration=1)"
+        )
+        assert (request.reference, request.encoding) == ("tone:997", "L24/48000/2")
+        assert (
+            rtpverify.check(np.zeros(8), 8).request.command
+            == "rtpverify.check(<array of shape (8,)>, 8, reference='tone')"
+        )
+        compared = rtpverify.compare(rtpverify.tone(997), rtpverify.tone(997), RATE_HZ, with_distance=False)
+        assert compared.request.command.startswith("rtpverify.compare(<array of shape (48000, 1)>, <array")
+
+    def test_bad_requests(self, write_capture):
+        for options, words in (
+            ({"encoding": ["L24/48000/2", "L16/48000/2"]}, "encoding: .*two encodings|encoding: "),
+            (
+                {"encoding": "L24/48000/2", "limits": {"max_gain_db": "loud"}},
+                "limits: max_gain_db = 'loud' is not a number",
+            ),
+            ({"encoding": "L24/48000/2", "duration": -1}, "duration: -1"),
+            ({"encoding": "L24/48000/2", "bits": 16}, "apply to arrays only"),
+        ):
+            with pytest.raises(rtpverify.RequestError, match=words):
+                rtpverify.check(write_capture(), **options)
+        for options, words in (
+            ({"encoding": "L24/48000/2"}, "encoding: does not apply to audio in an array"),
+            ({"start": 3}, "start: 3 is not within the audio"),
+        ):
+            with pytest.raises(rtpverify.RequestError, match=words):
+                rtpverify.check(rtpverify.tone(997), RATE_HZ, **options)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +11,7 @@ from rtpverify.errors import RequestError
 from rtpverify.limits import PROFILES, Limits, with_values
 from rtpverify.reference import Recording, Reference, Tone
 from rtpverify.report.request import request_now
-from rtpverify.rtp.payload import parse_rtpmap
+from rtpverify.rtp.payload import parse_encodings
 from rtpverify.sources.audio.reference_text import parse_reference
 
 if TYPE_CHECKING:
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from rtpverify.rtp.payload import Encoding
 
 DEFAULT_PROFILE = "digital"
+
+GivenEncoding = str | Sequence[str] | None
+"""One for all payload types, or several for some of them: ``["L24/48000/2", "96=L16/48000/2"]``."""
 
 GivenLimits = Limits | Mapping[str, float | bool | None] | None
 """A mapping goes over the limits of the profile, a :class:`Limits` replaces them."""
@@ -31,10 +34,13 @@ class Asked:
     reference: Reference
     limits: Limits
     encoding: Encoding | None
+    encodings: Mapping[int, Encoding]
     request: Request
 
 
-def asked(call: str, *, encoding: str | None, reference: str | Reference, profile: str, limits: GivenLimits) -> Asked:
+def asked(
+    call: str, *, encoding: GivenEncoding, reference: str | Reference, profile: str, limits: GivenLimits
+) -> Asked:
     """Read what was given.
 
     Parameters
@@ -50,8 +56,15 @@ def asked(call: str, *, encoding: str | None, reference: str | Reference, profil
     judged_by = limits_of(profile, limits)
     found = parse_reference(reference) if isinstance(reference, str) else reference
     written = reference if isinstance(reference, str) else _written(found)
-    request = request_now(call, reference=written, encoding=encoding, profile=profile, limits=judged_by)
-    return Asked(found, judged_by, None if encoding is None else parse_rtpmap(encoding, "encoding"), request)
+    texts = listed(encoding)
+    rest, encodings = parse_encodings(texts, "encoding")
+    request = request_now(call, reference=written, encoding=", ".join(texts) or None, profile=profile, limits=judged_by)
+    return Asked(found, judged_by, rest, encodings, request)
+
+
+def listed(texts: str | Sequence[str] | None) -> Sequence[str]:
+    """Return texts of which one may be given alone."""
+    return (texts,) if isinstance(texts, str) else tuple(texts or ())
 
 
 def limits_of(profile: str, limits: GivenLimits) -> Limits:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import ArrayLike
 
-from rtpverify.api.asked import Asked, GivenLimits, asked, call_text, limits_of
+from rtpverify.api.asked import Asked, GivenEncoding, GivenLimits, asked, call_text, limits_of, listed
 from rtpverify.api.live import LiveVerifier, OnListening, RunCheck, in_own_thread
 from rtpverify.commands.audio_source import is_live
 from rtpverify.dsp.arrays import as_frames, positive
@@ -36,15 +36,19 @@ def check(
     source: str | Path | ArrayLike,
     sample_rate_hz: int | None = None,
     *,
-    encoding: str | None = None,
+    encoding: GivenEncoding = None,
     reference: str | Reference = "tone",
     profile: str = "digital",
     limits: GivenLimits = None,
     sdp: str | Path | None = None,
     streams: str | Sequence[str] | None = None,
+    start: float = 0.0,
     duration: float | None = None,
+    wait: float | None = None,
     until_end: bool = False,
     interface: str | None = None,
+    expect_streams: int | None = None,
+    trim_silence: bool = False,
     redundant: bool = False,
     rtcp: bool = False,
     receiver_reports: bool = False,
@@ -63,7 +67,8 @@ def check(
     sample_rate_hz
         Of audio that is an array.
     encoding
-        Of payload types that neither a session description nor RFC 3551 defines, such as ``"L24/48000/2"``.
+        Of payload types that neither a session description nor RFC 3551 defines, such as ``"L24/48000/2"``; of one
+        payload type, whatever else says so: ``"96=L16/48000/2"``; several in a list.
     reference
         As ``rtpverify check --reference`` takes it: ``"tone:997"``, ``"tone"``, the path of a recording, ``"none"``.
     profile
@@ -75,12 +80,19 @@ def check(
         Session description of the streams in a capture or at an address.
     streams
         Only these: SSRCs (``"0x..."``), senders or destinations (``"ADDRESS"`` or ``"ADDRESS:PORT"``).
-    duration
-        Seconds to verify: of a file from its start, of a capture from its first RTP packet, of a live source from now.
+    start, duration
+        Seconds to leave out, and to verify: of a file from its start, of a capture from its first RTP packet, of a live
+        source from now.
+    wait
+        Of a live source: how many seconds to wait for the first packet, from which ``duration`` then counts.
     until_end
         Of a live source: stop when all streams have ended, and do not count that as a fault.
     interface
         Name or address of the network interface of a live source.
+    expect_streams
+        How many streams there are to be; another number is a fault.
+    trim_silence
+        Do not verify silence before the audio of a stream begins, and after it has ended.
     redundant
         Packets of one SSRC on several flows of a capture are copies of one stream (ST 2022-7).
     rtcp, receiver_reports
@@ -104,9 +116,13 @@ def check(
         "encoding": encoding,
         "sdp": sdp,
         "streams": streams,
+        "start": start or None,
         "duration": duration,
+        "wait": wait,
         "until_end": until_end,
         "interface": interface,
+        "expect_streams": expect_streams,
+        "trim_silence": trim_silence,
         "redundant": redundant,
         "rtcp": rtcp,
         "receiver_reports": receiver_reports,
@@ -120,9 +136,9 @@ def check(
         positive(duration, "duration")
     if not isinstance(source, str | Path):
         for name, value in options.items():
-            if name != "duration" and value not in (None, False):
-                raise RequestError(f"{name}: applies to packets, but source is an array of audio")
-        result = _check_array(source, sample_rate_hz, wanted, bits, duration)
+            if name not in ("start", "duration") and value not in (None, False):
+                raise RequestError(f"{name}: does not apply to audio in an array")
+        result = _check_array(source, sample_rate_hz, wanted, bits, start, duration)
         result.request = wanted.request
         return result
     if bits is not None or sample_rate_hz is not None:
@@ -140,7 +156,7 @@ def check(
 def verify(
     source: str | Path,
     *,
-    encoding: str | None = None,
+    encoding: GivenEncoding = None,
     reference: str | Reference = "tone",
     profile: str = "digital",
     limits: GivenLimits = None,
@@ -149,6 +165,8 @@ def verify(
     duration: float | None = None,
     until_end: bool = False,
     interface: str | None = None,
+    expect_streams: int | None = None,
+    trim_silence: bool = False,
     rtcp: bool = False,
     receiver_reports: bool = False,
     host_clock: HostClock | None = None,
@@ -160,7 +178,9 @@ def verify(
     ----------
     source
         ``"rtp://[SENDER@]ADDRESS:PORT"``, or the path of a session description.
-    encoding, reference, profile, limits, sdp, streams, interface, rtcp, receiver_reports, host_clock
+    encoding, reference, profile, limits, sdp, streams, interface, expect_streams, trim_silence
+        As :func:`check` takes them.
+    rtcp, receiver_reports, host_clock
         As :func:`check` takes them.
     duration
         Seconds to verify, from the first packet on; the block then lasts at least until they are over. None: until
@@ -195,18 +215,21 @@ def verify(
         "encoding": encoding,
         "sdp": sdp,
         "streams": streams,
+        "duration": duration,
         "until_end": until_end,
         "interface": interface,
+        "expect_streams": expect_streams,
+        "trim_silence": trim_silence,
         "rtcp": rtcp,
         "receiver_reports": receiver_reports,
         "host_clock": host_clock,
     }
-    call = call_text(
-        "verify", source, reference=reference, profile=profile, limits=limits, duration=duration, **options
-    )
+    call = call_text("verify", source, reference=reference, profile=profile, limits=limits, **options)
     wanted = asked(call, encoding=encoding, reference=reference, profile=profile, limits=limits)
     folder = None if evidence is None else Path(evidence)
-    return LiveVerifier(str(source), command(str(source), wanted, duration=None, **options), duration, folder)
+    # The duration counts from the first packet; it is the block that ends the waiting for it.
+    run = command(str(source), wanted, wait=None if duration is None else float("inf"), **options)
+    return LiveVerifier(str(source), run, lasts=duration is not None, evidence=folder)
 
 
 def command(
@@ -216,7 +239,10 @@ def command(
     sdp: str | Path | None,
     streams: str | Sequence[str] | None,
     duration: float | None,
-    encoding: str | None,
+    start: float | None = None,
+    wait: float | None,
+    expect_streams: int | None,
+    encoding: GivenEncoding,
     **options: Any,
 ) -> RunCheck:
     """Return what runs ``rtpverify check`` of a source."""
@@ -231,9 +257,13 @@ def command(
             reference=wanted.reference,
             limits=wanted.limits,
             encoding=wanted.encoding,
+            encodings=wanted.encodings,
             sdp=description,
-            streams=_listed(streams),
+            streams=listed(streams),
+            start_seconds=start or 0.0,
             duration_seconds=duration,
+            wait_seconds=wait,
+            expected_streams=expect_streams,
             watcher=watcher,
             on_listening=on_listening,
             **options,
@@ -245,15 +275,17 @@ def command(
 
 
 def _check_array(
-    audio: ArrayLike, sample_rate_hz: int | None, wanted: Asked, bits: int | None, duration: float | None
+    audio: ArrayLike, sample_rate_hz: int | None, wanted: Asked, bits: int | None, start: float, duration: float | None
 ) -> Result:
     from rtpverify.engine.file_verifier import FrameVerifier
 
     array, rate_hz = as_frames(audio, "source"), _rate(sample_rate_hz)
     if wanted.reference is None:
         raise RequestError("reference none leaves nothing to verify: an array has no transport")
-    if duration is not None:
-        array = array[: max(1, round(duration * rate_hz))]
+    first = round(start * rate_hz)
+    array = array[first : None if duration is None else first + max(1, round(duration * rate_hz))]
+    if first < 0 or len(array) == 0:
+        raise RequestError(f"start: {start:g} is not within the audio")
     encoding = f"L{bits}" if bits else "F64"
     verifier = FrameVerifier(wanted.reference, wanted.limits, rate_hz, array.shape[1], encoding, bits)
     verifier.feed(array)
@@ -384,16 +416,11 @@ def inspect(
             str(source),
             encoding=None if encoding is None else parse_rtpmap(encoding, "encoding"),
             sdp=None if sdp is None else Path(sdp),
-            streams=_listed(streams),
+            streams=listed(streams),
             duration_seconds=duration,
         )
 
     return measure(in_own_thread(opened) if is_live(str(source)) else opened(), str(source), request)
-
-
-def _listed(streams: str | Sequence[str] | None) -> Sequence[str]:
-    """Return which streams are picked; one may be given alone."""
-    return (streams,) if isinstance(streams, str) else tuple(streams or ())
 
 
 def _rate(sample_rate_hz: int | None) -> int:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 import traceback
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -42,14 +41,12 @@ T = TypeVar("T")
 class _Follower(Watcher):
     """What the check and its caller exchange; each method says whose thread calls it."""
 
-    def __init__(self, duration_seconds: float | None, packets: PacketHistory | None) -> None:
+    def __init__(self, packets: PacketHistory | None) -> None:
         self.packets = packets
         self.is_to_stop = threading.Event()
         self.listening: Future[None] = Future()
         self.arrived: Future[None] = Future()
         self.done: Future[Result] = Future()
-        self._duration_seconds = duration_seconds
-        self._end = float("inf")
         self._lock = threading.Lock()
         self._asked: list[Future[Result]] = []
 
@@ -95,8 +92,6 @@ class _Follower(Watcher):
         """See whether audio came, and answer (thread)."""
         del now_ns
         if self._verifier.streams and not self.arrived.done():
-            if self._duration_seconds is not None:
-                self._end = time.monotonic() + self._duration_seconds
             self.arrived.set_result(None)
         if self._asked:
             with self._lock:
@@ -104,7 +99,7 @@ class _Follower(Watcher):
             result = self._found()
             for answer in asked:
                 answer.set_result(result)
-        return self.is_to_stop.is_set() or time.monotonic() >= self._end
+        return self.is_to_stop.is_set()
 
 
 class LiveVerifier:
@@ -112,6 +107,15 @@ class LiveVerifier:
 
     The sockets are bound once the block begins, and closed when it ends, however it ends. Made by
     :func:`rtpverify.verify`.
+
+    Parameters
+    ----------
+    check
+        Runs it.
+    lasts
+        Whether the block lasts until the check ends by itself, if audio came.
+    evidence
+        Folder for what is kept of a check that does not pass.
 
     Attributes
     ----------
@@ -122,13 +126,11 @@ class LiveVerifier:
         block raised.
     """
 
-    def __init__(
-        self, source: str, check: RunCheck, duration_seconds: float | None = None, evidence: Path | None = None
-    ) -> None:
+    def __init__(self, source: str, check: RunCheck, *, lasts: bool = False, evidence: Path | None = None) -> None:
         self.source = source
         self.evidence: Path | None = None
         self._check = check
-        self._duration_seconds = duration_seconds
+        self._lasts = lasts
         self._folder = evidence
         self._was_asked = False
         self._is_closed = False
@@ -296,7 +298,7 @@ class LiveVerifier:
             from rtpverify.evidence.check_folder import packet_memory
 
             packets = packet_memory()
-        self._follower = follower = _Follower(self._duration_seconds, packets)
+        self._follower = follower = _Follower(packets)
         # A daemon, so that a program that ends in the middle of a block does end.
         self._thread = threading.Thread(target=follower.run, args=(self._check,), name="rtpverify", daemon=True)
         self._thread.start()
@@ -318,7 +320,7 @@ class LiveVerifier:
         """Whether the block lasts until the duration is over: where one was given, and audio came."""
         follower = self._running()
         came = follower.arrived.done() and follower.arrived.exception() is None
-        return self._duration_seconds is not None and came and not follower.is_to_stop.is_set()
+        return self._lasts and came and not follower.is_to_stop.is_set()
 
     def _close(self, error: BaseException | None) -> None:
         """Keep evidence of what ended, and raise what the check itself failed with unless the block raised, too."""

@@ -400,7 +400,7 @@ class Result:
             raise RequestError(f"allow: {allow!r} is a text; give a tuple of kinds, such as ({allow!r},)")
         allowed = {_kind(name) for name in allow}
         faults = [(stream, event) for stream, event in self._faults() if event.kind not in allowed]
-        is_open = self.failures or self.streams_refused or not self.streams
+        is_open = self.failures or self.streams_refused or self.is_miscounted or not self.streams
         if faults or is_open or any(stream.inconclusive for stream in self.streams):
             from rtpverify.result.complaint import complaint
 
@@ -415,6 +415,8 @@ class Result:
         doubts = [f"{stream.title}: {stream.inconclusive}" for stream in self.streams if stream.inconclusive]
         if not self.streams:
             doubts.append("nothing to verify arrived")
+        if self.is_miscounted:
+            doubts.append(f"{counted(self.streams_came, 'stream')} of {self.streams_expected} expected")
         if self.streams_refused:
             doubts.append(f"{self.streams_refused} more streams arrived than are verified at a time")
         return doubts + [f"internal error in rtpverify: {failure.message}" for failure in self.failures]
