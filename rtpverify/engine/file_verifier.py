@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from rtpverify.engine.blind_spots import blindness, why_inconclusive
-from rtpverify.engine.format_group import Analysis, stream_format
+from rtpverify.engine.format_group import Analysis, blindness, stream_format
 from rtpverify.events import Cause, Event, Kind
 from rtpverify.result import Result, StreamResult
 from rtpverify.rtp.payload import COMPANDED
@@ -189,7 +188,7 @@ class FrameVerifier:
         self._judge()
         form, row = self._analysis.form, int(self._row[0])
         signal = self._analysis.detector.signal(row)
-        inconclusive = why_inconclusive(self._analysis, row, self.reference, self.frames)
+        inconclusive = self._analysis.why_inconclusive(row, self.reference, self.frames)
         events, warnings = list(self._events.values()), blindness(signal, form.sample_rate_hz)
         if self._beginning is not None and inconclusive is None:
             events, lead_in = self._beginning.without_silence(events)

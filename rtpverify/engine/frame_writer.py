@@ -159,6 +159,8 @@ class Tracks(Rows):
         self._groups: dict[int, _Group] = {}
         self._number: dict[tuple[Format, Encoding], int] = {}
         self._next_number = 0
+        self._without_origin: set[int] = set()
+        """Streams of which the earliest packet is not known for sure yet."""
         self._early: dict[int, list[tuple[_Group, Packets]]] = {}
         """Packets that came before the earliest packet of their stream is known for sure."""
         self._ending: list[tuple[Stream, FormatRow]] = []
@@ -171,6 +173,7 @@ class Tracks(Rows):
 
     def add(self, stream: Stream, packet_frames: int) -> None:
         """Take in a stream; it gets a track where it has a reference and whole frames."""
+        self._without_origin.add(stream.index)
         with self._contained(stream):
             self._begin(stream, stream.encoding, packet_frames, 0)
 
@@ -228,6 +231,7 @@ class Tracks(Rows):
     def fresh_row(self, row: int) -> None:
         """Make a row fresh: its stream has been finished, or is another one."""
         self._forget(row)
+        self._without_origin.discard(row)
         super().fresh_row(row)
 
     def _forget(self, index: int) -> None:
@@ -345,9 +349,11 @@ class Tracks(Rows):
 
     def settle_origins(self) -> None:
         """Start the timeline of streams whose earliest packet is known now, with the packets that waited for it."""
-        settled = self._tracker.origin_settled
-        origins = self._tracker.origin_timestamp
-        for index in np.flatnonzero((self._origin < 0) & settled[: len(self._origin)]).tolist():
+        if not self._without_origin:
+            return
+        settled, origins = self._tracker.origin_settled, self._tracker.origin_timestamp
+        for index in sorted(index for index in self._without_origin if settled[index]):
+            self._without_origin.remove(index)
             origin = int(origins[index])
             stream = self._table.owner(index)
             stream.origin = self._origin[index] = origin

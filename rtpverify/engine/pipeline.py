@@ -27,10 +27,10 @@ from rtpverify.rtp.batch import Flow, RtpBatch
 from rtpverify.rtp.payload import Encoding
 from rtpverify.rtp.rtcp import Arrived
 from rtpverify.transport.arrivals import Accepted, Arrivals, Stall
-from rtpverify.transport.figures import Reception, WireGlance
+from rtpverify.transport.counts import PacketCounts, Reception, WireGlance
 from rtpverify.transport.host_drops import HostDrops
 from rtpverify.transport.packet_index import PacketIndex
-from rtpverify.transport.placement import Break, Discontinuity, Jump, PacketCounts, Resolved
+from rtpverify.transport.placement import Break, Discontinuity, Jump, Resolved
 from rtpverify.transport.presentation import HostClock, Presentation, seconds_to_add
 from rtpverify.transport.rows import Rows, RowTable
 from rtpverify.transport.sequence import Placement, SequenceTracker

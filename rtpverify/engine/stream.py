@@ -19,9 +19,9 @@ from rtpverify.result import StreamResult
 from rtpverify.rtp.batch import Flow
 from rtpverify.rtp.payload import Encoding
 from rtpverify.rtp.rtcp import Arrived, Bye, Report, SenderReport, SenderReports
-from rtpverify.transport.figures import WireGlance
+from rtpverify.transport.counts import PacketCounts, WireGlance
 from rtpverify.transport.packet_index import PacketIndex
-from rtpverify.transport.placement import Discontinuity, Gap, PacketCounts, TimestampError
+from rtpverify.transport.placement import Discontinuity, Gap, TimestampError
 from rtpverify.transport.timestamp_patterns import pattern_of
 
 MAX_EVENTS = 10_000

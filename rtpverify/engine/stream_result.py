@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from rtpverify.engine.blind_spots import blindness, why_inconclusive
 from rtpverify.engine.clock_rates import MAX_CLOCK_ERROR_PPM
 from rtpverify.engine.encodings import late_contradiction, statement
 from rtpverify.engine.expectation import StreamSpec
+from rtpverify.engine.format_group import blindness
 from rtpverify.engine.pipeline import Intake
 from rtpverify.engine.stream import Stream
 from rtpverify.errors import RequestError
@@ -16,7 +16,7 @@ from rtpverify.events import TRANSPORT_KINDS, Cause, Event, Kind
 from rtpverify.result import Leg, Rtcp, StreamResult, Transport
 from rtpverify.rtp.rtcp import TOLERANCE_PACKETS
 from rtpverify.transport.arrivals import DOWN_NS
-from rtpverify.transport.placement import PacketCounts
+from rtpverify.transport.counts import PacketCounts
 from rtpverify.transport.redundancy import LegMerger
 from rtpverify.transport.timing import INTERVAL_EDGES_NS
 
@@ -104,7 +104,7 @@ def _add_doubt(stream: Stream, late: str | None, clock_drift_ppm: float, result:
 
 def _late_doubt(stream: Stream, clock_drift_ppm: float | None) -> str | None:
     """Say that the packets keep time at another rate than the encoding has, where only the whole stream shows it."""
-    if stream.encoding is None:
+    if stream.encoding is None or abs(clock_drift_ppm or 0.0) <= MAX_CLOCK_ERROR_PPM:
         return None
     return late_contradiction(statement(stream.spec, stream.payload_type), stream.encoding, clock_drift_ppm)
 
@@ -394,7 +394,7 @@ def _reasons(stream: Stream, doubt: str | None, end_frame: int, cut: str | None)
         yield cut
     if not tracks:
         yield stream.not_judged or "no complete audio packet arrived"
-    why_not = [why_inconclusive(track.analysis, track.row, reference, end_frame) for track in tracks]
+    why_not = [track.analysis.why_inconclusive(track.row, reference, end_frame) for track in tracks]
     yield from (why for why in why_not[-1:] if why is not None and None not in why_not)
     if stream.not_judged is not None:
         yield f"from frame {stream.encoding_since} on nothing is checked: {stream.not_judged}"

@@ -40,8 +40,8 @@ from rtpverify.events import Event
 from rtpverify.failure import Failure, contained
 from rtpverify.result import Result, Signal, StreamResult
 from rtpverify.rtp.batch import Flow, PacketBatch, RtpBatch, parse
+from rtpverify.transport.counts import Reception, WireGlance
 from rtpverify.transport.demux import Admitted, Demux, Part, Source, replay
-from rtpverify.transport.figures import Reception, WireGlance
 from rtpverify.transport.places import MAX_STREAMS
 from rtpverify.transport.presentation import HostClock
 from rtpverify.transport.redundancy import LegMerger
@@ -252,10 +252,14 @@ class Verifier:
 
         All that arrived before ``now_ns`` must have been fed.
         """
-        with self._contained("signal"):
+        try:
             self._intake.tracks.judge_when_due(now_ns)
-        with self._contained("transport"):
+        except Exception as error:
+            self._fail(None, "signal", error)
+        try:
             self._presence.advance(now_ns)
+        except Exception as error:
+            self._fail(None, "transport", error)
         return self._take_told()
 
     def finish(self, now_ns: int | None = None) -> list[StreamEvent]:

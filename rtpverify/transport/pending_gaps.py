@@ -6,7 +6,7 @@ from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from rtpverify.transport.loss_pattern import Bursts
+from rtpverify.transport.counts import Bursts
 from rtpverify.transport.placement import Gap
 
 LONGEST_RUN = 1 << 16

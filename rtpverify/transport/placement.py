@@ -2,30 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from typing import Protocol
-
-
-@dataclass(slots=True)
-class PacketCounts:
-    """Packets of one stream; ``received`` are distinct."""
-
-    received: int = 0
-    lost: int = 0
-    duplicated: int = 0
-    reordered: int = 0
-    late: int = 0
-    stray: int = 0
-
-    @property
-    def expected(self) -> int:
-        """Packets that should have come so far."""
-        return self.received + self.lost
-
-    def copy(self) -> PacketCounts:
-        """Return the counters as they stand."""
-        return replace(self)
 
 
 class Jump(StrEnum):

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtpverify.rtp.batch import Flow, RtpBatch, gather
-from rtpverify.transport.placement import PacketCounts
+from rtpverify.transport.counts import PacketCounts
 from rtpverify.transport.rows import Rows, RowTable
 from rtpverify.transport.sequence import SequenceTracker
 

@@ -21,8 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtpverify.failure import contained
-from rtpverify.transport.loss_pattern import LossPattern
-from rtpverify.transport.placement import Break, Mark, PacketCounts, Resolved, StreamFindings
+from rtpverify.transport.counts import LossPattern, PacketCounts
+from rtpverify.transport.placement import Break, Mark, Resolved, StreamFindings
 from rtpverify.transport.rows import Rows, group_by_stream
 from rtpverify.transport.stream_order import MAX_STEP_FRAMES, MIN_WINDOW_STEPS, StreamOrder
 

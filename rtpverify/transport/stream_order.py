@@ -36,17 +36,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rtpverify.rtp.serial import wrap_difference
+from rtpverify.transport.counts import PacketCounts
 from rtpverify.transport.pending_gaps import Hole, Missing
-from rtpverify.transport.placement import (
-    Break,
-    Discontinuity,
-    Jump,
-    Mark,
-    PacketCounts,
-    Resolved,
-    StreamFindings,
-    Verdicts,
-)
+from rtpverify.transport.placement import Break, Discontinuity, Jump, Mark, Resolved, StreamFindings, Verdicts
 from rtpverify.transport.timestamps import Timestamps
 
 MIN_WINDOW_STEPS = 3

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rtpverify.transport.placement import Discontinuity, Gap, Jump, PacketCounts, TimestampError
+from rtpverify.transport.counts import PacketCounts
+from rtpverify.transport.placement import Discontinuity, Gap, Jump, TimestampError
 from rtpverify.transport.sequence import Placement, SequenceTracker
 from rtpverify.transport.stream_order import StreamOrder
 

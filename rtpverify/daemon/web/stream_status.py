@@ -23,7 +23,7 @@ from rtpverify.engine.format_group import Analysis
 from rtpverify.engine.stream import Stream
 from rtpverify.reference import Recording
 from rtpverify.transport.arrivals import DOWN_NS
-from rtpverify.transport.figures import WireGlance
+from rtpverify.transport.counts import WireGlance
 
 SAMPLE_NS = 500_000_000
 """Time between two points of a history."""

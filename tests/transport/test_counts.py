@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtpverify.transport.loss_pattern import G_MIN, Bursts
+from rtpverify.transport.counts import G_MIN, Bursts
 
 
 def pattern(lost, count):

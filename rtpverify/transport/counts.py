@@ -1,15 +1,36 @@
-"""Whether losses come alone or together (RFC 3611 section 4.7.2).
+"""What is counted of the packets of a stream, and how its losses lie together.
 
-A *burst* begins and ends with a lost packet and holds no :data:`G_MIN` packets received one after the other; a single
-lost packet with that many received on either side is none. What lies outside of bursts is a *gap* in the words of the
-RFC: there only single packets are lost.
+A *burst* (RFC 3611 section 4.7.2) begins and ends with a lost packet and holds no :data:`G_MIN` packets received one
+after the other; a single lost packet with that many received on either side is none. What lies outside of bursts is a
+*gap* in the words of the RFC: there only single packets are lost.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 G_MIN = 16
+
+
+@dataclass(slots=True)
+class PacketCounts:
+    """Packets of one stream; ``received`` are distinct."""
+
+    received: int = 0
+    lost: int = 0
+    duplicated: int = 0
+    reordered: int = 0
+    late: int = 0
+    stray: int = 0
+
+    @property
+    def expected(self) -> int:
+        """Packets that should have come so far."""
+        return self.received + self.lost
+
+    def copy(self) -> PacketCounts:
+        """Return the counters as they stand."""
+        return replace(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,3 +92,33 @@ class Bursts:
             self.lost_in_bursts += self._lost
             self._packets_in_bursts += self._last - self._first + 1
         self._lost = 0
+
+
+@dataclass(frozen=True, slots=True)
+class WireGlance:
+    """What the wire did to a stream so far, as far as it is seen at a glance."""
+
+    packets_expected: int
+    packets_lost: int
+    packets_left_out: int
+    jitter_seconds: float | None
+    last_arrival_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reception:
+    """What a receiver would report of a stream (RFC 3550 section 6.4.1)."""
+
+    counts: PacketCounts
+    sequence: int
+    jitter_frames: int | None
+    last_arrival_ns: int
+    last_report: int
+    """Middle 32 bits of the NTP time in the latest sender report, 0 where none came."""
+    last_report_ns: int
+
+    def delay_since_last_report(self, now_ns: int) -> int:
+        """Return the time since the latest sender report in units of 2**-16 s, 0 where none came."""
+        if not self.last_report:
+            return 0
+        return min(max(now_ns - self.last_report_ns, 0) * 65536 // 10**9, 0xFFFFFFFF)
