@@ -34,9 +34,7 @@ class DatagramFinder:
 
     def __init__(self, most_flows: int) -> None:
         self.skipped: Counter[str] = Counter()
-        self._most_flows = most_flows
         self._table = FlowTable(most_flows)
-        self._number_of: dict[bytes, int] = {}
 
     @property
     def flows(self) -> list[Flow]:
@@ -45,9 +43,7 @@ class DatagramFinder:
 
     def keep_flows(self, numbers: Iterable[int]) -> None:
         """Forget all flows but these; from the next batch on, they are numbered by their place here."""
-        new_number = self._table.keep(numbers)
-        known = self._number_of.items()
-        self._number_of = {ends: new_number[number] for ends, number in known if number in new_number}
+        self._table.keep(numbers)
 
     def find(self, arena: NDArray[np.uint8], records: RecordBatch) -> tuple[PacketBatch, NDArray[np.int64]]:
         """Return the datagrams, and the record of each as an index, shape (n,)."""
@@ -107,12 +103,10 @@ class DatagramFinder:
 
     def _number(self, ends: bytes) -> int:
         """Return the number of the flow between two ends, a new one where they have not been seen."""
-        number = self._number_of.get(ends)
+        number = self._table.known.get(ends)
         if number is None:
             address_bytes = (len(ends) - 4) // 2
             sender, destination = (str(ip_address(ends[at : at + address_bytes])) for at in (0, address_bytes))
             sender_port, port = (int.from_bytes(ends[at:][:2], "big") for at in (-4, -2))
-            number = self._table.index(sender, sender_port, join_address(destination, port), None)
-            if len(self._number_of) < 2 * self._most_flows:
-                self._number_of[ends] = number
+            number = self._table.learn(ends, sender, sender_port, join_address(destination, port), None)
         return number

@@ -54,8 +54,6 @@ class DgramReceiver:
         self.discarded: Counter[str] = Counter()
         self._sockets = SocketTable(receive_buffer_bytes)
         self._table = FlowTable(max_flows)
-        self._known: dict[tuple[int, str, int], int] = {}
-        self._max_known = 2 * max_flows
         self._queue: deque[tuple[bytes, int, int]] = deque()
         self._max_queued = max_queued
         self._queue_dropped = 0
@@ -71,7 +69,6 @@ class DgramReceiver:
     def keep_flows(self, numbers: Iterable[int]) -> None:
         """Forget all flows but these; from the next batch on, they are numbered by their place here."""
         number_of = self._table.keep(numbers)
-        self._known = {key: number_of[number] for key, number in self._known.items() if number in number_of}
         waiting = [(payload, at_ns, number_of[flow]) for payload, at_ns, flow in self._queue if flow in number_of]
         self._queue = deque(waiting)
 
@@ -169,7 +166,7 @@ class DgramReceiver:
     def _forget(self, sockets: Collection[int]) -> None:
         """Look again at addresses on these sockets."""
         if sockets:
-            self._known = {key: flow for key, flow in self._known.items() if key[0] not in sockets}
+            self._table.forget(lambda key: key[0] in sockets)
 
     async def _pump(self, number: int, item: ReceiveSocket) -> None:
         """Move datagrams from asyncio-dgram's queue, which has no bound, into ours, which has.
@@ -198,9 +195,7 @@ class DgramReceiver:
         """Return the flow of a datagram, or a negative reason (:mod:`rtpverify.sources.live.flow_table`)."""
         host = address[0].partition("%")[0]
         key = (number, host, address[1])
-        flow = self._known.get(key)
+        flow = self._table.known.get(key)
         if flow is None:
-            flow = self._table.index(host, address[1], item.endpoint.destination, item.senders)
-            if len(self._known) < self._max_known:
-                self._known[key] = flow
+            flow = self._table.learn(key, host, address[1], item.endpoint.destination, item.senders)
         return flow

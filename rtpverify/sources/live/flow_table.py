@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Set
+from collections.abc import Callable, Hashable, Iterable, Set
+from typing import Any
 
 from rtpverify.rtp.batch import Flow
 from rtpverify.sources.live.endpoint import join_address
@@ -23,17 +24,35 @@ RESERVED_FLOWS = 16
 
 
 class FlowTable:
-    """Numbers (sender, destination), each once; ``flows`` grows up to ``max_flows``, until some are forgotten.
+    """Numbers (sender, destination), each once, until some are forgotten.
 
-    Beyond those there is room for :data:`RESERVED_FLOWS` to each destination.
+    Parameters
+    ----------
+    max_flows
+        Flows that are numbered at a time; beyond those there is room for :data:`RESERVED_FLOWS` to each destination.
+
+    Attributes
+    ----------
+    flows
+        Every flow by its number.
+    known
+        Numbers, or why there is none, by what a source knows the two ends by; bounded as well.
     """
 
     def __init__(self, max_flows: int = MAX_FLOWS) -> None:
         self.flows: list[Flow] = []
+        self.known: dict[Any, int] = {}
         self._numbers: dict[Flow, int] = {}
         self._to: Counter[str] = Counter()
         """How many there are to each destination."""
         self._max_flows = max_flows
+
+    def learn(self, key: Hashable, address: str, port: int, destination: str, senders: Set[str] | None) -> int:
+        """Return the number of a flow as :meth:`index` does, and remember it by the source's own key."""
+        number = self.index(address, port, destination, senders)
+        if len(self.known) < 2 * self._max_flows:
+            self.known[key] = number
+        return number
 
     def index(self, address: str, port: int, destination: str, senders: Set[str] | None) -> int:
         """Return the number of a flow, or why it has none.
@@ -60,6 +79,10 @@ class FlowTable:
         self._numbers[flow] = len(self.flows) - 1
         return len(self.flows) - 1
 
+    def forget(self, is_old: Callable[[Any], bool]) -> None:
+        """Look again at the ends of some keys when they are next seen; their flows keep their numbers."""
+        self.known = {key: number for key, number in self.known.items() if not is_old(key)}
+
     def keep(self, numbers: Iterable[int]) -> dict[int, int]:
         """Forget all flows but these, whose place here is their number from now on; return the numbers by the old.
 
@@ -69,4 +92,6 @@ class FlowTable:
         self.flows = [self.flows[number] for number in kept]
         self._numbers = {flow: number for number, flow in enumerate(self.flows)}
         self._to = Counter(flow.destination for flow in self.flows)
-        return {old: number for number, old in enumerate(kept)}
+        number_of = {old: number for number, old in enumerate(kept)}
+        self.known = {key: number_of[number] for key, number in self.known.items() if number in number_of}
+        return number_of

@@ -9,7 +9,7 @@ from __future__ import annotations
 import socket
 import time
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Self
 
 import numpy as np
@@ -116,13 +116,13 @@ class UdpReceiver:
         self._control_length = header["control_length"]
         self._seconds, self._nanoseconds = control["time"]["seconds"], control["time"]["nanoseconds"]
         self._dropped = control["dropped"]["count"]
-        self._flows = _FlowIndex(self._sockets, max_flows)
+        self._flows = _AddressTable(self._sockets, max_flows)
         self.add(endpoints)
 
     @property
     def flows(self) -> list[Flow]:
         """Every flow seen so far; it grows until some are forgotten."""
-        return self._flows.table.flows
+        return self._flows.flows
 
     def keep_flows(self, numbers: Iterable[int]) -> None:
         """Forget all flows but these; from the next batch on, they are numbered by their place here."""
@@ -170,7 +170,7 @@ class UdpReceiver:
     def _sockets_changed(self, others: Collection[int]) -> None:
         """Go on with other sockets, some of which mean something else than before."""
         if others:
-            self._flows.forget(others)
+            self._flows.forget(lambda raw: int(np.frombuffer(raw, np.uint32)[7]) in others)
         self._mixed = len({item.endpoint.is_ipv6 for item in self._sockets}) > 1
         self._name_length[:] = mmsg.NAME_BYTES
         self._names[:] = 0
@@ -344,15 +344,13 @@ class UdpReceiver:
         return np.where(told, self._dropped[:rows], 0).astype(np.int64) + self._dropped_here
 
 
-class _FlowIndex:
-    """From the address bytes of a batch to flow numbers: one hash, one search; Python only for unknown addresses."""
+class _AddressTable(FlowTable):
+    """Numbers flows by the address bytes of a whole batch: one hash, one search; Python only for unknown ones."""
 
     def __init__(self, sockets: SocketTable, max_flows: int) -> None:
-        self.table = FlowTable(max_flows)
+        super().__init__(max_flows)
         self._sockets = sockets
-        self._max_known = 2 * max_flows
-        self._known: dict[bytes, int] = {}
-        self._index()
+        self._sort()
 
     def lookup(self, names: NDArray[np.uint64], which: NDArray[np.uint32]) -> NDArray[np.int64]:
         """Return the flow of each row, or a negative reason (:mod:`rtpverify.sources.live.flow_table`).
@@ -366,43 +364,37 @@ class _FlowIndex:
         """
         names.view(np.uint32)[:, 7] = which
         key = names @ _HASH
-        place = self._keys.searchsorted(key)
-        flow = self._numbers[place]
+        place = self._hashes.searchsorted(key)
+        flow = self._number_at[place]
         words = self._words[place]
         words ^= names
         strange = (words[:, 0] | words[:, 1] | words[:, 2] | words[:, 3]) != 0
         if strange.any():
-            flow[strange] = self._learn(names[strange])
+            flow[strange] = self._learn_all(names[strange])
         return flow
 
-    def forget(self, sockets: Collection[int]) -> None:
-        """Look again at addresses on these sockets."""
-        self._known = {
-            raw: number for raw, number in self._known.items() if int(np.frombuffer(raw, np.uint32)[7]) not in sockets
-        }
-        self._index()
+    def forget(self, is_old: Callable[[bytes], bool]) -> None:
+        """Look again at some addresses."""
+        super().forget(is_old)
+        self._sort()
 
-    def keep(self, numbers: Iterable[int]) -> None:
-        """Forget all flows but these, and number them by their place here."""
-        number_of = self.table.keep(numbers)
-        self._known = {raw: number_of[number] for raw, number in self._known.items() if number in number_of}
-        self._index()
+    def keep(self, numbers: Iterable[int]) -> dict[int, int]:
+        """Forget all flows but these, and number them by their place here; return the numbers by the old."""
+        number_of = super().keep(numbers)
+        self._sort()
+        return number_of
 
-    def _learn(self, names: NDArray[np.uint64]) -> NDArray[np.int64]:
+    def _learn_all(self, names: NDArray[np.uint64]) -> NDArray[np.int64]:
         """Return the flow of rows that the search did not find, and remember them."""
         distinct, first, inverse = np.unique(names, axis=0, return_index=True, return_inverse=True)
         numbers = np.empty(len(distinct), np.int64)
-        before = len(self._known)
+        before = len(self.known)
         for place in np.argsort(first):
             raw = distinct[place].tobytes()
-            number = self._known.get(raw)
-            if number is None:
-                number = self._number(raw)
-                if len(self._known) < self._max_known:
-                    self._known[raw] = number
-            numbers[place] = number
-        if len(self._known) > before:
-            self._index()
+            number = self.known.get(raw)
+            numbers[place] = self._number(raw) if number is None else number
+        if len(self.known) > before:
+            self._sort()
         return numbers[inverse.reshape(-1)]
 
     def _number(self, raw: bytes) -> int:
@@ -413,18 +405,18 @@ class _FlowIndex:
             address = socket.inet_ntop(socket.AF_INET6, raw[8:24])
         else:
             address = socket.inet_ntop(socket.AF_INET, raw[4:8])
-        return self.table.index(address, port, item.endpoint.destination, item.senders)
+        return self.learn(raw, address, port, item.endpoint.destination, item.senders)
 
-    def _index(self) -> None:
+    def _sort(self) -> None:
         """Sort what is known by key.
 
         Of two addresses with the same key the search finds one; the other takes the slow path and stays exact. The
         last entry has the highest key and is no address, so that every search finds something.
         """
-        words = np.frombuffer(b"".join(self._known), np.uint64).reshape(-1, 4)
-        numbers = np.fromiter(self._known.values(), np.int64, len(self._known))
+        words = np.frombuffer(b"".join(self.known), np.uint64).reshape(-1, 4)
+        numbers = np.fromiter(self.known.values(), np.int64, len(self.known))
         keys = words @ _HASH
         order = np.argsort(keys, kind="stable")
-        self._keys = np.append(keys[order], np.uint64(2**64 - 1))
+        self._hashes = np.append(keys[order], np.uint64(2**64 - 1))
         self._words = np.append(words[order], np.zeros((1, 4), np.uint64), axis=0)
-        self._numbers = np.append(numbers[order], 0)
+        self._number_at = np.append(numbers[order], 0)
