@@ -229,13 +229,17 @@ class Intake(Rows):
         if resolved:
             self._remember_resolved(resolved)
         placement = batch.placement
-        rows: slice | NDArray[np.bool_] = slice(None) if placement.accepted.all() else placement.accepted
+        rows: slice | NDArray[np.bool_] = placement.accepted
+        groups = None
+        if placement.accepted.all():
+            rows, groups = slice(None), placement.groups
         self.packets.write(
             batch.stream[rows],
             placement.sequence[rows],
             placement.timestamp[rows],
             batch.arrival_ns[rows],
             audio[rows],
+            groups,
         )
 
     def _remember_resolved(self, resolved: Sequence[PlacedPacket]) -> None:
@@ -364,9 +368,10 @@ class Intake(Rows):
             return
 
         def accepted(chosen: NDArray[np.bool_], breaks: Sequence[Break]) -> Accepted:
-            rows = slice(None) if chosen.all() else chosen
-            sequence, timestamp = placement.sequence[rows], placement.timestamp[rows]
-            return Accepted(stream[rows], sequence, timestamp, arrival_ns[rows], breaks)
+            if chosen.all():
+                return Accepted(stream, placement.sequence, placement.timestamp, arrival_ns, breaks, placement.groups)
+            sequence, timestamp = placement.sequence[chosen], placement.timestamp[chosen]
+            return Accepted(stream[chosen], sequence, timestamp, arrival_ns[chosen], breaks)
 
         silences = self._take_arrivals(resolved, new_encodings) if resolved else []
         left = placement.breaks

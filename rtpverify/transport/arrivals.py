@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from rtpverify.failure import contained
 from rtpverify.transport.placement import Break
-from rtpverify.transport.rows import Rows, RowTable, group_by_stream
+from rtpverify.transport.rows import Groups, Rows, RowTable, group_by_stream
 from rtpverify.transport.timing import Timing
 
 TIMED_PACKETS = 8192
@@ -27,7 +27,7 @@ DOWN_NS = 1_000_000_000
 class Accepted:
     """Accepted packets in order of arrival, shape (n,), and the breaks among them.
 
-    ``sequence`` is extended, ``timestamp`` unwrapped.
+    ``sequence`` is extended, ``timestamp`` unwrapped; ``groups`` are the packets by stream, where that is known.
     """
 
     stream: NDArray[np.int64]
@@ -35,6 +35,7 @@ class Accepted:
     timestamp: NDArray[np.int64]
     arrival_ns: NDArray[np.int64]
     breaks: Sequence[Break] = ()
+    groups: Groups | None = None
 
     def take(self, chosen: NDArray[np.bool_], breaks: Sequence[Break]) -> Accepted:
         """Return some of the packets, with these breaks."""
@@ -153,7 +154,7 @@ class Arrivals(Rows):
         self._waiting_packets += len(accepted.stream)
         if len(accepted.stream) == 0:
             return []
-        groups = group_by_stream(accepted.stream)
+        groups = accepted.groups or group_by_stream(accepted.stream)
         of, first, last = accepted.stream[groups.rows], groups.first, groups.stop - 1
         at, sequence = accepted.arrival_ns[groups.rows], accepted.sequence[groups.rows]
         before, before_sequence = np.empty_like(at), np.empty_like(sequence)

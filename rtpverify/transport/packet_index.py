@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from rtpverify.transport.rows import Rows, RowTable, group_by_stream
+from rtpverify.transport.rows import Groups, Rows, RowTable, group_by_stream
 
 REMEMBERED_SECONDS = 5.0
 """Media time that is remembered before what has been judged: further back no detector looks."""
@@ -68,6 +68,7 @@ class PacketIndex(Rows):
         timestamp: NDArray[np.int64],
         arrival_ns: NDArray[np.int64],
         is_audio: NDArray[np.bool_],
+        groups: Groups | None = None,
     ) -> None:
         """Remember packets, in order of arrival.
 
@@ -77,10 +78,12 @@ class PacketIndex(Rows):
             Stream, extended sequence number, unwrapped timestamp and arrival of each, shape (n,).
         is_audio
             Whether it carries frames of its stream, and no comfort noise or telephone event, shape (n,).
+        groups
+            The packets by stream, where that is known.
         """
         if len(stream) == 0:
             return
-        groups = group_by_stream(stream)
+        groups = groups or group_by_stream(stream)
         of, coming = groups.stream, groups.count
         for group in np.flatnonzero(self._is_short(of, coming)).tolist():
             self._make_room(int(of[group]), int(coming[group]))

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from rtpverify.failure import contained
 from rtpverify.transport.counts import LossPattern, PacketCounts
 from rtpverify.transport.placement import Break, Mark, Resolved, StreamFindings
-from rtpverify.transport.rows import Rows, group_by_stream
+from rtpverify.transport.rows import Groups, Rows, group_by_stream
 from rtpverify.transport.stream_order import MAX_STEP_FRAMES, MIN_WINDOW_STEPS, StreamOrder
 
 _NEVER = np.iinfo(np.int64).max
@@ -50,6 +50,8 @@ class Placement:
         is not settled before.
     breaks
         Packets of this update before which delays are not compared with those behind.
+    groups
+        The packets by stream; None where there were none.
     failed
         Streams of which packets could not be judged, and why: nothing of theirs is in the rest, and how far they were
         taken in is not known.
@@ -62,6 +64,7 @@ class Placement:
     resolved: list[Resolved] = field(default_factory=list)
     found: StreamFindings = field(default_factory=StreamFindings)
     breaks: list[Break] = field(default_factory=list)
+    groups: Groups | None = None
     failed: list[tuple[int, Exception]] = field(default_factory=list)
 
     def accept(self, row: int, sequence: int, timestamp: int) -> None:
@@ -158,7 +161,7 @@ class SequenceTracker(Rows):
         out = Placement(np.zeros(n, np.int64), np.zeros(n, np.int64), np.zeros(n, np.bool_), np.zeros(n, np.bool_))
         if n == 0:
             return out
-        groups = group_by_stream(stream)
+        groups = out.groups = group_by_stream(stream)
         by_stream, of, first, stop = groups.rows, groups.stream, groups.first, groups.stop
         sequence, timestamp, frames = sequence[by_stream], timestamp[by_stream], frames[by_stream]
         marks = np.zeros(n, np.int64) if marks is None else marks[by_stream]
