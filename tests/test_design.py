@@ -19,7 +19,7 @@ DESIGN = (ROOT / "docs" / "design.md").read_text(encoding="utf-8")
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 FILE = re.compile(r"`([\w./-]+(?:\.py|/))`")
 MOST_FILES_OUTSIDE_DETECTORS = 24
-"""Files outside ``detect/`` and what it calls in ``dsp/`` that a click may enter; with at most 11 there that makes 35."""
+"""Files outside ``detect/`` and what it calls in ``dsp/`` that a click may enter: with at most 11 there that is 35."""
 MOST_FILES = 51
 """The same with those."""
 IN_TURN = "scanner.py"

@@ -86,7 +86,7 @@ class TestAnotherSsrc:
         for turn in range(5):
             packets += later(Sender(seconds=0.2, ssrc=turn).send(), 0.5 * turn)
         verifier, _ = verify(packets, spec_of(BEFORE), max_streams=1)
-        assert [len(stream.events) for stream in verifier.streams] == [4]
+        assert [len(stream.log.events) for stream in verifier.streams] == [4]
         assert verifier.discarded == {}
 
 

@@ -561,7 +561,7 @@ class TestSameAnswer:
         whole, _ = verify(packets, spec_of(sender))
         pieces, _ = verify(packets, spec_of(sender), range(len(packets)))
         assert_same(pieces, whole)
-        assert len(whole.streams[0].events) == 5
+        assert len(whole.streams[0].log.events) == 5
 
     @pytest.mark.parametrize("form", [L24, L16, FAST, GSTREAMER])
     def test_packets_and_frames(self, form):
