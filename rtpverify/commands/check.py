@@ -428,7 +428,8 @@ def _verify_capture(capture: CaptureReader, specs: Sequence[StreamSpec], arrival
     if capture.records and not result.streams and not ours:
         seen = in_words(verifier.discarded + capture.skipped)
         where = "" if not arrival.excerpt.start_seconds else f" from {arrival.excerpt.start_seconds:g} s on"
-        raise RequestError(f"{source}: no RTP stream among its {capture.records} frames{where} ({seen})")
+        short = f"; {verifier.shortfall}" if verifier.shortfall else ""
+        raise RequestError(f"{source}: no RTP stream among its {capture.records} frames{where} ({seen}){short}")
     return result
 
 

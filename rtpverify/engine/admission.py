@@ -17,6 +17,8 @@ from itertools import pairwise
 from rtpverify.engine.encodings import FirstPackets, decide, statement
 from rtpverify.engine.expectation import StreamSpec
 from rtpverify.engine.payload_types import TELEPHONE_EVENT_BYTES, lies_beside
+from rtpverify.rtp.batch import Flow
+from rtpverify.rtp.payload import FIRST_DYNAMIC
 from rtpverify.rtp.serial import wrap_difference
 from rtpverify.transport.demux import MAX_HELD_PACKETS, Held
 
@@ -26,6 +28,8 @@ MIN_IN_ORDER = 16
 """The same where timestamps do not advance or leap about; many packets of video have one timestamp."""
 MAX_AHEAD = 4
 """How far the sequence number goes on where packets between were lost."""
+MAX_NAMED = 4
+"""Sources of too few packets that a message names."""
 MAX_STEP = 1 << 20
 """How far a timestamp goes on from one packet to the next: 11 s at 96 kHz."""
 
@@ -66,6 +70,39 @@ class Admission:
             return None
         decision = decide(statement(spec, own), first, is_judged=spec.wants_encoding)
         return own if count >= decision.packets_wanted else None
+
+    def shortfall(self, sources: Sequence[Sequence[Held]], flows: Sequence[Flow]) -> str | None:
+        """Say which sources began like streams and sent too few packets to be one, what it takes, and what to do.
+
+        Parameters
+        ----------
+        sources
+            Packets of each source that was never proved.
+        flows
+            Of the input, by number.
+        """
+        short = [text for packets in sources if (text := self._too_few(packets, flows))]
+        if not short:
+            return None
+        more = f", and {len(short) - MAX_NAMED} more" if len(short) > MAX_NAMED else ""
+        return (
+            f"not verified: {', '.join(short[:MAX_NAMED])}{more}. A payload type that nothing describes is taken for "
+            f"RTP from {MIN_IN_TIME + 1} packets in sequence with advancing timestamps on ({MIN_IN_ORDER + 1} without)"
+            f"; described with --sdp, or from {FIRST_DYNAMIC} on with --encoding, 2 are enough"
+        )
+
+    def _too_few(self, packets: Sequence[Held], flows: Sequence[Flow]) -> str | None:
+        """Name a source whose packets follow one another, or of which a single one was expected; None for others."""
+        spec, first = self._spec_of(packets[-1].flow), packets[0]
+        own = own_payload_type(spec, packets)
+        steps = _steps(spec, packets)
+        follow = sum(0 < ahead <= MAX_AHEAD for ahead, _ in steps)
+        if not (spec.describes(own) if not steps else 2 * follow >= len(steps)):
+            return None
+        count, ends = len(packets), flows[first.flow]
+        ssrc = int.from_bytes(first.datagram[8:12], "big")
+        what = f"{count} packet{'s' if count > 1 else ''} of payload type {own}"
+        return f"{what} from {ends.sender} to {ends.destination} (SSRC 0x{ssrc:08x})"
 
     def _is_proved(self, spec: StreamSpec, own: int, packets: Sequence[Held]) -> bool:
         """Tell whether packets are those of one sender of RTP."""

@@ -88,6 +88,8 @@ class Verifier:
         Streams in order of appearance, without those that were removed.
     failures
         The latest defects that were contained, until somebody takes them.
+    shortfall
+        Which sources sent too few packets to be a stream, once the input has ended; None where none did.
     """
 
     def __init__(
@@ -103,8 +105,10 @@ class Verifier:
         self.streams: list[Stream] = []
         self._rows: RowTable[Stream] = RowTable()
         self._identity = Identity(specs, selection)
-        proof = Admission(self._identity.spec_of)
-        self._demux = Demux(max_streams, self._identity.place_of, proof, self._identity.claim_of, self._rows)
+        self._admission = Admission(self._identity.spec_of)
+        self.shortfall: str | None = None
+        claims = self._identity.claim_of
+        self._demux = Demux(max_streams, self._identity.place_of, self._admission, claims, self._rows)
         self._merger: LegMerger | None = None
         self._intake = Intake(self._rows, self._tell, self._fail, host_clock, on_frames)
         self._presence = Presence(specs, selection, self._intake.arrivals, self._intake.tracker, self._tell, ends=ends)
@@ -274,7 +278,7 @@ class Verifier:
             if self._flows:
                 # Sources of which it is open whether they go on with a stream.
                 self._take_parts(self._demux.settle(self._no_packets()))
-            self._demux.finish()
+            self.shortfall = self._admission.shortfall(self._demux.finish(), self._flows)
             for heard in self._hearing.finish() if self._hearing.streams else ():
                 self._take_heard(heard)
         with self._contained("transport"):
@@ -309,6 +313,7 @@ class Verifier:
         results = [self.result_of(stream) for stream in self.streams]
         results += [missing_result(spec, event) for spec, event in self._presence.absent()]
         warnings = list(dict.fromkeys(warning for spec in self.specs for warning in spec.warnings))
+        warnings += [self.shortfall] if self.shortfall else []
         defects = [failure for failure in self.failures if not isinstance(failure.error, RequestError)]
         return Result(
             source,

@@ -14,7 +14,7 @@ REASONS = {
     "unmatched": "to or from unexpected addresses",
     "not_selected": "of streams not selected with --stream",
     "too_many_streams": "of streams past the limit of streams at a time",
-    "probation": "of senders with too few packets in sequence to be recognised as RTP",
+    "probation": "of senders that did not send enough packets in sequence to be a stream",
     "flows": "of senders past the limit of senders remembered",
     "sender": "from another sender than the one requested",
     "truncated": "truncated within their headers, or longer than the receive buffer",

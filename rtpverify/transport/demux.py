@@ -287,10 +287,12 @@ class Demux:
         if self._flow_stream[source.flow] == stream:
             self._flow_ssrc[source.flow] = self._flow_stream[source.flow] = -1
 
-    def finish(self) -> None:
-        """End the input: sources that were never proved are refused."""
+    def finish(self) -> list[list[Held]]:
+        """End the input: sources that were never proved are refused; return the latest packets of each."""
+        unproved = list(self._probation.values())
         for key in list(self._probation):
             self._evict(key)
+        return unproved
 
     def _look_up(self, key: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the stream of each key, -1 where unknown."""

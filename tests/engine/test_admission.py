@@ -102,7 +102,7 @@ class TestOtherTraffic:
     def test_is_no_stream(self, kind):
         datagrams = getattr(self, kind)(300)
         result = verify(datagrams)
-        assert result.streams == []
+        assert (result.streams, result.warnings) == ([], [])
         assert sum(result.discarded.values()) == 300
 
     @given(seed=st.integers(0, 2**32), size=st.integers(12, 60), fixed=st.integers(0, 12))
@@ -129,6 +129,34 @@ class TestOtherTraffic:
             assert len(verify(two, spec).streams) == 1
         dynamic = [rtp(sequence, 160 * sequence, voice(sequence), 96) for sequence in range(2)]
         assert len(verify(dynamic, StreamSpec(encoding=PCMU)).streams) == 1
+
+    @pytest.mark.parametrize("payload_type", [0, 96])
+    @pytest.mark.parametrize(("packets", "step"), [(2, 160), (3, 160), (15, 0)])
+    def test_too_few_packets_are_named_with_what_it_takes(self, packets, step, payload_type):
+        datagrams = [rtp(n, step * n, voice(n), payload_type) for n in range(packets)]
+        result = verify(datagrams)
+        assert result.streams == []
+        [warning] = result.warnings
+        assert warning == (
+            f"not verified: {packets} packets of payload type {payload_type} from 192.0.2.7:5004 to 192.0.2.9:4000 "
+            "(SSRC 0x00000007). A payload type that nothing describes is taken for RTP from 4 packets in sequence "
+            "with advancing timestamps on (17 without); described with --sdp, or from 96 on with --encoding, "
+            "2 are enough"
+        )
+        enough = [rtp(n, step * n, voice(n), payload_type) for n in range(4 if step else 17)]
+        assert len(verify(enough).streams) == 1
+        assert verify(enough[:-1]).streams == []
+
+    def test_a_single_packet_is_named_where_one_is_expected(self):
+        single = [rtp(0, 0, voice(0), 96)]
+        assert verify(single).warnings == []
+        [warning] = verify(single, StreamSpec(encoding=PCMU)).warnings
+        assert warning.startswith("not verified: 1 packet of payload type 96 from")
+
+    def test_of_many_only_some_are_named(self):
+        datagrams = [rtp(n, 160 * n, voice(n)) for n in range(2) for _ in range(6)]
+        [warning] = verify(datagrams, ports=[5004 + 2 * n for n in range(6)] * 2).warnings
+        assert (warning.count("2 packets of payload type 0"), ", and 2 more. A payload" in warning) == (4, True)
 
     @pytest.mark.parametrize("cuts", [(), (1, 2, 3, 4, 5), (3, 7)])
     @pytest.mark.parametrize("lost", [(), (1,), (2, 5)])
