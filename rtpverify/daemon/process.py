@@ -11,6 +11,8 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from rtpverify.live.signals import STOP_SIGNALS, mind
+
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 
     from rtpverify.daemon.configuration import Configuration
 
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+RELOAD_SIGNALS = (signal.SIGHUP,) if hasattr(signal, "SIGHUP") else ()  # Windows has none
 
 
 class _Signals:
@@ -27,7 +29,7 @@ class _Signals:
 
     def __init__(self) -> None:
         self._seen: list[int] = []
-        for number in (*STOP_SIGNALS, signal.SIGHUP):
+        for number in (*STOP_SIGNALS, *RELOAD_SIGNALS):
             signal.signal(number, self._note)
 
     def _note(self, number: int, _frame: FrameType | None) -> None:
@@ -35,8 +37,8 @@ class _Signals:
 
     def hand_over(self, loop: asyncio.AbstractEventLoop, stop: Callable[[], None], reload: Callable[[], None]) -> None:
         """Call ``stop`` and ``reload`` on the loop from now on, and for what came before."""
-        for number in (*STOP_SIGNALS, signal.SIGHUP):
-            loop.add_signal_handler(number, stop if number in STOP_SIGNALS else reload)
+        for number in (*STOP_SIGNALS, *RELOAD_SIGNALS):
+            mind(loop, number, stop if number in STOP_SIGNALS else reload)
         for seen in self._seen:
             loop.call_soon(stop if seen in STOP_SIGNALS else reload)
 

@@ -98,8 +98,10 @@ def serve(cases: IO[bytes], answers: IO[bytes]) -> None:
 
 if __name__ == "__main__":
     # Who manages services stops all processes of one at once; what is begun is to be ended.
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
-    with suppress(OSError):  # a service may be forbidden to; it works all the same
-        os.nice(NICENESS)
+    for name in ("SIGTERM", "SIGINT", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    if hasattr(os, "nice"):
+        with suppress(OSError):  # a service may be forbidden to; it works all the same
+            os.nice(NICENESS)
     serve(sys.stdin.buffer, sys.stdout.buffer)

@@ -22,6 +22,7 @@ import numpy as np
 
 from rtpverify.live.histogram import BucketCounter
 from rtpverify.live.recent_peak import RecentPeak
+from rtpverify.live.signals import STOP_SIGNALS, mind
 
 if TYPE_CHECKING:
     from rtpverify.engine.verifier import StreamEvent, Verifier
@@ -293,15 +294,16 @@ def run(main: Coroutine[Any, Any, T]) -> T:
 def stopped_by_signals(stop: asyncio.Event) -> Iterator[None]:
     """Let Ctrl-C or SIGTERM set ``stop``, where this thread gets signals; afterwards they do what they did before."""
     loop = asyncio.get_running_loop()
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.getsignal(number) for number in STOP_SIGNALS}
     try:
         for number in before:
-            loop.add_signal_handler(number, stop.set)
-    except (NotImplementedError, RuntimeError, ValueError):  # another system, or not the main thread
+            mind(loop, number, stop.set)
+    except (RuntimeError, ValueError):  # not the main thread
         before = {}
     try:
         yield
     finally:
         for number, handler in before.items():
-            loop.remove_signal_handler(number)
+            with contextlib.suppress(NotImplementedError):
+                loop.remove_signal_handler(number)
             signal.signal(number, handler)
