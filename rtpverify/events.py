@@ -6,7 +6,6 @@ timestamp minus that of the earliest packet; the frame index of a file), channel
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -132,5 +131,7 @@ class Event:
 
     def name(self, stream: str) -> None:
         """Give the event its identity: a digest of the stream's name, the kind, the channel and the start."""
+        from hashlib import blake2s
+
         text = f"{stream}/{self.kind}/{self.channel}/{self.start_frame}"
-        self.id = hashlib.blake2s(text.encode(), digest_size=6).hexdigest()
+        self.id = blake2s(text.encode(), digest_size=6).hexdigest()

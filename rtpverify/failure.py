@@ -5,7 +5,6 @@ The core does not report them: it keeps what a person needs to mend them, and go
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -54,6 +53,8 @@ class Failure:
     @classmethod
     def of(cls, where: str, stream: str | None, error: Exception) -> Failure:
         """Return what is kept of an exception: its frames would keep whole batches in memory."""
+        import traceback
+
         text = "".join(traceback.format_exception(error))
         while isinstance(error, RowError) and isinstance(error.__cause__, Exception):
             error = error.__cause__

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 
 from rtpverify.errors import ConfigurationError
@@ -18,6 +17,8 @@ def read_limits(path: Path, profile: Limits) -> Limits:
     ConfigurationError
         Where the file cannot be read, is no TOML, or holds an unknown or unusable value.
     """
+    import tomllib
+
     try:
         values = tomllib.loads(read_small(path, is_patient=True).decode())
     except OSError as error:

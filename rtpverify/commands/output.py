@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -59,7 +58,7 @@ def replacing(option: str, path: Path) -> Iterator[Path]:
         one, and the path.
     """
     target = Path(os.path.realpath(path))
-    beside = target.with_name(f".{target.name[:200]}.{secrets.token_hex(4)}")
+    beside = target.with_name(f".{target.name[:200]}.{os.urandom(4).hex()}")
     try:
         try:
             if _is_special(path) or not _made(beside, target):

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import os
-import platform
 import sys
-import tempfile
-import traceback
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -18,6 +15,9 @@ from rtpverify.version import __version__
 
 def keep(traceback_text: str) -> Path | None:
     """Write a traceback to a temporary file that only the user may read; return its path, None where that fails."""
+    import platform
+    import tempfile
+
     about = [f"rtpverify {__version__}, Python {platform.python_version()}, {platform.platform()}", " ".join(sys.argv)]
     path = None
     with suppress(OSError):
@@ -42,6 +42,8 @@ def report(message: str, traceback_text: str) -> None:
 
 def report_exception(error: BaseException) -> None:
     """Keep and tell an exception."""
+    import traceback
+
     report(in_one_line(error), "".join(traceback.format_exception(error)))
 
 
