@@ -25,7 +25,7 @@ import soundfile
 from numpy.typing import NDArray
 
 import rtpverify
-from rtpverify.events import Event, Kind
+from rtpverify.events import SIZES, Event, Kind
 from tests.helpers.corpus import FRAMES, FREQUENCY_HZ, RATE_HZ, Clip
 
 WINDOW_FRAMES = 512
@@ -127,12 +127,11 @@ class Rtpverify(Tool):
 def _event(item: dict[str, Any]) -> Event:
     known = {"kind", "channel", "start_frame", "duration_frames", "cause", "message", "fault", "packets", "time", "id"}
     return Event(
-        Kind(item["kind"]),
+        SIZES[Kind(item["kind"])](**{name: value for name, value in item.items() if name not in known}),
         item["start_frame"],
         item["duration_frames"],
         item["channel"],
         item["message"],
-        size={name: value for name, value in item.items() if name not in known},
     )
 
 

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from rtpverify.dsp.levels import dbfs
 from rtpverify.engine.file_verifier import SILENT, FrameVerifier, of_recording
 from rtpverify.errors import RequestError
-from rtpverify.events import Event, Kind
+from rtpverify.events import Event, Kind, MismatchSize, NoiseSize, PolaritySize, SilenceSize, SlipSize
 from rtpverify.limits import Limits
 from rtpverify.reference import ReferenceAudio
 from rtpverify.result import ChannelComparison, Comparison, Result, Signal, StreamResult
@@ -257,9 +257,9 @@ class _Pair:
         found = [channel for channel in self.comparison.channels if channel.offset_frames is not None]
         start = -min(int(channel.offset_frames or 0.0) for channel in found)
         slips = sum(
-            int(event.size["slip_frames"]) / (len(found) if event.channel is not None else 1)
+            (event.size.slip_frames or 0) / (len(found) if event.channel is not None else 1)
             for event in self.stream.events
-            if event.kind is Kind.SLIP
+            if isinstance(event.size, SlipSize)
         )
         self._judge_end(0, min(start, self.reference.frames), 0, "first")
         stop = max(start + self.stream.frames + round(slips), 0)
@@ -274,7 +274,7 @@ class _Pair:
         if last - first <= LATENCY_SECONDS * rate:
             self.stream.warnings.append(text)
         else:
-            self._tell(Event(Kind.MISMATCH, frame, 0, size={"missing_frames": last - first}, message=text))
+            self._tell(Event(MismatchSize(missing_frames=last - first), frame, 0, message=text))
 
     def judge_content(self) -> bool:
         """Judge a recording that was recoded by what it plays, not frame by frame; return whether that was possible."""
@@ -296,10 +296,11 @@ class _Pair:
         left_db = None if self.codec else self.content().left_db
         if left_db is not None and left_db > RECODED_RESIDUAL_DB:
             text = f"residual {left_db:.1f} dB relative to the signal, more than a codec explains"
-            size = {"residual_db": left_db}
-            events = [*events, Event(Kind.NOISE, 0, self.stream.frames, size=size, message=text)]
+            levels = [signal.level_dbfs for signal in self.stream.signal if signal.level_dbfs is not None]
+            size = NoiseSize(residual_dbfs=max(levels) + left_db if levels else None, thd_plus_n_db=left_db)
+            events = [*events, Event(size, 0, self.stream.frames, message=text)]
         if found.polarity == -1:
-            events = [*events, Event(Kind.POLARITY, 0, self.stream.frames, message="inverted")]
+            events = [*events, Event(PolaritySize(), 0, self.stream.frames, message="inverted")]
         if found.period_frames is not None:
             events = self._of_periodic(found, events, found.period_frames)
         for event in (*events, *self.not_finite):
@@ -322,8 +323,8 @@ class _Pair:
             f"{missing} frames of the reference are missing, or the content is shifted or inverted: "
             f"the reference repeats every {period_frames} frames, so these cases cannot be distinguished"
         )
-        size = {"missing_frames": missing, "period_frames": period_frames}
-        return [*known, Event(Kind.MISMATCH, 0, self.stream.frames, size=size, message=text)]
+        size = MismatchSize(missing_frames=missing, period_frames=period_frames)
+        return [*known, Event(size, 0, self.stream.frames, message=text)]
 
     def equal_frames(self) -> NDArray[np.int64]:
         """Return how many frames of each channel are those of the reference at the same place, bit by bit."""
@@ -343,10 +344,10 @@ class _Pair:
             )
         self.stream.inconclusive = None
         if not _is_loud(self.received, 0, self.received.frames, 0.0) and self._is_heard(0, self.reference.frames):
-            self._tell(Event(Kind.SILENCE, 0, self.stream.frames, message="no signal"))
+            self._tell(Event(SilenceSize(), 0, self.stream.frames, message="no signal"))
             return
         text = "the reference was not found in it"
-        self._tell(Event(Kind.MISMATCH, 0, self.stream.frames, message=text))
+        self._tell(Event(MismatchSize(), 0, self.stream.frames, message=text))
 
     def _tell(self, event: Event) -> None:
         event.name("")

@@ -137,7 +137,7 @@ class ChannelMerger:
         instant = all(member.duration_frames == 0 for member in members)
         event.duration_frames = 0 if instant else end - event.start_frame
         event.open = any(member.open for member in members)
-        event.kind, event.size, event.message = members[0].kind, members[0].size, members[0].message
+        event.size, event.message = members[0].size, members[0].message
 
     def _forget(self, published: _Published) -> None:
         for member in published.members:
@@ -146,4 +146,4 @@ class ChannelMerger:
 
 def _same_fault(a: Event, b: Event) -> bool:
     """Tell whether events of two channels are the same fault: kind and whole-number sizes agree."""
-    return a.kind is b.kind and a.size.get("slip_frames") == b.size.get("slip_frames")
+    return a.kind is b.kind and getattr(a.size, "slip_frames", None) == getattr(b.size, "slip_frames", None)

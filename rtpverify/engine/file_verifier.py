@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtpverify.engine.format_group import Analysis, blindness, stream_format
-from rtpverify.events import Cause, Event, Kind
+from rtpverify.events import SIZES, Cause, Event, Kind, SilenceSize
 from rtpverify.result import Result, StreamResult
 from rtpverify.rtp.payload import COMPANDED
 
@@ -268,7 +268,7 @@ def _run_event(run: _Run, channel: int | None) -> Event:
     length = run.stop - run.start
     where = f"for {length} frame(s)" if run.count == length else f"in {run.count} of {length} frames"
     return Event(
-        Kind.DROPOUT if run.count >= _LEAST_DROPOUT_FRAMES else Kind.CLICK,
+        SIZES[Kind.DROPOUT if run.count >= _LEAST_DROPOUT_FRAMES else Kind.CLICK](),
         run.start,
         length,
         channel=channel,
@@ -318,7 +318,7 @@ class _Beginning:
             length = min(of_it or of_all, default=lead_in) - lead_in
             if length > self._tolerance:
                 message = f"no signal for {length} frames, while another channel has one"
-                late = Event(Kind.SILENCE, lead_in, length, channel=channel, message=message)
+                late = Event(SilenceSize(), lead_in, length, channel=channel, message=message)
                 late.name("")
                 kept.append(late)
         return kept, lead_in

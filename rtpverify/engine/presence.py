@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from rtpverify.engine.expectation import Selection, StreamSpec
 from rtpverify.engine.stream import Interruption, Stream
-from rtpverify.events import Event, Kind
+from rtpverify.events import EndedSize, Event, Kind, MissingSize
 from rtpverify.transport.arrivals import Arrivals
 from rtpverify.transport.demux import SILENT_NS
 from rtpverify.transport.sequence import SequenceTracker
@@ -89,7 +89,7 @@ class AwaitedStream:
         """Return the event of something that never came; the time is None where no clock tells it."""
         seconds = None if now_ns is None or self.since_ns is None else (now_ns - self.since_ns) / 1e9
         size, message = {"missing_seconds": seconds}, self.missing_message(seconds)
-        return Event(Kind.MISSING, 0, size=size, time_ns=self.since_ns, fault=fault, message=message)
+        return Event(MissingSize(**size), 0, time_ns=self.since_ns, fault=fault, message=message)
 
     def told(self, event: Event) -> tuple[Event, bool]:
         """Take an event in; return it as it is reported, and whether it is new."""
@@ -359,8 +359,10 @@ class Presence:
         event.open = False
         seconds = None if at_ns is None or event.time_ns is None else (at_ns - event.time_ns) / 1e9
         if event.kind is Kind.MISSING or item.ended is None:
-            event.size["missing_seconds"], event.message = seconds, f"{item.missing_message(seconds)}{went_on}"
+            event.size = MissingSize(missing_seconds=seconds)
+            event.message = f"{item.missing_message(seconds)}{went_on}"
             self._tell(item, event)
         else:
-            event.size["ended_seconds"], event.message = seconds, item.ended.end_message(seconds, went_on)
+            event.size = EndedSize(ended_seconds=seconds)
+            event.message = item.ended.end_message(seconds, went_on)
             self._tell(item.ended, event)

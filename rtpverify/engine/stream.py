@@ -8,11 +8,24 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field, fields, replace
-from typing import Any
 
 from rtpverify.engine.expectation import StreamSpec
 from rtpverify.engine.format_group import Analysis
-from rtpverify.events import TRANSPORT_KINDS, Cause, Event, Kind
+from rtpverify.events import (
+    TRANSPORT_KINDS,
+    Cause,
+    EndedSize,
+    Event,
+    EventSize,
+    GapSize,
+    Kind,
+    PayloadTypeChangeSize,
+    RestartSize,
+    SsrcChangeSize,
+    StallSize,
+    TimestampErrorSize,
+    TimestampJumpSize,
+)
 from rtpverify.failure import Failure
 from rtpverify.media.timeline import MediaTime
 from rtpverify.result import StreamResult
@@ -301,17 +314,16 @@ class Stream:
         else:
             message = f"{packets} skipped by sequence number, no frame missing"
         event = Event(
-            Kind.GAP,
+            GapSize(packets_lost=gap.packets),
             start,
             gap.frames,
-            size={"packets_lost": gap.packets},
             packets=(gap.first_sequence, gap.last_sequence),
             message=message,
         )
         if host_dropped:
             # Not the network's doing, or not only.
             event.cause = Cause.UNKNOWN
-            event.size["packets_dropped_by_host"] = host_dropped
+            event.size = GapSize(packets_lost=gap.packets, packets_dropped_by_host=host_dropped)
             event.message += f"; this host dropped {host_dropped} at that time because its receive buffer was full"
         event.time_ns = self.packets.arrival_ns(self.index, gap.last_sequence + 1)
         return event
@@ -352,16 +364,17 @@ class Stream:
             f"sequence {jump.from_sequence} expected, {jump.to_sequence} received; "
             f"timestamp {jump.from_timestamp} expected, {jump.to_timestamp} received"
         )
-        size: dict[str, Any] = {"timestamp_jump_frames": jump.frames}
+        size: EventSize = TimestampJumpSize(timestamp_jump_frames=jump.frames)
         if kind is Kind.SSRC_CHANGE:
-            size = {"from_ssrc": f"0x{self.ssrc_before:08x}", "to_ssrc": f"0x{self.ssrc:08x}"}
+            size = SsrcChangeSize(from_ssrc=f"0x{self.ssrc_before:08x}", to_ssrc=f"0x{self.ssrc:08x}")
             left = "sent RTCP BYE" if self.rtcp.said_goodbye else "stopped"
             message = f"SSRC 0x{self.ssrc_before:08x} {left} and 0x{self.ssrc:08x} continues the stream"
         elif kind is Kind.RESTART:
+            size = RestartSize(timestamp_jump_frames=jump.frames)
             message = f"the sender restarted: {numbers}"
         else:
             message = f"the RTP timestamp jumped: {numbers}"
-        event = Event(kind, frame, size=size, packets=(jump.sequence, jump.sequence), message=message)
+        event = Event(size, frame, packets=(jump.sequence, jump.sequence), message=message)
         event.fault = not (kind is Kind.SSRC_CHANGE and self.rtcp.said_goodbye)
         event.time_ns = self.packets.arrival_ns(self.index, jump.sequence)
         return event
@@ -373,25 +386,25 @@ class Stream:
             raise AssertionError("timestamps of packets that are not decoded contradict nothing")
         pattern, rate_hz = pattern_of(error, encoding), encoding.sample_rate_hz
         start, largest = error.start_frame - (self.origin or 0), abs(error.deviation) / rate_hz
-        size: dict[str, Any] = {
-            "packets_deviating": error.packets,
-            "timestamp_deviation_frames": error.deviation,
-            "timestamp_deviation_seconds": error.deviation / rate_hz,
-            "timestamp_pattern": pattern.name,
+        size = TimestampErrorSize(
+            packets_deviating=error.packets,
+            timestamp_deviation_frames=error.deviation,
+            timestamp_deviation_seconds=error.deviation / rate_hz,
+            timestamp_pattern=pattern.name,
+            timestamp_moved_frames=error.moved if error.moves else None,
             **pattern.size,
-        }
+        )
         packets = f"{error.packets} packet{'s' if error.packets > 1 else ''}"
         message = (
             f"timestamps of {packets} contradict the sequence numbers: they {pattern.text}, up to "
             f"{abs(error.deviation)} frames ({1e3 * largest:.3f} ms) off; no packet was lost"
         )
         if error.moves:
-            size["timestamp_moved_frames"] = error.moved
             times = f"{error.moves} time{'s' if error.moves > 1 else ''}"
             message += f"; they moved to a new offset {times}, {error.moved} frames in all"
         event, self.log.timestamp_error = self.log.timestamp_error, None
         if event is None or event.start_frame != start:
-            event = Event(Kind.TIMESTAMP_ERROR, start)
+            event = Event(size, start)
             event.time_ns = self.packets.arrival_ns(self.index, error.first_sequence)
         event.duration_frames, event.open = error.frames, error.is_open
         event.size, event.message = size, message
@@ -405,9 +418,8 @@ class Stream:
         """Return the event of a sender that was silent for too long."""
         message = f"no packet for {1000 * seconds:.1f} ms, then the stream continued where it had stopped"
         return Event(
-            Kind.STALL,
+            StallSize(stall_seconds=seconds),
             frame,
-            size={"stall_seconds": seconds},
             packets=(sequence, sequence),
             time_ns=arrival_ns,
             message=message,
@@ -416,9 +428,8 @@ class Stream:
     def end(self, frame: int, sequence: int, last_ns: int, now_ns: int, went_on: str) -> Event:
         """Return the event of a stream of which nothing came since its last packet, in ``frame`` at ``last_ns``."""
         return Event(
-            Kind.ENDED,
+            EndedSize(ended_seconds=(now_ns - last_ns) / 1e9),
             frame,
-            size={"ended_seconds": (now_ns - last_ns) / 1e9},
             cause=Cause.UPSTREAM if self.rtcp.said_goodbye else Cause.UNKNOWN,
             packets=(sequence, sequence),
             time_ns=last_ns,
@@ -446,9 +457,8 @@ class Stream:
         """Return the event of a sender that changed its payload type."""
         message = f"payload type changed from {self.payload_type} to {payload_type}"
         return Event(
-            Kind.PAYLOAD_TYPE_CHANGE,
+            PayloadTypeChangeSize(from_payload_type=self.payload_type, to_payload_type=payload_type),
             frame,
-            size={"from_payload_type": self.payload_type, "to_payload_type": payload_type},
             packets=(sequence, sequence),
             time_ns=arrival_ns,
             message=message,

@@ -12,7 +12,16 @@ from rtpverify.engine.format_group import blindness
 from rtpverify.engine.pipeline import Intake
 from rtpverify.engine.stream import Stream
 from rtpverify.errors import RequestError
-from rtpverify.events import TRANSPORT_KINDS, Cause, Event, Kind
+from rtpverify.events import (
+    TRANSPORT_KINDS,
+    Cause,
+    DuplicateSize,
+    Event,
+    JitterSize,
+    Kind,
+    LateSize,
+    ReorderSize,
+)
 from rtpverify.result import Leg, Rtcp, StreamResult, Transport
 from rtpverify.rtp.rtcp import TOLERANCE_PACKETS
 from rtpverify.transport.arrivals import DOWN_NS
@@ -192,28 +201,27 @@ def past_limits(stream: Stream, intake: Intake) -> list[Event]:
     """Return events for counts and times of a stream that ends and is past a limit of one's own."""
     index, limits, end_frame = stream.index, stream.spec.limits, intake.tracker.end_frame(stream.index)
     counts, events = intake.tracker.counts(index), []
-    for kind, count, limit, what in (
-        (Kind.DUPLICATE, counts.duplicated, limits.max_duplicated, "received more than once"),
-        (Kind.REORDER, counts.reordered, limits.max_reordered, "received after a later one"),
-        (Kind.LATE, counts.late, limits.max_late, "received after the reorder window"),
+    for size, count, limit, what in (
+        (DuplicateSize, counts.duplicated, limits.max_duplicated, "received more than once"),
+        (ReorderSize, counts.reordered, limits.max_reordered, "received after a later one"),
+        (LateSize, counts.late, limits.max_late, "received after the reorder window"),
     ):
         if limit is not None and count > limit:
             message = f"{count} packets {what}, limit {limit:g}"
-            events.append(Event(kind, 0, end_frame, size={"packets_counted": count}, message=message))
+            events.append(Event(size(packets_counted=count), 0, end_frame, message=message))
     if limits.max_jitter_seconds is not None:
         intake.arrivals.judge()
         jitter = intake.arrivals.timing.jitter_seconds(index) or 0.0
         if jitter > limits.max_jitter_seconds:
             message = f"interarrival jitter of {1e3 * jitter:.3f} ms, limit {1e3 * limits.max_jitter_seconds:.3f} ms"
-            size = {"jitter_seconds": jitter}
-            events.append(Event(Kind.JITTER, 0, end_frame, cause=Cause.UNKNOWN, size=size, message=message))
+            events.append(Event(JitterSize(jitter_seconds=jitter), 0, end_frame, cause=Cause.UNKNOWN, message=message))
     lead = intake.presentation.lead_seconds(index) if intake.presentation.measures else None
     short = intake.presentation.packets_short(index) if lead else None
     if lead and short:
         message = f"{short} packet{'s' if short > 1 else ''} arrived too late for presentation: lead down to "
         message += f"{1e3 * lead[1]:.3f} ms, limit {1e3 * limits.min_presentation_lead_seconds:g} ms"
-        lead_size = {"presentation_lead_seconds": lead[1], "packets_counted": short}
-        events.append(Event(Kind.LATE, 0, end_frame, cause=Cause.UNKNOWN, size=lead_size, message=message))
+        late = LateSize(presentation_lead_seconds=lead[1], packets_counted=short)
+        events.append(Event(late, 0, end_frame, cause=Cause.UNKNOWN, message=message))
     for event in events:
         first = intake.packets.first_sequence(index)
         event.packets = None if first is None else (first, intake.tracker.head_sequence(index))

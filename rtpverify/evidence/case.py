@@ -121,7 +121,7 @@ class Case:
 
 def _duration_ns(event: Event, encoding: Encoding | None) -> int:
     """Return how long an event lasted: on the media timeline, or in arrival time where that stood still."""
-    seconds: float | None = event.size.get(f"{event.kind}_seconds")
+    seconds: float | None = getattr(event.size, f"{event.kind}_seconds", None)
     if event.kind in (Kind.STALL, Kind.ENDED) and seconds is not None:
         return round(1e9 * seconds)
     return 0 if encoding is None else event.duration_frames * 1_000_000_000 // encoding.sample_rate_hz

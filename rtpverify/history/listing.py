@@ -7,7 +7,7 @@ import json
 import textwrap
 from typing import IO, Literal
 
-from rtpverify.events import Event, Kind
+from rtpverify.events import ByteOrderSize, Event
 from rtpverify.history.query import FoundEvents
 from rtpverify.history.store import Document
 from rtpverify.report.terminal import BOLD, DIM, Paper, coloured
@@ -23,8 +23,8 @@ CSV_COLUMNS = (
     *("first_packet", "last_packet", "sizes", "message", "id"),
 )
 
-_NO_SIZES = event_as_dict(Event(Kind.GAP, 0)).keys() | {"stream", "cut_off"}
-"""What every event may have; the rest are the sizes of its kind."""
+_NO_SIZES = (event_as_dict(Event(ByteOrderSize(), 0)).keys() - {"confidence", "alternatives"}) | {"stream", "cut_off"}
+"""What every event may have in columns of its own; the rest are the figures of its kind."""
 
 
 def write(found: FoundEvents, form: Form, out: IO[str]) -> None:
@@ -49,7 +49,7 @@ def _write_csv(found: FoundEvents, out: IO[str]) -> None:
     table.writerow(CSV_COLUMNS)
     for document in found.events:
         first, last = document["packets"] or ("", "")
-        sizes = {name: value for name, value in document.items() if name not in _NO_SIZES}
+        sizes = {name: value for name, value in document.items() if name not in _NO_SIZES and value is not None}
         common = [_plain(document[name]) for name in CSV_COLUMNS[:9]]
         text = json.dumps(sizes, ensure_ascii=False) if sizes else ""
         table.writerow([*common, first, last, text, document["message"], document["id"]])

@@ -534,7 +534,9 @@ def event_as_dict(event: Event) -> dict[str, Any]:
         "open": event.open,
         "packets": list(event.packets) if event.packets else None,
         "time": rfc3339(event.time_ns),
-        **event.size,
+        **event.size.as_dict(),
+        "confidence": event.confidence,
+        "alternatives": event.alternatives and {str(kind): value for kind, value in event.alternatives.items()},
         "message": event.message,
     }
 

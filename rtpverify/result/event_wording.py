@@ -85,7 +85,7 @@ def size(event: Event, sample_rate: int | None) -> str:
     parts = [] if event.duration_frames == 0 else [counted(event.duration_frames, "frame")]
     if parts and sample_rate:
         parts[0] += f" ({seconds(event.duration_frames / sample_rate)})"
-    figures = [_figure(name, value) for name, value in event.size.items() if value is not None]
+    figures = [_figure(name, value) for name, value in event.size.as_dict().items() if value is not None]
     parts += [figure.removeprefix(f"{event.kind.replace('_', ' ')} ") for figure in figures]
     if event.open:
         parts.append("ongoing")

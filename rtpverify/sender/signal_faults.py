@@ -245,9 +245,9 @@ class DamagedSignal:
         elif fault.kind in _FREQUENCY and isinstance(self._signal, ToneSignal):
             size = {"frequency_hz": float(self._frequency_hz(fault, self._signal.frequencies_hz[item.columns[0]]))}
         elif fault.kind == "noise":
-            size = {"level_dbfs": values["dbfs"]}
+            size = {"residual_dbfs": values["dbfs"]}
         elif fault.kind == "clipping":
-            size = {"level": values["level"]}
+            size = {"clip_level": values["level"]}
         elif fault.kind == "distortion":
             size = {"thd_db": _thd_db(values["harmonics_db"])}
         elif fault.kind == "word_length":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rtpverify.events import Event
+from rtpverify.events import SIZES, Event
 from rtpverify.result.event_wording import size
 from rtpverify.sender.faults import ExpectedEvent
 from rtpverify.sender.rtp_sender import Sender
@@ -42,11 +42,10 @@ def _event(expected: ExpectedEvent, sent: int) -> Event:
     left = sent - expected.start_frame
     is_open = expected.duration_frames is None or expected.duration_frames > left
     return Event(
-        expected.kind,
+        SIZES[expected.kind](**dict(expected.size)),
         expected.start_frame,
         left if expected.duration_frames is None else min(expected.duration_frames, left),
         expected.channel,
-        size=dict(expected.size),
         fault=not expected.counted_only,
         open=is_open,
     )

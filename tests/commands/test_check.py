@@ -130,7 +130,7 @@ def test_packets_that_come_too_late_to_be_presented(tmp_path):
     assert stream.transport.min_presentation_lead_seconds == pytest.approx(-0.0003, abs=1e-9)
     assert stream.transport.packets_short_of_lead == 1
     [event] = stream.events
-    assert (str(event.kind), str(event.cause), event.size["packets_counted"]) == ("late", "unknown", 1)
+    assert (str(event.kind), str(event.cause), event.size.packets_counted) == ("late", "unknown", 1)
     assert "lead down to -0.300 ms" in event.message
     assert dict(wording.transport(stream))["Timing"].endswith("presentation lead at least -0.300 ms")
 

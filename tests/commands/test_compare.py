@@ -94,7 +94,7 @@ def test_missing_end_is_told_and_latency_is_not_a_fault(reference, tmp_path):
     assert late.streams[0].comparison.channels[0].offset_frames == 4321
     assert any("last 4321 frames" in text for text in late.streams[0].warnings)
     [event] = compare(reference, write(tmp_path, frames[: 3 * RATE_HZ])).streams[0].events
-    assert (str(event.kind), event.size) == ("mismatch", {"missing_frames": 2 * RATE_HZ})
+    assert (str(event.kind), event.size.missing_frames) == ("mismatch", 2 * RATE_HZ)
 
 
 def test_nothing_in_common_is_said(reference, tmp_path):
@@ -120,7 +120,7 @@ def test_recoded_files_are_compared_by_what_they_play(reference, tmp_path):
     cut = write(tmp_path, np.delete(frames, slice(120000, 124800), axis=0), "cut.mp3", None)
     [event] = compare(reference, cut, with_distance=False).streams[0].events
     assert str(event.kind) == "slip"
-    assert event.size["slip_frames"] == pytest.approx(4800, abs=240)
+    assert event.size.slip_frames == pytest.approx(4800, abs=240)
 
 
 def test_frames_that_went_through_a_codec_are_not_followed(reference, tmp_path, monkeypatch):
@@ -260,7 +260,7 @@ def test_what_lasts_and_what_is_cut_is_named_in_short_recordings(tmp_path, frame
     assert kinds(compared(tmp_path, x, x + 0.01 * noise(frames, seed=5))) == ["noise"]
     at, missing = frames // 2, frames // 20
     [event] = compared(tmp_path, x, np.delete(x, slice(at, at + missing), axis=0)).streams[0].events
-    assert (str(event.kind), event.start_frame, event.size["slip_frames"]) == ("slip", at, missing)
+    assert (str(event.kind), event.start_frame, event.size.slip_frames) == ("slip", at, missing)
 
 
 @pytest.mark.parametrize("value", [0.0, 0.25])
@@ -330,7 +330,7 @@ def test_what_is_missing_of_a_steady_tone_through_a_codec_is_told_and_not_guesse
         assert result.exit_status == 1
         assert set(kinds(result)) <= {"slip", "mismatch"}
         [event] = result.streams[0].events
-        assert event.size["missing_frames"] >= 400
+        assert event.size.missing_frames >= 400
     assert compared(tmp_path, x, 0.8 * x, "PCM_16", "received.mp3").verdict is Verdict.PASS
 
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from rtpverify.events import Kind
+from rtpverify.events import DropoutSize, Kind
 from tests.helpers import corpus
 from tests.helpers.corpus import Case, complaints, draw, draw_stream
 from tests.helpers.seeds import generator
@@ -182,7 +182,7 @@ def test_the_corpus_can_fail():
     click.start_frame += 1
     assert len(complaints(case, result)) == 2
     click.start_frame -= 1
-    click.kind = Kind.DROPOUT
+    click.size = DropoutSize()
     assert len(complaints(case, result)) == 2
     result.events.clear()
     assert len(complaints(case, result)) == 1

@@ -4,11 +4,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rtpverify.detect.merge_channels import INSTANT_TOLERANCE_FRAMES, ChannelMerger
-from rtpverify.events import Event, Kind
+from rtpverify.events import ClickSize, DropoutSize, Event, GainSize, SlipSize
 
 
 def click(start, duration=1, **size):
-    return Event(Kind.CLICK, start, duration, size=size)
+    return Event(ClickSize(**size), start, duration)
 
 
 def merged(channels, *events, horizon=None):
@@ -33,15 +33,15 @@ def test_one_channel_is_told_as_channel_1():
 
 
 def test_other_kinds_slips_and_frames_do_not_merge():
-    assert len(merged(2, (0, click(100)), (1, Event(Kind.DROPOUT, 100, 5)))) == 2
-    slips = [(channel, Event(Kind.SLIP, 100, size={"slip_frames": 48 + channel})) for channel in range(2)]
+    assert len(merged(2, (0, click(100)), (1, Event(DropoutSize(), 100, 5)))) == 2
+    slips = [(channel, Event(SlipSize(slip_frames=48 + channel), 100)) for channel in range(2)]
     assert len(merged(2, *slips)) == 2
     assert len(merged(2, (0, click(100)), (1, click(100 + INSTANT_TOLERANCE_FRAMES + 1)))) == 2
     assert len(merged(2, (0, click(100)), (1, click(100 + INSTANT_TOLERANCE_FRAMES)))) == 1
 
 
 def test_sustained_departures_may_start_further_apart():
-    told = merged(2, (0, Event(Kind.GAIN, 1000, 9000)), (1, Event(Kind.GAIN, 3500, 6500)))
+    told = merged(2, (0, Event(GainSize(), 1000, 9000)), (1, Event(GainSize(), 3500, 6500)))
     assert [event.channel for event in told] == [None]
     assert told[0].start_frame + told[0].duration_frames == 10_000
 
@@ -58,7 +58,7 @@ def test_nothing_is_told_before_every_channel_is_explained():
 
 def test_an_open_event_is_told_again_as_the_same_object():
     merger = ChannelMerger(2, 3000)
-    members = [Event(Kind.GAIN, 1000, 500, open=True) for _ in range(2)]
+    members = [Event(GainSize(), 1000, 500, open=True) for _ in range(2)]
     for channel, event in enumerate(members):
         merger.add(channel, event)
     (first,) = merger.take(10_000)

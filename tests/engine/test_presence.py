@@ -157,9 +157,9 @@ def test_it_closes_with_its_duration_when_packets_come_again() -> None:
     watch = Watch().run(Sending(0, 2), Sending(7, 8), until=8.1)
     assert watch.brief == [("ended", 96_000, False, True), ("gap", 96_000, False, True)]
     ended, gap = watch.events
-    assert ended.size["ended_seconds"] == pytest.approx(7 - 1.99)
+    assert ended.size.ended_seconds == pytest.approx(7 - 1.99)
     assert ended.message == "no packet for 5.0 s, then it came back"
-    assert gap.size["packets_lost"] == 500
+    assert gap.size.packets_lost == 500
     assert watch.verifier.is_up("desk")
     opened = [item.event.id for item in watch.told if item.is_new and str(item.event.kind) == "ended"]
     assert [item.event.id for item in watch.told if str(item.event.kind) == "ended"] == opened * 2
@@ -176,7 +176,7 @@ def test_it_closes_with_its_duration_when_packets_come_again() -> None:
 def test_one_interruption_is_one_event(again: Sending) -> None:
     watch = Watch().run(Sending(0, 2), again, until=6)
     assert watch.brief == [("ended", 96_000, False, True)]
-    assert watch.events[0].size["ended_seconds"] == pytest.approx(3.01)
+    assert watch.events[0].size.ended_seconds == pytest.approx(3.01)
 
 
 def test_a_shorter_silence_is_a_stall() -> None:
@@ -196,7 +196,7 @@ def test_a_sender_that_stops_and_returns_twice() -> None:
         ("ended", 96_000, False, True),
         ("ended", 144_000, True, True),
     ]
-    assert [event.size["ended_seconds"] for event in watch.events[:2]] == pytest.approx([2.01, 5.01])
+    assert [event.size.ended_seconds for event in watch.events[:2]] == pytest.approx([2.01, 5.01])
     assert len({event.id for event in watch.events}) == 3
 
 
@@ -208,7 +208,7 @@ def test_another_ssrc_that_comes_back_is_no_second_fault() -> None:
 def test_another_host_that_comes_in_its_place_ends_it_too() -> None:
     watch = Watch().run(Sending(0, 2), Sending(5, 6, ssrc=2, flow=2), until=6)
     assert watch.brief == [("ended", 96_000, False, True)]
-    assert watch.events[0].size["ended_seconds"] == pytest.approx(3.01)
+    assert watch.events[0].size.ended_seconds == pytest.approx(3.01)
     assert watch.verifier.is_up("desk")
 
 
@@ -224,7 +224,7 @@ def test_a_goodbye_ends_it_at_once() -> None:
     assert "sent RTCP BYE" in event.message
     watch.run(Sending(2.5, 3, number=200), until=3, start=2.3)
     assert watch.brief == [("ended", 96_000, False, True)]
-    assert watch.events[0].size["ended_seconds"] == pytest.approx(0.51)
+    assert watch.events[0].size.ended_seconds == pytest.approx(0.51)
 
 
 def test_a_goodbye_and_a_new_ssrc_that_goes_on_is_no_end() -> None:
@@ -253,11 +253,11 @@ def test_what_never_came_is_missing_once_its_time_is_over() -> None:
     assert (told.stream.name, str(event.kind), event.open, event.fault, event.start_frame) == (
         "mic", "missing", True, True, 0,
     )  # fmt: skip
-    assert event.size["missing_seconds"] == pytest.approx(30, abs=0.1)
+    assert event.size.missing_seconds == pytest.approx(30, abs=0.1)
     assert event.time_ns == at(0.06)
     watch.run(Sending(31, 32), Sending(31.5, 32, flow=1, ssrc=9), until=32, start=31)
     assert watch.brief == [("missing", 0, False, True)]
-    assert event.size["missing_seconds"] == pytest.approx(31.44)
+    assert event.size.missing_seconds == pytest.approx(31.44)
     assert [item.event.id for item in watch.told] == [event.id] * 2
     assert watch.verifier.is_up("mic")
 
@@ -269,8 +269,8 @@ def test_what_is_no_longer_expected_closes_what_is_open() -> None:
         watch.told += watch.verifier.remove(spec)
     assert watch.brief == [("ended", 96_000, False, True), ("missing", 0, False, True)]
     ended, missing = watch.events
-    assert ended.size["ended_seconds"] == pytest.approx(15 - 1.99)
-    assert missing.size["missing_seconds"] == pytest.approx(14.94)
+    assert ended.size.ended_seconds == pytest.approx(15 - 1.99)
+    assert missing.size.missing_seconds == pytest.approx(14.94)
     watch.verifier.add(OTHER)
     watch.run(until=40, start=15, step=1.0)
     assert len({event.id for event in watch.events}) == 3
@@ -280,7 +280,7 @@ def test_the_end_of_the_watch_closes_what_is_open() -> None:
     watch = Watch(SPEC, OTHER).run(Sending(0, 2), until=15)
     watch.told += watch.verifier.finish(at(20))
     assert watch.brief == [("ended", 96_000, False, True), ("missing", 0, False, True)]
-    assert watch.events[0].size["ended_seconds"] == pytest.approx(20 - 1.99)
+    assert watch.events[0].size.ended_seconds == pytest.approx(20 - 1.99)
 
 
 # Senders that leave silence out --------------------------------------------------------------------------------------
@@ -340,7 +340,7 @@ def test_the_cut_into_batches_and_the_ticks_of_the_clock_change_nothing(
     def told(step: float) -> list[Any]:
         watch = Watch().run(*sent, until=now + 0.3, step=step)
         return sorted(
-            (event.id, str(event.kind), event.start_frame, event.open, event.fault, event.time_ns, event.size.items())
+            (event.id, str(event.kind), event.start_frame, event.open, event.fault, event.time_ns, event.size)
             for event in watch.events
         )
 
@@ -364,7 +364,7 @@ def checked(
 def test_a_stream_that_stopped_before_the_end_of_a_check_is_a_fault() -> None:
     verifier, [event] = checked(Sending(0, 1), until=5)
     assert (str(event.kind), event.start_frame, event.open, event.fault) == ("ended", 48_000, False, True)
-    assert event.size["ended_seconds"] == pytest.approx(5 - 0.99)
+    assert event.size.ended_seconds == pytest.approx(5 - 0.99)
     assert "--until-end" in event.message
     assert verifier.result("x").verdict is Verdict.FAIL
 

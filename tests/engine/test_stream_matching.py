@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from rtpverify.engine.verifier import Verifier
+from rtpverify.events import SsrcChangeSize
 from rtpverify.rtp.payload import encode
 from tests.engine.test_verifier import START_NS, Sender, assert_same, batch_of, brief, spec_of, verify
 
@@ -41,7 +42,7 @@ class TestAnotherSsrc:
         [stream] = every_cut(packets, BEFORE)
         assert brief(stream.events) == [("ssrc_change", 48_000, 0, None)]
         [event] = stream.events
-        assert event.size == {"from_ssrc": "0x5eed0001", "to_ssrc": "0x00000007"}
+        assert event.size == SsrcChangeSize(from_ssrc="0x5eed0001", to_ssrc="0x00000007")
         assert event.time_ns == START_NS + round((1.0 + pause_seconds) * 1e9)
         assert stream.ssrc == 7
         assert (stream.frames, stream.transport.packets_received, stream.transport.packets_lost) == (96_000, 2000, 0)
@@ -128,7 +129,7 @@ class TestSameSsrc:
             key=lambda event: event[1],
         )
         [jump] = [event for event in stream.events if event.kind == "timestamp_jump"]
-        assert jump.size == {"timestamp_jump_frames": by}
+        assert jump.size.timestamp_jump_frames == by
         assert stream.frames == 96_000 + by
 
     def test_a_timestamp_jump_to_before_the_start_has_no_frames_of_its_own(self):
@@ -177,7 +178,7 @@ class TestLockAfterBreak:
         [stream] = result_of(packets, before)
         first, click = stream.events
         assert (str(first.kind), str(click.kind)) == (kind, "click")
-        assert click.start_frame - first.start_frame == at + first.size.get("timestamp_jump_frames", 0) * (
+        assert click.start_frame - first.start_frame == at + getattr(first.size, "timestamp_jump_frames", 0) * (
             kind == "timestamp_jump"
         )
 
@@ -206,7 +207,7 @@ class TestPayloadType:
             packets += later(part.send(), 0.3 * turn)
         [stream] = every_cut(packets, Sender(), Sender(payload_type=98))
         changes = [event for event in stream.events if event.kind == "payload_type_change"]
-        assert [(event.start_frame, event.size["to_payload_type"]) for event in changes] == [(14_400, 98), (28_800, 97)]
+        assert [(event.start_frame, event.size.to_payload_type) for event in changes] == [(14_400, 98), (28_800, 97)]
 
     @pytest.mark.parametrize(
         ("encoding", "packet_frames"), [("L16/48000/2", 48), ("L24/48000/4", 96), ("PCMA/8000/1", 160)]

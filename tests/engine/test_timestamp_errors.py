@@ -73,9 +73,9 @@ def test_one_event_for_the_whole_stretch(pattern, name, duration):
     [event] = stream.events
     assert brief([event]) == [("timestamp_error", truth.start_frame, truth.duration_frames)]
     assert (str(event.cause), event.fault, event.open, event.channel) == ("upstream", True, False, None)
-    assert event.size["packets_deviating"] == truth.size["packets_deviating"]
-    assert abs(event.size["timestamp_deviation_frames"]) == abs(truth.size["timestamp_deviation_frames"])
-    assert event.size["timestamp_pattern"] == name
+    assert event.size.packets_deviating == truth.size["packets_deviating"]
+    assert abs(event.size.timestamp_deviation_frames) == abs(truth.size["timestamp_deviation_frames"])
+    assert event.size.timestamp_pattern == name
     first = 65_000 + truth.start_frame // FRAMES
     assert event.packets == (first, first - 1 + truth.duration_frames // FRAMES)
     counts = stream.transport
@@ -94,7 +94,7 @@ def test_what_is_wrong_with_the_audio_meanwhile_is_found(pattern):
     assert sorted(map(str, told)) == ["dropout", "slip", "timestamp_error"]
     assert len(stream.events) == 3
     assert brief([told["dropout"]]) == [("dropout", 28_800, 500)]
-    assert (told["slip"].start_frame, told["slip"].size["slip_frames"]) == (48_000, 7)
+    assert (told["slip"].start_frame, told["slip"].size.slip_frames) == (48_000, 7)
 
 
 @pytest.mark.parametrize("pattern", PATTERNS)
@@ -120,9 +120,9 @@ def test_a_jump_and_then_jitter_are_two():
     stream = found(faults, seconds=2.5)
     assert [str(event.kind) for event in stream.events] == ["timestamp_jump", "timestamp_error"]
     jump, error = stream.events
-    assert (jump.start_frame, jump.size["timestamp_jump_frames"]) == (14_400, 9600)
+    assert (jump.start_frame, jump.size.timestamp_jump_frames) == (14_400, 9600)
     assert error.start_frame >= 76_800 + 9600
-    assert abs(error.size["timestamp_deviation_frames"]) == 2
+    assert abs(error.size.timestamp_deviation_frames) == 2
 
 
 def test_two_errors_far_apart_are_two():
@@ -135,7 +135,7 @@ def test_what_settles_again_and_again_is_one_error():
     faults = [f"timestamp_jump:at={at / 10},frames={-70 if at % 2 else 100}" for at in range(2, 14)]
     stream = found(faults, seconds=2.0)
     assert [str(event.kind) for event in stream.events] == ["timestamp_jump", "timestamp_error"]
-    assert stream.events[1].size["timestamp_moved_frames"] == -70 * 6 + 100 * 5
+    assert stream.events[1].size.timestamp_moved_frames == -70 * 6 + 100 * 5
     assert stream.transport.packets_lost == 0
 
 
@@ -144,7 +144,7 @@ def test_a_limit_of_a_millisecond(by, is_fault):
     stream = found([f"timestamp_error:at=0.3,pattern=every,packets=7,by={by}"], profile="analog")
     [event] = stream.events
     assert (str(event.kind), event.fault) == ("timestamp_error", is_fault)
-    assert event.size["timestamp_deviation_seconds"] == pytest.approx(by / RATE_HZ)
+    assert event.size.timestamp_deviation_seconds == pytest.approx(by / RATE_HZ)
     assert str(stream.verdict) == ("fail" if is_fault else "pass")
 
 

@@ -268,10 +268,10 @@ def _slip_agrees(case: Case, event: Event, expected: ExpectedEvent) -> bool:
     channel, frames = (event.channel or 1) - 1, expected.size["slip_frames"]
     undisturbed = min(case.rate_hz, expected.start_frame, case.frames - expected.start_frame)
     deviation, quantum = step_deviation(case, undisturbed), phase_quantum(case, channel)
-    found = event.size["slip_frames"]
+    found = event.size.slip_frames
     if found is not None:
         return bool((found - frames) % round(2 * math.pi / quantum) == 0 and abs(found) <= math.pi / quantum)
-    apart = (event.size["phase_step_rad"] - phase_step(case, channel, frames) + math.pi) % (2 * math.pi) - math.pi
+    apart = (event.size.phase_step_rad - phase_step(case, channel, frames) + math.pi) % (2 * math.pi) - math.pi
     return 2 * Z * deviation > quantum / 2 and abs(apart) <= 2 * Z * deviation
 
 
@@ -281,7 +281,7 @@ def _close(
     """Compare a size that is measured."""
 
     def agree(case: Case, event: Event, expected: ExpectedEvent) -> bool:
-        wanted, found = expected.size.get(name), event.size.get(name)
+        wanted, found = expected.size.get(name), getattr(event.size, name, None)
         if wanted is None:
             return True
         return found is not None and abs(found - wanted) <= relative * abs(wanted) + absolute(case)

@@ -9,7 +9,7 @@ from typing import Any
 
 from rtpverify.daemon.log import make_logger
 from rtpverify.daemon.sinks.base import Told
-from rtpverify.events import Event, Kind
+from rtpverify.events import Event, GapSize
 from rtpverify.result import rfc3339
 
 NOW_NS = 1_790_000_000_123_456_000
@@ -44,7 +44,7 @@ class Telling:
 
     def told(self, number: int, *, is_new: bool = True, **more: Any) -> Told:
         """Return the ``number``-th lost packet as it is told."""
-        event = Event(Kind.GAP, number, 48, packets=(number, number), time_ns=NOW_NS + number * 1_000_000)
+        event = Event(GapSize(), number, 48, packets=(number, number), time_ns=NOW_NS + number * 1_000_000)
         for name, value in more.items():
             setattr(event, name, value)
         event.id = f"{number:012x}"

@@ -95,7 +95,7 @@ def complaints(case: Case, result: StreamResult) -> list[str]:
     slips = [event for event in result.events if event.kind is Kind.SLIP]
     if len(told) != 1 or len(slips) != 1:
         return [*wrong, f"told: {told}"]
-    length = -slips[0].size["slip_frames"] if case.edit != "missing" else slips[0].size["slip_frames"]
+    length = -slips[0].size.slip_frames if case.edit != "missing" else slips[0].size.slip_frames
     if abs(length - case.frames) > LENGTH_SLACK_SECONDS * RATE_HZ:
         wrong.append(f"{length} frames, not {case.frames}")
     stretched = case.at_frame * (1 + 1e-6 * case.ppm)

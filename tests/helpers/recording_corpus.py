@@ -198,7 +198,7 @@ def _differences(case: Case, event: Event, want: Wanted, channels: list[int]) ->
             wrong.append(f"ends at {stop}, not {first} to {last}")
     if want.size is not None:
         name, value = want.size
-        found = event.size.get(name)
+        found = getattr(event.size, name, None)
         slack = {"gain_db": max(0.01, 0.01 * abs(value)), "dc_offset": 0.05 * abs(value)}.get(name, 0.0)
         if found is None or abs(found - value) > slack + (8.7 * case.noise_rms if name == "gain_db" else 0.0):
             wrong.append(f"{name} {found}, not {value}")

@@ -108,7 +108,7 @@ def _edges_agree(truth: Truth, event: Any) -> bool:
 
 def _sizes_agree(case: Case, truth: Truth, event: Any) -> bool:
     for name, (value, tolerance) in truth.size.items():
-        found = _figure(event.size, name)
+        found = getattr(event.size, name, None)
         if name == "slip_frames" and case.stream.content == "tone":
             if case.stream.reference == "tone" and not _slip_is_told(case.stream):
                 continue
@@ -118,10 +118,6 @@ def _sizes_agree(case: Case, truth: Truth, event: Any) -> bool:
         elif found is None or abs(abs(found) - abs(value)) > tolerance or found * value < 0:
             return False
     return True
-
-
-def _figure(size: Any, name: str) -> Any:
-    return size.get(name) if isinstance(size, dict) else getattr(size, name, None)
 
 
 def _gcd(stream: Stream) -> int:
@@ -148,11 +144,4 @@ def _said(event: Any, truths: list[Truth]) -> str:
     if nearest is not None:
         stop = event.start_frame + event.duration_frames
         place = f"start {event.start_frame - nearest.start:+d}, stop {stop - nearest.stop:+d}"
-    size = (
-        event.size
-        if isinstance(event.size, dict)
-        else vars(event.size)
-        if hasattr(event.size, "__dict__")
-        else event.size
-    )
-    return f"{event.kind} {event.channel or ''} {place} {size}{'' if event.fault else ' (no fault)'}"
+    return f"{event.kind} {event.channel or ''} {place} {event.size}{'' if event.fault else ' (no fault)'}"

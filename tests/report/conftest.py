@@ -2,7 +2,7 @@
 
 import pytest
 
-from rtpverify.events import Cause, Event, Kind
+from rtpverify.events import Cause, ClickSize, Event, GapSize, Kind, SlipSize, StallSize, WordLengthSize
 from rtpverify.result import Request, Result, Signal, StreamResult, Transport
 
 _START_NS = 1_790_000_000_000_000_000
@@ -59,24 +59,23 @@ def clean_stream() -> StreamResult:
 def faulty_stream() -> StreamResult:
     events = [
         Event(
-            Kind.SLIP,
+            SlipSize(slip_frames=48),
             70_000,
             message="the content jumped ahead by 48 frames while the timeline went on: the sender dropped them",
-            size={"slip_frames": 48},
             packets=(67_000, 67_000),
             time_ns=_START_NS + 1_458_333_000,
         ),
         Event(
-            Kind.GAP,
+            GapSize(),
             48_000,
             96,
             message="2 packets lost",
             packets=(66_541, 66_542),
             time_ns=_START_NS + 1_000_000_000,
         ),
-        Event(Kind.CLICK, 90_001, 1, channel=2, message="one frame <off> & wrong", size={"deviation": 0.0312}),
-        Event(Kind.STALL, 120_000, size={"stall_seconds": 0.25}, cause=Cause.UNKNOWN, open=True),
-        Event(Kind.WORD_LENGTH, 0, channel=1, size={"effective_bits": 16}, fault=False),
+        Event(ClickSize(deviation=0.0312), 90_001, 1, channel=2, message="one frame <off> & wrong"),
+        Event(StallSize(stall_seconds=0.25), 120_000, cause=Cause.UNKNOWN, open=True),
+        Event(WordLengthSize(effective_bits=16), 0, channel=1, fault=False),
     ]
     return StreamResult(
         sample_rate=48000,
@@ -112,7 +111,7 @@ def nothing() -> Result:
 @pytest.fixture
 def many(faulty_stream: StreamResult) -> Result:
     """A slip after two hundred gaps."""
-    gaps = [Event(Kind.GAP, 480 * index, 48, message="1 packet lost") for index in range(200)]
+    gaps = [Event(GapSize(), 480 * index, 48, message="1 packet lost") for index in range(200)]
     slip = next(event for event in faulty_stream.events if event.kind is Kind.SLIP)
     slip.start_frame = 140_000
     faulty_stream.events = [*gaps, slip]

@@ -3,6 +3,7 @@ import json
 import numpy as np
 import pytest
 
+from rtpverify.events import ClickSize
 from rtpverify.report import json as report
 from rtpverify.result import Signal
 
@@ -29,12 +30,12 @@ def test_what_is_not_finite_is_null(passed):
 
 
 def test_numpy_numbers_are_numbers(failed):
-    failed.streams[1].events[0].size = {"slip_frames": np.int64(7), "deviation": np.float32(0.5)}
+    failed.streams[1].events[0].size = ClickSize(bit_errors=np.int64(7), deviation=np.float32(0.5))
     event = json.loads(report.render(failed))["streams"][1]["events"][0]
-    assert (event["slip_frames"], event["deviation"]) == (7, 0.5)
+    assert (event["bit_errors"], event["deviation"]) == (7, 0.5)
 
 
 def test_anything_else_is_refused(failed):
-    failed.streams[1].events[0].size = {"slip_frames": object()}
+    failed.streams[1].events[0].size = ClickSize(deviation=object())
     with pytest.raises(TypeError, match="object cannot be part"):
         report.render(failed)

@@ -2,7 +2,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from rtpverify.events import Event, Kind
+from rtpverify.events import Event, Kind, MissingSize
 from rtpverify.report import junit
 from rtpverify.result import Result, Sensitivity, StreamResult, Transport
 
@@ -70,7 +70,7 @@ def test_unjudged_stream_is_an_error_and_its_signal_skipped():
 
 
 def test_of_a_missing_stream_nothing_but_that_is_judged(clean_stream):
-    event = Event(Kind.MISSING, 0, message="no packet of 239.1.2.9:5004")
+    event = Event(MissingSize(), 0, message="no packet of 239.1.2.9:5004")
     missing = StreamResult(encoding="L16", destination="239.1.2.9:5004", transport=Transport(), events=[event])
     root, cases = _cases(Result("two.sdp", [clean_stream, missing]))
     assert (root.get("failures"), root.get("skipped")) == ("1", "5")

@@ -6,7 +6,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 import rtpverify
-from rtpverify.events import Event, Kind
+from rtpverify.events import ClickSize, Event, GapSize, Kind, ReorderSize, SlipSize
 from rtpverify.result import Result, StreamResult, Transport, Verdict, dataframe
 
 
@@ -25,9 +25,9 @@ def result_of(*events, inconclusive=None, **options):
     return Result("capture.pcap", [stream], **options)
 
 
-SLIP = Event(Kind.SLIP, 48000, size={"slip_frames": 48}, message="48 frames are missing")
-CLICK = Event(Kind.CLICK, 24000, 1, channel=2, size={"deviation": 0.25}, packets=(500, 500))
-REORDER = Event(Kind.REORDER, 0, size={"packets_counted": 3}, fault=False)
+SLIP = Event(SlipSize(slip_frames=48), 48000, message="48 frames are missing")
+CLICK = Event(ClickSize(deviation=0.25), 24000, 1, channel=2, packets=(500, 500))
+REORDER = Event(ReorderSize(packets_counted=3), 0, fault=False)
 
 
 class TestVerdict:
@@ -63,7 +63,7 @@ class TestVerdict:
         ]
 
     def test_a_thousand_faults_are_counted_not_listed(self):
-        gaps = [Event(Kind.GAP, 48 * number, 48) for number in range(1000)]
+        gaps = [Event(GapSize(), 48 * number, 48) for number in range(1000)]
         with pytest.raises(AssertionError) as raised:
             result_of(*gaps, SLIP).assert_clean()
         lines = str(raised.value).splitlines()
@@ -125,7 +125,7 @@ class TestNotebook:
         assert "http" not in shown.replace("http://www.w3.org/2000/svg", "")
 
     def test_many_events_stay_small(self):
-        events = [Event(Kind.CLICK, number, 1, channel=1) for number in range(0, 96000, 2)]
+        events = [Event(ClickSize(), number, 1, channel=1) for number in range(0, 96000, 2)]
         assert len(result_of(*events)._repr_html_()) < 500_000
 
     def test_results_without_a_timeline(self):

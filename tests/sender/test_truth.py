@@ -3,6 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rtpverify.events import GapSize
 from rtpverify.sender.faults import parse_fault
 from rtpverify.sender.rtp_sender import Sender, StreamSettings
 from rtpverify.sender.truth import truth
@@ -36,7 +37,7 @@ def test_a_stretch_is_as_long_as_it_was_sent():
 def test_a_gap_names_the_packets_that_are_missing(packets, first, sequence):
     [gap] = sent(f"loss:at={first / 1000},packets={packets}", seconds=1, sequence=sequence)
     assert gap.packets == (sequence + first, sequence + first + packets - 1)
-    assert gap.size == {"packets_lost": packets}
+    assert gap.size == GapSize(packets_lost=packets)
     assert (gap.start_frame, gap.duration_frames) == (48 * first, 48 * packets)
 
 

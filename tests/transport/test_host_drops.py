@@ -8,6 +8,7 @@ import pytest
 
 from rtpverify.engine.expectation import StreamSpec
 from rtpverify.engine.verifier import Verifier
+from rtpverify.events import GapSize
 from rtpverify.rtp.payload import parse_rtpmap
 from rtpverify.sources.live import mmsg
 from rtpverify.sources.live.endpoint import Endpoint
@@ -97,5 +98,5 @@ def test_a_full_receive_buffer_is_not_the_networks_fault():
     assert (str(lost.kind), str(lost.cause), lost.packets) == ("gap", "network", (20, 20))
     assert "dropped" not in lost.message
     assert (str(overflow.kind), str(overflow.cause)) == ("gap", "unknown")
-    assert overflow.size == {"packets_lost": dropped, "packets_dropped_by_host": dropped}
+    assert overflow.size == GapSize(packets_lost=dropped, packets_dropped_by_host=dropped)
     assert f"this host dropped {dropped} at that time" in overflow.message

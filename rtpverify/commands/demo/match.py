@@ -66,7 +66,7 @@ def meets(event: Event, expected: ExpectedEvent) -> bool:
         return False
     if expected.duration_frames is not None and abs(event.duration_frames - expected.duration_frames) > tolerance:
         return False
-    return _same_size(event.size, expected.size)
+    return _same_size(event.size.as_dict(), expected.size)
 
 
 def _same_size(found: Mapping[str, Any], expected: Mapping[str, Any]) -> bool:

@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from rtpverify.commands.demo.match import Finding, match
+from rtpverify.events import EventSize
 
 if TYPE_CHECKING:
     from rtpverify.daemon.service import Service
@@ -175,10 +176,11 @@ def _words(side: ExpectedEvent | Event | None) -> str:
     """Write what happened: its kind, its size or else how long it lasts, and its channel."""
     if side is None:
         return ""
+    size = side.size.as_dict() if isinstance(side.size, EventSize) else side.size
     parts = [
-        f"{side.size[name]:+d} {unit}" if name == "slip_frames" else f"{side.size[name]:.4g} {unit}"
+        f"{size[name]:+d} {unit}" if name == "slip_frames" else f"{size[name]:.4g} {unit}"
         for name, unit in _UNITS.items()
-        if side.size.get(name) is not None
+        if size.get(name) is not None
     ]
     if not parts and side.duration_frames:
         parts = [f"{side.duration_frames} frames"]

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from rtpverify.dsp.align import HALF_TAPS, interpolate
 from rtpverify.dsp.levels import amplitude_ratio
 from rtpverify.errors import RequestError
-from rtpverify.events import Kind
+from rtpverify.events import SlipSize
 from rtpverify.reference import ReferenceAudio
 from rtpverify.result import ChannelComparison, StreamResult
 
@@ -91,9 +91,9 @@ def _course(channel: ChannelComparison, stream: StreamResult, source: str) -> _C
     rate = 1.0 + (channel.clock_offset_ppm or 0.0) * 1e-6
     course = _Course(channel.reference_channel - 1, gain, rate, channel.offset_frames)
     for event in stream.events:
-        if event.kind is Kind.SLIP and event.channel in (None, channel.channel):
+        if isinstance(event.size, SlipSize) and event.channel in (None, channel.channel):
             course.starts.append(event.start_frame)
-            course.shifts.append(course.shifts[-1] + int(event.size["slip_frames"]))
+            course.shifts.append(course.shifts[-1] + (event.size.slip_frames or 0))
     return course
 
 

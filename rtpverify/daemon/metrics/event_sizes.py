@@ -1,4 +1,7 @@
-"""How large events are, in units that compare: seconds, frames, packets, dB, and parts of a whole."""
+"""How large events are, in units that compare: seconds, frames, packets, dB, and parts of a whole.
+
+Which measure a figure of an event belongs to is said where the figures are: :mod:`rtpverify.events`.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from rtpverify.dsp.levels import FULL_SCALE_SINE_RMS, amplitude_ratio
-from rtpverify.events import Event
+from rtpverify.events import Event, figures_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,18 +20,11 @@ class Size:
     ----------
     edges
         Of its histogram.
-    fields
-        Sizes of :class:`rtpverify.events.Event` that it shows, and what makes them that; the sign is left out.
     """
 
     name: str
     documentation: str
     edges: Sequence[float]
-    fields: dict[str, Callable[[float], float]]
-
-
-def _as_it_is(value: float) -> float:
-    return value
 
 
 SIZES = {
@@ -36,49 +32,45 @@ SIZES = {
         "rtpverify_event_duration_seconds",
         "Duration of events; for stalls, ended and missing streams, the time without a packet.",
         (1e-4, 1e-3, 2e-3, 5e-3, 1e-2, 2e-2, 5e-2, 0.1, 0.2, 0.5, 1.0, 10.0, 60.0, 600.0),
-        dict.fromkeys(("stall_seconds", "ended_seconds", "missing_seconds"), _as_it_is),
     ),
     "frames": Size(
         "rtpverify_event_frames",
         "Absolute jump of content or timestamps in frames; distance of repeated frames from the original.",
         (1.0, 6.0, 12.0, 48.0, 96.0, 192.0, 480.0, 960.0, 1920.0, 4800.0, 48000.0),
-        dict.fromkeys(("slip_frames", "timestamp_jump_frames", "repeat_distance_frames"), _as_it_is),
     ),
     "packets": Size(
         "rtpverify_event_packets",
         "Packets lost in a row, or counted past a limit.",
         (1.0, 2.0, 3.0, 5.0, 10.0, 20.0, 50.0, 100.0, 1000.0),
-        dict.fromkeys(("packets_lost", "packets_counted"), _as_it_is),
     ),
     "db": Size(
         "rtpverify_event_db",
         "Absolute change of level.",
         (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 3.0, 6.0, 10.0, 20.0),
-        {"gain_db": _as_it_is},
     ),
     "ratio": Size(
         "rtpverify_event_deviation_ratio",
         "Absolute size of deviations, offsets and residuals (RMS) as a fraction of full scale, of frequencies as a "
         "fraction of the reference.",
         (1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 0.1, 1.0),
-        {
-            "deviation": _as_it_is,
-            "dc_offset": _as_it_is,
-            "residual_dbfs": lambda dbfs: amplitude_ratio(dbfs) * FULL_SCALE_SINE_RMS,
-            "frequency_error_ppm": lambda ppm: ppm * 1e-6,
-        },
     ),
 }
 
 
+_IN_UNIT: dict[str, Callable[[float], float]] = {
+    "residual_dbfs": lambda dbfs: amplitude_ratio(dbfs) * FULL_SCALE_SINE_RMS,
+    "frequency_error_ppm": lambda ppm: ppm * 1e-6,
+}
+"""What makes figures of other units what their measure shows."""
+
+
 def sizes_of(event: Event, sample_rate_hz: int | None) -> Iterator[tuple[str, float]]:
-    """Yield the sizes of an event that has ended, by the names of :data:`SIZES`."""
+    """Yield the sizes of an event that has ended, by the names of :data:`SIZES`; the sign is left out."""
     seen = set()
-    for name, size in SIZES.items():
-        for field, convert in size.fields.items():
-            value = event.size.get(field)
-            if value is not None and name not in seen:
-                seen.add(name)
-                yield name, abs(convert(value))
+    for name, (_, figure) in figures_of(event.kind).items():
+        value = getattr(event.size, name)
+        if value is not None and figure.measure is not None and figure.measure not in seen:
+            seen.add(figure.measure)
+            yield figure.measure, abs(_IN_UNIT.get(name, float)(value))
     if "duration" not in seen and sample_rate_hz:
         yield "duration", event.duration_frames / sample_rate_hz

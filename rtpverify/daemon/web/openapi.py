@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any, Literal
 
 from rtpverify.daemon.web.stream_status import Health
-from rtpverify.events import Cause, Kind
+from rtpverify.events import SIZES, Cause, Kind, figures_of
 from rtpverify.evidence.folder import FILES
 from rtpverify.result import Leg, Signal, Transport, Verdict
 from rtpverify.version import __version__
@@ -171,6 +171,12 @@ def _schemas() -> dict[str, Schema]:
         "packets": {"type": ["array", "null"], "items": {"type": "integer"}, "minItems": 2, "maxItems": 2},
         "time": _TIME,
         "message": _TEXT,
+        "confidence": {**_NUMBER, "description": "Probability of the kind; null where no fault models were compared."},
+        "alternatives": {
+            "type": ["object", "null"],
+            "additionalProperties": {"type": "number"},
+            "description": "Other kinds with a probability above 0.05.",
+        },
     }
     file = {"name": _TEXT, "title": _TEXT, "size": _COUNT}
     evidence = {"type": "array", "items": _object(file), "description": "Files of `/api/events/{id}/evidence/{file}`."}
@@ -219,7 +225,9 @@ def _schemas() -> dict[str, Schema]:
         "Scope": _scope(),
         "Event": {
             **_object({**event, "evidence": evidence}),
-            "description": "Sizes of the event's kind are further properties. Events sent live have no `evidence`.",
+            "description": "The figures of the event's kind are further properties. Events sent live have no "
+            "`evidence`.",
+            "oneOf": [_figures(kind) for kind in Kind],
         },
         "Events": _object({"events": {"type": "array", "items": _ref("Event")}, "next": _MAYBE_TEXT}),
         "Problem": {
@@ -227,6 +235,28 @@ def _schemas() -> dict[str, Schema]:
             "description": "RFC 9457.",
         },
         **_result_schemas(),
+    }
+
+
+_FIGURES: dict[Any, Schema] = {
+    int | None: {"type": ["integer", "null"]},
+    float | None: _NUMBER,
+    str | None: _MAYBE_TEXT,
+    list[int] | None: {"type": ["array", "null"], "items": {"type": "integer"}},
+}
+
+
+def _figures(kind: Kind) -> Schema:
+    """Return the schema of what events of one kind have apart from what all have."""
+    properties = {
+        name: {**_FIGURES[types], "description": f"{figure.documentation[0].upper()}{figure.documentation[1:]}."}
+        for name, (types, figure) in figures_of(kind).items()
+    }
+    return {
+        "title": str(kind),
+        "description": SIZES[kind].__doc__,
+        "required": list(properties),
+        "properties": {"kind": {"const": str(kind)}, **properties},
     }
 
 

@@ -22,7 +22,7 @@ from rtpverify.detect.recording.track import Broken, Read, Track
 from rtpverify.detect.tone.regions import first_cluster_end
 from rtpverify.dsp.align import candidates, correlate, fit
 from rtpverify.dsp.slip import FALSE_ALARM_Z
-from rtpverify.events import Event, Kind
+from rtpverify.events import SIZES, DropoutSize, Event, Kind, SilenceSize, SlipSize
 
 SEARCH_SECONDS = 0.5
 """Length of the piece that is looked for in the whole recording."""
@@ -517,10 +517,10 @@ class Follower:
         message = f"{abs(apart)} frames ({milliseconds:.3f} ms) {what}"
         if between and apart != -between:
             message += f", {between} frames between are neither"
-        event = Event(Kind.SLIP, first, between, size={"slip_frames": apart}, message=message)
+        event = Event(SlipSize(slip_frames=apart), first, between, message=message)
         members = [item for item in members if not self._rename(item, event, go_on)]
         for item in members:
-            event_of = event if len(members) == len(self.tracks) else replace(event, size=dict(event.size))
+            event_of = event if len(members) == len(self.tracks) else replace(event)
             jump = _Jump(event_of, {item.channel: before[item.channel]})
             if event_of is event and self._pending and self._pending[-1].event is event:
                 self._pending[-1].before |= jump.before
@@ -542,7 +542,7 @@ class Follower:
         told = None if track.broken is None else track.broken.event
         if track.broken is None or told is None or told.start_frame != go_on:
             return False
-        told.kind, told.size, told.message = event.kind, dict(event.size), event.message
+        told.size, told.message = event.size, event.message
         self._close(track, track.broken, go_on)
         return True
 
@@ -554,7 +554,7 @@ class Follower:
             run = [jump for jump in self._pending if set(jump.before) <= channels]
         if (
             not run
-            or sum(jump.event.size["slip_frames"] for jump in run)
+            or sum(getattr(jump.event.size, "slip_frames", 0) for jump in run)
             // max(1, len(channels) if len(members) < len(self.tracks) else 1)
             + apart
         ):
@@ -656,7 +656,7 @@ class Follower:
         sigma, peak = float(np.sqrt(np.mean(np.square(residual)))), float(np.abs(residual).max())
         noise = Noise(max(sigma, model.noise.sigma), max(1.5 * peak, model.noise.floor), model.noise.relative)
         kind, size, text = form
-        event = Event(kind, broken.frame, stop - broken.frame, size=size, message=text, open=True)
+        event = Event(SIZES[kind](**size), broken.frame, stop - broken.frame, message=text, open=True)
         self._tell_all(track, self.watches[track.channel].begin_noise(event))
         if track.calm is None:
             track.calm, track.noisy_until = model.noise, broken.frame
@@ -709,10 +709,10 @@ class Follower:
     def _call_silence(self, track: Track, event: Event, stop: int, *, last: bool) -> None:
         """Call a dropout that the channel begins with, or that lasts to the end, what it is: no signal."""
         frames = stop - event.start_frame
-        if event.kind is Kind.DROPOUT and event.size["held_value"] == 0.0:
+        if event.size == DropoutSize(held_value=0.0):
             at_start = event.start_frame <= track.first_frame + 1 and frames >= self.settings.frames(GUARD_SECONDS)
             if at_start or (last and frames >= self.settings.frames(SURE_SECONDS)):
-                event.kind, event.message = Kind.SILENCE, "no signal"
+                event.size, event.message = SilenceSize(held_value=0.0), "no signal"
 
     def _name(self, track: Track, start: int, stop: int, model: Model) -> Event:
         x, valid = track.read(start, stop)

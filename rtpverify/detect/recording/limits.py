@@ -10,7 +10,7 @@ from rtpverify.detect.recording.model import Model
 from rtpverify.detect.recording.settings import Settings
 from rtpverify.dsp.levels import DB_PER_NEPER, dbfs, decibels
 from rtpverify.dsp.slip import FALSE_ALARM_Z
-from rtpverify.events import Event, Kind
+from rtpverify.events import SIZES, Event, Kind
 
 RECURRING = frozenset({Kind.CLIPPING, Kind.BYTE_ORDER})
 """What comes and goes with the signal: stretches of it within a second of each other are one event."""
@@ -150,7 +150,7 @@ class LimitWatch:
     def clip_level(self) -> float | None:
         """Where peaks are being cut off."""
         known = self._recurring.get(Kind.CLIPPING)
-        return None if known is None else float(known.size["level"])
+        return None if known is None else getattr(known.size, "clip_level", None)
 
     def expire(self, frame: int) -> list[Event]:
         """Return the events of what has not come again up to a frame."""
@@ -202,7 +202,7 @@ class LimitWatch:
         if known is None:
             if not wrong:
                 return []
-            self._open[kind] = Event(kind, frame, size=size, message=text, open=True)
+            self._open[kind] = Event(SIZES[kind](**size), frame, message=text, open=True)
             return [self._open[kind]]
         if not wrong:
             del self._open[kind]
@@ -210,7 +210,7 @@ class LimitWatch:
             return [known]
         known.duration_frames = max(known.duration_frames, frame - known.start_frame)
         name = next(iter(size), None)
-        if name and abs(size[name]) > 1.1 * abs(known.size[name]):
-            known.size, known.message = size, text
+        if name and abs(size[name]) > 1.1 * abs(getattr(known.size, name)):
+            known.size, known.message = SIZES[kind](**size), text
             return [known]
         return []

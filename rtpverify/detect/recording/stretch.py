@@ -13,10 +13,21 @@ from rtpverify.detect.recording.model import Model, static_fit
 from rtpverify.detect.recording.settings import Settings
 from rtpverify.detect.tone.regions import find_copy
 from rtpverify.dsp.align import candidates, correlate
-from rtpverify.dsp.levels import decibels
+from rtpverify.dsp.levels import dbfs, decibels
 from rtpverify.dsp.median import median
 from rtpverify.dsp.sample_words import empty_low_bits, swap_bytes, wrong_bits
-from rtpverify.events import Event, Kind
+from rtpverify.events import (
+    SIZES,
+    ClickSize,
+    ClippingSize,
+    DropoutSize,
+    Event,
+    GainSize,
+    Kind,
+    MismatchSize,
+    PolaritySize,
+    RepeatSize,
+)
 
 LONGEST_CLICK_SECONDS = 0.001
 LEAST_MUTED_FRAMES = 3
@@ -68,7 +79,7 @@ def name(stretch: Stretch) -> Event:
             return event
     off = _deviation(stretch, expected)
     message = f"not what the recording holds, off by up to {off:.3g} of full scale"
-    return Event(Kind.MISMATCH, stretch.start, stretch.frames, size={"deviation": off}, message=message)
+    return Event(MismatchSize(deviation=off), stretch.start, stretch.frames, message=message)
 
 
 def _deviation(stretch: Stretch, expected: NDArray[np.float64]) -> float:
@@ -89,7 +100,7 @@ def _muted(stretch: Stretch, expected: NDArray[np.float64]) -> Event | None:
     beyond = expected[stretch.valid] * np.sign(value) >= abs(value) - 2.0 * stretch.model.noise.floor
     if value != 0.0 and beyond.all() and _is_peak(stretch, abs(value)):
         return None
-    return Event(Kind.DROPOUT, stretch.start, frames, size={"held_value": value}, message=text)
+    return Event(DropoutSize(held_value=value), stretch.start, frames, message=text)
 
 
 def _is_peak(stretch: Stretch, level: float) -> bool:
@@ -108,7 +119,7 @@ def _repeated(stretch: Stretch, _: NDArray[np.float64]) -> Event | None:
     if back is None:
         return None
     message = f"had arrived {back} frames before"
-    return Event(Kind.REPEAT, stretch.start, stretch.frames, size={"back_frames": back}, message=message)
+    return Event(RepeatSize(repeat_distance_frames=back), stretch.start, stretch.frames, message=message)
 
 
 def _find_noisy_copy(stretch: Stretch) -> int | None:
@@ -140,7 +151,7 @@ def _exchanged(stretch: Stretch, _: NDArray[np.float64]) -> Event | None:
         start = stretch.start + middle - block
         if start >= 0 and block - middle <= chance and n - middle <= block and behind[middle:].all():
             message = f"two blocks of {block} frames, each in the other's place"
-            return Event(Kind.MISMATCH, start, 2 * block, size={"exchanged_frames": block}, message=message)
+            return Event(MismatchSize(exchanged_frames=block), start, 2 * block, message=message)
     return None
 
 
@@ -163,12 +174,12 @@ def _scaled(stretch: Stretch, expected: NDArray[np.float64]) -> Event | None:
         return None
     change = found.gain / stretch.model.gain
     if change < 0 and abs(change + 1) < 0.01:
-        return Event(Kind.POLARITY, stretch.start, stretch.frames, message="inverted")
+        return Event(PolaritySize(), stretch.start, stretch.frames, message="inverted")
     if change <= 0 or change == 1.0:
         return None
     size = {"gain_db": decibels(change)}
     message = f"level changed by {size['gain_db']:+.3f} dB"
-    return Event(Kind.GAIN, stretch.start, stretch.frames, size=size, message=message)
+    return Event(GainSize(**size), stretch.start, stretch.frames, message=message)
 
 
 def _clipped(stretch: Stretch, expected: NDArray[np.float64]) -> Event | None:
@@ -184,7 +195,7 @@ def _clipped(stretch: Stretch, expected: NDArray[np.float64]) -> Event | None:
     if not _is_peak(stretch, level):
         return None
     message = f"clipped at {level:.4g} of full scale"
-    return Event(Kind.CLIPPING, stretch.start, stretch.frames, size={"level": level}, message=message)
+    return Event(ClippingSize(clip_level=level), stretch.start, stretch.frames, message=message)
 
 
 def _clicked(stretch: Stretch, expected: NDArray[np.float64]) -> Event | None:
@@ -197,7 +208,7 @@ def _clicked(stretch: Stretch, expected: NDArray[np.float64]) -> Event | None:
     if settings.step is not None and settings.bits is not None and is_plain(settings.step, stretch.model.noise.floor):
         size["bit_errors"] = wrong_bits(stretch.x[stretch.valid], expected[stretch.valid], settings.bits)
     message = f"{frames} frame(s) off by up to {off:.3g} of full scale"
-    return Event(Kind.CLICK, stretch.start, frames, size=size, message=message)
+    return Event(ClickSize(**size), stretch.start, frames, message=message)
 
 
 def _formed(stretch: Stretch, expected: NDArray[np.float64]) -> Event | None:
@@ -208,7 +219,7 @@ def _formed(stretch: Stretch, expected: NDArray[np.float64]) -> Event | None:
     if form is None:
         return None
     kind, size, text = form
-    return Event(kind, stretch.start, stretch.frames, size=size, message=text)
+    return Event(SIZES[kind](**size), stretch.start, stretch.frames, message=text)
 
 
 def residual_form(
@@ -238,7 +249,7 @@ def residual_form(
     level = float(np.abs(x).max())
     at_level = wrong & (np.abs(x) >= 0.999 * level) & (expected * np.sign(x) > np.abs(x))
     if wrong.any() and np.count_nonzero(at_level) >= _CLIPPED_SHARE * np.count_nonzero(wrong):
-        return Kind.CLIPPING, {"level": level}, f"clipped at {level:.4g} of full scale"
+        return Kind.CLIPPING, {"clip_level": level}, f"clipped at {level:.4g} of full scale"
     centred = expected - expected.mean()
     power = float(centred @ centred)
     left = residual - residual.mean()
@@ -247,7 +258,8 @@ def residual_form(
     share = float(left @ left) / power
     shape = np.stack([centred**2, centred**3, centred, np.ones_like(centred)], axis=1)
     bent = residual - shape @ np.linalg.lstsq(shape, residual, rcond=None)[0]
-    size = {"residual_db": 10.0 * float(np.log10(max(share, 1e-20)))}
+    relative_db = 10.0 * float(np.log10(max(share, 1e-20)))
+    size = {"residual_dbfs": dbfs(float(left.std())), "thd_plus_n_db": relative_db}
     if float(bent @ bent) < 0.1 * float(left @ left):
-        return Kind.DISTORTION, size, f"distorted, residual {size['residual_db']:.1f} dB"
-    return Kind.NOISE, size, f"residual {size['residual_db']:.1f} dB relative to the signal"
+        return Kind.DISTORTION, size, f"distorted, residual {relative_db:.1f} dB"
+    return Kind.NOISE, size, f"residual {relative_db:.1f} dB relative to the signal"

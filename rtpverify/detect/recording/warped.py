@@ -20,7 +20,7 @@ from rtpverify.detect.recording.trail import BLOCK, HOP, Tracker, period_of
 from rtpverify.dsp.decimate import BoundedSignal, Decimated, Frames, Mixed, interpolated
 from rtpverify.dsp.levels import decibels
 from rtpverify.dsp.median import median
-from rtpverify.events import Event, Kind
+from rtpverify.events import SIZES, Event, Kind, MismatchSize, RepeatSize, SlipSize
 
 _WORK_RATE_HZ = 8000
 _GAIN_BLOCKS = 100
@@ -278,14 +278,13 @@ class Pair:
         """Return the event of content of another place between two jumps that undo each other."""
         frames = (second.stop - first.start) * self.factor
         away = round(first.jump * self.factor)
-        kind = Kind.REPEAT if away > 0 else Kind.MISMATCH
+        size = RepeatSize(repeat_distance_frames=away) if away > 0 else MismatchSize()
         told = "what had been received before" if away > 0 else "what comes later in the reference"
         return Event(
-            kind,
+            size,
             first.start * self.factor,
             frames,
             message=f"{told}, instead of the reference, for about {1e3 * frames / self._rate_hz:.0f} ms",
-            size={"repeated_from_frame": first.start * self.factor - away} if away > 0 else {},
         )
 
     def _slip(self, found: splice.Splice) -> Event:
@@ -296,11 +295,10 @@ class Pair:
         what = "are missing" if slip_frames > 0 else "were inserted"
         also = f", and {duration} frames match nothing of the reference" if duration else ""
         return Event(
-            Kind.SLIP,
+            SlipSize(slip_frames=slip_frames),
             found.start * self.factor,
             duration,
             message=f"about {abs(slip_frames)} frames ({1e3 * seconds:.1f} ms) {what}{also}",
-            size={"slip_frames": slip_frames},
         )
 
     def damages(self, piece: Piece, start: int, stop: int, gain: float) -> list[Event]:
@@ -326,16 +324,15 @@ class Pair:
         stop = min(max(item.stop for item in group) * self.factor, self._received_frames)
         first = group[0]
         message = f"{_TOLD[first.kind]} for about {1e3 * (stop - start) / self._rate_hz:.0f} ms"
-        size = {}
+        size = SIZES[first.kind]()
         if first.back is not None:
-            size["repeated_from_frame"] = start - first.back * self.factor
+            size = RepeatSize(repeat_distance_frames=first.back * self.factor)
         return Event(
-            first.kind,
+            size,
             start,
             stop - start,
             channel=None if len(group) == len(self._powers) and len(self._powers) > 1 else first.channel + 1,
             message=message,
-            size=size,
         )
 
 

@@ -13,7 +13,7 @@ from rtpverify.detect.tone.regions import band_run, equal_run
 from rtpverify.detect.tone.settings import ACQUISITION_BLOCKS, LEAST_MUTED_FRAMES, LEAST_WINDOW_FRAMES
 from rtpverify.detect.tone.track import Track
 from rtpverify.dsp.sine import Sine
-from rtpverify.events import Event, Kind
+from rtpverify.events import SIZES, ByteOrderSize, Event, Kind, NoiseSize
 
 LOOK_BACK_SECONDS = 1.0
 """What came before the first tone for no longer than this is explained backwards from it."""
@@ -117,7 +117,7 @@ class Absence:
         track = self._track
         if self.silence is None:
             self.end_foreign(start)
-            self.silence = Event(Kind.DROPOUT if track.ever_acquired else Kind.SILENCE, start)
+            self.silence = Event(SIZES[Kind.DROPOUT if track.ever_acquired else Kind.SILENCE](), start)
         track.position = stop
         track.teller.grow(self.silence, stop, "no signal for")
 
@@ -128,10 +128,10 @@ class Absence:
         start = self.lost.frame if self.lost else track.position
         if self.foreign is None and is_byte_swapped(track.settings, x, valid, track.monitor.nominal_hz):
             self._leave_unknown(start)
-            self.foreign = Event(Kind.BYTE_ORDER, start, message="the bytes of each sample are swapped")
+            self.foreign = Event(ByteOrderSize(), start, message="the bytes of each sample are swapped")
         elif self.foreign is None and track.ever_acquired:
             message = _BEFORE_THE_TONE if track.mirrored else "the tone is gone, something else is there"
-            self.foreign = Event(Kind.NOISE, start, message=message)
+            self.foreign = Event(NoiseSize(), start, message=message)
         elif self.foreign is None and self.unknown is None:
             self.unknown = start
         track.position = stop
@@ -163,7 +163,7 @@ class Absence:
         if unknown is not None and self._may_look_back(frame):
             self.silence, track.clean_from = None, unknown
         elif unknown is not None and self.silence is None and self.foreign is None:
-            self.foreign, self.unknown = Event(Kind.NOISE, unknown, message=_BEFORE_THE_TONE), None
+            self.foreign, self.unknown = Event(NoiseSize(), unknown, message=_BEFORE_THE_TONE), None
         else:
             self._leave_unknown(self.start)
         for event in self._left:
@@ -174,7 +174,7 @@ class Absence:
         """Leave unknown what came up to frame ``stop``: it is told if a tone is found."""
         unknown, self.unknown = self.unknown, None
         if unknown is not None and stop - unknown >= LEAST_WINDOW_FRAMES:
-            self._left.append(Event(Kind.NOISE, unknown, stop - unknown, message=_BEFORE_THE_TONE))
+            self._left.append(Event(NoiseSize(), unknown, stop - unknown, message=_BEFORE_THE_TONE))
 
     def end_foreign(self, stop: int) -> bool:
         """End what is neither tone nor silence before frame ``stop``; return whether there was such."""

@@ -16,7 +16,7 @@ from rtpverify.detect.tone.track import Track
 from rtpverify.dsp.sample_words import wrong_bits
 from rtpverify.dsp.sine import Sine, fit_phasor, wrap_phase
 from rtpverify.dsp.slip import FALSE_ALARM_Z
-from rtpverify.events import Event, Kind
+from rtpverify.events import ClickSize, Event, NoiseSize
 
 LONGEST_CLICK_SECONDS = 0.001
 """Longer unexplained stretches are noise."""
@@ -101,14 +101,12 @@ def tell_damage(track: Track, start: int, stop: int, model: Sine) -> None:
     event = _repeat(track, start, x, valid, model)
     if event is None and frames <= LONGEST_CLICK_SECONDS * settings.sample_rate_hz:
         message = f"{frames} frame(s) off by up to {deviation:.3g} of full scale"
-        size: dict[str, float | int] = {"deviation": deviation}
-        if plain:
-            size["bit_errors"] = wrong_bits(x[valid], expected[valid], settings.bits or 0)
-            track.bit_errors += int(size["bit_errors"])
-        event = Event(Kind.CLICK, start, frames, size=size, message=message)
+        bit_errors = wrong_bits(x[valid], expected[valid], settings.bits or 0) if plain else None
+        track.bit_errors += bit_errors or 0
+        event = Event(ClickSize(deviation=deviation, bit_errors=bit_errors), start, frames, message=message)
     elif event is None:
         message = f"{frames} frames of something else, off by up to {deviation:.3g} of full scale"
-        event = Event(Kind.NOISE, start, frames, size={"deviation": deviation}, message=message)
+        event = Event(NoiseSize(deviation=deviation), start, frames, message=message)
     track.teller.tell(event)
 
 

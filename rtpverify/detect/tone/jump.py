@@ -14,7 +14,7 @@ from rtpverify.detect.tone.regions import change_point, first_steady_window
 from rtpverify.detect.tone.settings import LEAST_WINDOW_FRAMES
 from rtpverify.detect.tone.track import Muted, Track
 from rtpverify.dsp.sine import Sine, fit_free, fit_phasor
-from rtpverify.events import Event, Kind
+from rtpverify.events import DropoutSize, Event
 
 LEAST_AMPLITUDE = 0.05
 """A sine of less than this share of the one before is a rest of it in a dropout."""
@@ -120,7 +120,7 @@ def _go_on_muted(track: Track, departure: Departure, window: _Window) -> None:
     """Begin a dropout that lets a little of the tone through."""
     dc, held = window.sine.dc, departure.x[window.start : window.start + window.frames]
     bound = 1.5 * float(np.abs(held - dc).max())
-    track.muted = Muted(Event(Kind.DROPOUT, departure.frame), dc, bound)
+    track.muted = Muted(Event(DropoutSize(), departure.frame), dc, bound)
     track.position = departure.low + window.start
 
 

@@ -15,7 +15,7 @@ from rtpverify.detect.tone.settings import Settings
 from rtpverify.dsp.levels import DB_PER_NEPER, FULL_SCALE_SINE_RMS, dbfs, decibels
 from rtpverify.dsp.sine import omega_deviation
 from rtpverify.dsp.slip import FALSE_ALARM_Z
-from rtpverify.events import Event, Kind
+from rtpverify.events import SIZES, ChannelSwapSize, DcOffsetSize, Event, FrequencySize, GainSize, Kind, SampleRateSize
 
 COMMON_RATES_HZ = (8000, 11025, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000, 176400, 192000)
 _SAME_STEP_FRAMES = 64
@@ -138,7 +138,7 @@ class Monitor:
         residual = self._open.get("residual")
         if residual is None or residual.kind is not Kind.WORD_LENGTH:
             return self.settings.step
-        return float(2.0 ** (1 - residual.size["effective_bits"]))
+        return float(2.0 ** (1 - getattr(residual.size, "effective_bits", 0)))
 
     def tells(self, kind: Kind) -> bool:
         """Tell whether a departure of this kind is open."""
@@ -245,7 +245,7 @@ class Monitor:
         if "level" not in self._open and abs(gain_db) <= limit_db:
             return  # the level of before the step, which was told then
         message = f"level changed by {gain_db:+.3f} dB, limit ±{limit_db:g} dB"
-        event = Event(Kind.GAIN, since, size={"gain_db": round(gain_db, 4)}, message=message)
+        event = Event(GainSize(gain_db=round(gain_db, 4)), since, message=message)
         self._depart("level", reading.stop, event)
 
     def _judge_dc(self, reading: Reading, since: int) -> None:
@@ -261,7 +261,7 @@ class Monitor:
             return
         message = f"DC offset of {dc:+.2e} of full scale, limit {limit:g}"
         size = {"dc_offset": round(dc, 10)}
-        self._depart("dc", reading.stop, Event(Kind.DC_OFFSET, since, size=size, message=message))
+        self._depart("dc", reading.stop, Event(DcOffsetSize(**size), since, message=message))
 
     def _judge_frequency(self, reading: Reading, since: int) -> None:
         rate_hz = self.settings.sample_rate_hz
@@ -288,20 +288,32 @@ class Monitor:
     def _frequency_event(self, since: int, hz: float, error_ppm: float) -> Event:
         rate_hz = self.settings.sample_rate_hz
         nominal_hz = self.nominal_hz or hz
-        size: dict[str, float | int] = {"frequency_hz": round(hz, 7), "frequency_error_ppm": round(error_ppm, 4)}
+        frequency_hz, error_ppm = round(hz, 7), round(error_ppm, 4)
         for other, other_hz in enumerate(self.settings.references_hz):
             if other_hz not in (None, self.settings.reference_hz) and abs(hz / (other_hz or hz) - 1.0) < 1e-4:
                 message = f"carries the {other_hz:g} Hz of channel {other + 1} instead of {nominal_hz:g} Hz"
-                return Event(Kind.CHANNEL_SWAP, since, size={**size, "from_channel": other + 1}, message=message)
+                return Event(
+                    ChannelSwapSize(
+                        reference_channel=other + 1, frequency_hz=frequency_hz, frequency_error_ppm=error_ppm
+                    ),
+                    since,
+                    message=message,
+                )
         for content_hz in COMMON_RATES_HZ:
             if content_hz != rate_hz and abs(hz * content_hz / (nominal_hz * rate_hz) - 1.0) < 3e-4:
                 message = (
                     f"content of {content_hz} Hz played at {rate_hz} Hz: {nominal_hz:g} Hz comes out as {hz:.3f} Hz"
                 )
-                return Event(Kind.SAMPLE_RATE, since, size={**size, "content_rate_hz": content_hz}, message=message)
+                return Event(
+                    SampleRateSize(
+                        content_rate_hz=content_hz, frequency_hz=frequency_hz, frequency_error_ppm=error_ppm
+                    ),
+                    since,
+                    message=message,
+                )
         wanted = f"{nominal_hz:.4f} Hz at first" if self.settings.reference_hz is None else f"{nominal_hz:g} Hz"
         message = f"tone of {hz:.4f} Hz instead of {wanted} ({error_ppm:+.2f} ppm)"
-        return Event(Kind.FREQUENCY, since, size=size, message=message)
+        return Event(FrequencySize(frequency_hz=frequency_hz, frequency_error_ppm=error_ppm), since, message=message)
 
     def _judge_residual(self, reading: Reading, since: int) -> None:
         limit = self.settings.residual_limit(reading.amplitude)
@@ -322,7 +334,7 @@ class Monitor:
         size = {"residual_dbfs": round(dbfs(reading.rms), 4), "thd_plus_n_db": round(thd_n_db, 4), **form_size}
         message = f"{_FORM_TEXT[kind]}: residual {size['residual_dbfs']:.1f} dBFS, limit {dbfs(limit):.1f} dBFS"
         fault = kind is not Kind.WORD_LENGTH or self.settings.limits.word_length_is_fault
-        self._depart("residual", reading.stop, Event(kind, since, size=size, message=message, fault=fault))
+        self._depart("residual", reading.stop, Event(SIZES[kind](**size), since, message=message, fault=fault))
 
 
 _FORM_TEXT = {
@@ -358,6 +370,5 @@ def _still(limit: float, spread: float) -> float:
 
 def _magnitude(event: Event) -> float:
     """Return how large a departure is, to compare it with itself a moment later."""
-    return max(
-        (abs(event.size.get(name, 0.0)) for name in ("gain_db", "dc_offset", "frequency_error_ppm")), default=0.0
-    )
+    amounts = (getattr(event.size, name, None) for name in ("gain_db", "dc_offset", "frequency_error_ppm"))
+    return max((abs(float(amount)) for amount in amounts if amount is not None), default=0.0)

@@ -13,7 +13,7 @@ from rtpverify.detect.tone.regions import band_run, change_point, equal_run
 from rtpverify.detect.tone.settings import LEAST_MUTED_FRAMES
 from rtpverify.detect.tone.track import Muted, Track
 from rtpverify.dsp.sample_words import empty_low_bits
-from rtpverify.events import Event, Kind
+from rtpverify.events import DropoutSize, Event
 
 EDGE_FRAMES = 8
 """How far before the end of a noisy dropout the signal may be back already."""
@@ -38,7 +38,7 @@ def begins_muted(track: Track, departure: Departure) -> bool:
         return False
     start, stop = departure.low + _start(track, departure, run), departure.low + run.stop
     ends, held_last = run.stop < len(departure.x), False
-    event = Event(Kind.DROPOUT, start, size={"held_value": run.value})
+    event = Event(DropoutSize(held_value=run.value), start)
     muted = Muted(event, run.value, run.bound)
     if ends:
         stop, held_last = _end(track, muted, stop)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,7 @@ from rtpverify.detect.tone.settings import Settings, phase_window_frames, wander
 from rtpverify.dsp.levels import DB_PER_NEPER
 from rtpverify.dsp.sine import FreeFit, Sine, fit_free, fit_phasor, omega_deviation, wrap_phase
 from rtpverify.dsp.slip import FALSE_ALARM_Z, SlipCode
-from rtpverify.events import Event, Kind
+from rtpverify.events import Event, Kind, PolaritySize, RepeatSize, SlipSize
 
 _BEFORE_BLOCKS = 8
 _LONGEST_REPEAT_SECONDS = 0.25
@@ -175,7 +175,7 @@ class StepResolver:
             return
         if event.kind is Kind.POLARITY:
             self.inverted = event
-        slip_frames = event.size.get("slip_frames")
+        slip_frames = getattr(event.size, "slip_frames", None)
         reach = self._longest_repeat(slip_frames)
         if event.kind is Kind.SLIP and reach:
             self._held = _Held(event, phase_step, deviation, step.frame + reach + GRACE_FRAMES)
@@ -286,12 +286,10 @@ class StepResolver:
         """Name a step of the phase."""
         rate_hz = self.settings.sample_rate_hz
         slip_frames = self.code.decode(phase_step, deviation) if self.code else None
-        size: dict[str, object] = {"slip_frames": slip_frames, "phase_step_rad": phase_step}
+        size = SlipSize(slip_frames=slip_frames, phase_step_rad=phase_step)
         half_period = math.pi - abs(phase_step) <= FALSE_ALARM_Z * deviation + 1e-6
         if half_period and not self._is_lost_buffer(slip_frames):
-            return Event(
-                Kind.POLARITY, frame, message="polarity inverted", size={"phase_step_rad": phase_step}, open=True
-            )
+            return Event(PolaritySize(phase_step_rad=phase_step), frame, message="polarity inverted", open=True)
         if slip_frames is None:
             candidates = (
                 self.code.candidates(phase_step, deviation, self.settings.packet_frames, rate_hz)
@@ -300,17 +298,19 @@ class StepResolver:
             )
             text = f"content jumped: phase step of {phase_step:+.5f} rad, too noisy to tell how many frames"
             if candidates:
-                size["candidate_slip_frames"] = candidates
+                size = replace(size, candidate_slip_frames=candidates)
                 text += f"; whole packets that fit: {', '.join(map(str, candidates))}"
-            return Event(Kind.SLIP, frame, message=text, size=size)
+            return Event(size, frame, message=text)
         missing = f"{slip_frames} frames are missing" if slip_frames > 0 else f"{-slip_frames} frames were inserted"
         text = f"content jumped while the timeline went on: {missing} ({1000 * abs(slip_frames) / rate_hz:.3f} ms)"
         if self.code and self.code.blind_frames < rate_hz:
             text += f", known modulo {self.code.blind_frames} frames"
-        return Event(Kind.SLIP, frame, message=text, size=size)
+        return Event(size, frame, message=text)
 
     def _as_repeat(self, slip: Event, stop: int) -> Event:
-        return self.repeat_out_of_step(slip.start_frame, stop - slip.start_frame, slip.size.get("slip_frames"))
+        return self.repeat_out_of_step(
+            slip.start_frame, stop - slip.start_frame, getattr(slip.size, "slip_frames", None)
+        )
 
     def repeat_out_of_step(self, start: int, frames: int, slip_frames: int | None) -> Event:
         """Return the event of ``frames`` frames that are out of step by so many (None: unknown)."""
@@ -326,11 +326,11 @@ def repeat_event(start: int, frames: int, distance: int | None) -> Event:
     message = f"{frames} frames were replaced by earlier ones"
     if distance is not None:
         message = f"{frames} frames were replaced by those of {distance} frames before"
-    return Event(Kind.REPEAT, start, frames, size={"repeat_distance_frames": distance}, message=message)
+    return Event(RepeatSize(repeat_distance_frames=distance), start, frames, message=message)
 
 
 def _inversion(frame: int) -> Event:
-    return Event(Kind.POLARITY, frame, message="polarity inverted", open=True)
+    return Event(PolaritySize(), frame, message="polarity inverted", open=True)
 
 
 def _deviations(step: Step, ratio: float, before: int, after: int) -> tuple[float, float]:

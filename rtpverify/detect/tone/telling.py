@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rtpverify.events import Event, Kind
+from rtpverify.events import Event, Kind, SilenceSize
 
 TELL_OPEN_SECONDS = 0.2
 """An event that lasts longer is told while it still goes on."""
@@ -51,4 +51,4 @@ class Teller:
     def call_silence(self, event: Event, stop: int) -> None:
         """Call a dropout that is long and never ended what it is: a channel without signal."""
         if self.is_long(event, stop):
-            event.kind = Kind.SILENCE
+            event.size = SilenceSize(held_value=getattr(event.size, "held_value", None))

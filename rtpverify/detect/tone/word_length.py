@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from rtpverify.detect.tone.settings import Settings
 from rtpverify.detect.tone.track import Track
 from rtpverify.dsp.sample_words import empty_low_bits
-from rtpverify.events import Event, Kind
+from rtpverify.events import Event, Kind, WordLengthSize
 
 WORD_LENGTH_SECONDS = 1.0
 """How long the low bits must stay empty before the word length is told."""
@@ -59,9 +59,8 @@ class WordLength:
         if track.monitor.tells(Kind.WORD_LENGTH):
             return
         self._event = Event(
-            Kind.WORD_LENGTH,
+            WordLengthSize(effective_bits=bits - self.empty_bits),
             0,
-            size={"effective_bits": bits - self.empty_bits},
             message=f"the low {self.empty_bits} of {bits} bits are always empty",
             fault=self._settings.limits.word_length_is_fault,
             open=True,

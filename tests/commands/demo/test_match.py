@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from rtpverify.commands.demo.match import match, meets
-from rtpverify.events import Event, Kind
+from rtpverify.events import ClickSize, Event, GainSize, GapSize, Kind, SilenceSize, SlipSize, WordLengthSize
 from rtpverify.sender.faults import ExpectedEvent
 
 GAP = ExpectedEvent(Kind.GAP, 48000, 144, size={"packets_lost": 3})
@@ -13,35 +13,35 @@ SLIP = ExpectedEvent(Kind.SLIP, 96000, 0, size={"slip_frames": 48})
 @pytest.mark.parametrize(
     ("event", "expected", "holds"),
     [
-        (Event(Kind.GAP, 48000, 144), GAP, True),
-        (Event(Kind.GAP, 48000, 144, size={"packets_lost": 3}), GAP, True),
-        (Event(Kind.GAP, 48000, 144, size={"packets_lost": 2}), GAP, False),
-        (Event(Kind.GAP, 48001, 144), GAP, False),
-        (Event(Kind.GAP, 48000, 96), GAP, False),
-        (Event(Kind.SLIP, 48000, 144), GAP, False),
-        (Event(Kind.SLIP, 96002, size={"slip_frames": 48}), SLIP, True),
-        (Event(Kind.SLIP, 96003, size={"slip_frames": 48}), SLIP, False),
-        (Event(Kind.SLIP, 96000, size={"slip_frames": -48}), SLIP, False),
+        (Event(GapSize(), 48000, 144), GAP, False),
+        (Event(GapSize(packets_lost=3), 48000, 144), GAP, True),
+        (Event(GapSize(packets_lost=2), 48000, 144), GAP, False),
+        (Event(GapSize(packets_lost=3), 48001, 144), GAP, False),
+        (Event(GapSize(packets_lost=3), 48000, 96), GAP, False),
+        (Event(SlipSize(), 48000, 144), GAP, False),
+        (Event(SlipSize(slip_frames=48), 96002), SLIP, True),
+        (Event(SlipSize(slip_frames=48), 96003), SLIP, False),
+        (Event(SlipSize(slip_frames=-48), 96000), SLIP, False),
         (
-            Event(Kind.GAIN, 100, size={"gain_db": -0.52}),
+            Event(GainSize(gain_db=-0.52), 100),
             ExpectedEvent(Kind.GAIN, 0, None, size={"gain_db": -0.5}),
             True,
         ),
         (
-            Event(Kind.GAIN, 100, size={"gain_db": -0.55}),
+            Event(GainSize(gain_db=-0.55), 100),
             ExpectedEvent(Kind.GAIN, 0, None, size={"gain_db": -0.5}),
             False,
         ),
         (
-            Event(Kind.GAIN, 100, size={"gain_db": None}),
+            Event(GainSize(gain_db=None), 100),
             ExpectedEvent(Kind.GAIN, 0, None, size={"gain_db": -0.5}),
             False,
         ),
-        (Event(Kind.CLICK, 7, channel=1), ExpectedEvent(Kind.CLICK, 7, 0, 1), True),
-        (Event(Kind.CLICK, 7, channel=2), ExpectedEvent(Kind.CLICK, 7, 0, 1), False),
-        (Event(Kind.CLICK, 7), ExpectedEvent(Kind.CLICK, 7, 0, 1), False),
-        (Event(Kind.SILENCE, 4000, 99999, channel=1), ExpectedEvent(Kind.SILENCE, 0, None, 1), True),
-        (Event(Kind.SILENCE, 5000, 99999, channel=1), ExpectedEvent(Kind.SILENCE, 0, None, 1), False),
+        (Event(ClickSize(), 7, channel=1), ExpectedEvent(Kind.CLICK, 7, 0, 1), True),
+        (Event(ClickSize(), 7, channel=2), ExpectedEvent(Kind.CLICK, 7, 0, 1), False),
+        (Event(ClickSize(), 7), ExpectedEvent(Kind.CLICK, 7, 0, 1), False),
+        (Event(SilenceSize(), 4000, 99999, channel=1), ExpectedEvent(Kind.SILENCE, 0, None, 1), True),
+        (Event(SilenceSize(), 5000, 99999, channel=1), ExpectedEvent(Kind.SILENCE, 0, None, 1), False),
     ],
 )
 def test_an_event_meets_what_it_says(event: Event, expected: ExpectedEvent, holds: bool) -> None:
@@ -53,12 +53,16 @@ def told(injected: list[ExpectedEvent], found: list[Event]) -> list[tuple[bool, 
 
 
 def slips(*channels: int | None) -> list[Event]:
-    return [Event(Kind.SLIP, 96000, channel=channel, size={"slip_frames": 48}) for channel in channels]
+    return [Event(SlipSize(slip_frames=48), 96000, channel=channel) for channel in channels]
 
 
 def test_each_side_stands_alone_where_the_other_is_missing() -> None:
-    click = Event(Kind.CLICK, 1)
-    assert told([GAP, SLIP], [click, Event(Kind.GAP, 48000, 144)]) == [(False, True), (True, True), (True, False)]
+    click, gap = Event(ClickSize(), 1), Event(GapSize(packets_lost=3), 48000, 144)
+    assert told([GAP, SLIP], [click, gap]) == [
+        (False, True),
+        (True, True),
+        (True, False),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -77,8 +81,8 @@ def test_one_event_on_every_channel_tells_the_same_as_one_for_all(
 
 
 def test_an_event_is_used_once() -> None:
-    assert told([GAP, GAP], [Event(Kind.GAP, 48000, 144)]) == [(True, True), (True, False)]
+    assert told([GAP, GAP], [Event(GapSize(packets_lost=3), 48000, 144)]) == [(True, True), (True, False)]
 
 
 def test_what_is_no_fault_is_no_finding() -> None:
-    assert told([], [Event(Kind.WORD_LENGTH, 0, fault=False)]) == []
+    assert told([], [Event(WordLengthSize(), 0, fault=False)]) == []

@@ -10,13 +10,13 @@ from rich.console import Console
 from rtpverify.commands.demo.view import DemoScreen
 from rtpverify.daemon.streams.state import StreamState
 from rtpverify.engine.expectation import StreamSpec
-from rtpverify.events import Event, Kind
+from rtpverify.events import ClickSize, Event, GapSize, Kind
 from rtpverify.result import StreamResult, Transport
 from rtpverify.sender.faults import ExpectedEvent
 
 GAP = ExpectedEvent(Kind.GAP, 48000, 144, size={"packets_lost": 3})
-FOUND = Event(Kind.GAP, 48000, 144, size={"packets_lost": 3}, id="a")
-CLICK = Event(Kind.CLICK, 96000, 1, channel=2, size={"deviation": 0.25}, id="b")
+FOUND = Event(GapSize(packets_lost=3), 48000, 144, id="a")
+CLICK = Event(ClickSize(deviation=0.25), 96000, 1, channel=2, id="b")
 
 
 def outcome(events: list[Event] | None) -> tuple[int, str]:

@@ -16,7 +16,7 @@ from rtpverify.daemon.streams.state import INTERVAL_EDGES_SECONDS, StreamState
 from rtpverify.engine.expectation import StreamSpec
 from rtpverify.engine.presence import AwaitedStream
 from rtpverify.engine.verifier import StreamEvent
-from rtpverify.events import Event, Kind
+from rtpverify.events import SIZES, DistortionSize, Event, GapSize, Kind, MissingSize, NoiseSize
 from rtpverify.live.histogram import BucketCounts
 from rtpverify.reference import Tone
 from rtpverify.result import Leg, Signal, StreamResult, Transport
@@ -136,7 +136,7 @@ def test_no_counter_ever_falls_and_none_disappears(steps: list[Step]) -> None:
             identities = [Identity(n) for n in range(3)]
         identity = identities[which]
         identity.transport, identity.legs, identity.differing, identity.bit_errors = transport, legs, count, count
-        followed.count(told(identity, Event(kind, number, duration_frames=number, id=str(number))))
+        followed.count(told(identity, Event(SIZES[kind](), number, duration_frames=number, id=str(number))))
         followed.refresh(MEASURED, number)
         now: dict[tuple[str, str], float] = {}
         for family in families(Snapshot((followed.snapshot,))):
@@ -164,7 +164,7 @@ def test_a_snapshot_handed_out_never_changes() -> None:
     followed.refresh(MEASURED, 0)
     before = followed.snapshot
     identity.transport.packets_received = 2
-    event = Event(Kind.GAP, 0, id="1", open=True)
+    event = Event(GapSize(), 0, id="1", open=True)
     followed.count(told(identity, event))
     event.open = False
     followed.count(told(identity, event, is_new=False))
@@ -177,7 +177,7 @@ def test_a_snapshot_handed_out_never_changes() -> None:
 
 def test_an_event_told_again_is_not_counted_again() -> None:
     followed, identity = state(), Identity()
-    event = Event(Kind.GAP, 0, 48, size={"packets_lost": 2}, id="1")
+    event = Event(GapSize(packets_lost=2), 0, 48, id="1")
     for is_new in (True, False, False):
         followed.count(told(identity, event, is_new=is_new))
     assert followed.snapshot.events["gap", "network"] == 1
@@ -187,7 +187,7 @@ def test_an_event_told_again_is_not_counted_again() -> None:
 
 def test_an_event_that_goes_on_is_open_until_it_ends_and_measured_then() -> None:
     followed, identity = state(), Identity()
-    event = Event(Kind.DISTORTION, 0, 4800, size={"residual_dbfs": -40.0}, id="1", open=True)
+    event = Event(DistortionSize(residual_dbfs=-40.0), 0, 4800, id="1", open=True)
     followed.count(told(identity, event))
     assert followed.snapshot.open_events == {("distortion", "upstream"): 1}
     assert followed.snapshot.sizes == {}
@@ -204,7 +204,7 @@ def test_nothing_goes_on_in_an_identity_that_another_one_followed() -> None:
     first, second = Identity(0), Identity(0)
     followed = state(first, second)
     for number, identity in enumerate((first, second)):
-        followed.count(told(identity, Event(Kind.NOISE, 0, id=str(number), open=True)))
+        followed.count(told(identity, Event(NoiseSize(), 0, id=str(number), open=True)))
     key = "noise", "upstream"
     second.last_arrival_ns = DOWN_NS // 2
     followed.refresh(MEASURED, DOWN_NS - 1)
@@ -218,7 +218,7 @@ def test_nothing_goes_on_in_an_identity_that_another_one_followed() -> None:
 def test_the_exemplar_is_the_latest_event() -> None:
     followed, identity = state(), Identity(first_arrival_ns=7)
     for event_id, time_ns in (("1", 5), ("2", 9), ("3", 8), ("4", None)):
-        followed.count(told(identity, Event(Kind.GAP, 0, id=event_id, time_ns=time_ns)))
+        followed.count(told(identity, Event(GapSize(), 0, id=event_id, time_ns=time_ns)))
     assert followed.snapshot.exemplars == {("gap", "network"): Exemplar("2", 9)}
 
 
@@ -254,12 +254,12 @@ def test_a_stream_is_judged_while_it_is_up_and_its_reference_is_found() -> None:
 def test_events_of_what_never_came_are_counted() -> None:
     followed = state()
     absent = AwaitedStream(StreamSpec(name="a"))
-    event = Event(Kind.MISSING, 0, id="x", time_ns=7, open=True, size={"missing_seconds": 10.0})
+    event = Event(MissingSize(missing_seconds=10.0), 0, id="x", time_ns=7, open=True)
     followed.count(told(absent, event))
     key = "missing", "unknown"
     assert (followed.snapshot.events[key], followed.snapshot.open_events[key]) == (1, 1)
     assert followed.snapshot.exemplars[key] == Exemplar("x", 7)
-    event.open, event.size["missing_seconds"] = False, 25.0
+    event.open, event.size = False, MissingSize(missing_seconds=25.0)
     followed.count(told(absent, event, is_new=False))
     assert (followed.snapshot.events[key], followed.snapshot.open_events[key]) == (1, 0)
     assert followed.snapshot.sizes["duration", "missing"].total == 25.0
@@ -299,7 +299,7 @@ def test_what_was_counted_stays_where_something_else_is_expected_and_what_was_me
     leg = Leg(None, None, packets_lost=2)
     old = Identity(5, Transport(packets_received=10, packets_stray=3), present_dbfs=-6.0, legs=[leg], differing=1)
     followed = state(old, reference=None)
-    followed.count(told(old, Event(Kind.GAP, 0, id="x")))
+    followed.count(told(old, Event(GapSize(), 0, id="x")))
     followed.refresh(MEASURED, 0)
     assert followed.watch(MEASURED)
     followed.expect(StreamSpec(name="a", reference=Tone()))

@@ -25,7 +25,7 @@ from rtpverify.daemon.web.server import WebServer
 from rtpverify.daemon.web.table import MetricsTable
 from rtpverify.engine.stream import Stream
 from rtpverify.errors import ConfigurationError, SourceError
-from rtpverify.events import Event, Kind
+from rtpverify.events import Event, GapSize
 from rtpverify.transport.packet_index import PacketIndex
 from tests.daemon.web.bench import START_NS, Bench, Client, Sender, serving
 from tests.engine.test_verifier import FLOWS
@@ -373,7 +373,7 @@ async def test_events_and_state_come_as_they_happen() -> None:
 async def test_of_a_storm_some_are_told_and_the_rest_is_counted() -> None:
     async with serving() as client, client.session.get(f"{client.url}/api/live") as answer:
         await first(answer, "hello")
-        event = Event(Kind.GAP, 0, 48, message="lost", id="0")
+        event = Event(GapSize(), 0, 48, message="lost", id="0")
         stream = Stream(0, client.bench.verifier.specs[0], FLOWS[0], 1, 97, None, 0, PacketIndex())
         told = [Told(stream, replace(event, id=f"{number:012x}"), True) for number in range(120)]
         client.server.tell(told)

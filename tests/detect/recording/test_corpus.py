@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from rtpverify.events import Kind
+from rtpverify.events import MismatchSize
 from tests.helpers import recoded_corpus, recording_corpus
 from tests.helpers.recording_corpus import Case
 from tests.helpers.seeds import generator
@@ -65,7 +65,7 @@ def test_the_corpus_can_fail():
     event.start_frame -= 48
     assert len(recording_corpus.complaints(case, result)) == 2
     event.start_frame += 48
-    event.kind = Kind.MISMATCH
+    event.size = MismatchSize()
     assert len(recording_corpus.complaints(case, result)) == 1
     assert recording_corpus.complaints(replace(case, fault=""), result)
     result.events.clear()

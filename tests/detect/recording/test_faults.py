@@ -74,9 +74,9 @@ def test_a_fault_is_told_once_with_its_name_and_place(fault, material):
         stop = int(np.flatnonzero((reference[: len(received)] != received).any(axis=1))[-1]) + 1
         assert kind == "slip" or event.start_frame + event.duration_frames == stop
     if kind == "slip":
-        assert event.size["slip_frames"] == expected.size["slip_frames"]
+        assert event.size.slip_frames == expected.size["slip_frames"]
     elif kind == "gain" and not drifts:
-        assert event.size["gain_db"] == pytest.approx(expected.size["gain_db"], abs=1e-3)
+        assert event.size.gain_db == pytest.approx(expected.size["gain_db"], abs=1e-3)
 
 
 @pytest.mark.parametrize("material", MATERIAL)
@@ -88,7 +88,7 @@ def test_exchanged_blocks_are_named(material, block):
     received[AT + block : AT + 2 * block] = reference[AT : AT + block]
     result = verify(reference, received)
     assert told(result) == [("mismatch", None, AT, 2 * block)]
-    assert result.events[0].size["exchanged_frames"] == block
+    assert result.events[0].size.exchanged_frames == block
     assert "each in the other's place" in result.events[0].message
 
 
@@ -132,9 +132,9 @@ def test_faults_behind_converters_are_found(ppm):
     assert [kind for kind, *_ in told(result)] == ["dropout", "slip", "gain"], told(result)
     dropout, slip, gain = result.events
     assert (dropout.start_frame, dropout.duration_frames) == (AT, 48)
-    assert slip.size["slip_frames"] == 48
+    assert slip.size.slip_frames == 48
     assert abs(slip.start_frame - 250000) <= 2
-    assert gain.size["gain_db"] == pytest.approx(0.3, abs=0.01)
+    assert gain.size.gain_db == pytest.approx(0.3, abs=0.01)
     assert abs(gain.start_frame - 400000) < 0.05 * RATE_HZ
 
 
@@ -142,7 +142,7 @@ def test_another_clock_is_a_fault_where_it_must_not_be():
     reference = quantised(music(8, seed=5))
     result = verify(reference, converted(reference, ppm=50.0, gain=1.0, noise=0.0, bits=16))
     assert [kind for kind, *_ in told(result)] == ["frequency"]
-    assert result.events[0].size["frequency_error_ppm"] == pytest.approx(50.0, abs=0.5)
+    assert result.events[0].size.frequency_error_ppm == pytest.approx(50.0, abs=0.5)
 
 
 def test_a_constant_gain_is_a_fault_in_the_digital_profile_only():
@@ -193,7 +193,7 @@ def test_a_jump_into_silence_is_told_once(seconds):
     received = np.delete(reference, slice(AT - 960, AT), axis=0)
     result = verify(reference, received)
     assert told(result) == [("slip", None, AT - 960, 0)]
-    assert result.events[0].size["slip_frames"] == 960
+    assert result.events[0].size.slip_frames == 960
 
 
 def test_a_dithered_mute_is_one():

@@ -68,7 +68,7 @@ def test_lost_packets_are_told_once_and_faults_within_a_quarter_second(start):
     assert sorted(events) == ["dropout", "gap", "slip"]
     assert (events["gap"][0].start_frame, events["gap"][0].duration_frames) == (1500 * PACKET, 3 * PACKET)
     slip, dropout = events["slip"][0], events["dropout"][0]
-    assert (slip.start_frame, slip.size["slip_frames"]) == (2 * RATE_HZ, 48)
+    assert (slip.start_frame, slip.size.slip_frames) == (2 * RATE_HZ, 48)
     assert (dropout.start_frame, dropout.duration_frames) == (3 * RATE_HZ, 48)
     for event, frame in (events["slip"], events["dropout"]):
         assert frame - event.start_frame <= RATE_HZ // 4

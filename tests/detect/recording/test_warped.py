@@ -94,7 +94,11 @@ def recoded(signal, codec, folder, bit_rate="128k"):
 
 def told(comparison):
     return [
-        (str(event.kind), event.start_frame / RATE_HZ, event.size.get("slip_frames", event.duration_frames) / RATE_HZ)
+        (
+            str(event.kind),
+            event.start_frame / RATE_HZ,
+            getattr(event.size, "slip_frames", event.duration_frames) / RATE_HZ,
+        )
         for event in comparison.events
     ]
 

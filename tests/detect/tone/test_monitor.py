@@ -81,7 +81,7 @@ def test_a_departure_is_one_event_from_start_to_end():
     assert not subject.departed
     assert all(event is told[0] for event in told)
     assert (told[0].start_frame, told[0].duration_frames, told[0].open) == (SECOND, 3 * SECOND, False)
-    assert told[0].size["dc_offset"] == pytest.approx(1e-3)
+    assert told[0].size.dc_offset == pytest.approx(1e-3)
 
 
 def test_the_end_of_the_stream_ends_what_is_open():
@@ -97,7 +97,7 @@ def test_a_rate_is_named_after_the_content():
     subject, told = monitor()
     subject.judge(at(0, omega=OMEGA * 48000 / 44100), 0)
     assert told[0].kind is Kind.SAMPLE_RATE
-    assert told[0].size["content_rate_hz"] == 44100
+    assert told[0].size.content_rate_hz == 44100
 
 
 @pytest.mark.parametrize("hz", [997.0, 997.02, 1000.0227, 440.6])

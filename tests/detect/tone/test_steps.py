@@ -52,29 +52,29 @@ def resolve(jumps, sigma=SIGMA, packet_frames=48, wander=0.0, seed=0):
 @settings(max_examples=30, deadline=None)
 def test_slips_have_their_exact_length_though_the_generator_wanders(frames, wander):
     told = resolve([(FRAME, frames)], wander=wander)
-    assert [(event.kind, event.start_frame, event.size.get("slip_frames")) for event in told] == [
+    assert [(event.kind, event.start_frame, getattr(event.size, "slip_frames", None)) for event in told] == [
         (Kind.SLIP, FRAME, frames)
     ]
 
 
 def test_too_noisy_for_a_length_gives_the_step_and_candidates():
     (event,) = resolve([(FRAME, 240)], sigma=0.005)
-    assert event.size["slip_frames"] is None
+    assert event.size.slip_frames is None
     step = 2 * math.pi * (997 * 240 % 48000) / 48000
-    assert (event.size["phase_step_rad"] - step + math.pi) % (2 * math.pi) - math.pi == pytest.approx(0.0, abs=5e-3)
-    assert 240 in event.size["candidate_slip_frames"]
+    assert (event.size.phase_step_rad - step + math.pi) % (2 * math.pi) - math.pi == pytest.approx(0.0, abs=5e-3)
+    assert 240 in event.size.candidate_slip_frames
     assert "240" in event.message
 
 
 def test_back_in_step_is_a_repeat():
     told = resolve([(FRAME, -480), (FRAME + 480, 480)])
     assert [(event.kind, event.start_frame, event.duration_frames) for event in told] == [(Kind.REPEAT, FRAME, 480)]
-    assert told[0].size["repeat_distance_frames"] == 480
+    assert told[0].size.repeat_distance_frames == 480
 
 
 def test_two_slips_are_two():
     told = resolve([(FRAME, -480), (FRAME + 9600, -480)])
-    assert [event.size["slip_frames"] for event in told] == [-480, -480]
+    assert [event.size.slip_frames for event in told] == [-480, -480]
 
 
 def test_no_step_is_no_event():
@@ -112,5 +112,5 @@ def test_a_repeat_in_noise_of_a_tone_that_tells_slips_modulo_1500_frames(frames)
     case = Case((fault,), channels=1, noise_dbfs=-80.0, frequencies_hz=(352.0,), seconds=1.5)
     [event] = case.run().events
     assert event.kind is Kind.REPEAT
-    assert event.size["repeat_distance_frames"] == frames
+    assert event.size.repeat_distance_frames == frames
     assert "known modulo 1500 frames" in event.message
