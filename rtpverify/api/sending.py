@@ -47,7 +47,7 @@ class LiveSender:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            if error is None and self._ends_by_itself:
+            if error is None and self.ends_by_itself:
                 self.wait()
         finally:
             self.stop()
@@ -59,7 +59,7 @@ class LiveSender:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            if error is None and self._ends_by_itself:
+            if error is None and self.ends_by_itself:
                 await self.wait_async()
         finally:
             self.stop()
@@ -108,7 +108,8 @@ class LiveSender:
         return self._running().progress
 
     @property
-    def _ends_by_itself(self) -> bool:
+    def ends_by_itself(self) -> bool:
+        """Whether what is sent has an end: a duration, or that of a recording."""
         signal = self._settings.signal
         return self._duration_seconds is not None or (signal is not None and signal.frames is not None)
 
