@@ -2,26 +2,74 @@
 
 from __future__ import annotations
 
+import json
+import math
+import secrets
 import sys
+import time
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from ipaddress import ip_address
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from rtpverify.commands.output import replacing
+from rtpverify.commands.output import replacing, write_text
 from rtpverify.commands.wav_writer import Form, written
 from rtpverify.errors import RequestError
 from rtpverify.reference import parse_frequencies
+from rtpverify.report.json import strict
 from rtpverify.report.printable import printable
+from rtpverify.result import events_as_dicts
+from rtpverify.result.event_wording import seconds as written_seconds
 from rtpverify.rtp.payload import Encoding, parse_rtpmap
+from rtpverify.rtp.sdp_writer import DescribedStream, write_sdp
+from rtpverify.sender.announcer import Announcer
+from rtpverify.sender.fault_plan import Sent, plan_faults
 from rtpverify.sender.faults import parse_fault
 from rtpverify.sender.rtp_sender import DEFAULT_DESTINATION, DEFAULT_ENCODING, LastPacket, Sender, StreamSettings
+from rtpverify.sender.sender_reports import ReportSender
 from rtpverify.sender.signal import Dither, SentSignal
 from rtpverify.sender.signal_faults import DamagedSignal
 from rtpverify.sender.tone import ToneSignal
-from rtpverify.sources.live.endpoint import parse_endpoint
+from rtpverify.sender.truth import merged_truth
+from rtpverify.sources.live.endpoint import Endpoint, parse_endpoint
+from rtpverify.sources.live.sockets import own_address
 
 _WAV_FORMS: tuple[Form, ...] = ("L16", "L24")
 _BLOCK_FRAMES = 65536
+_LAST_PORT = 65535
+
+
+MOST_STREAMS = 256
+"""As many as ``check`` verifies at a time."""
+SCHEMA = "rtpverify.truth/1"
+_TICK_SECONDS = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Extras:
+    """What goes with the packets.
+
+    Attributes
+    ----------
+    streams
+        How many are sent: multicast groups count up, ports of unicast streams by two.
+    second_destination
+        Where copies of the packets go (ST 2022-7).
+    rtcp
+        Send sender reports, and BYE at the end, to the next port.
+    sap
+        Announce each stream.
+    sdp_to, truth_to
+        Files for the session description and for the events that were made, as JSON; - is standard output.
+    """
+
+    streams: int = 1
+    second_destination: str | None = None
+    rtcp: bool = False
+    sap: bool = False
+    sdp_to: Path | None = None
+    truth_to: Path | None = None
 
 
 def send(
@@ -30,13 +78,17 @@ def send(
     frequency: str,
     level_dbfs: float,
     file: Path | None,
+    faults: Sequence[str],
     duration: float | None,
+    extras: Extras = Extras(),
     **options: Any,
 ) -> None:
-    """Send one stream until its end, the duration or an interrupt, and say on standard error what is sent.
+    """Send streams until their end, the duration or an interrupt, and say on standard error what is sent.
 
     Parameters
     ----------
+    faults
+        As :mod:`rtpverify.sender.fault_plan` reads them.
     **options
         As :func:`stream_settings` takes them.
 
@@ -45,21 +97,185 @@ def send(
     RequestError
         Where an option is unusable, or sending fails.
     """
-    settings = stream_settings(destination, frequency=frequency, level_dbfs=level_dbfs, file=file, **options)
-    with Sender([settings], duration_seconds=duration) as sender:
+    base = stream_settings(destination, frequency=frequency, level_dbfs=level_dbfs, file=file, faults=(), **options)
+    legs = _legs(base, faults, duration, extras)
+    settings = [leg for stream in legs for leg in stream]
+    with Sender(settings, duration_seconds=duration) as sender, _Companions(sender, legs, extras) as companions:
+        what = f"{file}" if file else f"{frequency} Hz at {level_dbfs:g} dBFS"
+        ssrc = sender.identities[0].ssrc
+        first = f"payload type {base.payload_type}, SSRC 0x{ssrc:08x}"
+        others = f" and {extras.streams - 1} more" if extras.streams > 1 else ""
+        _say(f"sending {what} as {base.encoding}, {first}{others}")
+        for leg in legs[0]:
+            last = f" to {legs[-1][0].destination.destination}" if extras.streams > 1 and leg is legs[0][0] else ""
+            _say(f"to {leg.destination}{last}{'' if duration else '; Ctrl-C ends it'}")
+        for text in faults:
+            _say(f"fault {text}")
+        companions.begin()
         try:
-            what = printable(f"{file}") if file else f"{frequency} Hz at {level_dbfs:g} dBFS"
-            ssrc = sender.identities[0].ssrc
-            _say(f"sending {what} as {settings.encoding}, payload type {settings.payload_type}, SSRC 0x{ssrc:08x}")
-            _say(f"to {settings.destination}{'' if duration else '; Ctrl-C ends it'}")
-            for fault in settings.faults:
-                _say(f"fault {fault}")
-            sender.run()
+            sender.run(lambda _progress: companions.tick(), _TICK_SECONDS)
         except KeyboardInterrupt:
             _say("interrupted")
+        companions.end()
         progress = sender.progress
         refused = f", {progress.packets_refused} refused by this host" if progress.packets_refused else ""
         _say(f"sent {progress.packets_sent} packets in {progress.elapsed_seconds:.1f} s{refused}")
+        half, most, worst = (
+            written_seconds(value)
+            for value in (progress.late_seconds(0.5), progress.late_seconds(0.99), progress.max_late_seconds)
+        )
+        _say(f"pacing: half of the packets within {half} of their time, 99 % within {most}, all within {worst}")
+        if extras.truth_to is not None:
+            _write("--truth", extras.truth_to, _truth(sender, legs))
+
+
+def _legs(
+    base: StreamSettings, faults: Sequence[str], duration: float | None, extras: Extras
+) -> list[list[StreamSettings]]:
+    """Return the legs of every stream: copies that differ in where they go, and in what happens to them there."""
+    second = extras.second_destination
+    firsts = [base.destination, *([parse_endpoint(second, "--second-destination")] if second else [])]
+    if second and firsts[0].destination == firsts[1].destination:
+        raise RequestError(f"--second-destination {second}: is the first destination; give another address or port")
+    frames = base.signal.frames if base.signal is not None else None
+    lasts = duration if frames is None else min(duration or math.inf, frames / base.encoding.sample_rate_hz)
+    packet_seconds = base.packet_frames / base.encoding.sample_rate_hz
+    plan = plan_faults(faults, Sent(extras.streams, len(firsts), packet_seconds, lasts, base.seed))
+    streams = []
+    for number in range(extras.streams):
+        ssrc = secrets.randbits(32) if base.ssrc is None else (base.ssrc + number) & 0xFFFFFFFF
+        same = replace(
+            base,
+            ssrc=ssrc,
+            sequence=secrets.randbits(16),
+            timestamp=secrets.randbits(32),
+            seed=base.seed + number,
+        )
+        streams.append(
+            [
+                replace(same, destination=_counted_up(first, number), faults=plan[number, leg])
+                for leg, first in enumerate(firsts)
+            ]
+        )
+    return streams
+
+
+def _counted_up(first: Endpoint, number: int) -> Endpoint:
+    """Return where a stream goes: to the next group each, or to every other port of a host."""
+    if not number:
+        return first
+    try:
+        if first.is_multicast:
+            group = ip_address(first.address) + number
+            if not group.is_multicast:
+                raise ValueError
+            return replace(first, address=str(group))
+        if first.port + 2 * number > _LAST_PORT:
+            raise ValueError
+    except ValueError:
+        raise RequestError(f"--streams: {number + 1} streams from {first.destination} on have no place") from None
+    return replace(first, port=first.port + 2 * number)
+
+
+class _Companions:
+    """What goes out next to the packets: reports, announcements, and the description as a file."""
+
+    def __init__(self, sender: Sender, legs: Sequence[Sequence[StreamSettings]], extras: Extras) -> None:
+        self._extras = extras
+        self._reports = ReportSender(sender) if extras.rtcp else None
+        self._announcer: Announcer | None = None
+        if extras.sap or extras.sdp_to is not None:
+            described = [_described(stream, number, extras.rtcp) for number, stream in enumerate(legs, 1)]
+            now = time.time_ns() // 1_000_000_000
+            if extras.sdp_to is not None:
+                _write("--sdp", extras.sdp_to, write_sdp("rtpverify", now, described))
+            if extras.sap:
+                self._announcer = Announcer(
+                    [
+                        (stream[0].destination, one.senders[0], write_sdp(one.name, now + number, [one]))
+                        for number, (stream, one) in enumerate(zip(legs, described, strict=True))
+                    ]
+                )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._announcer is not None:
+            self._announcer.close()
+
+    def begin(self) -> None:
+        """Announce, before the first packet."""
+        if self._announcer is not None:
+            self._announcer.tick(time.time_ns())
+
+    def tick(self) -> None:
+        """Send what is due."""
+        now_ns = time.time_ns()
+        if self._reports is not None:
+            self._reports.tick(now_ns)
+        if self._announcer is not None:
+            self._announcer.tick(now_ns)
+
+    def end(self) -> None:
+        """Say that the streams end."""
+        if self._reports is not None:
+            self._reports.goodbye()
+        if self._announcer is not None:
+            self._announcer.withdraw()
+
+
+def _described(stream: Sequence[StreamSettings], number: int, rtcp: bool) -> DescribedStream:
+    """Return a stream as a session description has it."""
+    first = stream[0]
+    return DescribedStream(
+        name=f"rtpverify {number}",
+        destinations=tuple((leg.destination.address, leg.destination.port) for leg in stream),
+        senders=tuple(own_address(leg.destination) for leg in stream),
+        payload_type=first.payload_type,
+        encoding=first.encoding,
+        packet_frames=first.packet_frames,
+        ttl=first.ttl,
+        has_rtcp=rtcp,
+    )
+
+
+def _truth(sender: Sender, legs: Sequence[Sequence[StreamSettings]]) -> str:
+    """Return the events that were made, in the form in which ``check`` reports events."""
+    streams: list[dict[str, Any]] = []
+    number = 0
+    for stream in legs:
+        numbers = list(range(number, number + len(stream)))
+        number += len(stream)
+        first = stream[0]
+        streams.append(
+            {
+                "ssrc": f"0x{sender.identities[numbers[0]].ssrc:08x}",
+                "destinations": [leg.destination.destination for leg in stream],
+                "payload_type": first.payload_type,
+                "encoding": first.encoding.name,
+                "sample_rate": first.encoding.sample_rate_hz,
+                "channels": first.encoding.channels,
+                "frames": sender.frames_due(numbers[0]),
+                "events": events_as_dicts(merged_truth(sender, numbers)),
+            }
+        )
+    progress = sender.progress
+    pacing = {
+        "median_late_seconds": progress.late_seconds(0.5),
+        "p99_late_seconds": progress.late_seconds(0.99),
+        "max_late_seconds": progress.max_late_seconds,
+        "packets_refused": progress.packets_refused,
+    }
+    document = strict({"schema": SCHEMA, "pacing": pacing, "streams": streams})
+    return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _write(option: str, path: Path, content: str) -> None:
+    if str(path) == "-":
+        print(content, end="", flush=True)
+    else:
+        write_text(option, path, content)
 
 
 def stream_settings(

@@ -120,6 +120,22 @@ def write_receiver_report(ssrc: int, blocks: Sequence[ReceptionBlock], cname: st
     return report + _description(ssrc, cname)
 
 
+def write_sender_report(report: SenderReport, cname: str) -> bytes:
+    """Write a sender report without reception blocks (RFC 3550 section 6.4.1), and the sender's canonical name."""
+    words = struct.pack(
+        ">BBHIQIII",
+        0x80,
+        200,
+        6,
+        report.ssrc,
+        report.ntp,
+        report.timestamp & 0xFFFFFFFF,
+        report.packets & 0xFFFFFFFF,
+        report.octets & 0xFFFFFFFF,
+    )
+    return words + _description(report.ssrc, cname)
+
+
 def write_goodbye(ssrc: int, cname: str) -> bytes:
     """Write what a participant says as it leaves: an empty report and a description before it, as in any datagram."""
     return write_receiver_report(ssrc, [], cname) + struct.pack(">BBHI", 0x81, 203, 1, ssrc)

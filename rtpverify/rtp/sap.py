@@ -7,6 +7,7 @@ is kept is bounded.
 
 from __future__ import annotations
 
+import struct
 import zlib
 from collections import Counter
 from dataclasses import dataclass
@@ -106,6 +107,30 @@ def parse_sap(datagram: bytes) -> Message | str:
         authenticated=datagram[1] > 0,
         text=sdp_text(payload),
     )
+
+
+def write_sap(origin: str, text: str, *, deletes: bool = False) -> bytes:
+    """Write an announcement, or the deletion, of a description (RFC 2974 section 6), without compression.
+
+    Parameters
+    ----------
+    origin
+        Address of the announcing host.
+    """
+    source = ip_address(origin)
+    first = 1 << 5 | (0x10 if source.version == 6 else 0) | (0x04 if deletes else 0)
+    identifier = zlib.crc32(text.encode()) & 0xFFFF or 1
+    return struct.pack(">BBH", first, 0, identifier) + source.packed + _MIME_TYPE + b"\0" + text.encode()
+
+
+def group_for(address: str) -> str:
+    """Return the group in which a session at an address is announced (RFC 2974 section 3): that of its scope."""
+    destination = ip_address(address)
+    if destination.version == 6:
+        scope = int(address.split(":", maxsplit=1)[0][-1], 16) if destination.is_multicast else 0xE
+        return f"ff0{scope:x}::2:7ffe"
+    is_administrative = address.startswith("239.")
+    return GROUPS[1] if is_administrative else GROUPS[0]
 
 
 def _inflated(payload: bytes) -> bytes | None:

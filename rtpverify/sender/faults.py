@@ -261,6 +261,18 @@ def parse_fault(text: str, place: str = "--fault") -> Fault:
     ConfigurationError
         For anything unknown, missing or out of range; the message names ``place``, the field and the value.
     """
+    kind, values = split_fault(text, place)
+    return make_fault(kind, values, f"{place}: {text!r}")
+
+
+def split_fault(text: str, place: str = "--fault") -> tuple[str, dict[str, str]]:
+    """Return the kind of a written fault and its values as they are written, neither checked.
+
+    Raises
+    ------
+    ConfigurationError
+        Where a value has no name, or one is given twice.
+    """
     kind, _, rest = text.partition(":")
     values: dict[str, str] = {}
     for item in filter(None, rest.split(",")):
@@ -270,7 +282,7 @@ def parse_fault(text: str, place: str = "--fault") -> Fault:
         if name in values:
             raise ConfigurationError(f"{place}: {text!r}: {name} is given twice")
         values[name] = value
-    return make_fault(kind.strip(), values, f"{place}: {text!r}")
+    return kind.strip(), values
 
 
 def make_fault(kind: str, values: Mapping[str, Any], place: str) -> Fault:

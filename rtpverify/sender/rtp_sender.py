@@ -8,6 +8,7 @@ so no payload is copied here.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import heapq
@@ -17,8 +18,9 @@ import socket
 import struct
 import threading
 import time
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Self
 
 import numpy as np
@@ -28,6 +30,7 @@ from rtpverify.errors import RequestError, SourceError
 from rtpverify.rtp.batch import HEADER_BYTES
 from rtpverify.rtp.payload import Encoding, encode
 from rtpverify.rtp.rtcp import write_goodbye
+from rtpverify.sender.exact_timers import exact_timers
 from rtpverify.sender.faults import ExpectedEvent, Fault
 from rtpverify.sender.signal import Dither, SentSignal
 from rtpverify.sender.signal_faults import FOREVER, DamagedSignal
@@ -47,7 +50,9 @@ _MAX_MESSAGES = 1024
 _MAX_LOOP_BYTES = 4 << 20
 _BLOCK_SECONDS = 0.1
 _PLANNED_PACKETS = 1024
-_MIN_TICK_SECONDS, _MAX_TICK_SECONDS = 250e-6, 4e-3
+_MIN_TICK_NS, _MAX_TICK_NS = 100_000, 4_000_000
+LATE_EDGES_SECONDS = tuple(scale * 10.0**exponent for exponent in (-5, -4, -3, -2) for scale in (1, 2, 5))
+"""What pacing is reported by."""
 _SEND_BUFFER_BYTES = 4 << 20
 
 _HEADER = np.dtype([("first", "u1"), ("second", "u1"), ("sequence", ">u2"), ("timestamp", ">u4"), ("ssrc", ">u4")])
@@ -227,8 +232,8 @@ class _Group:
         self._headers["second"] = [stream.identity.payload_type for stream in streams]
         self._headers["ssrc"] = [stream.identity.ssrc for stream in streams]
         self._columns = np.tile(np.arange(columns), self._rows)
-        self._addresses = [_address(stream.settings.destination) for stream in streams]
-        self._rtcp_addresses = [_address(stream.settings.destination.with_rtcp().parts[-1]) for stream in streams]
+        self._addresses = [socket_address(stream.settings.destination) for stream in streams]
+        self._rtcp_addresses = [socket_address(stream.settings.destination.with_rtcp().parts[-1]) for stream in streams]
         names = [_name(stream.settings.destination) for stream in streams]
         self._names = np.array([list(name) for name in names], np.uint8)
         self._messages, self._buffers = mmsg.messages(self._rows * columns, 2)
@@ -267,6 +272,13 @@ class _Group:
         """End every stream after so many packets, if not before."""
         self._end = np.minimum(self._end, packets)
         self._first_end, self._last_end = int(self._end.min()), int(self._end.max())
+
+    @property
+    def due_ns(self) -> int:
+        """When the next packet is due, in ns since the start: the next one of the streams, or one that was held up."""
+        if self.next < self._last_end:
+            return -(-self.next * self._packet_frames * 1_000_000_000 // self._rate_hz)
+        return math.ceil(self._waiting[0][0] * self._packet_frames * 1e9 / self._rate_hz) + 1 if self._waiting else 0
 
     def prepare(self) -> None:
         """Encode the first blocks, so that the first packets are on time."""
@@ -404,6 +416,22 @@ class Progress:
     packets_sent: int = 0
     packets_refused: int = 0
     max_late_seconds: float = 0.0
+    late: list[int] = field(default_factory=lambda: [0] * (len(LATE_EDGES_SECONDS) + 1))
+    """How often packets went to the kernel at most so late: up to each of :data:`LATE_EDGES_SECONDS`, and later."""
+
+    def add_late(self, seconds: float) -> None:
+        """Take in by how much the packets that were sent together missed their time."""
+        self.late[bisect_left(LATE_EDGES_SECONDS, seconds)] += 1
+        self.max_late_seconds = max(self.max_late_seconds, seconds)
+
+    def late_seconds(self, part: float) -> float:
+        """Return a bound on how late this part of all packets was, such as 0.99."""
+        wanted, seen = part * sum(self.late), 0
+        for edge, count in zip(LATE_EDGES_SECONDS, self.late, strict=False):
+            seen += count
+            if seen >= wanted:
+                return min(edge, self.max_late_seconds)
+        return self.max_late_seconds
 
 
 class Sender:
@@ -470,6 +498,12 @@ class Sender:
         item = self._streams[stream]
         return next(group.frames_due(item) for group in self._groups if group.sends(item))
 
+    def send_rtcp(self, stream: int, datagram: bytes) -> None:
+        """Send a datagram to the port after that of a stream's packets; where nobody listens, it is lost."""
+        settings = self._streams[stream].settings
+        with contextlib.suppress(OSError):
+            self._socket(settings).sendto(datagram, socket_address(settings.destination.with_rtcp().parts[-1]))
+
     def expected(self, stream: int, duration_seconds: float) -> list[ExpectedEvent]:
         """Return what a perfect verifier reports of a stream that was sent for so long, in order of time."""
         item = self._streams[stream]
@@ -524,24 +558,30 @@ class Sender:
         """
         for group in self._groups:
             group.prepare()
-        seconds = min((group.packet_seconds for group in self._groups), default=_MAX_TICK_SECONDS)
-        tick_ns = round(1e9 * min(max(seconds, _MIN_TICK_SECONDS), _MAX_TICK_SECONDS))
+        with exact_timers():
+            self._run(on_progress, round(every_seconds * 1e9))
+        return self.progress
+
+    def _run(self, on_progress: Callable[[Progress], None] | None, every_ns: int) -> None:
+        """Sleep until packets are due, and send them, to the end."""
         start_ns, self.started_ns = time.monotonic_ns(), time.time_ns()
-        deadline_ns, report_ns = start_ns, start_ns
+        due_ns = deadline_ns = report_ns = start_ns
         while not self._stop.is_set():
             now_ns = time.monotonic_ns()
-            self.progress.max_late_seconds = max(self.progress.max_late_seconds, (now_ns - deadline_ns) / 1e9)
+            has_due = any(group.due_ns <= now_ns - start_ns for group in self._groups if not group.done)
             self._send_due(now_ns - start_ns)
             self._account(now_ns - start_ns)
+            if has_due:
+                self.progress.add_late((time.monotonic_ns() - due_ns) / 1e9)
             if on_progress is not None and now_ns >= report_ns:
                 on_progress(self.progress)
-                report_ns += round(every_seconds * 1e9)
+                report_ns += every_ns
             if all(group.done for group in self._groups):
-                break
+                return
             now_ns = time.monotonic_ns()
-            deadline_ns = start_ns + ((now_ns - start_ns) // tick_ns + 1) * tick_ns
-            time.sleep((deadline_ns - now_ns) / 1e9)
-        return self.progress
+            due_ns = start_ns + min(group.due_ns for group in self._groups if not group.done)
+            deadline_ns = min(max(due_ns, deadline_ns + _MIN_TICK_NS), now_ns + _MAX_TICK_NS)
+            time.sleep(max(0, deadline_ns - now_ns) / 1e9)
 
     def __enter__(self) -> Self:
         return self
@@ -572,7 +612,7 @@ class Sender:
         destination = settings.destination
         key = (destination.is_ipv6, destination.sender, destination.interface, settings.ttl)
         if key not in self._sockets:
-            self._sockets[key] = _open(destination, settings.ttl)
+            self._sockets[key] = open_socket(destination, settings.ttl)
         return self._sockets[key]
 
     def _close(self) -> None:
@@ -585,8 +625,8 @@ def _name(destination: Endpoint) -> bytes:
     return sockaddr(destination.address, destination.port, _index(destination))
 
 
-def _address(destination: Endpoint) -> _Address:
-    """Return the destination as Python takes it."""
+def socket_address(destination: Endpoint) -> _Address:
+    """Return a destination as Python's sockets take it."""
     if not destination.is_ipv6:
         return destination.address, destination.port
     return destination.address, destination.port, 0, scope(destination.address, _index(destination))
@@ -596,7 +636,7 @@ def _index(destination: Endpoint) -> int:
     return 0 if destination.interface is None else interface_index(destination.interface)
 
 
-def _open(destination: Endpoint, ttl: int) -> socket.socket:
+def open_socket(destination: Endpoint, ttl: int) -> socket.socket:
     """Open a socket to send from; raise SourceError where the address or the interface is not there."""
     sock = socket.socket(socket.AF_INET6 if destination.is_ipv6 else socket.AF_INET, socket.SOCK_DGRAM)
     try:

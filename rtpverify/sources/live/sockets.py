@@ -364,6 +364,32 @@ def _reason(error: OSError, endpoint: Endpoint) -> str:
     return f"{error.strerror or error}{interface if error.errno else ''}"
 
 
+def own_address(destination: Endpoint) -> str:
+    """Return the address that packets to an endpoint come from: the one it names, or the one that the host would take.
+
+    Raises
+    ------
+    SourceError
+        Where the host has no way there.
+    """
+    if destination.sender is not None:
+        return destination.sender
+    family = socket.AF_INET6 if destination.is_ipv6 else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as sock:
+            if destination.interface is not None:
+                index = interface_index(destination.interface)
+                if destination.is_ipv6:
+                    sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, index)
+                else:
+                    request = struct.pack("@4s4si", bytes(4), bytes(4), index)
+                    sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, request)
+            sock.connect((destination.address, destination.port))
+            return str(sock.getsockname()[0])
+    except OSError as error:
+        raise SourceError(f"{destination.destination}: cannot be reached: {error.strerror or error}") from error
+
+
 def interface_index(interface: str) -> int:
     """Return the index of an interface given by name or by one of its addresses."""
     with contextlib.suppress(OSError):
