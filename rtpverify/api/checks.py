@@ -12,11 +12,11 @@ from numpy.typing import ArrayLike
 
 from rtpverify.api.asked import Asked, GivenEncoding, GivenLimits, asked, call_text, limits_of, listed
 from rtpverify.api.live import LiveVerifier, OnListening, RunCheck, in_own_thread
-from rtpverify.commands.audio_source import is_live
 from rtpverify.dsp.arrays import as_frames, positive
 from rtpverify.dsp.constant_q import BINS_PER_OCTAVE, LOWEST_HZ
 from rtpverify.dsp.spectrum import FFT_FRAMES, HOP_FRAMES
 from rtpverify.errors import RequestError
+from rtpverify.live.live_source import is_live
 from rtpverify.live.watcher import Watcher
 from rtpverify.reference import Reference
 from rtpverify.report.request import request_now

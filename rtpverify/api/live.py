@@ -26,12 +26,11 @@ if TYPE_CHECKING:
     from rtpverify.evidence.packet_history import PacketHistory
     from rtpverify.result import Result
     from rtpverify.rtp.batch import PacketBatch
-    from rtpverify.sources.live.endpoint import Endpoint
 
 WAIT_SECONDS = 10.0
 """How long to wait for audio where nothing else is said."""
 
-OnListening = Callable[[Sequence["Endpoint"]], None]
+OnListening = Callable[[Sequence[object]], None]
 RunCheck = Callable[[Watcher, OnListening], "Result"]
 """Runs a live check: with who follows it, and what is called once the sockets are bound."""
 

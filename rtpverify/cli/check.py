@@ -113,8 +113,8 @@ def check(ctx: click.Context, /, source: str, **options: Any) -> None:
     """Verify SOURCE, print a summary, and set the exit status to the verdict.
 
     SOURCE is a capture (pcap, pcapng, also in gzip or zstd), an audio file, a session description,
-    rtp://[SENDER@]ADDRESS:PORT, unicast or multicast (SENDER makes it source-specific), or -, a capture on standard
-    input.
+    rtp://[SENDER@]ADDRESS:PORT, unicast or multicast (SENDER makes it source-specific), capture://INTERFACE, all RTP
+    that passes there (Linux), or -, a capture on standard input.
     """
     places = report_places(options)
     from rtpverify.commands.check import check as run_check

@@ -11,7 +11,7 @@ import click
 from rtpverify.commands.output import refuse_clashes
 
 if TYPE_CHECKING:
-    from rtpverify.sources.live.endpoint import Endpoint
+    pass
 
 PROGRAM = "rtpverify"
 STANDARD_OUTPUT = Path("-")
@@ -120,6 +120,6 @@ def rtp_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def say_listening(endpoints: Sequence[Endpoint]) -> None:
+def say_listening(endpoints: Sequence[object]) -> None:
     """Say on standard error that the sockets are bound: a script may start the sender after this line."""
     click.echo(f"listening on {', '.join(map(str, endpoints))}", err=True)

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rtpverify.errors import NothingArrived, RequestError
-from rtpverify.live.sdp_session import is_session
+from rtpverify.live.live_source import is_live
 from rtpverify.reference import Tone
 from rtpverify.report.wording import identity
-from rtpverify.sources.live.endpoint import SCHEME, Endpoint
+from rtpverify.sources.live.endpoint import Endpoint
+from rtpverify.sources.ring.tap import Tap
 
 if TYPE_CHECKING:
     from rtpverify.media.audio import ReadableAudio
@@ -25,11 +26,6 @@ def is_packets(source: str) -> bool:
     return is_live(source) or (path.is_file() and is_capture(path))
 
 
-def is_live(source: str) -> bool:
-    """Tell whether a source is an address or a session description."""
-    return source.startswith(SCHEME) or is_session(source)
-
-
 def open_source(
     source: str,
     *,
@@ -37,7 +33,7 @@ def open_source(
     sdp: Path | None = None,
     streams: Sequence[str] = (),
     duration_seconds: float | None = None,
-    on_listening: Callable[[Sequence[Endpoint]], None] | None = None,
+    on_listening: Callable[[Sequence[Endpoint | Tap]], None] | None = None,
 ) -> ReadableAudio:
     """Open an audio file, or take in the one stream of a capture, session description or address.
 

@@ -26,11 +26,13 @@ from rtpverify.commands.standard_input import STANDARD_INPUT, standard_input
 from rtpverify.engine.expectation import Selection, StreamSpec
 from rtpverify.errors import RequestError, SourceError
 from rtpverify.limits import Limits
-from rtpverify.live.sdp_session import is_session, read_session, spec_at
+from rtpverify.live.live_source import is_live, is_tap, open_input
+from rtpverify.live.sdp_session import read_session, spec_at
 from rtpverify.live.watcher import Watcher
 from rtpverify.reference import Reference, Tone
 from rtpverify.report.discarded import in_words
 from rtpverify.sources.live.endpoint import SCHEME, Endpoint, parse_endpoint
+from rtpverify.sources.ring.tap import Tap, parse_taps
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -52,7 +54,7 @@ _HIDES_AUDIO = ("fragment", "truncated", "malformed", "cut_off", "damaged")
 """Reasons for which a captured frame gave no datagram although it may have held one of ours."""
 
 
-def _ignore(_endpoints: Sequence[Endpoint]) -> None:
+def _ignore(_places: Sequence[Endpoint | Tap]) -> None:
     """Take what nobody asked for."""
 
 
@@ -123,7 +125,7 @@ class _Live:
     wait_seconds: float | None
     until_end: bool
     backend: Backend | None
-    on_listening: Callable[[Sequence[Endpoint]], None]
+    on_listening: Callable[[Sequence[Endpoint | Tap]], None]
     watcher: Watcher
     interface: str | None
     rtcp: bool
@@ -149,7 +151,7 @@ def check(
     expected_streams: int | None = None,
     finds_encodings: bool = False,
     backend: Backend | None = None,
-    on_listening: Callable[[Sequence[Endpoint]], None] = _ignore,
+    on_listening: Callable[[Sequence[Endpoint | Tap]], None] = _ignore,
     watcher: Watcher = Watcher(),  # noqa: B008 - has no state
     interface: str | None = None,
     streams: Sequence[str] = (),
@@ -165,8 +167,8 @@ def check(
     Parameters
     ----------
     source
-        Path of a capture, audio file or session description, ``rtp://[SENDER@]ADDRESS:PORT``, or ``-``: a capture on
-        standard input.
+        Path of a capture, audio file or session description, ``rtp://[SENDER@]ADDRESS:PORT``,
+        ``capture://INTERFACE[,INTERFACE...]``, or ``-``: a capture on standard input.
     reference
         What the audio is held against; by default a sine whose frequency is found.
     encoding
@@ -266,17 +268,17 @@ def _check(source: str, base: StreamSpec, said: _Said, arrival: _Arrival, live: 
         _refuse_redundant(source, said.redundant)
         if arrival.excerpt.start_seconds:
             raise RequestError(f"{source}: --start is for files and captures; a live check begins when it is started")
-        described = [(endpoints, said.of(spec)) for endpoints, spec in _endpoints(source, base, said.sdp, live)]
-        _require_decodable([spec for _, spec in described])
-        placed = [([live.endpoint(endpoint) for endpoint in endpoints], spec) for endpoints, spec in described]
-        return _check_live(source, placed, arrival, live)
+        places, specs = (
+            _tapped(source, base, said.sdp, live) if is_tap(source) else _places(source, base, said.sdp, live)
+        )
+        specs = [said.of(spec) for spec in specs]
+        _require_decodable(specs)
+        return _check_live(source, places, specs, arrival, live)
     _refuse_live_options(source, live)
     if has_packets(source):
-        specs = [replace(base, redundant=said.redundant)]
         if said.sdp is not None:
             _refuse_redundant(str(said.sdp), said.redundant)
-            specs = [_anywhere(spec) for _, spec in read_session(said.sdp, is_patient=True).streams(base)]
-        specs = [said.of(spec) for spec in specs]
+        specs = [said.of(spec) for spec in _captured(replace(base, redundant=said.redundant), said.sdp)]
         _require_decodable(specs)
         return _check_capture(source, specs, arrival)
     if arrival.selection is not None or said.redundant:
@@ -290,27 +292,50 @@ def _check(source: str, base: StreamSpec, said: _Said, arrival: _Arrival, live: 
     return _check_file(Path(source), base, arrival)
 
 
-def _endpoints(source: str, base: StreamSpec, sdp: Path | None, live: _Live) -> list[tuple[list[Endpoint], StreamSpec]]:
-    """Return where the streams of a live source arrive, and what is expected there."""
+def _places(
+    source: str, base: StreamSpec, sdp: Path | None, live: _Live
+) -> tuple[list[Endpoint | Tap], list[StreamSpec]]:
+    """Return where the streams of an address or session description arrive, and what is expected there."""
     if not source.startswith(SCHEME):
         if sdp is not None:
             raise RequestError(f"{source}: is itself a session description; omit --sdp {sdp}")
-        return read_session(Path(source), is_patient=True).streams(base, rtcp=live.rtcp)
-    endpoint = parse_endpoint(source)
-    if live.rtcp:
-        endpoint = endpoint.with_rtcp()
-    return [([endpoint], spec_at(endpoint, base, read_session(sdp, is_patient=True) if sdp else None))]
+        described = read_session(Path(source), is_patient=True).streams(base, rtcp=live.rtcp)
+    else:
+        endpoint = parse_endpoint(source)
+        if live.rtcp:
+            endpoint = endpoint.with_rtcp()
+        described = [([endpoint], spec_at(endpoint, base, read_session(sdp, is_patient=True) if sdp else None))]
+    return [live.endpoint(endpoint) for ends, _ in described for endpoint in ends], [spec for _, spec in described]
+
+
+def _tapped(
+    source: str, base: StreamSpec, sdp: Path | None, live: _Live
+) -> tuple[list[Endpoint | Tap], list[StreamSpec]]:
+    """Return the taps of a source, and what is expected of all that passes there: what a capture of it would hold."""
+    taps = parse_taps(source)
+    options = {
+        "--backend": live.backend,
+        "--interface": live.interface,
+        "--receiver-reports": live.receiver_reports,
+    }
+    for option in (option for option, given in options.items() if given):
+        raise RequestError(
+            f"{source}: {option} is for rtp:// addresses; nothing is received or sent in a stream's name"
+        )
+    return list(taps), _captured(base, sdp)
+
+
+def _captured(base: StreamSpec, sdp: Path | None) -> list[StreamSpec]:
+    """Return what is expected in a capture that a description may go with."""
+    if sdp is None:
+        return [base]
+    return [_anywhere(spec) for _, spec in read_session(sdp, is_patient=True).streams(base)]
 
 
 def _anywhere(spec: StreamSpec) -> StreamSpec:
     """Return what is expected in a capture, where an unspecified address stands for every one."""
     address = (spec.destination or "").rpartition(":")[0]
     return replace(spec, destination=None) if address in ("0.0.0.0", "[::]") else spec  # noqa: S104 - none is bound
-
-
-def is_live(source: str) -> bool:
-    """Tell whether a source is an address or a session description."""
-    return source.startswith(SCHEME) or is_session(source)
 
 
 def has_packets(source: str) -> bool:
@@ -478,16 +503,14 @@ def _doubts(capture: CaptureReader) -> Iterator[str]:
 
 
 def _check_live(
-    source: str, streams: Sequence[tuple[Sequence[Endpoint], StreamSpec]], arrival: _Arrival, live: _Live
+    source: str, places: Sequence[Endpoint | Tap], specs: Sequence[StreamSpec], arrival: _Arrival, live: _Live
 ) -> Result:
     from rtpverify.live.loop import run, run_live, stopped_by_signals
     from rtpverify.live.preload import load_for
     from rtpverify.live.receiver_reports import Feedback
-    from rtpverify.sources.live.receiver import open_receiver
 
-    verifier = arrival.verifier([spec for _, spec in streams], may_end=live.until_end)
-    endpoints = [endpoint for ends, _ in streams for endpoint in ends]
-    load_for(spec.reference for _, spec in streams)
+    verifier = arrival.verifier(specs, may_end=live.until_end)
+    load_for(spec.reference for spec in specs)
 
     async def main() -> Result:
         stop = asyncio.Event()
@@ -495,7 +518,7 @@ def _check_live(
 
         def on_tick(now_ns: int) -> None:
             _refuse_mistakes(verifier)
-            if len(streams) == 1 and not any(map(verifier.is_open, verifier.streams)):
+            if len(specs) == 1 and not any(map(verifier.is_open, verifier.streams)):
                 _require_encodings(verifier, source)
             if feedback is not None:
                 feedback.tick(now_ns)
@@ -504,7 +527,7 @@ def _check_live(
 
         with (
             stopped_by_signals(stop),
-            open_receiver(endpoints, live.backend) as receiver,
+            open_input(places, live.backend) as receiver,
             feedback or contextlib.nullcontext(),
         ):
 
@@ -514,7 +537,7 @@ def _check_live(
                 return result
 
             live.watcher.begin(verifier, found)
-            live.on_listening(endpoints)
+            live.on_listening(places)
             await run_live(
                 verifier,
                 receiver,

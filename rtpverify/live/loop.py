@@ -27,7 +27,7 @@ from rtpverify.live.signals import STOP_SIGNALS, mind
 if TYPE_CHECKING:
     from rtpverify.engine.verifier import StreamEvent, Verifier
     from rtpverify.rtp.batch import PacketBatch
-    from rtpverify.sources.live.receiver import Receiver
+    from rtpverify.sources.live.receiver import LiveInput
 
 TICK_SECONDS = 0.06
 """Default of the longest time between two drains: what a drain costs hardly grows with its packets."""
@@ -160,7 +160,7 @@ def _ignore_tick(_now_ns: int) -> None:
 
 async def run_live(
     verifier: Verifier,
-    receiver: Receiver,
+    receiver: LiveInput,
     *,
     duration_seconds: float | None = None,
     wait_seconds: float | None = None,

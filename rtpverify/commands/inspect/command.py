@@ -16,7 +16,6 @@ from rtpverify.report.printable import encodable, printable
 
 if TYPE_CHECKING:
     from rtpverify.rtp.payload import Encoding
-    from rtpverify.sources.live.endpoint import Endpoint
 
 STANDARD_OUTPUT = "-"
 
@@ -65,7 +64,7 @@ def inspect(
     encoding: Encoding | None = None,
     sdp: Path | None = None,
     streams: Sequence[str] = (),
-    on_listening: Callable[[Sequence[Endpoint]], None] | None = None,
+    on_listening: Callable[[Sequence[object]], None] | None = None,
 ) -> Inspection:
     """Look at a source, write what is asked for and print the summary.
 

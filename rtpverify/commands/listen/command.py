@@ -32,7 +32,6 @@ from rtpverify.result.event_wording import number
 if TYPE_CHECKING:
     from rtpverify.media.audio import ReadableAudio
     from rtpverify.rtp.payload import Encoding
-    from rtpverify.sources.live.endpoint import Endpoint
 
 AUTO = "auto"
 AUTO_PEAK = 10.0 ** (-1.0 / 20.0)
@@ -97,7 +96,7 @@ def listen(
     encoding: Encoding | None = None,
     sdp: Path | None = None,
     streams: Sequence[str] = (),
-    on_listening: Callable[[Sequence[Endpoint]], None] | None = None,
+    on_listening: Callable[[Sequence[object]], None] | None = None,
 ) -> list[str]:
     """Write what is to be heard to ``out``; return lines that say what it is and how loud.
 

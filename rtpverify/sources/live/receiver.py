@@ -14,8 +14,8 @@ from rtpverify.sources.live.sockets import RECEIVE_BUFFER_BYTES
 Backend = Literal["recvmmsg", "asyncio-dgram"]
 
 
-class Receiver(Protocol):
-    """A set of open sockets that is drained on a tick.
+class LiveInput(Protocol):
+    """What takes in packets as they come, and is drained on a tick.
 
     Attributes
     ----------
@@ -24,7 +24,10 @@ class Receiver(Protocol):
     """
 
     clear_ns: int
-    discarded: Counter[str]
+
+    @property
+    def discarded(self) -> Counter[str]:
+        """Datagrams that came and were thrown away, by reason."""
 
     @property
     def flows(self) -> list[Flow]:
@@ -47,12 +50,6 @@ class Receiver(Protocol):
         Every drain asks one socket, in turn. None where the system does not tell.
         """
 
-    def add(self, endpoints: Iterable[Endpoint]) -> None:
-        """Receive on more endpoints; SourceError where one cannot be opened, and then none is added."""
-
-    def remove(self, endpoints: Iterable[Endpoint]) -> None:
-        """Receive no longer on endpoints that were added; the others lose nothing."""
-
     def drain(self) -> PacketBatch | None:
         """Take what has arrived, without waiting; None where nothing has. The next call may overwrite the arena."""
 
@@ -60,11 +57,21 @@ class Receiver(Protocol):
         """Throw away what arrived before a time and still waits; it counts as dropped by this host."""
 
     def close(self) -> None:
-        """Close every socket. May be called twice."""
+        """Close it. May be called twice."""
 
     def __enter__(self) -> Self: ...
 
     def __exit__(self, *_: object) -> None: ...
+
+
+class Receiver(LiveInput, Protocol):
+    """A set of open sockets."""
+
+    def add(self, endpoints: Iterable[Endpoint]) -> None:
+        """Receive on more endpoints; SourceError where one cannot be opened, and then none is added."""
+
+    def remove(self, endpoints: Iterable[Endpoint]) -> None:
+        """Receive no longer on endpoints that were added; the others lose nothing."""
 
 
 def open_receiver(

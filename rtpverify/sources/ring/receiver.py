@@ -25,7 +25,7 @@ HIDES_AUDIO = ("fragment", "malformed", "checksum", "flows")
 
 
 class TapReceiver:
-    """Receives what passes some interfaces; a :class:`rtpverify.sources.live.receiver.Receiver` but for its endpoints.
+    """Receives what passes some interfaces; a :class:`rtpverify.sources.live.receiver.LiveInput`.
 
     Parameters
     ----------
@@ -126,6 +126,11 @@ class TapReceiver:
         if host_dropped is not None:
             batch.host_dropped = host_dropped[rows]
         return batch
+
+    def abandon(self, until_ns: int) -> None:
+        """Throw away what passed before a time and still waits; it counts as dropped by this host."""
+        while self.clear_ns < until_ns and (batch := self.drain()) is not None:
+            self._dropped_before += len(batch)
 
     def close(self) -> None:
         """Close every ring. May be called twice."""

@@ -1,0 +1,38 @@
+"""Live sources by their address: where packets come from, and what takes them in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rtpverify.live.sdp_session import is_session
+from rtpverify.sources.live.endpoint import SCHEME, Endpoint
+from rtpverify.sources.live.receiver import Backend, LiveInput, open_receiver
+from rtpverify.sources.ring import tap
+from rtpverify.sources.ring.tap import Tap
+
+
+def is_live(source: str | Path) -> bool:
+    """Tell whether a source is an address, an interface, or a session description, and no capture or audio file."""
+    return str(source).startswith((SCHEME, tap.SCHEME)) or is_session(source)
+
+
+def is_tap(source: str) -> bool:
+    """Tell whether a source is an interface of which everything that passes is taken."""
+    return source.startswith(tap.SCHEME)
+
+
+def open_input(places: Sequence[Endpoint | Tap], backend: Backend | None) -> LiveInput:
+    """Open what takes in the packets of endpoints, or of taps.
+
+    Raises
+    ------
+    SourceError
+        Where a socket or ring cannot be opened; the message names it and the reason.
+    """
+    taps = [place for place in places if isinstance(place, Tap)]
+    if taps:
+        from rtpverify.sources.ring.receiver import TapReceiver
+
+        return TapReceiver(taps)
+    return open_receiver([place for place in places if isinstance(place, Endpoint)], backend)

@@ -1,0 +1,55 @@
+"""A tap sees of a stream what a socket receives, and streams that are addressed to nobody here."""
+
+import os
+import socket
+import sys
+
+import pytest
+
+import rtpverify
+from tests.helpers.command import run
+
+pytestmark = pytest.mark.skipif(
+    sys.platform != "linux" or os.geteuid() != 0, reason="needs the right to capture packets"
+)
+
+
+def free_port():
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind(("127.0.0.1", 0))
+        return sock.getsockname()[1]
+
+
+def outline(result):
+    """Return what must be the same however the packets were received."""
+    [stream] = result.streams
+    events = [(e.kind, e.channel, e.start_frame, e.duration_frames, e.cause, e.packets) for e in stream.events]
+    transport = stream.transport
+    counts = (
+        transport.packets_received,
+        transport.packets_expected,
+        transport.packets_lost,
+        transport.packets_reordered,
+    )
+    return stream.ssrc, stream.destination, counts, events
+
+
+def test_the_same_events_and_counts_as_a_socket():
+    port = free_port()
+    asked = {"encoding": "L24/48000/2", "reference": "tone:997", "until_end": True}
+    faults = ["loss:at=0.5,packets=3", "dropout:at=1,frames=480", "reorder:at=1.3"]
+    with (
+        rtpverify.verify(f"rtp://127.0.0.1:{port}", **asked) as received,
+        rtpverify.verify(f"capture://lo?filter=udp dst port {port}", **asked) as tapped,
+        rtpverify.send(f"rtp://127.0.0.1:{port}", encoding="L24/48000/2", frequency=997, faults=faults, duration=2),
+    ):
+        received.wait_for_audio(timeout=30)
+        tapped.wait_for_audio(timeout=30)
+    assert outline(tapped.result) == outline(received.result)
+    assert [str(event.kind) for event in tapped.result.streams[0].events] == ["gap", "dropout"]
+
+
+def test_what_is_no_option_of_a_tap():
+    done = run("check", "capture://lo", "--receiver-reports", "--duration", "1")
+    assert done.exit_code == 2
+    assert "--receiver-reports is for rtp:// addresses" in done.stderr
