@@ -98,7 +98,7 @@ def send(
         Where an option is unusable, or sending fails.
     """
     base = stream_settings(destination, frequency=frequency, level_dbfs=level_dbfs, file=file, faults=(), **options)
-    legs = _legs(base, faults, duration, extras)
+    legs = legs_of(base, faults, duration, extras)
     settings = [leg for stream in legs for leg in stream]
     with Sender(settings, duration_seconds=duration) as sender, _Companions(sender, legs, extras) as companions:
         what = f"{file}" if file else f"{frequency} Hz at {level_dbfs:g} dBFS"
@@ -129,7 +129,7 @@ def send(
             _write("--truth", extras.truth_to, _truth(sender, legs))
 
 
-def _legs(
+def legs_of(
     base: StreamSettings, faults: Sequence[str], duration: float | None, extras: Extras
 ) -> list[list[StreamSettings]]:
     """Return the legs of every stream: copies that differ in where they go, and in what happens to them there."""
