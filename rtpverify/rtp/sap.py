@@ -77,6 +77,16 @@ def parse_sap(datagram: bytes) -> Message | str:
 
     Reasons: ``short``, ``version``, ``encrypted``, ``compression`` (not zlib, cut off, or of more than 64 KiB),
     ``type`` (no SDP).
+
+    Parameters
+    ----------
+    datagram
+        Payload of one UDP datagram.
+
+    Returns
+    -------
+    Message or str
+        The message, or why it cannot be read.
     """
     if len(datagram) < 8:
         return "short"
@@ -166,7 +176,18 @@ class SessionDirectory:
         self._max_sessions = max_sessions
 
     def take(self, datagram: bytes) -> Announcement | None:
-        """Take a datagram; return the session where it is new or has changed."""
+        """Take a datagram; return the session where it is new or has changed.
+
+        Parameters
+        ----------
+        datagram
+            Payload of one UDP datagram.
+
+        Returns
+        -------
+        Announcement or None
+            The session; None where the datagram says nothing new, or is no SAP.
+        """
         message = parse_sap(datagram)
         if isinstance(message, str):
             self.discarded[message] += 1
