@@ -146,7 +146,20 @@ def write_receiver_report(ssrc: int, blocks: Sequence[ReceptionBlock], cname: st
 
 
 def write_sender_report(report: SenderReport, cname: str) -> bytes:
-    """Write a sender report without reception blocks (RFC 3550 section 6.4.1), and the sender's canonical name."""
+    """Write a sender report without reception blocks (RFC 3550 section 6.4.1), and the sender's canonical name.
+
+    Parameters
+    ----------
+    report
+        The report.
+    cname
+        Canonical name of the sender (RFC 3550 section 6.5.1).
+
+    Returns
+    -------
+    bytes
+        The compound packet.
+    """
     words = struct.pack(
         ">BBHIQIII",
         0x80,
@@ -239,6 +252,11 @@ class Arrived:
 
 class SenderReports:
     """The reports of one sender against its packets.
+
+    Parameters
+    ----------
+    rate_hz
+        Clock rate of the timestamps in its reports.
 
     Attributes
     ----------

@@ -124,6 +124,8 @@ def two_alike(packets: Sequence[Held], _at_end: bool) -> int | None:
     ----------
     packets
         Packets of one source that belong together, in order of arrival.
+    _at_end
+        Makes no difference: two packets are enough at any time.
 
     Returns
     -------
@@ -336,7 +338,13 @@ class Demux:
             self._flow_ssrc[source.flow] = self._flow_stream[source.flow] = -1
 
     def finish(self) -> list[list[Held]]:
-        """End the input: sources that were never proved are refused; return the latest packets of each."""
+        """End the input: sources that were never proved are refused; return the latest packets of each.
+
+        Returns
+        -------
+        list[list[Held]]
+            One list a source.
+        """
         unproved = list(self._probation.values())
         for key in list(self._probation):
             self._evict(key)

@@ -27,6 +27,11 @@ class PacketIndex(Rows):
     Each stream has a ring as long as it needs: what arrived in the last :data:`REMEMBERED_SECONDS` of its media time
     before the packets at hand, and those. So nothing is forgotten before it is judged, whatever the packet time and
     however many packets come at once. All rings lie in one piece of memory.
+
+    Parameters
+    ----------
+    table
+        Where the rows of streams come from; None where the caller gives them out itself.
     """
 
     FRESH: ClassVar = {"_start": 0, "_size": 0, "_count": 0, "_newest": _NEVER, "_remembered": 0, "_first": _NEVER}

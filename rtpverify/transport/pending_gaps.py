@@ -64,6 +64,11 @@ class Hole:
 class Missing:
     """Holes in the sequence of one stream, and what became of them.
 
+    Parameters
+    ----------
+    stream
+        Index of the stream.
+
     Attributes
     ----------
     run_lengths

@@ -67,6 +67,11 @@ def seconds_to_add(medium: Media | None, host_clock: HostClock, unix_seconds: in
 class Presentation(Rows):
     """Presentation leads of any number of streams; that of a fresh row is not measured.
 
+    Parameters
+    ----------
+    table
+        Where the rows of streams come from; None where the caller gives them out itself.
+
     Attributes
     ----------
     measures

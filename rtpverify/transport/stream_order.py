@@ -75,6 +75,11 @@ class StreamOrder:
 
     ``sequence`` (extended), ``timestamp`` (its place, unwrapped) and ``frames`` belong to the head; ``shift`` is its
     place less its timestamp on the wire; ``frames`` is negative where the packet is not decoded.
+
+    Parameters
+    ----------
+    stream
+        Index of the stream.
     """
 
     __slots__ = (

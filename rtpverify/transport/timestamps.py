@@ -90,6 +90,11 @@ class DeviatingPackets:
 class Timestamps:
     """The timestamps of one stream.
 
+    Parameters
+    ----------
+    stream
+        Index of the stream.
+
     Attributes
     ----------
     base
