@@ -59,6 +59,8 @@ class AwaitedStream:
         Those that came and are not forgotten.
     came
         Whether any ever did.
+    sender
+        The stream of the address that sends it: of several, until another one took over.
     event, ended
         That it never came, or has ended, and the stream that did; the event is open while that lasts.
     """
@@ -67,6 +69,7 @@ class AwaitedStream:
     since_ns: int | None = None
     streams: list[Stream] = field(default_factory=list)
     came: bool = False
+    sender: Stream | None = None
     event: Event | None = None
     ended: Stream | None = None
 
@@ -231,6 +234,7 @@ class Presence:
         if item.is_down or (self.watches and item.streams and self._was_silent(item, stream.first_arrival_ns)):
             self._over(item, stream.first_arrival_ns)
         item.came = True
+        item.sender = item.sender or stream
         item.streams.append(stream)
         self._due_ns = 0.0
 
@@ -246,6 +250,8 @@ class Presence:
         if item.ended is stream:
             self._close(item, self._now_ns, GIVEN_UP)
         item.streams.remove(stream)
+        if item.sender is stream:
+            item.sender = next(iter(item.streams), None)
 
     def is_up(self, name: str) -> bool:
         """Tell whether packets of what bears a name arrive.
@@ -290,6 +296,8 @@ class Presence:
             return
         self._due_ns = float("inf")
         for item in self._expected:
+            if len(item.streams) > 1:
+                self._due_ns = min(self._due_ns, self._look_for_successor(item, now_ns))
             if item.is_down:
                 continue
             at_ns = self._ended_at_ns(item) if item.came else self._missing_at_ns(item)
@@ -374,6 +382,10 @@ class Presence:
             if not item.came and self._is_wanted(item):
                 item.event = item.missing(now_ns, fault=some_came)
                 self._tell(item, item.event)
+            if len(item.streams) > 1:
+                is_live = now_ns is not None and self._ends is Ends.FAULT
+                end_ns = max(map(self._last_ns, item.streams)) if now_ns is None else now_ns
+                self._look_for_successor(item, end_ns, ends_are_told=is_live)
             if now_ns is None or self._ends is Ends.ALLOWED:
                 continue
             for stream in item.streams:
@@ -413,6 +425,25 @@ class Presence:
         """
         silent_ns = end_ns - self._last_ns(stream)
         return silent_ns if silent_ns >= self._patience_ns(stream) else None
+
+    def _look_for_successor(self, item: AwaitedStream, now_ns: int, *, ends_are_told: bool = False) -> float:
+        """See whether another address took over what is expected; return when to look again.
+
+        ``ends_are_told``: that the sender before has ended is reported by itself.
+        """
+        before = item.sender
+        others = [one for one in item.streams if before and one.sender_address != before.sender_address]
+        if before is None or not others or not item.spec.is_configured or item.spec.is_merged:
+            return float("inf")
+        ended_ns, last_ns = self._stream_ended_at_ns(before), self._last_ns(before)
+        after = max(others, key=self._last_ns)
+        if now_ns < ended_ns or self._last_ns(after) <= last_ns:
+            return float("inf") if item.is_down else ended_ns
+        is_told = item.event is not None and item.ended is before and item.event.time_ns == last_ns
+        fault = not (is_told or ends_are_told or before.rtcp.said_goodbye)
+        item.sender = after
+        self._tell(after, after.sender_change(before, last_ns, fault=fault))
+        return 0.0
 
     # Judging --------------------------------------------------------------------------------------------------------
 

@@ -21,6 +21,7 @@ from rtpverify.events import (
     Kind,
     PayloadTypeChangeSize,
     RestartSize,
+    SenderChangeSize,
     SsrcChangeSize,
     StallSize,
     TimestampErrorSize,
@@ -442,6 +443,30 @@ class Stream:
             Its two ends.
         """
         self.ssrc_before, self.ssrc, self.flow = self.ssrc, ssrc, flow
+
+    @property
+    def sender_address(self) -> str:
+        """Address of the host that sends it, without its port."""
+        return self.flow.sender.rpartition(":")[0]
+
+    def sender_change(self, before: Stream, silent_since_ns: int, *, fault: bool) -> Event:
+        """Return the event of an address from which packets come in place of another one's, which is silent since."""
+        began_ns = max(self.first_arrival_ns, silent_since_ns)
+        rate_hz = self.encoding.sample_rate_hz if self.encoding else 0
+        left = "sent RTCP BYE" if before.rtcp.said_goodbye else "is silent"
+        size = SenderChangeSize(
+            from_sender=before.flow.sender,
+            to_sender=self.flow.sender,
+            from_ssrc=f"0x{before.ssrc:08x}",
+            to_ssrc=f"0x{self.ssrc:08x}",
+        )
+        return Event(
+            size,
+            round((began_ns - self.first_arrival_ns) / 1e9 * rate_hz),
+            time_ns=began_ns,
+            message=f"{before.flow.sender} {left}, and {self.flow.sender} sends in its place",
+            fault=fault,
+        )
 
     def go_on_in(self, encoding: Encoding | None, frame: int) -> None:
         """Go on in another encoding from ``frame`` on; None: in one that is not known.
