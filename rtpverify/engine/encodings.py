@@ -188,7 +188,7 @@ class FirstPackets:
         Returns
         -------
         int
-            Packets; None where they are enough.
+            Packets, from ``FEW_PACKETS`` to ``MANY_PACKETS``.
         """
         frames = max(self.packet_bytes // encoding.bytes_per_frame, 1)
         return min(max(FEW_PACKETS, -(-ENOUGH_FRAMES // frames)), MANY_PACKETS)
