@@ -85,7 +85,8 @@ def classify(
     step
         Of the lowest bit in use; None where there are no steps.
     spectrum
-        Mean power spectrum from 0 to half the sample rate, shape (bins,), 0 in the first bins; None where all is constant.
+        Mean power spectrum from 0 to half the sample rate, 0 in the first bins, shape (bins,); None where all is
+        constant.
     sample_rate_hz
         Frames per second.
     frames
