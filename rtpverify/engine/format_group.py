@@ -34,30 +34,10 @@ class Detector(Protocol):
         """Hold the timeline's newest row, or one that has been finished, against a reference of the detector's kind.
 
         ``bits`` is None without linear quantisation, ``companded`` tells G.711.
-
-        Parameters
-        ----------
-        row
-            The row.
-        reference
-            A reference of the detector's kind.
-        limits
-            How much of something is no fault.
-        bits
-            Bits of the quantiser; None without linear quantisation.
-        companded
-            Whether it is G.711, whose steps grow with the level.
         """
 
     def process(self, rows: NDArray[np.int64], count: NDArray[np.int64]) -> None:
         """Judge the next ``count`` blocks of each of these rows, and consume them.
-
-        Parameters
-        ----------
-        rows
-            Rows of the format group, shape (n,).
-        count
-            Blocks of each row, shape (n,).
 
         Raises
         ------
@@ -66,166 +46,44 @@ class Detector(Protocol):
         """
 
     def finish(self, row: int, stop: int) -> None:
-        """Judge what is left of a row that ends before frame ``stop``.
-
-        Parameters
-        ----------
-        row
-            Row of the stream in its format group.
-        stop
-            Frame after the last one.
-        """
+        """Judge what is left of a row that ends before frame ``stop``."""
 
     def restart(self, row: int, frame: int) -> None:
-        """Judge what is left of a row before ``frame``, where its sender started over, and what follows anew.
-
-        Parameters
-        ----------
-        row
-            Row of the stream in its format group.
-        frame
-            First frame after the break.
-        """
+        """Judge what is left of a row before ``frame``, where its sender started over, and what follows anew."""
 
     def begin(self, row: int, frame: int) -> None:
-        """Judge a row that has ended, or is new, from ``frame`` on.
-
-        Parameters
-        ----------
-        row
-            Row of the stream in its format group.
-        frame
-            First frame.
-        """
+        """Judge a row that has ended, or is new, from ``frame`` on."""
 
     def horizon(self, row: int) -> int:
-        """Return the frame up to which every event of a row has been told.
-
-        Parameters
-        ----------
-        row
-            Row of the stream in its format group.
-
-        Returns
-        -------
-        int
-            A frame; later events begin at or after it.
-        """
+        """Return the frame up to which every event of a row has been told."""
 
     def rows_with_events(self) -> set[int]:
-        """Return the rows of which events have been told.
-
-        Returns
-        -------
-        set[int]
-            Rows.
-        """
+        """Return the rows of which events have been told."""
 
     def take_events(self, row: int) -> Sequence[tuple[int | None, Event]]:
-        """Return the events told since the last call, each with its channel (from 0), None where it is of all.
-
-        Parameters
-        ----------
-        row
-            Row of the stream in its format group.
-
-        Returns
-        -------
-        Sequence[tuple[int or None, Event]]
-            Channel and event, in order of detection.
-        """
+        """Return the events told since the last call, each with its channel (from 0), None where it is of all."""
 
     def signal(self, row: int) -> list[Signal]:
-        """Return what each channel of a row measured so far.
-
-        Parameters
-        ----------
-        row
-            Row of the stream in its format group.
-
-        Returns
-        -------
-        list of Signal
-            One for each channel.
-        """
+        """Return what each channel of a row measured so far."""
 
     def present(self, row: int, measured: Sequence[Signal]) -> list[Signal]:
-        """Return what each channel of a row carries now; ``measured`` is what :meth:`signal` returned.
-
-        Parameters
-        ----------
-        row
-            Row of the stream in its format group.
-        measured
-            One for each channel, as :meth:`signal` returned it.
-
-        Returns
-        -------
-        list of Signal
-            One for each channel, of about the last second.
-        """
+        """Return what each channel of a row carries now; ``measured`` is what :meth:`signal` returned."""
 
     @property
     def in_a_hurry(self) -> bool:
         """Whether something has just happened that the next blocks explain."""
 
     def ever_acquired(self, row: int) -> bool:
-        """Tell whether the reference was found on any channel of a row.
-
-        Parameters
-        ----------
-        row
-            Row of the stream in its format group.
-
-        Returns
-        -------
-        bool
-            Whether it was, at any time.
-        """
+        """Tell whether the reference was found on any channel of a row."""
 
     def glance(self, rows: NDArray[np.int64]) -> Glance:
-        """Return what is seen of every channel of these rows at a glance.
-
-        Parameters
-        ----------
-        rows
-            Rows of the format group, shape (n,).
-
-        Returns
-        -------
-        Glance
-            Arrays of shape (n, channels).
-        """
+        """Return what is seen of every channel of these rows at a glance."""
 
     def followed(self, row: int, channel: int) -> Followed:
-        """Return what a channel (from 0) is held against now.
-
-        Parameters
-        ----------
-        row
-            Row of the stream in its format group.
-        channel
-            Channel, from 0.
-
-        Returns
-        -------
-        Followed
-            The reference signal, as it is expected now.
-        """
+        """Return what a channel (from 0) is held against now."""
 
     def comparison(self, row: int) -> Comparison | None:
-        """Return how a row follows from the recording that it is held against, None where it is no recording.
-
-        Parameters
-        ----------
-        row
-            Row of the stream in its format group.
-
-        Returns
-        -------
-        Comparison or None
-            Offset, gain, polarity and clock.
-        """
+        """Return how a row follows from the recording that it is held against, None where it is no recording."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,22 +100,6 @@ class Format:
 
 def stream_format(sample_rate_hz: int, channels: int, packet_frames: int, reference: Tone | Recording) -> Format:
     """Return the format group of a stream.
-
-    Parameters
-    ----------
-    sample_rate_hz
-        Sample rate.
-    channels
-        Channels.
-    packet_frames
-        Frames of its packets.
-    reference
-        What its channels are compared with.
-
-    Returns
-    -------
-    Format
-        What its group has in common.
 
     Raises
     ------
@@ -322,24 +164,7 @@ class Analysis:
         """What begins each row from nothing."""
 
     def add(self, reference: Tone | Recording, limits: Limits, bits: int | None, *, companded: bool = False) -> int:
-        """Add a stream; return its row.
-
-        Parameters
-        ----------
-        reference
-            What its channels are compared with.
-        limits
-            How much of something is no fault.
-        bits
-            Bits of the quantiser; None without linear quantisation.
-        companded
-            Whether it is G.711, whose steps grow with the level.
-
-        Returns
-        -------
-        int
-            The row.
-        """
+        """Add a stream; return its row."""
         form = self.form
         is_recording = isinstance(reference, Recording)
         merger = ChannelMerger(form.channels, TOLERANCE_BLOCKS * form.block_frames, seen_late=is_recording)
@@ -363,25 +188,11 @@ class Analysis:
         return row
 
     def remove(self, row: int) -> None:
-        """Give up a row that has been finished; a stream that is added later may get it.
-
-        Parameters
-        ----------
-        row
-            Row of the stream in its format group.
-        """
+        """Give up a row that has been finished; a stream that is added later may get it."""
         self._free.append(row)
 
     def advance(self, rows: NDArray[np.int64], settled: NDArray[np.int64]) -> None:
-        """Judge every whole block that lies before the settled frame of its row.
-
-        Parameters
-        ----------
-        rows
-            Rows of the format group, shape (n,).
-        settled
-            Frame of each row before which no packet can change anything, shape (n,).
-        """
+        """Judge every whole block that lies before the settled frame of its row."""
         ready = settled // self.form.block_frames - self.timeline.consumed_block[rows]
         self.detector.process(rows, ready)
 
@@ -389,13 +200,6 @@ class Analysis:
         self, rows: NDArray[np.int64], settled: NDArray[np.int64]
     ) -> tuple[list[tuple[int | None, Exception]], list[int]]:
         """Judge as :meth:`advance` does, and let no row keep the others from being judged.
-
-        Parameters
-        ----------
-        rows
-            Rows of the format group, shape (n,).
-        settled
-            Frame of each row before which no packet can change anything, shape (n,).
 
         Returns
         -------
@@ -436,11 +240,6 @@ class Analysis:
     def take_events(self) -> Iterator[tuple[int, Event]]:
         """Yield events that are new or have changed, each with its row.
 
-        Yields
-        ------
-        tuple[int, Event]
-            Row and event.
-
         Raises
         ------
         RowError
@@ -469,68 +268,23 @@ class Analysis:
         )
 
     def judged_frame(self, row: int) -> int:
-        """Return the frame up to which a row is judged.
-
-        Parameters
-        ----------
-        row
-            Row of the stream in its format group.
-
-        Returns
-        -------
-        int
-            A multiple of the block length.
-        """
+        """Return the frame up to which a row is judged."""
         return int(self.timeline.consumed_block[row]) * self.form.block_frames
 
     def restart(self, row: int, frame: int) -> list[Event]:
-        """Judge a row before ``frame`` to its end and what follows anew; return the events that were left.
-
-        Parameters
-        ----------
-        row
-            Row of the stream in its format group.
-        frame
-            First frame after the break.
-
-        Returns
-        -------
-        list of Event
-            Events that begin before it.
-        """
+        """Judge a row before ``frame`` to its end and what follows anew; return the events that were left."""
         row_only = np.array([row])
         self.advance(row_only, np.array([frame]))
         self.detector.restart(row, frame)
         return self._take_rest(row)
 
     def begin(self, row: int, frame: int) -> None:
-        """Judge a row that has ended, or is new, from ``frame`` on.
-
-        Parameters
-        ----------
-        row
-            Row of the stream in its format group.
-        frame
-            First frame.
-        """
+        """Judge a row that has ended, or is new, from ``frame`` on."""
         self.timeline.begin(row, frame // self.form.block_frames)
         self.detector.begin(row, frame)
 
     def finish(self, row: int, stop: int) -> list[Event]:
-        """End a row before frame ``stop``; return the events that were left.
-
-        Parameters
-        ----------
-        row
-            Row of the stream in its format group.
-        stop
-            Frame after the last one.
-
-        Returns
-        -------
-        list of Event
-            In the order of their first frames.
-        """
+        """End a row before frame ``stop``; return the events that were left."""
         self.detector.finish(row, stop)
         return self._take_rest(row)
 
@@ -552,11 +306,6 @@ class Analysis:
             What its channels are compared with.
         frames
             Frames that arrived.
-
-        Returns
-        -------
-        str or None
-            A sentence for the result.
         """
         if frames == 0:
             return "no frames arrived"
@@ -571,20 +320,7 @@ class Analysis:
 
 
 def blindness(signal: Sequence[Signal], sample_rate_hz: int) -> list[str]:
-    """Return a warning for tones that leave common slips unseen, one for channels that share it.
-
-    Parameters
-    ----------
-    signal
-        What each channel measured.
-    sample_rate_hz
-        Sample rate.
-
-    Returns
-    -------
-    list of str
-        Sentences for the result.
-    """
+    """Return a warning for tones that leave common slips unseen, one for channels that share it."""
     warnings = []
     for blind in sorted({item.blind_slip_frames for item in signal if item.blind_slip_frames is not None}):
         if blind >= SMALL_BLIND_SECONDS * sample_rate_hz:

@@ -23,7 +23,7 @@ def events(chain):
     return verify(stream, chain.made(), "analog").events
 
 
-@pytest.mark.parametrize("imperfection", sorted(set(chains.IMPERFECTIONS) - {"wander", "warm_up"}))
+@pytest.mark.parametrize("imperfection", sorted(chains.IMPERFECTIONS))
 def test_a_clean_chain_has_no_events(imperfection):
     rng = generator(f"chain/{imperfection}")
     for _ in range(CHAINS):

@@ -13,7 +13,7 @@ from rtpverify.detect.tone.settings import Settings
 from rtpverify.dsp.sample_words import swap_bytes
 from rtpverify.dsp.sine import FreeFit, Sine, fit_free, refine_omega, share_near, strongest_line
 
-_LARGEST_RESIDUAL = 0.35
+LARGEST_RESIDUAL = 0.35
 """Residual RMS over amplitude above which a fit is not taken for a tone (a signal-to-noise ratio of 6 dB)."""
 _LARGEST_RESIDUAL_OF_ANY = 0.1
 """The same where the frequency is to be found, over all that is looked at."""
@@ -127,7 +127,7 @@ def _is_tone(fit: FreeFit) -> bool:
     """Tell whether a fit is a steady tone: it stands out of its residual, and does not fade in or out."""
     sine = fit.sine
     return (
-        fit.rms < _LARGEST_RESIDUAL * sine.amplitude
+        fit.rms < LARGEST_RESIDUAL * sine.amplitude
         and 16.0 * SMALLEST_NOISE < sine.amplitude < _LARGEST_AMPLITUDE
         and min(sine.omega, math.pi - sine.omega) * fit.frames > 2.0 * math.pi * _LEAST_PERIODS
         and abs(sine.slope) * fit.frames < _LARGEST_FADE

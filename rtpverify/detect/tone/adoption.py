@@ -9,13 +9,14 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from rtpverify.detect.noise_thresholds import EVENT_Z
 from rtpverify.detect.tone.absence import Absence
 from rtpverify.detect.tone.acquisition import Acquired
 from rtpverify.detect.tone.damage import tell_damage
 from rtpverify.detect.tone.settings import ACQUISITION_BLOCKS
 from rtpverify.detect.tone.track import Track
 from rtpverify.dsp.sine import Sine, omega_deviation
-from rtpverify.dsp.slip import FALSE_ALARM_Z, slip_code
+from rtpverify.dsp.slip import slip_code
 from rtpverify.events import Event, Kind
 
 ExplainAll = Callable[[Track, int], None]
@@ -62,7 +63,7 @@ def adopt(track: Track, absence: Absence, found: Acquired, explain_all: ExplainA
     elif first > start and track.clean_from < first:
         _explain_backwards(track, found, start, explain_all)
         first = track.clean_from = found.start
-    track.first = track.first or found.sine
+    track.first = track.first or found
     track.follow(found.sine, found.stop - found.start)
     track.position = first
     track.quiet_blocks = 0
@@ -77,7 +78,7 @@ def _frequency_of(track: Track, found: Acquired) -> float:
     per_hz = 2.0 * math.pi / track.settings.sample_rate_hz
     hz = found.sine.omega / per_hz
     ratio = found.sigma / found.sine.amplitude
-    spread_hz = FALSE_ALARM_Z * omega_deviation(ratio, max(found.stop - found.start, 16)) / per_hz
+    spread_hz = EVENT_Z * omega_deviation(ratio, max(found.stop - found.start, 16)) / per_hz
     allowed_hz = spread_hz + _CLOCK_OFF * hz
     return float(round(hz)) if round(hz) and abs(hz - round(hz)) <= allowed_hz else hz
 
@@ -105,7 +106,8 @@ def _explain_backwards(track: Track, found: Acquired, start: int, explain_all: E
             told.append(event)
     for event in told:
         event.start_frame = turn - event.start_frame - event.duration_frames
-        if event.kind is Kind.GAIN and event.start_frame <= start and mirror.sine is not None:
+        too_short = event.duration_frames < ACQUISITION_BLOCKS * track.settings.block_frames
+        if event.kind is Kind.GAIN and event.start_frame <= start and mirror.sine is not None and not too_short:
             # Seen forwards, the level of the start is the reference, and what follows departs from it.
             track.monitor.level_reference, track.monitor.level_settled = mirror.sine.amplitude, True
             track.values_since = start + event.duration_frames
@@ -121,7 +123,8 @@ def _mirror(track: Track, found: Acquired) -> Track:
         x, valid = track.read(turn - high, turn - low)
         return x[::-1], valid[::-1]
 
-    mirror = Track(track.settings, read, mirrored=True)
+    moves = track.moves
+    mirror = Track(track.settings, read, lambda *_: moves, mirrored=True)
     mirror.steps.code = track.code
     mirror.monitor.expect_tone_of(track.monitor)
     mirror.monitor.level_reference = sine.amplitude

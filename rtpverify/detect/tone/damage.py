@@ -8,14 +8,15 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from rtpverify.detect.noise_thresholds import EVENT_Z
 from rtpverify.detect.tone.departure import Departure
+from rtpverify.detect.tone.moves import moving_sigma
 from rtpverify.detect.tone.regions import change_point, find_copy
 from rtpverify.detect.tone.settings import LEAST_WINDOW_FRAMES
 from rtpverify.detect.tone.steps import repeat_event
 from rtpverify.detect.tone.track import Track
 from rtpverify.dsp.sample_words import wrong_bits
 from rtpverify.dsp.sine import Sine, fit_phasor, wrap_phase
-from rtpverify.dsp.slip import FALSE_ALARM_Z
 from rtpverify.events import ClickSize, Event, NoiseSize
 
 LONGEST_CLICK_SECONDS = 0.001
@@ -71,14 +72,17 @@ def _same_after(track: Track, departure: Departure) -> bool:
         return True
     model, frames, deviation = track.model, int(np.count_nonzero(valid)), track.deviation(stop)
     rms = float((x - model.at(start, stop))[valid].std())
-    if rms > track.sigma * (1.0 + FALSE_ALARM_Z / math.sqrt(2.0 * frames)) + deviation:
+    if rms > track.sigma * (1.0 + EVENT_Z / math.sqrt(2.0 * frames)) + deviation:
         return False
-    spread = FALSE_ALARM_Z * math.hypot(deviation, track.sigma * math.sqrt(2.0 / frames))
-    expected = model.amplitude_at(sine.anchor)
+    expected, moves = model.amplitude_at(sine.anchor), track.moves
+
+    def spread(sigma: float) -> float:
+        return EVENT_Z * math.hypot(deviation, moving_sigma(track.sigma, sigma) * math.sqrt(2.0 / frames))
+
     return (
-        abs(wrap_phase(sine.phase - model.phase_at(sine.anchor))) <= spread / expected
-        and abs(sine.amplitude - expected) <= spread
-        and abs(sine.dc - model.dc) <= spread
+        abs(wrap_phase(sine.phase - model.phase_at(sine.anchor))) <= spread(track.phase_sigma) / expected
+        and abs(sine.amplitude - expected) <= spread(moves.level)
+        and abs(sine.dc - model.dc) <= spread(moves.dc)
     )
 
 
@@ -126,10 +130,11 @@ def _repeat(track: Track, start: int, x: NDArray[np.float64], valid: NDArray[np.
     if sine is None or np.abs(x - model.dc - sine.at(start, start + len(x))).max() > track.allowance(start, model):
         return None
     deviation = track.sigma * math.sqrt(2.0 / len(x)) / model.amplitude
-    if abs(sine.amplitude / model.amplitude - 1.0) > FALSE_ALARM_Z * deviation + 1e-3:
+    level_deviation = moving_sigma(track.sigma, track.moves.level) * math.sqrt(2.0 / len(x)) / model.amplitude
+    if abs(sine.amplitude / model.amplitude - 1.0) > EVENT_Z * level_deviation + 1e-3:
         return None
     step = wrap_phase(sine.phase - model.phase_at(sine.anchor)) * (-1.0 if track.mirrored else 1.0)
-    if abs(step) <= track.restless_phase:
+    if abs(step) <= EVENT_Z * track.phase_sigma * math.sqrt(2.0 / len(x)) / model.amplitude:
         return None
     slip_frames = track.code.decode(step, deviation) if track.code else None
     steps = track.steps

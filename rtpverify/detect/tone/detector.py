@@ -13,13 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtpverify.detect.channel_view import Followed, Glance
-from rtpverify.detect.tone.blocks.block_test import FaintSteps, are_clean, take_blocks
-from rtpverify.detect.tone.blocks.channel_models import PREDICTOR_BLOCKS, SEED_BLOCKS, Lines, NewBlocks
+from rtpverify.detect.tone.acquisition import LARGEST_RESIDUAL, Acquired
+from rtpverify.detect.tone.blocks.block_test import BlockTest, fit_lines, take_blocks
+from rtpverify.detect.tone.blocks.channel_models import SEED_BLOCKS, Lines, NewBlocks
 from rtpverify.detect.tone.blocks.crosstalk import Crosstalk
 from rtpverify.detect.tone.blocks.current_figures import present_level, present_tones
 from rtpverify.detect.tone.blocks.figures import Measurements
 from rtpverify.detect.tone.blocks.limit_prefilter import LimitWatch
+from rtpverify.detect.tone.blocks.movement import PREDICTOR_BLOCKS, Innovations, Movement
 from rtpverify.detect.tone.blocks.polarity import inverted
+from rtpverify.detect.tone.moves import Moves, moving_sigma
 from rtpverify.detect.tone.scanner import Scanner
 from rtpverify.detect.tone.settings import Settings, sensitivity
 from rtpverify.detect.tone.track import Track
@@ -58,7 +61,8 @@ class ToneBank:
         self._sample_rate_hz = sample_rate_hz
         window = max(PREDICTOR_BLOCKS, sample_rate_hz // timeline.block_frames)
         self._lines = Lines(timeline.block_frames, window)
-        self._faint_steps = FaintSteps(window)
+        self._movement = Movement(timeline.block_frames, sample_rate_hz, window)
+        self._test = BlockTest(self._movement, window)
         self._watch = LimitWatch()
         self._measured = Measurements()
         self._exact_frames = np.zeros(0, np.int64)
@@ -90,6 +94,7 @@ class ToneBank:
     def _add(self, row: int, settings: list[Settings]) -> None:
         n = len(settings)
         self._lines.add(settings)
+        self._movement.grow(n)
         self._watch.grow(n)
         self._measured.grow(n)
         self._exact_frames = np.append(self._exact_frames, np.zeros(n, np.int64))
@@ -104,6 +109,7 @@ class ToneBank:
     def _replace(self, row: int, settings: list[Settings]) -> None:
         for channel, (line, item) in enumerate(zip(self._lines_of(row), settings, strict=True)):
             self._lines.reset(line, item)
+            self._movement.reset(line)
             self._watch.reset(line)
             self._measured.reset(line)
             self._exact_frames[line] = 0
@@ -119,7 +125,12 @@ class ToneBank:
         def read(start: int, stop: int) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
             return self.timeline.read(row, channel, start, stop)
 
-        return Scanner(Track(settings, read))
+        line = row * self.timeline.channels + channel
+
+        def moves(frame: int, omega: float) -> Moves:
+            return self._movement.moves(line, frame // self._block, omega)
+
+        return Scanner(Track(settings, read, moves))
 
     def _track(self, line: int) -> Track:
         return self._scanners[line].track
@@ -148,6 +159,9 @@ class ToneBank:
         elif locked.any():
             at, channel = np.nonzero(locked)
             self._judge(lines[at, channel], x[at, channel], valid[at], first_block[at], count[at])
+        if not locked.all():
+            at, channel = np.nonzero(~locked)
+            self._record(lines[at, channel], x[at, channel], valid[at], first_block[at], count[at])
         timeline.consume(rows, count)
         # From here on rows are looked at one by one, and the next call goes on wherever one stops.
         for row, limit in zip(rows.tolist(), (timeline.consumed_block[rows] * self._block).tolist(), strict=True):
@@ -155,6 +169,24 @@ class ToneBank:
                 self._go_on(row, limit)
             except Exception as error:
                 raise RowError(row) from error
+
+    def _record(
+        self,
+        lines: NDArray[np.int64],
+        x: NDArray[np.float64],
+        valid: NDArray[np.bool_],
+        first_block: NDArray[np.int64],
+        due: NDArray[np.int64],
+    ) -> None:
+        """Keep how lines move that are not locked, where the frequency of their tone is known."""
+        nominal = self._nominal_hz(lines)
+        known = np.isfinite(nominal)
+        if known.any():
+            omega = 2.0 * math.pi * nominal[known] / self._sample_rate_hz
+            fit, whole = fit_lines(omega, x[known]), valid[known].all(axis=2)
+            noise = fit.square_sum / self._block
+            whole &= (np.arange(whole.shape[1]) < due[known, None]) & (noise < (LARGEST_RESIDUAL * np.abs(fit.z)) ** 2)
+            self._movement.record(lines[known], first_block[known], fit, whole, noise)
 
     def _go_on(self, row: int, limit: int) -> None:
         """Explain what is left to the scanners and steps of a row, before frame ``limit``."""
@@ -252,7 +284,9 @@ class ToneBank:
             signal.bit_errors = track.bit_errors
         signal.phase_degrees = self._phase_between(self._same_tone(line), line)
         omega = 2.0 * math.pi * signal.frequency_hz / settings.sample_rate_hz
-        signal.sensitivity = sensitivity(settings, omega, amplitude_ratio(signal.level_dbfs), sigma, threshold, code)
+        amplitude = amplitude_ratio(signal.level_dbfs)
+        moves = self._movement.shown(line, omega)
+        signal.sensitivity = sensitivity(settings, omega, amplitude, sigma, threshold, code, moves)
         return signal
 
     def present(self, row: int, measured: Sequence[Signal]) -> list[Signal]:
@@ -365,6 +399,7 @@ class ToneBank:
         x = np.where(valid, x, track.model.at(start, block * n)).reshape(SEED_BLOCKS, n)
         seed = fit_blocks(x, tone_basis(track.model.omega, n))
         self._lines.lock(line, track, block, seed)
+        self._movement.lock(line, block)
         self._watch.learn(line, self._settings[line], track.monitor)
         at = np.array([line])
         self._measured.begin(at)
@@ -393,12 +428,21 @@ class ToneBank:
     def _compare_channels(self, row: int) -> None:
         """Tell of channels that began with the same tone upside down, once a tone was found on every channel."""
         lines = self._lines_of(row)
-        sines = {line: first for line in lines if (first := self._track(line).first) is not None}
-        if len(sines) < len(lines):
+        found = {line: first for line in lines if (first := self._track(line).first) is not None}
+        if len(found) < len(lines):
             return
         self._compared[row] = True
-        for line in inverted(sines, self._block):
+        sines = {line: first.sine for line, first in found.items()}
+        deviations = {line: self._phase_deviation(line, first) for line, first in found.items()}
+        for line in inverted(sines, deviations, self._block):
             self._track(line).steps.begin_inversion(int(self._start[row]))
+
+    def _phase_deviation(self, line: int, found: Acquired) -> float:
+        """Return the standard deviation of the phase of a tone that was found, rad."""
+        sine, settings = found.sine, self._settings[line]
+        frames = settings.telling_frames(sine.omega, sine.amplitude, found.sigma, found.stop - found.start)
+        sigma = moving_sigma(found.sigma, self._track(line).moves.phase_over(found.stop - found.start))
+        return sigma / sine.amplitude * math.sqrt(2.0 / max(frames, 1))
 
     def _phase_between(self, one: int, other: int) -> float | None:
         """Return how far the tone of a line is ahead of another's, degrees; None where either has none now."""
@@ -436,26 +480,29 @@ class ToneBank:
     ) -> None:
         """Judge the first ``due`` blocks of locked lines: ``x`` and ``valid`` have shape (lines, blocks, frames)."""
         state, new = self._lines, take_blocks(self._lines, lines, x, valid, first_block, due)
-        clean, faint = are_clean(state, new), self._faint_steps.find(state, new)
-        plain = clean & ~faint
+        self._movement.record(lines, first_block, new.fit, new.is_due & ~new.holes, new.fit.square_sum / self._block)
+        found = self._test.innovations(state, new)
+        judged = self._test.judge(state, new, found)
+        plain = judged.clean & ~judged.faint
         clean_blocks = np.where(plain.all(axis=1), new.count, plain.argmin(axis=1))
         for i in np.flatnonzero(clean_blocks < new.count).tolist():
             k = int(clean_blocks[i])
-            if clean[i, k] and faint[i, k]:
-                line, phase = int(lines[i]), new.phase[i, k + 1 : k + 1 + state.window]
-                self._track(line).steps.add(self._faint_steps.step(state, line, int(first_block[i]) + k, phase))
-        for line, reading in self._watch.readings(state, new, clean_blocks):
+            if judged.clean[i, k] and judged.faint[i, k]:
+                line, phase, block = int(lines[i]), new.phase[i, k + 1 : k + 1 + state.window], int(first_block[i]) + k
+                self._track(line).steps.add(self._test.faint_step(state, line, block, phase, int(judged.by[i, k])))
+        for line, reading in self._watch.readings(state, self._movement, new, clean_blocks):
             self._track(line).judge(reading)
             self._watch.learn(line, self._settings[line], self._track(line).monitor)
-        self._take_in(new, clean_blocks)
+        self._take_in(new, found, clean_blocks)
         for i in np.flatnonzero(clean_blocks < due).tolist():
             self._unlock(int(lines[i]), int(first_block[i] + clean_blocks[i]))
         self._renew(lines[((first_block + due) % STATE_BLOCKS == 0) & (clean_blocks == due)])
 
-    def _take_in(self, new: NewBlocks, clean_blocks: NDArray[np.int64]) -> None:
+    def _take_in(self, new: NewBlocks, found: Innovations, clean_blocks: NDArray[np.int64]) -> None:
         """Measure the clean blocks of each line, and go on from the last of them."""
         lines = new.lines
         kept = np.arange(new.count) < clean_blocks[:, None]
+        self._movement.learn(lines, found, kept)
         self._measured.add(
             lines, self._lines.omega[lines], new.fit, new.phase[:, self._lines.window :], new.frames, kept
         )
@@ -468,6 +515,7 @@ class ToneBank:
     def _renew(self, lines: NDArray[np.int64]) -> None:
         """Renew noise and threshold of lines from their last second."""
         self._measured.renew_harmonics(lines)
+        self._movement.forget(lines)
         for line in lines.tolist():
             if self._lines.locked[line]:
                 self._lines.renew_noise(line, self._settings[line])

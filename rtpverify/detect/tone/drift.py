@@ -40,7 +40,6 @@ def drifts(track: Track, departure: Departure) -> bool:
             return False
     if fit.rms > track.fit_rms_allowance(fit):
         return False
-    track.note_phase(low + stop, fit.sine, fit.frames)
     step = phase_step(track, low + first, low + stop)
     if step.rms < fit.rms and is_noticed(track, step):
         go_on_out_of_phase(track, step)
@@ -63,6 +62,7 @@ def drifts(track: Track, departure: Departure) -> bool:
             recent_amplitude=fit.sine.amplitude,
             recent_dc=fit.sine.dc,
             recent_frames=fit.frames,
+            moves=track.moves,
             bend=bend_rms(fit.sine.amplitude, fit.sine.amplitude * fit.sine.slope * fit.frames),
         )
     )

@@ -11,10 +11,11 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from rtpverify.detect.noise_thresholds import BLOCK_Z
+from rtpverify.detect.tone.moves import STILL, Moves, moving_sigma
 from rtpverify.detect.tone.settings import Settings
 from rtpverify.dsp.levels import DB_PER_NEPER, FULL_SCALE_SINE_RMS, dbfs, decibels
 from rtpverify.dsp.sine import omega_deviation
-from rtpverify.dsp.slip import FALSE_ALARM_Z
 from rtpverify.events import SIZES, ChannelSwapSize, DcOffsetSize, Event, FrequencySize, GainSize, Kind, SampleRateSize
 
 COMMON_RATES_HZ = (8000, 11025, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000, 176400, 192000)
@@ -31,6 +32,7 @@ class Reading:
 
     The frequency is measured over ``omega_frames`` of it; ``recent_amplitude`` and ``recent_dc`` over its last
     ``recent_frames``.
+    ``moves`` tells how the tone moves by itself.
     ``bend`` is the part of ``rms`` that is the curvature of a level drift (see :func:`bend_rms`).
     ``level_stepped``, ``dc_stepped`` and ``rms_stepped`` are the frames where these stepped, None where a drift fits
     better or nothing is known.
@@ -47,6 +49,7 @@ class Reading:
     recent_amplitude: float
     recent_dc: float
     recent_frames: int
+    moves: Moves = STILL
     bend: float = 0.0
     level_stepped: int | None = None
     dc_stepped: int | None = None
@@ -219,16 +222,24 @@ class Monitor:
         """Return how many of ``frames`` frames of a reading tell something new."""
         return self.settings.telling_frames(reading.omega, reading.amplitude, reading.sigma, frames)
 
+    def _moves_by(self, noise: float, move: float) -> float:
+        """Return by how much a value moves from block to block beyond what noise does, full scale ±1.0.
+
+        Longer stretches need not move by less: a codec keeps a level for a while.
+        """
+        return move * math.sqrt(2.0 / self.settings.block_frames) if moving_sigma(noise, move) > noise else 0.0
+
     def _judge_level(self, reading: Reading, since: int) -> None:
         if self.level_reference is None:
             self.level_reference, self._reference_frames = reading.amplitude, self._telling(reading, reading.frames)
         reference = self.level_reference
         limit_db = self.settings.limits.max_level_change_db
-        noise = max(reading.sigma, reading.rms) / reading.amplitude
+        noise = max(reading.sigma, reading.rms)
+        moves = self._moves_by(noise, reading.moves.level)
 
         def spread_db(frames: int) -> float:
             spread = noise * math.sqrt(2.0 / self._telling(reading, frames) + 2.0 / self._reference_frames)
-            return DB_PER_NEPER * FALSE_ALARM_Z * spread
+            return DB_PER_NEPER * BLOCK_Z * math.hypot(spread, math.sqrt(2.0) * moves) / reading.amplitude
 
         recent_db, whole_db = decibels(reading.recent_amplitude / reference), decibels(reading.amplitude / reference)
         change_db = self._departure("level", reading, recent_db, whole_db, limit_db, spread_db)
@@ -251,9 +262,10 @@ class Monitor:
     def _judge_dc(self, reading: Reading, since: int) -> None:
         limit = self.settings.limits.max_dc_offset
         noise = max(reading.sigma, reading.rms)
+        moves = self._moves_by(noise, reading.moves.dc)
 
         def spread(frames: int) -> float:
-            return FALSE_ALARM_Z * noise / math.sqrt(self._telling(reading, frames))
+            return BLOCK_Z * math.hypot(noise / math.sqrt(self._telling(reading, frames)), moves)
 
         dc = self._departure("dc", reading, reading.recent_dc, reading.dc, limit, spread)
         if dc is None:
@@ -266,9 +278,12 @@ class Monitor:
     def _judge_frequency(self, reading: Reading, since: int) -> None:
         rate_hz = self.settings.sample_rate_hz
         hz = float(reading.omega) * rate_hz / (2.0 * math.pi)
-        deviation = omega_deviation(reading.sigma / reading.amplitude, max(reading.omega_frames, 16))
+        moves = moving_sigma(reading.sigma, reading.moves.phase_over(reading.omega_frames / 2.0))
+        deviation = omega_deviation(moves / reading.amplitude, max(reading.omega_frames, 16))
         beat = self.settings.beat(reading.omega, reading.amplitude, reading.sigma, self.rounding_step)
-        spread = FALSE_ALARM_Z * deviation + _SLOPE_OF_BEAT * beat / max(reading.omega_frames, 16)
+        spread = BLOCK_Z * deviation + _SLOPE_OF_BEAT * beat / max(reading.omega_frames, 16)
+        # A slope of the phase by what the clock may have done within the stretch.
+        spread += BLOCK_Z * math.sqrt(12.0) * reading.moves.clock_rad / max(reading.omega_frames, 16)
         spread /= reading.omega
         if self.nominal_hz is None:
             self.nominal_hz, self._nominal_spread = hz, spread
@@ -317,7 +332,7 @@ class Monitor:
 
     def _judge_residual(self, reading: Reading, since: int) -> None:
         limit = self.settings.residual_limit(reading.amplitude)
-        spread = FALSE_ALARM_Z / math.sqrt(2.0 * reading.frames)
+        spread = BLOCK_Z / math.sqrt(2.0 * reading.frames)
         uncertainty = _still(1.0, spread) if "residual" in self._open else 1.0 + spread
         if reading.rms <= math.hypot(limit, reading.bend) * uncertainty:
             self._depart("residual", since, None)

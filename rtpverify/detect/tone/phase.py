@@ -7,11 +7,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from rtpverify.detect.noise_thresholds import SMALLEST_NOISE
+from rtpverify.detect.noise_thresholds import BLOCK_Z, SMALLEST_NOISE
 from rtpverify.detect.tone.regions import phase_step_position
 from rtpverify.detect.tone.track import Track
 from rtpverify.dsp.sine import Sine
-from rtpverify.dsp.slip import FALSE_ALARM_Z
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +45,7 @@ def phase_step(track: Track, low: int, stop: int) -> PhaseStep:
     ahead = np.where(valid, replace(model, phase=model.phase + math.pi / 2.0, dc=0.0).at(low, stop), 0.0)
     at, size, power = phase_step_position(residual, ahead)
     left = float(residual @ residual) - size * size * power
-    sigma = max(track.sigma, SMALLEST_NOISE)
+    sigma = max(track.phase_sigma, SMALLEST_NOISE)
     own, carried = sigma / math.sqrt(power) if power else math.inf, track.deviation(stop) / model.amplitude
     return PhaseStep(
         low + at,
@@ -60,7 +59,7 @@ def phase_step(track: Track, low: int, stop: int) -> PhaseStep:
 
 def is_noticed(track: Track, step: PhaseStep) -> bool:
     """Tell whether a step stands out of what noise and the model's own uncertainty do."""
-    return abs(step.size) > max(FALSE_ALARM_Z * step.deviation, track.noticed_phase)
+    return abs(step.size) > max(BLOCK_Z * step.deviation, track.noticed_phase)
 
 
 def go_on_out_of_phase(track: Track, step: PhaseStep) -> None:

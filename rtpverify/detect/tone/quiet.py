@@ -11,14 +11,13 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from rtpverify.detect.noise_thresholds import SMALLEST_NOISE
+from rtpverify.detect.noise_thresholds import BLOCK_Z, SMALLEST_NOISE
 from rtpverify.detect.tone.monitor import Reading, bend_rms
 from rtpverify.detect.tone.phase import go_on_out_of_phase, phase_step
 from rtpverify.detect.tone.regions import change_point, variance_change_point
 from rtpverify.detect.tone.settings import noise_power_range
 from rtpverify.detect.tone.track import Track
 from rtpverify.dsp.sine import FreeFit, fit_free, wrap_phase
-from rtpverify.dsp.slip import FALSE_ALARM_Z
 
 MODEL_BLOCKS = 8
 """How much of the undisturbed signal before a frame the model rests on, at most."""
@@ -67,6 +66,7 @@ def follow_quiet(track: Track, start: int, x: NDArray[np.float64], valid: NDArra
             recent_amplitude=local.sine.amplitude,
             recent_dc=local.sine.dc,
             recent_frames=frames,
+            moves=track.moves,
             bend=bend_rms(values.sine.amplitude, values.sine.amplitude * values.sine.slope * values_frames),
         )
     )
@@ -78,10 +78,9 @@ def _phase_steps(track: Track, start: int, x: NDArray[np.float64], local: FreeFi
     The step may be anywhere in the block, or late in the one before, which did not show it.
     """
     model, stop = track.model, start + len(x)
-    deviation = math.hypot(track.deviation(stop), track.sigma * math.sqrt(2.0 / local.frames))
+    deviation = math.hypot(track.deviation(stop), track.phase_sigma * math.sqrt(2.0 / local.frames))
     phase = wrap_phase(local.sine.phase - model.phase_at(local.sine.anchor))
-    track.note_phase(stop, local.sine, local.frames)
-    if abs(phase) <= max(FALSE_ALARM_Z * deviation / model.amplitude, track.noticed_phase):
+    if abs(phase) <= max(BLOCK_Z * deviation / model.amplitude, track.noticed_phase):
         return False
     go_on_out_of_phase(track, phase_step(track, max(track.clean_from, start - track.settings.block_frames), stop))
     return True
@@ -90,8 +89,8 @@ def _phase_steps(track: Track, start: int, x: NDArray[np.float64], local: FreeFi
 def _values_change(track: Track, start: int, stop: int, local: FreeFit) -> bool:
     """Follow level, offset and noise: two blocks in a row that differ mean that they have changed, and when."""
     power = (local.rms / track.sigma) ** 2
-    low_power, high_power = noise_power_range(local.frames)
-    noise_differs = not low_power < power < high_power
+    low_power, high_power = noise_power_range(local.frames, np.array(track.power_spread))
+    noise_differs = not bool(low_power < power < high_power)
     if not noise_differs and not track.values_differ(local.sine, track.model, local.frames):
         track.unsettled = False
         return False
@@ -125,6 +124,6 @@ def _refine(track: Track, start: int, stop: int, local: FreeFit) -> tuple[int, F
         if whole is None:
             break
         # More than chance adds is a drift: too long for one sine.
-        if whole.rms <= max(local.rms, track.sigma) * (1.0 + FALSE_ALARM_Z / math.sqrt(2.0 * whole.frames)):
+        if whole.rms <= max(local.rms, track.sigma) * (1.0 + BLOCK_Z / math.sqrt(2.0 * whole.frames)):
             return low, whole
     return start, local

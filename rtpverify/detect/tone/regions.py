@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -58,7 +60,10 @@ def phase_step_position(residual: NDArray[np.float64], slope: NDArray[np.float64
 
 
 def variance_change_point(residual: NDArray[np.float64]) -> int:
-    """Return the frame at which the variance of a residual changes most likely (Gaussian likelihood)."""
+    """Return the frame at which the variance of a residual changes most likely (Gaussian likelihood).
+
+    The first, where one variance explains all of it as well: two parameters more have to pay (BIC).
+    """
     n = len(residual)
     energy = np.cumsum(residual**2)
     index = np.arange(8, n - 8)
@@ -66,7 +71,9 @@ def variance_change_point(residual: NDArray[np.float64]) -> int:
         return 0
     left = np.maximum(energy[index - 1] / index, 1e-30)
     right = np.maximum((energy[-1] - energy[index - 1]) / (n - index), 1e-30)
-    return int(index[(index * np.log(left) + (n - index) * np.log(right)).argmin()])
+    cost = index * np.log(left) + (n - index) * np.log(right)
+    least = int(cost.argmin())
+    return int(index[least]) if n * math.log(max(energy[-1] / n, 1e-30)) - cost[least] > 2.0 * math.log(n) else 0
 
 
 def find_copy(region: NDArray[np.float64], history: NDArray[np.float64]) -> int | None:

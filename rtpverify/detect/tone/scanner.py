@@ -19,6 +19,7 @@ from rtpverify.detect.tone.damage import fills_the_end, passes
 from rtpverify.detect.tone.departure import LOOKAHEAD_BLOCKS, Departure, look_around
 from rtpverify.detect.tone.drift import drifts
 from rtpverify.detect.tone.jump import ends_out_of_step, goes_on_as_another_sine
+from rtpverify.detect.tone.moves import SETTLING_BLOCKS
 from rtpverify.detect.tone.muted import begins_muted, follow_muted
 from rtpverify.detect.tone.quiet import follow_quiet
 from rtpverify.detect.tone.settings import ACQUISITION_BLOCKS, LEAST_WINDOW_FRAMES
@@ -55,6 +56,8 @@ class Scanner:
         self.track = track
         self._absence = Absence(track)
         self._tries = 0
+        self._settled = 0
+        """Frame up to which the first blocks of a tone have to be seen before it is gone on with."""
         self._run_ended = False
         """Whether a short run of one value has just ended: what follows another is looked at as a whole."""
 
@@ -109,6 +112,8 @@ class Scanner:
             if not final:
                 return False
             stop = limit
+        if limit < self._settled and not final:
+            return False
         x, valid = track.read(track.position, stop)
         if not valid.any():
             track.position = stop
@@ -133,6 +138,10 @@ class Scanner:
             before = slice(0, found.start - track.position)
             self._do_without(x[before], valid[before], found.start)
         else:
+            self._settled = found.start + SETTLING_BLOCKS * track.settings.block_frames
+            if not track.ever_acquired and limit < self._settled and not final:
+                return False
+            track.moves_until = max(track.moves_until, self._settled)
             adopt(track, absence, found, _explain_all)
         return True
 

@@ -5,7 +5,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from rtpverify.detect.noise_thresholds import frame_threshold, is_plain
+import numpy as np
+from numpy.typing import NDArray
+
+from rtpverify.detect.noise_thresholds import BLOCK_Z, ROUNDING_MARGIN, frame_threshold, is_plain
+from rtpverify.detect.tone.moves import STILL, Moves, moving_sigma
 from rtpverify.dsp.levels import DB_PER_NEPER, FULL_SCALE_SINE_RMS, amplitude_ratio, quantisation_rms
 from rtpverify.dsp.sine import distinct_errors, rounding_beat
 from rtpverify.dsp.slip import FALSE_ALARM_Z, SlipCode
@@ -42,13 +46,14 @@ _STEP_OF_BEAT = 4.0
 """Step between two straight lines, each through a stretch of a beat, over its amplitude."""
 
 
-def noise_power_range(frames: int) -> tuple[float, float]:
+def noise_power_range(frames: int, moves: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return between which powers, relative to a channel's noise, a block of ``frames`` frames lies by chance.
 
-    The power of n Gaussian frames has a relative standard deviation of √(2/n).
+    The power of n Gaussian frames has a relative standard deviation of √(2/n); ``moves`` are those that channels have
+    shown, shape (m,).
     """
-    spread = max(LEAST_NOISE_CHANGE, FALSE_ALARM_Z * math.sqrt(2.0 / frames))
-    return max(1.0 - spread, 0.2), 1.0 + spread
+    spread = np.maximum(LEAST_NOISE_CHANGE, BLOCK_Z * np.maximum(math.sqrt(2.0 / frames), moves))
+    return np.maximum(1.0 - spread, 0.2 / np.maximum(spread, 1.0)), 1.0 + spread
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +133,14 @@ class Settings:
             return frames
         return distinct_errors(omega, amplitude / self.step, frames)
 
+    @property
+    def rounding_sigma(self) -> float:
+        """RMS up to which a residual is that of rounding without dither, 0 where there is no quantiser.
+
+        Its power comes and goes with the phases that the tone takes, and tells these apart.
+        """
+        return 0.0 if self.bits is None else ROUNDING_MARGIN * quantisation_rms(self.bits)
+
     def is_plain(self, threshold: float) -> bool:
         """Tell whether a threshold is that of plain rounding, where every clean frame equals the rounded sine."""
         return self.bits is not None and is_plain(self.step, threshold)
@@ -152,22 +165,31 @@ def phase_window_frames(omega: float, sample_rate_hz: int, ratio: float) -> int:
 
 
 def sensitivity(
-    settings: Settings, omega: float, amplitude: float, sigma: float, threshold: float, code: SlipCode | None
+    settings: Settings,
+    omega: float,
+    amplitude: float,
+    sigma: float,
+    threshold: float,
+    code: SlipCode | None,
+    moves: Moves = STILL,
 ) -> Sensitivity:
     """Return the smallest faults that a tone with noise of RMS ``sigma`` is sure to show.
 
-    Noise may hide a fault as well as feign one: what is stated lies above the threshold by as much as noise takes away
-    once in a thousand times. ``omega`` is in rad per frame.
+    Noise may hide a fault as well as feign one, and so may what the tone ``moves`` by itself: what is stated lies above
+    the threshold by as much as noise takes away once in a thousand times. ``omega`` is in rad per frame.
     """
     second = settings.sample_rate_hz
-    ratio = sigma / amplitude
-    level_step_db = DB_PER_NEPER * FOUND_Z * ratio * math.sqrt(4.0 / second)
+    level_step_db = DB_PER_NEPER * FOUND_Z * sigma / amplitude * math.sqrt(4.0 / second)
+    if moving_sigma(sigma, moves.level) > sigma:
+        level_step_db = DB_PER_NEPER * FOUND_Z * moves.level / amplitude * math.sqrt(4.0 / settings.block_frames)
     # It is noticed as a step in the midst of a straight line through the phases of a second, and measured between a
     # straight line on either side, each through its own phases. The noise of G.711 comes and goes with the phases of
     # the tone, so that only a block against those before is sure to show it.
     points = second / 16.0 if not settings.companded else settings.block_frames / _PREDICTION_POWER
-    noticed = FOUND_Z * ratio * math.sqrt(2.0 / points)
-    window = max(phase_window_frames(omega, second, ratio), 1)
+    noticed_over = second if not settings.companded else settings.block_frames
+    noticed = FOUND_Z * moving_sigma(sigma, moves.phase_over(noticed_over)) / amplitude * math.sqrt(2.0 / points)
+    window = max(phase_window_frames(omega, second, sigma / amplitude), 1)
+    ratio = moving_sigma(sigma, moves.phase_over(window)) / amplitude
     measured = 4.0 * FOUND_Z * ratio / math.sqrt(window) + wander_phase(omega, second, window)
     quantum = code.phase_quantum if code else 0.0
     return Sensitivity(

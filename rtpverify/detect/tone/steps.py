@@ -14,9 +14,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from rtpverify.detect.noise_thresholds import EVENT_Z
+from rtpverify.detect.tone.moves import STILL, Moves, moving_sigma
 from rtpverify.detect.tone.settings import Settings, phase_window_frames, wander_phase
 from rtpverify.dsp.levels import DB_PER_NEPER
-from rtpverify.dsp.sine import FreeFit, Sine, fit_free, fit_phasor, omega_deviation, wrap_phase
+from rtpverify.dsp.sine import FreeFit, Sine, fit_free, fit_phasor, wrap_phase
 from rtpverify.dsp.slip import FALSE_ALARM_Z, SlipCode
 from rtpverify.events import Event, Kind, PolaritySize, RepeatSize, SlipSize
 
@@ -25,6 +27,8 @@ _LONGEST_REPEAT_SECONDS = 0.25
 _LONGEST_LOST_BUFFER_SECONDS = 0.01
 LEAST_AFTER_FRAMES = 8
 """A step that less of the signal follows is not measured."""
+_PARTS = 4
+"""Phases of a block that tell a step from a corner."""
 GRACE_FRAMES = 4
 """How exactly the ends of a step are located."""
 
@@ -37,7 +41,8 @@ class Step:
 
     ``frame`` is the first of the new. The signal is undisturbed under ``before`` from ``before_start`` to
     ``before_stop``, and under the new sine from ``resume`` on, up to ``stop`` where that is known. ``sigma`` is the
-    noise on the noisier side; smaller phase steps than ``least_phase``, rad, are none.
+    noise on the noisier side; smaller phase steps than ``least_phase``, rad, are none. ``moves`` tells how the tone
+    moved before.
     """
 
     frame: int
@@ -47,7 +52,12 @@ class Step:
     before: Sine
     sigma: float
     least_phase: float
+    moves: Moves = STILL
     stop: int | None = None
+
+    def ratio(self, frames: float) -> float:
+        """Return the noise over the amplitude that moves the phase between stretches of so many frames."""
+        return moving_sigma(self.sigma, self.moves.phase_over(frames)) / self.before.amplitude
 
 
 @dataclass(slots=True)
@@ -122,10 +132,10 @@ class StepResolver:
         """Return how many frames after the step to measure, None where more must be waited for."""
         block, longest = self.settings.block_frames, self._longest(step)
         available = min(limit if step.stop is None else min(step.stop, limit), step.resume + longest) - step.resume
-        ratio = step.sigma / step.before.amplitude
         wanted = self._wanted_deviation
         for length in range(block, available + 1, block):
-            if min(_deviations(step, ratio, self._before_length(step, length), length)) <= wanted:
+            before = self._before_length(step, length)
+            if min(_deviations(step, step.ratio(max(before, length)), before, length)) <= wanted:
                 return length
         done = final or step.stop is not None or available >= longest
         return max(available, 0) if done else None
@@ -137,7 +147,13 @@ class StepResolver:
 
     def _longest(self, step: Step) -> int:
         """Return how many frames on either side of a step may be measured."""
-        return phase_window_frames(step.before.omega, self.settings.sample_rate_hz, step.sigma / step.before.amplitude)
+        longest = phase_window_frames(
+            step.before.omega, self.settings.sample_rate_hz, step.sigma / step.before.amplitude
+        )
+        # Longer stretches average the noise, and show more of what the tone moves by itself.
+        shorter = [half * self.settings.block_frames for half in step.moves.halves]
+        lengths = [length for length in shorter if length < longest] + [longest]
+        return min(lengths, key=lambda length: step.ratio(length) / math.sqrt(length))
 
     def _before_length(self, step: Step, after: int) -> int:
         longest = min(step.before_stop - step.before_start, self._longest(step))
@@ -153,14 +169,14 @@ class StepResolver:
         wander = wander_phase(
             step.before.omega, self.settings.sample_rate_hz, max(length, self._before_length(step, length))
         )
-        tolerance = max(FALSE_ALARM_Z * deviation + wander, step.least_phase)
+        tolerance = max(EVENT_Z * math.hypot(deviation, step.moves.clock_rad) + wander, step.least_phase)
         if abs(phase_step) <= tolerance:
             self._release()
             return
         held = self._held
         if held is not None:
             apart = abs(wrap_phase(held.phase_step + phase_step))
-            allowed = max(FALSE_ALARM_Z * math.hypot(deviation, held.deviation), step.least_phase)
+            allowed = max(EVENT_Z * math.hypot(deviation, held.deviation), step.least_phase)
             if step.frame <= held.deadline and apart <= allowed:
                 self._held = None
                 self._tell(self._as_repeat(held.event, step.frame))
@@ -168,7 +184,7 @@ class StepResolver:
             self._release()
         quantum = self.code.phase_quantum if self.code else 0.0
         # Where rounding moves the phase by more than half the step of a slip, it makes the length of one uncertain.
-        uncertain = step.least_phase / FALSE_ALARM_Z if step.least_phase > quantum / 2.0 else 0.0
+        uncertain = step.least_phase / EVENT_Z if step.least_phase > quantum / 2.0 else 0.0
         event = self._event(step.frame, phase_step, max(deviation, uncertain))
         if event.kind is Kind.POLARITY and self.inverted is not None:
             self.end_inversion(step.frame)
@@ -239,7 +255,8 @@ class StepResolver:
             return None
         omega = before.sine.omega
         x, valid = self._read(step.resume, step.resume + length)
-        own, common = _deviations(step, step.sigma / before.sine.amplitude, before.frames, length)
+        ratio = step.ratio(max(before.frames, length))
+        own, common = _deviations(step, ratio, before.frames, length)
         if length < 3.0 * math.pi / omega:
             # Too short for a frequency or an offset of its own.
             fixed = fit_phasor(x - before.sine.dc, step.resume, omega, valid, with_dc=False)
@@ -247,14 +264,9 @@ class StepResolver:
         after = fit_free(x, step.resume, omega, valid)
         if after is None:
             return None
-        self._judge_level(step.frame, before, after, own)
-        bend = after.sine.omega - omega
+        self._judge_level(step, before, after, own)
         phase_step = wrap_phase(after.sine.phase_at(step.frame) - before.sine.phase_at(step.frame))
-        ratio = step.sigma / before.sine.amplitude
-        if abs(bend) > FALSE_ALARM_Z * math.hypot(
-            omega_deviation(ratio, before.frames), omega_deviation(ratio, after.frames)
-        ) and abs(phase_step) < abs(bend) * (step.resume - step.frame + self.settings.block_frames):
-            # The frequency changed where the two lines meet: nothing jumped.
+        if abs(phase_step) > EVENT_Z * own and self._is_corner(step, before.sine, length):
             return 0.0, own
         if own <= self._wanted_deviation or own <= common:
             return phase_step, own
@@ -263,10 +275,33 @@ class StepResolver:
             return None
         return wrap_phase(fixed.phase - before.sine.phase_at(fixed.anchor)), common
 
-    def _judge_level(self, frame: int, before: FreeFit, after: FreeFit, deviation: float) -> None:
+    def _is_corner(self, step: Step, before: Sine, length: int) -> bool:
+        """Tell whether a frequency that changed, with nothing that jumped, leaves less of the phases than the step."""
+        hop = self.settings.block_frames // _PARTS
+        count = (min(step.frame - step.before_start, length) // hop, length // hop)
+        start = step.frame - count[0] * hop
+        stop = step.frame + count[1] * hop
+        x, valid = self._read(start, stop)
+        if min(count) < 2 * _PARTS or not valid.all():
+            return False
+        frames = np.arange(start, stop)
+        z = ((x - before.dc) * np.exp(-1j * (before.omega * (frames - before.anchor) + before.phase))).reshape(-1, hop)
+        window = 1.0 - np.cos(2.0 * math.pi * (np.arange(hop) + 0.5) / hop)
+        phase = np.unwrap(np.angle(z @ window))
+        t = np.arange(len(phase), dtype=np.float64)
+        line = [np.ones(len(t)), t]
+        at = float(count[0])
+        stepped = _left(phase, [*line, (t >= at).astype(np.float64), np.maximum(t + 0.5 - at, 0.0)])
+        corners = range(_PARTS, len(phase) - _PARTS)
+        return stepped > min(_left(phase, [*line, np.maximum(t + 0.5 - corner, 0.0)]) for corner in corners)
+
+    def _judge_level(self, step: Step, before: FreeFit, after: FreeFit, deviation: float) -> None:
         """Tell of a jump of level or offset, as against a drift: the two lines do not meet at the step."""
+        frame = step.frame
         limits, level = self.settings.limits, before.sine.amplitude_at(frame)
-        spread = FALSE_ALARM_Z * deviation * before.sine.amplitude
+        spread = (
+            EVENT_Z * deviation * before.sine.amplitude * max(1.0, max(step.moves.level, step.moves.dc) / step.sigma)
+        )
         jump = abs(after.sine.amplitude_at(frame) - level)
         if jump > max(spread, limits.max_level_change_db / DB_PER_NEPER * level) or abs(
             after.sine.dc - before.sine.dc
@@ -287,7 +322,7 @@ class StepResolver:
         rate_hz = self.settings.sample_rate_hz
         slip_frames = self.code.decode(phase_step, deviation) if self.code else None
         size = SlipSize(slip_frames=slip_frames, phase_step_rad=phase_step)
-        half_period = math.pi - abs(phase_step) <= FALSE_ALARM_Z * deviation + 1e-6
+        half_period = math.pi - abs(phase_step) <= EVENT_Z * deviation + 1e-6
         if half_period and not self._is_lost_buffer(slip_frames):
             return Event(PolaritySize(phase_step_rad=phase_step), frame, message="polarity inverted", open=True)
         if slip_frames is None:
@@ -327,6 +362,13 @@ def repeat_event(start: int, frames: int, distance: int | None) -> Event:
     if distance is not None:
         message = f"{frames} frames were replaced by those of {distance} frames before"
     return Event(RepeatSize(repeat_distance_frames=distance), start, frames, message=message)
+
+
+def _left(values: NDArray[np.float64], columns: list[NDArray[np.float64]]) -> float:
+    """Return the sum of the squares that the best sum of columns leaves of values."""
+    matrix = np.array(columns).T
+    off = values - matrix @ np.linalg.lstsq(matrix, values, rcond=None)[0]
+    return float(off @ off)
 
 
 def _inversion(frame: int) -> Event:

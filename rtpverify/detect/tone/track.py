@@ -3,34 +3,30 @@
 from __future__ import annotations
 
 import math
-import statistics
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rtpverify.detect.noise_thresholds import SMALLEST_NOISE
+from rtpverify.detect.noise_thresholds import EVENT_Z, SMALLEST_NOISE
+from rtpverify.detect.tone.acquisition import Acquired
 from rtpverify.detect.tone.forms import residual_form
 from rtpverify.detect.tone.monitor import Form, Monitor, Reading
+from rtpverify.detect.tone.moves import STILL, Moves, moving_sigma
 from rtpverify.detect.tone.settings import ACQUISITION_BLOCKS, FLOAT_BITS, Settings
 from rtpverify.detect.tone.steps import Step, StepResolver
 from rtpverify.detect.tone.telling import Teller
 from rtpverify.dsp.levels import DB_PER_NEPER, quantisation_rms
-from rtpverify.dsp.sine import FreeFit, Sine, wrap_phase
-from rtpverify.dsp.slip import FALSE_ALARM_Z, SlipCode
+from rtpverify.dsp.sine import FreeFit, Sine
+from rtpverify.dsp.slip import SlipCode
 from rtpverify.events import Event, Kind
 
 Read = Callable[[int, int], tuple[NDArray[np.float64], NDArray[np.bool_]]]
 """Gives frames ``start`` to ``stop`` of a channel, and which of them are valid."""
+MovesAt = Callable[[int, float], Moves]
+"""Tells how a channel moves, as known before a frame; by the frequency of its tone, rad per frame."""
 
-_PHASES_KEPT = 32
-"""Blocks that tell how restless a phase is."""
-_MEDIAN_Z = 0.6745
-"""Median of the magnitude of a Gaussian, in deviations."""
-_RESTLESS = 2.0
-"""How many times as much as noise makes it a phase moves that is restless."""
 LARGEST_DRIFT = 0.1
 """Relative change of level within a model's frames that is no drift: a fit to something else may slope at will."""
 LARGEST_WANDER = 1e-4
@@ -66,11 +62,15 @@ class Track:
         Format, reference and limits.
     read
         Gives frames of the channel.
+    moves_at
+        Tells how the channel moves by itself.
     mirrored
         Whether ``read`` runs backwards in time.
     """
 
-    def __init__(self, settings: Settings, read: Read, *, mirrored: bool = False) -> None:
+    def __init__(
+        self, settings: Settings, read: Read, moves_at: MovesAt = lambda *_: STILL, *, mirrored: bool = False
+    ) -> None:
         self.settings = settings
         self.read = read
         self.mirrored = mirrored
@@ -79,8 +79,8 @@ class Track:
         self.steps = StepResolver(settings, read, self.teller.tell, self.monitor.step)
         self.position = 0
         """First frame that is not explained yet."""
-        self.first: Sine | None = None
-        """The sine of the first acquisition."""
+        self.first: Acquired | None = None
+        """The first acquisition."""
         self.sine: Sine | None = None
         """The sine of before, carried forward; None where there is no tone."""
         self.frames = 0
@@ -106,8 +106,11 @@ class Track:
         """Wrong bits in wrong frames, counted while the residual is that of plain rounding."""
         self.muted: Muted | None = None
         """The dropout that goes on."""
-        self._phases: deque[tuple[int, float, float]] = deque(maxlen=_PHASES_KEPT)
-        """Of the latest blocks: where they end, by how much their phase is not the model's, and its deviation, rad."""
+        self.moves_until = 0
+        """Frame up to which the first blocks have told how the channel moves."""
+        self._moves_at = moves_at
+        self._moves: tuple[int, Moves] = (-1, STILL)
+        """How the channel moves, and of which block that is known."""
         self._judged_until = 0
         self._undisturbed_before: tuple[int, int] = (0, 0)
 
@@ -146,27 +149,33 @@ class Track:
             return 0.0
         quantum = share * self.code.phase_quantum if self.code else 0.0
         step = self.monitor.rounding_step
-        least = self.settings.least_phase(self.sine.omega, self.sine.amplitude, self.sigma, quantum, step)
-        return max(least, self.restless_phase)
-
-    def note_phase(self, stop: int, sine: Sine, frames: int) -> None:
-        """Note by how much the phase of frames before ``stop`` is not the model's; ``sine`` was fitted to them."""
-        phase = wrap_phase(sine.phase - self.model.phase_at(sine.anchor))
-        deviation = math.hypot(self.deviation(stop), self.sigma * math.sqrt(2.0 / frames)) / self.model.amplitude
-        self._phases.append((stop, abs(phase), deviation))
+        return self.settings.least_phase(self.sine.omega, self.sine.amplitude, self.sigma, quantum, step)
 
     @property
-    def restless_phase(self) -> float:
-        """Phase step, rad, that does not stand out of what the phase does from block to block; 0 where noise tells it.
+    def moves(self) -> Moves:
+        """How the channel moves by itself, as known before the present block."""
+        frame = max(self.position, self.moves_until)
+        block = frame // self.settings.block_frames
+        if self._moves[0] != block:
+            self._moves = block, self._moves_at(frame, self.sine.omega if self.sine else 0.0)
+        return self._moves[1]
 
-        A codec moves the phase of a tone all the time. A step now and then is in few of the blocks.
+    @property
+    def phase_sigma(self) -> float:
+        """Noise that moves the phase from block to block as the channel does, full scale ±1.0.
+
+        Rounding without dither repeats, and moves blocks by more than a frame can tell.
         """
-        since = self.position - _PHASES_KEPT * self.settings.block_frames
-        recent = [(phase, deviation) for stop, phase, deviation in self._phases if stop > since]
-        if 2 * len(recent) <= _PHASES_KEPT:
-            return 0.0  # most blocks were in order
-        phase, deviation = (statistics.median(values) for values in zip(*recent, strict=True))
-        return FALSE_ALARM_Z * phase / _MEDIAN_Z if phase > _RESTLESS * _MEDIAN_Z * deviation else 0.0
+        if self.settings.is_plain(self.threshold):
+            return self.sigma
+        moves, block = self.moves, self.settings.block_frames
+        clock = moves.clock_rad * self.model.amplitude * math.sqrt(block / 2.0)
+        return math.hypot(moving_sigma(self.sigma, moves.phase_over(block)), clock)
+
+    @property
+    def power_spread(self) -> float:
+        """Relative standard deviation of a block's noise power that has been shown; 0 where it is of rounding."""
+        return 0.0 if self.sigma < self.settings.rounding_sigma else self.moves.power
 
     def deviation(self, stop: int, lost: Sine | None = None) -> float:
         """Return the standard deviation of the model carried to frame ``stop``, full scale ±1.0 (Cramér–Rao bounds).
@@ -175,7 +184,7 @@ class Track:
         """
         away = abs(stop - (lost or self.model).anchor)
         frames = max(self.frames, 16)
-        return self.sigma * math.sqrt(5.0 / frames + 48.0 * away**2 / max(self.rate_frames, 16) ** 3)
+        return self.phase_sigma * math.sqrt(5.0 / frames + 48.0 * away**2 / max(self.rate_frames, 16) ** 3)
 
     def allowance(self, stop: int, lost: Sine | None = None) -> float:
         """Return the largest deviation up to frame ``stop`` that noise and the model's own uncertainty explain."""
@@ -195,7 +204,7 @@ class Track:
 
     def fit_rms_allowance(self, fit: FreeFit) -> float:
         """Return the largest RMS that noise leaves of a fit whose frequency and slope are free."""
-        return self._rounding_sigma * (1.0 + FALSE_ALARM_Z / math.sqrt(2.0 * self._telling(fit)))
+        return self._rounding_sigma * (1.0 + EVENT_Z / math.sqrt(2.0 * self._telling(fit)))
 
     def _telling(self, fit: FreeFit) -> int:
         """Return how many frames of a fit tell something new of the noise, 16 at least."""
@@ -214,7 +223,7 @@ class Track:
         if self.settings.companded:
             return math.inf  # the noise follows the level
         sigma = max(self.sigma, quantisation_rms(self.settings.bits or FLOAT_BITS))
-        return sigma * (1.0 + FALSE_ALARM_Z / math.sqrt(2.0 * frames))
+        return sigma * (1.0 + EVENT_Z / math.sqrt(2.0 * frames))
 
     def values_differ(self, sine: Sine, model: Sine, frames: int) -> bool:
         """Tell whether level or offset of two sines differ beyond noise and half their limits.
@@ -222,10 +231,13 @@ class Track:
         ``sine`` rests on so many frames, ``model`` on those of the track.
         """
         limits = self.settings.limits
-        spread = FALSE_ALARM_Z * self.sigma * math.sqrt(2.0 / frames + 2.0 / max(self.frames, 8))
+        spread = EVENT_Z * math.sqrt(2.0 / frames + 2.0 / max(self.frames, 8))
+        level_spread, dc_spread = (
+            spread * moving_sigma(self.sigma, move) for move in (self.moves.level, self.moves.dc)
+        )
         level = limits.max_level_change_db / DB_PER_NEPER / 2.0 * model.amplitude
-        moved = sine.amplitude - model.amplitude_at(sine.anchor)
-        return abs(moved) > max(spread, level) or abs(sine.dc - model.dc) > max(spread, limits.max_dc_offset / 2.0)
+        moved = abs(sine.amplitude - model.amplitude_at(sine.anchor))
+        return moved > max(level_spread, level) or abs(sine.dc - model.dc) > max(dc_spread, limits.max_dc_offset / 2.0)
 
     # Following ------------------------------------------------------------------------------------------------------
 
@@ -257,7 +269,7 @@ class Track:
         span = (self.clean_from, frame)
         if span[1] - span[0] < self.settings.block_frames // 2:
             span = max(span, self._undisturbed_before, key=lambda item: item[1] - item[0])
-        self.steps.add(Step(frame, *span, resume, before, sigma or self.sigma, self.least_phase))
+        self.steps.add(Step(frame, *span, resume, before, sigma or self.sigma, self.least_phase, self.moves))
 
     def begin_at(self, frame: int, earlier: Track) -> None:
         """Begin at ``frame``, where another sine may begin, in place of a track that has ended.
@@ -321,6 +333,7 @@ class Track:
             recent_amplitude=sine.amplitude,
             recent_dc=sine.dc,
             recent_frames=frames,
+            moves=self.moves,
         )
         self.monitor.judge(reading, self.values_since)
 

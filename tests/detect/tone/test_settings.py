@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rtpverify.detect.noise_thresholds import FRAME_Z
 from rtpverify.detect.tone.settings import Settings, block_frames
 from rtpverify.dsp.sine import distinct_errors, fit_blocks, tone_basis
-from rtpverify.dsp.slip import FALSE_ALARM_Z
 from rtpverify.limits import Limits
 
 RATES_HZ = [8000, 11025, 16000, 44100, 48000, 96000, 192000]
@@ -42,9 +42,9 @@ def test_rounding_and_dither_are_bounded(bits, rms, bound):
 
 
 def test_other_noise_is_gaussian():
-    assert settings().frame_threshold(0.01, 0.03) == pytest.approx(FALSE_ALARM_Z * 0.01)
+    assert settings().frame_threshold(0.01, 0.03) == pytest.approx(FRAME_Z * 0.01)
     step = settings().step
-    assert settings().frame_threshold(0.5 * step, 3 * step) == pytest.approx(FALSE_ALARM_Z * 0.5 * step)
+    assert settings().frame_threshold(0.5 * step, 3 * step) == pytest.approx(FRAME_Z * 0.5 * step)
     assert settings(None).frame_threshold(0.0, 0.0) > 0.0
 
 

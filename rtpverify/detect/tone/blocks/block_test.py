@@ -7,39 +7,70 @@ frame of it departs either. Steps too faint for single blocks show in the straig
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rtpverify.detect.noise_thresholds import SMALLEST_NOISE
-from rtpverify.detect.tone.blocks.channel_models import PREDICTOR_BLOCKS, Lines, NewBlocks, line_end, line_ends
+from rtpverify.detect.noise_thresholds import BLOCK_Z, SMALLEST_NOISE
+from rtpverify.detect.tone.blocks.channel_models import Lines, NewBlocks, line_end, line_ends
+from rtpverify.detect.tone.blocks.movement import (
+    PREDICTION_FACTOR,
+    PREDICTOR,
+    PREDICTOR_BLOCKS,
+    Innovations,
+    Movement,
+)
+from rtpverify.detect.tone.moves import Moves
 from rtpverify.detect.tone.settings import noise_power_range
 from rtpverify.detect.tone.steps import Step
-from rtpverify.dsp.sine import MODEL_COLUMNS, BlockFit, Sine, block_time, fit_runs, tone_basis
-from rtpverify.dsp.slip import FALSE_ALARM_Z
+from rtpverify.dsp.sine import CACHED_SAMPLES, MODEL_COLUMNS, BlockFit, Sine, block_time, fit_runs, tone_basis
+
+Change = Callable[[NDArray[np.float64]], NDArray[np.float64]]
+"""Form of a change, by the points that it lies behind."""
 
 
-def _predictor(n: int) -> NDArray[np.float64]:
-    """Return the weights that carry the straight line through ``n`` points on to the next, shape (n,)."""
-    t = block_time(n)
-    return 1.0 / n + t * ((n + 1) / 2.0) / float(t @ t)
+def _change_estimators(n: int, change: Change) -> NDArray[np.float64]:
+    """Return the weights that measure a change at each of ``n`` points on a straight line, shape (n, n).
 
-
-def _step_estimators(n: int) -> NDArray[np.float64]:
-    """Return the weights that measure a step at each of ``n`` points on a straight line, shape (n, n).
-
-    Zero where there are too few points on one side of the step.
+    Zero where there are too few points on one side of it.
     """
-    t = block_time(n)
+    t, point = block_time(n), np.arange(n, dtype=np.float64)
     weights = np.zeros((n, n))
     for at in range(PREDICTOR_BLOCKS // 2, n - PREDICTOR_BLOCKS // 2 + 1):
-        weights[at] = np.linalg.pinv(np.array([np.ones(n), t, np.arange(n) >= at]))[:, 2]
+        weights[at] = np.linalg.pinv(np.array([np.ones(n), t, change(point - at)]))[:, 2]
     return weights
 
 
-_WEIGHTS = _predictor(PREDICTOR_BLOCKS)
-_PREDICTION_FACTOR = math.sqrt(1.0 + float(_WEIGHTS @ _WEIGHTS))
-"""Deviation of a prediction's error over that of one block."""
+def _scored(estimators: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return weights that give what each change explains, as deviations of one point."""
+    scored: NDArray[np.float64] = estimators / np.maximum(np.linalg.norm(estimators, axis=1), SMALLEST_NOISE)[:, None]
+    return scored
+
+
+DC_FACTOR = math.sqrt(1.0 + 1.0 / PREDICTOR_BLOCKS)
+"""Deviation of an offset off the mean of those before over that of one block."""
+
+
+_SURPRISE = (*(-PREDICTOR).tolist(), 1.0)
+"""Weights that give how far a block is off the straight line through those before."""
+_DC_SURPRISE = (*[-1.0 / PREDICTOR_BLOCKS] * PREDICTOR_BLOCKS, 1.0)
+"""Weights that give how far an offset is off the mean of those before."""
+
+
+@lru_cache(maxsize=256)
+def _banded(weights: tuple[float, ...], known: int, count: int) -> NDArray[np.float64]:
+    """Return the matrix that gives the weighted sum of the values up to each of the last ``count``.
+
+    Of so many values as are ``known`` before, and these; shape (known + count, count).
+    """
+    matrix = np.zeros((known + count, count))
+    for column in range(count):
+        stop = known + column + 1
+        matrix[stop - len(weights) : stop, column] = weights
+    return matrix
 
 
 def take_blocks(
@@ -58,7 +89,7 @@ def take_blocks(
     if holes.any():
         frames = np.count_nonzero(valid, axis=2)
         _fill(state, lines, x, valid, holes)
-    fit = _fit(state.omega[lines], x)
+    fit = fit_lines(state.omega[lines], x)
     rotation = np.exp(-1j * state.omega[lines] * n)
     before = np.concatenate([state.last_z[lines, None], fit.z[:, :-1]], axis=1)
     advance = np.angle(fit.z * before.conj() * rotation[:, None])
@@ -82,7 +113,7 @@ def take_blocks(
     )
 
 
-def _fit(omega: NDArray[np.float64], x: NDArray[np.float64]) -> BlockFit:
+def fit_lines(omega: NDArray[np.float64], x: NDArray[np.float64]) -> BlockFit:
     """Fit all blocks; lines of one basis frequency go through one product of matrices."""
     m, count, n = x.shape
     order = np.argsort(omega, kind="stable")
@@ -106,36 +137,103 @@ def _fill(
         x[i, k, hole] = state.sine(int(lines[i]), 1).at(start, start + n)[hole]
 
 
-def are_clean(state: Lines, new: NewBlocks) -> NDArray[np.bool_]:
-    """Tell which blocks go on where those before left off, and hold no frame that departs, shape (m, count)."""
-    steady = _are_steady(state, new) & new.judgeable
-    return steady & _peaks_fit(state, new, steady)
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """Which new blocks are clean, and with which a step too faint for single blocks shows, shape (m, count).
+
+    ``by`` tells for each of these the scale at which it stands out most, shape (m, count).
+    """
+
+    clean: NDArray[np.bool_]
+    faint: NDArray[np.bool_]
+    by: NDArray[np.int64]
 
 
-def _are_steady(state: Lines, new: NewBlocks) -> NDArray[np.bool_]:
-    """Tell in which blocks phase, level, offset and noise are those that the blocks before predict."""
-    lines, count, window = new.lines, new.count, state.window
-    sigma, level = state.sigma[lines, None], state.amplitude[lines, -1][:, None]
-    spread = FALSE_ALARM_Z * sigma * math.sqrt(2.0 / state.block_frames)
-    first = window - PREDICTOR_BLOCKS
+class BlockTest:
+    """Holds new blocks against those before.
 
-    def before(values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the blocks that precede each new block, shape (m, count, PREDICTOR_BLOCKS)."""
-        return np.lib.stride_tricks.sliding_window_view(values[:, first:-1], PREDICTOR_BLOCKS, axis=1)
+    Parameters
+    ----------
+    movement
+        How much each line moves by itself.
+    window
+        Blocks of a second.
+    """
 
-    surprise = np.abs(new.phase[:, window:] - before(new.phase) @ _WEIGHTS)
-    steady: NDArray[np.bool_] = surprise <= np.maximum(
-        _PREDICTION_FACTOR * spread / level, state.noticed_phase[lines, None]
-    )
-    mean_spread = spread * math.sqrt(1.0 + 1.0 / PREDICTOR_BLOCKS)
-    level_change = np.abs(new.amplitude[:, window:] - before(new.amplitude) @ _WEIGHTS)
-    steady &= level_change <= np.maximum(_PREDICTION_FACTOR * spread, state.half_level_limit[lines, None] * level)
-    dc_change = np.abs(new.dc[:, window:] - before(new.dc).mean(axis=2))
-    steady &= dc_change <= np.maximum(mean_spread, state.half_dc_limit[lines, None])
-    ratio = new.power[:, -count:] / sigma**2
-    low, high = noise_power_range(state.block_frames)
-    steady &= (ratio > low) & (ratio < high)
-    return steady
+    def __init__(self, movement: Movement, window: int) -> None:
+        self._movement = movement
+        self._window = window
+        self._weights: dict[int, NDArray[np.float64]] = {}
+        self._steps = [FaintStep(2 * half) for half in movement.halves]
+        self._needed = np.array([1, 1, 1, *(2 * half for half in movement.halves)], np.int64)
+        self._factors = np.array(
+            [PREDICTION_FACTOR, PREDICTION_FACTOR, DC_FACTOR, *(step.factor for step in self._steps)]
+        )
+
+    def innovations(self, state: Lines, new: NewBlocks) -> Innovations:
+        """Return what the new blocks hold that those before do not predict."""
+        lines, count, scales = new.lines, new.count, len(self._steps)
+        off = np.empty((len(lines), count, 3 + scales))
+        phases = (new.phase @ self._phase_weights(count)).reshape(len(lines), 1 + scales, count)
+        off[:, :, 0], off[:, :, 3:] = phases[:, 0], phases[:, 1:].transpose(0, 2, 1)
+        off[:, :, 1] = new.amplitude @ _banded(_SURPRISE, state.window, count)
+        off[:, :, 2] = new.dc @ _banded(_DC_SURPRISE, state.window, count)
+        level = state.amplitude[lines, -1][:, None]
+        off[:, :, 0] *= level
+        off[:, :, 3:] *= level[:, :, None]
+        off *= math.sqrt(state.block_frames / 2.0) / self._factors
+        blocks = state.count[lines, None] + np.arange(1, count + 1)
+        counts = (blocks[:, :, None] >= self._needed).astype(np.float64)
+        return Innovations(off * off * counts, counts, new.power[:, -count:] / state.sigma[lines, None] ** 2)
+
+    def _phase_weights(self, count: int) -> NDArray[np.float64]:
+        """Return the weights that give surprises, then steps by length, of the last ``count`` of the known phases."""
+        if count not in self._weights:
+            forms = [_SURPRISE, *(tuple(step.weights.tolist()) for step in self._steps)]
+            self._weights[count] = np.concatenate([_banded(form, self._window, count) for form in forms], axis=1)
+        return self._weights[count]
+
+    def judge(self, state: Lines, new: NewBlocks, found: Innovations) -> Judged:
+        """Tell which blocks go on where those before left off, and with which a faint step of the phase shows."""
+        lines, n = new.lines, state.block_frames
+        level = np.maximum(state.amplitude[lines, -1], SMALLEST_NOISE)
+        limit = self._movement.sigma_before(lines, found, state.sigma[lines], state.omega[lines] * level)
+        limit *= BLOCK_Z
+        scale = math.sqrt(n / 2.0)
+        # As white noise makes them, the innovations know no unit: so do what is below notice, or within half a limit.
+        unnoticed = scale / PREDICTION_FACTOR * level
+        np.maximum(limit[:, :, 0], (state.noticed_phase[lines] * unnoticed)[:, None], out=limit[:, :, 0])
+        np.maximum(limit[:, :, 1], (state.half_level_limit[lines] * unnoticed)[:, None], out=limit[:, :, 1])
+        np.maximum(limit[:, :, 2], (state.half_dc_limit[lines] * scale / DC_FACTOR)[:, None], out=limit[:, :, 2])
+        within = found.square <= limit * limit
+        rounding = state.sigma[lines] < state.rounding_sigma[lines]
+        low, high = noise_power_range(n, np.where(rounding, 0.0, np.sqrt(self._movement.power[lines])))
+        steady = within[:, :, :3].all(axis=2) & new.judgeable
+        steady &= (found.noise > low[:, None]) & (found.noise < high[:, None])
+        clean = steady & _peaks_fit(state, new, steady)
+        return Judged(clean, *self._faint_steps(state, new, found, limit[:, :, 3:], clean))
+
+    def _faint_steps(
+        self, state: Lines, new: NewBlocks, found: Innovations, limit: NDArray[np.float64], clean: NDArray[np.bool_]
+    ) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+        """Tell with which clean blocks a step shows, and at which scale most."""
+        if not self._steps:
+            return np.zeros_like(clean), np.zeros(clean.shape, np.int64)
+        lines = new.lines
+        level = np.maximum(state.amplitude[lines, -1], SMALLEST_NOISE)
+        least = (state.least_phase[lines] * level * math.sqrt(state.block_frames / 2.0))[:, None] / self._factors[3:]
+        np.maximum(limit, least[:, None], out=limit)
+        square = np.where(clean[:, :, None], found.square[:, :, 3:], 0.0)
+        excess = square / (limit * limit)
+        for i, k, scale in np.argwhere(excess > 1.0).tolist():
+            if self._steps[scale].is_corner(new.phase[i, : k + 1 + state.window]):
+                excess[i, k, scale] = 0.0
+        return excess.max(axis=2) > 1.0, excess.argmax(axis=2)
+
+    def faint_step(self, state: Lines, line: int, block: int, phase: NDArray[np.float64], scale: int) -> Step:
+        """Return the step in the phases of the blocks up to ``block``, to be measured."""
+        moves = self._movement.moves(line, block, float(state.omega[line]))
+        return self._steps[scale].step(state, line, block, phase, moves)
 
 
 def _peaks_fit(state: Lines, new: NewBlocks, steady: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -160,57 +258,75 @@ def _peaks_fit(state: Lines, new: NewBlocks, steady: NDArray[np.bool_]) -> NDArr
         slope_z = z * (slope / level + 1j * bend) / n
         dc = new.dc[at, newest].mean(axis=1)
         model = np.stack([z.real, -z.imag, dc, slope_z.real, -slope_z.imag], axis=1)
-        omegas = state.omega[lines[i]]
-        residual = new.x[i, k]
-        for omega in np.unique(omegas).tolist():
-            same = omegas == omega
-            residual[same] -= model[same] @ tone_basis(omega, n).columns[:MODEL_COLUMNS]
-        if new.holes[i, k].any():
-            residual[~new.valid[i, k]] = 0.0
-        peak = np.maximum(residual.max(axis=1), -residual.min(axis=1))
-        fits[i, k] = peak <= state.threshold[lines[i]]
+        fits[i, k] = _largest_left(new, i, k, model, state.omega[lines[i]]) <= state.threshold[lines[i]]
     return fits
 
 
-class FaintSteps:
+def _largest_left(
+    new: NewBlocks,
+    i: NDArray[np.intp],
+    k: NDArray[np.intp],
+    model: NDArray[np.float64],
+    omegas: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Return the largest deviation of blocks ``i, k`` from the models of these frequencies, a few blocks at a time."""
+    peak = np.empty(len(i))
+    rows = max(1, CACHED_SAMPLES // new.fit.n)
+    for omega in np.unique(omegas).tolist():
+        columns = tone_basis(omega, new.fit.n).columns[:MODEL_COLUMNS]
+        same = np.flatnonzero(omegas == omega)
+        for start in range(0, len(same), rows):
+            part = same[start : start + rows]
+            left = model[part] @ columns
+            np.subtract(new.x[i[part], k[part]], left, out=left)
+            if new.holes[i[part], k[part]].any():
+                left[~new.valid[i[part], k[part]]] = 0.0
+            peak[part] = np.maximum(left.max(axis=1), -left.min(axis=1))
+    return peak
+
+
+class FaintStep:
     """Steps of the phase too faint for single blocks.
 
-    A straight line with a step in its middle is laid through the last second of phases. The middle is looked at because
-    there a constant change of the frequency has no part in the step. Where one is found, it lies where the line with a
-    step leaves least.
+    A straight line with a step in its middle is laid through the latest phases. The middle is looked at because there a
+    constant change of the frequency has no part in the step. Where one is found, it lies where the line with a step
+    leaves least.
 
     Parameters
     ----------
-    window
-        Blocks of a second.
+    blocks
+        Through how many phases.
+
+    Attributes
+    ----------
+    weights
+        They give the step in the midst of so many phases, shape (blocks,).
+    factor
+        Deviation of a step over that of the phase of one block.
     """
 
-    def __init__(self, window: int) -> None:
-        estimators = _step_estimators(window)
-        self._weights: NDArray[np.float64] = estimators[window // 2]
-        self._factor = float(np.linalg.norm(self._weights))
-        self._scores = estimators / np.maximum(np.linalg.norm(estimators, axis=1), SMALLEST_NOISE)[:, None]
+    def __init__(self, blocks: int) -> None:
+        estimators = _change_estimators(blocks, lambda t: (t >= 0.0).astype(np.float64))
+        self._blocks = blocks
+        self.weights: NDArray[np.float64] = estimators[blocks // 2]
+        self.factor = float(np.linalg.norm(self.weights))
+        self._steps = _scored(estimators)
+        self._corners = _scored(_change_estimators(blocks, lambda t: np.maximum(t + 0.5, 0.0)))
 
-    def find(self, state: Lines, new: NewBlocks) -> NDArray[np.bool_]:
-        """Tell with which blocks a step in the middle of the last second stands out of the noise, (m, count)."""
-        lines, count = new.lines, new.count
-        known: NDArray[np.bool_] = state.count[lines, None] + np.arange(1, count + 1) >= state.window
-        if not known.any():
-            return known
-        windows = np.lib.stride_tricks.sliding_window_view(new.phase[:, 1:], state.window, axis=1)
-        step = np.abs(windows @ self._weights)
-        level = np.maximum(new.amplitude[:, -count:], SMALLEST_NOISE)
-        deviation = state.sigma[lines, None] / level * math.sqrt(2.0 / state.block_frames) * self._factor
-        return known & (step > np.maximum(FALSE_ALARM_Z * deviation, state.least_phase[lines, None]))
+    def is_corner(self, phase: NDArray[np.float64]) -> bool:
+        """Tell whether the phases of the latest blocks show a change of the frequency rather than a step."""
+        phase = phase[-self._blocks :]
+        return float(np.abs(self._corners @ phase).max()) > float(np.abs(self._steps @ phase).max())
 
-    def step(self, state: Lines, line: int, block: int, phase: NDArray[np.float64]) -> Step:
+    def step(self, state: Lines, line: int, block: int, phase: NDArray[np.float64], moves: Moves) -> Step:
         """Return the step in the phases of the blocks up to ``block``, to be measured."""
-        n, at = state.block_frames, int(np.abs(self._scores @ phase).argmax())
-        frame = (block + 1 - state.window + at) * n
+        n, phase = state.block_frames, phase[-self._blocks :]
+        at = int(np.abs(self._steps @ phase).argmax())
+        frame = (block + 1 - self._blocks + at) * n
         last, bend = line_end(phase[:at])
         # The phasor of the last block before ``block`` belongs to the last but one of these phases.
         angle = float(np.angle(state.last_z[line])) + last - float(phase[-2])
-        turns = float(state.omega[line]) * n * (state.window - 1 - at)
+        turns = float(state.omega[line]) * n * (self._blocks - 1 - at)
         before = Sine(
             float(state.omega[line]) + bend / n,
             frame - (n + 1) / 2.0,
@@ -219,4 +335,4 @@ class FaintSteps:
             float(state.dc[line].mean()),
         )
         sigma, least_phase = float(state.sigma[line]), float(state.least_phase[line])
-        return Step(frame, frame - at * n, frame, frame, before, sigma, least_phase)
+        return Step(frame, frame - at * n, frame, frame, before, sigma, least_phase, moves)

@@ -13,13 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtpverify.detect.noise_thresholds import SMALLEST_NOISE
+from rtpverify.detect.tone.blocks.movement import PREDICTOR_BLOCKS
 from rtpverify.detect.tone.settings import Settings
 from rtpverify.detect.tone.track import Track
 from rtpverify.dsp.levels import DB_PER_NEPER
 from rtpverify.dsp.sine import BlockFit, Sine, block_time, wrap_phase
 
-PREDICTOR_BLOCKS = 8
-"""Blocks whose straight line predicts the phase of the next."""
 SEED_BLOCKS = 2
 """Quiet blocks that a line begins with."""
 
@@ -112,6 +111,8 @@ class Lines:
         Phase step, rad, below which nothing is told, and that by which a block may be off unnoticed.
     half_level_limit, half_dc_limit
         Half the limits: of a relative change of level, and of the offset.
+    rounding_sigma
+        RMS up to which the residual is that of rounding without dither; 0 where there is no quantiser.
     """
 
     def __init__(self, block_frames: int, window: int) -> None:
@@ -132,6 +133,7 @@ class Lines:
         self.noticed_phase = np.zeros(0)
         self.half_level_limit = np.zeros(0)
         self.half_dc_limit = np.zeros(0)
+        self.rounding_sigma = np.zeros(0)
 
     def add(self, settings: list[Settings]) -> None:
         """Add lines, not locked."""
@@ -154,12 +156,14 @@ class Lines:
         level_limits = [item.limits.max_level_change_db / DB_PER_NEPER / 2.0 for item in settings]
         self.half_level_limit = np.append(self.half_level_limit, level_limits)
         self.half_dc_limit = np.append(self.half_dc_limit, [item.limits.max_dc_offset / 2.0 for item in settings])
+        self.rounding_sigma = np.append(self.rounding_sigma, [item.rounding_sigma for item in settings])
 
     def reset(self, line: int, settings: Settings) -> None:
         """Make a line that is not needed any more another one, not locked."""
         self.locked[line] = False
         self.half_level_limit[line] = settings.limits.max_level_change_db / DB_PER_NEPER / 2.0
         self.half_dc_limit[line] = settings.limits.max_dc_offset / 2.0
+        self.rounding_sigma[line] = settings.rounding_sigma
 
     def lock(self, line: int, track: Track, block: int, seed: BlockFit) -> None:
         """Take a line over from a track that is quiet up to ``block``; ``seed`` are the fits of its last blocks."""

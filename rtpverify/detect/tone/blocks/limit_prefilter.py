@@ -12,7 +12,8 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from rtpverify.detect.tone.blocks.channel_models import PREDICTOR_BLOCKS, Lines, NewBlocks, line_end
+from rtpverify.detect.tone.blocks.channel_models import Lines, NewBlocks, line_end
+from rtpverify.detect.tone.blocks.movement import PREDICTOR_BLOCKS, Movement
 from rtpverify.detect.tone.monitor import Monitor, Reading, bend_rms
 from rtpverify.detect.tone.settings import Settings
 from rtpverify.dsp.sine import block_time
@@ -73,7 +74,9 @@ class LimitWatch:
             settings.residual_limit(0.0),
         )
 
-    def readings(self, state: Lines, new: NewBlocks, clean_blocks: NDArray[np.int64]) -> Iterator[tuple[int, Reading]]:
+    def readings(
+        self, state: Lines, movement: Movement, new: NewBlocks, clean_blocks: NDArray[np.int64]
+    ) -> Iterator[tuple[int, Reading]]:
         """Yield what the monitors have to judge, in order: the line, and its reading at the end of a clean block.
 
         ``clean_blocks`` tells how many of the new blocks of each line are clean, shape (m,).
@@ -127,6 +130,7 @@ class LimitWatch:
                     recent_amplitude=float(recent_level[i, k]),
                     recent_dc=float(recent_dc[i, k]),
                     recent_frames=int(recent[i, k]) * n,
+                    moves=movement.shown(line, float(omega[i, k])),
                     level_stepped=stepped(new.amplitude, level_begun),
                     dc_stepped=stepped(new.dc, dc_begun),
                     rms_stepped=stepped(new.power, residual_begun),
