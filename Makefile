@@ -28,6 +28,7 @@ lint: $(VENV)/.dev ## style, formatting and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+	$(BIN)/python tools/docstrings.py
 
 format: $(VENV)/.dev ## put the code into the project's format
 	$(BIN)/ruff check --fix .

@@ -30,6 +30,7 @@ class Kind(StrEnum):
     LATE = "late"
     STALL = "stall"
     JITTER = "jitter"
+    SENDER_CHANGE = "sender_change"
     SSRC_CHANGE = "ssrc_change"
     PAYLOAD_TYPE_CHANGE = "payload_type_change"
     TIMESTAMP_JUMP = "timestamp_jump"
@@ -63,6 +64,7 @@ TRANSPORT_KINDS = (
     Kind.LATE,
     Kind.STALL,
     Kind.JITTER,
+    Kind.SENDER_CHANGE,
     Kind.SSRC_CHANGE,
     Kind.PAYLOAD_TYPE_CHANGE,
     Kind.TIMESTAMP_JUMP,
@@ -160,6 +162,15 @@ class JitterSize(EventSize, kind=Kind.JITTER):
     """The delay varied."""
 
     jitter_seconds: Annotated[float | None, Figure("interarrival jitter (RFC 3550)")] = None
+
+
+class SenderChangeSize(EventSize, kind=Kind.SENDER_CHANGE):
+    """Another address took over."""
+
+    from_sender: Annotated[str | None, Figure("address and port before")] = None
+    to_sender: Annotated[str | None, Figure("address and port after")] = None
+    from_ssrc: Annotated[str | None, Figure("SSRC before")] = None
+    to_ssrc: Annotated[str | None, Figure("SSRC after")] = None
 
 
 class SsrcChangeSize(EventSize, kind=Kind.SSRC_CHANGE):

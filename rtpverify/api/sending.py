@@ -9,12 +9,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from rtpverify.commands.send import stream_settings
+from rtpverify.commands.send import Extras, legs_of, stream_settings
 from rtpverify.dsp.arrays import positive
 from rtpverify.errors import RequestError
 from rtpverify.sender.rtp_sender import Sender, StreamSettings
 from rtpverify.sender.tone import DEFAULT_FREQUENCY_HZ, DEFAULT_LEVEL_DBFS
-from rtpverify.sender.truth import truth
+from rtpverify.sender.truth import merged_truth
 
 if TYPE_CHECKING:
     from rtpverify.events import Event
@@ -29,17 +29,17 @@ class LiveSender:
     stops the sender; otherwise its end ends the sending.
     """
 
-    def __init__(self, settings: StreamSettings, duration_seconds: float | None) -> None:
-        self._settings = settings
+    def __init__(self, legs: Sequence[StreamSettings], duration_seconds: float | None) -> None:
+        self._legs = legs
         self._duration_seconds = duration_seconds
         self._sender: Sender | None = None
         self._is_stopped = False
 
     def __enter__(self) -> Self:
         if self._is_stopped:
-            raise RequestError(f"send {self._settings.destination}: has ended; call rtpverify.send again")
+            raise RequestError(f"send {self._legs[0].destination}: has ended; call rtpverify.send again")
         if self._sender is None:
-            self._sender = Sender([self._settings], duration_seconds=self._duration_seconds)
+            self._sender = Sender(self._legs, duration_seconds=self._duration_seconds)
             self._sender.start()
         return self
 
@@ -95,7 +95,8 @@ class LiveSender:
 
         Frames count from the first one sent, so they are those of a verifier that receives from the start.
         """
-        return truth(self._running())
+        sender = self._running()
+        return merged_truth(sender, range(len(self._legs)))
 
     @property
     def ssrc(self) -> int:
@@ -110,13 +111,13 @@ class LiveSender:
     @property
     def ends_by_itself(self) -> bool:
         """Whether what is sent has an end: a duration, or that of a recording."""
-        signal = self._settings.signal
+        signal = self._legs[0].signal
         return self._duration_seconds is not None or (signal is not None and signal.frames is not None)
 
     def _running(self) -> Sender:
         if self._sender is None:
             raise RequestError(
-                f"send {self._settings.destination}: not begun; use it as a context manager: with rtpverify.send(...)"
+                f"send {self._legs[0].destination}: not begun; use it as a context manager: with rtpverify.send(...)"
             )
         return self._sender
 
@@ -128,6 +129,7 @@ def send(
     frequency: float | Sequence[float] = DEFAULT_FREQUENCY_HZ,
     faults: str | Sequence[str] = (),
     duration: float | None = None,
+    second_destination: str | None = None,
     level_dbfs: float = DEFAULT_LEVEL_DBFS,
     noise_dbfs: float | None = None,
     dither: Dither = "none",
@@ -152,9 +154,12 @@ def send(
     frequency
         Of the tone in Hz: one for all channels, or one per channel.
     faults
-        As ``rtpverify send --fault`` takes them, such as ``["loss:at=0.5,packets=3", "slip:at=1,frames=48"]``.
+        As ``rtpverify send --fault`` takes them, such as ``["loss:at=0.5,packets=3", "slip:at=1,frames=48"]``, or by
+        probability: ``"click:per_second=2,size=0.1"``.
     duration
         Seconds to send, then the block lasts until they are over; None: until the block or the recording ends.
+    second_destination
+        Where copies of the packets go (ST 2022-7); ``truth`` is that of both, once merged.
     level_dbfs, noise_dbfs, dither, seed
         Of the tone; a full-scale sine is 0 dBFS. Noise and dither follow from the seed.
     file, loop, last_packet
@@ -192,7 +197,7 @@ def send(
         noise_dbfs=noise_dbfs,
         dither=dither,
         seed=seed,
-        faults=[faults] if isinstance(faults, str) else faults,
+        faults=(),
         file=None if file is None else Path(file),
         loop=loop,
         last_packet=last_packet,
@@ -203,5 +208,7 @@ def send(
         ttl=ttl,
     )
     where = settings.destination
-    where = replace(where, interface=where.interface or interface)
-    return LiveSender(replace(settings, destination=where), duration)
+    base = replace(settings, destination=replace(where, interface=where.interface or interface))
+    extras = Extras(second_destination=second_destination)
+    [legs] = legs_of(base, [faults] if isinstance(faults, str) else faults, duration, extras)
+    return LiveSender(legs, duration)

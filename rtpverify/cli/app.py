@@ -23,6 +23,7 @@ from rtpverify.cli.example_config import example_config
 from rtpverify.cli.inspect import inspect
 from rtpverify.cli.listen import listen
 from rtpverify.cli.options import PROGRAM, name_environment_variables
+from rtpverify.cli.selftest import selftest
 from rtpverify.cli.send import send
 from rtpverify.cli.serve import serve
 from rtpverify.cli.tone import tone
@@ -73,6 +74,20 @@ def main() -> None:
     """
 
 
-for _command in (batch, check, compare, demo, discover, events, example_config, inspect, listen, send, serve, tone):
+for _command in (
+    batch,
+    check,
+    compare,
+    demo,
+    discover,
+    events,
+    example_config,
+    inspect,
+    listen,
+    selftest,
+    send,
+    serve,
+    tone,
+):
     main.add_command(_command)
     name_environment_variables(_command)

@@ -98,7 +98,7 @@ def send(
         Where an option is unusable, or sending fails.
     """
     base = stream_settings(destination, frequency=frequency, level_dbfs=level_dbfs, file=file, faults=(), **options)
-    legs = _legs(base, faults, duration, extras)
+    legs = legs_of(base, faults, duration, extras)
     settings = [leg for stream in legs for leg in stream]
     with Sender(settings, duration_seconds=duration) as sender, _Companions(sender, legs, extras) as companions:
         what = f"{file}" if file else f"{frequency} Hz at {level_dbfs:g} dBFS"
@@ -129,7 +129,7 @@ def send(
             _write("--truth", extras.truth_to, _truth(sender, legs))
 
 
-def _legs(
+def legs_of(
     base: StreamSettings, faults: Sequence[str], duration: float | None, extras: Extras
 ) -> list[list[StreamSettings]]:
     """Return the legs of every stream: copies that differ in where they go, and in what happens to them there."""
@@ -306,7 +306,7 @@ def stream_settings(
     if last_packet and (file is None or loop):
         why = "a tone never ends" if file is None else "with --loop it never ends"
         raise RequestError(f"--last-packet {last_packet}: applies only to a recording that ends: {why}")
-    form, signal = _audio(file, loop, encoding, frequency, level_dbfs)
+    form, signal = sent_audio(file, loop, encoding, frequency, level_dbfs)
     return StreamSettings(
         destination=parse_endpoint(destination, "DESTINATION") if destination else DEFAULT_DESTINATION,
         encoding=form,
@@ -364,10 +364,25 @@ def tone(
     _say(f"wrote {frames} frames of {form} to {out}")
 
 
-def _audio(
+def sent_audio(
     file: Path | None, loop: bool, encoding: str | None, frequency: str, level_dbfs: float
 ) -> tuple[Encoding, SentSignal]:
-    """Return what is sent, and as what."""
+    """Return what is sent, and as what.
+
+    Parameters
+    ----------
+    file, loop
+        A recording, and whether it is repeated; None: a tone.
+    encoding
+        As ``--encoding`` has it; None: the default, or for a recording one that holds it without loss.
+    frequency, level_dbfs
+        Of the tone; ``frequency`` as ``--frequency`` has it.
+
+    Raises
+    ------
+    RequestError
+        Where an option is unusable, or the recording cannot be read.
+    """
     if file is None:
         form = parse_rtpmap(encoding) if encoding else DEFAULT_ENCODING
         return form, _tone(frequency, form, level_dbfs)

@@ -67,12 +67,19 @@ def candidates(correlation: NDArray[np.floating], most: int, apart: int, share: 
 
     Parameters
     ----------
+    correlation
+        Shape (n,).
     most
         How many at most.
     apart
         Peaks nearer to a stronger one than this are part of it.
     share
         Peaks below this share of the highest are left out.
+
+    Returns
+    -------
+    list of Candidate
+        At most so many as are looked for, with lag and height.
     """
     size = np.abs(correlation)
     floor = share * float(size.max(initial=0.0))
@@ -105,6 +112,11 @@ def interpolate(x: NDArray[np.float64], position: NDArray[np.float64]) -> Interp
         Shape (m,).
     position
         Frames from the start of ``x``, shape (n,), rising by about 1; at least ``HALF_TAPS`` from either end.
+
+    Returns
+    -------
+    Interpolated
+        Values, and where they are certain.
     """
     whole = np.rint(position).astype(np.int64)
     fraction = position - whole
@@ -149,6 +161,24 @@ def fit(
     """Fit gain and offset, and with the reference's slope a small delay and rate, by linear least squares.
 
     Where the reference does not move, nothing can be said of what depends on it: the gain is 1 then, the delay 0.
+
+    Parameters
+    ----------
+    received
+        Shape (n,).
+    reference
+        The same frames of the reference, aligned, shape (n,).
+    valid
+        Which frames take part, shape (n,).
+    slope
+        Change of the reference per frame, shape (n,); None: no delay is fitted.
+    with_rate
+        Whether a rate is fitted too.
+
+    Returns
+    -------
+    Fit
+        The parameters, and the residual's RMS.
     """
     columns = [reference, np.ones_like(reference)]
     if slope is not None:

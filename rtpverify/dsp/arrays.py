@@ -18,6 +18,11 @@ def as_frames(frames: ArrayLike, name: str = "frames") -> NDArray[np.float64]:
     name
         What messages call it.
 
+    Returns
+    -------
+    NDArray[np.float64]
+        Shape (n, channels).
+
     Raises
     ------
     RequestError
@@ -37,6 +42,19 @@ def as_frames(frames: ArrayLike, name: str = "frames") -> NDArray[np.float64]:
 
 
 def positive(value: float, name: str) -> None:
-    """Raise RequestError unless a number is above 0 and finite."""
+    """Raise RequestError unless a number is above 0 and finite.
+
+    Parameters
+    ----------
+    value
+        The number.
+    name
+        What it is, for the message.
+
+    Raises
+    ------
+    RequestError
+        Where it is 0, negative, infinite or nan.
+    """
     if not 0 < value < float("inf"):
         raise RequestError(f"{name}: {value!r} is not a number above 0")

@@ -22,6 +22,15 @@ _TRANSITION = 0.1
 class BandFilter:
     """Passes the band from ``low_hz`` to ``high_hz`` of audio that comes block by block; 0 and half the rate are open.
 
+    Parameters
+    ----------
+    low_hz, high_hz
+        Ends of the band.
+    sample_rate_hz
+        Frames per second.
+    channels
+        Channels of the audio.
+
     Raises
     ------
     RequestError
@@ -39,7 +48,18 @@ class BandFilter:
         self._waiting = np.zeros((self._delay, channels))
 
     def add(self, block: NDArray[np.float64]) -> Iterator[NDArray[np.float64]]:
-        """Take the next frames, shape (n, channels); yield those that are settled."""
+        """Take the next frames, shape (n, channels); yield those that are settled.
+
+        Parameters
+        ----------
+        block
+            Full scale ±1.0, shape (n, channels).
+
+        Yields
+        ------
+        NDArray[np.float64]
+            Shape (m, channels).
+        """
         joined = np.concatenate([self._waiting, block])
         if len(joined) >= len(self._taps) and len(block):
             import scipy.signal
@@ -49,7 +69,13 @@ class BandFilter:
         self._waiting = joined.copy()
 
     def finish(self) -> Iterator[NDArray[np.float64]]:
-        """End the audio; yield the rest."""
+        """End the audio; yield the rest.
+
+        Yields
+        ------
+        NDArray[np.float64]
+            Shape (m, channels).
+        """
         yield from self.add(np.zeros((self._delay, self._waiting.shape[1])))
 
 

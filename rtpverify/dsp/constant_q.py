@@ -106,6 +106,11 @@ def constant_q(
     hop_frames
         Distance between columns.
 
+    Returns
+    -------
+    ConstantQ
+        The spectra, with frequencies and times.
+
     Raises
     ------
     RequestError
@@ -174,10 +179,28 @@ class Plan:
     def of(cls, sample_rate_hz: float, lowest_hz: float, highest_hz: float | None, bins_per_octave: int) -> Plan:
         """Plan the transform.
 
+        Parameters
+        ----------
+        sample_rate_hz
+            Frames per second.
+        lowest_hz
+            Middle of the lowest bin.
+        highest_hz
+            The highest; None: 0.9 times half the sample rate.
+        bins_per_octave
+            Bins of each octave.
+
+        Returns
+        -------
+        Plan
+            The plan.
+
         Raises
         ------
         RequestError
             Where an argument is unusable, or no bin is left.
+        RequestError
+            Where an argument is unusable.
         """
         positive(sample_rate_hz, "sample_rate_hz")
         positive(lowest_hz, "lowest_hz")
@@ -231,7 +254,18 @@ class ConstantQStream:
         self._column = 0
 
     def add(self, block: NDArray[np.float64]) -> Iterator[NDArray[np.complex128]]:
-        """Take the next frames, shape (n, channels); yield the columns that are whole, each (c, channels, bins)."""
+        """Take the next frames, shape (n, channels); yield the columns that are whole, each (c, channels, bins).
+
+        Parameters
+        ----------
+        block
+            Full scale ±1.0, shape (n, channels).
+
+        Yields
+        ------
+        NDArray[np.complex128]
+            Shape (columns, channels, bins).
+        """
         for start in range(0, len(block), _SEGMENT_FRAMES):
             part = block[start : start + _SEGMENT_FRAMES]
             self._frames += len(part)
@@ -241,7 +275,13 @@ class ConstantQStream:
                 yield from self._columns(last)
 
     def finish(self) -> Iterator[NDArray[np.complex128]]:
-        """End the audio; yield the columns that are left."""
+        """End the audio; yield the columns that are left.
+
+        Yields
+        ------
+        NDArray[np.complex128]
+            Shape (columns, channels, bins).
+        """
         self._hold(np.zeros((self._reach + self._hop, self._blocks[0].shape[1])))
         yield from self._columns(1 + self._frames // self._hop)
 

@@ -37,7 +37,20 @@ class BoundedSignal(Protocol):
     def __len__(self) -> int: ...
 
     def between(self, start: int, stop: int) -> NDArray[np.float32]:
-        """Return frames ``start`` to ``stop``, either of them anywhere, shape (stop - start, channels)."""
+        """Return frames ``start`` to ``stop``, either of them anywhere, shape (stop - start, channels).
+
+        Parameters
+        ----------
+        start
+            First frame.
+        stop
+            Frame after the last one.
+
+        Returns
+        -------
+        NDArray[np.float32]
+            Zeros before the start and after the end.
+        """
 
 
 class Decimated:
@@ -68,7 +81,20 @@ class Decimated:
         return (self._signal.shape[0] + self._factor - 1) // self._factor
 
     def between(self, start: int, stop: int) -> NDArray[np.float32]:
-        """Return frames ``start`` to ``stop``, either of them anywhere, shape (stop - start, channels)."""
+        """Return frames ``start`` to ``stop``, either of them anywhere, shape (stop - start, channels).
+
+        Parameters
+        ----------
+        start
+            First frame.
+        stop
+            Frame after the last one.
+
+        Returns
+        -------
+        NDArray[np.float32]
+            Zeros before the start and after the end.
+        """
         kept_stop = self._kept_start + len(self._kept)
         if not self._kept_start <= start <= kept_stop:
             self._kept, self._kept_start, kept_stop = self._kept[:0], start, start
@@ -86,6 +112,16 @@ class Decimated:
         """Return the mean products of all channels with each other, of all frames or so many of the first.
 
         Shape (channels, channels).
+
+        Parameters
+        ----------
+        most
+            Frames at most; None: all.
+
+        Returns
+        -------
+        NDArray[np.float64]
+            Shape (channels, channels).
         """
         count = len(self) if most is None else min(most, len(self))
         total = np.zeros((self.channels, self.channels))
@@ -136,7 +172,20 @@ class Mixed:
         return len(self._signal)
 
     def between(self, start: int, stop: int) -> NDArray[np.float32]:
-        """Return frames ``start`` to ``stop``, either of them anywhere, shape (stop - start, 1)."""
+        """Return frames ``start`` to ``stop``, either of them anywhere, shape (stop - start, 1).
+
+        Parameters
+        ----------
+        start
+            First frame.
+        stop
+            Frame after the last one.
+
+        Returns
+        -------
+        NDArray[np.float32]
+            Zeros before the start and after the end.
+        """
         frames = self._signal.between(start, stop)
         return frames if len(self._weights) == 1 else np.asarray(frames @ self._weights)
 
@@ -145,6 +194,18 @@ def interpolated(signal: BoundedSignal, position: NDArray[np.float64]) -> NDArra
     """Return a signal between its frames, shape (n, channels), up to where the filter of :class:`Decimated` lets pass.
 
     Positions rise; what lies before the signal's start or after its end is silent.
+
+    Parameters
+    ----------
+    signal
+        The signal.
+    position
+        Positions in frames, shape (n,).
+
+    Returns
+    -------
+    NDArray[np.float64]
+        Shape (n, channels).
     """
     whole = np.rint(position).astype(np.int64)
     fraction, low = position - whole, int(whole.min())

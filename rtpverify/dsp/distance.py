@@ -22,7 +22,18 @@ _SHORT_FRAMES = 1000 * HOP_FRAMES
 
 
 def mono(frames: NDArray[np.floating]) -> NDArray[np.float32]:
-    """Return the mean of all channels, shape (n,), of frames of shape (n, channels), as ``librosa.load`` has it."""
+    """Return the mean of all channels, shape (n,), of frames of shape (n, channels), as ``librosa.load`` has it.
+
+    Parameters
+    ----------
+    frames
+        Shape (n, channels).
+
+    Returns
+    -------
+    NDArray[np.float32]
+        Shape (n,).
+    """
     single = np.asarray(frames, dtype=np.float32)
     return single[:, 0] if single.shape[1] == 1 else np.asarray(single.T.mean(axis=0))
 
@@ -32,6 +43,20 @@ def mfcc_distance(reference: Samples, received: Samples, rate_hz: float) -> floa
 
     Signals of up to two minutes are compared along the cheapest path of all; longer ones along the cheapest that
     keeps within two seconds of the straight line from start to end.
+
+    Parameters
+    ----------
+    reference
+        Shape (n,).
+    received
+        Shape (m,).
+    rate_hz
+        Sample rate of both.
+
+    Returns
+    -------
+    float
+        As dtw-python has it with symmetric2 steps: the sum over the path, by n + m.
 
     Raises
     ------

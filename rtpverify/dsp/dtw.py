@@ -97,7 +97,22 @@ class Band:
 
 
 def straight_band(rows: int, columns: int, radius: int) -> Band:
-    """Return the band around the straight line from the first pair to the last; all pairs where it is that wide."""
+    """Return the band around the straight line from the first pair to the last; all pairs where it is that wide.
+
+    Parameters
+    ----------
+    rows
+        Vectors of one sequence.
+    columns
+        Vectors of the other.
+    radius
+        How far pairs may lie from the line, in vectors.
+
+    Returns
+    -------
+    Band
+        First and last column of each row.
+    """
     if rows == 1 or radius >= columns - 1:
         return Band(np.full(rows, columns // 2, dtype=np.int64), columns // 2)
     centre = np.rint(np.linspace(0, columns - 1, rows)).astype(np.int64)
@@ -108,6 +123,18 @@ def distance(x: Vectors, y: Vectors) -> float:
     """Return the normalised distance of two sequences, shapes (n, k) and (m, k), neither empty.
 
     The path is free up to ``EXACT_PAIRS`` pairs, and kept near the straight line from start to end beyond.
+
+    Parameters
+    ----------
+    x
+        One sequence, shape (n, k).
+    y
+        The other, shape (m, k).
+
+    Returns
+    -------
+    float
+        The sum of distances over the cheapest path, by n + m.
     """
     lengths = len(x) + len(y)
     if len(x) * len(y) > EXACT_PAIRS:
@@ -130,7 +157,22 @@ def distance(x: Vectors, y: Vectors) -> float:
 
 
 def align(x: Vectors, y: Vectors, band: Band | None = None) -> Alignment:
-    """Return the cheapest path of two sequences, shapes (n, k) and (m, k), neither empty, within a band, if any."""
+    """Return the cheapest path of two sequences, shapes (n, k) and (m, k), neither empty, within a band, if any.
+
+    Parameters
+    ----------
+    x
+        One sequence, shape (n, k).
+    y
+        The other, shape (m, k).
+    band
+        Pairs that the path may use; None: all.
+
+    Returns
+    -------
+    Alignment
+        The pairs of the path, and its distance.
+    """
     if band is None and len(x) * len(y) <= _LIBRARY_PAIRS:
         from dtw import dtw
 

@@ -72,6 +72,16 @@ class Envelope:
 
         Peak and RMS are those of the hop that holds the time; the Hilbert envelope is interpolated linearly.
 
+        Parameters
+        ----------
+        seconds
+            Time since the start.
+
+        Returns
+        -------
+        EnvelopePoint
+            Of each channel.
+
         Raises
         ------
         RequestError
@@ -90,7 +100,18 @@ class Envelope:
         )
 
     def hilbert_at(self, seconds: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the Hilbert envelope at times, shape (channels, len(seconds)), interpolated linearly."""
+        """Return the Hilbert envelope at times, shape (channels, len(seconds)), interpolated linearly.
+
+        Parameters
+        ----------
+        seconds
+            Times since the start, shape (n,).
+
+        Returns
+        -------
+        NDArray[np.float64]
+            Shape (channels, n).
+        """
         points = np.arange(self.hilbert.shape[1]) * (self.hilbert_step_frames / self.sample_rate_hz)
         return np.stack([np.interp(seconds, points, channel) for channel in self.hilbert])
 
@@ -106,6 +127,11 @@ def envelope(frames: ArrayLike, sample_rate_hz: float, *, hop_frames: int = HOP_
         Frames per second.
     hop_frames
         Frames that one value of each kind stands for.
+
+    Returns
+    -------
+    Envelope
+        At regular times.
 
     Raises
     ------
@@ -126,6 +152,8 @@ class PointMeter:
     ----------
     frame
         Which, from 0.
+    channels
+        Channels of the audio.
     hop_frames
         Over which peak and RMS are taken, the frame in the middle.
     """
@@ -142,7 +170,15 @@ class PointMeter:
         return self._first + len(self._around) - 1
 
     def add(self, first: int, block: NDArray[np.float64]) -> None:
-        """Take frames from ``first`` on, shape (n, channels); what is not finite counts as 0."""
+        """Take frames from ``first`` on, shape (n, channels); what is not finite counts as 0.
+
+        Parameters
+        ----------
+        first
+            Frame that the block begins with.
+        block
+            Full scale ±1.0, shape (n, channels).
+        """
         start, stop = max(first, self._first), min(first + len(block), self.last_frame + 1)
         if start < stop:
             part = block[start - first : stop - first]
@@ -150,7 +186,13 @@ class PointMeter:
             self._is_there[start - self._first : stop - self._first] = True
 
     def result(self) -> EnvelopePoint:
-        """Return the envelope there; what came of the audio at its ends is all that counts."""
+        """Return the envelope there; what came of the audio at its ends is all that counts.
+
+        Returns
+        -------
+        EnvelopePoint
+            Of each channel.
+        """
         start = HALF_FRAMES - self._hop // 2
         hop = self._around[start : start + self._hop][self._is_there[start : start + self._hop]]
         return EnvelopePoint(
@@ -161,7 +203,15 @@ class PointMeter:
 
 
 class EnvelopeMeter:
-    """The envelope of audio that comes block by block."""
+    """The envelope of audio that comes block by block.
+
+    Parameters
+    ----------
+    channels
+        Channels of the audio.
+    hop_frames
+        Over which peak and RMS are taken, one after the other.
+    """
 
     def __init__(self, channels: int, hop_frames: int) -> None:
         if hop_frames < 1:
@@ -176,7 +226,13 @@ class EnvelopeMeter:
         self._points: list[NDArray[np.float64]] = []
 
     def add(self, block: NDArray[np.float64]) -> None:
-        """Take the next frames, shape (n, channels)."""
+        """Take the next frames, shape (n, channels).
+
+        Parameters
+        ----------
+        block
+            Full scale ±1.0, shape (n, channels).
+        """
         joined = np.concatenate([self._rest, block]) if len(self._rest) else block
         whole = len(joined) // self._hop * self._hop
         if whole:
@@ -187,7 +243,18 @@ class EnvelopeMeter:
         self._skip = (self._skip - len(known)) % self._step
 
     def result(self, sample_rate_hz: float) -> Envelope:
-        """Return the envelope of what has come so far, at least one frame."""
+        """Return the envelope of what has come so far, at least one frame.
+
+        Parameters
+        ----------
+        sample_rate_hz
+            Frames per second.
+
+        Returns
+        -------
+        Envelope
+            At regular times.
+        """
         rest = [_figures(self._rest[None])] if len(self._rest) else []
         low, high, square = np.concatenate([*self._found, *rest], axis=1).transpose(0, 2, 1)
         points = np.concatenate([*self._points, self._hilbert.rest()[self._skip :: self._step]])

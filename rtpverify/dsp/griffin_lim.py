@@ -61,6 +61,11 @@ def griffin_lim(
     seed
         Of the random phases that it begins with.
 
+    Returns
+    -------
+    Reconstruction
+        The audio, and how far its spectra are from those asked for.
+
     Raises
     ------
     RequestError
@@ -94,6 +99,22 @@ def spectral_error_db(
     """Return how far the spectra of audio, shape (n, channels), are from ``wanted``, shape (channels, bins, columns).
 
     Complex values are compared as such, real ones as magnitudes.
+
+    Parameters
+    ----------
+    audio
+        Shape (n, channels).
+    wanted
+        Shape (channels, bins, columns).
+    fft_frames
+        Length of the window in frames.
+    hop_frames
+        Distance between columns in frames.
+
+    Returns
+    -------
+    float or None
+        Energy of the difference against that of ``wanted``, dB; None where that is 0.
     """
     energy = float(np.sum(np.abs(wanted) ** 2))
     if energy == 0.0:

@@ -57,13 +57,30 @@ def analytic_magnitude(frames: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 class HilbertMeter:
-    """The Hilbert envelope of audio that comes block by block, :data:`HALF_FRAMES` later."""
+    """The Hilbert envelope of audio that comes block by block, :data:`HALF_FRAMES` later.
+
+    Parameters
+    ----------
+    channels
+        Channels of the audio.
+    """
 
     def __init__(self, channels: int) -> None:
         self._kept = np.zeros((HALF_FRAMES, channels))
 
     def add(self, block: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Take the next frames, shape (n, channels); return the envelope as far as it is known now."""
+        """Take the next frames, shape (n, channels); return the envelope as far as it is known now.
+
+        Parameters
+        ----------
+        block
+            Full scale ±1.0, shape (n, channels).
+
+        Returns
+        -------
+        NDArray[np.float64]
+            Shape (m, channels).
+        """
         known = [np.empty((0, block.shape[1]))]
         for start in range(0, len(block), _FRAMES_AT_ONCE):
             joined = np.concatenate([self._kept, block[start : start + _FRAMES_AT_ONCE]])
@@ -72,5 +89,11 @@ class HilbertMeter:
         return np.concatenate(known)
 
     def rest(self) -> NDArray[np.float64]:
-        """Return the envelope of the frames that are left, if no more come."""
+        """Return the envelope of the frames that are left, if no more come.
+
+        Returns
+        -------
+        NDArray[np.float64]
+            Shape (m, channels).
+        """
         return analytic_magnitude(np.concatenate([self._kept, np.zeros((HALF_FRAMES, self._kept.shape[1]))]))

@@ -36,7 +36,18 @@ class Histogram:
     edges: NDArray[np.float64]
 
     def coarser(self, bins: int) -> Histogram:
-        """Return the same with at most ``bins`` bins, 2 or more, neighbours put together by twos."""
+        """Return the same with at most ``bins`` bins, 2 or more, neighbours put together by twos.
+
+        Parameters
+        ----------
+        bins
+            Bins at most, 2 or more.
+
+        Returns
+        -------
+        Histogram
+            Counts over the same range.
+        """
         counts, edges = self.counts, self.edges
         first = round(edges[0] / (edges[1] - edges[0]))
         while counts.shape[1] > bins:
@@ -59,6 +70,11 @@ def histogram(frames: ArrayLike, *, bits: int | None = None) -> Histogram:
     bits
         Of the quantiser, where the values are whole multiples of its step; None where there is none.
 
+    Returns
+    -------
+    Histogram
+        Counts of each channel.
+
     Raises
     ------
     RequestError
@@ -71,7 +87,15 @@ def histogram(frames: ArrayLike, *, bits: int | None = None) -> Histogram:
 
 
 class HistogramMeter:
-    """The histogram of audio that comes block by block."""
+    """The histogram of audio that comes block by block.
+
+    Parameters
+    ----------
+    channels
+        Channels of the audio.
+    bits
+        Word length, whose steps are the finest bins; None: none is known.
+    """
 
     def __init__(self, channels: int, bits: int | None) -> None:
         self._finest = 2.0 ** (1 - bits) if bits else _FINEST
@@ -79,7 +103,13 @@ class HistogramMeter:
         self._counts = np.zeros((channels, 2 * HALF_BINS), np.int64)
 
     def add(self, block: NDArray[np.float64]) -> None:
-        """Take the next frames, shape (n, channels)."""
+        """Take the next frames, shape (n, channels).
+
+        Parameters
+        ----------
+        block
+            Full scale ±1.0, shape (n, channels).
+        """
         if not len(block):
             return
         low, high = float(block.min()), float(block.max())
@@ -90,7 +120,13 @@ class HistogramMeter:
         self._counts += np.bincount(index.ravel(), minlength=self._counts.size).reshape(self._counts.shape)
 
     def result(self) -> Histogram:
-        """Return the histogram of what has come so far."""
+        """Return the histogram of what has come so far.
+
+        Returns
+        -------
+        Histogram
+            Counts of each channel.
+        """
         used = np.flatnonzero(self._counts.any(axis=0))
         first, stop = (int(used[0]), int(used[-1]) + 1) if len(used) else (HALF_BINS, HALF_BINS + 1)
         edges = np.asarray((np.arange(first, stop + 1) - HALF_BINS) * self._width, np.float64)

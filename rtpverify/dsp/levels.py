@@ -14,20 +14,64 @@ DB_PER_NEPER = 20.0 / math.log(10.0)
 
 
 def decibels(ratio: float) -> float:
-    """Return 20·log10 of an amplitude ratio; minus infinity for 0."""
+    """Return 20·log10 of an amplitude ratio; minus infinity for 0.
+
+    Parameters
+    ----------
+    ratio
+        At least 0.
+
+    Returns
+    -------
+    float
+        In dB.
+    """
     return 20.0 * math.log10(ratio) if ratio > 0.0 else -math.inf
 
 
 def amplitude_ratio(level_db: float) -> float:
-    """Return the amplitude ratio of a level in dB."""
+    """Return the amplitude ratio of a level in dB.
+
+    Parameters
+    ----------
+    level_db
+        In dB.
+
+    Returns
+    -------
+    float
+        The ratio.
+    """
     return math.pow(10.0, level_db / 20.0)
 
 
 def dbfs(rms: float) -> float:
-    """Return the level in dBFS of a signal with this RMS (full scale ±1.0)."""
+    """Return the level in dBFS of a signal with this RMS (full scale ±1.0).
+
+    Parameters
+    ----------
+    rms
+        At least 0.
+
+    Returns
+    -------
+    float
+        0 dBFS is a full-scale sine (AES17).
+    """
     return decibels(rms / FULL_SCALE_SINE_RMS)
 
 
 def quantisation_rms(bits: int) -> float:
-    """Return the RMS of the error of rounding to ``bits`` bits: 1/√12 of a step of 2**(1-bits)."""
+    """Return the RMS of the error of rounding to ``bits`` bits: 1/√12 of a step of 2**(1-bits).
+
+    Parameters
+    ----------
+    bits
+        Word length.
+
+    Returns
+    -------
+    float
+        Full scale ±1.0.
+    """
     return 2.0 ** (1 - bits) / math.sqrt(12.0)

@@ -10,7 +10,20 @@ from numpy.typing import ArrayLike, NDArray
 
 
 def median(values: ArrayLike, axis: int | None = None) -> NDArray[np.floating]:
-    """Return the median along an axis that is not empty, or of all; the mean of both middle ones of an even number."""
+    """Return the median along an axis that is not empty, or of all; the mean of both middle ones of an even number.
+
+    Parameters
+    ----------
+    values
+        Of any shape.
+    axis
+        The axis; None: all values.
+
+    Returns
+    -------
+    NDArray[np.floating]
+        Of the shape of ``values`` without that axis.
+    """
     x = np.asarray(values)
     if axis is None:
         x, axis = x.ravel(), 0

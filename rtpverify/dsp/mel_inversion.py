@@ -40,6 +40,11 @@ def sound_of_cepstra(
     iterations, seed
         As :func:`rtpverify.dsp.griffin_lim.griffin_lim` takes them.
 
+    Returns
+    -------
+    Reconstruction
+        The sound, and how far its spectra are from those asked for.
+
     Raises
     ------
     RequestError
@@ -62,10 +67,30 @@ def sound_of_bands(
 ) -> Reconstruction:
     """Return sound with these powers in mel bands, shape (channels, 128, columns) in dB; see :func:`sound_of_cepstra`.
 
+    Parameters
+    ----------
+    values_db
+        Shape (channels, 128, columns).
+    sample_rate_hz
+        Frames per second.
+    frames
+        Length of the sound; None: as long as the columns reach.
+    iterations
+        Griffin-Lim iterations.
+    seed
+        Seed of the random phases that it begins with.
+
+    Returns
+    -------
+    Reconstruction
+        The sound, and how far its spectra are from those asked for.
+
     Raises
     ------
     RequestError
         Where librosa is missing.
+    RequestError
+        Where an argument is unusable, or librosa (extra ``mel``) is not installed.
     """
     _require("mel")
     return _sound(10.0 ** (values_db.astype(np.float64) / 10.0), sample_rate_hz, frames, iterations, seed)

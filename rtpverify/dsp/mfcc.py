@@ -47,7 +47,20 @@ class Samples(Protocol):
 
 
 def mfcc(signal: NDArray[np.floating], rate_hz: float) -> NDArray[np.float64]:
-    """Return the coefficients of a signal of shape (n,), shape (1 + n // 512, 20)."""
+    """Return the coefficients of a signal of shape (n,), shape (1 + n // 512, 20).
+
+    Parameters
+    ----------
+    signal
+        Full scale ±1.0, shape (n,).
+    rate_hz
+        Sample rate.
+
+    Returns
+    -------
+    NDArray[np.float64]
+        Shape (1 + n // 512, 20), as librosa has them.
+    """
     return Cepstra(signal, rate_hz)[:]
 
 
@@ -110,6 +123,20 @@ def cepstra_of_both(
     """Return the coefficients of two signals, both held, each of shape (1 + n // 512, 20).
 
     Windows that are equal in both, at the same place, are computed once.
+
+    Parameters
+    ----------
+    reference
+        Shape (n,).
+    received
+        Shape (m,).
+    rate_hz
+        Sample rate of both.
+
+    Returns
+    -------
+    tuple[NDArray[np.float64], NDArray[np.float64]]
+        Shapes (1 + n // 512, 20) and (1 + m // 512, 20).
     """
     counts = _windows(reference), _windows(received)
     levels = [np.empty((count, BANDS)) for count in counts]
@@ -199,6 +226,16 @@ def mel_filters(rate_hz: float) -> NDArray[np.float32]:
 
     Triangles between neighbouring points of Slaney's scale (linear to 1 kHz, then logarithmic), each of area 1 over
     frequency in Hz.
+
+    Parameters
+    ----------
+    rate_hz
+        Sample rate.
+
+    Returns
+    -------
+    NDArray[np.float32]
+        Shape (128, 1025).
     """
     linear_hz, knee_hz = 200.0 / 3.0, 1000.0
     knee, log_step = knee_hz / linear_hz, math.log(6.4) / 27.0

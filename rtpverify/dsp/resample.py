@@ -15,7 +15,22 @@ PASSBAND = 0.91
 
 
 def resampled_length(frames: int, from_hz: float, to_hz: float) -> int:
-    """Return how many frames ``frames`` of one sample rate become at another: the same time, rounded."""
+    """Return how many frames ``frames`` of one sample rate become at another: the same time, rounded.
+
+    Parameters
+    ----------
+    frames
+        Length at the first rate.
+    from_hz
+        The first sample rate.
+    to_hz
+        The other one.
+
+    Returns
+    -------
+    int
+        Frames.
+    """
     return round(frames * to_hz / from_hz)
 
 
@@ -44,7 +59,20 @@ def resample(frames: NDArray[np.float64], from_hz: float, to_hz: float) -> NDArr
 
 
 def fitted(frames: NDArray[np.float64], length: int) -> NDArray[np.float64]:
-    """Return frames cut, or filled up with zeros, to a length."""
+    """Return frames cut, or filled up with zeros, to a length.
+
+    Parameters
+    ----------
+    frames
+        Shape (n, channels).
+    length
+        Frames wanted.
+
+    Returns
+    -------
+    NDArray[np.float64]
+        Shape (length, channels).
+    """
     if len(frames) >= length:
         return frames[:length]
     return np.concatenate([frames, np.zeros((length - len(frames), *frames.shape[1:]))])

@@ -7,7 +7,20 @@ from numpy.typing import NDArray
 
 
 def empty_low_bits(x: NDArray[np.float64], bits: int) -> int:
-    """Return how many low bits of ``bits``-bit samples are always zero; 0 where too few values tell."""
+    """Return how many low bits of ``bits``-bit samples are always zero; 0 where too few values tell.
+
+    Parameters
+    ----------
+    x
+        Samples, full scale ±1.0, shape (n,).
+    bits
+        Word length.
+
+    Returns
+    -------
+    int
+        Bits.
+    """
     integers = np.unique(np.abs(np.rint(x * 2.0 ** (bits - 1))).astype(np.int64))
     integers = integers[integers != 0]
     if len(integers) == 0:
@@ -19,7 +32,20 @@ def empty_low_bits(x: NDArray[np.float64], bits: int) -> int:
 
 
 def swap_bytes(x: NDArray[np.float64], bits: int) -> NDArray[np.float64]:
-    """Return samples of 16 or 24 bits with their bytes in the other order."""
+    """Return samples of 16 or 24 bits with their bytes in the other order.
+
+    Parameters
+    ----------
+    x
+        Samples, full scale ±1.0, shape (n,).
+    bits
+        Word length.
+
+    Returns
+    -------
+    NDArray[np.float64]
+        Shape (n,).
+    """
     integers = np.rint(x * 2.0 ** (bits - 1)).astype(np.int64)
     swapped = np.zeros_like(integers)
     for shift in range(0, bits, 8):
@@ -29,7 +55,22 @@ def swap_bytes(x: NDArray[np.float64], bits: int) -> NDArray[np.float64]:
 
 
 def wrong_bits(x: NDArray[np.float64], expected: NDArray[np.float64], bits: int) -> int:
-    """Return how many bits of ``bits``-bit samples differ from those of the rounded expectation."""
+    """Return how many bits of ``bits``-bit samples differ from those of the rounded expectation.
+
+    Parameters
+    ----------
+    x
+        Samples, full scale ±1.0, shape (n,).
+    expected
+        What they should be, shape (n,).
+    bits
+        Word length.
+
+    Returns
+    -------
+    int
+        Bits over all samples.
+    """
     scale, mask = 2.0 ** (bits - 1), (1 << bits) - 1
     got = np.rint(x * scale).astype(np.int64)
     wanted = np.rint(np.clip(expected * scale, -scale, scale - 1)).astype(np.int64)

@@ -85,11 +85,17 @@ def classify(
     step
         Of the lowest bit in use; None where there are no steps.
     spectrum
-        Mean power spectrum from 0 to half the sample rate, 0 in the first bins; None where all is constant.
+        Mean power spectrum from 0 to half the sample rate, 0 in the first bins, shape (bins,); None where all is
+        constant.
     sample_rate_hz
         Frames per second.
     frames
         Length of the channel.
+
+    Returns
+    -------
+    Silence or None
+        What it is, with its text.
     """
     if low == high == 0.0:
         return Silence(SilenceKind.DIGITAL_SILENCE, None, None, "silent: every frame is 0")

@@ -28,7 +28,18 @@ CACHED_SAMPLES = 38400
 
 
 def block_time(n: int) -> NDArray[np.float64]:
-    """Return frames relative to the middle of a block, shape (n,)."""
+    """Return frames relative to the middle of a block, shape (n,).
+
+    Parameters
+    ----------
+    n
+        Frames.
+
+    Returns
+    -------
+    NDArray[np.float64]
+        Shape (n,).
+    """
     return np.arange(n, dtype=np.float64) - (n - 1) / 2.0
 
 
@@ -55,7 +66,20 @@ class ToneBasis:
 
 @lru_cache(maxsize=1024)
 def tone_basis(omega: float, n: int) -> ToneBasis:
-    """Return the basis of a frequency (rad per frame) over blocks of ``n`` frames, with the harmonics that fit."""
+    """Return the basis of a frequency (rad per frame) over blocks of ``n`` frames, with the harmonics that fit.
+
+    Parameters
+    ----------
+    omega
+        Angular frequency, rad per frame.
+    n
+        Frames of a block.
+
+    Returns
+    -------
+    ToneBasis
+        The basis and its pseudo-inverse.
+    """
     t = block_time(n)
     clearance = 2.0 * math.pi * 3.0 / n
     harmonics = tuple(h for h in range(2, MAX_HARMONIC + 1) if h * omega < math.pi - clearance)
@@ -100,7 +124,18 @@ class BlockFit:
     peak: NDArray[np.float64]
 
     def reshape(self, *shape: int) -> BlockFit:
-        """Return the same fits with another leading shape."""
+        """Return the same fits with another leading shape.
+
+        Parameters
+        ----------
+        *shape
+            The shape, for as many fits.
+
+        Returns
+        -------
+        BlockFit
+            Views of the same arrays.
+        """
         return BlockFit(
             self.n,
             self.z.reshape(shape),
@@ -112,7 +147,18 @@ class BlockFit:
         )
 
     def take(self, index: NDArray[np.intp]) -> BlockFit:
-        """Return the fits at ``index`` of the first axis, in that order."""
+        """Return the fits at ``index`` of the first axis, in that order.
+
+        Parameters
+        ----------
+        index
+            Indices of the first axis, shape (m,).
+
+        Returns
+        -------
+        BlockFit
+            Copies.
+        """
         return BlockFit(
             self.n,
             self.z[index],
@@ -134,12 +180,37 @@ def fit_blocks(x: NDArray[np.float64], basis: ToneBasis) -> BlockFit:
     """Fit every row of ``x``, shape (r, n).
 
     The residual is what the five model columns leave, harmonics included.
+
+    Parameters
+    ----------
+    x
+        One block a row, shape (r, n).
+    basis
+        Of the frequency, over n frames.
+
+    Returns
+    -------
+    BlockFit
+        Arrays of shape (r,) and (r, …).
     """
     return fit_runs(x, [(basis, len(x))])
 
 
 def fit_runs(x: NDArray[np.float64], runs: Sequence[tuple[ToneBasis, int]]) -> BlockFit:
-    """Fit every row of ``x``, shape (r, n), each run of so many rows by a basis of its own, all of ``n`` frames."""
+    """Fit every row of ``x``, shape (r, n), each run of so many rows by a basis of its own, all of ``n`` frames.
+
+    Parameters
+    ----------
+    x
+        One block a row, shape (r, n).
+    runs
+        Basis and number of rows of each run.
+
+    Returns
+    -------
+    BlockFit
+        Arrays of shape (r,) and (r, …).
+    """
     rows, n = x.shape
     coefficients = np.zeros((rows, MODEL_COLUMNS + 2 * (MAX_HARMONIC - 1)))
     square_sum, peak = np.empty((2, rows))
@@ -182,7 +253,20 @@ class Sine:
     slope: float = 0.0
 
     def at(self, start: int, stop: int) -> NDArray[np.float64]:
-        """Return the frames from ``start`` to ``stop``, shape (stop - start,)."""
+        """Return the frames from ``start`` to ``stop``, shape (stop - start,).
+
+        Parameters
+        ----------
+        start
+            First frame.
+        stop
+            Frame after the last one.
+
+        Returns
+        -------
+        NDArray[np.float64]
+            Shape (stop - start,).
+        """
         t = np.arange(start, stop, dtype=np.float64) - self.anchor
         wave: NDArray[np.float64] = np.cos(self.omega * t + self.phase) * self.amplitude
         if self.slope:
@@ -190,11 +274,33 @@ class Sine:
         return wave + self.dc
 
     def amplitude_at(self, frame: float) -> float:
-        """Return the amplitude at a frame."""
+        """Return the amplitude at a frame.
+
+        Parameters
+        ----------
+        frame
+            May lie between frames.
+
+        Returns
+        -------
+        float
+            Full scale ±1.0.
+        """
         return self.amplitude * (1.0 + self.slope * (frame - self.anchor))
 
     def phase_at(self, frame: float) -> float:
-        """Return the phase at a frame, rad, not wrapped."""
+        """Return the phase at a frame, rad, not wrapped.
+
+        Parameters
+        ----------
+        frame
+            May lie between frames.
+
+        Returns
+        -------
+        float
+            In rad.
+        """
         return self.phase + self.omega * (frame - self.anchor)
 
 
@@ -204,6 +310,24 @@ def fit_phasor(
     """Fit amplitude, phase and offset at a known frequency to frames ``start`` … (three-parameter fit of IEEE 1057).
 
     Frames where ``valid`` is False are left out; None where fewer than four are left.
+
+    Parameters
+    ----------
+    x
+        Frames, shape (n,).
+    start
+        Frame number of ``x[0]``.
+    omega
+        Angular frequency, rad per frame.
+    valid
+        Which frames take part, shape (n,); None: all.
+    with_dc
+        Whether an offset is fitted.
+
+    Returns
+    -------
+    Sine or None
+        None where too few frames take part.
     """
     t = block_time(len(x))
     if valid is not None:
@@ -226,6 +350,16 @@ def find_omega(x: NDArray[np.float64]) -> float | None:
     """Return the frequency of the strongest sine in ``x``, rad per frame, or None where nothing stands out.
 
     That of the strongest line, refined by a four-parameter fit.
+
+    Parameters
+    ----------
+    x
+        Frames, shape (n,).
+
+    Returns
+    -------
+    float or None
+        None where nothing is above the noise.
     """
     omega = strongest_line(x)
     return None if omega is None else refine_omega(x, omega)
@@ -235,6 +369,16 @@ def strongest_line(x: NDArray[np.float64]) -> float | None:
     """Return the frequency of the strongest line in the spectrum of ``x``, rad per frame; None where there is none.
 
     Peak of a Hann-windowed spectrum, interpolated.
+
+    Parameters
+    ----------
+    x
+        Frames, shape (n,).
+
+    Returns
+    -------
+    float or None
+        By the peak of the windowed spectrum.
     """
     n = len(x)
     if n < 16:
@@ -257,6 +401,18 @@ def share_near(x: NDArray[np.float64], omega: float) -> NDArray[np.float64]:
     """Return which share of each row's power, without its mean, lies near a frequency, shape (m,).
 
     Near enough for :func:`fit_free` to find a sine there. ``x`` has shape (m, n); a row that is constant has none.
+
+    Parameters
+    ----------
+    x
+        One block a row, shape (m, n).
+    omega
+        Angular frequency, rad per frame.
+
+    Returns
+    -------
+    NDArray[np.float64]
+        From 0 to 1, shape (m,).
     """
     import scipy.fft
 
@@ -278,7 +434,20 @@ def _hann(n: int) -> NDArray[np.float64]:
 
 
 def refine_omega(x: NDArray[np.float64], omega: float) -> float | None:
-    """Improve a frequency by a four-parameter fit (IEEE 1057 section 4.6.3); None where the fit runs away."""
+    """Improve a frequency by a four-parameter fit (IEEE 1057 section 4.6.3); None where the fit runs away.
+
+    Parameters
+    ----------
+    x
+        Frames, shape (n,).
+    omega
+        A frequency near the right one, rad per frame.
+
+    Returns
+    -------
+    float or None
+        In rad per frame.
+    """
     n = len(x)
     if not 0.0 < omega < math.pi:
         return None
@@ -302,7 +471,20 @@ def refine_omega(x: NDArray[np.float64], omega: float) -> float | None:
 
 
 def omega_deviation(noise_to_amplitude: float, n: int) -> float:
-    """Return the Cramér–Rao bound of the angular frequency, rad per frame: √(24/n³) σ/A."""
+    """Return the Cramér–Rao bound of the angular frequency, rad per frame: √(24/n³) σ/A.
+
+    Parameters
+    ----------
+    noise_to_amplitude
+        Standard deviation of the noise over the amplitude.
+    n
+        Frames.
+
+    Returns
+    -------
+    float
+        Standard deviation, rad per frame.
+    """
     return noise_to_amplitude * math.sqrt(24.0 / n**3)
 
 
@@ -311,6 +493,18 @@ def distinct_phases(omega: float, n: int) -> int:
 
     The error of plain rounding repeats with them, so that more frames do not average it any further. (The first
     continued fraction p/q of the frequency whose pattern of q phases does not move on within n frames.)
+
+    Parameters
+    ----------
+    omega
+        Angular frequency, rad per frame.
+    n
+        Frames.
+
+    Returns
+    -------
+    int
+        At most ``n``.
     """
     return _pattern(omega, n)[0]
 
@@ -319,6 +513,20 @@ def distinct_errors(omega: float, amplitude: float, n: int) -> int:
     """Return how many different errors plain rounding makes of ``n`` frames of a sine of so many steps' amplitude.
 
     As many as the sine takes phases, and as often anew as the pattern of these moves on by a step.
+
+    Parameters
+    ----------
+    omega
+        Angular frequency, rad per frame.
+    amplitude
+        In quantiser steps.
+    n
+        Frames.
+
+    Returns
+    -------
+    int
+        At most ``n``.
     """
     phases, move = _pattern(omega, n)
     return min(n, int(phases * max(1.0, 2.0 * math.pi * move * amplitude)))
@@ -351,6 +559,11 @@ def rounding_beat(omega: float, amplitude: float, n: int) -> float:
     n
         Frames of a block; faster beats are averaged out in it.
 
+    Returns
+    -------
+    float
+        The most of it.
+
     Notes
     -----
     The error of rounding a sine of amplitude a holds harmonics k of 2/π J_k(2πa) steps (N. M. Blachman, The
@@ -371,7 +584,18 @@ def rounding_beat(omega: float, amplitude: float, n: int) -> float:
 
 
 def wrap_phase(phase: float) -> float:
-    """Return the phase in (-π, π]."""
+    """Return the phase in (-π, π].
+
+    Parameters
+    ----------
+    phase
+        In rad.
+
+    Returns
+    -------
+    float
+        In rad.
+    """
     return math.pi - (math.pi - phase) % (2.0 * math.pi)
 
 
@@ -394,6 +618,22 @@ def fit_free(
     """Fit a sine near ``omega`` to frames ``start`` …, frequency and a linear change of level free.
 
     Frames where ``valid`` is False are left out. None where too few are left, or nothing like a sine is there.
+
+    Parameters
+    ----------
+    x
+        Frames, shape (n,).
+    start
+        Frame number of ``x[0]``.
+    omega
+        A frequency near the right one, rad per frame.
+    valid
+        Which frames take part, shape (n,); None: all.
+
+    Returns
+    -------
+    FreeFit or None
+        The sine, and what remains.
     """
     n = len(x)
     t = block_time(n)

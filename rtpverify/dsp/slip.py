@@ -38,6 +38,18 @@ class SlipCode:
 
         None where ``deviation``, the standard deviation of ``phase_step`` in rad, leaves more than one candidate, or
         none.
+
+        Parameters
+        ----------
+        phase_step
+            In rad.
+        deviation
+            Its standard deviation, in rad.
+
+        Returns
+        -------
+        int or None
+            None where the step fits no slip beyond doubt.
         """
         tolerance = FALSE_ALARM_Z * deviation
         step = round(phase_step / self.phase_quantum)
@@ -49,7 +61,26 @@ class SlipCode:
     def candidates(
         self, phase_step: float, deviation: float, packet_frames: int, longest_frames: int, most: int = 8
     ) -> list[int]:
-        """Return the slips of whole packets, up to so many frames, that the phase step allows, the shortest first."""
+        """Return the slips of whole packets, up to so many frames, that the phase step allows, the shortest first.
+
+        Parameters
+        ----------
+        phase_step
+            In rad.
+        deviation
+            Its standard deviation, in rad.
+        packet_frames
+            Frames of a packet.
+        longest_frames
+            The longest slip, either way.
+        most
+            Slips at most.
+
+        Returns
+        -------
+        list of int
+            In frames, positive where frames are missing.
+        """
         tolerance = FALSE_ALARM_Z * deviation + self.phase_quantum / 2.0
         found = []
         different = self.modulus // math.gcd(self.modulus, packet_frames)
@@ -71,6 +102,18 @@ def slip_code(frequency_hz: float, sample_rate_hz: int) -> SlipCode | None:
     """Return the code of a tone, or None where its period is too long a multiple of the frame for slips to be decoded.
 
     A frequency is taken as the fraction of millihertz that it was given as.
+
+    Parameters
+    ----------
+    frequency_hz
+        Frequency of the tone.
+    sample_rate_hz
+        Frames per second.
+
+    Returns
+    -------
+    SlipCode or None
+        The code.
     """
     cycles, frames = round(frequency_hz * 1000), 1000 * sample_rate_hz
     if cycles <= 0:

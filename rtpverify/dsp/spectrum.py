@@ -74,7 +74,13 @@ class Spectrogram:
         return to_db(np.abs(self.values))
 
     def inverse(self) -> NDArray[np.float64]:
-        """Return the audio again, shape (frames, channels); exact but for rounding."""
+        """Return the audio again, shape (frames, channels); exact but for rounding.
+
+        Returns
+        -------
+        NDArray[np.float64]
+            Shape (frames, channels).
+        """
         return inverse(self.values, self.fft_frames, self.hop_frames, self.frames)
 
 
@@ -94,6 +100,11 @@ def spectrogram(
     hop_frames
         Distance between columns; at most half of ``fft_frames``, so that no frame is left out.
 
+    Returns
+    -------
+    Spectrogram
+        Columns in the middle of their windows.
+
     Raises
     ------
     RequestError
@@ -110,6 +121,15 @@ def spectrogram(
 class Stft:
     """Spectra of audio that comes block by block.
 
+    Parameters
+    ----------
+    channels
+        Channels of the audio.
+    fft_frames
+        Length of the window in frames, even and at least 16.
+    hop_frames
+        Distance between columns in frames, at most half of the window.
+
     Raises
     ------
     RequestError
@@ -125,12 +145,29 @@ class Stft:
         self._columns = 0
 
     def add(self, block: NDArray[np.float64]) -> Iterator[NDArray[np.complex128]]:
-        """Take the next frames, shape (n, channels); yield the columns that are whole, each (c, channels, bins)."""
+        """Take the next frames, shape (n, channels); yield the columns that are whole, each (c, channels, bins).
+
+        Parameters
+        ----------
+        block
+            Full scale ±1.0, shape (n, channels).
+
+        Yields
+        ------
+        NDArray[np.complex128]
+            Shape (columns, channels, bins).
+        """
         self._frames += len(block)
         yield from self._take(block)
 
     def finish(self) -> Iterator[NDArray[np.complex128]]:
-        """End the audio; yield the columns that are left."""
+        """End the audio; yield the columns that are left.
+
+        Yields
+        ------
+        NDArray[np.complex128]
+            Shape (columns, channels, bins).
+        """
         columns = 1 + self._frames // self._hop
         last = (columns - 1) * self._hop + self._size
         have = self._columns * self._hop + len(self._waiting)
@@ -159,6 +196,10 @@ def inverse(
     ----------
     values
         Shape (channels, bins, columns), scaled as :class:`Spectrogram` has it.
+    fft_frames
+        Length of the window in frames.
+    hop_frames
+        Distance between columns in frames.
     frames
         Length of the audio; None: as long as the columns reach.
 
@@ -197,7 +238,20 @@ def inverse(
 
 
 def check_window(fft_frames: int, hop_frames: int) -> None:
-    """Raise RequestError for a window below 16 frames or an odd one, or a hop that is none or leaves frames out."""
+    """Raise RequestError for a window below 16 frames or an odd one, or a hop that is none or leaves frames out.
+
+    Parameters
+    ----------
+    fft_frames
+        Length of the window in frames.
+    hop_frames
+        Distance between columns in frames.
+
+    Raises
+    ------
+    RequestError
+        Where the window cannot be used, with the value.
+    """
     if fft_frames < 16 or fft_frames % 2:
         raise RequestError(f"fft_frames: {fft_frames} is not an even number from 16 on")
     if not 1 <= hop_frames <= fft_frames // 2:
@@ -205,23 +259,73 @@ def check_window(fft_frames: int, hop_frames: int) -> None:
 
 
 def bin_frequencies(fft_frames: int, sample_rate_hz: float) -> NDArray[np.float64]:
-    """Return the middle of each bin in Hz, shape (fft_frames // 2 + 1,)."""
+    """Return the middle of each bin in Hz, shape (fft_frames // 2 + 1,).
+
+    Parameters
+    ----------
+    fft_frames
+        Length of the window in frames.
+    sample_rate_hz
+        Frames per second.
+
+    Returns
+    -------
+    NDArray[np.float64]
+        In Hz.
+    """
     return np.asarray(np.arange(fft_frames // 2 + 1) * (sample_rate_hz / fft_frames), np.float64)
 
 
 def column_times(columns: int, hop_frames: int, sample_rate_hz: float) -> NDArray[np.float64]:
-    """Return where each column stands in seconds, shape (columns,)."""
+    """Return where each column stands in seconds, shape (columns,).
+
+    Parameters
+    ----------
+    columns
+        Columns.
+    hop_frames
+        Distance between columns in frames.
+    sample_rate_hz
+        Frames per second.
+
+    Returns
+    -------
+    NDArray[np.float64]
+        In seconds since the start of the audio.
+    """
     return np.asarray(np.arange(columns) * (hop_frames / sample_rate_hz), np.float64)
 
 
 @lru_cache(maxsize=16)
 def hann(size: int) -> NDArray[np.float64]:
-    """Return the periodic Hann window, shape (size,)."""
+    """Return the periodic Hann window, shape (size,).
+
+    Parameters
+    ----------
+    size
+        Frames.
+
+    Returns
+    -------
+    NDArray[np.float64]
+        Read-only; it is kept for the next call.
+    """
     window: NDArray[np.float64] = 0.5 - 0.5 * np.cos(2.0 * np.pi * np.arange(size) / size)
     window.flags.writeable = False
     return window
 
 
 def to_db(magnitude: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return 20·log10 of amplitudes, :data:`FLOOR_DB` at least."""
+    """Return 20·log10 of amplitudes, :data:`FLOOR_DB` at least.
+
+    Parameters
+    ----------
+    magnitude
+        Of any shape.
+
+    Returns
+    -------
+    NDArray[np.float64]
+        Of the same shape, dB.
+    """
     return np.asarray(20.0 * np.log10(np.maximum(magnitude, 10.0 ** (FLOOR_DB / 20.0))), np.float64)

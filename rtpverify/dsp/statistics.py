@@ -94,6 +94,11 @@ def levels(frames: ArrayLike, sample_rate_hz: float, *, bits: int | None = None)
     bits
         Of the quantiser, where the values are whole multiples of its step ``2**(1 - bits)``; None where there is none.
 
+    Returns
+    -------
+    tuple[Levels, ...]
+        One for each channel.
+
     Raises
     ------
     RequestError
@@ -107,7 +112,17 @@ def levels(frames: ArrayLike, sample_rate_hz: float, *, bits: int | None = None)
 
 
 class LevelMeter:
-    """The figures of audio that comes block by block."""
+    """The figures of audio that comes block by block.
+
+    Parameters
+    ----------
+    channels
+        Channels of the audio.
+    sample_rate_hz
+        Frames per second.
+    bits
+        Word length of the encoding; None: none is known.
+    """
 
     def __init__(self, channels: int, sample_rate_hz: float, bits: int | None) -> None:
         self._rate_hz, self._bits, self._channels = sample_rate_hz, bits, channels
@@ -122,7 +137,13 @@ class LevelMeter:
         self._spectra = _Spectra(channels, sample_rate_hz)
 
     def add(self, block: NDArray[np.float64]) -> None:
-        """Take the next frames, shape (n, channels)."""
+        """Take the next frames, shape (n, channels).
+
+        Parameters
+        ----------
+        block
+            Full scale ±1.0, shape (n, channels).
+        """
         if not len(block):
             return
         low, high = block.min(axis=0), block.max(axis=0)
@@ -142,7 +163,13 @@ class LevelMeter:
         self._frames += len(block)
 
     def result(self) -> tuple[Levels, ...]:
-        """Return the figures of what has come so far, at least one frame."""
+        """Return the figures of what has come so far, at least one frame.
+
+        Returns
+        -------
+        tuple[Levels, ...]
+            One for each channel.
+        """
         return tuple(self._of(channel) for channel in range(self._channels))
 
     def _follow_runs(self, block: NDArray[np.float64]) -> None:

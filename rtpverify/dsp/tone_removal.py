@@ -30,7 +30,20 @@ _FOLLOWED = 1e-4
 
 
 def block_frames(omega: float, sample_rate_hz: float) -> int:
-    """Return the length of a block for a tone of ``omega`` rad per frame, an even number."""
+    """Return the length of a block for a tone of ``omega`` rad per frame, an even number.
+
+    Parameters
+    ----------
+    omega
+        Angular frequency, rad per frame.
+    sample_rate_hz
+        Frames per second.
+
+    Returns
+    -------
+    int
+        Frames.
+    """
     return 2 * math.ceil(max(BLOCK_SECONDS * sample_rate_hz, _PERIODS * 2.0 * math.pi / omega) / 2)
 
 
@@ -54,7 +67,18 @@ class ToneRemover:
         self._tail_weight = np.zeros(size // 2)
 
     def add(self, block: NDArray[np.float64]) -> Iterator[NDArray[np.float64]]:
-        """Take the next frames, shape (n, channels); yield what is left of those that are settled."""
+        """Take the next frames, shape (n, channels); yield what is left of those that are settled.
+
+        Parameters
+        ----------
+        block
+            Full scale ±1.0, shape (n, channels).
+
+        Yields
+        ------
+        NDArray[np.float64]
+            Shape (m, channels).
+        """
         self._waiting = np.concatenate([self._waiting, block])
         hop = self._size // 2
         # The last whole block waits: the end of the audio may fall into it.
@@ -63,7 +87,13 @@ class ToneRemover:
             yield self._take(rows)
 
     def finish(self) -> Iterator[NDArray[np.float64]]:
-        """End the audio; yield what is left of the rest."""
+        """End the audio; yield what is left of the rest.
+
+        Yields
+        ------
+        NDArray[np.float64]
+            Shape (m, channels).
+        """
         hop, audio = self._size // 2, self._waiting
         if len(audio) >= self._size:
             yield self._take(1 + (len(audio) - self._size) // hop)

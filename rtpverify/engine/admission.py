@@ -80,6 +80,11 @@ class Admission:
             Packets of each source that was never proved.
         flows
             Of the input, by number.
+
+        Returns
+        -------
+        str or None
+            A sentence for the result; None where there are no such sources.
         """
         short = [text for packets in sources if (text := self._too_few(packets, flows))]
         if not short:
@@ -143,6 +148,19 @@ def _time(spec: StreamSpec, packet: Held) -> int:
 
 
 def own_payload_type(spec: StreamSpec, packets: Sequence[Held]) -> int:
-    """Return the payload type of the first packet that can be decoded; of the first one where none can."""
+    """Return the payload type of the first packet that can be decoded; of the first one where none can.
+
+    Parameters
+    ----------
+    spec
+        What is expected of the stream.
+    packets
+        Its first packets, in order of arrival.
+
+    Returns
+    -------
+    int
+        The payload type.
+    """
     known = (packet for packet in packets if statement(spec, packet.payload_type).encoding is not None)
     return next(known, packets[0]).payload_type

@@ -33,6 +33,20 @@ def rate_in_use(hz: float, max_error: float, name: str = "") -> int | None:
     """Return the rate in use that a measured one is, to within such a fraction; None where it is none.
 
     ``name`` is the encoding's, where that is known: G.711 is of 8 kHz (RFC 3551 section 4.5.14).
+
+    Parameters
+    ----------
+    hz
+        The rate that was measured.
+    max_error
+        Fraction by which it may be off.
+    name
+        Name of the encoding, ``""`` where it is not known.
+
+    Returns
+    -------
+    int or None
+        In Hz.
     """
     rates_hz = (8000,) if name in COMPANDED else SAMPLE_RATES_HZ
     nearest = min(rates_hz, key=lambda rate_hz: abs(hz - rate_hz))
@@ -52,7 +66,18 @@ class PacketClock:
         self._packets = packets
 
     def ticks_per_second(self, max_error: float) -> float | None:
-        """Return how fast the timestamps run, None where that cannot be told to within such a fraction."""
+        """Return how fast the timestamps run, None where that cannot be told to within such a fraction.
+
+        Parameters
+        ----------
+        max_error
+            Fraction by which it may be off.
+
+        Returns
+        -------
+        float or None
+            Timestamp units a second.
+        """
         slopes = self._slopes
         if len(slopes) < 2:
             return None
@@ -62,14 +87,36 @@ class PacketClock:
         return middle if error <= max_error * abs(middle) else None
 
     def other_rate_hz(self, said: Encoding) -> int | None:
-        """Return the rate in use at which packets come beyond doubt, where that is not the one which is said."""
+        """Return the rate in use at which packets come beyond doubt, where that is not the one which is said.
+
+        Parameters
+        ----------
+        said
+            What is stated of the payload type.
+
+        Returns
+        -------
+        int or None
+            In Hz; None where the packets do not contradict it.
+        """
         ticks = self.ticks_per_second(MAX_STEADY_ERROR)
         if ticks is None or abs(ticks / said.sample_rate_hz - 1) <= MAX_RATE_ERROR or self._burst > MAX_STEADY_ERROR:
             return None
         return rate_in_use(ticks, MAX_STEADY_ERROR, said.name)
 
     def packets_wanted(self, said_hz: int) -> int:
-        """Return how many packets it takes to tell whether the rate is the one that is said; 0 where it seems so."""
+        """Return how many packets it takes to tell whether the rate is the one that is said; 0 where it seems so.
+
+        Parameters
+        ----------
+        said_hz
+            Sample rate that is stated.
+
+        Returns
+        -------
+        int
+            Packets, those that came included.
+        """
         first, last, count = self._packets[0], self._packets[-1], len(self._packets)
         if count < MIN_PACKETS:
             elapsed = wrap_difference(last.timestamp, first.timestamp, 32) / said_hz

@@ -88,7 +88,20 @@ class EncodingStatement:
 
 
 def statement(spec: StreamSpec, payload_type: int) -> EncodingStatement:
-    """Return what the request, a session description or RFC 3551 says of a payload type."""
+    """Return what the request, a session description or RFC 3551 says of a payload type.
+
+    Parameters
+    ----------
+    spec
+        What is expected of the stream.
+    payload_type
+        RTP payload type, 0 to 127.
+
+    Returns
+    -------
+    EncodingStatement
+        The statement, with who made it.
+    """
     announced = spec.announced
     encoding = spec.encoding_of(payload_type)
     if encoding is None and announced is not None and not announced.medium.is_encrypted:
@@ -108,6 +121,11 @@ def statement(spec: StreamSpec, payload_type: int) -> EncodingStatement:
 
 class FirstPackets:
     """The first packets of one payload type of a stream, at least one, each once.
+
+    Parameters
+    ----------
+    packets
+        Packets of one payload type, in order of arrival.
 
     Attributes
     ----------
@@ -160,7 +178,18 @@ class FirstPackets:
         return None if ticks is None else rate_in_use(ticks, MAX_RATE_ERROR)
 
     def few(self, encoding: Encoding) -> int:
-        """Return how many packets of an encoding hold samples enough to tell."""
+        """Return how many packets of an encoding hold samples enough to tell.
+
+        Parameters
+        ----------
+        encoding
+            The encoding.
+
+        Returns
+        -------
+        int
+            Packets, from ``FEW_PACKETS`` to ``MANY_PACKETS``.
+        """
         frames = max(self.packet_bytes // encoding.bytes_per_frame, 1)
         return min(max(FEW_PACKETS, -(-ENOUGH_FRAMES // frames)), MANY_PACKETS)
 
@@ -176,7 +205,13 @@ class FirstPackets:
         return 0 if len(self.packets) >= FEW_PACKETS and last - first >= TIMED_NS else MANY_PACKETS
 
     def shape(self) -> str:
-        """Say what the packets show."""
+        """Say what the packets show.
+
+        Returns
+        -------
+        str
+            A clause for a message.
+        """
         sizes, steps = sorted({size for size, _ in self.spans}), sorted({step for _, step in self.spans})
         if not sizes:
             return "a single packet"
@@ -188,8 +223,17 @@ def decide(said: EncodingStatement, first: FirstPackets, *, is_judged: bool) -> 
 
     Parameters
     ----------
+    said
+        What is stated of the payload type.
+    first
+        The first packets of the stream, of that payload type.
     is_judged
         Whether its signal is to be judged; for transport alone no encoding has to be found.
+
+    Returns
+    -------
+    Decision
+        The encoding, what speaks against it, and how many packets would tell more.
     """
     if said.encoding is None:
         if is_judged:
@@ -225,7 +269,22 @@ def _in_time(said: EncodingStatement, decision: Decision, first: FirstPackets) -
 
 
 def late_contradiction(said: EncodingStatement, encoding: Encoding, clock_drift_ppm: float | None) -> str | None:
-    """Say that a stream as a whole came at another rate in use than its encoding has; None where it did not."""
+    """Say that a stream as a whole came at another rate in use than its encoding has; None where it did not.
+
+    Parameters
+    ----------
+    said
+        What is stated of the payload type.
+    encoding
+        The encoding.
+    clock_drift_ppm
+        How fast the sender's clock runs against the arrival clock, by that encoding.
+
+    Returns
+    -------
+    str or None
+        A sentence for the result.
+    """
     hz = encoding.sample_rate_hz * (1 + (clock_drift_ppm or 0.0) / 1e6)
     rate_hz = rate_in_use(hz, MAX_CLOCK_ERROR_PPM / 1e6, encoding.name)
     if rate_hz is None or abs(hz / encoding.sample_rate_hz - 1) <= MAX_RATE_ERROR:
@@ -268,7 +327,24 @@ def _same_size(said: EncodingStatement, encoding: Encoding, first: FirstPackets)
 
 
 def contradiction(said: EncodingStatement, found: Encoding, what: str, packets_wanted: int = 0) -> Decision:
-    """Return the decision for an encoding that is another one than is said."""
+    """Return the decision for an encoding that is another one than is said.
+
+    Parameters
+    ----------
+    said
+        What is stated of the payload type.
+    found
+        The encoding that the packets show.
+    what
+        What they show it by, for the message.
+    packets_wanted
+        Packets that would tell more.
+
+    Returns
+    -------
+    Decision
+        The decision.
+    """
     doubt = f"{said.text}, but {what} say {found}, used for this check; {said.remedy} {found}"
     return Decision(found, doubt, packets_wanted)
 

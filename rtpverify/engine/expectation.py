@@ -81,7 +81,18 @@ class StreamSpec:
         return self.redundant or bool(self.legs)
 
     def matches(self, flow: Flow) -> bool:
-        """Tell whether packets of this flow belong here."""
+        """Tell whether packets of this flow belong here.
+
+        Parameters
+        ----------
+        flow
+            Its two ends.
+
+        Returns
+        -------
+        bool
+            Whether they are those that are expected.
+        """
         ends = self.legs or (LegEnds(self.destination, self.sender),)
         return any(leg.matches(flow) for leg in ends)
 
@@ -91,18 +102,51 @@ class StreamSpec:
         return bool(self.name or self.destination or self.sender or self.legs or self.announced)
 
     def describes(self, payload_type: int) -> bool:
-        """Tell whether packets of this payload type are expected: by a description, or at a configured place."""
+        """Tell whether packets of this payload type are expected: by a description, or at a configured place.
+
+        Parameters
+        ----------
+        payload_type
+            RTP payload type, 0 to 127.
+
+        Returns
+        -------
+        bool
+            Whether a packet of it may begin a stream.
+        """
         given = self.encoding is not None and static_encoding(payload_type) is None
         return self.is_configured or payload_type in self.encodings or given
 
     def encoding_of(self, payload_type: int) -> Encoding | None:
-        """Return how this payload type is decoded: SDP, then static table, then the one given for the rest."""
+        """Return how this payload type is decoded: SDP, then static table, then the one given for the rest.
+
+        Parameters
+        ----------
+        payload_type
+            RTP payload type, 0 to 127.
+
+        Returns
+        -------
+        Encoding or None
+            None where it cannot be decoded here.
+        """
         if self.announced is not None and self.announced.medium.is_encrypted:
             return None
         return self.encodings.get(payload_type) or static_encoding(payload_type) or self.encoding
 
     def why_undecodable(self, payload_type: int) -> str:
-        """Say why the audio of a payload type that has no encoding cannot be decoded."""
+        """Say why the audio of a payload type that has no encoding cannot be decoded.
+
+        Parameters
+        ----------
+        payload_type
+            RTP payload type, 0 to 127.
+
+        Returns
+        -------
+        str
+            A sentence for the result.
+        """
         if self.announced is None:
             name = static_name(payload_type)
             return f"payload type {payload_type}: " + (f"{name} is not supported" if name else "encoding unknown")
@@ -131,6 +175,18 @@ class Selection:
     def parse(cls, texts: Sequence[str], place: str = "--stream") -> Self:
         """Read SSRCs (``0x5eed0001``) and addresses (``239.1.2.3``, ``239.1.2.3:5004``, ``[2001:db8::7]:5004``).
 
+        Parameters
+        ----------
+        texts
+            What the caller asks for.
+        place
+            What the texts are a value of, for the message of an error.
+
+        Returns
+        -------
+        Self
+            The selection.
+
         Raises
         ------
         RequestError
@@ -150,11 +206,33 @@ class Selection:
         return cls(frozenset(ssrcs), frozenset(ends))
 
     def matches(self, flow: Flow) -> bool:
-        """Tell whether packets of this flow are picked, whatever their SSRC."""
+        """Tell whether packets of this flow are picked, whatever their SSRC.
+
+        Parameters
+        ----------
+        flow
+            Its two ends.
+
+        Returns
+        -------
+        bool
+            Whether one of them is asked for.
+        """
         return self._picks(flow.sender, flow.destination)
 
     def picks(self, spec: StreamSpec) -> bool:
-        """Tell whether what is expected is picked before any packet tells its SSRC."""
+        """Tell whether what is expected is picked before any packet tells its SSRC.
+
+        Parameters
+        ----------
+        spec
+            What is expected of the stream.
+
+        Returns
+        -------
+        bool
+            False where it is not certain.
+        """
         ends = spec.legs or (spec,)
         return self._picks(*(side for end in ends for side in (end.sender, end.destination) if side))
 

@@ -33,7 +33,20 @@ _LEAST_DROPOUT_FRAMES = 3
 
 
 def of_recording(source: str, stream: StreamResult) -> Result:
-    """Return what was found of frames that came without packets: what caused it they cannot tell."""
+    """Return what was found of frames that came without packets: what caused it they cannot tell.
+
+    Parameters
+    ----------
+    source
+        Name of the source.
+    stream
+        What was found of the frames.
+
+    Returns
+    -------
+    Result
+        The result, with causes unknown.
+    """
     for event in stream.events:
         event.cause = Cause.UNKNOWN
     if any(event.fault for event in stream.events):
@@ -65,7 +78,13 @@ class StoredAudio(Protocol):
         """Whether samples are stored in floating point."""
 
     def rounded_bits(self) -> int | None:
-        """Return the word length that samples in floating point were rounded to; None if none."""
+        """Return the word length that samples in floating point were rounded to; None if none.
+
+        Returns
+        -------
+        int or None
+            Bits.
+        """
 
 
 class FrameVerifier:
@@ -117,6 +136,16 @@ class FrameVerifier:
         """Take the next frames, shape (n, channels), full scale ±1.0; return events that are new or have changed.
 
         Frames are judged a piece at a time, so events may come with a later call.
+
+        Parameters
+        ----------
+        frames
+            Full scale ±1.0, shape (n, channels).
+
+        Returns
+        -------
+        list of Event
+            In the order in which they were found.
         """
         start = 0
         while start < len(frames):
@@ -133,12 +162,24 @@ class FrameVerifier:
         return self._take_told()
 
     def pass_over(self, frames: NDArray[np.float64]) -> None:
-        """Take the next frames, shape (n, channels), and tell only of values in them that are no finite numbers."""
+        """Take the next frames, shape (n, channels), and tell only of values in them that are no finite numbers.
+
+        Parameters
+        ----------
+        frames
+            Shape (n, channels).
+        """
         self._missing.finite_stretches(self.frames, frames)
         self.frames += len(frames)
 
     def finish(self) -> list[Event]:
-        """End the input; return events that are new or have changed."""
+        """End the input; return events that are new or have changed.
+
+        Returns
+        -------
+        list of Event
+            In the order in which they were found.
+        """
         self._tell(self.not_finite)
         self._judge()
         self._tell(self._analysis.finish(int(self._row[0]), self.frames))
@@ -166,6 +207,25 @@ class FrameVerifier:
 
         Floating point promises no word length: its samples are judged as what they are, which is what was rounded to
         fewer bits before it was written, and a short word is no fault.
+
+        Parameters
+        ----------
+        audio
+            The file.
+        reference
+            What its channels are compared with.
+        limits
+            How much of something is no fault.
+
+        Returns
+        -------
+        FrameVerifier
+            One that has been fed nothing.
+
+        Raises
+        ------
+        RequestError
+            Where the reference cannot hold for the file's format.
         """
         bits = audio.bits
         if audio.is_floating:
@@ -180,11 +240,28 @@ class FrameVerifier:
         return self._missing.events()
 
     def result(self, source: str) -> Result:
-        """Return what was found so far."""
+        """Return what was found so far.
+
+        Parameters
+        ----------
+        source
+            Name of the source.
+
+        Returns
+        -------
+        Result
+            With one stream.
+        """
         return of_recording(source, self.stream())
 
     def stream(self) -> StreamResult:
-        """Return what was found so far of the frames alone."""
+        """Return what was found so far of the frames alone.
+
+        Returns
+        -------
+        StreamResult
+            Without transport.
+        """
         self._judge()
         form, row = self._analysis.form, int(self._row[0])
         signal = self._analysis.detector.signal(row)

@@ -34,10 +34,30 @@ class Detector(Protocol):
         """Hold the timeline's newest row, or one that has been finished, against a reference of the detector's kind.
 
         ``bits`` is None without linear quantisation, ``companded`` tells G.711.
+
+        Parameters
+        ----------
+        row
+            The row.
+        reference
+            A reference of the detector's kind.
+        limits
+            How much of something is no fault.
+        bits
+            Bits of the quantiser; None without linear quantisation.
+        companded
+            Whether it is G.711, whose steps grow with the level.
         """
 
     def process(self, rows: NDArray[np.int64], count: NDArray[np.int64]) -> None:
         """Judge the next ``count`` blocks of each of these rows, and consume them.
+
+        Parameters
+        ----------
+        rows
+            Rows of the format group, shape (n,).
+        count
+            Blocks of each row, shape (n,).
 
         Raises
         ------
@@ -46,44 +66,166 @@ class Detector(Protocol):
         """
 
     def finish(self, row: int, stop: int) -> None:
-        """Judge what is left of a row that ends before frame ``stop``."""
+        """Judge what is left of a row that ends before frame ``stop``.
+
+        Parameters
+        ----------
+        row
+            Row of the stream in its format group.
+        stop
+            Frame after the last one.
+        """
 
     def restart(self, row: int, frame: int) -> None:
-        """Judge what is left of a row before ``frame``, where its sender started over, and what follows anew."""
+        """Judge what is left of a row before ``frame``, where its sender started over, and what follows anew.
+
+        Parameters
+        ----------
+        row
+            Row of the stream in its format group.
+        frame
+            First frame after the break.
+        """
 
     def begin(self, row: int, frame: int) -> None:
-        """Judge a row that has ended, or is new, from ``frame`` on."""
+        """Judge a row that has ended, or is new, from ``frame`` on.
+
+        Parameters
+        ----------
+        row
+            Row of the stream in its format group.
+        frame
+            First frame.
+        """
 
     def horizon(self, row: int) -> int:
-        """Return the frame up to which every event of a row has been told."""
+        """Return the frame up to which every event of a row has been told.
+
+        Parameters
+        ----------
+        row
+            Row of the stream in its format group.
+
+        Returns
+        -------
+        int
+            A frame; later events begin at or after it.
+        """
 
     def rows_with_events(self) -> set[int]:
-        """Return the rows of which events have been told."""
+        """Return the rows of which events have been told.
+
+        Returns
+        -------
+        set[int]
+            Rows.
+        """
 
     def take_events(self, row: int) -> Sequence[tuple[int | None, Event]]:
-        """Return the events told since the last call, each with its channel (from 0), None where it is of all."""
+        """Return the events told since the last call, each with its channel (from 0), None where it is of all.
+
+        Parameters
+        ----------
+        row
+            Row of the stream in its format group.
+
+        Returns
+        -------
+        Sequence[tuple[int or None, Event]]
+            Channel and event, in order of detection.
+        """
 
     def signal(self, row: int) -> list[Signal]:
-        """Return what each channel of a row measured so far."""
+        """Return what each channel of a row measured so far.
+
+        Parameters
+        ----------
+        row
+            Row of the stream in its format group.
+
+        Returns
+        -------
+        list of Signal
+            One for each channel.
+        """
 
     def present(self, row: int, measured: Sequence[Signal]) -> list[Signal]:
-        """Return what each channel of a row carries now; ``measured`` is what :meth:`signal` returned."""
+        """Return what each channel of a row carries now; ``measured`` is what :meth:`signal` returned.
+
+        Parameters
+        ----------
+        row
+            Row of the stream in its format group.
+        measured
+            One for each channel, as :meth:`signal` returned it.
+
+        Returns
+        -------
+        list of Signal
+            One for each channel, of about the last second.
+        """
 
     @property
     def in_a_hurry(self) -> bool:
         """Whether something has just happened that the next blocks explain."""
 
     def ever_acquired(self, row: int) -> bool:
-        """Tell whether the reference was found on any channel of a row."""
+        """Tell whether the reference was found on any channel of a row.
+
+        Parameters
+        ----------
+        row
+            Row of the stream in its format group.
+
+        Returns
+        -------
+        bool
+            Whether it was, at any time.
+        """
 
     def glance(self, rows: NDArray[np.int64]) -> Glance:
-        """Return what is seen of every channel of these rows at a glance."""
+        """Return what is seen of every channel of these rows at a glance.
+
+        Parameters
+        ----------
+        rows
+            Rows of the format group, shape (n,).
+
+        Returns
+        -------
+        Glance
+            Arrays of shape (n, channels).
+        """
 
     def followed(self, row: int, channel: int) -> Followed:
-        """Return what a channel (from 0) is held against now."""
+        """Return what a channel (from 0) is held against now.
+
+        Parameters
+        ----------
+        row
+            Row of the stream in its format group.
+        channel
+            Channel, from 0.
+
+        Returns
+        -------
+        Followed
+            The reference signal, as it is expected now.
+        """
 
     def comparison(self, row: int) -> Comparison | None:
-        """Return how a row follows from the recording that it is held against, None where it is no recording."""
+        """Return how a row follows from the recording that it is held against, None where it is no recording.
+
+        Parameters
+        ----------
+        row
+            Row of the stream in its format group.
+
+        Returns
+        -------
+        Comparison or None
+            Offset, gain, polarity and clock.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +242,22 @@ class Format:
 
 def stream_format(sample_rate_hz: int, channels: int, packet_frames: int, reference: Tone | Recording) -> Format:
     """Return the format group of a stream.
+
+    Parameters
+    ----------
+    sample_rate_hz
+        Sample rate.
+    channels
+        Channels.
+    packet_frames
+        Frames of its packets.
+    reference
+        What its channels are compared with.
+
+    Returns
+    -------
+    Format
+        What its group has in common.
 
     Raises
     ------
@@ -164,7 +322,24 @@ class Analysis:
         """What begins each row from nothing."""
 
     def add(self, reference: Tone | Recording, limits: Limits, bits: int | None, *, companded: bool = False) -> int:
-        """Add a stream; return its row."""
+        """Add a stream; return its row.
+
+        Parameters
+        ----------
+        reference
+            What its channels are compared with.
+        limits
+            How much of something is no fault.
+        bits
+            Bits of the quantiser; None without linear quantisation.
+        companded
+            Whether it is G.711, whose steps grow with the level.
+
+        Returns
+        -------
+        int
+            The row.
+        """
         form = self.form
         is_recording = isinstance(reference, Recording)
         merger = ChannelMerger(form.channels, TOLERANCE_BLOCKS * form.block_frames, seen_late=is_recording)
@@ -188,11 +363,25 @@ class Analysis:
         return row
 
     def remove(self, row: int) -> None:
-        """Give up a row that has been finished; a stream that is added later may get it."""
+        """Give up a row that has been finished; a stream that is added later may get it.
+
+        Parameters
+        ----------
+        row
+            Row of the stream in its format group.
+        """
         self._free.append(row)
 
     def advance(self, rows: NDArray[np.int64], settled: NDArray[np.int64]) -> None:
-        """Judge every whole block that lies before the settled frame of its row."""
+        """Judge every whole block that lies before the settled frame of its row.
+
+        Parameters
+        ----------
+        rows
+            Rows of the format group, shape (n,).
+        settled
+            Frame of each row before which no packet can change anything, shape (n,).
+        """
         ready = settled // self.form.block_frames - self.timeline.consumed_block[rows]
         self.detector.process(rows, ready)
 
@@ -200,6 +389,13 @@ class Analysis:
         self, rows: NDArray[np.int64], settled: NDArray[np.int64]
     ) -> tuple[list[tuple[int | None, Exception]], list[int]]:
         """Judge as :meth:`advance` does, and let no row keep the others from being judged.
+
+        Parameters
+        ----------
+        rows
+            Rows of the format group, shape (n,).
+        settled
+            Frame of each row before which no packet can change anything, shape (n,).
 
         Returns
         -------
@@ -240,6 +436,11 @@ class Analysis:
     def take_events(self) -> Iterator[tuple[int, Event]]:
         """Yield events that are new or have changed, each with its row.
 
+        Yields
+        ------
+        tuple[int, Event]
+            Row and event.
+
         Raises
         ------
         RowError
@@ -268,23 +469,68 @@ class Analysis:
         )
 
     def judged_frame(self, row: int) -> int:
-        """Return the frame up to which a row is judged."""
+        """Return the frame up to which a row is judged.
+
+        Parameters
+        ----------
+        row
+            Row of the stream in its format group.
+
+        Returns
+        -------
+        int
+            A multiple of the block length.
+        """
         return int(self.timeline.consumed_block[row]) * self.form.block_frames
 
     def restart(self, row: int, frame: int) -> list[Event]:
-        """Judge a row before ``frame`` to its end and what follows anew; return the events that were left."""
+        """Judge a row before ``frame`` to its end and what follows anew; return the events that were left.
+
+        Parameters
+        ----------
+        row
+            Row of the stream in its format group.
+        frame
+            First frame after the break.
+
+        Returns
+        -------
+        list of Event
+            Events that begin before it.
+        """
         row_only = np.array([row])
         self.advance(row_only, np.array([frame]))
         self.detector.restart(row, frame)
         return self._take_rest(row)
 
     def begin(self, row: int, frame: int) -> None:
-        """Judge a row that has ended, or is new, from ``frame`` on."""
+        """Judge a row that has ended, or is new, from ``frame`` on.
+
+        Parameters
+        ----------
+        row
+            Row of the stream in its format group.
+        frame
+            First frame.
+        """
         self.timeline.begin(row, frame // self.form.block_frames)
         self.detector.begin(row, frame)
 
     def finish(self, row: int, stop: int) -> list[Event]:
-        """End a row before frame ``stop``; return the events that were left."""
+        """End a row before frame ``stop``; return the events that were left.
+
+        Parameters
+        ----------
+        row
+            Row of the stream in its format group.
+        stop
+            Frame after the last one.
+
+        Returns
+        -------
+        list of Event
+            In the order of their first frames.
+        """
         self.detector.finish(row, stop)
         return self._take_rest(row)
 
@@ -306,6 +552,11 @@ class Analysis:
             What its channels are compared with.
         frames
             Frames that arrived.
+
+        Returns
+        -------
+        str or None
+            A sentence for the result.
         """
         if frames == 0:
             return "no frames arrived"
@@ -320,7 +571,20 @@ class Analysis:
 
 
 def blindness(signal: Sequence[Signal], sample_rate_hz: int) -> list[str]:
-    """Return a warning for tones that leave common slips unseen, one for channels that share it."""
+    """Return a warning for tones that leave common slips unseen, one for channels that share it.
+
+    Parameters
+    ----------
+    signal
+        What each channel measured.
+    sample_rate_hz
+        Sample rate.
+
+    Returns
+    -------
+    list of str
+        Sentences for the result.
+    """
     warnings = []
     for blind in sorted({item.blind_slip_frames for item in signal if item.blind_slip_frames is not None}):
         if blind >= SMALL_BLIND_SECONDS * sample_rate_hz:

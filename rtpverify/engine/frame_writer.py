@@ -53,7 +53,18 @@ class Packets:
     samples: NDArray[np.float32]
 
     def take(self, chosen: NDArray[np.bool_]) -> Packets:
-        """Return some of the packets."""
+        """Return some of the packets.
+
+        Parameters
+        ----------
+        chosen
+            Which packets, shape (n,).
+
+        Returns
+        -------
+        Packets
+            These packets, in the same order.
+        """
         return Packets(
             self.row[chosen],
             self.sequence[chosen],
@@ -172,13 +183,32 @@ class Tracks(Rows):
     # Streams --------------------------------------------------------------------------------------------------------
 
     def add(self, stream: Stream, packet_frames: int) -> None:
-        """Take in a stream; it gets a track where it has a reference and whole frames."""
+        """Take in a stream; it gets a track where it has a reference and whole frames.
+
+        Parameters
+        ----------
+        stream
+            The stream.
+        packet_frames
+            Frames of its packets.
+        """
         self._without_origin.add(stream.index)
         with self._contained(stream):
             self._begin(stream, stream.encoding, packet_frames, 0)
 
     def switch(self, stream: Stream, encoding: Encoding | None, packet_frames: int, frame: int) -> None:
         """Let a stream go on in another encoding from ``frame`` on; None: it cannot be decoded any more.
+
+        Parameters
+        ----------
+        stream
+            The stream.
+        encoding
+            The encoding.
+        packet_frames
+            Frames of its packets from then on.
+        frame
+            First frame in the new encoding.
 
         Raises
         ------
@@ -196,7 +226,15 @@ class Tracks(Rows):
         self._begin(stream, encoding, packet_frames, frame)
 
     def restart(self, stream: Stream, frame: int) -> None:
-        """Judge a stream anew from ``frame`` on, where its sender's numbers broke, but nothing twice."""
+        """Judge a stream anew from ``frame`` on, where its sender's numbers broke, but nothing twice.
+
+        Parameters
+        ----------
+        stream
+            The stream.
+        frame
+            First frame after the break.
+        """
         with self._contained(stream):
             if stream.track is not None:
                 frame = max(frame, stream.track.analysis.judged_frame(stream.track.row))
@@ -204,7 +242,13 @@ class Tracks(Rows):
                     self._tell(stream, event)
 
     def finish(self, stream: Stream) -> None:
-        """Judge what is left of a stream that ends."""
+        """Judge what is left of a stream that ends.
+
+        Parameters
+        ----------
+        stream
+            The stream.
+        """
         with self._contained(stream):
             self._end(stream)
             if stream.track is not None:
@@ -212,7 +256,13 @@ class Tracks(Rows):
                     self._tell(stream, event)
 
     def give_up(self, stream: Stream) -> None:
-        """Judge a stream no further, as that failed; what it showed until then stays."""
+        """Judge a stream no further, as that failed; what it showed until then stays.
+
+        Parameters
+        ----------
+        stream
+            The stream.
+        """
         for event in stream.log.close_signal(self._tracker.end_frame(stream.index)):
             self._tell(stream, event)
         self._leave(stream.index)
@@ -229,7 +279,13 @@ class Tracks(Rows):
         return contained(lambda error: self._fail(stream, "signal", error))
 
     def fresh_row(self, row: int) -> None:
-        """Make a row fresh: its stream has been finished, or is another one."""
+        """Make a row fresh: its stream has been finished, or is another one.
+
+        Parameters
+        ----------
+        row
+            Row of the stream.
+        """
         self._forget(row)
         self._without_origin.discard(row)
         super().fresh_row(row)
@@ -284,6 +340,13 @@ class Tracks(Rows):
 
         Packets of one format and length go together. Where lengths mix, what is far ahead of the first packets waits
         until all that lies before it is written: it may have to be judged to make room.
+
+        Parameters
+        ----------
+        batch
+            Packets and their places.
+        wanted
+            Which of them are written, shape (n,).
         """
         of_group, frames = self._group[batch.stream], batch.frames
         for number, group in list(self._groups.items()):
@@ -333,7 +396,15 @@ class Tracks(Rows):
         self._place(group, packets)
 
     def write_one(self, stream: Stream, packet: PlacedPacket) -> None:
-        """Write one packet, whatever its encoding, to the track that its stream had there."""
+        """Write one packet, whatever its encoding, to the track that its stream had there.
+
+        Parameters
+        ----------
+        stream
+            The stream.
+        packet
+            The packet and its place.
+        """
         with self._contained(stream):
             self._write_one(stream, packet)
 
@@ -425,7 +496,13 @@ class Tracks(Rows):
     # Judging --------------------------------------------------------------------------------------------------------
 
     def judge_when_due(self, now_ns: int) -> None:
-        """Judge what is settled, unless that was done a moment ago; a clock that was set back does not put it off."""
+        """Judge what is settled, unless that was done a moment ago; a clock that was set back does not put it off.
+
+        Parameters
+        ----------
+        now_ns
+            Arrival clock, in ns since the Unix epoch.
+        """
         wait_ns = HURRIED_NS if self._in_a_hurry else JUDGED_NS
         is_due = (self._tracker.end_timestamp >= self._due).any()
         if is_due or not self._judged_ns <= now_ns < self._judged_ns + wait_ns:

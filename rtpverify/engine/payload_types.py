@@ -27,7 +27,13 @@ BESIDE_NAMES = ("telephone-event", "tone", "cn")
 
 
 class PayloadTypes(Rows):
-    """The payload types of every stream."""
+    """The payload types of every stream.
+
+    Parameters
+    ----------
+    table
+        Where the rows of streams come from.
+    """
 
     FRESH: ClassVar = {
         "_encodings": lambda _: {},
@@ -50,19 +56,46 @@ class PayloadTypes(Rows):
         super().__init__(table)
 
     def add(self, stream: Stream) -> None:
-        """Take in a stream with the payload type it begins with."""
+        """Take in a stream with the payload type it begins with.
+
+        Parameters
+        ----------
+        stream
+            The stream.
+        """
         index = stream.index
         self._encodings[index][stream.payload_type] = stream.encoding
         self._present[index] = stream.payload_type
         self._decode_as(index, stream.encoding)
 
     def take_over(self, stream: int, payload_type: int) -> None:
-        """Let a source that begins with this payload type go on with a stream."""
+        """Let a source that begins with this payload type go on with a stream.
+
+        Parameters
+        ----------
+        stream
+            Index of the stream.
+        payload_type
+            RTP payload type, 0 to 127.
+        """
         if self.encoding(stream, payload_type) == self._present_encoding(stream):
             self._present[stream] = self._table.owner(stream).payload_type = payload_type
 
     def encoding(self, stream: int, payload_type: int) -> Encoding | None:
-        """Return how a payload type of a stream is decoded."""
+        """Return how a payload type of a stream is decoded.
+
+        Parameters
+        ----------
+        stream
+            Index of the stream.
+        payload_type
+            RTP payload type, 0 to 127.
+
+        Returns
+        -------
+        Encoding or None
+            None where it cannot be decoded here.
+        """
         known = self._encodings[stream]
         if payload_type not in known:
             spec = self._table.owner(stream).spec
@@ -74,7 +107,20 @@ class PayloadTypes(Rows):
         return known[payload_type]
 
     def frames(self, part: RtpBatch, stream: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-        """Return the frames in each payload, -1 where that is not known, and whether they are whole, shape (n,)."""
+        """Return the frames in each payload, -1 where that is not known, and whether they are whole, shape (n,).
+
+        Parameters
+        ----------
+        part
+            Packets of known streams.
+        stream
+            Stream index of each packet, shape (n,).
+
+        Returns
+        -------
+        tuple[NDArray[np.int64], NDArray[np.bool_]]
+            Frames and whether the payload is a whole number of them, both of shape (n,).
+        """
         per_frame = self._bytes_per_frame[stream]
         changed = self.changed(part, stream)
         if changed.any():
@@ -86,12 +132,40 @@ class PayloadTypes(Rows):
         return frames, known & (frames * per_frame == part.payload_length)
 
     def changed(self, part: RtpBatch, stream: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Tell which packets have another payload type than their stream has, shape (n,)."""
+        """Tell which packets have another payload type than their stream has, shape (n,).
+
+        Parameters
+        ----------
+        part
+            Packets of known streams.
+        stream
+            Stream index of each packet, shape (n,).
+
+        Returns
+        -------
+        NDArray[np.bool_]
+            Shape (n,).
+        """
         changed: NDArray[np.bool_] = part.payload_type != self._present[stream]
         return changed
 
     def beside(self, part: RtpBatch, stream: NDArray[np.int64], changed: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """Tell which packets of another payload type than their stream's lie beside its audio, shape (n,)."""
+        """Tell which packets of another payload type than their stream's lie beside its audio, shape (n,).
+
+        Parameters
+        ----------
+        part
+            Packets of known streams.
+        stream
+            Stream index of each packet, shape (n,).
+        changed
+            Which packets to look at, shape (n,).
+
+        Returns
+        -------
+        NDArray[np.bool_]
+            Shape (n,).
+        """
         beside = np.zeros(len(part), np.bool_)
         kind = stream << 8 | part.payload_type
         for code in np.unique(kind[changed]).tolist():
@@ -106,13 +180,41 @@ class PayloadTypes(Rows):
         return beside
 
     def is_noise(self, stream: int, payload_type: int) -> bool:
-        """Tell whether what lies beside the audio with this payload type is comfort noise."""
+        """Tell whether what lies beside the audio with this payload type is comfort noise.
+
+        Parameters
+        ----------
+        stream
+            Index of the stream.
+        payload_type
+            RTP payload type, 0 to 127.
+
+        Returns
+        -------
+        bool
+            Whether it is, by its number or by the session description.
+        """
         announced = self._table.owner(stream).spec.announced
         name = announced.medium.rtpmaps.get(payload_type, "") if announced else ""
         return payload_type in COMFORT_NOISE or name.lower().startswith("cn/")
 
     def marks(self, part: RtpBatch, stream: NDArray[np.int64], beside: NDArray[np.bool_]) -> NDArray[np.int64] | None:
-        """Return what packets say of their place beside their numbers."""
+        """Return what packets say of their place beside their numbers.
+
+        Parameters
+        ----------
+        part
+            Packets of known streams.
+        stream
+            Stream index of each packet, shape (n,).
+        beside
+            Which packets hold no audio of their stream, shape (n,).
+
+        Returns
+        -------
+        NDArray[np.int64] or None
+            A :class:`~rtpverify.transport.placement.Mark` for each, shape (n,); None where none says anything.
+        """
         speech = self._is_speech[stream]
         if not (speech | beside).any():
             return None
@@ -120,13 +222,35 @@ class PayloadTypes(Rows):
         return np.where(beside, Mark.BESIDE, np.where(speech, audio, Mark.NONE))
 
     def is_change(self, packet: PlacedPacket) -> bool:
-        """Tell whether a stream goes on with another payload type from this packet on."""
+        """Tell whether a stream goes on with another payload type from this packet on.
+
+        Parameters
+        ----------
+        packet
+            The packet and its place.
+
+        Returns
+        -------
+        bool
+            Whether its payload type is another one than the present.
+        """
         stream = packet.stream
         is_later = packet.timestamp >= int(self._since[stream])
         return is_later and packet.payload_type != int(self._present[stream])
 
     def change(self, packet: PlacedPacket) -> bool:
-        """Go on with the payload type of this packet; return whether its encoding is another one."""
+        """Go on with the payload type of this packet; return whether its encoding is another one.
+
+        Parameters
+        ----------
+        packet
+            The first packet of the new payload type.
+
+        Returns
+        -------
+        bool
+            Whether it is.
+        """
         stream, before = packet.stream, self._present_encoding(packet.stream)
         self._present[stream] = self._table.owner(stream).payload_type = packet.payload_type
         self._since[stream] = packet.timestamp
@@ -134,7 +258,15 @@ class PayloadTypes(Rows):
         return packet.encoding != before
 
     def correct(self, stream: int, encoding: Encoding) -> None:
-        """Decode the present payload type, and those described alike, in another encoding."""
+        """Decode the present payload type, and those described alike, in another encoding.
+
+        Parameters
+        ----------
+        stream
+            Index of the stream.
+        encoding
+            The encoding.
+        """
         self._encodings[stream] = {int(self._present[stream]): encoding}
         self._decode_as(stream, encoding)
 
@@ -156,6 +288,18 @@ def lies_beside(spec: StreamSpec, packet: Held) -> bool:
 
     What a description calls so does; of payload types it says nothing of, those of comfort noise, and dynamic ones with
     what is a telephone event (four bytes, of which the reserved bit is 0).
+
+    Parameters
+    ----------
+    spec
+        What is expected of the stream.
+    packet
+        The packet.
+
+    Returns
+    -------
+    bool
+        Whether it does.
     """
     said = _said_beside(spec, packet.payload_type)
     if said is not None:

@@ -41,6 +41,8 @@ class Intake(Rows):
 
     Parameters
     ----------
+    table
+        Where the rows of streams come from.
     tell
         Takes events.
     fail
@@ -110,7 +112,15 @@ class Intake(Rows):
     # Streams --------------------------------------------------------------------------------------------------------
 
     def add(self, stream: Stream, payload_bytes: int) -> None:
-        """Take in a stream, which has its row, and whose first payload has so many bytes."""
+        """Take in a stream, which has its row, and whose first payload has so many bytes.
+
+        Parameters
+        ----------
+        stream
+            The stream.
+        payload_bytes
+            Length of its first payload.
+        """
         index, encoding, limits = stream.index, stream.encoding, stream.spec.limits
         self.payload_types.add(stream)
         self.arrivals.begin(index, stream.first_arrival_ns, limits.max_stall_seconds)
@@ -126,7 +136,19 @@ class Intake(Rows):
         self._fail(None if index is None else self._table.owner(index), "transport", error)
 
     def take_over(self, index: int, ssrc: int, flow: Flow, payload_type: int) -> None:
-        """Let another source go on with a stream."""
+        """Let another source go on with a stream.
+
+        Parameters
+        ----------
+        index
+            Index of the stream.
+        ssrc
+            SSRC of the new source.
+        flow
+            Its two ends.
+        payload_type
+            Payload type that it begins with.
+        """
         self._table.owner(index).take_over(ssrc, flow)
         self.payload_types.take_over(index, payload_type)
         self.tracker.succeed(index)
@@ -170,6 +192,17 @@ class Intake(Rows):
         self, part: RtpBatch, stream: NDArray[np.int64], frames: NDArray[np.int64], whole: NDArray[np.bool_]
     ) -> list[tuple[int, Exception]]:
         """Take packets of known streams, of all copies the first; ``whole`` are those that hold whole frames.
+
+        Parameters
+        ----------
+        part
+            Packets of known streams.
+        stream
+            Stream index of each packet, shape (n,).
+        frames
+            Frames in each payload, -1 where that is not known, shape (n,).
+        whole
+            Which payloads are a whole number of frames, shape (n,).
 
         Returns
         -------
@@ -308,7 +341,17 @@ class Intake(Rows):
             new_encodings.append(packet)
 
     def correct(self, stream: Stream, encoding: Encoding, payload_bytes: int) -> None:
-        """Let a stream go on in another encoding, which its packets have shown, from its end on."""
+        """Let a stream go on in another encoding, which its packets have shown, from its end on.
+
+        Parameters
+        ----------
+        stream
+            The stream.
+        encoding
+            The encoding.
+        payload_bytes
+            Length of a payload.
+        """
         index, frames = stream.index, payload_bytes // encoding.bytes_per_frame
         self.payload_types.correct(index, encoding)
         self._go_on_in(stream, encoding, frames, self.tracker.end_frame(index))
@@ -463,12 +506,34 @@ class Intake(Rows):
     # Figures --------------------------------------------------------------------------------------------------------
 
     def arrived(self, stream: Stream) -> tuple[Arrived, PacketCounts]:
-        """Return what has come of a stream by now, for what its sender reports."""
+        """Return what has come of a stream by now, for what its sender reports.
+
+        Parameters
+        ----------
+        stream
+            The stream.
+
+        Returns
+        -------
+        tuple[Arrived, PacketCounts]
+            Head and octets, and the counts of its packets.
+        """
         index = stream.index
         return Arrived(self.tracker.head_sequence(index), int(self._octets[index])), self.tracker.counts(index)
 
     def glance(self, stream: Stream) -> WireGlance:
-        """Return what the wire did to a stream so far, at a glance: :meth:`result_of` costs more."""
+        """Return what the wire did to a stream so far, at a glance: :meth:`result_of` costs more.
+
+        Parameters
+        ----------
+        stream
+            The stream.
+
+        Returns
+        -------
+        WireGlance
+            Counts, jitter as of the last time it was computed, and the latest arrival.
+        """
         index, timing = stream.index, self.arrivals.timing
         expected, lost = self.tracker.expected_and_lost(index)
         left_out = self.packets_left_out(stream)
@@ -478,12 +543,33 @@ class Intake(Rows):
         """Return how many packets were not read, but for comfort noise and telephone events.
 
         Where nothing is decoded at all, only those that fit nowhere count.
+
+        Parameters
+        ----------
+        stream
+            The stream.
+
+        Returns
+        -------
+        int
+            Packets.
         """
         unread = int(self._unread[stream.index]) if stream.encoding is not None else 0
         return self.tracker.counts(stream.index).stray + unread
 
     def reception(self, stream: Stream) -> Reception:
-        """Return what a receiver would report of a stream."""
+        """Return what a receiver would report of a stream.
+
+        Parameters
+        ----------
+        stream
+            The stream.
+
+        Returns
+        -------
+        Reception
+            The figures of a reception report block.
+        """
         self.arrivals.judge()
         index, reports = stream.index, stream.rtcp.reports
         jitter = self.arrivals.timing.jitter_seconds(index)

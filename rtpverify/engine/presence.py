@@ -59,6 +59,8 @@ class AwaitedStream:
         Those that came and are not forgotten.
     came
         Whether any ever did.
+    sender
+        The stream of the address that sends it: of several, until another one took over.
     event, ended
         That it never came, or has ended, and the stream that did; the event is open while that lasts.
     """
@@ -67,6 +69,7 @@ class AwaitedStream:
     since_ns: int | None = None
     streams: list[Stream] = field(default_factory=list)
     came: bool = False
+    sender: Stream | None = None
     event: Event | None = None
     ended: Stream | None = None
 
@@ -81,24 +84,70 @@ class AwaitedStream:
         return self.event is not None and self.event.open
 
     def is_alternative(self, other: AwaitedStream) -> bool:
-        """Tell whether one of the two is enough: senders of one description, any of which may send."""
+        """Tell whether one of the two is enough: senders of one description, any of which may send.
+
+        Parameters
+        ----------
+        other
+            What else is expected.
+
+        Returns
+        -------
+        bool
+            Whether they are senders of one description.
+        """
         mine, its = self.spec, other.spec
         return mine.announced is not None and mine.announced == its.announced and mine.destination == its.destination
 
     def missing(self, now_ns: int | None, *, fault: bool) -> Event:
-        """Return the event of something that never came; the time is None where no clock tells it."""
+        """Return the event of something that never came; the time is None where no clock tells it.
+
+        Parameters
+        ----------
+        now_ns
+            The time, in ns since the Unix epoch.
+        fault
+            Whether it is a fault.
+
+        Returns
+        -------
+        Event
+            A ``missing`` event.
+        """
         seconds = None if now_ns is None or self.since_ns is None else (now_ns - self.since_ns) / 1e9
         size, message = {"missing_seconds": seconds}, self.missing_message(seconds)
         return Event(MissingSize(**size), 0, time_ns=self.since_ns, fault=fault, message=message)
 
     def told(self, event: Event) -> tuple[Event, bool]:
-        """Take an event in; return it as it is reported, and whether it is new."""
+        """Take an event in; return it as it is reported, and whether it is new.
+
+        Parameters
+        ----------
+        event
+            The event.
+
+        Returns
+        -------
+        tuple[Event, bool]
+            The event with its id, and whether it had none before.
+        """
         is_new = not event.id
         event.name(f"{self.name or self.spec.place}@{self.since_ns}")
         return event, is_new
 
     def missing_message(self, seconds: float | None) -> str:
-        """Say that it never came."""
+        """Say that it never came.
+
+        Parameters
+        ----------
+        seconds
+            For how long; None where no clock tells.
+
+        Returns
+        -------
+        str
+            The message of the event.
+        """
         announced = f", which {self.spec.announced.place} describes" if self.spec.announced else ""
         lasted = "" if seconds is None else f" for {seconds:.1f} s"
         return f"no packet{lasted} of {self.spec.place}{announced}"
@@ -150,45 +199,95 @@ class Presence:
     # What is expected -----------------------------------------------------------------------------------------------
 
     def expect(self, spec: StreamSpec) -> None:
-        """Expect one more stream."""
+        """Expect one more stream.
+
+        Parameters
+        ----------
+        spec
+            What is expected.
+        """
         self._expected.append(AwaitedStream(spec))
         self._new.append(self._expected[-1])
         self._due_ns = 0.0
 
     def expect_no_more(self, spec: StreamSpec) -> None:
-        """Expect a stream no longer, of which every stream was forgotten."""
+        """Expect a stream no longer, of which every stream was forgotten.
+
+        Parameters
+        ----------
+        spec
+            What is no longer expected.
+        """
         item = self._of(spec)
         self._close(item, self._now_ns, GIVEN_UP)
         self._expected.remove(item)
 
     def add(self, stream: Stream) -> None:
-        """Take in a stream that came."""
+        """Take in a stream that came.
+
+        Parameters
+        ----------
+        stream
+            The stream.
+        """
         item = self._of(stream.spec)
         if item.is_down or (self.watches and item.streams and self._was_silent(item, stream.first_arrival_ns)):
             self._over(item, stream.first_arrival_ns)
         item.came = True
+        item.sender = item.sender or stream
         item.streams.append(stream)
         self._due_ns = 0.0
 
     def forget(self, stream: Stream) -> None:
-        """Go on without a stream."""
+        """Go on without a stream.
+
+        Parameters
+        ----------
+        stream
+            The stream.
+        """
         item = self._of(stream.spec)
         if item.ended is stream:
             self._close(item, self._now_ns, GIVEN_UP)
         item.streams.remove(stream)
+        if item.sender is stream:
+            item.sender = next(iter(item.streams), None)
 
     def is_up(self, name: str) -> bool:
-        """Tell whether packets of what bears a name arrive."""
+        """Tell whether packets of what bears a name arrive.
+
+        Parameters
+        ----------
+        name
+            Configured name.
+
+        Returns
+        -------
+        bool
+            Whether it came and has not ended.
+        """
         return any(item.came and not item.is_down for item in self._expected if item.name == name)
 
     def absent(self) -> list[tuple[StreamSpec, Event]]:
-        """Return what never came, as far as that was reported."""
+        """Return what never came, as far as that was reported.
+
+        Returns
+        -------
+        list[tuple[StreamSpec, Event]]
+            Each with its ``missing`` event.
+        """
         return [(item.spec, item.event) for item in self._expected if not item.came and item.event is not None]
 
     # While it lasts -------------------------------------------------------------------------------------------------
 
     def advance(self, now_ns: int) -> None:
-        """Let the arrival clock go on; all that arrived before is taken in."""
+        """Let the arrival clock go on; all that arrived before is taken in.
+
+        Parameters
+        ----------
+        now_ns
+            Arrival clock, in ns since the Unix epoch.
+        """
         self._now_ns = now_ns
         for item in self._new:
             item.since_ns = now_ns
@@ -197,6 +296,8 @@ class Presence:
             return
         self._due_ns = float("inf")
         for item in self._expected:
+            if len(item.streams) > 1:
+                self._due_ns = min(self._due_ns, self._look_for_successor(item, now_ns))
             if item.is_down:
                 continue
             at_ns = self._ended_at_ns(item) if item.came else self._missing_at_ns(item)
@@ -219,6 +320,11 @@ class Presence:
         ----------
         stream, arrival_ns
             Stream index and arrival of packets that are taken in next, shape (n,).
+
+        Returns
+        -------
+        list[tuple[int, AwaitedStream]]
+            Row and what comes back with it, in order of rows.
         """
         if len(stream) == 0:
             return []
@@ -243,7 +349,17 @@ class Presence:
         return sorted(found, key=lambda entry: entry[0])
 
     def come_back(self, item: AwaitedStream, stream: Stream, at_ns: int) -> None:
-        """Take note that a packet of a stream arrived after an end; it is not taken in yet."""
+        """Take note that a packet of a stream arrived after an end; it is not taken in yet.
+
+        Parameters
+        ----------
+        item
+            What comes back.
+        stream
+            The stream.
+        at_ns
+            Arrival of the packet, in ns since the Unix epoch.
+        """
         frame = self._tracker.end_frame(stream.index)
         stream.interruption = Interruption(self._over(item, at_ns), frame, at_ns)
 
@@ -266,6 +382,10 @@ class Presence:
             if not item.came and self._is_wanted(item):
                 item.event = item.missing(now_ns, fault=some_came)
                 self._tell(item, item.event)
+            if len(item.streams) > 1:
+                is_live = now_ns is not None and self._ends is Ends.FAULT
+                end_ns = max(map(self._last_ns, item.streams)) if now_ns is None else now_ns
+                self._look_for_successor(item, end_ns, ends_are_told=is_live)
             if now_ns is None or self._ends is Ends.ALLOWED:
                 continue
             for stream in item.streams:
@@ -273,14 +393,57 @@ class Presence:
                     self._tell(stream, self._end_of(stream, now_ns, IF_MEANT))
 
     def has_ended(self, now_ns: int) -> bool:
-        """Tell whether streams came and all of them have ended; all that arrived before is taken in."""
+        """Tell whether streams came and all of them have ended; all that arrived before is taken in.
+
+        Parameters
+        ----------
+        now_ns
+            Arrival clock, in ns since the Unix epoch.
+
+        Returns
+        -------
+        bool
+            False where none came.
+        """
         streams = [stream for item in self._expected for stream in item.streams]
         return bool(streams) and all(now_ns >= self._stream_ended_at_ns(stream) for stream in streams)
 
     def silent_ns(self, stream: Stream, end_ns: int) -> int | None:
-        """Return how long before ``end_ns`` a stream ended, None where it did not."""
+        """Return how long before ``end_ns`` a stream ended, None where it did not.
+
+        Parameters
+        ----------
+        stream
+            The stream.
+        end_ns
+            End of the check, in ns since the Unix epoch.
+
+        Returns
+        -------
+        int or None
+            Time since its last packet.
+        """
         silent_ns = end_ns - self._last_ns(stream)
         return silent_ns if silent_ns >= self._patience_ns(stream) else None
+
+    def _look_for_successor(self, item: AwaitedStream, now_ns: int, *, ends_are_told: bool = False) -> float:
+        """See whether another address took over what is expected; return when to look again.
+
+        ``ends_are_told``: that the sender before has ended is reported by itself.
+        """
+        before = item.sender
+        others = [one for one in item.streams if before and one.sender_address != before.sender_address]
+        if before is None or not others or not item.spec.is_configured or item.spec.is_merged:
+            return float("inf")
+        ended_ns, last_ns = self._stream_ended_at_ns(before), self._last_ns(before)
+        after = max(others, key=self._last_ns)
+        if now_ns < ended_ns or self._last_ns(after) <= last_ns:
+            return float("inf") if item.is_down else ended_ns
+        is_told = item.event is not None and item.ended is before and item.event.time_ns == last_ns
+        fault = not (is_told or ends_are_told or before.rtcp.said_goodbye)
+        item.sender = after
+        self._tell(after, after.sender_change(before, last_ns, fault=fault))
+        return 0.0
 
     # Judging --------------------------------------------------------------------------------------------------------
 

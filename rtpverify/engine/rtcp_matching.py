@@ -19,6 +19,18 @@ def report_rows(rtp: RtpBatch, streams: Sequence[Stream]) -> NDArray[np.int64]:
     """Return the rows of RTCP datagrams that begin with the SSRC of a stream, or of a packet of this batch.
 
     In order of arrival; several sockets may stand behind one another.
+
+    Parameters
+    ----------
+    rtp
+        The RTP packets of the batch.
+    streams
+        The streams so far.
+
+    Returns
+    -------
+    NDArray[np.int64]
+        Rows of the source batch, shape (n,).
     """
     rows = rtp.rtcp[rtp.source.length[rtp.rtcp] >= RTCP_BYTES] if len(rtp.rtcp) else rtp.rtcp
     if len(rows) == 0:
@@ -30,7 +42,22 @@ def report_rows(rtp: RtpBatch, streams: Sequence[Stream]) -> NDArray[np.int64]:
 
 
 def reports_of(batch: PacketBatch, row: int, streams: Sequence[Stream]) -> Iterator[tuple[Stream, Report]]:
-    """Yield what the RTCP datagram in this row says of streams that its host sends."""
+    """Yield what the RTCP datagram in this row says of streams that its host sends.
+
+    Parameters
+    ----------
+    batch
+        The batch.
+    row
+        Row of the datagram.
+    streams
+        The streams so far.
+
+    Yields
+    ------
+    tuple[Stream, Report]
+        A stream, and what is reported of it.
+    """
     start = int(batch.offset[row])
     host = batch.flows[int(batch.flow[row])].sender.rpartition(":")[0]
     for report in parse_rtcp(batch.arena[start : start + int(batch.length[row])].tobytes()).reports:

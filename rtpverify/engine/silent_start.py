@@ -36,6 +36,11 @@ class FirstSound(NamedTuple):
 class Hearing:
     """Listens to streams that have been silent so far.
 
+    Parameters
+    ----------
+    table
+        Where the rows of streams come from.
+
     Attributes
     ----------
     streams
@@ -48,12 +53,25 @@ class Hearing:
         table.attach(self)
 
     def fresh_row(self, row: int) -> None:
-        """Listen to the stream of a row no longer."""
+        """Listen to the stream of a row no longer.
+
+        Parameters
+        ----------
+        row
+            Row of the stream.
+        """
         self.streams.pop(row, None)
         self._held.pop(row, None)
 
     def sift(self, part: RtpBatch, stream: NDArray[np.int64]) -> tuple[NDArray[np.bool_], list[FirstSound]]:
         """Hold back packets from the first that is no silence on.
+
+        Parameters
+        ----------
+        part
+            Packets of known streams.
+        stream
+            Stream index of each packet, shape (n,).
 
         Returns
         -------
@@ -77,7 +95,13 @@ class Hearing:
         return held, heard
 
     def finish(self) -> list[FirstSound]:
-        """End the input; return what is still held back."""
+        """End the input; return what is still held back.
+
+        Returns
+        -------
+        list of FirstSound
+            One for each stream of which packets are held back.
+        """
         heard = [
             FirstSound(-1, self.streams[index], _decide(self.streams[index], packets), packets)
             for index, packets in self._held.items()

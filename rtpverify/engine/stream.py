@@ -21,6 +21,7 @@ from rtpverify.events import (
     Kind,
     PayloadTypeChangeSize,
     RestartSize,
+    SenderChangeSize,
     SsrcChangeSize,
     StallSize,
     TimestampErrorSize,
@@ -62,7 +63,18 @@ class FormatRow:
     stop_frame: int | None = None
 
     def holds(self, frame: int) -> bool:
-        """Tell whether a frame lies here."""
+        """Tell whether a frame lies here.
+
+        Parameters
+        ----------
+        frame
+            Frame of the stream, counted from its earliest packet.
+
+        Returns
+        -------
+        bool
+            Whether it lies between the first and the last frame of this encoding.
+        """
         return self.start_frame <= frame and (self.stop_frame is None or frame < self.stop_frame)
 
 
@@ -151,7 +163,15 @@ class Suppression:
         return self.has_comfort_noise or self.pauses > 0
 
     def take(self, sequence: int, *, is_noise: bool) -> None:
-        """Take a packet of comfort noise, or of a telephone event."""
+        """Take a packet of comfort noise, or of a telephone event.
+
+        Parameters
+        ----------
+        sequence
+            Extended sequence number of the packet.
+        is_noise
+            Whether it is comfort noise.
+        """
         self.packets_beside += 1
         if is_noise:
             self.has_comfort_noise = True
@@ -186,7 +206,18 @@ class StreamLog:
     """Events that are still open where frames are shifted: as they are kept, and as they are reported."""
 
     def add(self, event: Event) -> bool:
-        """Name an event and keep it where there is room; return whether it is new."""
+        """Name an event and keep it where there is room; return whether it is new.
+
+        Parameters
+        ----------
+        event
+            The event.
+
+        Returns
+        -------
+        bool
+            Whether no event of its id was reported before.
+        """
         event.name(self.identity)
         # What has the identity of an event that was reported is that event, found again.
         is_new = event.id not in self.events
@@ -197,7 +228,18 @@ class StreamLog:
         return is_new
 
     def on_media_time(self, event: Event) -> Event:
-        """Return an event on the media timeline: a copy where frames are shifted there, always the same while open."""
+        """Return an event on the media timeline: a copy where frames are shifted there, always the same while open.
+
+        Parameters
+        ----------
+        event
+            The event.
+
+        Returns
+        -------
+        Event
+            The event itself where no frames are shifted.
+        """
         shift_frames = self.media_time.shift(event.start_frame)
         if not shift_frames:
             return event
@@ -216,7 +258,18 @@ class StreamLog:
         return told
 
     def close_signal(self, frame: int) -> list[Event]:
-        """Let what the signal showed end at ``frame``; return the events that were open."""
+        """Let what the signal showed end at ``frame``; return the events that were open.
+
+        Parameters
+        ----------
+        frame
+            Frame of the stream, counted from its earliest packet.
+
+        Returns
+        -------
+        list of Event
+            Those that changed.
+        """
         kept = {id(told): event for event, told in self._shifted.values()}
         ended = [
             kept.get(id(event), event)
@@ -229,7 +282,13 @@ class StreamLog:
         return ended
 
     def in_order(self) -> list[Event]:
-        """Return the events that are kept, by frame and channel."""
+        """Return the events that are kept, by frame and channel.
+
+        Returns
+        -------
+        list of Event
+            The events.
+        """
         return sorted(self.events.values(), key=lambda event: (event.start_frame, event.channel or 0))
 
 
@@ -303,7 +362,20 @@ class Stream:
         return self.spec.name
 
     def gap(self, gap: Gap, host_dropped: int = 0) -> Event:
-        """Return the event of packets that never arrived; so many were dropped by this host meanwhile."""
+        """Return the event of packets that never arrived; so many were dropped by this host meanwhile.
+
+        Parameters
+        ----------
+        gap
+            The packets.
+        host_dropped
+            Packets that this host dropped meanwhile.
+
+        Returns
+        -------
+        Event
+            A ``gap`` event.
+        """
         start = gap.start_frame - (self.origin or 0)
         packets = f"{gap.packets} packet{'s' if gap.packets > 1 else ''}"
         where = "on all legs" if self.spec.is_merged else "in the network"
@@ -338,6 +410,19 @@ class Stream:
         """Take what the sender reports of itself, with what had come of its packets before.
 
         ``sender`` is the ``address:port`` it came from.
+
+        Parameters
+        ----------
+        report
+            The report.
+        arrived
+            Head and octets of its packets by then.
+        counts
+            Counts of its packets by then.
+        arrival_ns
+            When it arrived, in ns since the Unix epoch.
+        sender
+            ``address:port`` the report came from.
         """
         self.rtcp.address = sender
         if isinstance(report, Bye):
@@ -348,16 +433,67 @@ class Stream:
             self.rtcp.at_report = counts
 
     def take_over(self, ssrc: int, flow: Flow) -> None:
-        """Go on with another source."""
+        """Go on with another source.
+
+        Parameters
+        ----------
+        ssrc
+            SSRC of the new source.
+        flow
+            Its two ends.
+        """
         self.ssrc_before, self.ssrc, self.flow = self.ssrc, ssrc, flow
 
+    @property
+    def sender_address(self) -> str:
+        """Address of the host that sends it, without its port."""
+        return self.flow.sender.rpartition(":")[0]
+
+    def sender_change(self, before: Stream, silent_since_ns: int, *, fault: bool) -> Event:
+        """Return the event of an address from which packets come in place of another one's, which is silent since."""
+        began_ns = max(self.first_arrival_ns, silent_since_ns)
+        rate_hz = self.encoding.sample_rate_hz if self.encoding else 0
+        left = "sent RTCP BYE" if before.rtcp.said_goodbye else "is silent"
+        size = SenderChangeSize(
+            from_sender=before.flow.sender,
+            to_sender=self.flow.sender,
+            from_ssrc=f"0x{before.ssrc:08x}",
+            to_ssrc=f"0x{self.ssrc:08x}",
+        )
+        return Event(
+            size,
+            round((began_ns - self.first_arrival_ns) / 1e9 * rate_hz),
+            time_ns=began_ns,
+            message=f"{before.flow.sender} {left}, and {self.flow.sender} sends in its place",
+            fault=fault,
+        )
+
     def go_on_in(self, encoding: Encoding | None, frame: int) -> None:
-        """Go on in another encoding from ``frame`` on; None: in one that is not known."""
+        """Go on in another encoding from ``frame`` on; None: in one that is not known.
+
+        Parameters
+        ----------
+        encoding
+            The encoding.
+        frame
+            Frame of the stream, counted from its earliest packet.
+        """
         self.not_judged = None if encoding else self.spec.why_undecodable(self.payload_type)
         self.encoding, self.encoding_since = encoding or self.encoding, frame
 
     def jump(self, jump: Discontinuity) -> Event:
-        """Return the event of a sender whose numbers jumped."""
+        """Return the event of a sender whose numbers jumped.
+
+        Parameters
+        ----------
+        jump
+            Where and how they jumped.
+
+        Returns
+        -------
+        Event
+            A ``restart``, ``timestamp_jump`` or ``ssrc_change`` event.
+        """
         kind = Kind(str(jump.kind))
         frame = jump.frame - (self.origin or 0)
         numbers = (
@@ -380,7 +516,18 @@ class Stream:
         return event
 
     def timestamp_error(self, error: TimestampError) -> Event:
-        """Return the event of timestamps that contradict the sequence numbers: the same while that goes on."""
+        """Return the event of timestamps that contradict the sequence numbers: the same while that goes on.
+
+        Parameters
+        ----------
+        error
+            The timestamps.
+
+        Returns
+        -------
+        Event
+            A ``timestamp_error`` event.
+        """
         encoding = self.encoding
         if encoding is None:
             raise AssertionError("timestamps of packets that are not decoded contradict nothing")
@@ -415,7 +562,24 @@ class Stream:
         return event
 
     def stall(self, sequence: int, frame: int, seconds: float, arrival_ns: int) -> Event:
-        """Return the event of a sender that was silent for too long."""
+        """Return the event of a sender that was silent for too long.
+
+        Parameters
+        ----------
+        sequence
+            Extended sequence number of the packet after it.
+        frame
+            First frame of that packet.
+        seconds
+            How long nothing came.
+        arrival_ns
+            Arrival of that packet, in ns since the Unix epoch.
+
+        Returns
+        -------
+        Event
+            A ``stall`` event.
+        """
         message = f"no packet for {1000 * seconds:.1f} ms, then the stream continued where it had stopped"
         return Event(
             StallSize(stall_seconds=seconds),
@@ -426,7 +590,26 @@ class Stream:
         )
 
     def end(self, frame: int, sequence: int, last_ns: int, now_ns: int, went_on: str) -> Event:
-        """Return the event of a stream of which nothing came since its last packet, in ``frame`` at ``last_ns``."""
+        """Return the event of a stream of which nothing came since its last packet, in ``frame`` at ``last_ns``.
+
+        Parameters
+        ----------
+        frame
+            Frame after the last packet.
+        sequence
+            Extended sequence number of the last packet.
+        last_ns
+            Its arrival, in ns since the Unix epoch.
+        now_ns
+            Arrival clock, in ns since the Unix epoch.
+        went_on
+            What became of the stream, for the message.
+
+        Returns
+        -------
+        Event
+            An ``ended`` event.
+        """
         return Event(
             EndedSize(ended_seconds=(now_ns - last_ns) / 1e9),
             frame,
@@ -437,24 +620,78 @@ class Stream:
         )
 
     def end_message(self, seconds: float | None, went_on: str) -> str:
-        """Say that nothing came of the stream."""
+        """Say that nothing came of the stream.
+
+        Parameters
+        ----------
+        seconds
+            For how long nothing came; None where no clock tells.
+        went_on
+            What became of the stream, for the message.
+
+        Returns
+        -------
+        str
+            The message of the event.
+        """
         lasted = "" if seconds is None else f" for {seconds:.1f} s"
         what = "the sender sent RTCP BYE, no packet" if self.rtcp.said_goodbye else "no packet"
         return f"{what}{lasted}{went_on}"
 
     def end_within(self, start_ns: int, stop_ns: int) -> Event | None:
-        """Return the end after which it came back within a silence, None where it did not."""
+        """Return the end after which it came back within a silence, None where it did not.
+
+        Parameters
+        ----------
+        start_ns
+            Start of the silence, in ns since the Unix epoch.
+        stop_ns
+            Its end.
+
+        Returns
+        -------
+        Event or None
+            The ``ended`` event.
+        """
         back = self.interruption
         return back.event if back is not None and start_ns < back.arrival_ns <= stop_ns else None
 
     def end_before(self, frame: int) -> Event | None:
-        """Return the end after which it came back with what lies at a frame, None where it came back otherwise."""
+        """Return the end after which it came back with what lies at a frame, None where it came back otherwise.
+
+        Parameters
+        ----------
+        frame
+            Frame of the stream, counted from its earliest packet.
+
+        Returns
+        -------
+        Event or None
+            The ``ended`` event.
+        """
         back = self.interruption
         rate_hz = self.encoding.sample_rate_hz if self.encoding else UNKNOWN_RATE_HZ
         return back.event if back is not None and 0 <= frame - back.frame <= RETURN_SECONDS * rate_hz else None
 
     def payload_type_change(self, payload_type: int, sequence: int, frame: int, arrival_ns: int) -> Event:
-        """Return the event of a sender that changed its payload type."""
+        """Return the event of a sender that changed its payload type.
+
+        Parameters
+        ----------
+        payload_type
+            The new payload type.
+        sequence
+            Extended sequence number of its first packet.
+        frame
+            First frame of that packet.
+        arrival_ns
+            When it arrived, in ns since the Unix epoch.
+
+        Returns
+        -------
+        Event
+            A ``payload_type_change`` event.
+        """
         message = f"payload type changed from {self.payload_type} to {payload_type}"
         return Event(
             PayloadTypeChangeSize(from_payload_type=self.payload_type, to_payload_type=payload_type),
@@ -465,7 +702,18 @@ class Stream:
         )
 
     def told(self, event: Event) -> tuple[Event, bool]:
-        """Take an event in; return it as it is told, and whether it is new."""
+        """Take an event in; return it as it is told, and whether it is new.
+
+        Parameters
+        ----------
+        event
+            A new event, or one that has changed.
+
+        Returns
+        -------
+        tuple[Event, bool]
+            The event with id, packets, arrival and place on the media timeline, and whether it is new.
+        """
         stop = event.start_frame + max(event.duration_frames, 1)
         if event.id:
             if event.packets is not None and event.kind not in TRANSPORT_KINDS and not event.open:
@@ -481,13 +729,35 @@ class Stream:
         return self.log.on_media_time(event), is_new
 
     def track_at(self, frame: int) -> FormatRow | None:
-        """Return where a frame lies, None where it is not judged or that is forgotten."""
+        """Return where a frame lies, None where it is not judged or that is forgotten.
+
+        Parameters
+        ----------
+        frame
+            Frame of the stream, counted from its earliest packet.
+
+        Returns
+        -------
+        FormatRow or None
+            The track of the encoding it is in.
+        """
         if self.track is not None and self.track.start_frame <= frame:
             return self.track
         return next((track for track in reversed(self.earlier) if track.holds(frame)), None)
 
     def frame_of(self, sequence: int) -> int | None:
-        """Return the first frame of a packet, None where it did not arrive or is forgotten."""
+        """Return the first frame of a packet, None where it did not arrive or is forgotten.
+
+        Parameters
+        ----------
+        sequence
+            Extended sequence number of the packet.
+
+        Returns
+        -------
+        int or None
+            Counted from the stream's earliest packet.
+        """
         timestamp = self.packets.timestamp(self.index, sequence)
         return None if timestamp is None else timestamp - (self.origin or 0)
 

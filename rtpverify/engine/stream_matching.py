@@ -48,7 +48,13 @@ class Identity:
         self._note_copies()
 
     def add(self, spec: StreamSpec) -> None:
-        """Expect one more stream; flows that matched nothing so far are matched again."""
+        """Expect one more stream; flows that matched nothing so far are matched again.
+
+        Parameters
+        ----------
+        spec
+            What is expected.
+        """
         if None in self.specs:
             self.specs[self.specs.index(None)] = spec
         else:
@@ -57,14 +63,31 @@ class Identity:
         self._match_again(-1)
 
     def remove(self, spec: StreamSpec) -> None:
-        """Expect a stream no longer; its flows are matched against what still is expected."""
+        """Expect a stream no longer; its flows are matched against what still is expected.
+
+        Parameters
+        ----------
+        spec
+            What is no longer expected.
+        """
         place = self.specs.index(spec)
         self.specs[place] = None
         self._note_copies()
         self._match_again(place)
 
     def matching(self, rtp: RtpBatch) -> RtpBatch:
-        """Leave out packets that nobody wants; those that carry the same get the first of their SSRCs."""
+        """Leave out packets that nobody wants; those that carry the same get the first of their SSRCs.
+
+        Parameters
+        ----------
+        rtp
+            Packets in order of arrival.
+
+        Returns
+        -------
+        RtpBatch
+            The packets that are wanted.
+        """
         self._flows = flows = rtp.source.flows
         for flow in flows[len(self._spec) :]:
             self._note(flow)
@@ -92,14 +115,36 @@ class Identity:
         self._copies = [(place, group) for place, spec in specs for group in spec.duplicate_ssrcs]
 
     def spec_of(self, flow: int) -> StreamSpec:
-        """Return what is expected of a flow whose packets are wanted."""
+        """Return what is expected of a flow whose packets are wanted.
+
+        Parameters
+        ----------
+        flow
+            Index of the flow.
+
+        Returns
+        -------
+        StreamSpec
+            What the first matching spec expects.
+        """
         spec = self.specs[int(self._spec[flow])]
         if spec is None:
             raise AssertionError(f"flow {flow} matches a stream that is no longer expected")
         return spec
 
     def source_flow(self, rtp: RtpBatch) -> NDArray[np.int64] | None:
-        """Return the flow by which the source of each packet is known, shape (n,); None: the one it came over."""
+        """Return the flow by which the source of each packet is known, shape (n,); None: the one it came over.
+
+        Parameters
+        ----------
+        rtp
+            Packets that are wanted.
+
+        Returns
+        -------
+        NDArray[np.int64] or None
+            Indices of flows.
+        """
         return self._source[rtp.flow] if self.has_legs else None
 
     def place_of(self, flow: int, payload_type: int) -> Hashable:
@@ -107,6 +152,18 @@ class Identity:
 
         A sender that is started again has another port as often as not, and may have another payload type. Where no
         stream is configured, calls of one host, each from a port of its own, are as many streams.
+
+        Parameters
+        ----------
+        flow
+            Index of the flow.
+        payload_type
+            RTP payload type, 0 to 127.
+
+        Returns
+        -------
+        Hashable
+            Equal for such sources.
         """
         spec, ends = self.spec_of(flow), self._flows[flow]
         encoding = spec.encoding_of(payload_type) or payload_type
@@ -116,7 +173,18 @@ class Identity:
         return int(self._spec[flow]), sender, ends.destination, encoding
 
     def claim_of(self, flow: int) -> Claim | None:
-        """Return what a source of this flow may have a place for: a certain stream, whoever else sends to its port."""
+        """Return what a source of this flow may have a place for: a certain stream, whoever else sends to its port.
+
+        Parameters
+        ----------
+        flow
+            Index of the flow.
+
+        Returns
+        -------
+        Claim or None
+            None where no stream is configured for it.
+        """
         place, spec = int(self._spec[flow]), self.spec_of(flow)
         sender = self._flows[flow].sender.rpartition(":")[0]
         return Claim((place, spec.name), sender) if spec.is_configured else None
@@ -131,11 +199,30 @@ class Identity:
         self._selected = np.append(self._selected, chosen)
 
     def sources_of(self, flows: set[int]) -> set[int]:
-        """Return the flows by which the sources of packets of these flows are known."""
+        """Return the flows by which the sources of packets of these flows are known.
+
+        Parameters
+        ----------
+        flows
+            Indices of flows.
+
+        Returns
+        -------
+        set[int]
+            Indices of flows.
+        """
         return set(self._source[list(flows)].tolist())
 
     def renumber(self, kept: NDArray[np.int64], number_of: Mapping[int, int]) -> None:
-        """Know flows by other numbers: those that are ``kept``, in order."""
+        """Know flows by other numbers: those that are ``kept``, in order.
+
+        Parameters
+        ----------
+        kept
+            Present numbers of the flows that are kept, shape (n,).
+        number_of
+            New number of each of them.
+        """
         self._flows = [self._flows[number] for number in kept.tolist()]
         self._spec, self._selected = self._spec[kept], self._selected[kept]
         self._source = np.array([number_of[number] for number in self._source[kept].tolist()], np.int64)

@@ -34,7 +34,20 @@ _WITHOUT_RATE = frozenset(TRANSPORT_KINDS) - {Kind.JITTER}
 
 
 def missing_result(spec: StreamSpec, event: Event) -> StreamResult:
-    """Return what there is to say of a stream that was expected and never came."""
+    """Return what there is to say of a stream that was expected and never came.
+
+    Parameters
+    ----------
+    spec
+        What is expected of the stream.
+    event
+        Its ``missing`` event.
+
+    Returns
+    -------
+    StreamResult
+        Without figures.
+    """
     encodings = set(spec.encodings.values())
     encoding = encodings.pop() if len(encodings) == 1 else spec.encoding
     return StreamResult(
@@ -60,6 +73,11 @@ def stream_result(stream: Stream, intake: Intake, merger: LegMerger | None) -> S
         Has the packets of all streams.
     merger
         Has the legs of those that have some; None where none has.
+
+    Returns
+    -------
+    StreamResult
+        The result so far.
     """
     intake.arrivals.judge()
     index, encoding = stream.index, stream.encoding
@@ -198,7 +216,20 @@ def _warnings(stream: Stream, intake: Intake, transport: Transport, packet_time_
 
 
 def past_limits(stream: Stream, intake: Intake) -> list[Event]:
-    """Return events for counts and times of a stream that ends and is past a limit of one's own."""
+    """Return events for counts and times of a stream that ends and is past a limit of one's own.
+
+    Parameters
+    ----------
+    stream
+        The stream.
+    intake
+        Has the packets of all streams.
+
+    Returns
+    -------
+    list of Event
+        Over the whole stream: ``duplicate``, ``reorder``, ``late`` or ``jitter``.
+    """
     index, limits, end_frame = stream.index, stream.spec.limits, intake.tracker.end_frame(stream.index)
     counts, events = intake.tracker.counts(index), []
     for size, count, limit, what in (
@@ -230,7 +261,18 @@ def past_limits(stream: Stream, intake: Intake) -> list[Event]:
 
 
 def without_figures(stream: Stream) -> StreamResult:
-    """Return what is known of a stream whose figures cannot be put together."""
+    """Return what is known of a stream whose figures cannot be put together.
+
+    Parameters
+    ----------
+    stream
+        The stream.
+
+    Returns
+    -------
+    StreamResult
+        Identity and events alone.
+    """
     return StreamResult(
         ssrc=stream.ssrc,
         sender=stream.flow.sender,

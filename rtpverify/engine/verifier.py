@@ -143,7 +143,13 @@ class Verifier:
         return by_name
 
     def add(self, spec: StreamSpec) -> None:
-        """Expect one more stream; flows seen before stay with what they matched then, if anything."""
+        """Expect one more stream; flows seen before stay with what they matched then, if anything.
+
+        Parameters
+        ----------
+        spec
+            What is expected.
+        """
         self._identity.add(spec)
         self._demux.places.reconsider()
         self._presence.expect(spec)
@@ -152,6 +158,11 @@ class Verifier:
         """Expect a stream no longer: judge what came of it to its end, and forget it.
 
         Nothing changes for other streams. Packets that come later are matched against what is still expected.
+
+        Parameters
+        ----------
+        spec
+            What is no longer expected.
 
         Returns
         -------
@@ -168,6 +179,16 @@ class Verifier:
         """Judge a stream to its end, and forget it; return events that are new or have changed.
 
         Where its sender goes on, that is another stream.
+
+        Parameters
+        ----------
+        stream
+            The stream.
+
+        Returns
+        -------
+        list of StreamEvent
+            In the order in which they were found.
         """
         self.streams.remove(stream)
         if stream.closed is None:
@@ -185,6 +206,11 @@ class Verifier:
 
         Between two batches. From the next one on, flows are numbered by their place in what is returned: the source
         has to do the same. Anybody can send from any number of ports, and a sender that starts over has another one.
+
+        Returns
+        -------
+        NDArray[np.int64]
+            Their present numbers, ascending.
         """
         used = self._demux.flows_in_use()
         if self._merger is not None:
@@ -206,7 +232,13 @@ class Verifier:
         return any(spec.is_merged for spec in self.specs)
 
     def take_failures(self) -> list[Failure]:
-        """Return the defects that were contained since the last call."""
+        """Return the defects that were contained since the last call.
+
+        Returns
+        -------
+        list of Failure
+            The oldest first.
+        """
         taken = list(self.failures)
         self.failures.clear()
         return taken
@@ -214,7 +246,18 @@ class Verifier:
     # Input ----------------------------------------------------------------------------------------------------------
 
     def feed(self, batch: PacketBatch) -> list[StreamEvent]:
-        """Take datagrams in order of arrival; return events that are new or have changed."""
+        """Take datagrams in order of arrival; return events that are new or have changed.
+
+        Parameters
+        ----------
+        batch
+            Datagrams. Its bytes may be overwritten after the call.
+
+        Returns
+        -------
+        list of StreamEvent
+            In the order in which they were found.
+        """
         try:
             self._feed(batch)
         except Exception as error:
@@ -255,6 +298,16 @@ class Verifier:
         """Let the arrival clock go on; return events that are new or have changed.
 
         All that arrived before ``now_ns`` must have been fed.
+
+        Parameters
+        ----------
+        now_ns
+            Arrival clock, in ns since the Unix epoch.
+
+        Returns
+        -------
+        list of StreamEvent
+            In the order in which they were found.
         """
         try:
             self._intake.tracks.judge_when_due(now_ns)
@@ -273,12 +326,18 @@ class Verifier:
         ----------
         now_ns
             Time up to which all that arrived was fed; None where there is no such time, as in a capture.
+
+        Returns
+        -------
+        list of StreamEvent
+            In the order in which they were found.
         """
         with self._contained("input"):
             if self._flows:
                 # Sources of which it is open whether they go on with a stream.
                 self._take_parts(self._demux.settle(self._no_packets()))
-            self.shortfall = self._admission.shortfall(self._demux.finish(), self._flows)
+            if unproved := self._demux.finish():
+                self.shortfall = self._admission.shortfall(unproved, self._flows)
             for heard in self._hearing.finish() if self._hearing.streams else ():
                 self._take_heard(heard)
         with self._contained("transport"):
@@ -293,23 +352,82 @@ class Verifier:
         return self._take_told()
 
     def has_ended(self, now_ns: int) -> bool:
-        """Tell whether streams came and all of them have ended; what arrived before ``now_ns`` must have been fed."""
+        """Tell whether streams came and all of them have ended; what arrived before ``now_ns`` must have been fed.
+
+        Parameters
+        ----------
+        now_ns
+            Arrival clock, in ns since the Unix epoch.
+
+        Returns
+        -------
+        bool
+            False where none came.
+        """
         return self._presence.has_ended(now_ns)
 
     def is_up(self, name: str) -> bool:
-        """Tell whether packets of the stream of a name arrive."""
+        """Tell whether packets of the stream of a name arrive.
+
+        Parameters
+        ----------
+        name
+            Configured name.
+
+        Returns
+        -------
+        bool
+            Whether it came and has not ended.
+        """
         return self._presence.is_up(name)
 
     def silent_ns(self, stream: Stream, end_ns: int) -> int | None:
-        """Return how long before ``end_ns`` a stream ended, None where it did not."""
+        """Return how long before ``end_ns`` a stream ended, None where it did not.
+
+        Parameters
+        ----------
+        stream
+            The stream.
+        end_ns
+            End of the check, in ns since the Unix epoch.
+
+        Returns
+        -------
+        int or None
+            Time since its last packet.
+        """
         return self._presence.silent_ns(stream, end_ns) if stream.closed is None else None
 
     def is_open(self, stream: Stream) -> bool:
-        """Tell whether a stream has only been silent so far: how it is encoded may still show."""
+        """Tell whether a stream has only been silent so far: how it is encoded may still show.
+
+        Parameters
+        ----------
+        stream
+            The stream.
+
+        Returns
+        -------
+        bool
+            Whether it has.
+        """
         return self._hearing.streams.get(stream.index) is stream
 
     def result(self, source: str, receive_buffer_dropped: int = 0) -> Result:
-        """Return what was found so far."""
+        """Return what was found so far.
+
+        Parameters
+        ----------
+        source
+            Name of the source.
+        receive_buffer_dropped
+            Packets that this host dropped.
+
+        Returns
+        -------
+        Result
+            The result so far.
+        """
         results = [self.result_of(stream) for stream in self.streams]
         results += [missing_result(spec, event) for spec, event in self._presence.absent()]
         warnings = list(dict.fromkeys(warning for spec in self.specs for warning in spec.warnings))
@@ -326,7 +444,18 @@ class Verifier:
         )
 
     def result_of(self, stream: Stream) -> StreamResult:
-        """Return what was found of one stream so far."""
+        """Return what was found of one stream so far.
+
+        Parameters
+        ----------
+        stream
+            The stream.
+
+        Returns
+        -------
+        StreamResult
+            The result so far; that until then where the stream is closed.
+        """
         if stream.closed is not None:
             return stream.closed.result
         for _ in range(2):  # what the signal cannot tell, the transport may
@@ -340,6 +469,18 @@ class Verifier:
         """Return what each channel of a stream carries now; nothing where its signal is not checked.
 
         ``measured`` is the signal of its result; what is counted, or true of the channel as such, is taken from there.
+
+        Parameters
+        ----------
+        stream
+            The stream.
+        measured
+            The signal of its result.
+
+        Returns
+        -------
+        list of Signal
+            One for each channel, of about the last second.
         """
         if stream.track is None:
             return []
@@ -350,15 +491,48 @@ class Verifier:
             return []
 
     def last_arrival_ns(self, stream: Stream) -> int:
-        """Return when the last packet of a stream arrived."""
+        """Return when the last packet of a stream arrived.
+
+        Parameters
+        ----------
+        stream
+            The stream.
+
+        Returns
+        -------
+        int
+            In ns since the Unix epoch.
+        """
         return self.wire(stream).last_arrival_ns if stream.closed else int(self._intake.arrivals.last_ns[stream.index])
 
     def wire(self, stream: Stream) -> WireGlance:
-        """Return what the wire did to a stream so far, at a glance: :meth:`result_of` costs more."""
+        """Return what the wire did to a stream so far, at a glance: :meth:`result_of` costs more.
+
+        Parameters
+        ----------
+        stream
+            The stream.
+
+        Returns
+        -------
+        WireGlance
+            Counts, jitter as of the last time it was computed, and the latest arrival.
+        """
         return self._intake.glance(stream) if stream.closed is None else stream.closed.wire
 
     def reception(self, stream: Stream) -> Reception:
-        """Return what a receiver would report of a stream."""
+        """Return what a receiver would report of a stream.
+
+        Parameters
+        ----------
+        stream
+            The stream.
+
+        Returns
+        -------
+        Reception
+            The figures of a reception report block.
+        """
         return self._intake.reception(stream)
 
     # Streams --------------------------------------------------------------------------------------------------------

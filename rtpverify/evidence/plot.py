@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from rtpverify.dsp.sine import Sine, find_omega, fit_free
 from rtpverify.evidence.audio import ClipAudio
 from rtpverify.reference import Tone
+from rtpverify.report.axes import ticks
 
 WIDTH, LEFT, RIGHT, TOP, GAP = 1000, 70, 16, 74, 46
 """In SVG units: the picture, and the room around its panels."""
@@ -138,11 +139,11 @@ class _Panel:
 
     def _axes(self) -> Iterable[str]:
         bottom = self._top + self.height
-        for value in _ticks(*self._x, 10):
+        for value in ticks(*self._x, 10):
             x = self.x(value)
             yield f'<line class="rule" x1="{x:.1f}" x2="{x:.1f}" y1="{self._top}" y2="{bottom}"/>'
             yield f'<text x="{x:.1f}" y="{bottom + 15}" text-anchor="middle">{value:.6g}{self.unit}</text>'
-        for value in _ticks(*self._y, 4):
+        for value in ticks(*self._y, 4):
             y = self.y(value)
             yield f'<line class="rule" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
             yield f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{value:.6g}</text>'
@@ -309,12 +310,3 @@ def _scaled(values: NDArray[np.float64], low: float, high: float, start: float, 
     """Return where values between ``low`` and ``high`` stand between two edges; what lies beyond stands on them."""
     scaled: NDArray[np.float64] = start + (stop - start) * np.clip((values - low) / (high - low), 0.0, 1.0)
     return scaled
-
-
-def _ticks(low: float, high: float, most: int) -> list[float]:
-    """Return round values between two ends, about as many as asked for at most."""
-    step = 10.0 ** math.floor(math.log10((high - low) / most))
-    step *= next(factor for factor in (1, 2, 5, 10, 20) if (high - low) / (step * factor) <= most)
-    first = math.ceil(low / step - 1e-9)
-    last = math.floor(high / step + 1e-9)
-    return [round(index * step, 12) for index in range(first, last + 1)]

@@ -37,7 +37,24 @@ class ReadableAudio(Protocol):
         """What each channel is called; empty where nothing tells."""
 
     def told(self) -> list[str]:
-        """Return what a reader of all of it should know, once it has been read."""
+        """Return what a reader of all of it should know, once it has been read.
+
+        Returns
+        -------
+        list of str
+            Warnings, one sentence each.
+        """
 
     def blocks(self, frames_per_block: int) -> Iterator[NDArray[np.float64]]:
-        """Yield the audio from its start, each block of shape (n, channels)."""
+        """Yield the audio from its start, each block of shape (n, channels).
+
+        Parameters
+        ----------
+        frames_per_block
+            Frames of each block but the last.
+
+        Yields
+        ------
+        NDArray[np.float64]
+            Full scale ±1.0, shape (n, channels).
+        """

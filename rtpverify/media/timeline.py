@@ -68,7 +68,13 @@ class Timeline:
         """First block of each stream that has not been consumed yet."""
 
     def add(self) -> int:
-        """Add a stream whose timeline starts at frame 0; return its row."""
+        """Add a stream whose timeline starts at frame 0; return its row.
+
+        Returns
+        -------
+        int
+            The row.
+        """
         if self.streams == len(self._data):
             data, valid = self._by_block()
             self._data = np.zeros((GROWTH * len(data), *self._data.shape[1:]), data.dtype)
@@ -90,12 +96,31 @@ class Timeline:
         return data, self._valid.reshape(rows, per_ring, self.block_frames)
 
     def begin(self, row: int, block: int) -> None:
-        """Let a stream's timeline begin at a block, with nothing but holes before and behind it."""
+        """Let a stream's timeline begin at a block, with nothing but holes before and behind it.
+
+        Parameters
+        ----------
+        row
+            Row of the stream.
+        block
+            Index of the first block, counted from frame 0.
+        """
         self._valid[row] = False
         self.consumed_block[row] = block
 
     def limits(self, row: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Return first and one-past-last frame that may be written, for each row."""
+        """Return first and one-past-last frame that may be written, for each row.
+
+        Parameters
+        ----------
+        row
+            Row of each stream, shape (n,).
+
+        Returns
+        -------
+        tuple[NDArray[np.int64], NDArray[np.int64]]
+            Two arrays of shape (n,): the first frame that may be written, and the one after the last.
+        """
         start = self.consumed_block[row] * self.block_frames
         oldest = np.maximum(start - self._history_blocks * self.block_frames, 0)
         return start, oldest + self.capacity
@@ -137,7 +162,17 @@ class Timeline:
         return left_out
 
     def write_run(self, row: int, frame: int, samples: NDArray[np.float64]) -> None:
-        """Write one long run of frames, shape (n, channels), of a source that has no packets."""
+        """Write one long run of frames, shape (n, channels), of a source that has no packets.
+
+        Parameters
+        ----------
+        row
+            Row of the stream.
+        frame
+            Where the run begins.
+        samples
+            Full scale ±1.0, shape (n, channels).
+        """
         planar = samples.T
         start = frame % self.capacity
         head = min(len(samples), self.capacity - start)
@@ -154,6 +189,21 @@ class Timeline:
 
         Samples have shape (n, channels, max(count), block_frames), their validity (n, max(count), block_frames); in
         rows that have fewer blocks the last one stands in the place of the others.
+
+        Parameters
+        ----------
+        row
+            Row of each stream, shape (n,).
+        first_block
+            Index of the first block of each row, shape (n,).
+        count
+            Blocks wanted of each row, at least 1, shape (n,).
+
+        Returns
+        -------
+        tuple[NDArray[np.float64], NDArray[np.bool_]]
+            Samples of shape (n, channels, max(count), block_frames), and which of them are valid, shape (n, max(count),
+            block_frames).
         """
         data, valid = self._by_block()
         slot = (first_block[:, None] + np.minimum(np.arange(count.max()), count[:, None] - 1)) % data.shape[2]
@@ -162,7 +212,15 @@ class Timeline:
         return blocks.astype(np.float64, copy=False), valid[row[:, None], slot]
 
     def consume(self, row: NDArray[np.int64], count: NDArray[np.int64]) -> None:
-        """Step past ``count`` blocks of each row; what falls out of the history becomes a hole for later frames."""
+        """Step past ``count`` blocks of each row; what falls out of the history becomes a hole for later frames.
+
+        Parameters
+        ----------
+        row
+            Row of each stream, shape (n,).
+        count
+            Blocks to step past, shape (n,).
+        """
         per_ring = self.capacity // self.block_frames
         first = self.consumed_block[row] - self._history_blocks
         forgotten = first[:, None] + np.arange(count.max())
@@ -175,6 +233,22 @@ class Timeline:
         """Return frames ``start`` to ``stop`` of one channel and which of them are valid; both are copies.
 
         Frames that have left the history, or are not there yet, read as holes.
+
+        Parameters
+        ----------
+        row
+            Row of the stream.
+        channel
+            Channel, from 0.
+        start
+            First frame.
+        stop
+            Frame after the last one.
+
+        Returns
+        -------
+        tuple[NDArray[np.float64], NDArray[np.bool_]]
+            Samples and their validity, both of shape (stop - start,).
         """
         oldest = max(0, (int(self.consumed_block[row]) - self._history_blocks) * self.block_frames)
         first = start % self.capacity
@@ -201,7 +275,15 @@ class MediaTime:
         self._shift: list[int] = []
 
     def jump(self, frame: int, by_frames: int) -> None:
-        """Take in that the timestamp jumped at ``frame``, as frames are kept."""
+        """Take in that the timestamp jumped at ``frame``, as frames are kept.
+
+        Parameters
+        ----------
+        frame
+            First frame after the jump, as frames are kept.
+        by_frames
+            How far the timestamp is ahead of its place there; negative where it went back.
+        """
         shift = (self._shift[-1] if self._shift else 0) + by_frames
         if frame + shift < 0:
             return
@@ -210,12 +292,34 @@ class MediaTime:
         del self._from[:-MAX_SHIFTS], self._shift[:-MAX_SHIFTS]
 
     def shift(self, frame: int) -> int:
-        """Return how far frames are shifted from ``frame``, as they are kept, on."""
+        """Return how far frames are shifted from ``frame``, as they are kept, on.
+
+        Parameters
+        ----------
+        frame
+            Frame as frames are kept.
+
+        Returns
+        -------
+        int
+            Frames to add.
+        """
         index = bisect_right(self._from, frame)
         return self._shift[index - 1] if index else 0
 
     def kept(self, frame: int) -> int:
-        """Return where a frame of the media timeline lies as frames are kept; the latest place where it has several."""
+        """Return where a frame of the media timeline lies as frames are kept; the latest place where it has several.
+
+        Parameters
+        ----------
+        frame
+            Frame of the media timeline.
+
+        Returns
+        -------
+        int
+            Frame as frames are kept.
+        """
         for start, shift in zip(reversed(self._from), reversed(self._shift), strict=True):
             if frame - shift >= start:
                 return frame - shift

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from html import escape
 
 from rtpverify.events import Event
 from rtpverify.report import wording
+from rtpverify.report.axes import ticks
 from rtpverify.result import Result, StreamResult, Verdict, event_wording, rfc3339
 from rtpverify.version import __version__
 
@@ -164,10 +164,11 @@ def _timeline(stream: StreamResult) -> str:
         parts.append(f'<text x="0" y="{y + 17}">{kind} ({count:,})</text>')
         parts.append(f'<line class="rule" x1="{_LEFT}" x2="{_WIDTH - 10}" y1="{y + _LANE}" y2="{y + _LANE}"/>')
         parts += _marks([event for event in events if event.kind is kind], y + (_LANE - _BAR) / 2, scale, stream)
-    for label, frame in _ticks(span, stream.sample_rate):
-        x = _LEFT + frame * scale
+    rate, unit = (stream.sample_rate, " s") if stream.sample_rate else (1, "")
+    for time in ticks(0, span / rate):
+        x = _LEFT + time * rate * scale
         parts.append(f'<line class="rule" x1="{x:.1f}" x2="{x:.1f}" y1="0" y2="{bottom + 5}"/>')
-        parts.append(f'<text x="{x:.1f}" y="{bottom + 20}" text-anchor="middle">{label}</text>')
+        parts.append(f'<text x="{x:.1f}" y="{bottom + 20}" text-anchor="middle">{time:g}{unit}</text>')
     causes = dict.fromkeys(str(event.cause) for event in events)
     legend = "".join(f'<span><i class="key {cause}"></i>{cause}</span>' for cause in causes)
     return (
@@ -193,13 +194,3 @@ def _marks(events: Sequence[Event], y: float, scale: float, stream: StreamResult
             f"<title>{escape(title)}</title></rect>"
         )
     return marks
-
-
-def _ticks(span_frames: int, sample_rate: int | None) -> list[tuple[str, float]]:
-    """Return label and frame of about eight round times; frames where the sample rate is not known."""
-    rate = sample_rate or 1
-    length = span_frames / rate
-    step = 10.0 ** math.floor(math.log10(length / 8))
-    step *= next(factor for factor in (1, 2, 5, 10) if length / (step * factor) <= 8)
-    unit = " s" if sample_rate else ""
-    return [(f"{index * step:g}{unit}", index * step * rate) for index in range(int(length / step) + 1)]

@@ -26,7 +26,7 @@ def strict(value: Any) -> Any:
         case None | bool():
             return value
         case str():
-            return encodable(value)
+            return value if value.isascii() else encodable(value)
         case Integral():
             return int(value)
         case Real():

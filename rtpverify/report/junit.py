@@ -22,6 +22,7 @@ FAMILIES: dict[str, tuple[Kind, ...]] = {
     "transport": (Kind.GAP, Kind.DUPLICATE, Kind.REORDER, Kind.LATE, Kind.STALL, Kind.JITTER),
     "presence": (Kind.ENDED, Kind.MISSING),
     "sender": (
+        Kind.SENDER_CHANGE,
         Kind.SSRC_CHANGE,
         Kind.PAYLOAD_TYPE_CHANGE,
         Kind.TIMESTAMP_JUMP,

@@ -12,7 +12,7 @@ _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2
 
 def encodable(text: str) -> str:
     r"""Return text that any Unicode encoding holds: bytes of file names that are no UTF-8 as ``\xff``."""
-    return _LONE_SURROGATE.sub(_escaped, text) if not text.isascii() else text
+    return _LONE_SURROGATE.sub(_escaped, text)
 
 
 def printable(text: str) -> str:

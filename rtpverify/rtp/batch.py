@@ -65,7 +65,18 @@ class PacketBatch:
         return len(self.offset)
 
     def take(self, rows: NDArray[np.int64]) -> PacketBatch:
-        """Return some of the datagrams, in that order."""
+        """Return some of the datagrams, in that order.
+
+        Parameters
+        ----------
+        rows
+            Indices of the datagrams wanted, shape (n,).
+
+        Returns
+        -------
+        PacketBatch
+            These datagrams, in that order, over the same arena.
+        """
         dropped = None if self.host_dropped is None else self.host_dropped[rows]
         return replace(
             self,
@@ -78,7 +89,13 @@ class PacketBatch:
         )
 
     def by_arrival(self) -> PacketBatch:
-        """Return the same datagrams in order of arrival, where several sockets stand behind one another."""
+        """Return the same datagrams in order of arrival, where several sockets stand behind one another.
+
+        Returns
+        -------
+        PacketBatch
+            The batch itself where it is in order already.
+        """
         if (self.arrival_ns[1:] >= self.arrival_ns[:-1]).all():
             return self
         return self.take(np.argsort(self.arrival_ns, kind="stable"))
@@ -130,7 +147,18 @@ class RtpBatch:
         return np.ones(len(self), np.bool_) if self.cut_bytes is None else self.cut_bytes == 0
 
     def take(self, index: NDArray[np.int64]) -> RtpBatch:
-        """Return the packets at ``index`` (not ``row``), in that order; ``discarded`` stays with the whole."""
+        """Return the packets at ``index`` (not ``row``), in that order; ``discarded`` stays with the whole.
+
+        Parameters
+        ----------
+        index
+            Indices of the packets wanted, shape (n,).
+
+        Returns
+        -------
+        RtpBatch
+            These packets, in that order, of the same source.
+        """
         return RtpBatch(
             source=self.source,
             row=self.row[index],
@@ -152,6 +180,16 @@ def parse(batch: PacketBatch) -> RtpBatch:
 
     A datagram whose second byte is 192 to 223 is RTCP (RFC 5761 section 4) and counted as such. Each datagram that is
     no RTP is counted under the first reason that holds.
+
+    Parameters
+    ----------
+    batch
+        Datagrams, of any content.
+
+    Returns
+    -------
+    RtpBatch
+        The packets that are RTP, in the same order, and how many datagrams are not, by reason.
     """
     discarded: Counter[str] = Counter()
     row = np.flatnonzero(batch.length >= HEADER_BYTES)
@@ -198,6 +236,20 @@ def gather(arena: NDArray[np.uint8], offset: NDArray[np.int64], length: int) -> 
     """Return ``length`` bytes from each offset, shape (n, length).
 
     Equally spaced offsets (a receive arena, a capture of one stream) give a view, others a copy.
+
+    Parameters
+    ----------
+    arena
+        Bytes of all datagrams.
+    offset
+        First byte of each, shape (n,).
+    length
+        Bytes of each.
+
+    Returns
+    -------
+    NDArray[np.uint8]
+        Shape (n, length).
     """
     n = len(offset)
     if n == 0:
@@ -215,7 +267,22 @@ def gather(arena: NDArray[np.uint8], offset: NDArray[np.int64], length: int) -> 
 
 
 def header_field(header: NDArray[np.uint8], start: int, dtype: str) -> NDArray[np.int64]:
-    """Return the field of type ``dtype`` (which states its byte order) at byte ``start`` of every header, as int64."""
+    """Return the field of type ``dtype`` (which states its byte order) at byte ``start`` of every header, as int64.
+
+    Parameters
+    ----------
+    header
+        Header bytes, shape (n, bytes).
+    start
+        First byte of the field.
+    dtype
+        NumPy type, such as ``">u4"``.
+
+    Returns
+    -------
+    NDArray[np.int64]
+        Shape (n,).
+    """
     field = np.ascontiguousarray(header[:, start : start + np.dtype(dtype).itemsize])
     return field.view(dtype)[:, 0].astype(np.int64)
 

@@ -53,6 +53,18 @@ def channel_labels(order: str, channels: int) -> list[str]:
 
     >>> channel_labels("SMPTE2110.(ST,M)", 3)
     ['L', 'R', 'M']
+
+    Parameters
+    ----------
+    order
+        Value of ``channel-order``, such as ``SMPTE2110.(51,ST)``.
+    channels
+        Channels of the stream.
+
+    Returns
+    -------
+    list of str
+        One label a channel, such as ``"L"``; empty where they are not known.
     """
     match = re.fullmatch(r"SMPTE2110\.\((.*)\)", order.replace(" ", ""))
     if match is None:

@@ -102,6 +102,18 @@ class Encoding:
 def parse_rtpmap(text: str, place: str = "--encoding") -> Encoding:
     """Read ``name/rate`` or ``name/rate/channels`` (RFC 8866 section 6.6); names are known in any case.
 
+    Parameters
+    ----------
+    text
+        What follows the payload type in ``a=rtpmap``.
+    place
+        What the text is a value of, for the message of an error.
+
+    Returns
+    -------
+    Encoding
+        The encoding; one channel where none are stated.
+
     Raises
     ------
     ConfigurationError
@@ -120,6 +132,13 @@ def parse_rtpmap(text: str, place: str = "--encoding") -> Encoding:
 
 def parse_encodings(texts: Iterable[str], place: str = "--encoding") -> tuple[Encoding | None, dict[int, Encoding]]:
     """Read several encodings: ``L24/48000/2`` for every payload type, ``96=L16/48000/2`` for one of them.
+
+    Parameters
+    ----------
+    texts
+        Values of ``--encoding``.
+    place
+        What the text is a value of, for the message of an error.
 
     Returns
     -------
@@ -156,12 +175,34 @@ def parse_encodings(texts: Iterable[str], place: str = "--encoding") -> tuple[En
 
 
 def static_encoding(payload_type: int) -> Encoding | None:
-    """Return the encoding that RFC 3551 section 6 assigns to a payload type, if it is one decoded here."""
+    """Return the encoding that RFC 3551 section 6 assigns to a payload type, if it is one decoded here.
+
+    Parameters
+    ----------
+    payload_type
+        RTP payload type, 0 to 127.
+
+    Returns
+    -------
+    Encoding or None
+        The encoding; None where the payload type is dynamic, or of something else.
+    """
     return _STATIC.get(payload_type)
 
 
 def static_name(payload_type: int) -> str | None:
-    """Return the name that RFC 3551 section 6 gives a static payload type, if it has one."""
+    """Return the name that RFC 3551 section 6 gives a static payload type, if it has one.
+
+    Parameters
+    ----------
+    payload_type
+        RTP payload type, 0 to 127.
+
+    Returns
+    -------
+    str or None
+        Such as ``"G722"``; None where the payload type is dynamic or unassigned.
+    """
     return _STATIC_NAMES.get(payload_type)
 
 
@@ -170,10 +211,14 @@ def decode(encoding: Encoding, arena: NDArray[np.uint8], offset: NDArray[np.int6
 
     Parameters
     ----------
+    encoding
+        The encoding.
     arena
         Bytes, shape (any,).
     offset
         Where each payload starts in ``arena``, shape (n,); ``frames`` whole frames must lie behind it.
+    frames
+        Frames in each payload.
 
     Returns
     -------
@@ -189,6 +234,18 @@ def encode(encoding: Encoding, samples: NDArray[np.float64]) -> bytes:
 
     Values on the grid of the encoding come back exactly from :func:`decode`; others go to the nearest one, and what
     lies beyond full scale is clipped (by F32 not).
+
+    Parameters
+    ----------
+    encoding
+        The encoding.
+    samples
+        Full scale ±1.0, shape (frames, channels); what lies beyond is clipped.
+
+    Returns
+    -------
+    bytes
+        The payload.
     """
     return FORMATS[encoding.name].encode(samples.reshape(-1)).tobytes()
 

@@ -49,7 +49,20 @@ _GAUSS_BITS = 0.5 * float(np.log2(2 * np.pi * np.e))
 
 
 def readings(bytes_per_frame: int, sample_rate_hz: int) -> list[Encoding]:
-    """Return every encoding known that has frames of so many bytes."""
+    """Return every encoding known that has frames of so many bytes.
+
+    Parameters
+    ----------
+    bytes_per_frame
+        Bytes of a frame over all channels.
+    sample_rate_hz
+        Sample rate of the encodings.
+
+    Returns
+    -------
+    list of Encoding
+        Each word size that divides a frame, with the channels that makes.
+    """
     found = []
     for name, form in FORMATS.items():
         channels, rest = divmod(8 * bytes_per_frame, form.wire_bits)
@@ -82,7 +95,18 @@ class SampleEvidence:
         return self._shortest(MIN_GAIN)
 
     def refuting(self, said: Encoding) -> Encoding | None:
-        """Return what samples are beyond doubt where that is not what is said; None where that may be."""
+        """Return what samples are beyond doubt where that is not what is said; None where that may be.
+
+        Parameters
+        ----------
+        said
+            The encoding that is stated.
+
+        Returns
+        -------
+        Encoding or None
+            The encoding that the samples show; None where they do not contradict ``said``.
+        """
         found, octets = self.said, self._octets
         if octets is None or found == said:
             return None
@@ -158,7 +182,20 @@ def _share_of_bits(encoding: Encoding, octets: NDArray[np.uint8]) -> NDArray[np.
 
 
 def is_audio(encoding: Encoding, payload: bytes) -> bool | None:
-    """Tell whether samples are as predictable as those of audio; None for silence, of which nothing can be told."""
+    """Tell whether samples are as predictable as those of audio; None for silence, of which nothing can be told.
+
+    Parameters
+    ----------
+    encoding
+        The encoding.
+    payload
+        Whole frames.
+
+    Returns
+    -------
+    bool or None
+        None where all samples are equal.
+    """
     frames = min(len(payload) // encoding.bytes_per_frame, MAX_FRAMES)
     octets = np.frombuffer(payload[: frames * encoding.bytes_per_frame], np.uint8)
     if len(octets) == 0 or (octets == octets[0]).all():
@@ -167,7 +204,20 @@ def is_audio(encoding: Encoding, payload: bytes) -> bool | None:
 
 
 def code_bits(encoding: Encoding, octets: NDArray[np.uint8]) -> float:
-    """Return the bits that a code for whole frames takes, which knows them to be samples of an encoding."""
+    """Return the bits that a code for whole frames takes, which knows them to be samples of an encoding.
+
+    Parameters
+    ----------
+    encoding
+        The encoding.
+    octets
+        Payload bytes, shape (frames, bytes of a frame).
+
+    Returns
+    -------
+    float
+        Bits a frame, of the best adaptive code for differences of neighbouring samples.
+    """
     wire_bits = FORMATS[encoding.name].wire_bits
     if encoding.name == "AM824":
         words = octets.view(">u4").astype(np.int64)

@@ -82,7 +82,18 @@ class Compound:
 
 
 def parse_rtcp(datagram: bytes) -> Compound:
-    """Read a compound RTCP packet; what is cut off or unknown is counted."""
+    """Read a compound RTCP packet; what is cut off or unknown is counted.
+
+    Parameters
+    ----------
+    datagram
+        Payload of one UDP datagram.
+
+    Returns
+    -------
+    Compound
+        The reports that were read, and what was not.
+    """
     found, at = Compound(), 0
     while at < len(datagram):
         if len(datagram) - at < 4:
@@ -110,6 +121,20 @@ def write_receiver_report(ssrc: int, blocks: Sequence[ReceptionBlock], cname: st
     """Write a receiver report, up to 31 blocks, and the source description that must go with it.
 
     RFC 3550 section 6.1 wants both in every datagram.
+
+    Parameters
+    ----------
+    ssrc
+        SSRC of the receiver.
+    blocks
+        What is reported, one block a source.
+    cname
+        Canonical name of the receiver (RFC 3550 section 6.5.1).
+
+    Returns
+    -------
+    bytes
+        The compound packet.
     """
     report = struct.pack(">BBHI", 0x80 | len(blocks), 201, 1 + 6 * len(blocks), ssrc)
     for block in blocks:
@@ -121,7 +146,20 @@ def write_receiver_report(ssrc: int, blocks: Sequence[ReceptionBlock], cname: st
 
 
 def write_sender_report(report: SenderReport, cname: str) -> bytes:
-    """Write a sender report without reception blocks (RFC 3550 section 6.4.1), and the sender's canonical name."""
+    """Write a sender report without reception blocks (RFC 3550 section 6.4.1), and the sender's canonical name.
+
+    Parameters
+    ----------
+    report
+        The report.
+    cname
+        Canonical name of the sender (RFC 3550 section 6.5.1).
+
+    Returns
+    -------
+    bytes
+        The compound packet.
+    """
     words = struct.pack(
         ">BBHIQIII",
         0x80,
@@ -137,7 +175,20 @@ def write_sender_report(report: SenderReport, cname: str) -> bytes:
 
 
 def write_goodbye(ssrc: int, cname: str) -> bytes:
-    """Write what a participant says as it leaves: an empty report and a description before it, as in any datagram."""
+    """Write what a participant says as it leaves: an empty report and a description before it, as in any datagram.
+
+    Parameters
+    ----------
+    ssrc
+        SSRC of the participant.
+    cname
+        Its canonical name (RFC 3550 section 6.5.1).
+
+    Returns
+    -------
+    bytes
+        The compound packet.
+    """
     return write_receiver_report(ssrc, [], cname) + struct.pack(">BBHI", 0x81, 203, 1, ssrc)
 
 
@@ -202,6 +253,11 @@ class Arrived:
 class SenderReports:
     """The reports of one sender against its packets.
 
+    Parameters
+    ----------
+    rate_hz
+        Clock rate of the timestamps in its reports.
+
     Attributes
     ----------
     count
@@ -220,7 +276,17 @@ class SenderReports:
         self._media_frames = 0
 
     def add(self, report: SenderReport, arrived: Arrived, arrival_ns: int) -> None:
-        """Take in a report, with what had arrived before it."""
+        """Take in a report, with what had arrived before it.
+
+        Parameters
+        ----------
+        report
+            The report.
+        arrived
+            What had come of the sender's packets before it.
+        arrival_ns
+            When it arrived, in ns since the Unix epoch.
+        """
         self.count += 1
         self.last_ntp, self.last_arrival_ns = report.ntp, arrival_ns
         if self._first is None or self._last is None:

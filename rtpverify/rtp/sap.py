@@ -77,6 +77,16 @@ def parse_sap(datagram: bytes) -> Message | str:
 
     Reasons: ``short``, ``version``, ``encrypted``, ``compression`` (not zlib, cut off, or of more than 64 KiB),
     ``type`` (no SDP).
+
+    Parameters
+    ----------
+    datagram
+        Payload of one UDP datagram.
+
+    Returns
+    -------
+    Message or str
+        The message, or why it cannot be read.
     """
     if len(datagram) < 8:
         return "short"
@@ -116,6 +126,15 @@ def write_sap(origin: str, text: str, *, deletes: bool = False) -> bytes:
     ----------
     origin
         Address of the announcing host.
+    text
+        The description.
+    deletes
+        Whether the session is withdrawn.
+
+    Returns
+    -------
+    bytes
+        The datagram.
     """
     source = ip_address(origin)
     first = 1 << 5 | (0x10 if source.version == 6 else 0) | (0x04 if deletes else 0)
@@ -124,7 +143,18 @@ def write_sap(origin: str, text: str, *, deletes: bool = False) -> bytes:
 
 
 def group_for(address: str) -> str:
-    """Return the group in which a session at an address is announced (RFC 2974 section 3): that of its scope."""
+    """Return the group in which a session at an address is announced (RFC 2974 section 3): that of its scope.
+
+    Parameters
+    ----------
+    address
+        Address that the session's packets are sent to.
+
+    Returns
+    -------
+    str
+        The multicast address.
+    """
     destination = ip_address(address)
     if destination.version == 6:
         scope = int(address.split(":", maxsplit=1)[0][-1], 16) if destination.is_multicast else 0xE
@@ -146,6 +176,11 @@ def _inflated(payload: bytes) -> bytes | None:
 class SessionDirectory:
     """The sessions that are announced.
 
+    Parameters
+    ----------
+    max_sessions
+        Sessions that are kept at a time; further ones are counted.
+
     Attributes
     ----------
     sessions
@@ -166,7 +201,18 @@ class SessionDirectory:
         self._max_sessions = max_sessions
 
     def take(self, datagram: bytes) -> Announcement | None:
-        """Take a datagram; return the session where it is new or has changed."""
+        """Take a datagram; return the session where it is new or has changed.
+
+        Parameters
+        ----------
+        datagram
+            Payload of one UDP datagram.
+
+        Returns
+        -------
+        Announcement or None
+            The session; None where the datagram says nothing new, or is no SAP.
+        """
         message = parse_sap(datagram)
         if isinstance(message, str):
             self.discarded[message] += 1

@@ -115,7 +115,18 @@ class Media:
         return bool(self.encodings)
 
     def why_undecodable(self, payload_type: int | None = None) -> str:
-        """Say why a payload type cannot be decoded; of several, or of the medium, why none can."""
+        """Say why a payload type cannot be decoded; of several, or of the medium, why none can.
+
+        Parameters
+        ----------
+        payload_type
+            RTP payload type; None for those of the whole medium.
+
+        Returns
+        -------
+        str
+            A clause for a message.
+        """
         if self.is_encrypted:
             return f"the payload is encrypted ({self.protocol})"
         if payload_type is not None and payload_type not in self.rtpmaps:
@@ -130,6 +141,16 @@ class Media:
         """Return the fewest and most frames of a packet.
 
         ``framecount`` is exact, where it is one number; ``ptime`` often has two digits only and is rounded.
+
+        Parameters
+        ----------
+        encoding
+            Its sample rate is what packet times in ms are counted in.
+
+        Returns
+        -------
+        tuple[int, int] or None
+            Fewest and most frames; None where no packet time is stated.
         """
         if self.ptime_ms is None or (self.framecount is not None and self.framecount[0] == self.framecount[1]):
             return self.framecount
@@ -137,7 +158,18 @@ class Media:
         return frames, frames
 
     def channel_order(self, payload_type: int) -> str | None:
-        """Return the channel order (ST 2110-30 section 6.2.2), such as ``SMPTE2110.(ST)``."""
+        """Return the channel order (ST 2110-30 section 6.2.2), such as ``SMPTE2110.(ST)``.
+
+        Parameters
+        ----------
+        payload_type
+            RTP payload type, 0 to 127.
+
+        Returns
+        -------
+        str or None
+            None where it is not stated.
+        """
         return self.format_parameters.get(payload_type, {}).get("channel-order")
 
 
@@ -171,5 +203,21 @@ class SessionDescription:
         return [medium for medium in self.media if medium.unusable is None]
 
     def medium(self, mid: str) -> Media:
-        """Return the audio medium of this ``mid``."""
+        """Return the audio medium of this ``mid``.
+
+        Parameters
+        ----------
+        mid
+            Value of ``a=mid`` (RFC 5888).
+
+        Returns
+        -------
+        Media
+            The medium.
+
+        Raises
+        ------
+        RequestError
+            Where there is none of that name.
+        """
         return next(medium for medium in self.media if medium.mid == mid)

@@ -22,24 +22,70 @@ class Announced:
     medium: Media
 
     def encoding(self, payload_type: int) -> Encoding | None:
-        """Return the encoding of a payload type; of a dynamic one not announced, the only encoding there is."""
+        """Return the encoding of a payload type; of a dynamic one not announced, the only encoding there is.
+
+        Parameters
+        ----------
+        payload_type
+            RTP payload type, 0 to 127.
+
+        Returns
+        -------
+        Encoding or None
+            None where it is not known, or not decoded here.
+        """
         known = self.medium.encodings.get(payload_type)
         distinct = set(self.medium.encodings.values())
         is_strange = payload_type >= FIRST_DYNAMIC and payload_type not in self.medium.rtpmaps
         return distinct.pop() if known is None and is_strange and len(distinct) == 1 else known
 
     def is_known(self, payload_type: int) -> bool:
-        """Tell whether the description says what a payload type is, though it may not be decoded here."""
+        """Tell whether the description says what a payload type is, though it may not be decoded here.
+
+        Parameters
+        ----------
+        payload_type
+            RTP payload type, 0 to 127.
+
+        Returns
+        -------
+        bool
+            True for static payload types too, where they are listed.
+        """
         return self.medium.is_encrypted or payload_type in self.medium.rtpmaps
 
     def channel_order(self, payload_type: int) -> str | None:
-        """Return the channel order announced; of a payload type that is not, the only one there is."""
+        """Return the channel order announced; of a payload type that is not, the only one there is.
+
+        Parameters
+        ----------
+        payload_type
+            RTP payload type, 0 to 127.
+
+        Returns
+        -------
+        str or None
+            None where it is not stated.
+        """
         if payload_type not in self.medium.payload_types and len(self.medium.payload_types) == 1:
             payload_type = self.medium.payload_types[0]
         return self.medium.channel_order(payload_type)
 
     def labels(self, payload_type: int, channels: int) -> list[str]:
-        """Return what each channel is called; nothing where that is not said, or not of this many channels."""
+        """Return what each channel is called; nothing where that is not said, or not of this many channels.
+
+        Parameters
+        ----------
+        payload_type
+            RTP payload type, 0 to 127.
+        channels
+            Channels of the stream.
+
+        Returns
+        -------
+        list of str
+            One label a channel; empty where they are not known.
+        """
         order = self.channel_order(payload_type)
         return channel_labels(order, channels) if order else []
 
@@ -56,10 +102,19 @@ class Announced:
 
         Parameters
         ----------
+        destination
+            ``address:port`` that the packets are sent to.
+        payload_type
+            Payload type of the packets.
         encoding, packet_time_seconds
             As the packets have it; None where that is not known.
         is_leg
             Whether the stream has legs, of which each is at the address announced for it.
+
+        Yields
+        ------
+        str
+            Sentences for the warnings of a result.
         """
         medium, place = self.medium, self.place
         if medium.destination and destination != medium.destination and not is_leg and not self._is_anywhere:

@@ -57,7 +57,18 @@ def _shown(text: str) -> str:
 
 
 def sdp_text(data: bytes) -> str:
-    """Return the text of a description: UTF-8, or else Latin-1, in which old senders name their sessions."""
+    """Return the text of a description: UTF-8, or else Latin-1, in which old senders name their sessions.
+
+    Parameters
+    ----------
+    data
+        Bytes of a file or of a SAP message.
+
+    Returns
+    -------
+    str
+        The text.
+    """
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError:
@@ -69,8 +80,15 @@ def parse_sdp(text: str, place: str) -> SessionDescription:
 
     Parameters
     ----------
+    text
+        A description (RFC 8866).
     place
         File name or address, for messages.
+
+    Returns
+    -------
+    SessionDescription
+        What it says of audio; a line that cannot be read costs what it says.
 
     Raises
     ------

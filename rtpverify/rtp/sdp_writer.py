@@ -42,6 +42,13 @@ def write_sdp(name: str, session_id: int, streams: Sequence[DescribedStream]) ->
         Of the session.
     session_id
         What tells it from other sessions of this host, such as the time at which it began.
+    streams
+        The streams, one medium each.
+
+    Returns
+    -------
+    str
+        The description.
     """
     origin = streams[0].senders[0]
     lines = ["v=0", f"o=- {session_id} {session_id} {_net(origin)}", f"s={name}", "t=0 0"]

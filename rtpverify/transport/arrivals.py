@@ -38,7 +38,20 @@ class Accepted:
     groups: Groups | None = None
 
     def take(self, chosen: NDArray[np.bool_], breaks: Sequence[Break]) -> Accepted:
-        """Return some of the packets, with these breaks."""
+        """Return some of the packets, with these breaks.
+
+        Parameters
+        ----------
+        chosen
+            Which packets, shape (n,).
+        breaks
+            The breaks among them.
+
+        Returns
+        -------
+        Accepted
+            These packets, in the same order.
+        """
         return Accepted(
             self.stream[chosen], self.sequence[chosen], self.timestamp[chosen], self.arrival_ns[chosen], breaks
         )
@@ -90,23 +103,61 @@ class Arrivals(Rows):
         self.timing = Timing(table)
 
     def fresh_row(self, row: int) -> None:
-        """Make a row fresh; what waits of the stream that had it before is judged first."""
+        """Make a row fresh; what waits of the stream that had it before is judged first.
+
+        Parameters
+        ----------
+        row
+            Row of the stream.
+        """
         self.judge()
         super().fresh_row(row)
 
     def begin(self, stream: int, first_arrival_ns: int, max_stall_seconds: float) -> None:
-        """Follow a stream from its first packet on."""
+        """Follow a stream from its first packet on.
+
+        Parameters
+        ----------
+        stream
+            Index of the stream.
+        first_arrival_ns
+            Arrival of its first packet, in ns since the Unix epoch.
+        max_stall_seconds
+            Silence from which on it is a stall.
+        """
         self.last_ns[stream] = self._accepted_ns[stream] = first_arrival_ns
         self._stall_ns[stream] = int(1e9 * max_stall_seconds)
 
     def set_format(self, stream: int, rate_hz: int, packet_frames: int, tsdf_window_seconds: float) -> None:
-        """Set what the timing of a stream is measured by, before its first packet."""
+        """Set what the timing of a stream is measured by, before its first packet.
+
+        Parameters
+        ----------
+        stream
+            Index of the stream.
+        rate_hz
+            Clock rate: timestamp units a second; 0 where it is not known.
+        packet_frames
+            Frames of its packets.
+        tsdf_window_seconds
+            Window of the time-stamped delay factor.
+        """
         self.timing.set_clock_rate(stream, rate_hz)
         self.timing.set_tsdf_window(stream, tsdf_window_seconds)
         self._wait_for_packets(stream, rate_hz, packet_frames)
 
     def change_format(self, stream: int, rate_hz: int, packet_frames: int) -> None:
-        """Measure the timing of a stream by another clock rate from its next packet on; 0: by none."""
+        """Measure the timing of a stream by another clock rate from its next packet on; 0: by none.
+
+        Parameters
+        ----------
+        stream
+            Index of the stream.
+        rate_hz
+            Clock rate: timestamp units a second; 0 where it is not known.
+        packet_frames
+            Frames of its packets from then on.
+        """
         self.judge()
         self.timing.change_clock_rate(stream, rate_hz)
         if rate_hz:
@@ -119,7 +170,20 @@ class Arrivals(Rows):
         self.down_ns[stream] = max(self.down_ns[stream], packets_ns)
 
     def may_follow_an_end(self, stream: NDArray[np.int64], arrival_ns: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Tell of which packets the stream may have ended before, shape (n,); False is certain."""
+        """Tell of which packets the stream may have ended before, shape (n,); False is certain.
+
+        Parameters
+        ----------
+        stream
+            Stream index of each packet, shape (n,).
+        arrival_ns
+            Arrival of each packet in ns since the Unix epoch, shape (n,), in order.
+
+        Returns
+        -------
+        NDArray[np.bool_]
+            Shape (n,).
+        """
         may: NDArray[np.bool_] = arrival_ns - self.last_ns[stream] >= self.down_ns[stream]
         return may
 
@@ -127,6 +191,16 @@ class Arrivals(Rows):
         """Take in packets; return the silences that were too long and broke no sequence.
 
         The timing of many of them is judged at once.
+
+        Parameters
+        ----------
+        accepted
+            Packets in order of arrival.
+
+        Returns
+        -------
+        list of Stall
+            One for each packet that came too late after the one before it in sequence.
         """
         silences: list[Stall] = []
         self._try(lambda part: silences.extend(self._take(part)), accepted)

@@ -29,7 +29,13 @@ class PacketCounts:
         return self.received + self.lost
 
     def copy(self) -> PacketCounts:
-        """Return the counters as they stand."""
+        """Return the counters as they stand.
+
+        Returns
+        -------
+        PacketCounts
+            Counters that do not change with these.
+        """
         return replace(self)
 
 
@@ -60,7 +66,15 @@ class Bursts:
         self._first = self._last = self._lost = 0
 
     def add(self, first: int, last: int) -> None:
-        """Take in that the packets from ``first`` to ``last`` (extended sequence numbers) are lost."""
+        """Take in that the packets from ``first`` to ``last`` (extended sequence numbers) are lost.
+
+        Parameters
+        ----------
+        first
+            The first of them.
+        last
+            The last of them.
+        """
         if self._lost and first - self._last - 1 >= G_MIN:
             self._end()
         if not self._lost:
@@ -69,7 +83,18 @@ class Bursts:
         self._lost += last - first + 1
 
     def pattern(self, expected: int) -> LossPattern:
-        """Return the figures of a stream of which ``expected`` packets should have come so far."""
+        """Return the figures of a stream of which ``expected`` packets should have come so far.
+
+        Parameters
+        ----------
+        expected
+            Packets that should have come so far.
+
+        Returns
+        -------
+        LossPattern
+            The figures; losses after the last long stretch of received packets count too.
+        """
         whole = Bursts()
         for name in self.__slots__:
             setattr(whole, name, getattr(self, name))
@@ -118,7 +143,18 @@ class Reception:
     last_report_ns: int
 
     def delay_since_last_report(self, now_ns: int) -> int:
-        """Return the time since the latest sender report in units of 2**-16 s, 0 where none came."""
+        """Return the time since the latest sender report in units of 2**-16 s, 0 where none came.
+
+        Parameters
+        ----------
+        now_ns
+            Time of the report, in ns since the Unix epoch.
+
+        Returns
+        -------
+        int
+            DLSR of RFC 3550 section 6.4.1, at most 2**32 - 1.
+        """
         if not self.last_report:
             return 0
         return min(max(now_ns - self.last_report_ns, 0) * 65536 // 10**9, 0xFFFFFFFF)

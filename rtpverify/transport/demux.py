@@ -118,7 +118,20 @@ class _Newcomer:
 
 
 def two_alike(packets: Sequence[Held], _at_end: bool) -> int | None:
-    """Take two packets of one payload type as proof (RFC 3550 A.1, MIN_SEQUENTIAL)."""
+    """Take two packets of one payload type as proof (RFC 3550 A.1, MIN_SEQUENTIAL).
+
+    Parameters
+    ----------
+    packets
+        Packets of one source that belong together, in order of arrival.
+    _at_end
+        Makes no difference: two packets are enough at any time.
+
+    Returns
+    -------
+    int or None
+        The payload type; None while there are no two of one.
+    """
     latest = packets[-1]
     alike = {packet.sequence for packet in packets if packet.payload_type == latest.payload_type}
     return latest.payload_type if len(alike) > 1 else None
@@ -221,12 +234,24 @@ class Demux:
         return +Counter(too_many_streams=self.places.refused_packets, probation=self._unproved_packets)
 
     def take_admitted(self) -> list[Admitted]:
-        """Return the streams that are new since the last call."""
+        """Return the streams that are new since the last call.
+
+        Returns
+        -------
+        list of Admitted
+            In order of their admission.
+        """
         admitted, self._admitted = self._admitted, []
         return admitted
 
     def flows_in_use(self) -> set[int]:
-        """Return the flows by which the sources of streams are known, and of those that may become streams."""
+        """Return the flows by which the sources of streams are known, and of those that may become streams.
+
+        Returns
+        -------
+        set[int]
+            Indices of flows.
+        """
         heard_ns = max((held[-1].arrival_ns for held in self._probation.values()), default=0)
         recent = {key: held for key, held in self._probation.items() if heard_ns - held[-1].arrival_ns <= RECENT_NS}
         held: list[Sequence[Held]] = [*recent.values(), *(newcomer.packets for newcomer in self._newcomers.values())]
@@ -236,7 +261,15 @@ class Demux:
         return used | {source.flow for source in self.sources if source is not None}
 
     def renumber(self, kept: NDArray[np.int64], number_of: Mapping[int, int]) -> None:
-        """Know flows by other numbers: those that are ``kept``, in order; sources of others are given up."""
+        """Know flows by other numbers: those that are ``kept``, in order; sources of others are given up.
+
+        Parameters
+        ----------
+        kept
+            Present numbers of the flows that are kept, shape (n,).
+        number_of
+            New number of each flow that is kept.
+        """
         for key, held in list(self._probation.items()):
             if not number_of.keys() >= {key >> 32, *(packet.flow for packet in held)}:
                 self._evict(key)
@@ -259,7 +292,18 @@ class Demux:
         self._flow_ssrc, self._flow_stream = self._flow_ssrc[known], self._flow_stream[known]
 
     def settle(self, flows: PacketBatch) -> list[Part]:
-        """Decide at the end of the input what was still open; ``flows`` is any batch of the source."""
+        """Decide at the end of the input what was still open; ``flows`` is any batch of the source.
+
+        Parameters
+        ----------
+        flows
+            Any batch of the source.
+
+        Returns
+        -------
+        list of Part
+            Packets that were held back, one part a stream.
+        """
         parts = []
         for key in list(self._probation):
             self._prove_by_held(key)
@@ -272,7 +316,13 @@ class Demux:
         return parts
 
     def release(self, stream: int) -> None:
-        """Forget a stream; a later source may get its index, and its own source would have to prove itself again."""
+        """Forget a stream; a later source may get its index, and its own source would have to prove itself again.
+
+        Parameters
+        ----------
+        stream
+            Index of the stream.
+        """
         source = self.sources[stream]
         if source is None:
             return
@@ -288,7 +338,13 @@ class Demux:
             self._flow_ssrc[source.flow] = self._flow_stream[source.flow] = -1
 
     def finish(self) -> list[list[Held]]:
-        """End the input: sources that were never proved are refused; return the latest packets of each."""
+        """End the input: sources that were never proved are refused; return the latest packets of each.
+
+        Returns
+        -------
+        list[list[Held]]
+            One list a source.
+        """
         unproved = list(self._probation.values())
         for key in list(self._probation):
             self._evict(key)
@@ -560,7 +616,20 @@ def _together(held_back: Sequence[Held], packet: Held) -> list[Held]:
 
 
 def hold(rtp: RtpBatch, index: int) -> Held:
-    """Return a copy of one packet, which outlives its batch."""
+    """Return a copy of one packet, which outlives its batch.
+
+    Parameters
+    ----------
+    rtp
+        The batch.
+    index
+        Index of the packet in it.
+
+    Returns
+    -------
+    Held
+        The packet, with its whole datagram.
+    """
     source, row = rtp.source, int(rtp.row[index])
     start = int(source.offset[row])
     return Held(
@@ -579,7 +648,22 @@ def hold(rtp: RtpBatch, index: int) -> Held:
 
 
 def replay(packets: list[Held], stream: int, source: PacketBatch) -> Part:
-    """Return held packets as a part of one stream."""
+    """Return held packets as a part of one stream.
+
+    Parameters
+    ----------
+    packets
+        Held packets of one source, in order of arrival.
+    stream
+        Index of the stream.
+    source
+        A batch of the source that they came from.
+
+    Returns
+    -------
+    Part
+        The packets, in a batch of their own.
+    """
     rtp = parse(_batch_of(packets, source))
     copies = [packet.copy for packet in packets if packet.copy is not None]
     rtp.copy = np.array(copies, np.int64) if len(copies) == len(packets) else None

@@ -36,7 +36,19 @@ class HostDrops(Rows):
         sequence: NDArray[np.int64],
         dropped: NDArray[np.int64],
     ) -> None:
-        """Take packets in order of arrival: extended sequence numbers, and what was dropped before each, shape (n,)."""
+        """Take packets in order of arrival: extended sequence numbers, and what was dropped before each, shape (n,).
+
+        Parameters
+        ----------
+        stream
+            Stream index of each packet, shape (n,).
+        flow
+            Flow of each packet, shape (n,).
+        sequence
+            Extended sequence number of each packet, shape (n,).
+        dropped
+            What had been dropped on its socket before each packet, shape (n,).
+        """
         pairs = stream << 32 | flow
         for pair in np.unique(pairs).tolist():
             rows = np.flatnonzero(pairs == pair)
@@ -51,11 +63,32 @@ class HostDrops(Rows):
             self._before[row_of][flow_of] = count, int(sequence[rows[-1]])
 
     def between(self, stream: int, first: int, last: int) -> int:
-        """Return how many this host dropped while the packets from ``first`` to ``last`` should have come."""
+        """Return how many this host dropped while the packets from ``first`` to ``last`` should have come.
+
+        Parameters
+        ----------
+        stream
+            Index of the stream.
+        first
+            Extended sequence number of the first packet.
+        last
+            That of the last one.
+
+        Returns
+        -------
+        int
+            Packets, of all senders to that socket.
+        """
         return sum(count for after, before, count in self._notes[stream] if after <= last and before >= first)
 
     def renumber(self, number_of: Mapping[int, int]) -> None:
-        """Know flows by other numbers, and forget those that have none."""
+        """Know flows by other numbers, and forget those that have none.
+
+        Parameters
+        ----------
+        number_of
+            New number of each flow that is kept.
+        """
         self._before = [
             {number_of[flow]: value for flow, value in before.items() if flow in number_of} for before in self._before
         ]

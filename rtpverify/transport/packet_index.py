@@ -27,6 +27,11 @@ class PacketIndex(Rows):
     Each stream has a ring as long as it needs: what arrived in the last :data:`REMEMBERED_SECONDS` of its media time
     before the packets at hand, and those. So nothing is forgotten before it is judged, whatever the packet time and
     however many packets come at once. All rings lie in one piece of memory.
+
+    Parameters
+    ----------
+    table
+        Where the rows of streams come from; None where the caller gives them out itself.
     """
 
     FRESH: ClassVar = {"_start": 0, "_size": 0, "_count": 0, "_newest": _NEVER, "_remembered": 0, "_first": _NEVER}
@@ -52,13 +57,27 @@ class PacketIndex(Rows):
         super().__init__(table)
 
     def fresh_row(self, row: int) -> None:
-        """Make a row fresh; its ring is another's."""
+        """Make a row fresh; its ring is another's.
+
+        Parameters
+        ----------
+        row
+            Row of the stream.
+        """
         if row < len(self._size):
             self._give_back(row)
         super().fresh_row(row)
 
     def set_rate(self, row: int, rate_hz: int) -> None:
-        """Set how many units of its timestamps a stream has in a second."""
+        """Set how many units of its timestamps a stream has in a second.
+
+        Parameters
+        ----------
+        row
+            Row of the stream.
+        rate_hz
+            Clock rate: timestamp units a second; 0 where it is not known.
+        """
         self._remembered[row] = round(REMEMBERED_SECONDS * rate_hz)
 
     def write(
@@ -100,7 +119,22 @@ class PacketIndex(Rows):
         self._newest[of] = np.maximum(self._newest[of], np.maximum.reduceat(timestamp, groups.first))
 
     def carriers(self, row: int, start: int, stop: int) -> tuple[int, int] | None:
-        """Return first and last sequence number that carried timestamps ``start`` to ``stop``, None where forgotten."""
+        """Return first and last sequence number that carried timestamps ``start`` to ``stop``, None where forgotten.
+
+        Parameters
+        ----------
+        row
+            Row of the stream.
+        start
+            First timestamp, unwrapped.
+        stop
+            The one after the last.
+
+        Returns
+        -------
+        tuple[int, int] or None
+            Extended sequence numbers; None where the packets are forgotten.
+        """
         known = self._ring(row)
         known = known[known["is_audio"]]
         begun = known[known["timestamp"] <= start]
@@ -111,16 +145,53 @@ class PacketIndex(Rows):
         return first, max(first, int(within["sequence"][within["timestamp"].argmax()]))
 
     def first_sequence(self, row: int) -> int | None:
-        """Return the sequence number of the packet that arrived first, however long ago, None where none did."""
+        """Return the sequence number of the packet that arrived first, however long ago, None where none did.
+
+        Parameters
+        ----------
+        row
+            Row of the stream.
+
+        Returns
+        -------
+        int or None
+            Extended sequence number.
+        """
         first = int(self._first[row])
         return None if first == _NEVER else first
 
     def arrival_ns(self, row: int, sequence: int) -> int | None:
-        """Return when a packet arrived, None where it did not or is forgotten."""
+        """Return when a packet arrived, None where it did not or is forgotten.
+
+        Parameters
+        ----------
+        row
+            Row of the stream.
+        sequence
+            Extended sequence number.
+
+        Returns
+        -------
+        int or None
+            In ns since the Unix epoch.
+        """
         return self._find(row, sequence, "arrival_ns")
 
     def timestamp(self, row: int, sequence: int) -> int | None:
-        """Return the unwrapped timestamp of a packet, None where it did not arrive or is forgotten."""
+        """Return the unwrapped timestamp of a packet, None where it did not arrive or is forgotten.
+
+        Parameters
+        ----------
+        row
+            Row of the stream.
+        sequence
+            Extended sequence number.
+
+        Returns
+        -------
+        int or None
+            In frames.
+        """
         return self._find(row, sequence, "timestamp")
 
     def _find(self, row: int, sequence: int, field: str) -> int | None:

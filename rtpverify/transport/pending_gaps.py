@@ -27,11 +27,33 @@ class Hole:
     """Packets from the first one on that left the window."""
 
     def frame(self, index: int) -> int:
-        """Return where the packet at ``index`` starts."""
+        """Return where the packet at ``index`` starts.
+
+        Parameters
+        ----------
+        index
+            Index of the packet in the hole.
+
+        Returns
+        -------
+        int
+            Unwrapped timestamp.
+        """
         return self.start + (self.end - self.start) * index // self.count
 
     def passed(self, limit: int) -> int:
-        """Return how many packets, from the first one on, start before ``limit``."""
+        """Return how many packets, from the first one on, start before ``limit``.
+
+        Parameters
+        ----------
+        limit
+            Unwrapped timestamp.
+
+        Returns
+        -------
+        int
+            Packets.
+        """
         ahead = limit - self.start
         if ahead <= 0:
             return 0
@@ -41,6 +63,11 @@ class Hole:
 
 class Missing:
     """Holes in the sequence of one stream, and what became of them.
+
+    Parameters
+    ----------
+    stream
+        Index of the stream.
 
     Attributes
     ----------
@@ -68,15 +95,46 @@ class Missing:
         return min((hole.frame(hole.lost) for hole in self._holes), default=None)
 
     def add(self, hole: Hole, *, first: bool = False) -> None:
-        """Miss packets behind all that are missing, or before them."""
+        """Miss packets behind all that are missing, or before them.
+
+        Parameters
+        ----------
+        hole
+            What is missing.
+        first
+            Whether it lies before all the others.
+        """
         self._holes.insert(0 if first else len(self._holes), hole)
 
     def at(self, sequence: int) -> Hole | None:
-        """Return the hole in which a packet belongs."""
+        """Return the hole in which a packet belongs.
+
+        Parameters
+        ----------
+        sequence
+            Extended sequence number.
+
+        Returns
+        -------
+        Hole or None
+            The hole; None where the packet is not missing.
+        """
         return next((hole for hole in self._holes if hole.first <= sequence < hole.first + hole.count), None)
 
     def fill(self, hole: Hole, sequence: int, start: int, end: int) -> None:
-        """Take a packet out of its hole, with the frames from ``start`` to ``end``."""
+        """Take a packet out of its hole, with the frames from ``start`` to ``end``.
+
+        Parameters
+        ----------
+        hole
+            The hole that the packet lies in.
+        sequence
+            Extended sequence number.
+        start
+            Unwrapped timestamp of the packet.
+        end
+            The timestamp after its last frame.
+        """
         before, after = sequence - hole.first, hole.first + hole.count - sequence - 1
         parts = []
         if before:
@@ -87,13 +145,38 @@ class Missing:
         self._holes[index : index + 1] = parts
 
     def was_lost(self, sequence: int) -> bool:
-        """Tell whether a packet was given up."""
+        """Tell whether a packet was given up.
+
+        Parameters
+        ----------
+        sequence
+            Extended sequence number.
+
+        Returns
+        -------
+        bool
+            True for packets that came after they were counted as lost; those long ago are forgotten.
+        """
         return any(first <= sequence <= last for first, last in self._lost_runs)
 
     def close(self, passed: Callable[[Hole], int], head_sequence: int, gaps: list[Gap]) -> int:
         """Give up packets; return how many those are, and append what became gaps.
 
         ``passed`` says how many of a hole, from the first one on, have left the window.
+
+        Parameters
+        ----------
+        passed
+            Returns how many packets of a hole, from the first one on, have left the window.
+        head_sequence
+            Extended sequence number of the packet furthest ahead.
+        gaps
+            Takes the holes that are lost as a whole.
+
+        Returns
+        -------
+        int
+            Packets that are lost with this call.
         """
         kept, given_up = [], 0
         for hole in self._holes:

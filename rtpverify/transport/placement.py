@@ -147,13 +147,25 @@ class StreamFindings:
     timestamp_errors: list[TimestampError] = field(default_factory=list)
 
     def forget(self, stream: int) -> None:
-        """Leave out what was found of a stream."""
+        """Leave out what was found of a stream.
+
+        Parameters
+        ----------
+        stream
+            Index of the stream.
+        """
         self.gaps = [item for item in self.gaps if item.stream != stream]
         self.discontinuities = [item for item in self.discontinuities if item.stream != stream]
         self.timestamp_errors = [item for item in self.timestamp_errors if item.stream != stream]
 
     def move_to(self, other: StreamFindings) -> None:
-        """Hand everything over."""
+        """Hand everything over.
+
+        Parameters
+        ----------
+        other
+            Takes the findings.
+        """
         other.gaps += self.gaps
         other.discontinuities += self.discontinuities
         other.timestamp_errors += self.timestamp_errors
@@ -168,7 +180,23 @@ class Verdicts(Protocol):
     resolved: list[Resolved]
 
     def accept(self, row: int, sequence: int, timestamp: int) -> None:
-        """Accept the packet in this row."""
+        """Accept the packet in this row.
+
+        Parameters
+        ----------
+        row
+            Row of the packet in the update.
+        sequence
+            Extended sequence number.
+        timestamp
+            Unwrapped timestamp, in frames.
+        """
 
     def hold(self, row: int) -> None:
-        """Leave the packet in this row open."""
+        """Leave the packet in this row open.
+
+        Parameters
+        ----------
+        row
+            Row of the packet in the update.
+        """

@@ -63,16 +63,46 @@ class Places:
         self.refused_streams: Counter[tuple[int, str] | None] = Counter()
 
     def group(self, flow: int) -> tuple[int, str] | None:
-        """Return what sources of this flow compete with: those of the same group."""
+        """Return what sources of this flow compete with: those of the same group.
+
+        Parameters
+        ----------
+        flow
+            Index of the flow.
+
+        Returns
+        -------
+        tuple[int, str] or None
+            The stream whose place they could take; None where they share those of all others.
+        """
         claim = self._claim(flow)
         return None if claim is None else claim.stream
 
     def has_room(self, flow: int) -> bool:
-        """Tell whether a source of this flow finds a place."""
+        """Tell whether a source of this flow finds a place.
+
+        Parameters
+        ----------
+        flow
+            Index of the flow.
+
+        Returns
+        -------
+        bool
+            Whether there is one now.
+        """
         return self._reservation(flow) is not None or self._others < self._max_streams
 
     def take(self, stream: int, flow: int) -> None:
-        """Give a stream a place."""
+        """Give a stream a place.
+
+        Parameters
+        ----------
+        stream
+            Index of the stream.
+        flow
+            Index of the flow.
+        """
         claim = self._taken[stream] = self._reservation(flow)
         if claim is None:
             self._others += 1
@@ -80,7 +110,13 @@ class Places:
             self._reserved.update((claim, claim.stream))
 
     def release(self, stream: int) -> None:
-        """Let another stream have the place of this one."""
+        """Let another stream have the place of this one.
+
+        Parameters
+        ----------
+        stream
+            Index of the stream.
+        """
         claim = self._taken.pop(stream)
         if claim is None:
             self._others -= 1
@@ -90,7 +126,17 @@ class Places:
         self.reconsider()
 
     def refuse(self, key: int, flow: int, packets: int) -> None:
-        """Count packets of a source that found no place."""
+        """Count packets of a source that found no place.
+
+        Parameters
+        ----------
+        key
+            The source: flow and SSRC as one number.
+        flow
+            Index of the flow.
+        packets
+            Packets of it that came so far.
+        """
         self.refused_packets += packets
         if key not in self._refused:
             self.refused_streams[self.group(flow)] += 1
@@ -99,11 +145,33 @@ class Places:
                 del self._refused[next(iter(self._refused))]
 
     def has_refused(self, key: int) -> bool:
-        """Tell whether a source found no place."""
+        """Tell whether a source found no place.
+
+        Parameters
+        ----------
+        key
+            The source: flow and SSRC as one number.
+
+        Returns
+        -------
+        bool
+            True until there is room again.
+        """
         return key in self._refused
 
     def are_refused(self, keys: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Tell which of some sources found no place, shape (n,)."""
+        """Tell which of some sources found no place, shape (n,).
+
+        Parameters
+        ----------
+        keys
+            Sources: flow and SSRC as one number each, shape (n,).
+
+        Returns
+        -------
+        NDArray[np.bool_]
+            Shape (n,).
+        """
         if not self._refused:
             return np.zeros(len(keys), np.bool_)
         return np.isin(keys, np.fromiter(self._refused, np.int64, len(self._refused)))

@@ -39,6 +39,10 @@ def seconds_to_add(medium: Media | None, host_clock: HostClock, unix_seconds: in
     ----------
     medium
         What is announced; None, or one that names no clocks: PTP, as AES67 and ST 2110 have it.
+    host_clock
+        What arrival times count.
+    unix_seconds
+        The moment, in seconds since the Unix epoch: leap seconds depend on it.
 
     Returns
     -------
@@ -62,6 +66,11 @@ def seconds_to_add(medium: Media | None, host_clock: HostClock, unix_seconds: in
 
 class Presentation(Rows):
     """Presentation leads of any number of streams; that of a fresh row is not measured.
+
+    Parameters
+    ----------
+    table
+        Where the rows of streams come from; None where the caller gives them out itself.
 
     Attributes
     ----------
@@ -102,10 +111,16 @@ class Presentation(Rows):
 
         Parameters
         ----------
+        stream
+            Index of the stream.
+        rate_hz
+            Clock rate: timestamp units a second; 0 where it is not known.
         add_seconds
             From :func:`seconds_to_add`.
         offset
             Timestamp at the reference clock's epoch.
+        link_offset_seconds
+            Time from sampling to presentation.
         least_seconds
             Packets with less lead are counted.
         """
@@ -115,11 +130,27 @@ class Presentation(Rows):
         self._link_offset[stream], self._limit[stream] = link_offset_seconds, least_seconds
 
     def stop(self, stream: int) -> None:
-        """Measure a stream's lead no more; what was measured stays."""
+        """Measure a stream's lead no more; what was measured stays.
+
+        Parameters
+        ----------
+        stream
+            Index of the stream.
+        """
         self._rate[stream] = 0
 
     def update(self, stream: NDArray[np.int64], timestamp: NDArray[np.int64], arrival_ns: NDArray[np.int64]) -> None:
-        """Take packets in order of arrival: timestamps as on the wire, shape (n,)."""
+        """Take packets in order of arrival: timestamps as on the wire, shape (n,).
+
+        Parameters
+        ----------
+        stream
+            Stream index of each packet, shape (n,).
+        timestamp
+            RTP timestamp of each packet as on the wire, shape (n,).
+        arrival_ns
+            Arrival of each packet in ns since the Unix epoch, shape (n,), in order.
+        """
         known = self._rate[stream] > 0
         stream, timestamp, arrival_ns = stream[known], timestamp[known], arrival_ns[known]
         rate = self._rate[stream]
@@ -135,19 +166,52 @@ class Presentation(Rows):
         self._latest[stream] = lead
 
     def lead_seconds(self, stream: int) -> tuple[float, float] | None:
-        """Return the lead of the latest packet and the least of all; None where there is none to speak of."""
+        """Return the lead of the latest packet and the least of all; None where there is none to speak of.
+
+        Parameters
+        ----------
+        stream
+            Index of the stream.
+
+        Returns
+        -------
+        tuple[float, float] or None
+            Seconds of the latest packet and the least; negative where a packet came too late.
+        """
         if not self._has(stream) or self._nearest[stream] > FAR_SECONDS:
             return None
         return float(self._latest[stream]), float(self._least[stream])
 
     def off_seconds(self, stream: int) -> float | None:
-        """Return how far the timestamps are off the arrival clock, where they follow another one; else None."""
+        """Return how far the timestamps are off the arrival clock, where they follow another one; else None.
+
+        Parameters
+        ----------
+        stream
+            Index of the stream.
+
+        Returns
+        -------
+        float or None
+            Seconds, of the packet that is nearest.
+        """
         if not self._has(stream) or self._nearest[stream] <= FAR_SECONDS:
             return None
         return float(self._nearest[stream])
 
     def packets_short(self, stream: int) -> int | None:
-        """Return how many packets had less than the least lead; None where there is none to speak of."""
+        """Return how many packets had less than the least lead; None where there is none to speak of.
+
+        Parameters
+        ----------
+        stream
+            Index of the stream.
+
+        Returns
+        -------
+        int or None
+            Packets.
+        """
         return int(self._short[stream]) if self.lead_seconds(stream) is not None else None
 
     def _has(self, stream: int) -> bool:

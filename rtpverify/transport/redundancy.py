@@ -51,7 +51,18 @@ class LegEnds:
     copy: int = 0
 
     def matches(self, flow: Flow) -> bool:
-        """Tell whether packets of this flow came over this leg."""
+        """Tell whether packets of this flow came over this leg.
+
+        Parameters
+        ----------
+        flow
+            The flow.
+
+        Returns
+        -------
+        bool
+            Whether they agree in what is stated of both ends.
+        """
         if self.destination is not None and flow.destination != self.destination:
             return False
         return self.sender is None or self.sender in (flow.sender, flow.sender.rpartition(":")[0].strip("[]"))
@@ -148,7 +159,13 @@ class LegMerger(Rows):
         super().__init__(table)
 
     def fresh_row(self, row: int) -> None:
-        """Make a row fresh; what its stream had of legs is another's."""
+        """Make a row fresh; what its stream had of legs is another's.
+
+        Parameters
+        ----------
+        row
+            Row of the stream.
+        """
         if row < len(self._row) and self._row[row] >= 0:
             self._give_back(int(self._row[row]))
         super().fresh_row(row)
@@ -182,7 +199,13 @@ class LegMerger(Rows):
             self._places.renew(place)
 
     def flows_in_use(self) -> set[int]:
-        """Return the flows that may bring more packets of a leg: the latest ones of each."""
+        """Return the flows that may bring more packets of a leg: the latest ones of each.
+
+        Returns
+        -------
+        set[int]
+            Indices of flows.
+        """
         found: set[int] = set()
         for row in self._row[self._row >= 0].tolist():
             of_leg: dict[int, list[int]] = {}
@@ -192,7 +215,13 @@ class LegMerger(Rows):
         return found
 
     def renumber(self, number_of: Mapping[int, int]) -> None:
-        """Know flows by other numbers, and forget those that have none."""
+        """Know flows by other numbers, and forget those that have none.
+
+        Parameters
+        ----------
+        number_of
+            New number of each flow that is kept.
+        """
         for merged in self._streams:
             known = merged.leg_of_flow.items()
             merged.leg_of_flow = {(number_of[flow], copy): leg for (flow, copy), leg in known if flow in number_of}
@@ -223,6 +252,11 @@ class LegMerger(Rows):
             Stream index of each, shape (n,).
         frames
             Frames in each payload, shape (n,); negative where unknown.
+
+        Returns
+        -------
+        NDArray[np.bool_]
+            Shape (n,).
         """
         kept = np.ones(len(part), np.bool_)
         row = self._row[stream]
@@ -248,7 +282,13 @@ class LegMerger(Rows):
         return kept
 
     def succeed(self, stream: int) -> None:
-        """Take a stream's next packets, on every leg, for the first of another sender, who continues the stream."""
+        """Take a stream's next packets, on every leg, for the first of another sender, who continues the stream.
+
+        Parameters
+        ----------
+        stream
+            Index of the stream.
+        """
         row = int(self._row[stream])
         if row < 0:
             return
@@ -262,7 +302,18 @@ class LegMerger(Rows):
         self._tracker.finish()
 
     def legs(self, stream: int) -> list[LegState]:
-        """Return what each leg of a stream brought so far; nothing where it has no legs."""
+        """Return what each leg of a stream brought so far; nothing where it has no legs.
+
+        Parameters
+        ----------
+        stream
+            Index of the stream.
+
+        Returns
+        -------
+        list of LegState
+            In the order in which they are expected, or were first heard.
+        """
         row = int(self._row[stream])
         if row < 0:
             return []
@@ -281,7 +332,18 @@ class LegMerger(Rows):
         ]
 
     def differing(self, stream: int) -> tuple[int, list[int]]:
-        """Return how many copies differ from the first, and the sequence numbers of the first of them."""
+        """Return how many copies differ from the first, and the sequence numbers of the first of them.
+
+        Parameters
+        ----------
+        stream
+            Index of the stream.
+
+        Returns
+        -------
+        tuple[int, list[int]]
+            The count, and sequence numbers as on the wire.
+        """
         row = int(self._row[stream])
         return (0, []) if row < 0 else (self._streams[row].differing, list(self._streams[row].listed))
 
@@ -357,7 +419,22 @@ class LegMerger(Rows):
 def payload_digest(
     arena: NDArray[np.uint8], offset: NDArray[np.int64], length: NDArray[np.int64]
 ) -> NDArray[np.uint64]:
-    """Return 64 bits of each payload, shape (n,), that differ where payloads do; no protection against a forger."""
+    """Return 64 bits of each payload, shape (n,), that differ where payloads do; no protection against a forger.
+
+    Parameters
+    ----------
+    arena
+        Bytes of all datagrams.
+    offset
+        First byte of each payload, shape (n,).
+    length
+        Bytes of each payload, shape (n,).
+
+    Returns
+    -------
+    NDArray[np.uint64]
+        Shape (n,).
+    """
     digest = np.empty(len(offset), np.uint64)
     for size in np.unique(length).tolist():
         rows = np.flatnonzero(length == size)

@@ -20,7 +20,13 @@ class RowStore(Protocol):
     """What keeps something of every row."""
 
     def fresh_row(self, row: int) -> None:
-        """Forget what is kept of a row, or begin the next one."""
+        """Forget what is kept of a row, or begin the next one.
+
+        Parameters
+        ----------
+        row
+            Row of the stream.
+        """
 
 
 class RowTable(Generic[Owner]):
@@ -41,13 +47,25 @@ class RowTable(Generic[Owner]):
         return len(self.owners)
 
     def attach(self, store: RowStore) -> None:
-        """Let a store keep something of every row, of those that are there too."""
+        """Let a store keep something of every row, of those that are there too.
+
+        Parameters
+        ----------
+        store
+            The store.
+        """
         for row in range(len(self)):
             store.fresh_row(row)
         self._stores.append(store)
 
     def allocate(self) -> int:
-        """Give out a row, the lowest that is free; it is fresh in every store."""
+        """Give out a row, the lowest that is free; it is fresh in every store.
+
+        Returns
+        -------
+        int
+            The row.
+        """
         if self._free:
             row = min(self._free)
             self._free.remove(row)
@@ -58,18 +76,46 @@ class RowTable(Generic[Owner]):
         return row
 
     def renew(self, row: int) -> None:
-        """Make a row fresh in every store, for another owner."""
+        """Make a row fresh in every store, for another owner.
+
+        Parameters
+        ----------
+        row
+            Row of the stream.
+        """
         self.owners[row] = None
         for store in self._stores:
             store.fresh_row(row)
 
     def retire(self, row: int) -> None:
-        """Take a row back; another owner may get it."""
+        """Take a row back; another owner may get it.
+
+        Parameters
+        ----------
+        row
+            Row of the stream.
+        """
         self.renew(row)
         self._free.append(row)
 
     def owner(self, row: int) -> Owner:
-        """Return whose a row is."""
+        """Return whose a row is.
+
+        Parameters
+        ----------
+        row
+            Row of the stream.
+
+        Returns
+        -------
+        Owner
+            The owner.
+
+        Raises
+        ------
+        AssertionError
+            Where it is nobody's.
+        """
         owner = self.owners[row]
         if owner is None:
             raise AssertionError(f"row {row} is nobody's")
@@ -107,7 +153,13 @@ class Rows:
             table.attach(self)
 
     def fresh_row(self, row: int) -> None:
-        """Make a row fresh: the next one, or one whose owner is gone."""
+        """Make a row fresh: the next one, or one whose owner is gone.
+
+        Parameters
+        ----------
+        row
+            Row of the stream.
+        """
         for name, fresh in self._fresh.items():
             column = getattr(self, name)
             if not isinstance(fresh, np.ndarray):
@@ -153,13 +205,35 @@ class Groups:
         return self.stop - self.first
 
     def rows_of(self, group: int) -> NDArray[np.intp]:
-        """Return where the packets of one group are in the batch."""
+        """Return where the packets of one group are in the batch.
+
+        Parameters
+        ----------
+        group
+            Index of the group.
+
+        Returns
+        -------
+        NDArray[np.intp]
+            Shape (n,), in order.
+        """
         first, stop = int(self.first[group]), int(self.stop[group])
         return np.arange(first, stop) if isinstance(self.rows, slice) else self.rows[first:stop]
 
 
 def group_by_stream(stream: NDArray[np.int64]) -> Groups:
-    """Group the packets of a batch that is not empty by their stream, shape (n,)."""
+    """Group the packets of a batch that is not empty by their stream, shape (n,).
+
+    Parameters
+    ----------
+    stream
+        Stream index of each packet, shape (n,).
+
+    Returns
+    -------
+    Groups
+        The groups, in the order of their streams.
+    """
     rows: NDArray[np.intp] | slice = slice(None)
     if (stream[1:] < stream[:-1]).any():
         # Short integers are sorted by their digits, several times as fast; there are never so many streams.

@@ -68,17 +68,43 @@ class Placement:
     failed: list[tuple[int, Exception]] = field(default_factory=list)
 
     def accept(self, row: int, sequence: int, timestamp: int) -> None:
-        """Accept the packet in this row."""
+        """Accept the packet in this row.
+
+        Parameters
+        ----------
+        row
+            Row of the packet in the update.
+        sequence
+            Extended sequence number.
+        timestamp
+            Unwrapped timestamp, in frames.
+        """
         self.sequence[row] = sequence
         self.timestamp[row] = timestamp
         self.accepted[row] = True
 
     def hold(self, row: int) -> None:
-        """Leave the packet in this row open."""
+        """Leave the packet in this row open.
+
+        Parameters
+        ----------
+        row
+            Row of the packet in the update.
+        """
         self.held[row] = True
 
     def fail(self, stream: int, rows: NDArray[np.intp], error: Exception) -> None:
-        """Take back everything of a stream, of whose packets these are the rows."""
+        """Take back everything of a stream, of whose packets these are the rows.
+
+        Parameters
+        ----------
+        stream
+            Index of the stream.
+        rows
+            Rows of its packets in the update, shape (n,).
+        error
+            Why they could not be placed.
+        """
         self.accepted[rows] = self.held[rows] = False
         self.found.forget(stream)
         self.resolved = [item for item in self.resolved if item.stream != stream]
@@ -125,13 +151,29 @@ class SequenceTracker(Rows):
     _front: NDArray[np.int64]
 
     def set_window(self, stream: int, frames: int, rate_hz: int = 0) -> None:
-        """Set a stream's reorder window, which is never less than three packets, and its frames a second."""
+        """Set a stream's reorder window, which is never less than three packets, and its frames a second.
+
+        Parameters
+        ----------
+        stream
+            Index of the stream.
+        frames
+            Length of the window.
+        rate_hz
+            Clock rate: timestamp units a second; 0 where it is not known.
+        """
         self._window[stream] = frames
         self._orders[stream].window = frames
         self._orders[stream].timestamps.rate_hz = rate_hz
 
     def succeed(self, stream: int) -> None:
-        """Take a stream's next packet for the first of another sender, who continues the stream."""
+        """Take a stream's next packet for the first of another sender, who continues the stream.
+
+        Parameters
+        ----------
+        stream
+            Index of the stream.
+        """
         order = self._load(stream)
         order.succeed()
         self._store(order)
@@ -156,6 +198,11 @@ class SequenceTracker(Rows):
             Frames in each payload, shape (n,); 0 or less where it is not decoded.
         marks
             What else each packet says of its place, a :class:`Mark`, shape (n,); None: nothing.
+
+        Returns
+        -------
+        Placement
+            A verdict on each packet, and what became certain.
         """
         n = len(stream)
         out = Placement(np.zeros(n, np.int64), np.zeros(n, np.int64), np.zeros(n, np.bool_), np.zeros(n, np.bool_))
@@ -204,7 +251,13 @@ class SequenceTracker(Rows):
         return out
 
     def finish(self) -> Placement:
-        """Settle everything that is still pending; the rows of the result are empty."""
+        """Settle everything that is still pending; the rows of the result are empty.
+
+        Returns
+        -------
+        Placement
+            What became certain.
+        """
         none = np.zeros(0, np.int64)
         out = Placement(none, none, none.astype(np.bool_), none.astype(np.bool_))
         for stream in np.flatnonzero(self._open).tolist():
@@ -242,32 +295,111 @@ class SequenceTracker(Rows):
         return self._timestamp + np.maximum(self._frames, 0)
 
     def frame_of(self, stream: int, timestamp: int) -> int:
-        """Return the frame of an unwrapped timestamp, counted from the stream's earliest packet so far."""
+        """Return the frame of an unwrapped timestamp, counted from the stream's earliest packet so far.
+
+        Parameters
+        ----------
+        stream
+            Index of the stream.
+        timestamp
+            Unwrapped timestamp, in frames.
+
+        Returns
+        -------
+        int
+            Negative for packets that lie before it.
+        """
         return timestamp - int(self._origin[stream])
 
     def end_frame(self, stream: int) -> int:
-        """Return the frame after the packet furthest ahead, counted from the stream's earliest packet so far."""
+        """Return the frame after the packet furthest ahead, counted from the stream's earliest packet so far.
+
+        Parameters
+        ----------
+        stream
+            Index of the stream.
+
+        Returns
+        -------
+        int
+            The frame.
+        """
         return self.frame_of(stream, int(self._timestamp[stream]) + max(int(self._frames[stream]), 0))
 
     def counts(self, stream: int) -> PacketCounts:
-        """Return a stream's counters; ``expected`` is received and lost together."""
+        """Return a stream's counters; ``expected`` is received and lost together.
+
+        Parameters
+        ----------
+        stream
+            Index of the stream.
+
+        Returns
+        -------
+        PacketCounts
+            A copy.
+        """
         return self._load(stream).counts.copy()
 
     def expected_and_lost(self, stream: int) -> tuple[int, int]:
-        """Return how many packets should have come by now, and how many of them did not."""
+        """Return how many packets should have come by now, and how many of them did not.
+
+        Parameters
+        ----------
+        stream
+            Index of the stream.
+
+        Returns
+        -------
+        tuple[int, int]
+            Packets expected, and packets lost.
+        """
         counts = self._load(stream).counts
         return counts.expected, counts.lost
 
     def head_sequence(self, stream: int) -> int:
-        """Return the extended sequence number of the packet furthest ahead."""
+        """Return the extended sequence number of the packet furthest ahead.
+
+        Parameters
+        ----------
+        stream
+            Index of the stream.
+
+        Returns
+        -------
+        int
+            Extended sequence number.
+        """
         return int(self._sequence[stream])
 
     def run_lengths(self, stream: int) -> Counter[int]:
-        """Return how often each number of consecutive packets was lost."""
+        """Return how often each number of consecutive packets was lost.
+
+        Parameters
+        ----------
+        stream
+            Index of the stream.
+
+        Returns
+        -------
+        Counter[int]
+            By length in packets; runs longer than 65536 count as that.
+        """
         return Counter(self._orders[stream].missing.run_lengths)
 
     def loss_pattern(self, stream: int) -> LossPattern:
-        """Return how a stream's losses lie together (RFC 3611 section 4.7.2)."""
+        """Return how a stream's losses lie together (RFC 3611 section 4.7.2).
+
+        Parameters
+        ----------
+        stream
+            Index of the stream.
+
+        Returns
+        -------
+        LossPattern
+            The figures so far.
+        """
         order = self._load(stream)
         return order.missing.bursts.pattern(order.counts.expected)
 

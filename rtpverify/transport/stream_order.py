@@ -75,6 +75,11 @@ class StreamOrder:
 
     ``sequence`` (extended), ``timestamp`` (its place, unwrapped) and ``frames`` belong to the head; ``shift`` is its
     place less its timestamp on the wire; ``frames`` is negative where the packet is not decoded.
+
+    Parameters
+    ----------
+    stream
+        Index of the stream.
     """
 
     __slots__ = (
@@ -170,6 +175,8 @@ class StreamOrder:
             As on the wire.
         frames
             Frames in the payload; negative where it is not decoded.
+        out
+            Takes the verdicts.
         mark
             What else the packet says of its place, a :class:`Mark`.
         """
@@ -190,6 +197,21 @@ class StreamOrder:
 
         Where :attr:`open`, none of them may be longer than any before. ``shortest`` and ``longest`` are the frames of
         those that are decoded.
+
+        Parameters
+        ----------
+        count
+            Packets.
+        elapsed
+            Frames from the head to the last of them.
+        frames
+            Frames of the last one; less than 1 where they are not known.
+        shortest
+            Fewest frames of any of them.
+        longest
+            Most frames of any of them.
+        out
+            Takes the verdicts.
         """
         held = self._held
         if held is not None and held.goes_on and count < self._ahead(held) <= 1 + self._reach:
@@ -211,7 +233,13 @@ class StreamOrder:
         self.settle(out)
 
     def settle(self, out: Verdicts) -> None:
-        """Count what has left the window as lost, and decide about timestamps."""
+        """Count what has left the window as lost, and decide about timestamps.
+
+        Parameters
+        ----------
+        out
+            Takes the verdicts.
+        """
         if self.origin_open and self._has_passed(self._segment_sequence, self.origin):
             self.origin_open = False
         self.timestamps.settle(self.timestamp, self._found)
@@ -220,13 +248,25 @@ class StreamOrder:
         self._report(out)
 
     def end_update(self, out: Verdicts) -> None:
-        """Say which packet of this update is still held."""
+        """Say which packet of this update is still held.
+
+        Parameters
+        ----------
+        out
+            Takes the verdicts.
+        """
         if self._held is not None and self._held.row is not None:
             out.hold(self._held.row)
             self._held.row = None
 
     def finish(self, out: Verdicts) -> None:
-        """Settle everything: what is missing is lost; what is held is accepted where its number goes on."""
+        """Settle everything: what is missing is lost; what is held is accepted where its number goes on.
+
+        Parameters
+        ----------
+        out
+            Takes the verdicts.
+        """
         self._release(out)
         self._end_segment(out)
 

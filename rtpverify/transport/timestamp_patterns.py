@@ -28,7 +28,20 @@ class Pattern:
 
 
 def pattern_of(error: TimestampError, encoding: Encoding) -> Pattern:
-    """Return what the timestamps of an error do, by how far they advance from packet to packet."""
+    """Return what the timestamps of an error do, by how far they advance from packet to packet.
+
+    Parameters
+    ----------
+    error
+        The timestamps that contradict the sequence numbers.
+    encoding
+        Encoding of the stream.
+
+    Returns
+    -------
+    Pattern
+        The pattern, with its name, text and sizes.
+    """
     steps, rate_hz = dict(error.steps), encoding.sample_rate_hz
     total = sum(steps.values())
     if total == 0:

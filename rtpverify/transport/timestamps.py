@@ -72,7 +72,15 @@ class DeviatingPackets:
     told_at: int = 0
 
     def add_step(self, step: int, frames: int) -> None:
-        """Take in how far the timestamp advanced over ``frames``, which is not as far."""
+        """Take in how far the timestamp advanced over ``frames``, which is not as far.
+
+        Parameters
+        ----------
+        step
+            Frames by which the timestamp advanced.
+        frames
+            Frames that the packet before holds.
+        """
         if step in self.steps or len(self.steps) < MAX_STEPS:
             self.steps[step] += 1
             self.step_frames += frames
@@ -81,6 +89,11 @@ class DeviatingPackets:
 
 class Timestamps:
     """The timestamps of one stream.
+
+    Parameters
+    ----------
+    stream
+        Index of the stream.
 
     Attributes
     ----------
@@ -130,28 +143,71 @@ class Timestamps:
         return None if self._run is None or self._stretch is not None else self._run.position
 
     def begin(self, base: int) -> None:
-        """Agree on the base of a first packet, with nothing before it."""
+        """Agree on the base of a first packet, with nothing before it.
+
+        Parameters
+        ----------
+        base
+            Timestamp less position, in frames.
+        """
         self.base = self._base_before = base
         self.deviation = 0
         self._base_since = self._jumped_at = self._run = None
 
     def base_of(self, sequence: int) -> int:
-        """Return the base that holds for an extended sequence number."""
+        """Return the base that holds for an extended sequence number.
+
+        Parameters
+        ----------
+        sequence
+            Extended sequence number.
+
+        Returns
+        -------
+        int
+            Timestamp less position, in frames.
+        """
         return self._base_before if self._base_since is not None and sequence < self._base_since else self.base
 
     def move(self, sequence: int, by_frames: int) -> None:
-        """Go on with timestamps that are ``by_frames`` ahead from ``sequence`` on; that is no error."""
+        """Go on with timestamps that are ``by_frames`` ahead from ``sequence`` on; that is no error.
+
+        Parameters
+        ----------
+        sequence
+            Extended sequence number.
+        by_frames
+            How far they are ahead; negative where they went back.
+        """
         self._base_before, self._base_since = self.base, sequence
         self.base -= by_frames
 
     def anchor(self, sequence: int, by_frames: int, found: StreamFindings) -> None:
-        """Go on with other timestamps from ``sequence`` on, of which nobody can tell whether they are right."""
+        """Go on with other timestamps from ``sequence`` on, of which nobody can tell whether they are right.
+
+        Parameters
+        ----------
+        sequence
+            Extended sequence number.
+        by_frames
+            How far they are ahead; negative where they went back.
+        found
+            Takes what becomes certain.
+        """
         self._end_run(found)
         self.deviation = 0
         self.move(sequence, by_frames)
 
     def agree(self, packets: int, frames: int) -> None:
-        """Take in packets whose timestamps follow the one before, ``frames`` in all."""
+        """Take in packets whose timestamps follow the one before, ``frames`` in all.
+
+        Parameters
+        ----------
+        packets
+            Packets, one after the other in sequence.
+        frames
+            Frames in all.
+        """
         if self._run is not None:
             self._run.packets += packets
             self._run.frames += frames
@@ -180,6 +236,8 @@ class Timestamps:
         step
             How far the timestamp of the packet before lies back, and the frames that it holds; None where that packet
             is missing.
+        found
+            Takes what becomes certain.
         may_end_pause
             Whether its sender may have left silence out before it.
         """
@@ -197,7 +255,21 @@ class Timestamps:
             self._run = Run(sequence, position, timestamp, deviation, frames, pause, 1, frames)
 
     def note(self, sequence: int, position: int, timestamp: int, frames: int, found: StreamFindings) -> None:
-        """Take in a packet that came after later ones."""
+        """Take in a packet that came after later ones.
+
+        Parameters
+        ----------
+        sequence
+            Extended sequence number.
+        position
+            Unwrapped frame where the sequence numbers place the packet.
+        timestamp
+            Unwrapped timestamp that it has.
+        frames
+            Frames it holds.
+        found
+            Takes what becomes certain.
+        """
         deviation = wrap_difference(timestamp + self.base_of(sequence) - position, 0, 32)
         run = self._run
         if run is not None and deviation == run.deviation:
@@ -210,7 +282,15 @@ class Timestamps:
             self._add(Run(sequence, position, timestamp, deviation, frames, False, 1, frames), found)
 
     def settle(self, position: int, found: StreamFindings) -> None:
-        """Decide what can be decided with the head at ``position``."""
+        """Decide what can be decided with the head at ``position``.
+
+        Parameters
+        ----------
+        position
+            Unwrapped frame where the sequence numbers place the packet furthest ahead.
+        found
+            Takes what becomes certain.
+        """
         run = self._run
         if run is not None and self._has_settled(run):
             self._move_to(run, found)
@@ -218,12 +298,33 @@ class Timestamps:
             self._close_quiet(position, found)
 
     def breaks_at(self, position: int, deviation: int, frames: int) -> bool:
-        """Tell whether a jump or an error of a packet or more begins with the next packet: delays are not compared."""
+        """Tell whether a jump or an error of a packet or more begins with the next packet: delays are not compared.
+
+        Parameters
+        ----------
+        position
+            Unwrapped frame where the sequence numbers place the next packet.
+        deviation
+            How far its timestamp is ahead of that, in frames.
+        frames
+            Frames of a packet.
+
+        Returns
+        -------
+        bool
+            Whether one begins.
+        """
         error_goes_on = self._stretch is not None and not self._is_quiet(self._stretch, position)
         return abs(deviation) >= frames and self._run is None and not error_goes_on
 
     def finish(self, found: StreamFindings) -> None:
-        """Decide what is still open: nothing follows."""
+        """Decide what is still open: nothing follows.
+
+        Parameters
+        ----------
+        found
+            Takes what becomes certain.
+        """
         run = self._run
         if run is not None:
             if run.packets > 1 and self._stretch is None:

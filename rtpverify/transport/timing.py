@@ -142,26 +142,65 @@ class Timing(Rows):
         super().__init__(table)
 
     def fresh_row(self, row: int) -> None:
-        """Give a stream a fresh row, without a clock rate."""
+        """Give a stream a fresh row, without a clock rate.
+
+        Parameters
+        ----------
+        row
+            Row of the stream.
+        """
         super().fresh_row(row)
         self._tsdf_window_ns[row] = self._default_window_ns
 
     def start_over(self, stream: int) -> None:
-        """Measure a stream anew, by the clock rate and window that it has."""
+        """Measure a stream anew, by the clock rate and window that it has.
+
+        Parameters
+        ----------
+        stream
+            Index of the stream.
+        """
         rate_hz, window_ns = self._rate[stream], self._tsdf_window_ns[stream]
         self.fresh_row(stream)
         self._rate[stream], self._tsdf_window_ns[stream] = rate_hz, window_ns
 
     def set_clock_rate(self, stream: int, rate_hz: int) -> None:
-        """Set how many timestamp units a second has, before the stream's first packet."""
+        """Set how many timestamp units a second has, before the stream's first packet.
+
+        Parameters
+        ----------
+        stream
+            Index of the stream.
+        rate_hz
+            Clock rate: timestamp units a second; 0 where it is not known.
+        """
         self._rate[stream] = rate_hz
 
     def clock_rate_hz(self, stream: int) -> int:
-        """Return how many timestamp units a second has, 0 where that is not known."""
+        """Return how many timestamp units a second has, 0 where that is not known.
+
+        Parameters
+        ----------
+        stream
+            Index of the stream.
+
+        Returns
+        -------
+        int
+            Timestamp units a second.
+        """
         return int(self._rate[stream])
 
     def change_clock_rate(self, stream: int, rate_hz: int) -> None:
-        """Go on with another clock rate: jitter goes on where there is one, drift and packet time are found anew."""
+        """Go on with another clock rate: jitter goes on where there is one, drift and packet time are found anew.
+
+        Parameters
+        ----------
+        stream
+            Index of the stream.
+        rate_hz
+            The clock rate from its next packet on; 0: none.
+        """
         self._break(stream)
         self._rate[stream] = rate_hz
         for steps in (self._usual_step, self._usual_count, self._run_step, self._run_length, self._steady_step):
@@ -169,7 +208,15 @@ class Timing(Rows):
         self._other_steps[stream].clear()
 
     def set_tsdf_window(self, stream: int, seconds: float) -> None:
-        """Set the window of a stream's time-stamped delay factor, before its first packet."""
+        """Set the window of a stream's time-stamped delay factor, before its first packet.
+
+        Parameters
+        ----------
+        stream
+            Index of the stream.
+        seconds
+            Length of the window.
+        """
         self._tsdf_window_ns[stream] = max(round(seconds * 1e9), 1)
 
     def update(
@@ -190,6 +237,11 @@ class Timing(Rows):
             Arrival time, shape (n,).
         breaks
             Breaks of this update: delays before and behind them are not compared.
+
+        Returns
+        -------
+        PacketTiming
+            Of each packet, in the order given.
         """
         if len(stream) == 0:
             return PacketTiming(np.zeros(0, np.int64), np.zeros(0))
@@ -211,46 +263,156 @@ class Timing(Rows):
         return found
 
     def jitter_seconds(self, stream: int) -> float | None:
-        """Return the interarrival jitter (RFC 3550 A.8) as it stands."""
+        """Return the interarrival jitter (RFC 3550 A.8) as it stands.
+
+        Parameters
+        ----------
+        stream
+            Index of the stream.
+
+        Returns
+        -------
+        float or None
+            None before two packets of a known clock rate.
+        """
         return float(self._jitter[stream]) if self._max_jitter[stream] >= 0 else None
 
     def max_jitter_seconds(self, stream: int) -> float | None:
-        """Return the most that the interarrival jitter has been."""
+        """Return the most that the interarrival jitter has been.
+
+        Parameters
+        ----------
+        stream
+            Index of the stream.
+
+        Returns
+        -------
+        float or None
+            None before two packets of a known clock rate.
+        """
         return float(self._max_jitter[stream]) if self._max_jitter[stream] >= 0 else None
 
     def longest_interval_seconds(self, stream: int) -> float | None:
-        """Return the longest time between two packets that came one after the other."""
+        """Return the longest time between two packets that came one after the other.
+
+        Parameters
+        ----------
+        stream
+            Index of the stream.
+
+        Returns
+        -------
+        float or None
+            None before two packets.
+        """
         return float(self._max_interval[stream]) / 1e9 if self._has_interval(stream) else None
 
     def mean_interval_seconds(self, stream: int) -> float | None:
-        """Return the mean time between two packets that came one after the other."""
+        """Return the mean time between two packets that came one after the other.
+
+        Parameters
+        ----------
+        stream
+            Index of the stream.
+
+        Returns
+        -------
+        float or None
+            None before two packets.
+        """
         count = int(self._intervals[stream].sum())
         return float(self._interval_sum_ns[stream]) / count / 1e9 if count else None
 
     def tsdf_seconds(self, stream: int) -> float | None:
-        """Return the time-stamped delay factor of the last whole window (EBU Tech 3337)."""
+        """Return the time-stamped delay factor of the last whole window (EBU Tech 3337).
+
+        Parameters
+        ----------
+        stream
+            Index of the stream.
+
+        Returns
+        -------
+        float or None
+            None before the first window is over.
+        """
         return float(self._tsdf[stream]) / 1e9 if self._tsdf[stream] >= 0 else None
 
     def max_tsdf_seconds(self, stream: int) -> float | None:
-        """Return the largest time-stamped delay factor of a whole window."""
+        """Return the largest time-stamped delay factor of a whole window.
+
+        Parameters
+        ----------
+        stream
+            Index of the stream.
+
+        Returns
+        -------
+        float or None
+            None before the first window is over.
+        """
         return float(self._max_tsdf[stream]) / 1e9 if self._max_tsdf[stream] >= 0 else None
 
     def intervals(self, stream: int) -> list[int]:
-        """Return how many inter-arrival times there were up to each of the edges, and beyond the last."""
+        """Return how many inter-arrival times there were up to each of the edges, and beyond the last.
+
+        Parameters
+        ----------
+        stream
+            Index of the stream.
+
+        Returns
+        -------
+        list of int
+            One count for each of ``INTERVAL_EDGES_NS``, and one more.
+        """
         counts: list[int] = self._intervals[stream].tolist()
         return counts
 
     def packet_time_changes(self, stream: int) -> tuple[int, list[tuple[float, float]]]:
-        """Return how often the packet time changed for good, and the first changes as seconds before and after."""
+        """Return how often the packet time changed for good, and the first changes as seconds before and after.
+
+        Parameters
+        ----------
+        stream
+            Index of the stream.
+
+        Returns
+        -------
+        tuple[int, list[tuple[float, float]]]
+            The number of changes, and at most ``MAX_CHANGES`` of them.
+        """
         return int(self._change_count[stream]), list(self._changes[stream])
 
     def packet_frames(self, stream: int) -> int | None:
-        """Return the packet time in frames: the most frequent timestamp step between neighbours in sequence."""
+        """Return the packet time in frames: the most frequent timestamp step between neighbours in sequence.
+
+        Parameters
+        ----------
+        stream
+            Index of the stream.
+
+        Returns
+        -------
+        int or None
+            None before two packets that follow each other.
+        """
         steps = self._other_steps[stream] + Counter({int(self._usual_step[stream]): int(self._usual_count[stream])})
         return max(steps, key=lambda step: (steps[step], -step)) if steps else None
 
     def packet_time_seconds(self, stream: int) -> float | None:
-        """Return the packet time."""
+        """Return the packet time.
+
+        Parameters
+        ----------
+        stream
+            Index of the stream.
+
+        Returns
+        -------
+        float or None
+            None where it, or the clock rate, is not known.
+        """
         frames = self.packet_frames(stream)
         return frames / float(self._rate[stream]) if frames and self._rate[stream] else None
 
@@ -260,6 +422,16 @@ class Timing(Rows):
         The median slope between points of the lower envelope of the transit time (Theil and Sen), so that neither
         jitter nor outliers pull at it. None before a second of media time, where arrival times stand still, and where
         the points lie on no line: while jitter is too much for the time so far, or where the delay made a step.
+
+        Parameters
+        ----------
+        stream
+            Index of the stream.
+
+        Returns
+        -------
+        float or None
+            Parts per million.
         """
         drift = self._fitted_drift_ppm(stream)
         return self._earlier_drift[stream] if drift is None else drift

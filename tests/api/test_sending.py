@@ -37,7 +37,8 @@ def test_what_is_found_is_what_was_made(source):
         verifier.wait_for_audio(PATIENCE_SECONDS)
     assert told(verifier.events()) == told(sender.truth)
     assert [str(event.kind) for event in sender.truth] == ["gap", "slip", "click", "dropout", "duplicate"]
-    assert [event.size for event in sender.truth][:2] == [{"packets_lost": 3}, {"slip_frames": 48}]
+    gap, slip, *_ = sender.truth
+    assert (gap.size.packets_lost, slip.size.slip_frames) == (3, 48)
     assert [event.fault for event in sender.truth] == [True] * 4 + [False]
     assert verifier.result.streams[0].ssrc == sender.ssrc
     assert all(event_as_dict(event)["time"] and event.id for event in sender.truth)
@@ -83,6 +84,20 @@ def test_an_exception_ends_the_sending(source):
 
     with pytest.raises(ZeroDivisionError):
         test()
+
+
+def test_faults_by_probability_and_two_destinations(source):
+    other = f"rtp://127.0.0.1:{free_port()}"
+    faults = ["loss:at=0.1,packets=5,leg=1", "loss:at=0.102,packets=5,leg=2", "click:per_second=20,size=0.1"]
+    with rtpverify.send(source, second_destination=other, faults=faults, duration=0.5, seed=3) as sender:
+        pass
+    [gap] = [event for event in sender.truth if str(event.kind) == "gap"]
+    assert (gap.start_frame, gap.duration_frames) == (4896, 144)
+    clicks = [event.start_frame for event in sender.truth if str(event.kind) == "click"]
+    assert len(clicks) > 3
+    with rtpverify.send(source, second_destination=other, faults=faults, duration=0.5, seed=3) as again:
+        pass
+    assert [event.start_frame for event in again.truth] == [event.start_frame for event in sender.truth]
 
 
 def test_bad_requests(source):

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from rtpverify.engine.expectation import Selection, StreamSpec
 from rtpverify.engine.presence import Ends
 from rtpverify.engine.verifier import StreamEvent, Verifier
-from rtpverify.events import Event
+from rtpverify.events import Event, SenderChangeSize
 from rtpverify.live.sdp_session import session_of
 from rtpverify.result import Verdict
 from rtpverify.rtp.batch import Flow, PacketBatch
@@ -200,6 +200,80 @@ def test_a_sender_that_stops_and_returns_twice() -> None:
     assert len({event.id for event in watch.events}) == 3
 
 
+TAKEN_OVER = SenderChangeSize(
+    from_sender=FLOWS[0].sender, to_sender=FLOWS[2].sender, from_ssrc="0x00000001", to_ssrc="0x00000002"
+)
+
+
+@pytest.mark.parametrize(
+    ("sent", "expected", "began"),
+    [
+        pytest.param(
+            [Sending(0, 2), Sending(2.05, 6, ssrc=2, flow=2)], [("sender_change", 0, False, True)], 2.05, id="at once"
+        ),
+        pytest.param(
+            [Sending(0, 3), Sending(1, 6, ssrc=2, flow=2)],
+            [("sender_change", 95_520, False, True)],
+            2.99,
+            id="after both",
+        ),
+        pytest.param(
+            [Sending(0, 2), Sending(5, 8, ssrc=2, flow=2)],
+            [("ended", 96_000, False, True), ("sender_change", 0, False, False)],
+            5.0,
+            id="after an end that was reported",
+        ),
+        pytest.param(
+            [Sending(0, 2), goodbye(2.0), Sending(2.05, 6, ssrc=2, flow=2)],
+            [("sender_change", 0, False, False)],
+            2.05,
+            id="after a goodbye",
+        ),
+    ],
+)
+@pytest.mark.parametrize("step", [0.01, 0.06, 0.7])
+def test_another_address_takes_over(sent: list[Sending], expected: list[Any], began: float, step: float) -> None:
+    watch = Watch().run(*sent, until=6 if expected[0][0] != "ended" else 8, step=step)
+    assert watch.brief == expected
+    event = watch.events[-1]
+    assert (str(event.cause), event.time_ns, event.size) == ("upstream", at(began), TAKEN_OVER)
+    assert watch.told[-1].stream.ssrc == 2
+
+
+def test_a_sender_that_takes_its_place_back() -> None:
+    other = Sending(2, 5, ssrc=2, flow=2)
+    watch = Watch().run(Sending(0, 2), other, Sending(5, 8), until=8)
+    changes = [event.size.to_sender for event in watch.events if str(event.kind) == "sender_change"]
+    assert changes == [FLOWS[2].sender, FLOWS[0].sender]
+
+
+@pytest.mark.parametrize(
+    ("spec", "sent"),
+    [
+        pytest.param(SPEC, [Sending(0, 6), Sending(1, 3, ssrc=2, flow=2)], id="both send, and the second one stops"),
+        pytest.param(StreamSpec(encoding=L16), [Sending(0, 2), Sending(2.05, 6, ssrc=2, flow=2)], id="whatever comes"),
+        pytest.param(
+            replace(SPEC, sender="192.0.2.7"), [Sending(0, 6), Sending(1, 6, ssrc=1, flow=2)], id="locked to its sender"
+        ),
+    ],
+)
+def test_no_other_address_took_over(spec: StreamSpec, sent: list[Sending]) -> None:
+    watch = Watch(spec).run(*sent, until=6)
+    assert "sender_change" not in {str(event.kind) for event in watch.events}
+
+
+@pytest.mark.parametrize(
+    ("ends", "now", "fault"), [(Ends.FAULT, at(6), False), (Ends.ALLOWED, at(6), True), (Ends.FAULT, None, True)]
+)
+def test_a_check_finds_at_its_end_who_took_over(ends: Ends, now: int | None, fault: bool) -> None:
+    verifier = Verifier([SPEC], ends=ends)
+    verifier.feed(batch_of(Sending(0, 2).packets() + Sending(2.05, 6, ssrc=2, flow=2).packets()))
+    verifier.finish(now)
+    before, after = verifier.result("check").streams
+    assert [(str(event.kind), event.fault) for event in after.events] == [("sender_change", fault)]
+    assert [str(event.kind) for event in before.events] == ["ended"] * (not fault)
+
+
 def test_another_ssrc_that_comes_back_is_no_second_fault() -> None:
     watch = Watch().run(Sending(0, 2), Sending(5, 6, ssrc=2, number=7), until=6)
     assert watch.brief == [("ended", 96_000, False, True), ("ssrc_change", 96_000, False, False)]
@@ -207,14 +281,15 @@ def test_another_ssrc_that_comes_back_is_no_second_fault() -> None:
 
 def test_another_host_that_comes_in_its_place_ends_it_too() -> None:
     watch = Watch().run(Sending(0, 2), Sending(5, 6, ssrc=2, flow=2), until=6)
-    assert watch.brief == [("ended", 96_000, False, True)]
+    assert watch.brief == [("ended", 96_000, False, True), ("sender_change", 0, False, False)]
     assert watch.events[0].size.ended_seconds == pytest.approx(3.01)
     assert watch.verifier.is_up("desk")
 
 
 def test_a_stream_is_up_while_one_of_its_senders_is() -> None:
     watch = Watch().run(Sending(0, 2), Sending(0, 6, ssrc=2, flow=2), until=6)
-    assert watch.brief == []
+    assert watch.verifier.is_up("desk")
+    assert watch.brief == [("sender_change", 95_520, False, True)]
 
 
 def test_a_goodbye_ends_it_at_once() -> None:
@@ -391,8 +466,10 @@ def test_an_interruption_within_a_check_is_what_the_next_packet_shows() -> None:
 
 
 def test_each_source_of_a_check_is_to_last() -> None:
-    _, [event] = checked(Sending(0, 2), Sending(0, 5, ssrc=2, flow=2), until=5)
-    assert event.start_frame == 96_000
+    _, events = checked(Sending(0, 2), Sending(0, 5, ssrc=2, flow=2), until=5)
+    assert [(str(event.kind), event.start_frame, event.fault) for event in events if event.fault] == [
+        ("ended", 96_000, True)
+    ]
 
 
 def test_all_have_ended_once_nothing_comes_of_any_for_a_second() -> None:

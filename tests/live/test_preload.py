@@ -49,6 +49,10 @@ AT_THE_START_ALONE = {
     "rtpverify.sources.live.asyncio_udp",
     "rtpverify.sources.live.recvmmsg",
     "rtpverify.daemon.log",
+    # What a result says in a test or notebook.
+    "rtpverify.result.complaint",
+    "rtpverify.result.dataframe",
+    "rtpverify.result.notebook",
 }
 
 

@@ -210,7 +210,7 @@ def draw(rng: random.Random, imperfection: str | None = None, **fixed: object) -
         "bits": rng.choice([16, 24, 24]),
         "frequency_hz": rng.choice([997.0, 1000.0, 1283.0, float(rng.randrange(200, 5000))]),
         "level_dbfs": rng.choice([-3.0, -6.0, -12.0]),
-        "noise_db": rng.uniform(-100, -67),
+        "noise_db": rng.uniform(-110, -67),
         "seed": rng.getrandbits(32),
     }
     return Chain(several if imperfection is None else (imperfection,), **(drawn | fixed))  # type: ignore[arg-type]

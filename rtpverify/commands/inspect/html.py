@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from rtpverify.commands.inspect import layout
 from rtpverify.commands.inspect.measure import Inspection
+from rtpverify.report import axes
 from rtpverify.report.html import STYLE
 from rtpverify.version import __version__
 
@@ -161,7 +162,7 @@ def _waveform(inspection: Inspection, channel: int) -> str:
         "low": [float(f"{value:.7g}") for value in low],
         "high": [float(f"{value:.7g}") for value in high],
     }
-    marks = [(float(at(np.array([value]))[0]), f"{value:g}") for value in layout.ticks(-peak, peak, 5)]
+    marks = [(float(at(np.array([value]))[0]), f"{value:g}") for value in axes.ticks(-peak, peak, 5)]
     target = f'<rect x="{_LEFT}" y="{_TOP}" width="{_INNER}" height="{height}" fill="transparent" {_data(about)}/>'
     name = f"{layout.channel_title(inspection, channel)} – Waveform, full scale"
     return _svg(height, name, shape + _time_axis(inspection, height) + _side(marks) + target)
@@ -202,14 +203,14 @@ def _row_marks(drawn: layout.Image, height: int) -> list[tuple[float, str]]:
     if drawn.axes.is_log:
         octaves = np.log2(drawn.top / drawn.bottom)
         return [
-            (_TOP + height * (1 - float(np.log2(row / drawn.bottom) / octaves)), layout.frequency_text(row))
-            for row in layout.frequency_ticks(drawn.bottom, drawn.top)
+            (_TOP + height * (1 - float(np.log2(row / drawn.bottom) / octaves)), axes.frequency_text(row))
+            for row in axes.frequency_ticks(drawn.bottom, drawn.top)
         ]
     kilo = 1000.0 if drawn.axes.row_label.endswith("kHz") else 1.0
     span = drawn.top - drawn.bottom
     return [
         (_TOP + height * (1 - (row - drawn.bottom) / span), f"{row / kilo:g}")
-        for row in layout.ticks(max(drawn.bottom, 0.0), drawn.top, 6)
+        for row in axes.ticks(max(drawn.bottom, 0.0), drawn.top, 6)
     ]
 
 
@@ -220,7 +221,7 @@ def _colour_bar(drawn: layout.Image, height: int) -> str:
         f'<image x="{x}" y="{_TOP}" width="12" height="{height}" preserveAspectRatio="none" href="{_png(strip)}"/>',
         f'<text x="{x}" y="{_TOP - 8}">{drawn.axes.unit}</text>',
     ]
-    for value in layout.ticks(drawn.low, drawn.high, 8):
+    for value in axes.ticks(drawn.low, drawn.high, 8):
         y = _TOP + height * (drawn.high - value) / (drawn.high - drawn.low)
         parts.append(f'<text x="{x + 17}" y="{y + 4:.1f}">{value:g}</text>')
     return "".join(parts)
@@ -243,9 +244,7 @@ def _histogram(inspection: Inspection, channel: int) -> str:
                 f"<title>{count:,} samples from {start:.9g} to {stop:.9g}</title></rect>"
             )
     marks = [(_TOP + height * (1 - (power + 0.15) / (most + 0.15)), f"{10**power:,}") for power in range(int(most) + 1)]
-    below = "".join(
-        _down(_LEFT + (value - low) * scale, height, f"{value:.6g}") for value in layout.ticks(low, high, 10)
-    )
+    below = "".join(_down(_LEFT + (value - low) * scale, height, f"{value:.6g}") for value in axes.ticks(low, high, 10))
     name = f"{layout.channel_title(inspection, channel)} – Histogram, samples by value (full scale)"
     return _svg(height, name, "".join(bars) + below + _side(marks))
 
@@ -280,8 +279,8 @@ def _time_axis(inspection: Inspection, height: int) -> str:
     start, span = inspection.source.start_seconds, inspection.source.seconds_seen
     unit = " s" if span < 600 else ""
     return "".join(
-        _down(_LEFT + (time - start) * _INNER / span, height, layout.time_text(time, span) + unit)
-        for time in layout.ticks(start, start + span, 12)
+        _down(_LEFT + (time - start) * _INNER / span, height, axes.time_text(time, span) + unit)
+        for time in axes.ticks(start, start + span, 12)
     )
 
 

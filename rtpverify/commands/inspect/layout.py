@@ -123,45 +123,6 @@ def colours() -> NDArray[np.uint8]:
     return np.asarray(np.rint(np.stack(mixed, axis=1)), np.uint8)
 
 
-def ticks(low: float, high: float, most: int = 8) -> list[float]:
-    """Return round values within a range, about ``most`` at most."""
-    span = high - low
-    if span <= 0:
-        return [low]
-    step = 10.0 ** math.floor(math.log10(span / most))
-    step *= next(factor for factor in (1, 2, 5, 10) if span / (step * factor) <= most)
-    first = math.ceil(low / step - 1e-9)
-    return [index * step for index in range(first, math.floor(high / step + 1e-9) + 1)]
-
-
-def frequency_ticks(low_hz: float, high_hz: float) -> list[float]:
-    """Return round frequencies for a logarithmic axis, such as 20, 50 and 100."""
-    found = [
-        factor * 10.0**power
-        for power in range(math.floor(math.log10(low_hz)), math.ceil(math.log10(high_hz)) + 1)
-        for factor in (1, 2, 5)
-    ]
-    return [frequency for frequency in found if low_hz <= frequency <= high_hz]
-
-
-def frequency_text(frequency_hz: float) -> str:
-    """Write a frequency for an axis in Hz: 50, 2k, 20k."""
-    return f"{frequency_hz / 1000:g}k" if frequency_hz >= 1000 else f"{frequency_hz:g}"
-
-
-def time_text(time_seconds: float, span_seconds: float) -> str:
-    """Write a time for an axis: seconds, or hours, minutes and seconds where the axis is long."""
-    if span_seconds < 600:
-        return f"{time_seconds:.9g}"
-    whole = round(time_seconds)
-    return f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}"
-
-
-def time_label(span_seconds: float) -> str:
-    """Name the time axis."""
-    return "Time, s" if span_seconds < 600 else "Time, h:mm:ss"
-
-
 def channel_title(inspection: Inspection, channel: int) -> str:
     """Name a channel (from 0): its number, and what it is called where that is something else."""
     name = inspection.source.channel_names[channel]

@@ -10,6 +10,7 @@ import numpy as np
 from rtpverify.commands.inspect import layout
 from rtpverify.commands.inspect.measure import Grid, Inspection
 from rtpverify.errors import RequestError
+from rtpverify.report.axes import frequency_text, frequency_ticks, ticks, time_label, time_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -97,9 +98,9 @@ def _draw_rows(part: SubFigure, inspection: Inspection, rows: list[tuple[str, Gr
         axis.tick_params(labelsize=8, colors=_QUIET)
     last = axes[-1]
     last.set_xlim(start, start + span)
-    at = layout.ticks(start, start + span, 12)
-    last.set_xticks(at, [layout.time_text(time, span) for time in at])
-    last.set_xlabel(layout.time_label(span), size=9, color=_INK)
+    at = ticks(start, start + span, 12)
+    last.set_xticks(at, [time_text(time, span) for time in at])
+    last.set_xlabel(time_label(span), size=9, color=_INK)
 
 
 def _draw_waveform(axis: Axes, inspection: Inspection, channel: int) -> None:
@@ -142,10 +143,10 @@ def _draw_image(part: SubFigure, axis: Axes, grid: Grid, inspection: Inspection,
         interpolation="nearest",
     )
     if drawn.axes.is_log:
-        at = layout.frequency_ticks(drawn.bottom, drawn.top)
-        axis.set_yticks(np.log2(at), [layout.frequency_text(frequency) for frequency in at])
+        at = frequency_ticks(drawn.bottom, drawn.top)
+        axis.set_yticks(np.log2(at), [frequency_text(frequency) for frequency in at])
     elif kilo == 1.0:
-        axis.set_yticks(layout.ticks(drawn.bottom, drawn.top, 5))
+        axis.set_yticks(ticks(drawn.bottom, drawn.top, 5))
         axis.set_ylim(drawn.bottom, drawn.top)
     else:
         axis.set_ylim(0, vertical[1])

@@ -1,0 +1,46 @@
+"""The examples are run with the packages that they are for, where these are installed; others in tests of their own."""
+
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from importlib.metadata import entry_points
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.ports import free_port
+
+ROOT = Path(__file__).parents[1]
+OWN_PLUGIN = () if entry_points(group="pytest11", name="rtpverify") else ("-p", "rtpverify.pytest_plugin")
+INI = "[pytest]\nasyncio_default_fixture_loop_scope = function\n"
+
+
+@pytest.fixture
+def pytest_in(tmp_path):
+    """Run pytest in a copy of an example, with the command ``rtpverify`` of this checkout on the path."""
+
+    def run(example, *options, **variables):
+        folder = tmp_path / example
+        shutil.copytree(ROOT / "examples" / example, folder)
+        (folder / "pytest.ini").write_text(INI)
+        program = tmp_path / "rtpverify"
+        program.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m rtpverify "$@"\n')
+        program.chmod(0o755)
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), "PATH": f"{tmp_path}:{os.environ['PATH']}", **variables}
+        command = [sys.executable, "-m", "pytest", *OWN_PLUGIN, "-q", *options]
+        return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+
+    return run
+
+
+@pytest.mark.skipif(find_spec("labgrid") is None, reason="needs labgrid")
+@pytest.mark.parametrize(("fault", "status"), [("", 0), ("dropout:at=0.5,duration=0.02", 1)])
+def test_labgrid(pytest_in, fault, status):
+    options = ("--lg-env", "env.yaml", "-k", "from_the_moment") if fault else ("--lg-env", "env.yaml")
+    stream = f"rtp://127.0.0.1:{free_port()}"
+    ended = pytest_in("labgrid", *options, DEVICE_STREAM=stream, DEVICE_FAULT=fault)
+    assert ended.returncode == status, ended.stdout + ended.stderr
+    assert ("1 dropout" in ended.stdout) == bool(fault)
