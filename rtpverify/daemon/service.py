@@ -295,6 +295,7 @@ class Service:
             with self.defects.contained("loop", "counts of this host"):
                 self._renew_totals()
                 self._tell_refused()
+                self.verifier.take_host_drops(self._receiver.dropped_to())
             with self.defects.contained("loop", "senders long gone"):
                 if len(self._receiver.flows) > MANY_FLOWS:
                     self._receiver.keep_flows(self.verifier.keep_flows().tolist())

@@ -123,6 +123,7 @@ class Intake(Rows):
         """
         index, encoding, limits = stream.index, stream.encoding, stream.spec.limits
         self.payload_types.add(stream)
+        self.host_drops.begin(index)
         self.arrivals.begin(index, stream.first_arrival_ns, limits.max_stall_seconds)
         rate_hz = encoding.sample_rate_hz if encoding else 0
         self._set_rate(stream, rate_hz)

@@ -396,6 +396,7 @@ class Stream:
             # Not the network's doing, or not only.
             event.cause = Cause.UNKNOWN
             event.size = GapSize(packets_lost=gap.packets, packets_dropped_by_host=host_dropped)
+            event.fault = host_dropped < gap.packets
             event.message += f"; this host dropped {host_dropped} at that time because its receive buffer was full"
         event.time_ns = self.packets.arrival_ns(self.index, gap.last_sequence + 1)
         return event

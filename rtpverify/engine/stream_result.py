@@ -112,6 +112,7 @@ def stream_result(stream: Stream, intake: Intake, merger: LegMerger | None) -> S
         result.inconclusive = _failed(stream)
     _add_announced(stream, result)
     _add_left_out(stream, transport, result)
+    _add_host_drops(stream, int(intake.host_drops.total[index]), result)
     return result
 
 
@@ -305,6 +306,17 @@ def _add_left_out(stream: Stream, transport: Transport, result: StreamResult) ->
         result.inconclusive = result.inconclusive or text
     elif left_out:
         result.warnings.append(text)
+
+
+def _add_host_drops(stream: Stream, dropped: int, result: StreamResult) -> None:
+    """Add that this host dropped packets that may be the stream's: what they held, nobody knows."""
+    if not dropped:
+        return
+    text = f"this host dropped {dropped} packet{'s' if dropped > 1 else ''} at the stream's socket"
+    if stream.spec.is_merged:
+        result.warnings.append(f"{text}, of one leg or another")
+    elif result.inconclusive is None:
+        result.inconclusive, result.is_signal_conclusive = f"{text}: its receive buffer was full", True
 
 
 def _no_lead(stream: Stream, intake: Intake) -> str:

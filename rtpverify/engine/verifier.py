@@ -17,7 +17,7 @@ each is tried by itself, from nothing if it may have been left halfway.
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
@@ -225,6 +225,20 @@ class Verifier:
         self._intake.host_drops.renumber(number_of)
         self._flows = [self._flows[number] for number in kept.tolist()]
         return kept
+
+    def take_host_drops(self, dropped_to: Mapping[str, int]) -> None:
+        """Take what this host dropped so far, also where no packet follows that says so.
+
+        Parameters
+        ----------
+        dropped_to
+            Packets by the destination at which they arrived; of a destination that is not there, those of ``""``.
+        """
+        for stream in self.streams:
+            source = None if stream.closed else self._demux.sources[stream.index]
+            if source is not None:
+                dropped = dropped_to.get(stream.flow.destination, dropped_to.get("", 0))
+                self._intake.host_drops.take_last(stream.index, source.flow, dropped)
 
     @property
     def merges(self) -> bool:

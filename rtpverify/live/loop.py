@@ -274,6 +274,7 @@ async def run_live(
             break
         await asyncio.sleep(0)
     receiver.abandon(ended_ns)
+    verifier.take_host_drops(receiver.dropped_to())
     tell(verifier.finish(receiver.clear_ns))
     return statistics
 

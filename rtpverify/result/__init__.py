@@ -259,6 +259,8 @@ class StreamResult:
     """What the check could not have seen, and what a reader should know before trusting it."""
     inconclusive: str | None = None
     """Why nothing could be concluded, where that is so."""
+    is_signal_conclusive: bool = False
+    """Whether what was received was verified all the same: this host dropped some of what was sent."""
 
     def move(self, frames: int) -> None:
         """Count everything from so many frames earlier: what was verified began there, and not at the first frame."""

@@ -21,13 +21,32 @@ _FAR = 1 << 15
 
 
 class HostDrops(Rows):
-    """Drops between the packets of any number of streams."""
+    """Drops between the packets of any number of streams.
 
-    FRESH: ClassVar = {"_before": lambda _: {}, "_notes": lambda _: deque(maxlen=MAX_NOTES)}
+    Attributes
+    ----------
+    total
+        How many were dropped of each stream's sockets since it began, shape (streams,): its own may be among them.
+    """
+
+    FRESH: ClassVar = {
+        "_before": lambda _: {},
+        "_notes": lambda _: deque(maxlen=MAX_NOTES),
+        "_is_late": False,
+        "total": 0,
+    }
+    total: NDArray[np.int64]
+    _is_late: NDArray[np.bool_]
+    """Whether something had been dropped before the stream began, on whatever socket."""
     _before: list[dict[int, tuple[int, int]]]
     """By flow: how many had been dropped at the latest packet of the stream, and its sequence number."""
     _notes: list[deque[tuple[int, int, int]]]
     """After which sequence number, before which, and how many."""
+    _has_dropped = False
+
+    def begin(self, stream: int) -> None:
+        """Take note that a stream begins."""
+        self._is_late[stream] = self._has_dropped
 
     def take(
         self,
@@ -49,6 +68,7 @@ class HostDrops(Rows):
         dropped
             What had been dropped on its socket before each packet, shape (n,).
         """
+        self._has_dropped = True
         pairs = stream << 32 | flow
         for pair in np.unique(pairs).tolist():
             rows = np.flatnonzero(pairs == pair)
@@ -59,8 +79,16 @@ class HostDrops(Rows):
                 if more > 0:
                     before = self._sequence_before(rows, row, sequence, last)
                     self._notes[row_of].append((before, int(sequence[row]), more))
+                    if flow_of in self._before[row_of] or not self._is_late[row_of]:
+                        self.total[row_of] += more
                 count = int(dropped[row])
             self._before[row_of][flow_of] = count, int(sequence[rows[-1]])
+
+    def take_last(self, stream: int, flow: int, dropped: int) -> None:
+        """Take what was dropped on the socket of a flow up to now, whether packets follow or not."""
+        count, last = self._before[stream].get(flow, (dropped if self._is_late[stream] else 0, 0))
+        self.total[stream] += max(dropped - count, 0)
+        self._before[stream][flow] = dropped, last
 
     def between(self, stream: int, first: int, last: int) -> int:
         """Return how many this host dropped while the packets from ``first`` to ``last`` should have come.

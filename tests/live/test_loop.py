@@ -52,6 +52,12 @@ class Script:
         self._feed()
         return [f"fed {len(batch)}"]
 
+    def dropped_to(self) -> dict[str, int]:
+        return {}
+
+    def take_host_drops(self, dropped_to: dict[str, int]) -> None:
+        assert dropped_to == {}
+
     def advance(self, now_ns: int) -> list[Any]:
         self.calls.append(("advance", now_ns))
         return []

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 
 from rtpverify.engine.expectation import StreamSpec
+from rtpverify.engine.presence import Ends
 from rtpverify.engine.verifier import Verifier
 from rtpverify.events import GapSize
+from rtpverify.rtp.batch import Flow, PacketBatch
 from rtpverify.rtp.payload import parse_rtpmap
 from rtpverify.sources.live import mmsg
 from rtpverify.sources.live.endpoint import Endpoint
@@ -92,6 +94,7 @@ def test_a_full_receive_buffer_is_not_the_networks_fault():
                 if batch is not None:
                     told += verifier.feed(batch)
         dropped = receiver.dropped
+        verifier.take_host_drops(receiver.dropped_to())
     told += verifier.finish()
     assert 100 < dropped < 200
     lost, overflow = [item.event for item in told if item.is_new]
@@ -100,3 +103,53 @@ def test_a_full_receive_buffer_is_not_the_networks_fault():
     assert (str(overflow.kind), str(overflow.cause)) == ("gap", "unknown")
     assert overflow.size == GapSize(packets_lost=dropped, packets_dropped_by_host=dropped)
     assert f"this host dropped {dropped} at that time" in overflow.message
+    assert (lost.fault, overflow.fault) == (True, False)
+    (stream,) = verifier.result("live").streams
+    assert (
+        stream.inconclusive
+        == f"this host dropped {dropped} packets at the stream's socket: its receive buffer was full"
+    )
+
+
+@pytest.mark.parametrize("follows", [True, False], ids=["packets follow", "none follows"])
+def test_a_stream_whose_socket_dropped_packets_is_inconclusive_and_no_other(follows):
+    flows = [Flow("192.0.2.1:5004", "127.0.0.1:5004"), Flow("192.0.2.1:5004", "127.0.0.1:5006")]
+    specs = [StreamSpec(destination=flow.destination, encoding=parse_rtpmap("L16/48000/1")) for flow in flows]
+    verifier = Verifier(specs, ends=Ends.ALLOWED)
+
+    def feed(numbers, dropped):
+        packets = [(number, flow) for number in numbers for flow in (0, 1)]
+        datagrams = [struct.pack(">BBHII", 0x80, 97, number, 48 * number, 9) + bytes(96) for number, _ in packets]
+        length = np.full(len(packets), 108)
+        flow = np.array([flow for _, flow in packets])
+        arrival_ns = 10**18 + 10**6 * np.array([number for number, _ in packets])
+        arena, counts = (
+            np.frombuffer(b"".join(datagrams), np.uint8),
+            None if dropped is None else np.where(flow, 0, dropped),
+        )
+        verifier.feed(
+            PacketBatch(arena, np.cumsum(length) - length, length, arrival_ns, flow, flows, host_dropped=counts)
+        )
+
+    feed(range(100), None)
+    feed(range(103, 150) if follows else range(100, 150), 3 if follows else None)
+    verifier.take_host_drops({flows[0].destination: 3, flows[1].destination: 0})
+    verifier.finish()
+    dropping, other = verifier.result("live").streams
+    assert (str(dropping.verdict), str(other.verdict)) == ("inconclusive", "pass" if not follows else "fail")
+    assert dropping.inconclusive == "this host dropped 3 packets at the stream's socket: its receive buffer was full"
+    assert other.inconclusive is None
+
+
+def test_a_stream_that_begins_after_drops_had_none():
+    drops = fresh()
+    take(drops, np.arange(5), np.full(5, 7))
+    assert drops.total[0] == 7
+    drops.fresh_row(0)
+    drops.begin(0)
+    take(drops, np.arange(5), np.full(5, 7))
+    assert drops.total[0] == 0
+    take(drops, np.arange(5, 9), np.full(4, 9))
+    drops.take_last(0, 0, 12)
+    drops.take_last(0, 0, 12)
+    assert drops.total[0] == 5

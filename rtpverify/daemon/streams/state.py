@@ -314,7 +314,7 @@ class StreamState:
             transport=result.transport if result else None,
             encoding=str(stream.encoding) if stream and stream.encoding else None,
             packet_time_seconds=result.packet_time_seconds if result else None,
-            judged=self.up and result is not None and result.inconclusive is None if self._has_reference else None,
+            judged=self.up and _is_judged(result) if self._has_reference else None,
             last_packet_ns=self._latest.heard_ns if self._latest else None,
             legs=self._legs(result),
             signal=tuple(self._present),
@@ -346,6 +346,11 @@ def _total_seen(counters: Iterable[Counter[tuple[str, int]]]) -> dict[tuple[str,
     for counter in counters:
         total.update(counter)
     return dict(total)
+
+
+def _is_judged(result: StreamResult | None) -> bool:
+    """Tell whether the signal that arrives is verified."""
+    return result is not None and (result.inconclusive is None or result.is_signal_conclusive)
 
 
 def _rounded(value: float | None, digits: int) -> float | None:

@@ -77,6 +77,10 @@ class DgramReceiver:
         """Packets this host lost: by the full queue, and on Linux by the kernel's full buffers."""
         return self._queue_dropped + self._sockets.dropped
 
+    def dropped_to(self) -> dict[str, int]:
+        """Return what this host dropped so far by the destination of its sockets; the queue is that of all."""
+        return {to: count + self._queue_dropped for to, count in self._sockets.dropped_to().items()}
+
     @property
     def receive_buffer_bytes(self) -> int:
         """The smallest receive buffer granted, as the kernel accounts it."""

@@ -56,6 +56,9 @@ class LiveInput(Protocol):
     def abandon(self, until_ns: int) -> None:
         """Throw away what arrived before a time and still waits; it counts as dropped by this host."""
 
+    def dropped_to(self) -> dict[str, int]:
+        """Return what this host dropped so far by the destination of its sockets; ``""``: of any destination."""
+
     def close(self) -> None:
         """Close it. May be called twice."""
 

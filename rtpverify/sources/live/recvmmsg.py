@@ -133,6 +133,10 @@ class UdpReceiver:
         """Packets this host lost: the kernel, asked anew, by full buffers; and this process by a defect."""
         return self._sockets.dropped + self._dropped_here
 
+    def dropped_to(self) -> dict[str, int]:
+        """Return what this host dropped so far by the destination of its sockets."""
+        return {to: count + self._dropped_here for to, count in self._sockets.dropped_to().items()}
+
     @property
     def receive_buffer_bytes(self) -> int:
         """The smallest receive buffer granted, as the kernel accounts it."""

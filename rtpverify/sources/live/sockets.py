@@ -15,6 +15,7 @@ import os
 import socket
 import struct
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
@@ -177,6 +178,13 @@ class SocketTable:
     def dropped(self) -> int:
         """Packets the kernel dropped, the sockets' buffers being full; asks it, so always up to date."""
         return self._dropped_before + sum(item.dropped() for item in self)
+
+    def dropped_to(self) -> dict[str, int]:
+        """Return what was dropped so far by the destination of the sockets that are open."""
+        counts: Counter[str] = Counter()
+        for item in self:
+            counts[item.endpoint.destination] += item.dropped()
+        return dict(counts)
 
     @property
     def buffer_bytes(self) -> int:

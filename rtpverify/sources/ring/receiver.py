@@ -127,6 +127,10 @@ class TapReceiver:
             batch.host_dropped = host_dropped[rows]
         return batch
 
+    def dropped_to(self) -> dict[str, int]:
+        """Return what this host dropped so far: whose packets they were, a ring does not know."""
+        return {"": self.dropped}
+
     def abandon(self, until_ns: int) -> None:
         """Throw away what passed before a time and still waits; it counts as dropped by this host."""
         while self.clear_ns < until_ns and (batch := self.drain()) is not None:
