@@ -27,6 +27,7 @@ lint: $(VENV)/.dev ## style, formatting and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy examples/verify_a_device.py
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/python tools/docstrings.py
 

@@ -366,10 +366,9 @@ def _properties(prefix: str, verifier: LiveVerifier) -> Iterator[tuple[str, str]
         yield f"{prefix}.verdict", str(result.verdict)
         if result.reason:
             yield f"{prefix}.reason", result.reason
-        for stream in result.arrived:
-            if stream.transport is not None:
-                yield f"{prefix}.packets_received", str(stream.transport.packets_received)
-                yield f"{prefix}.packets_lost", str(stream.transport.packets_lost)
+        packets = [stream.transport for stream in result.arrived if stream.transport is not None]
+        yield f"{prefix}.packets_received", str(sum(counts.packets_received for counts in packets))
+        yield f"{prefix}.packets_lost", str(sum(counts.packets_lost for counts in packets))
     if verifier.evidence is not None:
         yield f"{prefix}{_EVIDENCE}", str(verifier.evidence)
 

@@ -44,3 +44,11 @@ def test_labgrid(pytest_in, fault, status):
     ended = pytest_in("labgrid", *options, DEVICE_STREAM=stream, DEVICE_FAULT=fault)
     assert ended.returncode == status, ended.stdout + ended.stderr
     assert ("1 dropout" in ended.stdout) == bool(fault)
+
+
+def test_a_script_without_a_test_framework():
+    command = [sys.executable, ROOT / "examples" / "verify_a_device.py", f"rtp://127.0.0.1:{free_port()}"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert "<Result FAIL: 1 gap, 1 slip (1 stream of rtp://127.0.0.1:" in ended.stdout

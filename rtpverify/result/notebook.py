@@ -73,6 +73,8 @@ def _stream(stream: ShownStream) -> str:
         titles = ("Ch", "Frequency Hz", "Level dBFS", "Residual dBFS", "THD+N dB")
         parts.append(_table(titles, [_figures(channel) for channel in stream.signal]))
     if stream.events:
+        keys = (f'<span style="color:{colour}">■</span> {cause}' for cause, colour in _CAUSES.items())
+        parts.append(f"<p>{' '.join(keys)}</p>")
         shown, rest = selected(stream.events, EVENTS_LISTED)
         parts.append(_table(EVENT_COLUMNS, [event_row(event, stream.sample_rate) for event in shown]))
         if rest:
