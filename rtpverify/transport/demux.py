@@ -233,6 +233,16 @@ class Demux:
         """Packets of no stream, by reason: ``too_many_streams``, ``probation`` (never proved to be a source)."""
         return +Counter(too_many_streams=self.places.refused_packets, probation=self._unproved_packets)
 
+    @property
+    def waiting_sources(self) -> int:
+        """Sources that have not proved themselves, or of which it is open whether they take over a stream."""
+        return len(self._group_of)
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of packets that are held for them."""
+        return self._held_bytes.total()
+
     def take_admitted(self) -> list[Admitted]:
         """Return the streams that are new since the last call.
 

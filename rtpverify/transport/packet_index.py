@@ -16,9 +16,10 @@ FEWEST_PACKETS = 256
 MOST_PACKETS = 1 << 16
 """The same where many packets carry little time, or none: they must not fill the memory."""
 _NEVER = -(1 << 62)
-_PACKET = np.dtype(
+PACKET = np.dtype(
     [("sequence", np.int64), ("timestamp", np.int64), ("arrival_ns", np.int64), ("is_audio", np.bool_)], align=True
 )
+"""What is remembered of a packet."""
 
 
 class PacketIndex(Rows):
@@ -49,7 +50,7 @@ class PacketIndex(Rows):
     """Sequence number of the packet that arrived first."""
 
     def __init__(self, table: RowTable[Any] | None = None) -> None:
-        self._packets = np.zeros(0, _PACKET)
+        self._packets = np.zeros(0, PACKET)
         """All rings, one after another, and room for further ones."""
         self._used = 0
         self._free: dict[int, list[int]] = {}
@@ -67,6 +68,11 @@ class PacketIndex(Rows):
         if row < len(self._size):
             self._give_back(row)
         super().fresh_row(row)
+
+    @property
+    def memory_bytes(self) -> int:
+        """Memory of all rings, and of the room for further ones."""
+        return self._packets.nbytes
 
     def set_rate(self, row: int, rate_hz: int) -> None:
         """Set how many units of its timestamps a stream has in a second.
@@ -236,7 +242,7 @@ class PacketIndex(Rows):
             return self._free[size].pop()
         start, self._used = self._used, self._used + size
         if self._used > len(self._packets):
-            longer = np.zeros(max(self._used, 2 * len(self._packets)), _PACKET)
+            longer = np.zeros(max(self._used, 2 * len(self._packets)), PACKET)
             longer[:start] = self._packets[:start]
             self._packets = longer
         return start

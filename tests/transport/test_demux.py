@@ -119,18 +119,18 @@ def test_a_released_index_is_used_again() -> None:
 def test_a_flood_of_unknown_sources_costs_bounded_memory() -> None:
     demux = Demux()
     run(demux, [(0, ssrc, 1, 96) for ssrc in range(3000)], [1000, 2000])
-    assert len(demux._probation) == module.MAX_PROBATION
+    assert demux.waiting_sources == module.MAX_PROBATION
     assert demux.refused == Counter(probation=3000 - module.MAX_PROBATION)
     demux.finish()
     assert demux.refused == Counter(probation=3000)
-    assert demux._held_bytes.total() == 0
+    assert demux.held_bytes == 0
 
 
 def test_held_bytes_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_HELD_BYTES", 14 * 10)
     demux = Demux()
     run(demux, [(0, ssrc, 1, 96) for ssrc in range(25)])
-    assert demux._held_bytes.total() == 140
+    assert demux.held_bytes == 140
     assert demux.refused == Counter(probation=15)
 
 
@@ -162,8 +162,6 @@ class TestPlaces:
         hosts = RESERVED + 3
         demux = Demux(max_streams=2, claim=lambda flow: Claim((0, "a"), str(flow)))
         for flow in range(hosts):
-            demux._flow_ssrc = np.append(demux._flow_ssrc, -1)
-            demux._flow_stream = np.append(demux._flow_stream, -1)
             many = batch_of([(flow, 7, sequence, 96) for sequence in range(3)])
             many.flows = [FLOWS[0]] * hosts
             demux.assign(parse(many))
@@ -195,7 +193,7 @@ class TestPlaces:
         demux = Demux(max_streams=1)
         for first in range(0, 3000, 300):
             run(demux, flood(0, 300, packets=2, first=first))
-        assert len(demux.places._refused) == 10
+        assert sum(demux.places.has_refused(ssrc) for ssrc in range(10_000)) == 10
         assert demux.places.refused_streams[None] == 2999
         assert demux.refused["too_many_streams"] == 2 * 2999
 
@@ -207,7 +205,7 @@ class TestPlaces:
             packets += [(2, 7, sequence, 96), *flood(0, 2 * module.MAX_PROBATION, 1, 10_000 * (sequence + 1))]
         assert [len(of) for of in run(demux, packets, list(range(0, len(packets), 500))).values()] == [3]
         assert demux.sources == [Source(2, 7, 96)]
-        assert len(demux._group_of) <= module.MAX_PROBATION
+        assert demux.waiting_sources <= module.MAX_PROBATION
 
     def test_nor_do_their_bytes(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, "MAX_HELD_BYTES", 14 * 10)
@@ -219,7 +217,6 @@ class TestPlaces:
         demux = Demux()
         assert run(demux, [(0, 8, 0, 96), (2, 7, 5, 96)]) == {}
         kept = np.array(sorted(demux.flows_in_use() - {0}))
-        demux._evict(8)
         demux.renumber(kept, {2: 0})
         assert [len(of) for of in run(demux, [(0, 7, 6, 96)]).values()] == [2]
         assert demux.sources == [Source(0, 7, 96)]
@@ -243,8 +240,7 @@ def test_cuts_change_nothing_and_every_packet_is_accounted_for(
     whole.finish()
     assert cut.refused == whole.refused
     assert cut.places.refused_streams == whole.places.refused_streams
-    assert not whole._held_bytes
-    assert not whole._group_of
+    assert (whole.held_bytes, whole.waiting_sources) == (0, 0)
     assert sum(map(len, streams.values())) + sum(whole.refused.values()) == len(packets)
     for arrivals in numbers(streams).values():
         assert arrivals == sorted(arrivals)

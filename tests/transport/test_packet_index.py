@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rtpverify.transport import packet_index as module
-from rtpverify.transport.packet_index import PacketIndex
+from rtpverify.transport.packet_index import PACKET, PacketIndex
 
 RATE_HZ = 48_000
 
@@ -110,8 +110,8 @@ def test_memory_is_bounded(step, monkeypatch):
     index, before = new_index(), 0
     for part in np.split(np.arange(200_000), 200):
         write(index, 0, part, part * step)
-        before = max(before, index._packets.nbytes)
-    assert before <= 2 * 2 * 4096 * index._packets.itemsize
+        before = max(before, index.memory_bytes)
+    assert before <= 2 * 2 * 4096 * PACKET.itemsize
     assert index.arrival_ns(0, 199_999) == 200_999
     assert index.carriers(0, 0, 1) is None or step == 0
     assert index.arrival_ns(0, 0) is None
@@ -124,5 +124,5 @@ def test_rings_of_streams_that_are_gone_are_used_again():
         write(index, 0, turn + np.arange(3000), 48 * np.arange(3000))
         index.fresh_row(0)
         index.set_rate(0, RATE_HZ)
-        sizes.add(index._packets.nbytes)
+        sizes.add(index.memory_bytes)
     assert len(sizes) == 1

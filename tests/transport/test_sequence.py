@@ -50,7 +50,8 @@ def run(packets: list[Sent], cuts: list[int] | None = None, window: int = WINDOW
         out = tracker.update(stream, sequence & 0xFFFF, timestamp & 0xFFFFFFFF, frames)
         placements.append((start, out))
         assert (tracker.settled[: len(settled)] >= settled)[begun].all()
-        settled, begun = tracker.settled, tracker._started.copy()
+        settled = tracker.settled
+        begun = np.array([tracker.counts(stream).received > 0 for stream in range(len(settled))])
         for resolved in out.resolved:
             report.placed[held[resolved.stream]] = (resolved.sequence, resolved.timestamp)
         for row in np.flatnonzero(out.accepted):

@@ -60,6 +60,10 @@ class WebServer(Outlet):
     counts
         ``live_clients_refused``, ``live_clients_dropped``, ``live_states_skipped``, ``unauthorized``, ``misdirected``,
         and those of :mod:`rtpverify.daemon.web.connections`.
+    board, api, hub
+        What is shown of the streams, what answers requests for it, and what sends it to pages that are open.
+    connections
+        The connections that are open.
     """
 
     def __init__(self, table: MetricsTable, service: ServiceView) -> None:
@@ -72,9 +76,9 @@ class WebServer(Outlet):
         self._access = table.access()
         self._host_names = table.host_names()
         self._exposition = Exposition(lambda: service.snapshot)
-        self._board = Board(service)
-        self._api = Api(service, self._board)
-        self._hub = Hub(f"{time.time_ns():x}", self.counts)
+        self.board = Board(service)
+        self.api = Api(service, self.board)
+        self.hub = Hub(f"{time.time_ns():x}", self.counts)
         self._next_look_ns = 0
         self._now_ns = time.time_ns()
         self._runner = web.AppRunner(
@@ -84,9 +88,15 @@ class WebServer(Outlet):
             keepalive_timeout=IDLE_SECONDS,
             lingering_time=1.0,
         )
-        self._connections = Connections(
+        self.connections = Connections(
             self._serve_one, self.counts, lambda error: service.defects.take("page", "a connection", error)
         )
+
+    @property
+    def routes(self) -> set[tuple[str, str]]:
+        """Method and path, with its parameters in braces, of everything that it answers."""
+        routes = self._runner.app.router.routes()
+        return {(route.method, route.resource.canonical) for route in routes if route.resource is not None}
 
     def _application(self) -> web.Application:
         app = web.Application(middlewares=[problems.telling(self._service.log, self._service.defects), self._guard()])
@@ -94,7 +104,7 @@ class WebServer(Outlet):
         app.router.add_get("/healthz", self._health)
         app.router.add_get("/readyz", self._ready)
         app.router.add_get("/api/live", self._live)
-        self._api.add_routes(app)
+        self.api.add_routes(app)
         Assets().add_routes(app)
         app.on_response_prepare.append(_add_headers)
         return app
@@ -109,7 +119,7 @@ class WebServer(Outlet):
         """
         await self._runner.setup()
         try:
-            self.listen = self._connections.listen(self.listen, self._table.tls())
+            self.listen = self.connections.listen(self.listen, self._table.tls())
         except OSError as error:
             reason = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
             raise SourceError(f"metrics listen {self.listen}: {reason}") from error
@@ -123,26 +133,26 @@ class WebServer(Outlet):
 
     async def stop(self) -> None:
         """Close every connection."""
-        self._hub.close()
-        await self._connections.stop_listening()
+        self.hub.close()
+        await self.connections.stop_listening()
         await self._runner.cleanup()
-        self._connections.end_all()
+        self.connections.end_all()
 
     def tell(self, told: Sequence[Told]) -> None:
         """Tell browsers at once."""
-        self._board.tell(told, self._now_ns)
-        documents = self._api.tell(told, self._now_ns)
+        self.board.tell(told, self._now_ns)
+        documents = self.api.tell(told, self._now_ns)
         shown = documents[:EVENTS_AT_ONCE]
-        self._hub.say("events", {"events": shown, "left_out": len(documents) - len(shown)})
+        self.hub.say("events", {"events": shown, "left_out": len(documents) - len(shown)})
 
     def tick(self, now_ns: int) -> None:
         """Look at the streams, where it is time."""
         self._now_ns = now_ns
         if not self._next_look_ns - LOOK_NS <= now_ns < self._next_look_ns:
             self._next_look_ns = now_ns + LOOK_NS
-            self._board.look(now_ns)
-            if self._hub.clients:
-                self._hub.show(self._api.streams())
+            self.board.look(now_ns)
+            if self.hub.clients:
+                self.hub.show(self.api.streams())
 
     # Requests -------------------------------------------------------------------------------------------------------
 
@@ -157,7 +167,7 @@ class WebServer(Outlet):
         @web.middleware
         async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
             _give_up_dead(request.transport)
-            with self._connections.answering(request.transport):
+            with self.connections.answering(request.transport):
                 return await self._answer(request, handler)
 
         return guard
@@ -186,7 +196,7 @@ class WebServer(Outlet):
     # Answers --------------------------------------------------------------------------------------------------------
 
     async def _live(self, request: web.Request) -> web.StreamResponse:
-        return await self._hub.listen(request, self._api.about())
+        return await self.hub.listen(request, self.api.about())
 
     async def _metrics(self, request: web.Request) -> web.Response:
         text, content_type = await self._exposition.scrape(request.headers.get("Accept", ""))

@@ -57,12 +57,12 @@ class Hub:
     """
 
     def __init__(self, epoch: str, counts: Counter[str]) -> None:
-        self._epoch = epoch
+        self.epoch = epoch
         self._counts = counts
         self._clients: set[_Client] = set()
         self._number = 0
         self._remembered: deque[tuple[int, bytes]] = deque()
-        self._remembered_bytes = 0
+        self.remembered_bytes = 0
         self._state: bytes | None = None
 
     @property
@@ -70,14 +70,19 @@ class Hub:
         """How many browsers listen."""
         return len(self._clients)
 
+    @property
+    def waiting(self) -> int:
+        """Messages that wait to be sent, over all clients."""
+        return sum(len(client.waiting) for client in self._clients)
+
     def say(self, name: str, document: Any) -> None:
         """Tell everybody something that must not be missed."""
         self._number += 1
-        message = _message(name, document, f"{self._epoch}-{self._number}")
+        message = _message(name, document, f"{self.epoch}-{self._number}")
         self._remembered.append((self._number, message))
-        self._remembered_bytes += len(message)
-        while len(self._remembered) > REMEMBERED or self._remembered_bytes > REMEMBERED_BYTES:
-            self._remembered_bytes -= len(self._remembered.popleft()[1])
+        self.remembered_bytes += len(message)
+        while len(self._remembered) > REMEMBERED or self.remembered_bytes > REMEMBERED_BYTES:
+            self.remembered_bytes -= len(self._remembered.popleft()[1])
         for client in self._clients:
             if len(client.waiting) >= MAX_WAITING:
                 self._cut(client)
@@ -142,7 +147,7 @@ class Hub:
         if not last_id:
             return []
         epoch, _, number = last_id.rpartition("-")
-        if epoch == self._epoch and number.isascii() and number.isdigit():
+        if epoch == self.epoch and number.isascii() and number.isdigit():
             seen = int(number)
             oldest = self._remembered[0][0] if self._remembered else self._number + 1
             if oldest - 1 <= seen <= self._number:

@@ -23,6 +23,7 @@ class Disk:
         self.free.set()
         self.troubles: list[str | None] = []
         self.defects: list[Exception] = []
+        self.counts: Counter[str] = Counter()
         self.poison: set[int] = set()
         self.idled = 0
         self.gives_up = False
@@ -57,8 +58,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def backlog_of(disk: Disk, **options: Any) -> Backlog[int]:
-    counts: Counter[str] = Counter()
-    settings = {"capacity": 100, "errors": (OSError,), "counts": counts, "on_trouble": disk.troubles.append}
+    settings = {"capacity": 100, "errors": (OSError,), "counts": disk.counts, "on_trouble": disk.troubles.append}
     settings |= {"on_defect": disk.defects.append} | options
     return Backlog("test", disk.write, **settings)
 
@@ -74,7 +74,7 @@ def test_items_are_written_in_order_and_all_that_wait_at_once(disk: Disk) -> Non
     backlog.close(PATIENCE_SECONDS)
     assert disk.written == list(range(61))
     assert [len(call) for call in disk.calls] == [1, 50, 10]
-    assert backlog._counts == {"written": 61, "dropped": 0, "failed": 0}
+    assert disk.counts == {"written": 61, "dropped": 0, "failed": 0}
 
 
 def test_a_disk_that_hangs_holds_nobody_up_and_what_does_not_fit_is_counted(disk: Disk) -> None:
@@ -85,7 +85,7 @@ def test_a_disk_that_hangs_holds_nobody_up_and_what_does_not_fit_is_counted(disk
         backlog.put(list(range(10)))
     backlog.close(0.05)
     assert time.monotonic() - start < PATIENCE_SECONDS
-    assert backlog._counts["dropped"] == 500
+    assert disk.counts["dropped"] == 500
     disk.free.set()
 
 
@@ -93,7 +93,7 @@ def test_what_could_not_be_written_is_tried_again_and_trouble_told_once(disk: Di
     disk.fails = OSError(28, "No space left on device", "/disk/file")
     backlog = backlog_of(disk)
     backlog.put([1, 2])
-    wait_until(lambda: backlog._counts["failed"] >= 3)
+    wait_until(lambda: disk.counts["failed"] >= 3)
     assert backlog.trouble == "/disk/file: No space left on device"
     backlog.put([3])
     disk.fails = None
@@ -109,13 +109,13 @@ def test_a_new_item_does_not_make_it_try_sooner(disk: Disk, monkeypatch: pytest.
     disk.fails = OSError("broken")
     backlog = backlog_of(disk)
     backlog.put([1])
-    wait_until(lambda: backlog._counts["failed"] == 1)
+    wait_until(lambda: disk.counts["failed"] == 1)
     for item in range(50):
         backlog.put([item])
     time.sleep(0.05)
-    assert backlog._counts["failed"] == 1
+    assert disk.counts["failed"] == 1
     backlog.close(PATIENCE_SECONDS)
-    assert backlog._counts == {"written": 0, "dropped": 51, "failed": 2}
+    assert disk.counts == {"written": 0, "dropped": 51, "failed": 2}
 
 
 def test_what_waits_at_the_end_is_written(disk: Disk) -> None:
@@ -146,7 +146,7 @@ def test_what_is_given_up_does_not_end_the_trouble(disk: Disk) -> None:
     backlog = backlog_of(disk)
     disk.fails = OSError("broken")
     backlog.put([1])
-    wait_until(lambda: backlog._counts["failed"] >= 1)
+    wait_until(lambda: disk.counts["failed"] >= 1)
     disk.gives_up, disk.fails = True, None
     wait_until(lambda: backlog.waiting == 0)
     assert backlog.trouble == "broken"
@@ -166,7 +166,7 @@ def test_item_that_cannot_be_written_costs_itself(disk: Disk) -> None:
     disk.free.set()
     backlog.close(PATIENCE_SECONDS)
     assert disk.written == [0, 1, 2, 4, 5, 7]
-    assert backlog._counts["dropped"] == 2
+    assert disk.counts["dropped"] == 2
     assert {type(error) for error in disk.defects} == {KeyError}
     assert backlog.trouble is None
 

@@ -47,7 +47,7 @@ async def connect(client: Client) -> Peer:
 
 def accepted(client: Client) -> int:
     counts = client.server.counts
-    return len(client.server._connections) + counts["connections_refused"] + counts["connections_ended_for_others"]
+    return len(client.server.connections) + counts["connections_refused"] + counts["connections_ended_for_others"]
 
 
 async def ask(peer: Peer, path: bytes = b"/healthz") -> bytes:
@@ -114,7 +114,7 @@ def test_where_all_are_being_answered_the_new_one_is_refused(run: Run, monkeypat
             assert await is_ended(refused)
             assert client.server.counts["connections_refused"] == 1
             assert client.server.counts["connections_ended_for_others"] == 0
-            client.server._hub.say("events", "still here")
+            client.server.hub.say("events", "still here")
             for reader, _ in live:
                 await reader.readuntil(b"still here")
             async with closing(*live, refused):
@@ -133,12 +133,12 @@ def test_handshakes_count(run: Run, certificate: dict[str, str], monkeypatch: py
             url, last = f"{client.url}/healthz", {"Connection": "close"}
             async with client.session.get(url, ssl=trust, headers=last) as answer:
                 assert answer.status == 200
-            await until(lambda: len(client.server._connections) == 0)
+            await until(lambda: len(client.server.connections) == 0)
             before = descriptors()
             silent = []
             for _ in range(10):
                 silent.append(await connect(client))
-                assert len(client.server._connections) <= 3
+                assert len(client.server.connections) <= 3
             for peer in silent[:7]:
                 assert await is_ended(peer)
             async with client.session.get(url, ssl=trust, headers=last) as answer:
@@ -147,7 +147,7 @@ def test_handshakes_count(run: Run, certificate: dict[str, str], monkeypatch: py
             assert client.server.counts["connections_ended_for_others"] == 8
             for _, writer in silent:
                 writer.close()
-            await until(lambda: len(client.server._connections) == 0)
+            await until(lambda: len(client.server.connections) == 0)
             await until(lambda: descriptors() <= before)
 
     run(main())
@@ -162,7 +162,7 @@ def test_a_handshake_has_a_deadline(run: Run, certificate: dict[str, str], monke
             halfway[1].write(b"\x16\x03\x01\x02\x00\x01")  # how a hello begins
             for peer in (silent, halfway):
                 assert await is_ended(peer)
-            await until(lambda: len(client.server._connections) == 0)
+            await until(lambda: len(client.server.connections) == 0)
             assert client.server.counts["handshakes_failed"] == 2
             assert client.server.counts["connections_ended_for_others"] == 0
             async with closing(silent, halfway):
@@ -185,7 +185,7 @@ def test_a_first_request_has_a_deadline_and_an_answer_that_goes_on_has_none(
             for peer in (silent, halfway):
                 assert await is_ended(peer)
             assert client.server.counts["connections_timed_out"] == 2
-            client.server._hub.say("events", "still here")
+            client.server.hub.say("events", "still here")
             await live[0].readuntil(b"still here")
             async with closing(live, silent, halfway):
                 pass

@@ -376,7 +376,7 @@ async def test_sixty_four_streams_are_shown_without_stutter(chromium: int) -> No
         await browser.open(client.url)
         await browser.until("document.getElementById('version').textContent")
         bench.feed(Packets(seconds=1.0).send())
-        line = client.server._board.line("a")
+        line = client.server.board.line("a")
         healths = ["ok", "fault", "recent", "down"]
         await browser.see(
             """window.tasks = []; new PerformanceObserver((list) =>
@@ -387,7 +387,7 @@ async def test_sixty_four_streams_are_shown_without_stutter(chromium: int) -> No
                 {**line, "name": f"s{index}", "health": healths[(index * number) % 4], "packets_lost": number}
                 for index in range(64)
             ]
-            client.server._hub.show({**client.server._api.streams(), "streams": lines})
+            client.server.hub.show({**client.server.api.streams(), "streams": lines})
             await asyncio.sleep(0.02)
         await browser.until("document.querySelectorAll('tbody tr').length == 64")
         await browser.until(f"{ROW.format(name='s0')}.querySelector('[data-label=Lost]').textContent == '39'")
