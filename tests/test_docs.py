@@ -46,7 +46,6 @@ COVERED_ELSEWHERE = {
     "make bench-latency",
     "make bench-check",
     "make dashboards",  # tests/observability
-    "docker compose up",
     "docker compose --profile demo up",
     "promtool check rules configs/prometheus/rules/recording.yml configs/prometheus/rules/alerts.yml",
     "amtool check-config configs/alertmanager/alertmanager.yml",
@@ -58,7 +57,6 @@ COVERED_ELSEWHERE = {
     (
         "rtpverify batch 's3://recordings/2026/**/*.wav' --out s3://recordings/results --scheduler tcp://192.0.2.10:8786"
     ),  # tests/commands/batch: test_a_store_as_source_and_target, test_cluster.py
-    "curl http://127.0.0.1:9464/metrics",  # tests/daemon
 }
 """Commands that are not run here, and what holds them instead."""
 

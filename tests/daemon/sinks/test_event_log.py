@@ -2,41 +2,27 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import pytest
 
-from rtpverify.daemon.sinks import queue
 from rtpverify.daemon.sinks.event_log import EventLog, EventLogTable, LineFile
 from tests.helpers.documents import Telling
 from tests.helpers.patience import until
+from tests.helpers.sinks import started
+
+pytestmark = pytest.mark.usefixtures("impatient")
 
 Opening = Callable[..., AbstractAsyncContextManager[EventLog]]
 
 
-@pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(queue, "FIRST_WAIT_SECONDS", 0.02)
-    monkeypatch.setattr(queue, "LONGEST_WAIT_SECONDS", 0.02)
-
-
-@pytest.fixture
-def bench() -> Telling:
-    return Telling()
-
-
 @pytest.fixture
 def opened(bench: Telling) -> Opening:
-    @asynccontextmanager
-    async def opened(path: Path | str, **options: object) -> AsyncIterator[EventLog]:
-        outlet = EventLog(EventLogTable.model_validate({"path": str(path), **options}), bench)  # type: ignore[arg-type]
-        try:
-            await outlet.start()
-            yield outlet
-        finally:
-            await outlet.stop()
+    def opened(path: Path | str, **options: object) -> AbstractAsyncContextManager[EventLog]:
+        table = EventLogTable.model_validate({"path": str(path), **options})
+        return started(EventLog(table, bench))  # type: ignore[arg-type]
 
     return opened
 

@@ -3,8 +3,8 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
@@ -21,26 +21,16 @@ from rtpverify.sources.audio.reference_text import parse_reference
 from tests.helpers.documents import Telling
 from tests.helpers.faulty import packets
 from tests.helpers.patience import PATIENCE_SECONDS, until
+from tests.helpers.sinks import started
 
 Opening = Callable[..., AbstractAsyncContextManager[Recorder]]
 
 
 @pytest.fixture
-def bench() -> Telling:
-    return Telling()
-
-
-@pytest.fixture
 def opened(bench: Telling) -> Opening:
-    @asynccontextmanager
-    async def opened(path: Path, **options: object) -> AsyncIterator[Recorder]:
+    def opened(path: Path | str, **options: object) -> AbstractAsyncContextManager[Recorder]:
         table = RecorderTable.model_validate({"path": str(path), **options})
-        outlet = Recorder(table, bench)  # type: ignore[arg-type]
-        try:
-            await outlet.start()
-            yield outlet
-        finally:
-            await outlet.stop()
+        return started(Recorder(table, bench))  # type: ignore[arg-type]
 
     return opened
 

@@ -3,44 +3,31 @@ from __future__ import annotations
 import os
 import sqlite3
 import subprocess
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, closing
 from pathlib import Path
 
 import pytest
 
-from rtpverify.daemon.sinks import history, queue
+from rtpverify.daemon.sinks import history
 from rtpverify.daemon.sinks.history import History, HistoryTable
 from rtpverify.errors import SourceError
 from rtpverify.history.query import Query, find
 from rtpverify.history.store import Store
 from tests.helpers.documents import NOW_NS, Telling, document
 from tests.helpers.patience import until
+from tests.helpers.sinks import started
+
+pytestmark = pytest.mark.usefixtures("impatient")
 
 Opening = Callable[..., AbstractAsyncContextManager[History]]
 
 
-@pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(queue, "FIRST_WAIT_SECONDS", 0.02)
-    monkeypatch.setattr(queue, "LONGEST_WAIT_SECONDS", 0.02)
-
-
-@pytest.fixture
-def bench() -> Telling:
-    return Telling()
-
-
 @pytest.fixture
 def opened(bench: Telling) -> Opening:
-    @asynccontextmanager
-    async def opened(path: Path, **options: object) -> AsyncIterator[History]:
-        outlet = History(HistoryTable.model_validate({"path": str(path), **options}), bench)  # type: ignore[arg-type]
-        try:
-            await outlet.start()
-            yield outlet
-        finally:
-            await outlet.stop()
+    def opened(path: Path | str, **options: object) -> AbstractAsyncContextManager[History]:
+        table = HistoryTable.model_validate({"path": str(path), **options})
+        return started(History(table, bench))  # type: ignore[arg-type]
 
     return opened
 

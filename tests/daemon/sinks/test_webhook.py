@@ -18,12 +18,15 @@ import pytest
 from aiohttp import web
 
 from rtpverify.daemon.configuration import parse_config
-from rtpverify.daemon.sinks import queue, webhook
+from rtpverify.daemon.sinks import webhook
 from rtpverify.daemon.sinks.webhook import Webhook, WebhookTable, key_of, sign
 from rtpverify.errors import ConfigurationError
 from rtpverify.events import Kind
 from tests.helpers.documents import Telling
 from tests.helpers.patience import until
+from tests.helpers.sinks import started
+
+pytestmark = pytest.mark.usefixtures("impatient")
 
 Opening = Callable[..., AbstractAsyncContextManager[Webhook]]
 
@@ -72,16 +75,6 @@ class Endpoint:
         return [event["start_frame"] for body in self.bodies for event in body["events"]]
 
 
-@pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(queue, "FIRST_WAIT_SECONDS", 0.02)
-
-
-@pytest.fixture
-def bench() -> Telling:
-    return Telling()
-
-
 @pytest.fixture
 async def endpoint() -> AsyncIterator[Endpoint]:
     endpoint = Endpoint()
@@ -91,15 +84,9 @@ async def endpoint() -> AsyncIterator[Endpoint]:
 
 @pytest.fixture
 def opened(bench: Telling) -> Opening:
-    @asynccontextmanager
-    async def opened(port: int, scheme: str = "http", **options: object) -> AsyncIterator[Webhook]:
+    def opened(port: int, scheme: str = "http", **options: object) -> AbstractAsyncContextManager[Webhook]:
         url = f"{scheme}://127.0.0.1:{port}/hook?key=hush"
-        outlet = Webhook(WebhookTable.model_validate({"url": url, **options}), bench)  # type: ignore[arg-type]
-        try:
-            await outlet.start()
-            yield outlet
-        finally:
-            await outlet.stop()
+        return started(Webhook(WebhookTable.model_validate({"url": url, **options}), bench))  # type: ignore[arg-type]
 
     return opened
 
