@@ -32,7 +32,6 @@ ROOT = Path(__file__).parents[1]
 COVERED_ELSEWHERE = {
     "python3 -m venv .venv",
     ". .venv/bin/activate",
-    "pip install .",  # tests/test_package.py
     "pip install . pytest",
     "pytest",  # test_the_build_of_the_tutorial_turns_red
     "pytest --rtp-evidence=evidence --junitxml=junit.xml",

@@ -451,7 +451,22 @@ class Stream:
         return self.flow.sender.rpartition(":")[0]
 
     def sender_change(self, before: Stream, silent_since_ns: int, *, fault: bool) -> Event:
-        """Return the event of an address from which packets come in place of another one's, which is silent since."""
+        """Return the event of an address from which packets come in place of another one's, which is silent since.
+
+        Parameters
+        ----------
+        before
+            The stream in whose place it comes.
+        silent_since_ns
+            When the last packet of that one arrived, in ns since the Unix epoch.
+        fault
+            Whether it is a fault.
+
+        Returns
+        -------
+        Event
+            A ``sender_change`` event.
+        """
         began_ns = max(self.first_arrival_ns, silent_since_ns)
         rate_hz = self.encoding.sample_rate_hz if self.encoding else 0
         left = "sent RTCP BYE" if before.rtcp.said_goodbye else "is silent"

@@ -9,7 +9,7 @@ from typing import Any
 
 from rtpverify.daemon.log import make_logger
 from rtpverify.daemon.sinks.base import Told
-from rtpverify.events import Event, GapSize
+from rtpverify.events import Event, EventSize, GapSize
 from rtpverify.result import rfc3339
 
 NOW_NS = 1_790_000_000_123_456_000
@@ -42,9 +42,9 @@ class Telling:
         self._lines = io.StringIO()
         self.log = make_logger(self._lines, "json")
 
-    def told(self, number: int, *, is_new: bool = True, **more: Any) -> Told:
-        """Return the ``number``-th lost packet as it is told."""
-        event = Event(GapSize(), number, 48, packets=(number, number), time_ns=NOW_NS + number * 1_000_000)
+    def told(self, number: int, *, is_new: bool = True, size: EventSize | None = None, **more: Any) -> Told:
+        """Return the ``number``-th lost packet as it is told, or what another ``size`` makes it."""
+        event = Event(size or GapSize(), number, 48, packets=(number, number), time_ns=NOW_NS + number * 1_000_000)
         for name, value in more.items():
             setattr(event, name, value)
         event.id = f"{number:012x}"

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from rtpverify.daemon.sinks.event_filter import ChoosingTable
-from rtpverify.events import Cause, Kind
+from rtpverify.events import Cause, SlipSize, StallSize
 from tests.helpers.documents import Telling
 
 
@@ -26,8 +26,8 @@ def test_events_that_fit_every_choice(choice: dict[str, Any], chosen: list[int])
     left, right = Telling("left"), Telling("right")
     told = [
         left.told(1),
-        left.told(2, kind=Kind.SLIP, cause=Cause.UPSTREAM),
-        right.told(3, kind=Kind.STALL, cause=Cause.UNKNOWN),
+        left.told(2, size=SlipSize(), cause=Cause.UPSTREAM),
+        right.told(3, size=StallSize(), cause=Cause.UNKNOWN),
         right.told(4, fault=False),
     ]
     table = ChoosingTable.model_validate(choice)

@@ -21,7 +21,7 @@ from rtpverify.daemon.configuration import parse_config
 from rtpverify.daemon.sinks import webhook
 from rtpverify.daemon.sinks.webhook import Webhook, WebhookTable, key_of, sign
 from rtpverify.errors import ConfigurationError
-from rtpverify.events import Kind
+from rtpverify.events import SlipSize
 from tests.helpers.documents import Telling
 from tests.helpers.patience import until
 from tests.helpers.sinks import started
@@ -108,7 +108,7 @@ async def test_events_are_posted_as_they_are_told(opened: Opening, bench: Tellin
 
 async def test_only_chosen_events_are_posted(opened: Opening, bench: Telling, endpoint: Endpoint) -> None:
     async with opened(endpoint.port, kinds=["slip"]) as outlet:
-        outlet.tell([bench.told(1), bench.told(2, kind=Kind.SLIP)])
+        outlet.tell([bench.told(1), bench.told(2, size=SlipSize())])
         await until(lambda: endpoint.frames)
     assert endpoint.frames == [2]
 
