@@ -118,6 +118,8 @@ async def test_a_process_that_is_stopped_for_a_while_blames_itself(tmp_path: Pat
     if result.receive_buffer_dropped == 0:
         assert faults <= {("ended", "unknown")}
     else:
+        assert stream.inconclusive is not None
+        assert "this host dropped" in stream.inconclusive
         assert ("gap", "unknown") in faults
         assert ("gap", "network") not in faults
     assert buffer_bytes > 1 << 16 or result.receive_buffer_dropped > 0

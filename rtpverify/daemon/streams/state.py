@@ -27,8 +27,9 @@ from rtpverify.engine.expectation import StreamSpec
 from rtpverify.engine.presence import AwaitedStream
 from rtpverify.engine.stream import Stream
 from rtpverify.engine.verifier import StreamEvent
+from rtpverify.events import Event
 from rtpverify.live.histogram import BucketCounter, BucketCounts
-from rtpverify.result import Leg, Signal, StreamResult, Transport
+from rtpverify.result import Leg, Signal, StreamResult, Transport, Verdict
 from rtpverify.transport.arrivals import DOWN_NS
 from rtpverify.transport.timing import INTERVAL_EDGES_NS
 
@@ -153,6 +154,9 @@ class StreamState:
         """What was counted before something else came to be expected."""
         self._latest: _Identity | None = None
         self._events = Counter(countable_events(spec.reference))
+        self._has_failed = False
+        """Whether an event that is over was a fault, of whatever identity."""
+        self._open_faults: set[str] = set()
         self._ever_open: set[Key] = set()
         self._exemplars: dict[Key, Exemplar] = {}
         self._sizes: dict[Key, BucketCounter] = {}
@@ -196,6 +200,7 @@ class StreamState:
         if told.is_new:
             self._events[key] += 1
             self._note_exemplar(key, event.id, time_ns)
+        self._note_fault(event)
         if event.open:
             if event.id in open_events or len(open_events) < MAX_OPEN:
                 open_events[event.id] = key
@@ -213,6 +218,14 @@ class StreamState:
             exemplars=dict(self._exemplars),
             sizes=self._size_counts(),
         )
+
+    def _note_fault(self, event: Event) -> None:
+        """Keep whether the stream can pass; while an event is open it may turn out to be no fault."""
+        self._open_faults.discard(event.id)
+        if event.fault and event.open and len(self._open_faults) < MAX_OPEN:
+            self._open_faults.add(event.id)
+        elif event.fault:
+            self._has_failed = True
 
     def _note_exemplar(self, key: Key, event_id: str, time_ns: int) -> None:
         """Keep the latest event of a kind; Prometheus takes exemplars in order of time only."""
@@ -253,7 +266,7 @@ class StreamState:
         if result is None:
             return fields
         fields |= {
-            "verdict": str(result.verdict),
+            "verdict": str(Verdict.FAIL if self._has_failed or self._open_faults else result.verdict),
             "received": self.snapshot.packets["received"],
             "lost": self.snapshot.packets["lost"],
             "events": sum(self._events.values()),

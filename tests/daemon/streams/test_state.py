@@ -16,7 +16,7 @@ from rtpverify.daemon.streams.state import INTERVAL_EDGES_SECONDS, StreamState
 from rtpverify.engine.expectation import StreamSpec
 from rtpverify.engine.presence import AwaitedStream
 from rtpverify.engine.verifier import StreamEvent
-from rtpverify.events import SIZES, DistortionSize, Event, GapSize, Kind, MissingSize, NoiseSize
+from rtpverify.events import SIZES, DistortionSize, Event, GapSize, Kind, MissingSize, NoiseSize, StallSize
 from rtpverify.live.histogram import BucketCounts
 from rtpverify.reference import Tone
 from rtpverify.result import Leg, Signal, StreamResult, Transport
@@ -213,6 +213,23 @@ def test_nothing_goes_on_in_an_identity_that_another_one_followed() -> None:
     assert followed.snapshot.open_events[key] == 1
     followed.refresh(MEASURED, 10 * DOWN_NS)
     assert followed.snapshot.open_events[key] == 1
+
+
+def test_a_summary_does_not_pass_beside_faults_of_any_identity() -> None:
+    first, second = Identity(0), Identity(5)
+    followed = state(first, second)
+    followed.refresh(MEASURED, 10)
+    assert followed.summary()["verdict"] == "pass"
+    event = Event(StallSize(), 0, id="1", open=True)
+    followed.count(told(first, event))
+    assert followed.summary()["verdict"] == "fail"
+    event.fault, event.open = False, False  # it was silence suppression
+    followed.count(told(first, event, is_new=False))
+    assert followed.summary()["verdict"] == "pass"
+    followed.count(told(first, Event(GapSize(), 0, id="2")))
+    followed.forget(first)
+    summary = followed.summary(whole=True)
+    assert (summary["verdict"], summary["events"]) == ("fail", 2)
 
 
 def test_the_exemplar_is_the_latest_event() -> None:
