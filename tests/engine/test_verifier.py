@@ -153,13 +153,18 @@ def assert_same(one, other):
     assert first.discarded == second.discarded
     assert len(first.streams) == len(second.streams)
     for a, b in zip(first.streams, second.streams, strict=True):
-        assert brief(a.events) == brief(b.events)
-        a_dict, b_dict = stream_as_dict(a), stream_as_dict(b)
-        for signal, same in zip(a_dict.pop("signal"), b_dict.pop("signal"), strict=True):
-            for name, tolerance in TOLERANCES.items():
-                assert_near(signal.pop(name), same.pop(name), tolerance, name)
-            assert_near(signal, same, 1e-6)
-        assert_near(a_dict, b_dict, 1e-6)
+        assert_same_stream(a, b)
+
+
+def assert_same_stream(one, other):
+    """Assert the same of what was found of one stream."""
+    assert brief(one.events) == brief(other.events)
+    a_dict, b_dict = stream_as_dict(one), stream_as_dict(other)
+    for signal, same in zip(a_dict.pop("signal"), b_dict.pop("signal"), strict=True):
+        for name, tolerance in TOLERANCES.items():
+            assert_near(signal.pop(name), same.pop(name), tolerance, name)
+        assert_near(signal, same, 1e-6)
+    assert_near(a_dict, b_dict, 1e-6)
 
 
 def assert_near(one, other, tolerance, place=""):
