@@ -88,8 +88,9 @@ from rtpverify.errors import RequestError
 )
 @click.option(
     "--backend",
-    type=click.Choice(["recvmmsg", "asyncio-dgram"]),
-    help="Live: method of receiving packets.  [recvmmsg on Linux, asyncio-dgram elsewhere]",
+    type=click.Choice(["ring", "recvmmsg", "asyncio-dgram"]),
+    help="Live: method of receiving packets; ring needs the right to capture packets.  [recvmmsg on Linux, "
+    "asyncio-dgram elsewhere]",
 )
 @click.option(
     "--rtcp",

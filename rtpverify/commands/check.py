@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from rtpverify.rtp.batch import PacketBatch
     from rtpverify.rtp.payload import Encoding
     from rtpverify.sources.capture.reader import CaptureReader
-    from rtpverify.sources.live.receiver import Backend
+    from rtpverify.sources.open_receiver import Backend
     from rtpverify.transport.presentation import HostClock
 
 FILE_BLOCK_FRAMES = 65536

@@ -12,7 +12,7 @@ from rtpverify.live.sap_listener import SapListener
 from rtpverify.report.printable import printable
 from rtpverify.rtp.sap import Announcement, SessionDirectory
 from rtpverify.rtp.sdp import Media
-from rtpverify.sources.live.receiver import Backend
+from rtpverify.sources.open_receiver import Backend
 
 SCHEMA = "rtpverify.discover/1"
 TICK_SECONDS = 0.05

@@ -34,8 +34,8 @@ from rtpverify.live.loop import TICK_SECONDS
 from rtpverify.live.sdp_session import Session, read_session, spec_at
 from rtpverify.rtp.payload import Encoding, parse_rtpmap
 from rtpverify.sources.live.endpoint import Endpoint, parse_endpoint
-from rtpverify.sources.live.receiver import Backend
 from rtpverify.sources.live.sockets import RECEIVE_BUFFER_BYTES
+from rtpverify.sources.open_receiver import Backend
 from rtpverify.sources.small_file import read_small
 from rtpverify.transport.places import MAX_STREAMS
 from rtpverify.transport.presentation import HostClock

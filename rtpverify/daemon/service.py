@@ -39,7 +39,7 @@ from rtpverify.live.receiver_reports import Feedback
 from rtpverify.result import Result
 from rtpverify.rtp.batch import PacketBatch
 from rtpverify.sources.live.flow_table import MAX_FLOWS
-from rtpverify.sources.live.receiver import open_receiver
+from rtpverify.sources.open_receiver import open_receiver
 
 REFRESH_NS = 2_000_000_000
 """How old a measurement in the metrics may be. Counts of events are never older than a tick."""

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from rtpverify.live.sdp_session import is_session
 from rtpverify.sources.live.endpoint import SCHEME, Endpoint
-from rtpverify.sources.live.receiver import Backend, LiveInput, open_receiver
+from rtpverify.sources.live.receiver import LiveInput
+from rtpverify.sources.open_receiver import Backend, open_receiver
 from rtpverify.sources.ring import tap
 from rtpverify.sources.ring.tap import Tap
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from rtpverify.errors import RequestError
 from rtpverify.rtp.sap import GROUPS, PORT, Announcement, SessionDirectory
 from rtpverify.sources.live.endpoint import Endpoint
-from rtpverify.sources.live.receiver import Backend, Receiver, open_receiver
+from rtpverify.sources.live.receiver import Receiver
+from rtpverify.sources.open_receiver import Backend, open_receiver
 
 if TYPE_CHECKING:
     from rtpverify.rtp.batch import PacketBatch

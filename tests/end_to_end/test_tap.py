@@ -3,11 +3,17 @@
 import os
 import socket
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 import rtpverify
+from rtpverify.commands.check import check
+from rtpverify.rtp.payload import parse_rtpmap
+from rtpverify.sources.audio.reference_text import parse_reference
 from tests.helpers.command import run
+from tests.helpers.patience import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux" or os.geteuid() != 0, reason="needs the right to capture packets"
@@ -23,14 +29,9 @@ def free_port():
 def outline(result):
     """Return what must be the same however the packets were received."""
     [stream] = result.streams
-    events = [(e.kind, e.channel, e.start_frame, e.duration_frames, e.cause, e.packets) for e in stream.events]
-    transport = stream.transport
-    counts = (
-        transport.packets_received,
-        transport.packets_expected,
-        transport.packets_lost,
-        transport.packets_reordered,
-    )
+    events = [(e.kind, e.channel, e.start_frame, e.duration_frames, e.cause) for e in stream.events]
+    names = ("packets_received", "packets_expected", "packets_lost", "packets_reordered")
+    counts = {name: getattr(stream.transport, name) for name in names}
     return stream.ssrc, stream.destination, counts, events
 
 
@@ -47,6 +48,36 @@ def test_the_same_events_and_counts_as_a_socket():
         tapped.wait_for_audio(timeout=30)
     assert outline(tapped.result) == outline(received.result)
     assert [str(event.kind) for event in tapped.result.streams[0].events] == ["gap", "dropout"]
+
+
+def test_an_address_by_ring_or_by_socket():
+    """The sockets that keep ports for a ring take nothing away from it, and nothing twice."""
+    found = {}
+    for backend in ("ring", "recvmmsg"):
+        port = free_port()
+        listening = threading.Event()
+        arguments = {
+            "encoding": parse_rtpmap("L24/48000/2"),
+            "reference": parse_reference("tone:997"),
+            "backend": backend,
+            "until_end": True,
+            "on_listening": lambda _places, listening=listening: listening.set(),
+        }
+        with ThreadPoolExecutor(1) as pool:
+            checked = pool.submit(check, f"rtp://127.0.0.1:{port}", **arguments)
+            assert listening.wait(PATIENCE_SECONDS)
+            with rtpverify.send(
+                f"rtp://127.0.0.1:{port}",
+                encoding="L24/48000/2",
+                frequency=997,
+                faults=["loss:at=0.3,packets=2"],
+                duration=1,
+                seed=1,
+            ):
+                pass
+            found[backend] = outline(checked.result(PATIENCE_SECONDS))[2:]
+    assert found["ring"] == found["recvmmsg"]
+    assert found["ring"][0]["packets_lost"] == 2
 
 
 def test_what_is_no_option_of_a_tap():

@@ -14,7 +14,7 @@ from rtpverify.errors import RequestError
 from rtpverify.live.sap_listener import SapListener
 from rtpverify.live.sdp_session import session_of
 from rtpverify.rtp.sap import Announcement
-from rtpverify.sources.live.receiver import Backend
+from rtpverify.sources.open_receiver import Backend
 
 
 class AnnouncedTable(ExpectationTable):

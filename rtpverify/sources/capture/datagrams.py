@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Set
 from ipaddress import ip_address
 
 import numpy as np
@@ -16,6 +16,12 @@ from rtpverify.sources.capture.records import RecordBatch
 from rtpverify.sources.live.endpoint import join_address
 from rtpverify.sources.live.flow_table import DISCARD_REASONS, FlowTable
 
+PlaceOf = Callable[[str, str, int], tuple[str, Set[str] | None] | None]
+
+
+def _everywhere(_sender: str, address: str, port: int) -> tuple[str, None]:
+    return join_address(address, port), None
+
 
 class DatagramFinder:
     """Finds the UDP datagrams in records, whoever they are addressed to.
@@ -24,6 +30,9 @@ class DatagramFinder:
     ----------
     most_flows
         Datagrams of further flows are skipped.
+    place_of
+        Returns for a sender's address, a destination's and its port what flows call the destination, and which senders
+        are taken (None: all); None where such a datagram is not received, which is not counted. By default all are.
 
     Attributes
     ----------
@@ -32,8 +41,9 @@ class DatagramFinder:
         one that is wrong, and ``flows``.
     """
 
-    def __init__(self, most_flows: int) -> None:
+    def __init__(self, most_flows: int, place_of: PlaceOf = _everywhere) -> None:
         self.skipped: Counter[str] = Counter()
+        self._place_of = place_of
         self._table = FlowTable(most_flows)
 
     @property
@@ -44,6 +54,10 @@ class DatagramFinder:
     def keep_flows(self, numbers: Iterable[int]) -> None:
         """Forget all flows but these; from the next batch on, they are numbered by their place here."""
         self._table.keep(numbers)
+
+    def places_changed(self) -> None:
+        """Ask again where datagrams are received; flows keep their numbers."""
+        self._table.forget(lambda _ends: True)
 
     def find(self, arena: NDArray[np.uint8], records: RecordBatch) -> tuple[PacketBatch, NDArray[np.int64]]:
         """Return the datagrams, and the record of each as an index, shape (n,)."""
@@ -108,5 +122,6 @@ class DatagramFinder:
             address_bytes = (len(ends) - 4) // 2
             sender, destination = (str(ip_address(ends[at : at + address_bytes])) for at in (0, address_bytes))
             sender_port, port = (int.from_bytes(ends[at:][:2], "big") for at in (-4, -2))
-            number = self._table.learn(ends, sender, sender_port, join_address(destination, port), None)
+            place = self._place_of(sender, destination, port)
+            number = self._table.learn(ends, sender, sender_port, place)
         return number

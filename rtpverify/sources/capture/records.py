@@ -50,6 +50,17 @@ class RecordBatch:
     untimed: int = 0
     unverified: NDArray[np.bool_] | None = None
 
+    def take(self, rows: NDArray[np.int64]) -> RecordBatch:
+        """Return some of the records, in that order."""
+        return RecordBatch(
+            self.offset[rows],
+            self.length[rows],
+            self.arrival_ns[rows],
+            self.link_type[rows],
+            self.untimed,
+            None if self.unverified is None else self.unverified[rows],
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Chain:

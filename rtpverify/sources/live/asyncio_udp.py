@@ -201,5 +201,5 @@ class DgramReceiver:
         key = (number, host, address[1])
         flow = self._table.known.get(key)
         if flow is None:
-            flow = self._table.learn(key, host, address[1], item.endpoint.destination, item.senders)
+            flow = self._table.learn(key, host, address[1], (item.endpoint.destination, item.senders))
         return flow

@@ -13,6 +13,8 @@ FLOWS_FULL = -1
 """Instead of an index: the table is full."""
 WRONG_SENDER = -2
 """Instead of an index: the endpoint takes only other senders."""
+NOT_OURS = -3
+"""Instead of an index: nothing is received at this destination."""
 
 DISCARD_REASONS = {FLOWS_FULL: "flows", WRONG_SENDER: "sender"}
 """Under which name datagrams without an index are counted."""
@@ -47,9 +49,19 @@ class FlowTable:
         """How many there are to each destination."""
         self._max_flows = max_flows
 
-    def learn(self, key: Hashable, address: str, port: int, destination: str, senders: Set[str] | None) -> int:
-        """Return the number of a flow as :meth:`index` does, and remember it by the source's own key."""
-        number = self.index(address, port, destination, senders)
+    def learn(self, key: Hashable, address: str, port: int, place: tuple[str, Set[str] | None] | None) -> int:
+        """Return the number of a flow, or why it has none, and remember it by the source's own key.
+
+        Parameters
+        ----------
+        key
+            What the source knows the two ends by.
+        address, port
+            Of the sender.
+        place
+            Destination and senders as of :meth:`index`; None where such datagrams are not received.
+        """
+        number = NOT_OURS if place is None else self.index(address, port, *place)
         if len(self.known) < 2 * self._max_flows:
             self.known[key] = number
         return number

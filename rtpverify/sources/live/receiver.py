@@ -1,17 +1,13 @@
-"""What a live receiver offers, and the choice of one."""
+"""What a live receiver offers."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from typing import Literal, Protocol, Self
+from typing import Protocol, Self
 
 from rtpverify.rtp.batch import Flow, PacketBatch
-from rtpverify.sources.live import mmsg
 from rtpverify.sources.live.endpoint import Endpoint
-from rtpverify.sources.live.sockets import RECEIVE_BUFFER_BYTES
-
-Backend = Literal["recvmmsg", "asyncio-dgram"]
 
 
 class LiveInput(Protocol):
@@ -75,24 +71,3 @@ class Receiver(LiveInput, Protocol):
 
     def remove(self, endpoints: Iterable[Endpoint]) -> None:
         """Receive no longer on endpoints that were added; the others lose nothing."""
-
-
-def open_receiver(
-    endpoints: Iterable[Endpoint],
-    backend: Backend | None = None,
-    receive_buffer_bytes: int = RECEIVE_BUFFER_BYTES,
-) -> Receiver:
-    """Open the receiver of this system, or the one asked for; ``asyncio-dgram`` needs a running loop.
-
-    Raises
-    ------
-    SourceError
-        Where a socket cannot be opened; the message names address, port and reason.
-    """
-    if backend == "recvmmsg" or (backend is None and mmsg.available):
-        from rtpverify.sources.live.recvmmsg import UdpReceiver
-
-        return UdpReceiver(endpoints, receive_buffer_bytes=receive_buffer_bytes)
-    from rtpverify.sources.live.asyncio_udp import DgramReceiver
-
-    return DgramReceiver(endpoints, receive_buffer_bytes=receive_buffer_bytes)

@@ -409,7 +409,7 @@ class _AddressTable(FlowTable):
             address = socket.inet_ntop(socket.AF_INET6, raw[8:24])
         else:
             address = socket.inet_ntop(socket.AF_INET, raw[4:8])
-        return self.learn(raw, address, port, item.endpoint.destination, item.senders)
+        return self.learn(raw, address, port, (item.endpoint.destination, item.senders))
 
     def _sort(self) -> None:
         """Sort what is known by key.

@@ -4,22 +4,29 @@ from __future__ import annotations
 
 import ctypes
 import ctypes.util
+import socket
 import struct
+from collections.abc import Iterable
 from functools import lru_cache
 
 from rtpverify.errors import SourceError
 
 _INSTRUCTION = struct.Struct("=HBBI")
 """``struct sock_filter``: operation, jump where true, jump where false, operand."""
-_LOAD_WORD, _LOAD_BYTE = 0x20, 0x30
-_JUMP_EQUAL, _RETURN = 0x15, 0x06
+_LOAD_WORD, _LOAD_HALF, _LOAD_BYTE = 0x20, 0x28, 0x30
+_LOAD_HEADER_LENGTH, _LOAD_HALF_BEYOND = 0xB1, 0x48
+"""The length of an IPv4 header into the index register, and a load from an offset that it is added to."""
+_JUMP, _JUMP_EQUAL, _RETURN = 0x05, 0x15, 0x06
 _PROTOCOL = 0xFFFFF000
 """Offset at which a load gives the network protocol, whatever the link layer is (``SKF_AD_OFF + SKF_AD_PROTOCOL``)."""
 _NETWORK = 0xFFF00000
 """Offsets from here on count from the network header (``SKF_NET_OFF``)."""
 _IPV4, _IPV6, _VLAN, _SERVICE_VLAN, _OLD_SERVICE_VLAN = 0x0800, 0x86DD, 0x8100, 0x88A8, 0x9100
-_IPV4_PROTOCOL_AT, _UDP = 9, 17
+_IPV4_PROTOCOL_AT, _IPV6_NEXT_HEADER_AT, _IPV6_HEADER_BYTES, _UDP = 9, 6, 40, 17
+_PORT_AT = 2
+"""The destination port in a UDP header."""
 _WHOLE = 0xFFFFFFFF
+_SO_ATTACH_FILTER = 26
 _ETHERNET = 1
 
 
@@ -37,6 +44,48 @@ def udp_program() -> bytes:
         (_RETURN, 0, 0, _WHOLE),
     ]
     return b"".join(_INSTRUCTION.pack(*instruction) for instruction in program)
+
+
+def ports_program(ports: Iterable[int]) -> bytes:
+    """Return a program that passes UDP to certain ports, and of IPv6 also what has extension headers."""
+    of_ipv6 = [
+        (_LOAD_BYTE, 0, 0, _NETWORK + _IPV6_NEXT_HEADER_AT),
+        (_JUMP_EQUAL, 1, 0, _UDP),
+        (_RETURN, 0, 0, _WHOLE),
+        (_LOAD_HALF, 0, 0, _NETWORK + _IPV6_HEADER_BYTES + _PORT_AT),
+    ]
+    of_ipv4 = [
+        (_JUMP_EQUAL, 1, 0, _IPV4),
+        (_RETURN, 0, 0, 0),
+        (_LOAD_BYTE, 0, 0, _NETWORK + _IPV4_PROTOCOL_AT),
+        (_JUMP_EQUAL, 1, 0, _UDP),
+        (_RETURN, 0, 0, 0),
+        (_LOAD_HEADER_LENGTH, 0, 0, _NETWORK),
+        (_LOAD_HALF_BEYOND, 0, 0, _NETWORK + _PORT_AT),
+    ]
+    program = [
+        (_LOAD_WORD, 0, 0, _PROTOCOL),
+        (_JUMP_EQUAL, 0, len(of_ipv6) + 1, _IPV6),
+        *of_ipv6,
+        (_JUMP, 0, 0, len(of_ipv4)),
+        *of_ipv4,
+    ]
+    for port in sorted(set(ports)):
+        program += [(_JUMP_EQUAL, 0, 1, port), (_RETURN, 0, 0, _WHOLE)]
+    program.append((_RETURN, 0, 0, 0))
+    return b"".join(_INSTRUCTION.pack(*instruction) for instruction in program)
+
+
+def nothing_program() -> bytes:
+    """Return a program that passes nothing."""
+    return _INSTRUCTION.pack(_RETURN, 0, 0, 0)
+
+
+def attach(sock: socket.socket, program: bytes) -> None:
+    """Let a socket take only what a program passes, at once, in place of the one before."""
+    code = ctypes.create_string_buffer(program, len(program))
+    described = struct.pack("@HP", len(program) // _INSTRUCTION.size, ctypes.addressof(code))
+    sock.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, described)
 
 
 def compiled(expression: str) -> bytes:

@@ -10,6 +10,7 @@ import contextlib
 import ctypes
 import errno
 import mmap
+import os
 import socket
 import struct
 from typing import Self
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 
 from rtpverify.errors import SourceError
 from rtpverify.sources.capture.records import RecordBatch
-from rtpverify.sources.ring.packet_filter import compiled, udp_program
+from rtpverify.sources.ring.packet_filter import attach, compiled, nothing_program, udp_program
 from rtpverify.sources.ring.tap import EVERY_INTERFACE, Tap
 
 # Of linux/if_packet.h, linux/if_ether.h, linux/net_tstamp.h and asm-generic/socket.h.
@@ -30,14 +31,15 @@ _PACKET_TIMESTAMP, _RAW_HARDWARE = 17, 1 << 6
 _PACKET_FANOUT, _FANOUT_UNIQUE_ID, _FANOUT_IGNORE_OUTGOING, _FANOUT_DEFRAGMENT = 18, 0x2000, 0x4000, 0x8000
 _PACKET_IGNORE_OUTGOING = 23
 _TPACKET_V2 = 1
-_SO_ATTACH_FILTER = 26
 _EVERY_PROTOCOL = 3
 _LOOPBACK = 772
 _LINK_TYPES = {1: 1, _LOOPBACK: 1, 65534: 101, 776: 101, 768: 101, 778: 101}
 """``LINKTYPE_`` value of tcpdump.org by ``ARPHRD_`` value: Ethernet and loopback; tunnels without a link header."""
 _UNKNOWN_LINK = -1
+_MULTICAST = 2
+"""Of ``PACKET_HOST``, ``PACKET_BROADCAST``, ``PACKET_MULTICAST``; those above are others', or outgoing."""
 
-_USER, _LOSING, _CHECKSUM_NOT_READY, _CHECKSUM_VALID = 1, 4, 8, 128
+_USER, _LOSING, _CHECKSUM_NOT_READY, _TAGGED, _CHECKSUM_VALID = 1, 4, 8, 16, 128
 _SLOT = np.dtype(
     [
         ("status", np.uint32),
@@ -53,6 +55,7 @@ _SLOT = np.dtype(
         ("protocol", np.uint16),
         ("interface", np.int32),
         ("hardware", np.uint16),
+        ("packet_type", np.uint8),
     ]
 )
 """``struct tpacket2_hdr``, followed by the start of ``struct sockaddr_ll``."""
@@ -68,6 +71,8 @@ class PacketRing:
     ----------
     tap
         What is taken.
+    program
+        What the kernel passes where the tap has no filter, as :mod:`rtpverify.sources.ring.packet_filter` makes it.
 
     Attributes
     ----------
@@ -82,8 +87,9 @@ class PacketRing:
         Where it cannot be had; the message says why, and what to do.
     """
 
-    def __init__(self, tap: Tap) -> None:
+    def __init__(self, tap: Tap, program: bytes = udp_program()) -> None:
         self.tap = tap
+        self._program = program
         self.slots = tap.ring_mb * _BLOCK_BYTES // tap.slot_bytes
         self.dropped = 0
         self._position = 0
@@ -113,10 +119,7 @@ class PacketRing:
         """Make the ring, then let frames in; return its memory."""
         tap, sock = self.tap, self._socket
         sock.setsockopt(_SOL_PACKET, _PACKET_VERSION, _TPACKET_V2)
-        program = compiled(tap.filter) if tap.filter else udp_program()
-        code = ctypes.create_string_buffer(program, len(program))
-        described = struct.pack("@HP", len(program) // 8, ctypes.addressof(code))
-        sock.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, described)
+        attach(sock, compiled(tap.filter) if tap.filter else self._program)
         if tap.hardware_time:
             sock.setsockopt(_SOL_PACKET, _PACKET_TIMESTAMP, _RAW_HARDWARE)
         size = struct.pack("@4I", _BLOCK_BYTES, tap.ring_mb, tap.slot_bytes, self.slots)
@@ -128,7 +131,7 @@ class PacketRing:
         ignores_outgoing = not tap.outgoing or self._is_loopback()
         if ignores_outgoing:
             sock.setsockopt(_SOL_PACKET, _PACKET_IGNORE_OUTGOING, 1)
-        sock.bind(("" if every else tap.interface, _EVERY_PROTOCOL))
+        _bind(sock, self._index)
         if not every and sock.getsockname()[3] not in _LINK_TYPES:
             raise SourceError(f"interface {tap.interface} has a link layer that is not supported")
         if not every:
@@ -155,6 +158,10 @@ class PacketRing:
         if error.errno == errno.ENETDOWN:
             return f"interface {self.tap.interface} is down"
         return error.strerror or str(error)
+
+    def pass_only(self, program: bytes) -> None:
+        """Let the kernel pass other frames from now on."""
+        attach(self._socket, program)
 
     @property
     def is_current(self) -> bool:
@@ -194,6 +201,27 @@ class PacketRing:
         self._taken = slice(start, start + count)
         self._position = (start + count) % self.slots
         return count
+
+    def clear_ns(self, now_ns: int) -> int:
+        """Return a time before which all that passed was taken, where nothing more was there at ``now_ns``."""
+        if not self.has_more:
+            return now_ns
+        if self._taken.start == self._taken.stop:
+            return 0
+        last = self._columns[self._taken.stop - 1]
+        return int(last["seconds"]) * 1_000_000_000 + int(last["nanoseconds"])
+
+    def for_this_host(self) -> NDArray[np.bool_]:
+        """Return of each slot taken whether this host's sockets on that very interface may take it, shape (n,).
+
+        Not what is addressed to others, nor what has a VLAN tag: that comes again from the interface of its VLAN.
+        """
+        taken = self._columns[self._taken]
+        return np.asarray(((taken["status"] & _TAGGED) == 0) & (taken["packet_type"] <= _MULTICAST))
+
+    def interfaces(self) -> NDArray[np.int32]:
+        """Return the index of the interface at which each slot taken came in, shape (n,)."""
+        return np.ascontiguousarray(self._columns["interface"][self._taken])
 
     @property
     def has_more(self) -> bool:
@@ -249,9 +277,11 @@ class PacketRing:
     def close(self) -> None:
         """Close it, keeping the last count of dropped frames. May be called twice.
 
-        The memory goes with the last array that shows it.
+        The kernel keeps the ring as long as an array shows its memory; nothing comes into it any more.
         """
         self.count_dropped()
+        if self._socket.fileno() >= 0:
+            self.pass_only(nothing_program())
         self._socket.close()
 
     def __enter__(self) -> Self:
@@ -259,6 +289,15 @@ class PacketRing:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _bind(sock: socket.socket, index: int) -> None:
+    """Let in the frames of an interface, or of all: the socket module takes no index, and 0 has no name."""
+    address = struct.pack("@HHi12x", socket.AF_PACKET, socket.htons(_EVERY_PROTOCOL), index)
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.bind(sock.fileno(), address, len(address)) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
 
 
 def _link_types(hardware: NDArray[np.uint16]) -> NDArray[np.int64]:

@@ -114,8 +114,7 @@ class TapReceiver:
         counts = [ring.take(room) for ring in self._rings]
         fill = max(count / ring.slots for count, ring in zip(counts, self._rings, strict=True))
         self._fill = max(self._fill or 0.0, fill)
-        if not any(ring.has_more for ring in self._rings):
-            self.clear_ns = now_ns
+        self.clear_ns = max(self.clear_ns, min(ring.clear_ns(now_ns) for ring in self._rings))
         filled = [ring for ring, count in zip(self._rings, counts, strict=True) if count]
         if not filled:
             return None

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import errno
+import os
 import socket
 import struct
 import sys
@@ -17,14 +18,26 @@ from rtpverify.rtp.batch import Flow, gather
 from rtpverify.sources.live import flow_table, recvmmsg, sockets
 from rtpverify.sources.live.asyncio_udp import DgramReceiver
 from rtpverify.sources.live.endpoint import Endpoint
-from rtpverify.sources.live.receiver import open_receiver
 from rtpverify.sources.live.recvmmsg import MAX_BATCH, UdpReceiver
+from rtpverify.sources.open_receiver import open_receiver
+from rtpverify.sources.ring.endpoint_receiver import RingReceiver
 from tests.helpers.patience import PATIENCE_SECONDS, until
 
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux")
 
 
-@pytest.fixture(params=[pytest.param(UdpReceiver, marks=linux_only), DgramReceiver])
+needs_capture = pytest.mark.skipif(
+    sys.platform != "linux" or os.geteuid() != 0, reason="needs the right to capture packets"
+)
+
+
+@pytest.fixture(
+    params=[
+        pytest.param(UdpReceiver, marks=linux_only),
+        DgramReceiver,
+        pytest.param(RingReceiver, marks=needs_capture),
+    ]
+)
 def make(request):
     return request.param
 
@@ -268,6 +281,7 @@ async def test_ipv6_multicast(make, send, ipv6_interface):
 
 
 @linux_only
+@pytest.mark.parametrize("make", [UdpReceiver, DgramReceiver])
 async def test_what_the_kernel_drops_is_counted_without_a_further_packet(make, send):
     port = free_port()
     sent = 2000
