@@ -140,7 +140,7 @@ async def _verify(sender: Sender, endpoints: Sequence[Endpoint], setting: Settin
     from rtpverify.engine.verifier import Verifier
     from rtpverify.live.loop import run_live
     from rtpverify.live.preload import load_for
-    from rtpverify.sources.live.receiver import open_receiver
+    from rtpverify.sources.open_receiver import open_receiver
 
     specs = [
         StreamSpec(
