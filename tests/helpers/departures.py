@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtpverify.detect.explain import Departure, Moved, Noise
+from rtpverify.events import ChannelSwapSize, SlipSize
 
 RATE_HZ = 48000
 HISTORY = 48000
@@ -40,10 +41,14 @@ class Signal:
         return Noise.of_rounding(2.0 ** (1 - self.bits)) if self.sigma is None else Noise(self.sigma)
 
     def elsewhere(self, *_):
-        return [Moved(Later(self, lag), {"slip_frames": lag}, 0, math.log(RATE_HZ)) for lag in self.lags]
+        return [Moved(Later(self, lag), SlipSize(slip_frames=lag), 0, math.log(RATE_HZ)) for lag in self.lags]
 
     def others(self):
-        return [] if self.other is None else [Moved(Signal(self.other, self.bits), {"reference_channel": 2}, 0)]
+        return (
+            []
+            if self.other is None
+            else [Moved(Signal(self.other, self.bits), ChannelSwapSize(reference_channel=2), 0)]
+        )
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ and where it begins and ends is decided here, on samples, and alike for a tone a
 
 **The rule.** Every explanation says that the frames are ``m(expected; θ)`` and noise: that of the channel in order, or
 more of it, as much as is left. Its score is the sum, over its frames, of its log-likelihood less that of "in order",
-less what its parameters cost (half the logarithm of the number of frames each) and its prior. Both edges are those of
-the interval of greatest sum; the parameters are fitted inside it again until it moves no more. Nothing else decides,
+less what its parameters cost (the logarithm of how many values each could have had) and its prior. Both edges are those
+of the interval of greatest sum; the parameters are fitted inside it again until it moves no more. Nothing else decides,
 and there is no order in which explanations are tried.
 
 **To use it** a detector gives
@@ -33,8 +33,22 @@ modules of ``rtpverify.detect.explain.faults`` and put it into ``FAULTS``.
 """
 
 from rtpverify.detect.explain.departure import Departure
-from rtpverify.detect.explain.engine import Explanation, change_frame, explain, explain_all
+from rtpverify.detect.explain.engine import Explanation, anything, change_frame, explain, explain_all
+from rtpverify.detect.explain.faults import FAULTS
+from rtpverify.detect.explain.faults.level import Clipping
 from rtpverify.detect.explain.likelihood import Noise
 from rtpverify.detect.explain.reference import Moved, Reference
 
-__all__ = ["Departure", "Explanation", "Moved", "Noise", "Reference", "change_frame", "explain", "explain_all"]
+__all__ = [
+    "FAULTS",
+    "Clipping",
+    "Departure",
+    "Explanation",
+    "Moved",
+    "Noise",
+    "Reference",
+    "anything",
+    "change_frame",
+    "explain",
+    "explain_all",
+]

@@ -31,7 +31,7 @@ class Departure:
     reference
         What the channel should carry.
     assumed
-        What is taken as expected instead of what the reference says, shape (n,).
+        What is taken as expected, and its noise, instead of what the reference says; shape (n,).
     fitting
         Frames that parameters are fitted to, shape (n,); all that arrived where it is None.
     """
@@ -43,7 +43,7 @@ class Departure:
     stop: int
     history: NDArray[np.float64]
     reference: Reference
-    assumed: NDArray[np.float64] | None = None
+    assumed: tuple[NDArray[np.float64], Noise] | None = None
     fitting: NDArray[np.bool_] | None = None
 
     def __post_init__(self) -> None:
@@ -53,12 +53,12 @@ class Departure:
     @cached_property
     def expected(self) -> NDArray[np.float64]:
         """What is expected of the frames, shape (n,)."""
-        return self.at(self.reference) if self.assumed is None else self.assumed
+        return self.at(self.reference) if self.assumed is None else self.assumed[0]
 
     @cached_property
     def noise(self) -> Noise:
         """How noisy the frames are in order."""
-        return self.reference.noise(self.start, self.start + len(self.x))
+        return self.reference.noise(self.start, self.start + len(self.x)) if self.assumed is None else self.assumed[1]
 
     @cached_property
     def in_order(self) -> NDArray[np.float64]:
@@ -77,13 +77,18 @@ class Departure:
         known: NDArray[np.float64] = np.concatenate([self.history, np.where(self.valid, self.x, 0.0)])
         return np.nan_to_num(known)
 
+    @property
+    def fitted_frames(self) -> NDArray[np.bool_]:
+        """Frames that parameters are fitted to, shape (n,)."""
+        return self.valid if self.fitting is None else self.fitting
+
     def at(self, reference: Reference, lag: int = 0) -> NDArray[np.float64]:
         """Return what another reference, or this one so many frames later, expects of the frames, shape (n,)."""
         return reference.expected(self.start + lag, self.start + lag + len(self.x))
 
     def seen(self, frames: slice, *signals: NDArray[np.float64]) -> list[NDArray[np.float64]]:
         """Return, of signals over the whole departure, those of some frames that arrived and are fitted to."""
-        valid = (self.valid if self.fitting is None else self.fitting)[frames]
+        valid = self.fitted_frames[frames]
         if valid.all():
             return [signal[frames] for signal in signals]
         return [signal[frames][valid] for signal in signals]
@@ -92,6 +97,9 @@ class Departure:
         """Return a duration in frames, one at least."""
         return max(1, round(seconds * self.reference.sample_rate_hz))
 
-    def assuming(self, expected: NDArray[np.float64], first: int, stop: int) -> Departure:
-        """Return the same, with something else taken as expected and other frames that are wrong by it."""
-        return replace(self, assumed=expected, first=first, stop=stop)
+    def assuming(self, signal: NDArray[np.float64], noise: Noise, frames: slice) -> Departure:
+        """Return the same, with a signal and its noise taken as expected of some frames."""
+        expected, sigma = self.expected.copy(), np.broadcast_to(self.noise.sigma, len(self.x)).copy()
+        expected[frames] = signal[frames]
+        sigma[frames] = noise.part(frames).sigma_over(self.noise.bound)
+        return replace(self, assumed=(expected, Noise(sigma, self.noise.bound)))

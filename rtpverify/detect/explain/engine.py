@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rtpverify.detect.explain.departure import Departure
 from rtpverify.detect.explain.faults import FAULTS
-from rtpverify.detect.explain.likelihood import OUTLIER, best_interval
+from rtpverify.detect.explain.faults.content import describe_mismatch
+from rtpverify.detect.explain.faults.noise import Click, describe_click, describe_noise
+from rtpverify.detect.explain.likelihood import OUTLIER, Noise, best_interval
 from rtpverify.detect.explain.model import FaultModel, Fitted
-from rtpverify.events import Kind
+from rtpverify.events import EventSize, Kind
 
 ROUNDS = 4
 """Fits and edges in turn; from the third on they hardly move."""
@@ -28,7 +29,7 @@ _ALIKE = 0.04
 """Rounding and dither are no white noise, which the score takes them for: of explanations that leave nothing but noise,
 those within this share of the best score are as good, and priors decide."""
 _EDGE_SECONDS = 0.005
-"""So much at either edge of what looks wrong is left out of the first fit, a quarter of it at most."""
+"""So much at either edge of what looks wrong is left out of the first fit, where as much is left."""
 _ENDS = 1e-3
 """Chance that a fault ends at a frame: what does nothing for 1000 frames has to be worth a nat to belong to it."""
 _MOST = 8
@@ -41,8 +42,8 @@ class Explanation:
 
     Attributes
     ----------
-    kind, size, message
-        Of its event.
+    size, message
+        Of its event; the size says of which kind.
     start, stop
         First frame, and the one after the last, on the media timeline.
     score
@@ -50,23 +51,35 @@ class Explanation:
     confidence
         Posterior probability among the models that were tried.
     alternatives
-        The other kinds above 0.05, with theirs, the likeliest first.
+        The other kinds above 0.05, with theirs.
     ended
         Whether the frames after ``stop`` show that it is over.
-    signal
-        What it expects of the frames of the departure, shape (n,).
+    signal, noise
+        What it expects of the frames of the departure, shape (n,), and how noisy.
+    fits
+        Which of them it explains, shape (n,).
     """
 
-    kind: Kind
-    size: dict[str, Any]
+    size: EventSize
     message: str
     start: int
     stop: int
     score: float
     confidence: float
-    alternatives: tuple[tuple[Kind, float], ...]
+    alternatives: Mapping[Kind, float]
     ended: bool
     signal: NDArray[np.float64]
+    noise: Noise
+    fits: NDArray[np.bool_]
+
+    @property
+    def kind(self) -> Kind:
+        """What happened."""
+        return self.size.kind
+
+    def figure(self, name: str) -> float:
+        """Return a figure of the size that its kind has."""
+        return float(getattr(self.size, name))
 
 
 @dataclass(frozen=True)
@@ -104,31 +117,30 @@ def explain(departure: Departure, faults: Iterable[FaultModel] = FAULTS) -> Expl
     ranked = sorted(best.values(), key=lambda pair: -pair[0])
     likelihood = np.exp(np.array([weight for weight, _ in ranked]) - ranked[0][0])
     posterior = likelihood / likelihood.sum()
-    others = [
-        (item.kind, float(share))
-        for (_, item), share in zip(ranked[1:], posterior[1:], strict=True)
-        if share > ALTERNATIVE
-    ]
+    shares = zip(ranked[1:], posterior[1:].tolist(), strict=True)
+    others = {item.kind: share for (_, item), share in shares if share > ALTERNATIVE}
     chosen = ranked[0][1]
     size, message = chosen.fitted.describe(departure, slice(chosen.start, chosen.stop))
     after = float(chosen.gain[chosen.stop :][departure.valid[chosen.stop :]].sum())
     return Explanation(
-        chosen.kind,
         size,
         message,
         departure.start + chosen.start,
         departure.start + chosen.stop,
         chosen.score,
         float(posterior[0]),
-        tuple(others),
+        others,
         after < -SURE,
         chosen.fitted.signal,
+        chosen.fitted.noise,
+        chosen.fitted.log_likelihood(departure) > OUTLIER,
     )
 
 
 def _scores(departure: Departure, fault: FaultModel) -> list[_Scored]:
     """Return how well a fault explains a departure, with both edges where it explains it best."""
-    inner = min((departure.stop - departure.first) // 4, departure.frames(_EDGE_SECONDS))
+    edge = departure.frames(_EDGE_SECONDS)
+    inner = min(max(departure.stop - departure.first - 2 * edge, 0) // 2, edge)
     core = slice(departure.first + inner, departure.stop - inner)
     if not _lasts(departure, fault, departure.stop - departure.first):
         return []
@@ -138,6 +150,16 @@ def _scores(departure: Departure, fault: FaultModel) -> list[_Scored]:
 def _lasts(departure: Departure, fault: FaultModel, frames: int) -> bool:
     rate_hz = departure.reference.sample_rate_hz
     return fault.least_seconds * rate_hz < frames <= max(1.0, fault.most_seconds * rate_hz)
+
+
+def _cost(departure: Departure, fitted: Fitted, frames: int) -> float:
+    """Return what the parameters of a model cost, in nats: the logarithm of how many values each could have had.
+
+    As many as the noise of so many frames tells apart: of those that may be anything within full scale, 2 wide; of
+    those of the noise about as many as the square root of the frames.
+    """
+    each = 0.5 * math.log(max(frames, 2))
+    return (fitted.parameters + fitted.spreads) * each + fitted.parameters * math.log(2.0 / departure.noise.rms)
 
 
 def _reach(departure: Departure, fault: FaultModel) -> NDArray[np.bool_]:
@@ -162,7 +184,7 @@ def _settle(departure: Departure, fault: FaultModel, fitted: Fitted, core: slice
         frames = int(np.count_nonzero(departure.valid[start:stop]))
         if frames == 0 or not _lasts(departure, fault, stop - start):
             break
-        score = total - 0.5 * fitted.parameters * math.log(max(frames, 2))
+        score = total - _cost(departure, fitted, frames)
         best = _Scored(fault.kind, fitted, start, stop, gain, score, fault.prior + fitted.prior)
         # What it does not explain says nothing of its parameters.
         fits = departure.valid & (likelihood > OUTLIER)
@@ -172,12 +194,36 @@ def _settle(departure: Departure, fault: FaultModel, fitted: Fitted, core: slice
         settled = start, stop, count
         again = fault.fit(departure if 2 * count < frames else replace(departure, fitting=fits), slice(start, stop))
         if not again:
-            break
+            return None
         fitted = again[0]
     return best
 
 
-def explain_all(departure: Departure, wrong: NDArray[np.float64] | float) -> list[Explanation]:
+def anything(departure: Departure) -> Explanation:
+    """Return what can be said of frames that are wrong for sure, and that nothing explains better than order does."""
+    frames = slice(departure.first, departure.stop)
+    describe = describe_mismatch if departure.reference.omega is None else describe_noise
+    if _lasts(departure, Click(), departure.stop - departure.first):
+        describe = describe_click
+    size, message = describe(departure, frames)
+    return Explanation(
+        size,
+        message,
+        departure.start + departure.first,
+        departure.start + departure.stop,
+        score=0.0,
+        confidence=0.0,
+        alternatives={},
+        ended=True,
+        signal=departure.expected,
+        noise=departure.noise,
+        fits=departure.valid,
+    )
+
+
+def explain_all(
+    departure: Departure, wrong: NDArray[np.float64] | float, faults: Iterable[FaultModel] = FAULTS
+) -> list[Explanation]:
     """Return the explanations of a departure, and of what they leave: a click within a gain step, a loss within a slip.
 
     Parameters
@@ -186,6 +232,8 @@ def explain_all(departure: Departure, wrong: NDArray[np.float64] | float) -> lis
         The frames.
     wrong
         Deviation from which on a single frame is wrong, one number or one for each frame.
+    faults
+        Those that are tried.
 
     Returns
     -------
@@ -193,23 +241,22 @@ def explain_all(departure: Departure, wrong: NDArray[np.float64] | float) -> lis
         In the order of their starts; the one that explains most was taken as expected when the others were found.
     """
     found: list[Explanation] = []
-    open_to_all = np.zeros(len(departure.x), np.bool_)
-    while len(found) < _MOST:
-        best = explain(departure)
+    left = departure.valid & (np.abs(departure.x - departure.expected) > wrong)
+    for _ in range(_MOST):
+        best = explain(departure, faults)
         if best is None:
-            break
-        found.append(best)
-        expected = departure.expected.copy()
-        inside = slice(best.start - departure.start, best.stop - departure.start)
-        expected[inside] = best.signal[inside]
-        if best.kind in ANYTHING:
-            open_to_all[inside] = True
-        at = np.flatnonzero(departure.valid & ~open_to_all & (np.abs(departure.x - expected) > wrong))
+            left[departure.first : departure.stop] = False
+        else:
+            found.append(best)
+            inside = slice(best.start - departure.start, best.stop - departure.start)
+            left[inside] = departure.valid[inside] & ~best.fits[inside] & (best.kind not in ANYTHING)
+            departure = departure.assuming(best.signal, best.noise, inside)
+        at = np.flatnonzero(left)
         if len(at) == 0:
             break
         apart = np.flatnonzero(np.diff(at) > departure.frames(_EDGE_SECONDS))
         last = at[apart[0]] if len(apart) else at[-1]
-        departure = departure.assuming(expected, int(at[0]), int(last) + 1)
+        departure = replace(departure, first=int(at[0]), stop=int(last) + 1)
     return sorted(found, key=lambda item: item.start)
 
 

@@ -15,7 +15,11 @@ _CHANCE = 1.0
 """Nats by which an edge that is nowhere in particular is drawn outwards by noise."""
 _UNCERTAIN = 0.05
 """What is expected is known to a twentieth of a step, where a frame may be half a step off: a whole step is a fault."""
+SMALLEST_SIGMA = 1e-10
+"""What float64 arithmetic leaves."""
 _ROOT = math.sqrt(2.0 * math.pi)
+_TWICE_ROUNDED = 2.0
+"""What was rounded before a fault and after it is off by up to a whole step."""
 _GAUSSIAN = 1.4826
 """Standard deviation of Gaussian noise over its median magnitude."""
 
@@ -45,13 +49,18 @@ class Noise:
         """All of it, over all frames."""
         return math.sqrt(float(np.mean(np.square(self.sigma))) + self.bound**2 / 3.0)
 
-    def part(self, frames: slice) -> Noise:
-        """Return that of some of the frames."""
-        return self if isinstance(self.sigma, float) else replace(self, sigma=self.sigma[frames])
+    def sigma_over(self, bound: float) -> float | NDArray[np.float64]:
+        """Return the Gaussian part that makes the same noise of another bound."""
+        more = (self.bound**2 - bound**2) / 3.0
+        return self.sigma if more == 0.0 else np.sqrt(np.maximum(np.square(self.sigma) + more, SMALLEST_SIGMA**2))
+
+    def part(self, frames: slice, among: NDArray[np.bool_] | slice = slice(None)) -> Noise:
+        """Return that of some of the frames, or of some among them."""
+        return self if isinstance(self.sigma, float) else replace(self, sigma=self.sigma[frames][among])
 
     def times(self, scale: float) -> Noise:
         """Return the same, so many times as large."""
-        return self if scale == 1.0 else replace(self, sigma=self.sigma * scale)
+        return self if scale == 1.0 else Noise(self.sigma * scale, self.bound * scale)
 
     def excess(self, residual: NDArray[np.float64], *, robust: bool = True) -> tuple[float, float]:
         """Return how many times as large the noise is that residuals show, 1 at least, and the share that shows it.
@@ -65,18 +74,25 @@ class Noise:
         """
         if len(residual) == 0:
             return 1.0, 1.0
-        z = np.maximum(np.abs(residual) - self.bound, 0.0) / self.sigma
+        off = np.abs(residual)
+        whole = off / np.sqrt(np.square(self.sigma) + self.bound**2 / 3.0)
         if not robust:
-            return max(1.0, math.sqrt(float(z @ z) / len(z))), 1.0
-        scale, kept = max(1.0, _GAUSSIAN * float(np.median(z))), z
+            return max(1.0, math.sqrt(float(whole @ whole) / len(whole))), 1.0
+        scale, kept = max(1.0, _GAUSSIAN * float(np.median(whole))), whole
         for _ in range(2):
-            reach = 2.0 * (-OUTLIER - math.log(scale * float(np.mean(self.sigma)) * _ROOT + 2.0 * self.bound))
-            kept = z[z < scale * math.sqrt(max(reach, 1.0))]
-            if len(kept) in (0, len(z)):
+            density = math.log(scale * (float(np.mean(self.sigma)) * _ROOT + 2.0 * self.bound))
+            reach = math.sqrt(max(2.0 * (-OUTLIER - density), 1.0))
+            likely = whole[off < scale * (self.bound + reach * self.sigma)]
+            if len(likely) == 0:
                 break
+            kept = likely
             scale = max(1.0, math.sqrt(float(kept @ kept) / len(kept)))
-        kept = z if len(kept) == 0 else kept
-        return max(1.0, math.sqrt(float(kept @ kept) / len(kept))), len(kept) / len(z)
+            if len(kept) == len(whole):
+                return scale, 1.0
+        if self.bound and scale < _TWICE_ROUNDED:
+            once, twice = (float(self.times(item).log_likelihood(residual).sum()) for item in (scale, _TWICE_ROUNDED))
+            scale = _TWICE_ROUNDED if twice > once else scale
+        return scale, float(np.mean(off < scale * (self.bound + reach * self.sigma)))
 
     def log_likelihood(self, residual: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the log-likelihood of each residual, in nats, shape (n,)."""

@@ -2,33 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rtpverify.detect.explain.departure import Departure
-from rtpverify.detect.explain.likelihood import Noise
-from rtpverify.events import Kind
+from rtpverify.detect.explain.likelihood import SMALLEST_SIGMA, Noise
+from rtpverify.events import EventSize, Kind
 
 LONGEST_CLICK_SECONDS = 0.001
 """One or a few wrong frames are a click up to this length; what lasts longer has a form."""
-SMALLEST_NOISE = 1e-10
-"""What float64 arithmetic leaves."""
 _LOUDER = 1.05
 """Noise this much louder than in order was fitted, and costs a parameter."""
-_NEARLY_ALL, _LITTLE_MORE = 0.9, 1.5
+_NEARLY_ALL, _LITTLE_MORE = 0.9, 2.0
 """Share of the frames that an explanation has to hold for to be complete, and how many times the noise of order it may
 leave of them: what was rounded before and after a fault is that of two roundings."""
 _FOLLOWS = 0.5
 """What leaves more than noise explains frames only where it leaves less than this share of their energy."""
+_STANDS_OUT = 6.3
+"""Standard deviations that no frame of a second is off by chance."""
 _GAUSSIAN = 1.4826
 """Standard deviation of Gaussian noise over its median magnitude."""
 
-Description = tuple[dict[str, Any], str]
+Description = tuple[EventSize, str]
 """Size of an event, and its message."""
+Describe = Callable[[Departure, slice], Description]
+"""Tells them of the frames of a departure that the event has in the end."""
+
+
+def told(size: EventSize, text: str) -> Describe:
+    """Return what tells a size and a message that are known beforehand."""
+    return lambda *_: (size, text)
 
 
 class Fitted(Protocol):
@@ -37,7 +45,9 @@ class Fitted(Protocol):
     Attributes
     ----------
     parameters
-        How many real numbers were fitted, the level of the noise among them.
+        How many real numbers were fitted, each of which may be anything up to full scale.
+    spreads
+        How many others: how loud the noise is.
     prior
         What it costs beyond them, in nats.
     complete
@@ -46,6 +56,9 @@ class Fitted(Protocol):
 
     @property
     def parameters(self) -> int: ...  # noqa: D102
+
+    @property
+    def spreads(self) -> int: ...  # noqa: D102
 
     @property
     def prior(self) -> float: ...  # noqa: D102
@@ -57,11 +70,16 @@ class Fitted(Protocol):
     def signal(self) -> NDArray[np.float64]:
         """What it expects of the frames of the departure, shape (n,)."""
 
+    @property
+    def noise(self) -> Noise:
+        """How noisy they are then."""
+
     def log_likelihood(self, departure: Departure) -> NDArray[np.float64]:
         """Return that of each frame of the departure, in nats, shape (n,)."""
 
-    def describe(self, departure: Departure, frames: slice) -> Description:
-        """Return size and message of its event over some frames."""
+    @property
+    def describe(self) -> Describe:
+        """What tells size and message of its event."""
 
 
 class Cheap:
@@ -103,25 +121,21 @@ class Explained:
 
     Attributes
     ----------
-    size, text
-        Of the event.
+    describe
+        Tells size and message of its event.
     """
 
     signal: NDArray[np.float64]
     noise: Noise
     parameters: int
-    size: dict[str, Any]
-    text: str
+    describe: Describe
     complete: bool = True
     prior: float = 0.0
+    spreads: int = 0
 
     def log_likelihood(self, departure: Departure) -> NDArray[np.float64]:
         """Return that of each frame of the departure, in nats, shape (n,)."""
         return self.noise.log_likelihood(departure.x - self.signal)
-
-    def describe(self, departure: Departure, frames: slice) -> Description:  # noqa: ARG002
-        """Return size and message of the event."""
-        return self.size, self.text
 
 
 def with_noise(
@@ -129,8 +143,7 @@ def with_noise(
     core: slice,
     signal: NDArray[np.float64],
     parameters: int,
-    size: dict[str, Any],
-    text: str,
+    describe: Describe,
     prior: float = 0.0,
     *,
     robust: bool = True,
@@ -141,11 +154,10 @@ def with_noise(
     """
     noise = departure.noise
     x, m = departure.seen(core, departure.x, signal)
-    sigma = noise if isinstance(noise.sigma, float) else Noise(noise.sigma[core][departure.valid[core]], noise.bound)
-    scale, share = sigma.excess(x - m, robust=robust)
+    scale, share = noise.part(core, departure.fitted_frames[core]).excess(x - m, robust=robust)
     louder = noise.times(scale)
-    complete = share >= _NEARLY_ALL and louder.rms < _LITTLE_MORE * noise.rms
-    return Explained(signal, louder, parameters + (scale > _LOUDER), size, text, complete, prior)
+    complete = share >= _NEARLY_ALL and louder.rms <= _LITTLE_MORE * noise.rms
+    return Explained(signal, louder, parameters, describe, complete, prior, int(scale > _LOUDER))
 
 
 def following(departure: Departure, core: slice, found: Explained) -> list[Explained]:
@@ -160,8 +172,7 @@ def without_chain(
     core: slice,
     signal: NDArray[np.float64],
     parameters: int,
-    size: dict[str, Any],
-    text: str,
+    describe: Describe,
     *,
     most: float,
     prior: float = 0.0,
@@ -174,10 +185,16 @@ def without_chain(
     if len(x) == 0:
         return None
     step = departure.step
-    least = Noise.of_rounding(step) if step is not None else Noise(SMALLEST_NOISE)
-    usual = float(np.mean(departure.noise.sigma))
-    sigma = max(_GAUSSIAN * float(np.median(np.abs(x - m))), float(least.sigma))
-    if sigma > most * max(usual, 0.5 * (step or 0.0)):
+    least = Noise.of_rounding(step) if step is not None else Noise(SMALLEST_SIGMA)
+    sigma = _usual_deviation(x - m, max(0.5 * (step or 0.0), SMALLEST_SIGMA))
+    if sigma > most * max(departure.noise.rms, 0.5 * (step or 0.0)):
         return None
-    noise = least if sigma == least.sigma else Noise(sigma)
-    return Explained(signal, noise, parameters, size, text, prior=prior)
+    noise = least if sigma <= least.rms else Noise(sigma)
+    return Explained(signal, noise, parameters, describe, prior=prior)
+
+
+def _usual_deviation(residual: NDArray[np.float64], least: float) -> float:
+    """Return the standard deviation of residuals, shape (n,), without those that stand out of it, or of the least."""
+    off = np.abs(residual)
+    usual = off[off <= _STANDS_OUT * max(_GAUSSIAN * float(np.median(off)), least)]
+    return math.sqrt(float(usual @ usual) / len(usual))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rtpverify.detect.explain.likelihood import Noise
+from rtpverify.events import EventSize
 
 
 class Reference(Protocol):
@@ -59,7 +60,8 @@ class Moved:
     reference
         What is expected there.
     size
-        Figures of it for the event (``slip_frames``, ``phase_step_rad``, ``reference_channel``).
+        That of the event: a :class:`~rtpverify.events.SlipSize`, or of another channel a
+        :class:`~rtpverify.events.ChannelSwapSize`.
     parameters
         How many real numbers were fitted to find it.
     prior
@@ -67,6 +69,6 @@ class Moved:
     """
 
     reference: Reference
-    size: dict[str, Any] = field(default_factory=dict)
+    size: EventSize
     parameters: int = 1
     prior: float = 0.0

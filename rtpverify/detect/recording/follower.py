@@ -6,23 +6,26 @@ fixed frames.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rtpverify.detect.recording.limits import RECURRING, LimitWatch
+from rtpverify.detect.explain import FAULTS, Clipping, Explanation, anything, explain, explain_all
+from rtpverify.detect.recording.limits import NOISY, LimitWatch
 from rtpverify.detect.recording.locate import is_telling, locate
-from rtpverify.detect.recording.model import Model, Noise, in_step, static_fit
+from rtpverify.detect.recording.model import Model, Noise, in_step, learn_noise, static_fit
 from rtpverify.detect.recording.programme import Programme
+from rtpverify.detect.recording.reference import event_of
 from rtpverify.detect.recording.settings import Settings
-from rtpverify.detect.recording.stretch import HISTORY_SECONDS, Stretch, name, residual_form
 from rtpverify.detect.recording.track import Broken, Read, Track
-from rtpverify.detect.tone.regions import first_cluster_end
 from rtpverify.dsp.align import candidates, correlate, fit
+from rtpverify.dsp.levels import amplitude_ratio
 from rtpverify.dsp.slip import FALSE_ALARM_Z
-from rtpverify.events import SIZES, DropoutSize, Event, Kind, SilenceSize, SlipSize
+from rtpverify.events import DropoutSize, Event, Kind, SilenceSize, SlipSize
 
 SEARCH_SECONDS = 0.5
 """Length of the piece that is looked for in the whole recording."""
@@ -34,6 +37,10 @@ GUARD_SECONDS = 0.005
 """A stretch has ended where so much behind it is right."""
 SURE_SECONDS = 0.2
 """A stretch has ended where so much behind it is right, however little it tells."""
+EXPLAINED_SECONDS = 0.25
+"""So much of a departure is explained at once: within this time it has to be told, whatever follows."""
+SURE_CONFIDENCE = 0.99
+"""An explanation less likely than this waits for more frames, as long as it may."""
 SCALED_SECONDS = 0.04
 """What changed for good is told from so much of it."""
 JUMP_SECONDS = 0.02
@@ -58,6 +65,13 @@ _FARTHER = 1e-4
 _HEARD = 3.0
 """Change from frame to frame, against the noise, from which on content is heard."""
 _MOST_JUMPS = 16
+_CHANGES: dict[Kind, Callable[[Model, Explanation], Model]] = {
+    Kind.GAIN: lambda model, found: _times(model, amplitude_ratio(found.figure("gain_db"))),
+    Kind.POLARITY: lambda model, _: _times(model, -1.0),
+    Kind.DC_OFFSET: lambda model, found: replace(model, dc=model.dc + found.figure("dc_offset")),
+    Kind.CHANNEL_SWAP: lambda model, found: replace(model, source=int(found.figure("reference_channel")) - 1),
+}
+"""What may change for good, and what the model is then."""
 
 
 @dataclass(slots=True)
@@ -98,7 +112,7 @@ class Follower:
         """Judge from ``frame`` on, whatever came before."""
         for track in self.tracks:
             track.model, track.broken, track.begin, track.position = None, None, frame, frame
-            track.first_frame = frame
+            track.first_frame, track.normal = frame, None
             track.searches, track.search_at = 0, frame + self.settings.frames(SEARCH_SECONDS)
             if self.programme.in_step:
                 self._acquire(track, in_step(self.programme, track.channel, self.settings.step))
@@ -302,67 +316,95 @@ class Follower:
             blocks = stop // self.settings.block_frames
             return self._has_passed(track, broken, model, stop) or (
                 blocks % RETRY_BLOCKS == 0
-                and (self._is_scaled(track, broken, model, stop) or self._has_jumped(track, broken, model, stop))
+                and (self._has_changed(track, broken, model, stop) or self._has_jumped(track, broken, model, stop))
             )
-        if self.settings.frames(SCALED_SECONDS) <= length and self._is_scaled(track, broken, model, stop):
+        if self.settings.frames(SCALED_SECONDS) <= length and self._has_changed(track, broken, model, stop):
             return True
         if self._has_passed(track, broken, model, stop):
             return True
         return (last or length >= self.settings.frames(JUMP_SECONDS)) and self._has_jumped(track, broken, model, stop)
 
-    def _is_scaled(self, track: Track, broken: Broken, model: Model, stop: int) -> bool:
-        """Go on where gain, offset or channel changed for good."""
+    def _has_changed(self, track: Track, broken: Broken, model: Model, stop: int) -> bool:
+        """Go on where gain, polarity, offset or channel changed, and the latest frames do not show that it is over."""
         start = max(broken.frame, stop - self.settings.frames(SURE_SECONDS))
         if broken.event is not None and start == broken.frame:
             start = stop - self.settings.frames(SCALED_SECONDS)
         x, valid = track.read(start, stop)
         if not is_telling(x[valid], self.settings.step):
             return False
-        sources = [model.source, *(source for source in range(self.programme.channels) if source != model.source)]
-        for source in sources:
-            found = static_fit(replace(model, source=source), x, valid, start, self.settings.step)
-            allowed = self._left_over(track, model)
-            if found is None or found.noise.sigma > allowed:
-                continue
-            if (source, found.gain, found.dc) == (model.source, model.gain, model.dc):
-                continue
-            noise = found.noise if found.noise.sigma > model.noise.sigma else model.noise
-            found = replace(found, noise=noise)
-            if track.residual(found, start, stop)[0].any():
-                continue
-            self._close(track, broken, broken.frame if broken.event is None else start)
-            position = broken.frame if broken.event is None else start
-            self._tell_all(track, self.watches[track.channel].change(found, position))
-            track.follow(found, position)
-            return True
-        return False
+        back = self._normal_again(track, model, start, stop)
+        new = back or self._changed(track, model, start, stop)
+        if new is None:
+            return False
+        since = broken.frame if broken.event is None else start
+        position = track.turn(model, new, since, stop)
+        self._close(track, broken, position)
+        self._tell_all(track, self.watches[track.channel].change(new, position))
+        track.normal = None if back is not None else track.normal or model
+        track.follow(new, max(position, since))
+        return True
+
+    def _normal_again(self, track: Track, model: Model, start: int, stop: int) -> Model | None:
+        """Return the model from before all changes, where it holds again and the present one does not."""
+        normal = track.normal
+        if normal is None:
+            return None
+        back = replace(model, source=normal.source, gain=normal.gain, dc=normal.dc, noise=normal.noise)
+        return None if track.residual(back, start, stop)[0].any() else back
+
+    def _changed(self, track: Track, model: Model, start: int, stop: int) -> Model | None:
+        """Return the model with what the latest frames show to have changed, None where that is nothing that lasts."""
+        found = explain(track.departure(model, start, stop, stop))
+        if found is None or found.ended or found.kind not in _CHANGES:
+            return None
+        new = _CHANGES[found.kind](model, found)
+        x, valid = track.read(start, stop)
+        expected = new.expected(start, stop)
+        noise = learn_noise((x - expected)[valid], expected[valid], self.settings.step)
+        if noise.sigma > self._left_over(track, model):
+            return None
+        energy = float(expected[valid] @ expected[valid])
+        if found.kind is Kind.GAIN and energy > 0.0:
+            # A gain that is known from a short stretch is off where the signal is louder.
+            noise = replace(noise, relative=max(noise.relative, FALSE_ALARM_Z * noise.sigma / math.sqrt(energy)))
+        new = replace(new, noise=noise if noise.sigma > model.noise.sigma else model.noise)
+        return None if track.residual(new, start, stop)[0].any() else new
 
     def _left_over(self, track: Track, model: Model) -> float:
         """Return the RMS that may be left of a stretch that is explained."""
         sigma = (track.calm or model.noise).sigma
-        return max(2.0 * sigma, 0.35 * (self.settings.step or 0.0), 1e-9)
+        return max(2.0 * sigma, 0.6 * (self.settings.step or 0.0), 1e-9)
 
     def _has_passed(self, track: Track, broken: Broken, model: Model, stop: int) -> bool:
         """Go on where the model holds again behind a stretch."""
         start = max(broken.frame, stop - 2 * self.settings.frames(SURE_SECONDS))
-        wrong, _ = track.residual(model, start, stop)
-        if start == broken.frame:
-            guard = self.settings.frames(GUARD_SECONDS)
-            end = first_cluster_end(wrong, guard) if wrong.any() else 0
-        else:
-            end = int(np.flatnonzero(wrong)[-1]) + 1 if wrong.any() else 0
-        if wrong.any():
-            broken.wrong_until = start + int(np.flatnonzero(wrong)[-1]) + 1
-        behind = np.flatnonzero(wrong[end:])
-        right = slice(start + end, start + end + int(behind[0]) if len(behind) else stop)
-        if not self._holds(track, model, right.start, right.stop, patient=broken.event is not None):
-            return False
-        if not end and broken.event is None:
-            track.follow(model, right.stop)  # with the clock a little corrected, nothing was wrong
+        at = np.flatnonzero(track.residual(model, start, stop)[0])
+        if len(at) == 0 and broken.event is None:
+            if not self._holds(track, model, start, stop, patient=False):
+                return False
+            track.follow(model, stop)  # with the clock a little corrected, nothing was wrong
             return True
-        if broken.event is None and self._may_be_scaled(track, broken, model, start + end, stop):
+        if len(at):
+            broken.wrong_until = start + int(at[-1]) + 1
+        right = [
+            (start + int(wrong) + 1, start + int(following))
+            for wrong, following in pairwise([*at.tolist(), stop - start])
+            if following - wrong > self.settings.frames(GUARD_SECONDS)
+        ]
+        if broken.event is not None:
+            last = right[-1:] if len(at) else [(broken.wrong_until, stop)]
+            if not last or last[0][1] < stop or not self._holds(track, model, *last[0], patient=True):
+                return False
+            self._end_broken(track, broken, model, last[0][0])
+            return True
+        passed = [end for end, until in right if self._holds(track, model, end, until, patient=False)]
+        if not passed:
             return False
-        self._end_broken(track, broken, model, start + end if end else broken.wrong_until)
+        found = self._explanations(track, model, broken.frame, passed[-1], stop)
+        late = stop - broken.frame >= self.settings.frames(UNEXPLAINED_SECONDS)
+        if not late and self._may_tell_more(found):
+            return False
+        self._end_broken(track, broken, model, passed[-1], found)
         return True
 
     def _holds(self, track: Track, model: Model, start: int, stop: int, *, patient: bool) -> bool:
@@ -397,12 +439,10 @@ class Follower:
             return False
         return abs(float((x - expected)[valid] @ slope)) < 0.5 * energy
 
-    def _may_be_scaled(self, track: Track, broken: Broken, model: Model, end: int, stop: int) -> bool:
-        """Tell whether a stretch looks like one at another gain that has perhaps not ended."""
-        if stop - broken.frame >= self.settings.frames(UNEXPLAINED_SECONDS):
-            return False
-        event = self._name(track, broken.frame, end, model)
-        return event.kind in (Kind.GAIN, Kind.POLARITY)
+    @staticmethod
+    def _may_tell_more(found: list[Explanation]) -> bool:
+        """Tell whether the next frames may say more: what it is, or that it is over."""
+        return not found or any(item.confidence < SURE_CONFIDENCE for item in found) or not found[-1].ended
 
     def _has_jumped(self, track: Track, broken: Broken, model: Model, stop: int) -> bool:
         """Go on where the recording plays from elsewhere."""
@@ -471,7 +511,7 @@ class Follower:
                 reached = max(reached, back + int(np.flatnonzero(wrong)[-1]) + 1)
         before = {item.channel: item.model for item in members if item.model is not None}
         go_on = max(first, reached)
-        self._tell_jump(members, before, first, go_on, apart)
+        self._tell_jump(members, before, first, go_on, apart, stop)
         for item in members:
             if item.broken is not None:
                 self._close(item, item.broken, go_on)
@@ -501,7 +541,9 @@ class Follower:
         start = max(frame, stop - self.settings.frames(JUMP_SECONDS) // 2)
         return not other.residual(self._moved(other, new, model), start, stop)[0].any()
 
-    def _tell_jump(self, members: list[Track], before: dict[int, Model], first: int, go_on: int, apart: int) -> None:
+    def _tell_jump(
+        self, members: list[Track], before: dict[int, Model], first: int, go_on: int, apart: int, stop: int
+    ) -> None:
         """Tell of a jump, unless it takes back one before it, or it is where the stream was found."""
         if all(self._may_be_unfound(item, before[item.channel], first) for item in members):
             for item in members:
@@ -509,7 +551,7 @@ class Follower:
             return
         for item in members:
             self._anchor(item, before[item.channel])
-        if self._takes_back(members, first, go_on, apart):
+        if self._takes_back(members, first, go_on, apart, stop):
             return
         milliseconds = 1000.0 * abs(apart) / self.settings.sample_rate_hz
         what = "missing" if apart > 0 else "played again or inserted"
@@ -546,7 +588,7 @@ class Follower:
         self._close(track, track.broken, go_on)
         return True
 
-    def _takes_back(self, members: list[Track], first: int, go_on: int, apart: int) -> bool:
+    def _takes_back(self, members: list[Track], first: int, go_on: int, apart: int, stop: int) -> bool:
         """Tell of a stretch from elsewhere instead, where jumps cancel out."""
         channels = {item.channel for item in members}
         run = [jump for jump in self._pending if set(jump.before) == channels]
@@ -562,7 +604,9 @@ class Follower:
         start = run[0].event.start_frame
         for item in members:
             model = next(jump.before[item.channel] for jump in run if item.channel in jump.before)
-            self._tell(item, self._name(item, start, go_on if go_on > first else first, model))
+            until = max(go_on if go_on > first else first, start + 1)
+            for found in self._explanations(item, model, start, until, max(stop, until)):
+                self._tell(item, event_of(found))
         self._pending = [jump for jump in self._pending if all(jump is not other for other in run)]
         return True
 
@@ -583,8 +627,9 @@ class Follower:
             return
         if broken.event is None:
             # What follows the last wrong frame may be right, and only tell too little to be sure.
-            event = self._name(track, broken.frame, min(max(broken.wrong_until, broken.frame + 1), stop), model)
-            broken.event = replace(event, open=True, start_frame=broken.frame, duration_frames=stop - broken.frame)
+            until = min(max(broken.wrong_until, broken.frame + 1), stop)
+            event = event_of(self._explanations(track, model, broken.frame, until, stop)[-1], is_open=True)
+            broken.event = replace(event, duration_frames=stop - event.start_frame)
             self._tell(track, broken.event)
         else:
             broken.event.duration_frames = stop - broken.frame
@@ -649,17 +694,17 @@ class Follower:
             return False
         if not wrong[-max(1, len(wrong) // 4) :].any():
             return False
-        form = residual_form(x[valid], content[valid], self.settings.bits, model.noise.floor)
-        if form is None or form[0] is Kind.BYTE_ORDER:
+        found = explain(track.departure(model, start, stop, stop))
+        if found is None or found.kind not in NOISY:
             return False
         residual = (x - content)[valid]
         sigma, peak = float(np.sqrt(np.mean(np.square(residual)))), float(np.abs(residual).max())
         noise = Noise(max(sigma, model.noise.sigma), max(1.5 * peak, model.noise.floor), model.noise.relative)
-        kind, size, text = form
-        event = Event(SIZES[kind](**size), broken.frame, stop - broken.frame, message=text, open=True)
+        first = found.start if start == broken.frame else broken.frame
+        event = replace(event_of(found, is_open=True), start_frame=first, duration_frames=stop - first)
         self._tell_all(track, self.watches[track.channel].begin_noise(event))
         if track.calm is None:
-            track.calm, track.noisy_until = model.noise, broken.frame
+            track.calm, track.noisy_until = model.noise, first
         track.skip(broken.frame, start)
         track.follow(replace(model, noise=noise), start)
         return True
@@ -692,19 +737,34 @@ class Follower:
             self._tell(track, broken.event)
             broken.event = None
 
-    def _end_broken(self, track: Track, broken: Broken, model: Model, stop: int, *, last: bool = False) -> None:
+    def _end_broken(
+        self,
+        track: Track,
+        broken: Broken,
+        model: Model,
+        stop: int,
+        found: list[Explanation] | None = None,
+        *,
+        last: bool = False,
+    ) -> None:
         """Tell of a stretch that has ended, and go on behind it."""
         event = broken.event
         if event is None:
-            event = self._name(track, broken.frame, stop, model)
-            self._call_silence(track, event, stop, last=last)
-            told = self.watches[track.channel].recur(event) if event.kind in RECURRING else [event]
-            self._tell_all(track, told)
+            for item in found or self._explanations(track, model, broken.frame, stop, stop):
+                self._tell_stretch(track, item, stop, last=last)
         else:
             self._call_silence(track, event, stop, last=last)
             self._close(track, broken, stop)
         track.skip(broken.frame, stop)
+        track.explained = stop
         track.follow(model, stop)
+
+    def _tell_stretch(self, track: Track, found: Explanation, stop: int, *, last: bool) -> None:
+        """Tell of what a stretch was; where nothing shows that it is over it may come again."""
+        event = event_of(found)
+        self._call_silence(track, event, stop, last=last)
+        watch = self.watches[track.channel]
+        self._tell_all(track, [event] if found.ended and not watch.recurs(event) else watch.recur(event))
 
     def _call_silence(self, track: Track, event: Event, stop: int, *, last: bool) -> None:
         """Call a dropout that the channel begins with, or that lasts to the end, what it is: no signal."""
@@ -714,12 +774,14 @@ class Follower:
             if at_start or (last and frames >= self.settings.frames(SURE_SECONDS)):
                 event.size, event.message = SilenceSize(held_value=0.0), "no signal"
 
-    def _name(self, track: Track, start: int, stop: int, model: Model) -> Event:
-        x, valid = track.read(start, stop)
-        past, there = track.read(max(0, start - self.settings.frames(HISTORY_SECONDS)), start)
-        history = np.where(there, past, np.nan)
+    def _explanations(self, track: Track, model: Model, start: int, stop: int, known: int) -> list[Explanation]:
+        """Return what a stretch is that is wrong by a model, where frames are known up to ``known``; one at least."""
+        longest = self.settings.frames(EXPLAINED_SECONDS)
+        whole = track.departure(model, start, min(stop, start + longest), min(known, start + longest))
+        wrong = track.threshold(model, whole.start, whole.start + len(whole.x), whole.expected, whole.x)
         level = self.watches[track.channel].clip_level
-        return name(Stretch(start, x, valid, history, model, self.settings, level))
+        faults = FAULTS if level is None else (*FAULTS, Clipping(level))
+        return explain_all(whole, wrong, faults) or [anything(whole)]
 
     def _oldest(self, stop: int) -> int:
         return max(0, stop - self.history_frames)
@@ -727,3 +789,7 @@ class Follower:
 
 def _calmer(one: Noise, other: Noise) -> Noise:
     return one if one.sigma < other.sigma else other
+
+
+def _times(model: Model, gain: float) -> Model:
+    return replace(model, gain=gain * model.gain, dc=gain * model.dc)

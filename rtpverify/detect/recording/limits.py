@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -10,12 +11,13 @@ from rtpverify.detect.recording.model import Model
 from rtpverify.detect.recording.settings import Settings
 from rtpverify.dsp.levels import DB_PER_NEPER, dbfs, decibels
 from rtpverify.dsp.slip import FALSE_ALARM_Z
-from rtpverify.events import SIZES, Event, Kind
+from rtpverify.events import SIZES, Event, EventSize, Kind
 
-RECURRING = frozenset({Kind.CLIPPING, Kind.BYTE_ORDER})
-"""What comes and goes with the signal: stretches of it within a second of each other are one event."""
 RECURRING_SECONDS = 1.0
-_NOISY = (Kind.NOISE, Kind.DISTORTION, Kind.CLIPPING, Kind.WORD_LENGTH)
+"""What comes and goes with the signal is one event, where nothing between shows that it was over."""
+_ALIKE = 0.05
+"""Sizes of one fault, seen twice, differ by less than this share."""
+NOISY = frozenset({Kind.NOISE, Kind.DISTORTION, Kind.CLIPPING, Kind.WORD_LENGTH})
 """Kinds of a residual past its limit; one at a time."""
 _RATE_ERROR_PPM = 0.25
 """How far the clock of a channel with little noise may be off as it is followed."""
@@ -136,15 +138,23 @@ class LimitWatch:
 
     # What comes and goes --------------------------------------------------------------------------------------------
 
-    def recur(self, event: Event) -> list[Event]:
-        """Take a stretch of what comes and goes; return its event."""
+    def recurs(self, event: Event) -> bool:
+        """Tell whether an event is one that has not ended for sure, once more."""
         known = self._recurring.get(event.kind)
-        if known is None:
-            event.open = True
-            self._recurring[event.kind] = event
-            return [event]
-        known.duration_frames = event.start_frame + event.duration_frames - known.start_frame
-        return [known]
+        return known is not None and _are_alike(known.size, event.size)
+
+    def recur(self, event: Event) -> list[Event]:
+        """Take a stretch of what comes and goes; return its event, and the one of its kind that was another."""
+        if self.recurs(event):
+            known = self._recurring[event.kind]
+            known.duration_frames = event.start_frame + event.duration_frames - known.start_frame
+            return [known]
+        over = [self._recurring.pop(event.kind)] if event.kind in self._recurring else []
+        for other in over:
+            other.open = False
+        event.open = True
+        self._recurring[event.kind] = event
+        return [*over, event]
 
     @property
     def clip_level(self) -> float | None:
@@ -169,7 +179,7 @@ class LimitWatch:
         """Take the event of noise that has begun."""
         if event.kind is Kind.WORD_LENGTH:
             event.fault = self._settings.limits.word_length_is_fault
-        if self.noisy is not None or any(kind in self._open for kind in _NOISY):
+        if self.noisy is not None or any(kind in self._open for kind in NOISY):
             return []
         known = self._recurring.pop(event.kind, None)
         self.noisy = event if known is None else known
@@ -214,3 +224,9 @@ class LimitWatch:
             known.size, known.message = SIZES[kind](**size), text
             return [known]
         return []
+
+
+def _are_alike(one: EventSize, other: EventSize) -> bool:
+    """Tell whether two sizes are those of one fault, seen twice."""
+    pairs = ((value, other.as_dict().get(name)) for name, value in one.as_dict().items())
+    return all(a == b or (a is not None and b is not None and math.isclose(a, b, rel_tol=_ALIKE)) for a, b in pairs)

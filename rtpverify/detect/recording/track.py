@@ -9,8 +9,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from rtpverify.detect.explain import Departure, change_frame
 from rtpverify.detect.recording.measurement import Measurement, Window
 from rtpverify.detect.recording.model import MOST_RELATIVE, Model, Noise
+from rtpverify.detect.recording.reference import ModelReference
 from rtpverify.detect.recording.settings import Settings
 from rtpverify.events import Event
 
@@ -19,6 +21,12 @@ Read = Callable[[int, int], tuple[NDArray[np.float64], NDArray[np.bool_]]]
 SPAN_BLOCKS = 64
 """Blocks that are judged at once where nothing has to be followed."""
 WINDOW_SECONDS = 1.0
+HISTORY_SECONDS = 1.0
+"""How long before a departure the same frames are looked for."""
+BEFORE_SECONDS = 0.005
+"""An edge may lie so long before the first frame that stands out."""
+TURN_SECONDS = 0.04
+"""How far from the first frame that is wrong for sure a change may have begun: noise hides a small one for so long."""
 _DELAY_WANDER = 0.001
 """Frames by which the place may wander in a block, one standard deviation."""
 _GAIN_WANDER = 1e-4
@@ -71,12 +79,16 @@ class Track:
         self.model: Model | None = None
         self.first: Model | None = None
         self.last: Model | None = None
+        self.normal: Model | None = None
+        """The model from before gain, polarity, offset or channel changed, while they have."""
         self.begin = self.position = self.first_frame = 0
         self.searches = 0
         self.search_at = 0
         self.anchored_at = 0
         self.broken: Broken | None = None
         self.broken_at = -1
+        self.explained = 0
+        """The frame up to which all that departs is told."""
         self.attempts = 0
         """How often what explained the departure at ``broken_at`` did not hold there."""
         self.measured = Measurement(settings.frames(WINDOW_SECONDS))
@@ -130,7 +142,7 @@ class Track:
             after = self._follow_gain(model, x, content, valid) if model.gain_drifts else model
             expected = content if after.is_identity else after.gain * content + after.dc
             residual = x - expected
-            wrong = valid & (np.abs(residual) > self._threshold(after, self.position, stop, expected, x))
+            wrong = valid & (np.abs(residual) > self.threshold(after, self.position, stop, expected, x))
         if wrong.any():
             first = int(wrong.argmax())
             x, content, residual, valid = x[:first], content[:first], residual[:first], valid[:first]
@@ -177,7 +189,7 @@ class Track:
         expected = model.gain * between.value + model.dc
         slope = model.gain * between.slope
         noise = model.noise
-        threshold = self._threshold(model, self.position, stop, expected, x)
+        threshold = self.threshold(model, self.position, stop, expected, x)
         residual = np.where(valid, x - expected, 0.0)
         # A wrong frame must not pull the clock along.
         mild = np.clip(residual, -threshold, threshold)
@@ -222,9 +234,29 @@ class Track:
         """Return which frames are wrong under a model, and which of them are there."""
         x, valid = self.read(start, stop)
         expected = model.expected(start, stop)
-        return valid & (np.abs(x - expected) > self._threshold(model, start, stop, expected, x)), valid
+        return valid & (np.abs(x - expected) > self.threshold(model, start, stop, expected, x)), valid
 
-    def _threshold(
+    def departure(self, model: Model, start: int, stop: int, known: int) -> Departure:
+        """Return frames ``start`` to ``stop``, which are wrong by a model, and what is around them up to ``known``."""
+        before = max(self.begin, min(self.explained, start), start - self.settings.frames(BEFORE_SECONDS), 0)
+        x, valid = self.read(before, known)
+        past, there = self.read(max(0, before - self.settings.frames(HISTORY_SECONDS)), before)
+        history = np.where(there, past, np.nan)
+        reference = ModelReference(model, self.settings)
+        return Departure(before, x, valid, start - before, stop - before, history, reference)
+
+    def turn(self, old: Model, new: Model, first: int, stop: int) -> int:
+        """Return the frame at which one model gives way to another, near the first frame that is wrong by the old."""
+        reach = self.settings.frames(TURN_SECONDS)
+        start, stop = max(self.begin, first - reach, 0), min(stop, first + reach)
+        x, valid = self.read(start, stop)
+        before, after = (
+            np.where(valid, item.noise(start, stop).log_likelihood(x - item.expected(start, stop)), 0.0)
+            for item in (ModelReference(old, self.settings), ModelReference(new, self.settings))
+        )
+        return start + change_frame(before, after)
+
+    def threshold(
         self, model: Model, start: int, stop: int, expected: NDArray[np.float64], x: NDArray[np.float64]
     ) -> NDArray[np.float64] | float:
         """Return the deviation that no clean frame reaches under a model.

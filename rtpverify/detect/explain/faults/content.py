@@ -4,26 +4,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rtpverify.detect.explain.departure import Departure
-from rtpverify.detect.explain.likelihood import Noise
+from rtpverify.detect.explain.likelihood import SMALLEST_SIGMA, Noise
 from rtpverify.detect.explain.model import (
     LONGEST_CLICK_SECONDS,
-    SMALLEST_NOISE,
     Cheap,
     Description,
     Explained,
     Fitted,
+    told,
     with_noise,
     without_chain,
 )
 from rtpverify.dsp.align import candidates, correlate
 from rtpverify.dsp.sine import FreeFit, find_omega, fit_free, omega_deviation
-from rtpverify.events import Kind
+from rtpverify.events import ChannelSwapSize, EventSize, FrequencySize, Kind, MismatchSize, RepeatSize, SlipSize
 
 LEAST_COPY_FRAMES = 8
 """Fewer frames are somewhere in the past by chance."""
@@ -107,9 +106,9 @@ def _repeated(departure: Departure, core: slice, past: NDArray[np.float64], back
         signal = np.zeros(len(departure.x))
         first = max(0, lag - before)
         signal[first:] = past[before + first - lag : before + len(departure.x) - lag]
-        text, size = f"had arrived {lag} frames before", {"repeat_distance_frames": lag}
+        text, size = f"had arrived {lag} frames before", RepeatSize(repeat_distance_frames=lag)
         # Which of all lags it is has to be said; nearer ones are likelier, and found first.
-        found = without_chain(departure, core, signal, 0, size, text, most=2.0, prior=math.log(len(past)))
+        found = without_chain(departure, core, signal, 0, told(size, text), most=2.0, prior=math.log(len(past)))
         if found is not None:
             return [found]
     return []
@@ -136,18 +135,23 @@ class Slip:
                 core,
                 departure.at(item.reference),
                 item.parameters,
-                item.size,
-                _slipped(item.size.get("slip_frames")),
+                told(item.size, _slipped(item.size)),
                 item.prior,
             )
             for item in moved
         ]
 
 
-def _slipped(frames: int | None) -> str:
+def _slipped(size: EventSize) -> str:
+    frames = size.slip_frames if isinstance(size, SlipSize) else None
     if frames is None:
         return "content from elsewhere"
     return f"{abs(frames)} frames {'missing' if frames > 0 else 'played again or inserted'}"
+
+
+def _exchanged(size: EventSize) -> str:
+    channel = size.reference_channel if isinstance(size, ChannelSwapSize) else None
+    return f"carries channel {channel} of the reference"
 
 
 class ChannelSwap(Cheap):
@@ -165,8 +169,7 @@ class ChannelSwap(Cheap):
                 core,
                 departure.at(item.reference),
                 item.parameters,
-                item.size,
-                f"carries channel {item.size['reference_channel']} of the reference",
+                told(item.size, _exchanged(item.size)),
                 item.prior,
             )
             for item in departure.reference.others()
@@ -201,7 +204,7 @@ class Exchanged(Cheap):
         signal = departure.expected.copy()
         signal[start:middle], signal[middle:stop] = later[start:middle], earlier[middle:stop]
         text = f"two blocks of {block} frames, each in the other's place"
-        found = with_noise(departure, slice(start, stop), signal, 2, {"exchanged_frames": block}, text)
+        found = with_noise(departure, slice(start, stop), signal, 2, told(MismatchSize(exchanged_frames=block), text))
         return found if found.complete else None
 
 
@@ -233,7 +236,7 @@ class Frequency:
         frequency_hz = sine.omega * departure.reference.sample_rate_hz / (2.0 * math.pi)
         signal = sine.at(departure.start, departure.start + len(departure.x))
         text = f"a tone of {frequency_hz:.3f} Hz"
-        return [with_noise(departure, core, signal, 4, {"frequency_hz": frequency_hz}, text)]
+        return [with_noise(departure, core, signal, 4, told(FrequencySize(frequency_hz=frequency_hz), text))]
 
 
 def _tone(x: NDArray[np.float64], valid: NDArray[np.bool_], start: int) -> FreeFit | None:
@@ -243,14 +246,11 @@ def _tone(x: NDArray[np.float64], valid: NDArray[np.bool_], start: int) -> FreeF
     return None if found is None or found.rms > _PURE * found.sine.amplitude else found
 
 
-@dataclass(frozen=True)
-class _Foreign(Explained):
-    """Anything but the reference."""
-
-    def describe(self, departure: Departure, frames: slice) -> Description:
-        x, expected = departure.seen(frames, departure.x, departure.expected)
-        off = float(np.abs(x - expected).max(initial=0.0))
-        return {"deviation": off}, f"not what the recording holds, off by up to {off:.3g} of full scale"
+def describe_mismatch(departure: Departure, frames: slice) -> Description:
+    """Return size and message of anything but the reference."""
+    x, expected = departure.seen(frames, departure.x, departure.expected)
+    off = float(np.abs(x - expected).max(initial=0.0))
+    return MismatchSize(deviation=off), f"not what the recording holds, off by up to {off:.3g} of full scale"
 
 
 class Mismatch(Cheap):
@@ -266,5 +266,5 @@ class Mismatch(Cheap):
         if departure.reference.omega is not None or len(x) == 0:
             return []
         middle, spread = float(x.mean()), float(x.std())
-        noise = Noise(max(spread, SMALLEST_NOISE, departure.step or 0.0))
-        return [_Foreign(np.full(len(departure.x), middle), noise, 2, {}, "", complete=False)]
+        noise = Noise(max(spread, SMALLEST_SIGMA, departure.step or 0.0))
+        return [Explained(np.full(len(departure.x), middle), noise, 1, describe_mismatch, complete=False, spreads=1)]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,17 +17,19 @@ from rtpverify.detect.explain.model import (
     Explained,
     Fitted,
     following,
+    told,
     with_noise,
     without_chain,
 )
 from rtpverify.dsp.levels import decibels
-from rtpverify.events import Kind
+from rtpverify.events import ClippingSize, DcOffsetSize, DistortionSize, DropoutSize, GainSize, Kind, PolaritySize
 
 LEAST_GAIN, MOST_GAIN = 1e-3, 1e3
 """Less gain than -60 dB is no signal, and the reciprocal for what was too low before."""
 _DEGREE = 5
 """Of the curve that distorts: harmonics up to the fifth, as devices are specified."""
-_LEAST_CLIPPED_FRAMES = 2
+_FAR = 3.0
+"""Frames are cut where they are off by more than so many times the noise."""
 _LEAST_HELD_FRAMES = 3
 """Fewer equal frames come about by chance on any crest."""
 _NARROW = 8.0
@@ -51,7 +52,7 @@ class Gain(Cheap):
             return []
         change_db = decibels(gain)
         text = f"level changed by {change_db:+.3f} dB"
-        found = with_noise(departure, core, gain * departure.expected, 1, {"gain_db": change_db}, text)
+        found = with_noise(departure, core, gain * departure.expected, 1, told(GainSize(gain_db=change_db), text))
         return following(departure, core, found)
 
 
@@ -64,7 +65,9 @@ class Polarity(Cheap):
 
     def fit(self, departure: Departure, core: slice) -> Sequence[Fitted]:
         """Return the expected signal, inverted."""
-        return following(departure, core, with_noise(departure, core, -departure.expected, 0, {}, "inverted"))
+        return following(
+            departure, core, with_noise(departure, core, -departure.expected, 0, told(PolaritySize(), "inverted"))
+        )
 
 
 class DcOffset(Cheap):
@@ -79,7 +82,7 @@ class DcOffset(Cheap):
         x, y = departure.seen(core, departure.x, departure.expected)
         offset = float(np.mean(x - y)) if len(x) else 0.0
         text = f"offset of {offset:+.2e} of full scale"
-        found = with_noise(departure, core, departure.expected + offset, 1, {"dc_offset": offset}, text)
+        found = with_noise(departure, core, departure.expected + offset, 1, told(DcOffsetSize(dc_offset=offset), text))
         return following(departure, core, found)
 
 
@@ -92,18 +95,42 @@ class Dropout(Cheap):
 
     def fit(self, departure: Departure, core: slice) -> Sequence[Fitted]:
         """Return the middle value."""
-        [x] = departure.seen(core, departure.x)
-        if len(x) < _LEAST_HELD_FRAMES:
+        x, y = departure.seen(core, departure.x, departure.expected)
+        moves = _NARROW * (float(np.mean(departure.noise.sigma)) + departure.noise.bound)
+        if len(x) < _LEAST_HELD_FRAMES or np.ptp(y) < moves:
             return []
         value = float(np.median(x))
         low = 2.0 * max(float(np.mean(departure.noise.sigma)), departure.step or 0.0)
         text = "muted" if (abs(value) <= low and np.ptp(x) > 0.0) or value == 0.0 else f"held at {value:.6g}"
         signal = np.full(len(departure.x), value)
-        found = without_chain(departure, core, signal, 1, {"held_value": value}, text, most=1.5)
+        found = without_chain(departure, core, signal, 1, told(DropoutSize(held_value=value), text), most=1.5)
         return [] if found is None else [found]
 
 
 class Clipping(Cheap):
+    """Cut off above one level, and as far below.
+
+    Parameters
+    ----------
+    level
+        The magnitude at which it is known to clip; None where it is to be found.
+    """
+
+    kind = Kind.CLIPPING
+    prior = 0.0
+    least_seconds, most_seconds = 0.0, math.inf
+
+    def __init__(self, level: float | None = None) -> None:
+        self._level = level
+
+    def fit(self, departure: Departure, core: slice) -> Sequence[Fitted]:
+        """Return the expected signal within the level beyond which it does not go."""
+        x, y, sigma = _cuttable(departure, core)
+        level = self._level or _ceiling(x * np.sign(y), np.abs(y), sigma)
+        return [] if level is None else _cut(departure, core, -level, level, int(self._level is None))
+
+
+class OneSidedClipping(Cheap):
     """Cut off above one level, or below another."""
 
     kind = Kind.CLIPPING
@@ -112,43 +139,53 @@ class Clipping(Cheap):
 
     def fit(self, departure: Departure, core: slice) -> Sequence[Fitted]:
         """Return the expected signal between the levels beyond which it does not go."""
-        x, y = departure.seen(core, departure.x, departure.expected)
-        if len(x) < _LEAST_CLIPPED_FRAMES:
+        x, y, sigma = _cuttable(departure, core)
+        high, low = _ceiling(x, y, sigma), _ceiling(-x, -y, sigma)
+        if high is None and low is None:
             return []
-        sigma = float(np.mean(departure.noise.sigma)) + departure.noise.bound
-        high, above = _ceiling(x, y, sigma)
-        low, below = _ceiling(-x, -y, sigma)
-        if above + below < _LEAST_CLIPPED_FRAMES or high + low < _NARROW * sigma:
-            return []
-        one = abs(high - low) < _NARROW * sigma
-        level = max(item for item, count in ((high, above), (low, below)) if count)
-        signal = np.clip(departure.expected, -low if below else None, high if above else None)
-        text = f"clipped at {level:.4g} of full scale"
-        sides = 2 if above and below and not one else 1
-        found = with_noise(departure, core, signal, sides, {"clip_level": level}, text)
-        return following(departure, core, found)
+        return _cut(departure, core, None if low is None else -low, high, (high is not None) + (low is not None))
 
 
-def _ceiling(x: NDArray[np.float64], y: NDArray[np.float64], sigma: float) -> tuple[float, int]:
-    """Return the level that a signal does not exceed where it should, and how many frames should."""
-    level = float(x.max())
+def _cuttable(departure: Departure, core: slice) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
+    """Return frames that arrived, what they should be, and their noise."""
+    arrived = departure.valid[core]
+    sigma = float(np.mean(departure.noise.sigma)) + departure.noise.bound
+    return departure.x[core][arrived], departure.expected[core][arrived], sigma
+
+
+def _cut(departure: Departure, core: slice, low: float | None, high: float | None, parameters: int) -> list[Explained]:
+    signal = np.clip(departure.expected, low, high)
+    level = max(abs(item) for item in (low, high) if item is not None)
+    describe = told(ClippingSize(clip_level=level), f"clipped at {level:.4g} of full scale")
+    if _goes_on_higher(departure, core, signal):
+        return []
+    return following(departure, core, with_noise(departure, core, signal, parameters, describe))
+
+
+def _goes_on_higher(departure: Departure, core: slice, signal: NDArray[np.float64]) -> bool:
+    """Tell whether all is one crest, as high as it should be on both sides of what is cut: nothing is cut off."""
+    off, cut = (np.abs(departure.expected - other) for other in (departure.x, signal))
+    least = _FAR * departure.noise.rms
+    if core.start == 0 or core.stop == len(signal) or not np.all(cut[core.start - 1 : core.stop + 1] > least):
+        return False
+    return bool(max(off[core.start - 1], off[core.stop]) <= least)
+
+
+def _ceiling(x: NDArray[np.float64], y: NDArray[np.float64], sigma: float) -> float | None:
+    """Return the level at which a signal is cut that should be higher; None where it is nowhere."""
+    cut = y - x > _FAR * sigma
+    level = 0.0
     for _ in range(2):
-        beyond = y > level + sigma
-        count = int(np.count_nonzero(beyond))
-        if not count:
-            break
-        # In noise the highest frame lies above the level, and most of those at it around it.
-        level = float(np.median(x[beyond]))
-    return level, int(np.count_nonzero(y > level + sigma))
+        if not cut.any():
+            return None
+        level = float(np.median(x[cut]))
+        cut = y > level + sigma
+    return level if level > 0.0 else None
 
 
-@dataclass(frozen=True)
-class _Bent(Explained):
-    """A curve through which the expected signal went."""
-
-    def describe(self, departure: Departure, frames: slice) -> Description:
-        level = residual_dbfs(departure, frames)
-        return {"residual_dbfs": level}, f"distorted, residual of {level:.1f} dBFS"
+def _describe_bent(departure: Departure, frames: slice) -> Description:
+    level = residual_dbfs(departure, frames)
+    return DistortionSize(residual_dbfs=level), f"distorted, residual of {level:.1f} dBFS"
 
 
 class Distortion(Cheap):
@@ -172,5 +209,5 @@ class Distortion(Cheap):
         if weights[1] <= 0.0:
             return []
         signal = np.polynomial.chebyshev.chebval(departure.expected / peak, weights)
-        found = with_noise(departure, core, signal, _DEGREE + 1, {}, "")
-        return following(departure, core, _Bent(**vars(found)))
+        found = with_noise(departure, core, signal, _DEGREE + 1, _describe_bent)
+        return following(departure, core, found)

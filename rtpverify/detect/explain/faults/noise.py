@@ -7,12 +7,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rtpverify.detect.explain.departure import Departure
-from rtpverify.detect.explain.model import LONGEST_CLICK_SECONDS, Cheap, Description, Explained, Fitted, with_noise
+from rtpverify.detect.explain.likelihood import OUTLIER, Noise
+from rtpverify.detect.explain.model import LONGEST_CLICK_SECONDS, Cheap, Describe, Description, Fitted, with_noise
 from rtpverify.dsp.levels import dbfs
 from rtpverify.dsp.sample_words import wrong_bits
-from rtpverify.events import Kind
+from rtpverify.events import ClickSize, Kind, NoiseSize
+
+_LEAST_SCATTERED = 4
+"""Fewer wrong frames are clicks."""
 
 
 def residual_dbfs(departure: Departure, frames: slice) -> float:
@@ -21,26 +26,20 @@ def residual_dbfs(departure: Departure, frames: slice) -> float:
     return dbfs(math.sqrt(max(float(np.mean(np.square(left))), 1e-30))) if len(left) else -300.0
 
 
-@dataclass(frozen=True)
-class _Added(Explained):
-    """Noise over what was expected."""
-
-    def describe(self, departure: Departure, frames: slice) -> Description:
-        level = residual_dbfs(departure, frames)
-        return {"residual_dbfs": level}, f"residual of {level:.1f} dBFS"
+def describe_noise(departure: Departure, frames: slice) -> Description:
+    """Return size and message of noise over what was expected."""
+    level = residual_dbfs(departure, frames)
+    return NoiseSize(residual_dbfs=level), f"residual of {level:.1f} dBFS"
 
 
-@dataclass(frozen=True)
-class _Wrong(Explained):
-    """A frame or a few that are anything."""
-
-    def describe(self, departure: Departure, frames: slice) -> Description:
-        x, expected = departure.seen(frames, departure.x, departure.expected)
-        off, bits = float(np.abs(x - expected).max(initial=0.0)), departure.reference.bits
-        size: dict[str, float | int] = {"deviation": off}
-        if bits is not None and departure.noise.bound:
-            size["bit_errors"] = wrong_bits(x, expected, bits)
-        return size, f"{frames.stop - frames.start} frame(s) off by up to {off:.3g} of full scale"
+def describe_click(departure: Departure, frames: slice) -> Description:
+    """Return size and message of a frame or a few that are anything."""
+    x, expected = departure.seen(frames, departure.x, departure.expected)
+    off, bits = float(np.abs(x - expected).max(initial=0.0)), departure.reference.bits
+    errors = wrong_bits(x, expected, bits) if bits is not None and departure.noise.bound else None
+    return ClickSize(
+        deviation=off, bit_errors=errors
+    ), f"{frames.stop - frames.start} frame(s) off by up to {off:.3g} of full scale"
 
 
 class Hiss(Cheap):
@@ -52,8 +51,46 @@ class Hiss(Cheap):
 
     def fit(self, departure: Departure, core: slice) -> Sequence[Fitted]:
         """Return the expected signal with the noise that is there."""
-        found = with_noise(departure, core, departure.expected, 0, {}, "", robust=False)
-        return [] if found.complete else [_Added(**vars(found))]
+        found = with_noise(departure, core, departure.expected, 0, describe_noise, robust=False)
+        return [] if found.complete else [found]
+
+
+@dataclass(frozen=True)
+class _Mixed:
+    """Frames in order among others that are anything: which, nothing says."""
+
+    signal: NDArray[np.float64]
+    noise: Noise
+    share: float
+    density: float
+    describe: Describe
+    parameters: int = 0
+    spreads: int = 1
+    prior: float = 0.0
+    complete: bool = False
+
+    def log_likelihood(self, departure: Departure) -> NDArray[np.float64]:
+        """Return that of each frame, which is either."""
+        likely = departure.in_order + math.log1p(-self.share)
+        return np.logaddexp(likely, math.log(self.share * self.density))
+
+
+class Scattered(Cheap):
+    """Many wrong frames among right ones."""
+
+    kind = Kind.NOISE
+    prior = 0.0
+    least_seconds, most_seconds = LONGEST_CLICK_SECONDS, math.inf
+
+    def fit(self, departure: Departure, core: slice) -> Sequence[Fitted]:
+        """Return how many frames are wrong, and how far they may be off."""
+        left, likely = departure.seen(core, np.abs(departure.x - departure.expected), departure.in_order)
+        wrong = likely <= OUTLIER
+        count = int(np.count_nonzero(wrong))
+        if not _LEAST_SCATTERED <= count < len(left):
+            return []
+        density = 0.5 / float(left[wrong].max())
+        return [_Mixed(departure.expected, departure.noise, count / len(left), density, describe_noise)]
 
 
 class Click(Cheap):
@@ -63,6 +100,6 @@ class Click(Cheap):
     prior = 0.0
     least_seconds, most_seconds = 0.0, LONGEST_CLICK_SECONDS
 
-    def fit(self, departure: Departure, core: slice) -> Sequence[Fitted]:
-        """Return the expected signal with the deviation that is there."""
-        return [_Wrong(**vars(with_noise(departure, core, departure.expected, 0, {}, "", robust=False)))]
+    def fit(self, departure: Departure, core: slice) -> Sequence[Fitted]:  # noqa: ARG002
+        """Return the expected signal, or anything up to full scale."""
+        return [_Mixed(departure.expected, departure.noise, 0.5, 0.5, describe_click, spreads=0)]

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtpverify.detect.explain.departure import Departure
-from rtpverify.detect.explain.likelihood import OUTLIER
-from rtpverify.detect.explain.model import LONGEST_CLICK_SECONDS, Cheap, Description, Fitted
+from rtpverify.detect.explain.likelihood import OUTLIER, Noise
+from rtpverify.detect.explain.model import LONGEST_CLICK_SECONDS, Cheap, Describe, Fitted, told
 from rtpverify.dsp.sample_words import empty_low_bits, swap_bytes
-from rtpverify.events import Kind
+from rtpverify.events import ByteOrderSize, Kind, WordLengthSize
 
 _SWAPPED_BITS = (16, 24)
 
@@ -23,9 +23,11 @@ class _Empty:
     """Values on a coarser grid, near what was expected: which of them, rounding and noise decide."""
 
     signal: NDArray[np.float64]
+    noise: Noise
     bits: int
     empty: int
-    parameters: int = 1
+    parameters: int = 0
+    spreads: int = 1
     prior: float = 0.0
     complete: bool = True
 
@@ -39,9 +41,10 @@ class _Empty:
         each = -math.log(2.0 * 2.0 ** (1 - self.bits)) - 0.5 * np.square(left / departure.noise.sigma)
         return np.where(likely, np.maximum(each, OUTLIER), OUTLIER)
 
-    def describe(self, departure: Departure, frames: slice) -> Description:  # noqa: ARG002
-        """Return size and message of the event."""
-        return {"effective_bits": self.bits - self.empty}, f"the lowest {self.empty} bits are empty"
+    @property
+    def describe(self) -> Describe:
+        """What tells size and message of its event."""
+        return told(WordLengthSize(effective_bits=self.bits - self.empty), f"the lowest {self.empty} bits are empty")
 
 
 class WordLength(Cheap):
@@ -58,7 +61,11 @@ class WordLength(Cheap):
             return []
         x, y = departure.seen(core, departure.x, departure.expected)
         empty = empty_low_bits(x, bits)
-        return [_Empty(departure.expected, bits, empty)] if empty and empty_low_bits(y, bits) < empty else []
+        return (
+            [_Empty(departure.expected, departure.noise, bits, empty)]
+            if empty and empty_low_bits(y, bits) < empty
+            else []
+        )
 
 
 @dataclass(frozen=True)
@@ -66,8 +73,10 @@ class _Swapped:
     """Samples that are in order when their bytes are exchanged."""
 
     signal: NDArray[np.float64]
+    noise: Noise
     bits: int
     parameters: int = 0
+    spreads: int = 0
     prior: float = 0.0
     complete: bool = True
 
@@ -75,9 +84,10 @@ class _Swapped:
         """Return that of each frame with its bytes exchanged."""
         return departure.noise.log_likelihood(swap_bytes(departure.x, self.bits) - departure.expected)
 
-    def describe(self, departure: Departure, frames: slice) -> Description:  # noqa: ARG002
-        """Return size and message of the event."""
-        return {}, "bytes of each sample in the wrong order"
+    @property
+    def describe(self) -> Describe:
+        """What tells size and message of its event."""
+        return told(ByteOrderSize(), "bytes of each sample in the wrong order")
 
 
 class ByteOrder(Cheap):
@@ -92,4 +102,4 @@ class ByteOrder(Cheap):
         bits = departure.reference.bits
         if bits not in _SWAPPED_BITS:
             return []
-        return [_Swapped(swap_bytes(departure.expected, bits), bits)]
+        return [_Swapped(swap_bytes(departure.expected, bits), departure.noise, bits)]
