@@ -147,6 +147,10 @@ def _scores(departure: Departure, fault: FaultModel) -> list[_Scored]:
     return [item for fitted in fault.fit(departure, core) if (item := _settle(departure, fault, fitted, core))]
 
 
+def _is_click(departure: Departure, frames: int) -> bool:
+    return _lasts(departure, Click(), frames)
+
+
 def _lasts(departure: Departure, fault: FaultModel, frames: int) -> bool:
     rate_hz = departure.reference.sample_rate_hz
     return fault.least_seconds * rate_hz < frames <= max(1.0, fault.most_seconds * rate_hz)
@@ -196,14 +200,21 @@ def _settle(departure: Departure, fault: FaultModel, fitted: Fitted, core: slice
         if not again:
             return None
         fitted = again[0]
-    return best
+    if (
+        best is None
+        or best.fitted.complete
+        or fault.kind is Kind.CLICK
+        or not _is_click(departure, best.stop - best.start)
+    ):
+        return best
+    return None  # so few frames look like any curve
 
 
 def anything(departure: Departure) -> Explanation:
     """Return what can be said of frames that are wrong for sure, and that nothing explains better than order does."""
     frames = slice(departure.first, departure.stop)
     describe = describe_mismatch if departure.reference.omega is None else describe_noise
-    if _lasts(departure, Click(), departure.stop - departure.first):
+    if _is_click(departure, departure.stop - departure.first):
         describe = describe_click
     size, message = describe(departure, frames)
     return Explanation(
