@@ -14,7 +14,6 @@ from rtpverify.sources.audio import libav
 
 _FOR_PACKETS = ("numpy.ma",)
 """``numpy.unique`` imports it at its first call."""
-_RECEIVERS = ("rtpverify.sources.ring.endpoint_receiver",)
 _FOR_REFERENCE: dict[type, tuple[str, ...]] = {
     Tone: ("rtpverify.detect.tone.detector", "scipy.fft"),
     Recording: ("rtpverify.detect.recording.detector", "scipy.fft"),
@@ -32,9 +31,7 @@ def load_for(references: Iterable[Reference]) -> None:
 
 def load_all() -> None:
     """Load what any stream may need, and any reference that is read later."""
-    _load(_FOR_PACKETS, _RECEIVERS, *_FOR_REFERENCE.values(), _FOR_FILES, _FOR_HOST_NAMES)
-    if libav.is_installed():
-        _load(("av",))
+    _load(_FOR_PACKETS, *_FOR_REFERENCE.values(), _FOR_FILES, _FOR_HOST_NAMES, ("av",) if libav.is_installed() else ())
 
 
 def _load(*modules: Iterable[str]) -> None:

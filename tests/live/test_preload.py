@@ -48,6 +48,7 @@ AT_THE_START_ALONE = {
     # Which receiver there is, is chosen once; how the daemon itself starts; commands.
     "rtpverify.sources.live.asyncio_udp",
     "rtpverify.sources.live.recvmmsg",
+    "rtpverify.sources.ring.endpoint_receiver",
     "rtpverify.daemon.log",
     # What a result says in a test or notebook.
     "rtpverify.result.complaint",
