@@ -66,25 +66,25 @@ all        sender, daemon, scrapers, page and webhook share this machine; the fi
 
 @dataclass
 class Seen:
-    """When each event was first seen, by outlet and kind, in seconds after its first packet."""
+    """When each event was first seen, by sink and kind, in seconds after its first packet."""
 
     latencies: dict[tuple[str, str], list[float]] = field(default_factory=lambda: defaultdict(list))
     known: set[tuple[str, str]] = field(default_factory=set)
     begin: float = math.inf
 
-    def see(self, outlet: str, event_id: str, kind: str, time_seconds: float, now: float | None = None) -> None:
-        """Note that an outlet shows an event, now if no time is given."""
+    def see(self, sink: str, event_id: str, kind: str, time_seconds: float, now: float | None = None) -> None:
+        """Note that a sink shows an event, now if no time is given."""
         now = now or time.time()
-        if kind in KINDS and (outlet, event_id) not in self.known:
-            self.known.add((outlet, event_id))
+        if kind in KINDS and (sink, event_id) not in self.known:
+            self.known.add((sink, event_id))
             if time_seconds >= self.begin:
-                self.latencies[outlet, kind].append(now - time_seconds)
+                self.latencies[sink, kind].append(now - time_seconds)
 
-    def see_document(self, outlet: str, document: dict[str, object]) -> None:
+    def see_document(self, sink: str, document: dict[str, object]) -> None:
         """Note an event in its published form."""
         if document["time"] is not None:
             arrived = datetime.fromisoformat(str(document["time"])).timestamp()
-            self.see(outlet, str(document["id"]), str(document["kind"]), arrived)
+            self.see(sink, str(document["id"]), str(document["kind"]), arrived)
 
 
 def faults(stream: int, seconds: float) -> list[Fault]:
@@ -275,7 +275,7 @@ async def measure(options: argparse.Namespace, folder: Path) -> dict[str, object
         "daemon_percent_of_a_core": 100 * used / took,
         "daemon_us_per_packet": 1e6 * used / packets,
         "events": int(total(text, "rtpverify_events_total")),
-        "latency_seconds": {f"{outlet} {kind}": sorted(found) for (outlet, kind), found in seen.latencies.items()},
+        "latency_seconds": {f"{sink} {kind}": sorted(found) for (sink, kind), found in seen.latencies.items()},
     }
 
 

@@ -389,7 +389,7 @@ class Event:
     time_ns
         Arrival of its first packet, in ns since the Unix epoch (UTC).
     id
-        Stays the same in every outlet; empty until the stream names it.
+        Stays the same in every sink; empty until the stream names it.
     open
         True while the fault still goes on.
     """

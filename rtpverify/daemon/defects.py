@@ -22,8 +22,10 @@ RECENT_SECONDS = 300.0
 MOST_KEPT = 20
 """Tracebacks that one run writes to files, and defects that are logged one by one; all of them are counted."""
 PLACES = ("input", "encoding", "transport", "signal", "result", "stream", "outlet", "page", "supervisor", "loop")
-"""Where defects may arise: first what the verifier does, then what is done for one stream, for an outlet, for a
+"""Where defects may arise: first what the verifier does, then what is done for one stream, for a sink, for a
 request, by the supervisor, and by the receive loop besides."""
+_SAID = {"outlet": "sink"}
+"""How a place is called in messages, where its published label is another word."""
 
 
 class Defects:
@@ -44,7 +46,7 @@ class Defects:
 
     @contextmanager
     def contained(self, where: str, of: str | None = None) -> Iterator[None]:
-        """Let an exception cost this step alone; ``of`` names the stream, outlet or path."""
+        """Let an exception cost this step alone; ``of`` names the stream, sink or path."""
         try:
             yield
         except Exception as error:
@@ -63,7 +65,7 @@ class Defects:
                 self._tell(failure.where, failure.stream, failure.message, failure.traceback)
 
     def _tell(self, where: str, of: str | None, message: str, text: str) -> None:
-        what = f"{where} of {of}" if of else where
+        what = _SAID.get(where, where) + (f" of {of}" if of else "")
         with self._lock:
             self.counts[where] += 1
             is_new = (what, message) not in self._latest

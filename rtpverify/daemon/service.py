@@ -19,15 +19,15 @@ from structlog.typing import FilteringBoundLogger
 
 from rtpverify.daemon.configuration import Configuration
 from rtpverify.daemon.defects import Defects
-from rtpverify.daemon.metrics.snapshot import LoopSnapshot, OutletSnapshot, Snapshot
+from rtpverify.daemon.metrics.snapshot import LoopSnapshot, SinkSnapshot, Snapshot
 from rtpverify.daemon.sd_notify import Notifier
-from rtpverify.daemon.sink_set import OutletSet
-from rtpverify.daemon.sinks.base import Outlet, Told
+from rtpverify.daemon.sink_set import SinkSet
+from rtpverify.daemon.sinks.base import Sink, Told
 from rtpverify.daemon.streams.expected import FollowedStream
 from rtpverify.daemon.streams.followed import CONFIGURED, Change, Roster
 from rtpverify.daemon.streams.state import StreamState
 from rtpverify.daemon.supervisor import Supervisor, configured_streams
-from rtpverify.daemon.web.context import AnyOutlet
+from rtpverify.daemon.web.context import AnySink
 from rtpverify.daemon.web.server import WebServer
 from rtpverify.engine.presence import Ends
 from rtpverify.engine.stream import Stream
@@ -77,7 +77,7 @@ class Service:
         What is known of each configured stream, by name.
     defects
         What contains exceptions that nobody expected, and tells them.
-    outlet_set
+    sink_set
         What is told every event.
     roster
         Which streams are followed; set while the context is entered.
@@ -120,7 +120,7 @@ class Service:
         self._next_turns_ns = 0
         self._supervisor = Supervisor(self, configuration, path, self._notifier, self._status)
         self._supervising: asyncio.Task[None] | None = None
-        self.outlet_set = OutletSet(configuration, self)
+        self.sink_set = SinkSet(configuration, self)
         self._opened = AsyncExitStack()
         self._last_tick_ns: int | None = None
         self._not_receiving: str | None = None
@@ -136,8 +136,8 @@ class Service:
                 opening.enter_context(self._feedback)
             self.roster = Roster(self._receiver)
             self.roster.update({CONFIGURED: configured_streams(configuration)})
-            await opening.enter_async_context(self.outlet_set)
-            web = self.outlet(WebServer)
+            await opening.enter_async_context(self.sink_set)
+            web = self.sink(WebServer)
             page = web.url if web else None
             self.log.info("listening", streams=len(self.states), page=page, metrics=self.metrics_url)
             self._log_waiting(list(self.roster))
@@ -152,17 +152,17 @@ class Service:
     @property
     def metrics_url(self) -> str:
         """Where the metrics are, while the context is entered."""
-        web = self.outlet(WebServer)
+        web = self.sink(WebServer)
         return f"{web.url}metrics" if web else ""
 
     @property
-    def outlets(self) -> Mapping[str, Outlet]:
+    def sinks(self) -> Mapping[str, Sink]:
         """What is told every event, by the section of the configuration that made it."""
-        return self.outlet_set.by_section
+        return self.sink_set.by_section
 
-    def outlet(self, kind: type[AnyOutlet]) -> AnyOutlet | None:
-        """Return the outlet of a kind, where there is one."""
-        return next((outlet for outlet in self.outlets.values() if isinstance(outlet, kind)), None)
+    def sink(self, kind: type[AnySink]) -> AnySink | None:
+        """Return the sink of a kind, where there is one."""
+        return next((sink for sink in self.sinks.values() if isinstance(sink, kind)), None)
 
     @property
     def behind_seconds(self) -> float:
@@ -181,7 +181,7 @@ class Service:
         if self._not_receiving is not None:
             reasons.append(f"cannot receive: {self._not_receiving}")
         reasons += [f"no interface {name!r} on this host" for name in self.roster.missing_interfaces]
-        reasons += [f"{section}: {outlet.trouble}" for section, outlet in self.outlets.items() if outlet.trouble]
+        reasons += [f"{section}: {sink.trouble}" for section, sink in self.sinks.items() if sink.trouble]
         latest = {stream.name: stream for stream in self.verifier.streams if stream.closed is None}
         failed = {name: stream.failure for name, stream in latest.items() if stream.failure is not None}
         reasons += [f"stream {name}: not checked: {failure.message}" for name, failure in failed.items()]
@@ -238,13 +238,13 @@ class Service:
             self.log.error("cannot receive", reason=str(error))
 
     def _take(self, batch: PacketBatch) -> None:
-        """Show outlets what arrived."""
-        for section, outlet in self.outlets.items():
+        """Show sinks what arrived."""
+        for section, sink in self.sinks.items():
             with self.defects.contained("outlet", section):
-                outlet.take(batch)
+                sink.take(batch)
 
     def _tell(self, events: Sequence[StreamEvent]) -> None:
-        """Count and log events, and tell the outlets."""
+        """Count and log events, and tell the sinks."""
         told = [Told(item.stream, item.event, item.is_new) for item in events]
         for item in told:
             with self.defects.contained("stream", item.name):
@@ -252,9 +252,9 @@ class Service:
                 if item.is_new or not item.event.open:
                     self._log_event(item)
         self._renew_snapshot()
-        for section, outlet in self.outlets.items():
+        for section, sink in self.sinks.items():
             with self.defects.contained("outlet", section):
-                outlet.tell(told)
+                sink.tell(told)
 
     def _log_event(self, told: Told) -> None:
         """Log that an event began or ended, but never a flood of them."""
@@ -271,7 +271,7 @@ class Service:
         return max(0, self._event_lines.pop(name, 0) - MAX_EVENT_LINES)
 
     def _tick(self, now_ns: int) -> None:
-        """Let outlets go on, take in who came, and see how the streams fare where it is time."""
+        """Let sinks go on, take in who came, and see how the streams fare where it is time."""
         if self._not_receiving is not None:
             self._not_receiving = None
             self.log.info("receiving again")
@@ -285,9 +285,9 @@ class Service:
         with self.defects.contained("loop", "receiver reports"):
             if self._feedback is not None:
                 self._feedback.tick(now_ns)
-        for section, outlet in self.outlets.items():
+        for section, sink in self.sinks.items():
             with self.defects.contained("outlet", section):
-                outlet.tick(now_ns)
+                sink.tick(now_ns)
         if len(self.verifier.streams) > self._known_streams:
             self._welcome()
         if now_ns >= self._next_totals_ns:
@@ -466,8 +466,8 @@ class Service:
                 self.statistics.lag_seconds.counts(),
                 self.statistics.age_seconds.counts(),
             ),
-            outlets={
-                section: OutletSnapshot(dict(outlet.counts), outlet.waiting, outlet.trouble is None)
-                for section, outlet in self.outlets.items()
+            sinks={
+                section: SinkSnapshot(dict(sink.counts), sink.waiting, sink.trouble is None)
+                for section, sink in self.sinks.items()
             },
         )

@@ -1,7 +1,7 @@
-"""The outlets of a configuration: started together, stopped together, exchanged one by one as sections change.
+"""The sinks of a configuration: started together, stopped together, exchanged one by one as sections change.
 
 Rules: what the caller can mend (RequestError: a port that is taken) ends the start, or the reload, as a whole. Any
-other exception while an outlet is made or started costs that outlet alone: it is reported, ``trouble`` says so, and it
+other exception while a sink is made or started costs that sink alone: it is reported, ``trouble`` says so, and it
 is tried again at growing intervals.
 """
 
@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from rtpverify.daemon.configuration import Configuration
-from rtpverify.daemon.sinks.base import Outlet, OutletTable
+from rtpverify.daemon.sinks.base import Sink, SinkTable
 from rtpverify.daemon.sinks.event_log import EventLog, EventLogTable
 from rtpverify.daemon.sinks.evidence import Recorder, RecorderTable
 from rtpverify.daemon.sinks.history import History, HistoryTable
@@ -25,9 +25,9 @@ from rtpverify.errors import RequestError
 from rtpverify.failure import in_one_line
 
 FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS = 1.0, 60.0
-"""Until an outlet that could not start is tried again; doubled each time."""
+"""Until a sink that could not start is tried again; doubled each time."""
 
-SINKS: dict[type[OutletTable], Callable[[Any, ServiceView], Outlet]] = {
+SINKS: dict[type[SinkTable], Callable[[Any, ServiceView], Sink]] = {
     MetricsTable: WebServer,
     HistoryTable: History,
     EventLogTable: EventLog,
@@ -37,30 +37,30 @@ SINKS: dict[type[OutletTable], Callable[[Any, ServiceView], Outlet]] = {
 """What each kind of table makes, of that table and the service."""
 
 
-def sink_of(table: OutletTable, service: ServiceView) -> Outlet:
-    """Return the outlet of a table, not started yet."""
+def sink_of(table: SinkTable, service: ServiceView) -> Sink:
+    """Return the sink of a table, not started yet."""
     return SINKS[type(table)](table, service)
 
 
-def outlet_tables(configuration: Configuration) -> dict[str, OutletTable]:
-    """Return the tables that make outlets, by section; of a list of tables, each with its number."""
+def sink_tables(configuration: Configuration) -> dict[str, SinkTable]:
+    """Return the tables that make sinks, by section; of a list of tables, each with its number."""
     return dict(_tables(configuration))
 
 
-def _tables(configuration: Configuration) -> Iterator[tuple[str, OutletTable]]:
+def _tables(configuration: Configuration) -> Iterator[tuple[str, SinkTable]]:
     for section, value in configuration:
-        if isinstance(value, OutletTable):
+        if isinstance(value, SinkTable):
             yield section, value
         elif isinstance(value, tuple):
             for number, table in enumerate(value, 1):
-                if isinstance(table, OutletTable):
+                if isinstance(table, SinkTable):
                     yield f"{section}[{number}]", table
 
 
-class _NotStarted(Outlet):
-    """Takes the place of an outlet that could not start; events are not kept for it."""
+class _NotStarted(Sink):
+    """Takes the place of a sink that could not start; events are not kept for it."""
 
-    def __init__(self, table: OutletTable, reason: str, wait_seconds: float) -> None:
+    def __init__(self, table: SinkTable, reason: str, wait_seconds: float) -> None:
         super().__init__()
         self.table = table
         self.trouble = f"could not start: {reason}"
@@ -68,13 +68,13 @@ class _NotStarted(Outlet):
         self.due = time.monotonic() + wait_seconds
 
 
-class OutletSet:
-    """The outlets of a service; an asynchronous context in which they run.
+class SinkSet:
+    """The sinks of a service; an asynchronous context in which they run.
 
     Attributes
     ----------
     by_section
-        Every outlet that is there now; none before the context is entered.
+        Every sink that is there now; none before the context is entered.
 
     Raises
     ------
@@ -84,10 +84,10 @@ class OutletSet:
 
     def __init__(self, configuration: Configuration, service: ServiceView) -> None:
         self._service = service
-        self._tables = outlet_tables(configuration)
-        self.by_section: dict[str, Outlet] = {}
+        self._tables = sink_tables(configuration)
+        self.by_section: dict[str, Sink] = {}
 
-    async def __aenter__(self) -> OutletSet:
+    async def __aenter__(self) -> SinkSet:
         try:
             for section, table in self._tables.items():
                 await self._start(section, table)
@@ -97,10 +97,10 @@ class OutletSet:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await asyncio.gather(*(self._stop(section, outlet) for section, outlet in self.by_section.items()))
+        await asyncio.gather(*(self._stop(section, sink) for section, sink in self.by_section.items()))
 
-    async def swap(self, before: Mapping[str, OutletTable], after: Mapping[str, OutletTable]) -> None:
-        """Let other outlets take the place of those whose table changed.
+    async def swap(self, before: Mapping[str, SinkTable], after: Mapping[str, SinkTable]) -> None:
+        """Let other sinks take the place of those whose table changed.
 
         Raises
         ------
@@ -125,45 +125,45 @@ class OutletSet:
     async def retry(self) -> None:
         """Start again, where it is time, what could not start."""
         now = time.monotonic()
-        for section, outlet in list(self.by_section.items()):
-            if isinstance(outlet, _NotStarted) and outlet.due <= now:
+        for section, sink in list(self.by_section.items()):
+            if isinstance(sink, _NotStarted) and sink.due <= now:
                 try:
-                    await self._start(section, outlet.table, outlet.wait_seconds)
+                    await self._start(section, sink.table, sink.wait_seconds)
                 except RequestError as error:
-                    self._wait(section, outlet.table, error, outlet.wait_seconds)
+                    self._wait(section, sink.table, error, sink.wait_seconds)
                 if self.by_section[section].trouble is None:
                     self._service.log.info("sink started", outlet=section)
 
-    async def _swap(self, section: str, table: OutletTable | None) -> None:
-        """Stop the outlet of a section, and start another one where there is a table for it."""
+    async def _swap(self, section: str, table: SinkTable | None) -> None:
+        """Stop the sink of a section, and start another one where there is a table for it."""
         known = self.by_section.pop(section, None)
         if known is not None:
             await self._stop(section, known)
         if table is not None:
             await self._start(section, table)
 
-    async def _stop(self, section: str, outlet: Outlet) -> None:
-        """Stop an outlet; others are stopped also where it cannot."""
+    async def _stop(self, section: str, sink: Sink) -> None:
+        """Stop a sink; others are stopped also where it cannot."""
         with self._service.defects.contained("outlet", section):
-            await outlet.stop()
+            await sink.stop()
 
-    async def _start(self, section: str, table: OutletTable, waited_seconds: float = 0.0) -> None:
-        """Make and start an outlet; where that raises what nobody expected, have it tried again later."""
-        outlet = None
+    async def _start(self, section: str, table: SinkTable, waited_seconds: float = 0.0) -> None:
+        """Make and start a sink; where that raises what nobody expected, have it tried again later."""
+        sink = None
         try:
-            outlet = self.by_section[section] = sink_of(table, self._service)
-            await outlet.start()
+            sink = self.by_section[section] = sink_of(table, self._service)
+            await sink.start()
         except BaseException as error:
-            if outlet is not None:
+            if sink is not None:
                 del self.by_section[section]
-                await self._stop(section, outlet)
+                await self._stop(section, sink)
             if isinstance(error, RequestError) or not isinstance(error, Exception):
                 raise
             self._service.defects.take("outlet", section, error)
             self._wait(section, table, error, waited_seconds)
 
-    def _wait(self, section: str, table: OutletTable, error: Exception, waited_seconds: float = 0.0) -> None:
-        """Have an outlet started later, after twice the time that was waited before."""
+    def _wait(self, section: str, table: SinkTable, error: Exception, waited_seconds: float = 0.0) -> None:
+        """Have a sink started later, after twice the time that was waited before."""
         wait_seconds = min(max(2 * waited_seconds, FIRST_RETRY_SECONDS), LONGEST_RETRY_SECONDS)
         reason = str(error) if isinstance(error, RequestError) else in_one_line(error)
         self.by_section[section] = _NotStarted(table, reason, wait_seconds)

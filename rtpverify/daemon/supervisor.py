@@ -21,7 +21,7 @@ from rtpverify.daemon.defects import Defects
 from rtpverify.daemon.metrics.snapshot import Snapshot
 from rtpverify.daemon.reload import ConfigurationFiles
 from rtpverify.daemon.sd_notify import Notifier
-from rtpverify.daemon.sink_set import OutletSet, outlet_tables
+from rtpverify.daemon.sink_set import SinkSet, sink_tables
 from rtpverify.daemon.streams.expected import FollowedStream
 from rtpverify.daemon.streams.followed import CONFIGURED, Change, Roster
 from rtpverify.daemon.streams.sap_sessions import AnnouncedSessions
@@ -38,7 +38,7 @@ class SupervisedService(Protocol):
     log: FilteringBoundLogger
     roster: Roster
     snapshot: Snapshot
-    outlet_set: OutletSet
+    sink_set: SinkSet
     defects: Defects
 
     def follow(self, wanted: Mapping[str, Sequence[FollowedStream]]) -> Change:
@@ -118,7 +118,7 @@ class Supervisor:
             with self._service.defects.contained("supervisor", "folders and announcements"):
                 await self._look_around(at_once=asked)
             with self._service.defects.contained("supervisor", "outlets"):
-                await self._service.outlet_set.retry()
+                await self._service.sink_set.retry()
 
     # The configuration ----------------------------------------------------------------------------------------------
 
@@ -168,7 +168,7 @@ class Supervisor:
                 undo.enter_context(announced)
             change = service.follow(wanted)
             undo.callback(service.follow, origins)
-            await service.outlet_set.swap(outlet_tables(before), outlet_tables(configuration))
+            await service.sink_set.swap(sink_tables(before), sink_tables(configuration))
             undo.pop_all()
         if self._announced is not None and announced is not self._announced:
             self._announced.__exit__()

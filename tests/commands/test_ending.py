@@ -145,7 +145,7 @@ class TestOutputThatCannotBeWritten:
         assert outcome.stderr == f"rtpverify: {option} /dev/full: No space left on device\n"
 
     @pytest.mark.parametrize("option", ["--json", "--html", "--npz", "--png"])
-    def test_outlets_of_inspect(self, clean, option):
+    def test_sinks_of_inspect(self, clean, option):
         outcome = run("inspect", clean, option, "/dev/full", "--force")
         assert outcome.returncode == 2
         assert outcome.stderr == f"rtpverify: {option} /dev/full: No space left on device\n"

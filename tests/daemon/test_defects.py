@@ -118,7 +118,7 @@ BOUNDARIES = [
     (Notifier, "alive", "loop", always),
     (Feedback, "tick", "loop", always),
     (rtpverify.daemon.service.Service, "_renew_totals", "loop", always),
-    (rtpverify.daemon.sink_set.OutletSet, "retry", "supervisor", always),
+    (rtpverify.daemon.sink_set.SinkSet, "retry", "supervisor", always),
 ]
 
 
@@ -280,7 +280,7 @@ async def test_page_that_fails_is_counted(tmp_path: Path, monkeypatch: pytest.Mo
 async def test_reload_that_fails_leaves_all_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     one, two = free_ports(2)
     text = CONFIGURATION.format(one=one, two=two)
-    armed = inject(monkeypatch, rtpverify.daemon.sink_set.OutletSet, "swap", always)
+    armed = inject(monkeypatch, rtpverify.daemon.sink_set.SinkSet, "swap", always)
     async with running(tmp_path / "bench.toml", text) as bench:
         armed[0] = True
         bench.write(text.replace('name = "two"', 'name = "three"'))
@@ -313,7 +313,7 @@ class TestDefects:
                 raise InjectedError("again")
         assert defects.counts["outlet"] == 5
         assert len(lines) == 1
-        assert defects.recent() == ["internal error in rtpverify: outlet of history: InjectedError: again"]
+        assert defects.recent() == ["internal error in rtpverify: sink of history: InjectedError: again"]
 
     def test_flood_of_different_ones_is_bounded(
         self, defects: Defects, lines: list[dict[str, Any]], tmp_path: Path

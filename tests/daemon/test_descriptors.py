@@ -122,7 +122,7 @@ def test_connections_that_never_ask_leave_reception_and_the_others_alone(
     assert not running.logged("defect of rtpverify")
 
 
-OUTLETS = """
+SINKS = """
 [history]
 path = "events.sqlite"
 
@@ -141,7 +141,7 @@ url = "http://127.0.0.1:9/"
 def test_reception_is_exact_while_nothing_can_be_opened(tmp_path: Path) -> None:
     (port,) = free_ports(1)
     program = [str(Path(__file__).parent / "exhausted.py")]
-    with daemon(tmp_path, program, configuration(port, more=OUTLETS)) as running:
+    with daemon(tmp_path, program, configuration(port, more=SINKS)) as running:
         running.wait(lambda: running.packets("received") == 0)
         running.process.send_signal(signal.SIGUSR1)
         running.wait(lambda: len(running.open_descriptors()) == LIMIT)

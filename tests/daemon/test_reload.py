@@ -1,4 +1,4 @@
-"""A daemon whose configuration, folders and outlets change while streams run."""
+"""A daemon whose configuration, folders and sinks change while streams run."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ async def test_a_bad_one_changes_nothing_and_is_told(tmp_path: Path, broken: str
             await bench.until(lambda: bench.service.unready() == [])
             loaded_at = bench.service.snapshot.last_reload_seconds
             assert loaded_at is not None
-            outlets = dict(bench.service.outlets)
+            sinks = dict(bench.service.sinks)
             if broken is None:
                 bench.path.unlink()
             elif broken == "TAKEN":
@@ -123,7 +123,7 @@ async def test_a_bad_one_changes_nothing_and_is_told(tmp_path: Path, broken: str
             assert not bench.service.snapshot.last_reload_successful
             assert bench.service.snapshot.last_reload_seconds == loaded_at
             assert list(bench.service.states) == ["a"]
-            assert bench.service.outlets.keys() == outlets.keys()
+            assert bench.service.sinks.keys() == sinks.keys()
             with sending(port, seconds=0.2) as sender:
                 await done(sender)
             await bench.until(lambda: bench.packets("a") == 200)
@@ -133,7 +133,7 @@ async def test_a_bad_one_changes_nothing_and_is_told(tmp_path: Path, broken: str
             assert bench.service.snapshot.last_reload_seconds > loaded_at
 
 
-async def test_sections_of_outlets_and_of_the_log_change_too(tmp_path: Path) -> None:
+async def test_sections_of_sinks_and_of_the_log_change_too(tmp_path: Path) -> None:
     (port,) = free_ports(1)
     text = HEAD + stream("a", port)
     async with running(tmp_path / "bench.toml", text) as bench:
@@ -143,10 +143,10 @@ async def test_sections_of_outlets_and_of_the_log_change_too(tmp_path: Path) -> 
         await bench.until(lambda: bench.told("state"))
         await bench.reload('[receive]\ntick_seconds = 0.02\n[history]\npath = "events.sqlite"\n' + text)
         assert bench.told("takes effect at the next start")[0]["changed"] == ["receive"]
-        assert list(bench.service.outlets) == ["metrics", "history"]
+        assert list(bench.service.sinks) == ["metrics", "history"]
         assert (tmp_path / "events.sqlite").exists()
         await bench.reload(text)
-        assert list(bench.service.outlets) == ["metrics"]
+        assert list(bench.service.sinks) == ["metrics"]
 
 
 async def test_files_of_a_folder_are_followed_as_they_come_change_and_go(tmp_path: Path) -> None:

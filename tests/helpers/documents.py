@@ -1,4 +1,4 @@
-"""Events as outlets are told them, for tests of what is done with them."""
+"""Events as sinks are told them, for tests of what is done with them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def document(number: int, **more: Any) -> dict[str, Any]:
 
 
 class Telling:
-    """A service that outlets may see, and events told by it."""
+    """A service that sinks may see, and events told by it."""
 
     def __init__(self, stream: str = "left") -> None:
         self._stream = SimpleNamespace(name=stream)

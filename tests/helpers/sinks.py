@@ -6,13 +6,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
-from rtpverify.daemon.sinks.base import Outlet
+from rtpverify.daemon.sinks.base import Sink
 
-Sink = TypeVar("Sink", bound=Outlet)
+AnySink = TypeVar("AnySink", bound=Sink)
 
 
 @asynccontextmanager
-async def started(sink: Sink) -> AsyncIterator[Sink]:
+async def started(sink: AnySink) -> AsyncIterator[AnySink]:
     """Start a sink, and stop it at the end, whatever happens."""
     try:
         await sink.start()

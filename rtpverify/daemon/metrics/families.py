@@ -337,10 +337,10 @@ def _host(snapshot: Snapshot) -> Iterator[Family]:
     outcomes = Family("rtpverify_outlet", "counter", "Events and files, by sink and outcome.")
     waiting = Family("rtpverify_outlet_waiting", "gauge", "Events and files that wait to be written or sent.")
     works = Family("rtpverify_outlet_up", "gauge", "1 while a sink works, else 0.")
-    for name, outlet in snapshot.outlets.items():
+    for name, sink in snapshot.sinks.items():
         label = labels({"outlet": name})
-        for outcome in sorted({*TROUBLES, *outlet.counts}):
-            outcomes.add(f"{label},{labels({'outcome': outcome})}", outlet.counts.get(outcome, 0))
-        waiting.add(label, outlet.waiting)
-        works.add(label, outlet.works)
+        for outcome in sorted({*TROUBLES, *sink.counts}):
+            outcomes.add(f"{label},{labels({'outcome': outcome})}", sink.counts.get(outcome, 0))
+        waiting.add(label, sink.waiting)
+        works.add(label, sink.works)
     yield from (outcomes, waiting, works)

@@ -120,8 +120,8 @@ class LoopSnapshot:
 
 
 @dataclass(frozen=True, slots=True)
-class OutletSnapshot:
-    """One of :class:`rtpverify.daemon.sinks.base.Outlet`: its counts, how much waits, and whether it does its work."""
+class SinkSnapshot:
+    """One of :class:`rtpverify.daemon.sinks.base.Sink`: its counts, how much waits, and whether it does its work."""
 
     counts: Mapping[str, int]
     waiting: int
@@ -136,7 +136,7 @@ class Snapshot:
     ----------
     discarded
         Datagrams that were no RTP of any stream, by reason.
-    outlets
+    sinks
         By the section of the configuration that made them.
     loop
         How the receive loop fares; None before it runs.
@@ -162,7 +162,7 @@ class Snapshot:
     receive_buffer_fill: float | None = None
     behind_seconds: float | None = None
     loop: LoopSnapshot | None = None
-    outlets: Mapping[str, OutletSnapshot] = field(default_factory=dict)
+    sinks: Mapping[str, SinkSnapshot] = field(default_factory=dict)
     last_reload_successful: bool = True
     last_reload_seconds: float | None = None
     streams_refused: Mapping[str, int] = field(default_factory=dict)

@@ -1,13 +1,13 @@
 """Where the daemon's findings go: log, history, webhook, page.
 
-Rules: an outlet is called on the event loop, beside reception, so none of its calls waits, and what it keeps for
-something slow (a disk, a browser, another host) is bounded: what does not fit is counted in ``counts``. An outlet that
-fails says so once (log, ``trouble``) and verification goes on; only :meth:`Outlet.start` may raise, for what the caller
+Rules: a sink is called on the event loop, beside reception, so none of its calls waits, and what it keeps for
+something slow (a disk, a browser, another host) is bounded: what does not fit is counted in ``counts``. A sink that
+fails says so once (log, ``trouble``) and verification goes on; only :meth:`Sink.start` may raise, for what the caller
 can mend. What it raises all the same costs that call.
 
-An outlet and the table of its section are in one module; one line of
+A sink and the table of its section are in one module; one line of
 :class:`rtpverify.daemon.configuration.Configuration` names the section, one of :mod:`rtpverify.daemon.sink_set` the
-outlet.
+sink.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class Told(StreamEvent):
-    """An event as outlets are told it.
+    """An event as sinks are told it.
 
     ``stream`` and ``event`` are as the verifier holds them: they change while the event goes on. ``is_new`` is False
     where an event that was told before has changed, such as ended.
@@ -42,14 +42,14 @@ class Told(StreamEvent):
 
     @cached_property
     def document(self) -> dict[str, Any]:
-        """The event in its published JSON form, with its ``stream``; made once for all outlets, not to be changed.
+        """The event in its published JSON form, with its ``stream``; made once for all sinks, not to be changed.
 
         Ask for it before ``tell`` returns: it shows the event as it is at the first call.
         """
         return {"stream": self.name, **event_as_dict(self.event)}
 
 
-class Outlet:
+class Sink:
     """Takes events; every method but ``tell`` may be left as it is.
 
     Attributes
@@ -93,7 +93,7 @@ class Outlet:
 
 
 class SinkContext(Protocol):
-    """What every outlet may use of the service."""
+    """What every sink may use of the service."""
 
     @property
     def log(self) -> FilteringBoundLogger:
@@ -104,5 +104,5 @@ class SinkContext(Protocol):
         """What contains exceptions that nobody expected, and reports them; for any thread."""
 
 
-class OutletTable(Table):
-    """A section of the configuration for which :mod:`rtpverify.daemon.sink_set` makes an outlet."""
+class SinkTable(Table):
+    """A section of the configuration for which :mod:`rtpverify.daemon.sink_set` makes a sink."""

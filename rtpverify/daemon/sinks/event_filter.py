@@ -1,4 +1,4 @@
-"""Which events an outlet is for."""
+"""Which events a sink is for."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Annotated
 
 from pydantic import Field
 
-from rtpverify.daemon.sinks.base import OutletTable, Told
+from rtpverify.daemon.sinks.base import SinkTable, Told
 from rtpverify.events import Cause, Kind
 
 
-class ChoosingTable(OutletTable):
-    """A section whose outlet takes some events only: those that fit every choice made; an empty one leaves all."""
+class ChoosingTable(SinkTable):
+    """A section whose sink takes some events only: those that fit every choice made; an empty one leaves all."""
 
     streams: tuple[Annotated[str, Field(strict=True, min_length=1)], ...] = ()
     """Patterns of names, with ``*``, ``?`` and ``[...]``."""

@@ -17,7 +17,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, ValidationInfo
 
 from rtpverify.daemon.config.base import path_of
-from rtpverify.daemon.sinks.base import Outlet, SinkContext, Told
+from rtpverify.daemon.sinks.base import Sink, SinkContext, Told
 from rtpverify.daemon.sinks.event_filter import ChoosingTable
 from rtpverify.daemon.sinks.queue import Backlog
 from rtpverify.report.json import strict
@@ -45,7 +45,7 @@ class EventLogTable(ChoosingTable):
     """Kept in all."""
 
 
-class EventLog(Outlet):
+class EventLog(Sink):
     """Writes events as they begin and as they end.
 
     ``counts`` has ``written``, ``dropped`` (events that found no room), ``failed`` (writes).

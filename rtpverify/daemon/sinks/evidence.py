@@ -18,7 +18,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from rtpverify.daemon.config.base import PathField
-from rtpverify.daemon.sinks.base import Outlet, SinkContext, Told
+from rtpverify.daemon.sinks.base import Sink, SinkContext, Told
 from rtpverify.daemon.sinks.event_filter import ChoosingTable
 from rtpverify.daemon.sinks.queue import reason
 from rtpverify.engine.presence import AwaitedStream
@@ -88,7 +88,7 @@ class _Allowance:
         return True
 
 
-class Recorder(Outlet):
+class Recorder(Sink):
     """Records events.
 
     Attributes

@@ -16,7 +16,7 @@ from typing import Annotated
 from pydantic import Field
 
 from rtpverify.daemon.config.base import PathField
-from rtpverify.daemon.sinks.base import Outlet, OutletTable, SinkContext, Told
+from rtpverify.daemon.sinks.base import Sink, SinkContext, SinkTable, Told
 from rtpverify.daemon.sinks.queue import Backlog
 from rtpverify.errors import RequestError
 from rtpverify.history.store import Document, Store, is_damage, set_aside
@@ -34,7 +34,7 @@ STOP_SECONDS = 3.0
 _ERRORS = (sqlite3.Error, OSError, RequestError)
 
 
-class HistoryTable(OutletTable):
+class HistoryTable(SinkTable):
     """``[history]``."""
 
     path: PathField
@@ -43,7 +43,7 @@ class HistoryTable(OutletTable):
     """Of the store's file; the oldest events go."""
 
 
-class History(Outlet):
+class History(Sink):
     """Keeps every event, as it was last told.
 
     Attributes

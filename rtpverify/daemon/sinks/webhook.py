@@ -25,7 +25,7 @@ from urllib.parse import urlsplit
 from pydantic import BeforeValidator, Field, SecretStr, ValidationInfo, model_validator
 
 from rtpverify.daemon.config.base import content_of, mistake, path_of, text_of
-from rtpverify.daemon.sinks.base import Outlet, SinkContext, Told
+from rtpverify.daemon.sinks.base import Sink, SinkContext, Told
 from rtpverify.daemon.sinks.event_filter import ChoosingTable
 from rtpverify.daemon.sinks.queue import Backlog, LaterError
 from rtpverify.report.json import strict
@@ -157,7 +157,7 @@ class _Waiting:
     document: dict[str, Any]
 
 
-class Webhook(Outlet):
+class Webhook(Sink):
     """Sends events as they begin and as they end, each until it is taken or too old.
 
     ``counts`` has ``written`` (events the endpoint took), ``dropped`` (found no room), ``expired`` (too old),

@@ -165,23 +165,23 @@ class Api:
             skip=0 if at is None else at[1],
             limit=parameters.integer(request, "limit", 1, MOST_EVENTS) or 100,
         )
-        page = await self._log.find(query, self._service.outlet(History))
-        shown = await with_evidence([document for _, document in page.events], self._service.outlet(Recorder))
+        page = await self._log.find(query, self._service.sink(History))
+        shown = await with_evidence([document for _, document in page.events], self._service.sink(Recorder))
         document = {"events": shown, "next": _next(page, query)}
         return _json(await asyncio.to_thread(lambda: _text(document)))
 
     async def _event(self, request: web.Request) -> web.Response:
         parameters.known_only(request, ())
         event_id = request.match_info["id"]
-        document = await self._log.get(event_id, self._service.outlet(History))
+        document = await self._log.get(event_id, self._service.sink(History))
         if document is None:
             raise not_found(f"event {event_id[:40]}: is not known")
-        (shown,) = await with_evidence([document], self._service.outlet(Recorder))
+        (shown,) = await with_evidence([document], self._service.sink(Recorder))
         return _json(_text(shown))
 
     async def _evidence(self, request: web.Request) -> web.StreamResponse:
         parameters.known_only(request, ())
-        return await file_of(self._service.outlet(Recorder), request.match_info["id"], request.match_info["file"])
+        return await file_of(self._service.sink(Recorder), request.match_info["id"], request.match_info["file"])
 
     def _name(self, request: web.Request) -> str:
         name = request.match_info["name"]

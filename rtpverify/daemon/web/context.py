@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from rtpverify.daemon.sinks.base import Outlet, SinkContext
+from rtpverify.daemon.sinks.base import Sink, SinkContext
 
 if TYPE_CHECKING:
     from rtpverify.daemon.metrics import Snapshot
     from rtpverify.daemon.streams.state import StreamState
     from rtpverify.engine.verifier import Verifier
 
-AnyOutlet = TypeVar("AnyOutlet", bound=Outlet)
+AnySink = TypeVar("AnySink", bound=Sink)
 
 
 class ServiceView(SinkContext, Protocol):
@@ -31,11 +31,11 @@ class ServiceView(SinkContext, Protocol):
         """What a scrape may see; never changed, so good for any thread."""
 
     @property
-    def outlets(self) -> Mapping[str, Outlet]:
-        """Every outlet, by the section of the configuration that made it."""
+    def sinks(self) -> Mapping[str, Sink]:
+        """Every sink, by the section of the configuration that made it."""
 
-    def outlet(self, kind: type[AnyOutlet]) -> AnyOutlet | None:
-        """Return the outlet of a kind, where there is one."""
+    def sink(self, kind: type[AnySink]) -> AnySink | None:
+        """Return the sink of a kind, where there is one."""
 
     @property
     def behind_seconds(self) -> float:

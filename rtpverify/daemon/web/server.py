@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from rtpverify.daemon.metrics import Exposition
-from rtpverify.daemon.sinks.base import Outlet, Told
+from rtpverify.daemon.sinks.base import Sink, Told
 from rtpverify.daemon.web import problems
 from rtpverify.daemon.web.api import Api, ready
 from rtpverify.daemon.web.assets import Assets
@@ -50,7 +50,7 @@ _HEADERS = {
 }
 
 
-class WebServer(Outlet):
+class WebServer(Sink):
     """Serves metrics, health, the API, live events and the page.
 
     Attributes

@@ -12,7 +12,7 @@ from typing import Annotated, Self
 from pydantic import BeforeValidator, Field, ValidationInfo, model_validator
 
 from rtpverify.daemon.config.base import Listen, ListenField, content_of, mistake, text_of
-from rtpverify.daemon.sinks.base import OutletTable
+from rtpverify.daemon.sinks.base import SinkTable
 from rtpverify.daemon.web.access import Access, Secret
 from rtpverify.daemon.web.host_names import HostNames
 
@@ -56,7 +56,7 @@ def _pem(value: object, info: ValidationInfo) -> PemFile:
     return PemFile(*content_of(value, info))
 
 
-class MetricsTable(OutletTable):
+class MetricsTable(SinkTable):
     """``[metrics]``: the HTTP server, which also has the API and the live page."""
 
     listen: ListenField = Listen("127.0.0.1", 9464)

@@ -1,4 +1,4 @@
-"""The command, from source to every outlet."""
+"""The command, from source to every sink."""
 
 import base64
 import csv

@@ -1,4 +1,4 @@
-"""Outlets are made by their tables, started, told everything, and stopped."""
+"""Sinks are made by their tables, started, told everything, and stopped."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import structlog
 from rtpverify.daemon import sink_set, supervisor
 from rtpverify.daemon.configuration import Configuration
 from rtpverify.daemon.service import Service
-from rtpverify.daemon.sinks.base import Outlet, OutletTable, Told
+from rtpverify.daemon.sinks.base import Sink, SinkTable, Told
 from rtpverify.daemon.web.context import ServiceView
 from rtpverify.errors import SourceError
 from rtpverify.rtp.batch import PacketBatch
@@ -24,7 +24,7 @@ from tests.daemon.test_service import free_ports
 from tests.helpers.patience import until
 
 
-class Spy(Outlet):
+class Spy(Sink):
     made: ClassVar[list[Spy]] = []
 
     def __init__(self, table: SpyTable, service: ServiceView) -> None:
@@ -58,7 +58,7 @@ class Spy(Outlet):
             self.steps.append("tick")
 
 
-class SpyTable(OutletTable):
+class SpyTable(SinkTable):
     fails: bool = False
 
 
@@ -84,7 +84,7 @@ def configuration(port: int, *spies: SpyTable) -> Configuration:
     return SpiedConfiguration.model_validate(data)
 
 
-async def test_an_outlet_sees_packets_time_and_events_between_start_and_stop() -> None:
+async def test_an_sink_sees_packets_time_and_events_between_start_and_stop() -> None:
     port = free_ports()["left"]
     stop = asyncio.Event()
     service = Service(configuration(port, SpyTable(), SpyTable()), structlog.get_logger().bind())
@@ -100,8 +100,8 @@ async def test_an_outlet_sees_packets_time_and_events_between_start_and_stop() -
         stop.set()
         await running
     first, second = Spy.made
-    assert service.outlets["spies[1]"] is first
-    assert service.outlet(Spy) is first
+    assert service.sinks["spies[1]"] is first
+    assert service.sink(Spy) is first
     assert first.steps == ["start", "tick", "tick", "stop"]
     (gap,) = first.documents
     assert (gap["stream"], gap["kind"], gap["duration_frames"]) == ("a", "gap", 144)
@@ -152,13 +152,13 @@ async def test_what_cannot_start_for_a_reason_nobody_expects_is_told_and_tried_a
         running = asyncio.create_task(service.run(stop))
 
         def holds() -> bool:
-            trouble = service.outlets["spies[1]"].trouble
+            trouble = service.sinks["spies[1]"].trouble
             if trouble not in seen:
                 seen.append(str(trouble))
             return trouble in (None, "has seen enough") and "tick" in Spy.made[-1].steps
 
         await until(holds)
-        assert isinstance(service.outlets["spies[1]"], Unsteady)
+        assert isinstance(service.sinks["spies[1]"], Unsteady)
         assert [spy.steps[:2] for spy in Spy.made] == [["start", "stop"], ["start", "stop"], ["start", "tick"]]
         assert service.defects.counts["outlet"] == 2  # that there is no place is no defect
         stop.set()

@@ -36,31 +36,31 @@ def frames(path: Path) -> list[int]:
 async def test_events_are_lines_of_a_file_that_goes_on(opened: Opening, bench: Telling, tmp_path: Path) -> None:
     path = tmp_path / "new" / "events.jsonl"
     for number in (1, 2):
-        async with opened(path) as outlet:
+        async with opened(path) as sink:
             told = bench.told(number)
-            outlet.tell([told])
+            sink.tell([told])
     assert frames(path) == [1, 2]
     assert json.loads(path.read_text().splitlines()[1]) == told.document
 
 
 async def test_events_go_to_standard_output(opened: Opening, bench: Telling, capfd: pytest.CaptureFixture[str]) -> None:
-    async with opened("-", streams=["right"]) as outlet:
-        outlet.tell([bench.told(1), Telling("right").told(2)])
+    async with opened("-", streams=["right"]) as sink:
+        sink.tell([bench.told(1), Telling("right").told(2)])
     (line,) = capfd.readouterr().out.splitlines()
     assert (json.loads(line)["stream"], json.loads(line)["start_frame"]) == ("right", 2)
 
 
 async def test_a_file_that_was_moved_away_is_begun_anew(opened: Opening, bench: Telling, tmp_path: Path) -> None:
     path = tmp_path / "events.jsonl"
-    async with opened(path) as outlet:
-        outlet.tell([bench.told(1)])
-        await until(lambda: outlet.counts["written"] == 1)
+    async with opened(path) as sink:
+        sink.tell([bench.told(1)])
+        await until(lambda: sink.counts["written"] == 1)
         path.rename(tmp_path / "rotated.jsonl")
-        outlet.tell([bench.told(2)])
-        await until(lambda: outlet.counts["written"] == 2)
+        sink.tell([bench.told(2)])
+        await until(lambda: sink.counts["written"] == 2)
         path.unlink()
         path.write_text("")  # logrotate's "create"
-        outlet.tell([bench.told(3)])
+        sink.tell([bench.told(3)])
     assert frames(tmp_path / "rotated.jsonl") == [1]
     assert frames(path) == [3]
 
@@ -69,16 +69,16 @@ async def test_a_full_disk_leaves_whole_lines_and_nothing_is_lost(
     opened: Opening, bench: Telling, small_disk: Path
 ) -> None:
     path, filler = small_disk / "events.jsonl", small_disk / "filler"
-    async with opened(path) as outlet:
+    async with opened(path) as sink:
         with pytest.raises(OSError, match="No space left"):
             filler.write_bytes(bytes(2 << 20))
-        outlet.tell([bench.told(number) for number in range(100)])
-        await until(lambda: outlet.counts["failed"] > 2)
-        assert outlet.trouble == f"{path}: No space left on device"
+        sink.tell([bench.told(number) for number in range(100)])
+        await until(lambda: sink.counts["failed"] > 2)
+        assert sink.trouble == f"{path}: No space left on device"
         assert frames(path) == []
         filler.unlink()
-        await until(lambda: outlet.waiting == 0)
-        assert outlet.trouble is None
+        await until(lambda: sink.waiting == 0)
+        assert sink.trouble is None
     assert frames(path) == list(range(100))
     assert [line["event"] for line in bench.logged] == ["event log not written", "event log writable again"]
 

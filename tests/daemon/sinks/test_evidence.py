@@ -35,8 +35,8 @@ def opened(bench: Telling) -> Opening:
     return opened
 
 
-def feed(outlet: Recorder, faults: Sequence[str], seconds: float = 3.0, **options: Any) -> list[Told]:
-    """Let an outlet see what a verifier sees and tells; return what was told."""
+def feed(sink: Recorder, faults: Sequence[str], seconds: float = 3.0, **options: Any) -> list[Told]:
+    """Let a sink see what a verifier sees and tells; return what was told."""
     encoding = "L24/16000/2"
     spec = StreamSpec("left", encoding=parse_rtpmap(encoding), reference=parse_reference("tone:1283"))
     verifier = Verifier([spec])
@@ -44,39 +44,39 @@ def feed(outlet: Recorder, faults: Sequence[str], seconds: float = 3.0, **option
 
     def tell(told: Sequence[StreamEvent]) -> None:
         everything.extend(Told(item.stream, item.event, item.is_new) for item in told)
-        outlet.tell([Told(item.stream, item.event, item.is_new) for item in told])
+        sink.tell([Told(item.stream, item.event, item.is_new) for item in told])
 
     for batch in packets(faults, seconds, encoding=encoding, packet_frames=64, **options):
-        outlet.take(batch)
+        sink.take(batch)
         tell(verifier.feed(batch))
     tell(verifier.finish())
     return everything
 
 
 async def test_evidence_is_kept_of_each_event(opened: Opening, tmp_path: Path) -> None:
-    async with opened(tmp_path / "new" / "evidence") as outlet:
-        feed(outlet, ["loss:at=1,packets=3", "slip:at=2,frames=5"], seconds=4)
-        await until(lambda: outlet.counts["written"] == 2)
-        gap, slip = evidence_in(outlet.path)
+    async with opened(tmp_path / "new" / "evidence") as sink:
+        feed(sink, ["loss:at=1,packets=3", "slip:at=2,frames=5"], seconds=4)
+        await until(lambda: sink.counts["written"] == 2)
+        gap, slip = evidence_in(sink.path)
         assert (gap.kind, slip.kind) == ("gap", "slip")
         assert sorted(gap.files) == sorted([AUDIO, EVENT, PACKETS, PLOT])
         assert gap.document()["event"]["stream"] == "left"
-        assert outlet.size_bytes == sum(path.stat().st_size for item in (gap, slip) for path in item.files.values())
-        assert outlet.memory_bytes > 0
-        assert outlet.counts == {"written": 2, "dropped": 0, "limited": 0, "empty": 0, "failed": 0, "removed": 0}
+        assert sink.size_bytes == sum(path.stat().st_size for item in (gap, slip) for path in item.files.values())
+        assert sink.memory_bytes > 0
+        assert sink.counts == {"written": 2, "dropped": 0, "limited": 0, "empty": 0, "failed": 0, "removed": 0}
 
 
 async def test_only_chosen_events_are_recorded(opened: Opening, tmp_path: Path) -> None:
-    async with opened(tmp_path, kinds=["slip"]) as outlet:
-        feed(outlet, ["loss:at=1,packets=3", "slip:at=2,frames=5"], seconds=4)
-        await until(lambda: outlet.counts["written"] == 1)
+    async with opened(tmp_path, kinds=["slip"]) as sink:
+        feed(sink, ["loss:at=1,packets=3", "slip:at=2,frames=5"], seconds=4)
+        await until(lambda: sink.counts["written"] == 1)
     assert [item.kind for item in evidence_in(tmp_path)] == ["slip"]
 
 
 async def test_what_becomes_of_an_event_is_added_to_its_evidence(opened: Opening, tmp_path: Path) -> None:
-    async with opened(tmp_path) as outlet:
-        told = feed(outlet, ["noise:at=1,dbfs=-60,duration=3"], seconds=7)
-        await until(lambda: outlet.counts["written"] == 1)
+    async with opened(tmp_path) as sink:
+        told = feed(sink, ["noise:at=1,dbfs=-60,duration=3"], seconds=7)
+        await until(lambda: sink.counts["written"] == 1)
     (item,) = evidence_in(tmp_path)
     event = item.document()["event"]
     assert not event["open"]
@@ -86,11 +86,11 @@ async def test_what_becomes_of_an_event_is_added_to_its_evidence(opened: Opening
 
 async def test_of_one_stream_no_more_than_so_many_a_minute(opened: Opening, tmp_path: Path) -> None:
     faults = [f"click:at={1 + 0.05 * number},size=0.1" for number in range(20)]
-    async with opened(tmp_path, max_per_minute=3) as outlet:
-        told = feed(outlet, faults)
-        await until(lambda: outlet.counts["written"] >= 3)
-    kept = outlet.counts["written"]
-    assert outlet.counts["limited"] == len({item.event.id for item in told}) - kept > 10
+    async with opened(tmp_path, max_per_minute=3) as sink:
+        told = feed(sink, faults)
+        await until(lambda: sink.counts["written"] >= 3)
+    kept = sink.counts["written"]
+    assert sink.counts["limited"] == len({item.event.id for item in told}) - kept > 10
     assert len(evidence_in(tmp_path)) == kept
 
 
@@ -102,59 +102,59 @@ async def test_a_thread_that_hangs_holds_nobody_up(
     free = threading.Event()
     monkeypatch.setattr(EvidenceFolder, "add", lambda *_: free.wait(PATIENCE_SECONDS))
     faults = [f"click:at={1 + 0.05 * number},size=0.1" for number in range(20)]
-    async with opened(tmp_path, max_per_minute=100) as outlet:
-        told = feed(outlet, faults)
-        assert outlet.waiting <= 4
-    assert outlet.counts["dropped"] >= len({item.event.id for item in told}) - 2
+    async with opened(tmp_path, max_per_minute=100) as sink:
+        told = feed(sink, faults)
+        assert sink.waiting <= 4
+    assert sink.counts["dropped"] >= len({item.event.id for item in told}) - 2
     free.set()
 
 
 async def test_a_full_disk_costs_evidence_and_is_told(opened: Opening, bench: Telling, small_disk: Path) -> None:
     root = small_disk / "evidence"
-    async with opened(root) as outlet:
+    async with opened(root) as sink:
         filler = small_disk / "filler"
         filler.write_bytes(bytes(1_000_000))
-        feed(outlet, ["slip:at=1,frames=5"])
-        await until(lambda: outlet.counts["failed"] == 1)
-        assert str(outlet.trouble).endswith("No space left on device")
+        feed(sink, ["slip:at=1,frames=5"])
+        await until(lambda: sink.counts["failed"] == 1)
+        assert str(sink.trouble).endswith("No space left on device")
         assert [path.name for path in root.iterdir()] == []
         filler.unlink()
-        feed(outlet, ["slip:at=1,frames=7"], ssrc=5)
-        await until(lambda: outlet.counts["written"] == 1)
-        assert outlet.trouble is None
+        feed(sink, ["slip:at=1,frames=7"], ssrc=5)
+        await until(lambda: sink.counts["written"] == 1)
+        assert sink.trouble is None
     assert [line["event"] for line in bench.logged] == ["evidence not written", "evidence writable again"]
 
 
 async def test_a_folder_that_cannot_be_made_is_told_at_once(opened: Opening, bench: Telling, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("no folder")
-    async with opened(tmp_path / "file" / "evidence") as outlet:
-        await until(lambda: outlet.trouble)
-        assert str(outlet.trouble).endswith("evidence: Not a directory")
-        feed(outlet, ["slip:at=1,frames=5"])
-        await until(lambda: outlet.counts["failed"] == 2)
+    async with opened(tmp_path / "file" / "evidence") as sink:
+        await until(lambda: sink.trouble)
+        assert str(sink.trouble).endswith("evidence: Not a directory")
+        feed(sink, ["slip:at=1,frames=5"])
+        await until(lambda: sink.counts["failed"] == 2)
     assert [line["event"] for line in bench.logged] == ["evidence not written"]
 
 
 async def test_a_process_that_dies_costs_one_event(opened: Opening, bench: Telling, tmp_path: Path) -> None:
-    async with opened(tmp_path) as outlet:
-        feed(outlet, ["click:at=1,size=0.1"])
-        await until(lambda: outlet.counts["written"] == 1)
-        process = outlet._maker._process
+    async with opened(tmp_path) as sink:
+        feed(sink, ["click:at=1,size=0.1"])
+        await until(lambda: sink.counts["written"] == 1)
+        process = sink._maker._process
         assert process
         process.kill()
         process.wait()
-        feed(outlet, ["slip:at=1,frames=5"], ssrc=5)
-        await until(lambda: outlet.counts["failed"] == 1)
-        feed(outlet, ["slip:at=1,frames=7"], ssrc=6)
-        await until(lambda: outlet.counts["written"] == 2)
+        feed(sink, ["slip:at=1,frames=5"], ssrc=5)
+        await until(lambda: sink.counts["failed"] == 1)
+        feed(sink, ["slip:at=1,frames=7"], ssrc=6)
+        await until(lambda: sink.counts["written"] == 2)
     assert bench.logged[0]["reason"] == "the evidence process exited with status -9"
 
 
 async def test_what_waits_at_the_end_is_recorded_with_what_is_there(opened: Opening, tmp_path: Path) -> None:
-    async with opened(tmp_path) as outlet:
+    async with opened(tmp_path) as sink:
         start_ns = time.time_ns() + 60_000_000_000  # what comes behind the event is still to come
-        feed(outlet, ["click:at=1.8,size=0.1"], seconds=2, start_ns=start_ns)
-        assert outlet.waiting == 1
+        feed(sink, ["click:at=1.8,size=0.1"], seconds=2, start_ns=start_ns)
+        assert sink.waiting == 1
     (item,) = evidence_in(tmp_path)
     assert json.loads((item.path / EVENT).read_text())["clip"]["frames"] == pytest.approx(1.2 * 16_000, abs=64)
 
@@ -163,17 +163,17 @@ async def test_what_is_not_made_in_time_at_the_end_is_dropped_without_a_word(
     opened: Opening, bench: Telling, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(evidence, "STOP_SECONDS", 0.0)
-    async with opened(tmp_path) as outlet:
-        feed(outlet, ["slip:at=1,frames=5"])  # the process that makes it takes longer to start
-        await until(lambda: outlet.waiting == 0)
-    await until(lambda: not outlet._thread.is_alive())
-    assert outlet.counts["dropped"] + outlet.counts["written"] == 1
+    async with opened(tmp_path) as sink:
+        feed(sink, ["slip:at=1,frames=5"])  # the process that makes it takes longer to start
+        await until(lambda: sink.waiting == 0)
+    await until(lambda: not sink._thread.is_alive())
+    assert sink.counts["dropped"] + sink.counts["written"] == 1
     assert bench.logged == []
 
 
 async def test_events_without_packets_are_counted(opened: Opening, tmp_path: Path) -> None:
-    async with opened(tmp_path, memory_bytes=1 << 20) as outlet:
-        outlet.take = lambda _batch: None  # type: ignore[method-assign]
-        feed(outlet, ["slip:at=1,frames=5"])
-        await until(lambda: outlet.counts["empty"] == 1)
+    async with opened(tmp_path, memory_bytes=1 << 20) as sink:
+        sink.take = lambda _batch: None  # type: ignore[method-assign]
+        feed(sink, ["slip:at=1,frames=5"])
+        await until(lambda: sink.counts["empty"] == 1)
     assert evidence_in(tmp_path) == []

@@ -38,27 +38,27 @@ def kept(path: Path) -> list[int]:
 
 async def test_events_told_are_kept(opened: Opening, bench: Telling, tmp_path: Path) -> None:
     path = tmp_path / "new" / "events.sqlite"
-    async with opened(path) as outlet:
-        outlet.tell([bench.told(1), bench.told(2)])
-        await until(lambda: outlet.counts["written"] == 2)
+    async with opened(path) as sink:
+        sink.tell([bench.told(1), bench.told(2)])
+        await until(lambda: sink.counts["written"] == 2)
         assert kept(path) == [1, 2]
-        outlet.tell([bench.told(3)])
+        sink.tell([bench.told(3)])
     assert kept(path) == [1, 2, 3]
-    assert outlet.counts == {"written": 3, "dropped": 0, "failed": 0, "trimmed": 0, "set_aside": 0}
-    assert outlet.waiting == 0
+    assert sink.counts == {"written": 3, "dropped": 0, "failed": 0, "trimmed": 0, "set_aside": 0}
+    assert sink.waiting == 0
 
 
 async def test_of_an_event_that_goes_on_not_every_change_but_the_last_is_written(
     opened: Opening, bench: Telling, tmp_path: Path
 ) -> None:
     path = tmp_path / "events.sqlite"
-    async with opened(path) as outlet:
+    async with opened(path) as sink:
         for frames in range(500):
             for number in (1, 2):
-                outlet.tell([bench.told(number, is_new=not frames, open=True, duration_frames=frames)])
-        outlet.tell([bench.told(1, is_new=False, duration_frames=777)])
-        await until(lambda: outlet.waiting == 0)
-        assert outlet.counts["written"] < 100
+                sink.tell([bench.told(number, is_new=not frames, open=True, duration_frames=frames)])
+        sink.tell([bench.told(1, is_new=False, duration_frames=777)])
+        await until(lambda: sink.waiting == 0)
+        assert sink.counts["written"] < 100
     first, second = find(path, Query()).events
     assert (first["duration_frames"], first["open"]) == (777, False)
     assert (second["duration_frames"], second["open"]) == (499, True)
@@ -68,26 +68,26 @@ async def test_only_what_went_on_before_the_daemon_began_is_cut_off(
     opened: Opening, bench: Telling, tmp_path: Path
 ) -> None:
     path = tmp_path / "events.sqlite"
-    async with opened(path) as outlet:
-        outlet.tell([bench.told(1, open=True)])
-    async with opened(path) as outlet:
-        outlet.tell([bench.told(2, open=True)])
-        await until(lambda: outlet.counts["written"] == 1)
-        outlet._close()  # as after an error
-        outlet.tell([bench.told(3)])
-        await until(lambda: outlet.counts["written"] == 2)
+    async with opened(path) as sink:
+        sink.tell([bench.told(1, open=True)])
+    async with opened(path) as sink:
+        sink.tell([bench.told(2, open=True)])
+        await until(lambda: sink.counts["written"] == 1)
+        sink._close()  # as after an error
+        sink.tell([bench.told(3)])
+        await until(lambda: sink.counts["written"] == 2)
         events = find(path, Query()).events
     assert [(event["open"], event.get("cut_off")) for event in events] == [(False, True), (True, None), (False, None)]
 
 
 async def test_a_run_that_was_killed_is_told_by_the_next(opened: Opening, bench: Telling, tmp_path: Path) -> None:
     path = tmp_path / "events.sqlite"
-    async with opened(path) as outlet:
-        outlet.tell([bench.told(1)])
-    async with opened(path) as outlet:
+    async with opened(path) as sink:
+        sink.tell([bench.told(1)])
+    async with opened(path) as sink:
         path.unlink()
-        outlet.tell([bench.told(2)])
-        await until(lambda: outlet.counts["written"] == 1)
+        sink.tell([bench.told(2)])
+        await until(lambda: sink.counts["written"] == 1)
         copy = tmp_path / "killed.sqlite"
         with closing(sqlite3.connect(path)) as alive, closing(sqlite3.connect(copy)) as other:
             alive.backup(other)
@@ -107,9 +107,9 @@ async def test_what_is_too_old_goes_while_it_runs(
 ) -> None:
     monkeypatch.setattr(history, "TRIM_SECONDS", 0.02)
     monkeypatch.setattr("time.time_ns", lambda: NOW_NS + 86_400_000_000_000)
-    async with opened(tmp_path / "events.sqlite", max_age_days=1) as outlet:
-        outlet.tell([bench.told(-1), bench.told(0), bench.told(1)])
-        await until(lambda: outlet.counts["trimmed"] == 1)
+    async with opened(tmp_path / "events.sqlite", max_age_days=1) as sink:
+        sink.tell([bench.told(-1), bench.told(0), bench.told(1)])
+        await until(lambda: sink.counts["trimmed"] == 1)
     assert kept(tmp_path / "events.sqlite") == [0, 1]
 
 
@@ -119,25 +119,25 @@ async def test_a_full_disk_is_told_and_what_fits_is_written_when_there_is_room(
     monkeypatch.setattr(history, "CAPACITY", 50)
     path = small_disk / "events.sqlite"
     filler = small_disk / "filler"
-    async with opened(path) as outlet:
-        outlet.tell([bench.told(0)])
-        await until(lambda: outlet.counts["written"] == 1)
+    async with opened(path) as sink:
+        sink.tell([bench.told(0)])
+        await until(lambda: sink.counts["written"] == 1)
         with pytest.raises(OSError, match="No space left"):
             filler.write_bytes(bytes(2 << 20))
         number = 0
-        while outlet.trouble is None:
+        while sink.trouble is None:
             number += 1
-            outlet.tell([bench.told(number)])
-            await until(lambda: outlet.waiting == 0 or outlet.trouble)
+            sink.tell([bench.told(number)])
+            await until(lambda: sink.waiting == 0 or sink.trouble)
             assert number < 20_000
-        assert outlet.trouble == f"{path}: database or disk is full"
+        assert sink.trouble == f"{path}: database or disk is full"
         for more in range(number + 1, number + 101):
-            outlet.tell([bench.told(more)])
-        assert outlet.waiting == 50
-        assert outlet.counts["dropped"] == 51
+            sink.tell([bench.told(more)])
+        assert sink.waiting == 50
+        assert sink.counts["dropped"] == 51
         filler.unlink()
-        await until(lambda: outlet.trouble is None)
-        await until(lambda: outlet.waiting == 0)
+        await until(lambda: sink.trouble is None)
+        await until(lambda: sink.waiting == 0)
     assert kept(path) == list(range(number + 50))
     lines = [line["event"] for line in bench.logged]
     assert lines == ["history not written", "history writable again"]
@@ -148,12 +148,12 @@ async def test_a_read_only_disk_is_told_and_verification_goes_on(
 ) -> None:
     path = small_disk / "events.sqlite"
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
-    async with opened(path) as outlet:
-        outlet.tell([bench.told(1)])
-        await until(lambda: outlet.trouble)
-        assert str(outlet.trouble) == f"{path}: Read-only file system"
+    async with opened(path) as sink:
+        sink.tell([bench.told(1)])
+        await until(lambda: sink.trouble)
+        assert str(sink.trouble) == f"{path}: Read-only file system"
         subprocess.run(["mount", "-o", "remount,rw", str(small_disk)], check=True)
-        await until(lambda: outlet.counts["written"] == 1)
+        await until(lambda: sink.counts["written"] == 1)
         subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=False)
     assert kept(path) == [1]
 
@@ -173,15 +173,15 @@ async def test_a_broken_store_is_moved_aside_and_begun_anew(
 
     if when == "before":
         damage()
-    async with opened(path) as outlet:
+    async with opened(path) as sink:
         if when != "before":
-            assert outlet._store
+            assert sink._store
             for pragma in ("cache_size = 1", "shrink_memory"):  # else it may not read them again for long
-                outlet._store._database.execute(f"PRAGMA {pragma}")
+                sink._store._database.execute(f"PRAGMA {pragma}")
             damage()
-        outlet.tell([bench.told(1)])
-        await until(lambda: outlet.counts["written"] == 1)
-        assert outlet.counts["set_aside"] == 1
+        sink.tell([bench.told(1)])
+        await until(lambda: sink.counts["written"] == 1)
+        assert sink.counts["set_aside"] == 1
     assert kept(path) == [1]
     (aside,) = tmp_path.glob("events.sqlite.damaged-*Z")
     assert aside.stat().st_size > 100_000
@@ -193,12 +193,12 @@ async def test_a_store_that_is_removed_while_it_runs_is_begun_anew(
     opened: Opening, bench: Telling, tmp_path: Path
 ) -> None:
     path = tmp_path / "events.sqlite"
-    async with opened(path) as outlet:
-        outlet.tell([bench.told(1)])
-        await until(lambda: outlet.counts["written"] == 1)
+    async with opened(path) as sink:
+        sink.tell([bench.told(1)])
+        await until(lambda: sink.counts["written"] == 1)
         path.unlink()
-        outlet.tell([bench.told(2)])
-        await until(lambda: outlet.counts["written"] == 2)
+        sink.tell([bench.told(2)])
+        await until(lambda: sink.counts["written"] == 2)
     assert kept(path) == [2]
 
 

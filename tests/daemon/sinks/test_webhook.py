@@ -92,10 +92,10 @@ def opened(bench: Telling) -> Opening:
 
 
 async def test_events_are_posted_as_they_are_told(opened: Opening, bench: Telling, endpoint: Endpoint) -> None:
-    async with opened(endpoint.port) as outlet:
+    async with opened(endpoint.port) as sink:
         told = [bench.told(1), bench.told(2, channel=1, open=True, message="too loud")]
-        outlet.tell([*told, bench.told(3, fault=False)])
-        await until(lambda: outlet.counts["written"] == 2)
+        sink.tell([*told, bench.told(3, fault=False)])
+        await until(lambda: sink.counts["written"] == 2)
     ((headers, _),) = endpoint.requests
     (body,) = endpoint.bodies
     assert headers["Content-Type"] == "application/json"
@@ -107,32 +107,32 @@ async def test_events_are_posted_as_they_are_told(opened: Opening, bench: Tellin
 
 
 async def test_only_chosen_events_are_posted(opened: Opening, bench: Telling, endpoint: Endpoint) -> None:
-    async with opened(endpoint.port, kinds=["slip"]) as outlet:
-        outlet.tell([bench.told(1), bench.told(2, size=SlipSize())])
+    async with opened(endpoint.port, kinds=["slip"]) as sink:
+        sink.tell([bench.told(1), bench.told(2, size=SlipSize())])
         await until(lambda: endpoint.frames)
     assert endpoint.frames == [2]
 
 
 async def test_one_connection_is_used_again_and_again(opened: Opening, bench: Telling, endpoint: Endpoint) -> None:
-    async with opened(endpoint.port) as outlet:
+    async with opened(endpoint.port) as sink:
         for number in range(20):
-            outlet.tell([bench.told(number)])
-            await until(lambda: outlet.counts["written"] > number)  # noqa: B023
+            sink.tell([bench.told(number)])
+            await until(lambda: sink.counts["written"] > number)  # noqa: B023
     assert endpoint.frames == list(range(20))
     assert len(endpoint.connections) == 1
 
 
 async def test_a_connection_that_was_closed_meanwhile_is_no_failure(opened: Opening, bench: Telling) -> None:
     endpoint = Endpoint()
-    async with endpoint.serving(), opened(endpoint.port) as outlet:
-        outlet.tell([bench.told(1)])
-        await until(lambda: outlet.counts["written"] == 1)
+    async with endpoint.serving(), opened(endpoint.port) as sink:
+        sink.tell([bench.told(1)])
+        await until(lambda: sink.counts["written"] == 1)
         for transport in endpoint.connections:
             transport.close()
         await asyncio.sleep(0.05)
-        outlet.tell([bench.told(2)])
-        await until(lambda: outlet.counts["written"] == 2)
-        assert outlet.counts["failed"] == 0
+        sink.tell([bench.told(2)])
+        await until(lambda: sink.counts["written"] == 2)
+        assert sink.counts["failed"] == 0
     assert endpoint.frames == [1, 2]
 
 
@@ -140,12 +140,12 @@ async def test_what_is_told_while_a_request_is_under_way_goes_with_the_next(
     opened: Opening, bench: Telling, endpoint: Endpoint
 ) -> None:
     endpoint.answers = [0.2]
-    async with opened(endpoint.port) as outlet:
-        outlet.tell([bench.told(0)])
+    async with opened(endpoint.port) as sink:
+        sink.tell([bench.told(0)])
         await until(lambda: endpoint.requests)
         for number in range(1, 251):
-            outlet.tell([bench.told(number)])
-        await until(lambda: outlet.waiting == 0)
+            sink.tell([bench.told(number)])
+        await until(lambda: sink.waiting == 0)
     assert endpoint.frames == list(range(251))
     assert [len(body["events"]) for body in endpoint.bodies] == [1, 100, 100, 50]
 
@@ -162,11 +162,11 @@ async def test_a_request_that_is_tried_again_is_the_same_message(
     endpoint.answers = [web.Response(status=503), web.Response(status=302, headers={"Location": "/elsewhere"})]
     key = b"0123456789abcdef01234567"
     secret = f"whsec_{base64.b64encode(key).decode()}"
-    async with opened(endpoint.port, token="open sesame", secret=secret) as outlet:  # noqa: S106
-        outlet.tell([bench.told(1)])
-        await until(lambda: outlet.counts["written"] == 1)
-        outlet.tell([bench.told(2)])
-        await until(lambda: outlet.counts["written"] == 2)
+    async with opened(endpoint.port, token="open sesame", secret=secret) as sink:  # noqa: S106
+        sink.tell([bench.told(1)])
+        await until(lambda: sink.counts["written"] == 1)
+        sink.tell([bench.told(2)])
+        await until(lambda: sink.counts["written"] == 2)
     assert endpoint.frames == [1, 1, 1, 2]
     identities = [headers["webhook-id"] for headers, _ in endpoint.requests]
     assert identities[0] == identities[1] == identities[2] != identities[3]
@@ -174,7 +174,7 @@ async def test_a_request_that_is_tried_again_is_the_same_message(
         assert headers["webhook-signature"] == signature_of(headers, body, key)
         assert headers["Authorization"] == "Bearer open sesame"
         assert abs(int(headers["webhook-timestamp"]) - time.time()) < 60
-    assert outlet.counts == {"written": 2, "dropped": 0, "failed": 2, "expired": 0, "refused": 0}
+    assert sink.counts == {"written": 2, "dropped": 0, "failed": 2, "expired": 0, "refused": 0}
     lines = [(line["event"], line.get("reason")) for line in bench.logged]
     assert lines == [
         ("webhook not taken", "answers 503"),
@@ -193,9 +193,9 @@ def test_the_signature_is_that_of_the_specification() -> None:
 
 async def test_an_endpoint_may_say_when_to_come_again(opened: Opening, bench: Telling, endpoint: Endpoint) -> None:
     endpoint.answers = [web.Response(status=429, headers={"Retry-After": "1"})]
-    async with opened(endpoint.port) as outlet:
-        outlet.tell([bench.told(1)])
-        await until(lambda: outlet.counts["written"] == 1)
+    async with opened(endpoint.port) as sink:
+        sink.tell([bench.told(1)])
+        await until(lambda: sink.counts["written"] == 1)
     assert endpoint.times[1] - endpoint.times[0] >= 1
 
 
@@ -203,11 +203,11 @@ async def test_what_an_endpoint_will_never_take_does_not_hold_up_the_rest(
     opened: Opening, bench: Telling, endpoint: Endpoint
 ) -> None:
     endpoint.answers = [web.Response(status=413)]
-    async with opened(endpoint.port) as outlet:
-        outlet.tell([bench.told(1)])
-        await until(lambda: outlet.counts["refused"] == 1)
-        outlet.tell([bench.told(2)])
-        await until(lambda: outlet.counts["written"] == 1)
+    async with opened(endpoint.port) as sink:
+        sink.tell([bench.told(1)])
+        await until(lambda: sink.counts["refused"] == 1)
+        sink.tell([bench.told(2)])
+        await until(lambda: sink.counts["written"] == 1)
     assert endpoint.frames == [1, 2]
     assert [line["status"] for line in bench.logged] == [413]
 
@@ -219,14 +219,14 @@ async def test_a_dead_endpoint_costs_a_bounded_queue(
     endpoint = Endpoint()
     async with endpoint.serving():
         port = endpoint.port
-    async with opened(port) as outlet:
+    async with opened(port) as sink:
         for number in range(300):
-            outlet.tell([bench.told(number)])
-        await until(lambda: outlet.trouble)
-        assert outlet.trouble == f"http://127.0.0.1:{port}: Connect call failed ('127.0.0.1', {port})"
-        assert (outlet.waiting, outlet.counts["dropped"]) == (100, 200)
+            sink.tell([bench.told(number)])
+        await until(lambda: sink.trouble)
+        assert sink.trouble == f"http://127.0.0.1:{port}: Connect call failed ('127.0.0.1', {port})"
+        assert (sink.waiting, sink.counts["dropped"]) == (100, 200)
         async with endpoint.serving(port=port):
-            await until(lambda: outlet.waiting == 0)
+            await until(lambda: sink.waiting == 0)
     assert endpoint.frames == list(range(100))
     assert endpoint.bodies[-1]["dropped"] == 200
 
@@ -235,11 +235,11 @@ async def test_a_slow_endpoint_is_given_up_and_holds_nobody_up(
     opened: Opening, bench: Telling, endpoint: Endpoint
 ) -> None:
     endpoint.answers = [5.0]
-    async with opened(endpoint.port, timeout_seconds=0.1) as outlet:
-        outlet.tell([bench.told(1)])
-        await until(lambda: outlet.counts["failed"] == 1)
-        assert str(outlet.trouble).endswith("no answer within 0.1 s")
-        await until(lambda: outlet.counts["written"] == 1)
+    async with opened(endpoint.port, timeout_seconds=0.1) as sink:
+        sink.tell([bench.told(1)])
+        await until(lambda: sink.counts["failed"] == 1)
+        assert str(sink.trouble).endswith("no answer within 0.1 s")
+        await until(lambda: sink.counts["written"] == 1)
     assert endpoint.frames == [1, 1]
 
 
@@ -247,20 +247,20 @@ async def test_an_event_that_nobody_took_in_time_is_given_up(
     opened: Opening, bench: Telling, endpoint: Endpoint
 ) -> None:
     endpoint.answers = [web.Response(status=500) for _ in range(2)]
-    async with opened(endpoint.port, retry_seconds=0) as outlet:
-        outlet.tell([bench.told(1)])
-        await until(lambda: outlet.counts["expired"] == 1)
-        outlet.tell([bench.told(2)])
-        await until(lambda: outlet.counts["expired"] == 2)
-        outlet.tell([bench.told(3)])
-        await until(lambda: outlet.counts["written"] == 1)
+    async with opened(endpoint.port, retry_seconds=0) as sink:
+        sink.tell([bench.told(1)])
+        await until(lambda: sink.counts["expired"] == 1)
+        sink.tell([bench.told(2)])
+        await until(lambda: sink.counts["expired"] == 2)
+        sink.tell([bench.told(3)])
+        await until(lambda: sink.counts["written"] == 1)
     assert endpoint.frames == [1, 2, 3]
     assert [line["event"] for line in bench.logged] == ["webhook not taken", "webhook taken again"]
 
 
 async def test_what_waits_at_the_end_is_tried_once_more(opened: Opening, bench: Telling, endpoint: Endpoint) -> None:
-    async with opened(endpoint.port) as outlet:
-        outlet.tell([bench.told(number) for number in range(150)])
+    async with opened(endpoint.port) as sink:
+        sink.tell([bench.told(number) for number in range(150)])
     assert endpoint.frames == list(range(150))
 
 
@@ -291,8 +291,8 @@ async def test_secrets_come_from_files(opened: Opening, bench: Telling, endpoint
     (tmp_path / "token").write_text("open sesame\n")
     (tmp_path / "secret").write_text("hush\n")
     files = {"token_file": str(tmp_path / "token"), "secret_file": str(tmp_path / "secret")}
-    async with opened(endpoint.port, **files) as outlet:
-        outlet.tell([bench.told(1)])
+    async with opened(endpoint.port, **files) as sink:
+        sink.tell([bench.told(1)])
         await until(lambda: endpoint.requests)
     ((headers, body),) = endpoint.requests
     assert headers["Authorization"] == "Bearer open sesame"
@@ -380,12 +380,12 @@ async def test_no_count_falls_whatever_becomes_of_an_event(
 
     monkeypatch.setattr("rtpverify.daemon.sinks.base.Counter", Watched)
     endpoint.answers = [web.Response(status=413), web.Response(status=500)]
-    async with opened(endpoint.port, retry_seconds=0) as outlet:
-        outlet.tell([bench.told(1)])
-        await until(lambda: outlet.counts["refused"] == 1)
-        outlet.tell([bench.told(2)])
-        await until(lambda: outlet.counts["expired"] == 1)
-        outlet.tell([bench.told(3)])
-        await until(lambda: outlet.counts["written"] == 1)
-    assert isinstance(outlet.counts, Watched)
+    async with opened(endpoint.port, retry_seconds=0) as sink:
+        sink.tell([bench.told(1)])
+        await until(lambda: sink.counts["refused"] == 1)
+        sink.tell([bench.told(2)])
+        await until(lambda: sink.counts["expired"] == 1)
+        sink.tell([bench.told(3)])
+        await until(lambda: sink.counts["written"] == 1)
+    assert isinstance(sink.counts, Watched)
     assert fallen == []

@@ -11,7 +11,7 @@ import structlog
 
 from rtpverify.daemon.defects import Defects
 from rtpverify.daemon.metrics import Snapshot
-from rtpverify.daemon.sinks.base import Outlet, Told
+from rtpverify.daemon.sinks.base import Sink, Told
 from rtpverify.daemon.streams.state import StreamState
 from rtpverify.daemon.web.server import WebServer
 from rtpverify.daemon.web.table import MetricsTable
@@ -26,7 +26,7 @@ TONE = Tone((997.0,))
 
 
 class Bench:
-    """What an outlet sees of the service; ``a`` is held against a reference, ``b`` followed on transport alone."""
+    """What a sink sees of the service; ``a`` is held against a reference, ``b`` followed on transport alone."""
 
     def __init__(self, snapshot: Any = Snapshot, reference: Reference = TONE) -> None:
         encoding = parse_rtpmap("L24/48000/2")
@@ -38,7 +38,7 @@ class Bench:
         self.states = {spec.name: StreamState(spec) for spec in specs}
         self.log = structlog.get_logger()
         self.defects = Defects(self.log)
-        self.outlets: dict[str, Outlet] = {}
+        self.sinks: dict[str, Sink] = {}
         self.now_ns = START_NS
         self.reasons: list[str] = []
         self.behind_seconds = 0.0
@@ -49,8 +49,8 @@ class Bench:
     def snapshot(self) -> Snapshot:
         return self._snapshot()
 
-    def outlet(self, kind: type[Outlet]) -> Outlet | None:
-        return next((outlet for outlet in self.outlets.values() if isinstance(outlet, kind)), None)
+    def sink(self, kind: type[Sink]) -> Sink | None:
+        return next((sink for sink in self.sinks.values() if isinstance(sink, kind)), None)
 
     def unready(self) -> list[str]:
         return self.reasons
@@ -66,10 +66,10 @@ class Bench:
                 self.states[stream.name].add(stream)
             self._known = len(self.verifier.streams)
             items = [Told(item.stream, item.event, item.is_new) for item in told]
-            for outlet in self.outlets.values():
+            for sink in self.sinks.values():
                 if items:
-                    outlet.tell(items)
-                outlet.tick(self.now_ns)
+                    sink.tell(items)
+                sink.tick(self.now_ns)
         for state in self.states.values():
             state.watch(self.verifier)
             state.refresh(self.verifier, self.now_ns)
@@ -79,10 +79,10 @@ class Bench:
         self.now_ns += round(seconds * 1e9)
         told = self.verifier.advance(self.now_ns) if caught_up else []
         items = [Told(item.stream, item.event, item.is_new) for item in told]
-        for outlet in self.outlets.values():
+        for sink in self.sinks.values():
             if items:
-                outlet.tell(items)
-            outlet.tick(self.now_ns)
+                sink.tell(items)
+            sink.tick(self.now_ns)
 
 
 class Client:
@@ -108,7 +108,7 @@ async def serving(bench: Bench | None = None, **table: Any) -> AsyncIterator[Cli
     """Serve a bench on a free port."""
     bench = bench or Bench()
     server = WebServer(MetricsTable(**{"listen": "127.0.0.1:0", **table}), bench)
-    bench.outlets["metrics"] = server
+    bench.sinks["metrics"] = server
     await server.start()
     try:
         async with aiohttp.ClientSession() as session:

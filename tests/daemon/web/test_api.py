@@ -175,7 +175,7 @@ async def bench(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
     bench = Bench()
     if request.param == "history":
         history = History(HistoryTable(path=str(tmp_path / "events.sqlite")), bench)
-        bench.outlets["history"] = history
+        bench.sinks["history"] = history
         await history.start()
         yield bench
         await history.stop()
@@ -185,7 +185,7 @@ async def bench(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
 
 async def test_evidence_is_opened_from_its_event(tmp_path: Path) -> None:
     bench = Bench()
-    bench.outlets["recorder"] = Recorder(RecorderTable(path=str(tmp_path / "evidence")), bench)
+    bench.sinks["recorder"] = Recorder(RecorderTable(path=str(tmp_path / "evidence")), bench)
     async with serving(bench) as client:
         bench.feed(Sender(seconds=3.0, slips={70_000: 48}).send(lost=(500,)))
         slip, gap = (await client.get("/api/events"))["events"]

@@ -211,7 +211,7 @@ async def test_everything_is_reached_by_keyboard(chromium: int) -> None:
 async def test_evidence_is_shown_below_its_event(chromium: int, tmp_path: Path) -> None:
     (tmp_path / "token").write_text("correct horse\n")
     bench = Bench()
-    bench.outlets["recorder"] = Recorder(RecorderTable(path=str(tmp_path / "evidence")), bench)
+    bench.sinks["recorder"] = Recorder(RecorderTable(path=str(tmp_path / "evidence")), bench)
     async with serving(bench, token_file=str(tmp_path / "token")) as client, browsing(chromium) as browser:
         bench.feed(Packets(seconds=2.0).send(lost=(500,)))
         (gap,) = [dict(item) for item in bench.verifier.result("test").to_dict()["streams"][0]["events"]]

@@ -32,7 +32,7 @@ def watched(*senders: tuple[Sender, dict[str, Any]]) -> tuple[Bench, Board]:
         def tick(self, now_ns: int) -> None:
             seen.look(now_ns)
 
-    bench.outlets["board"] = Looker()  # type: ignore[assignment]
+    bench.sinks["board"] = Looker()  # type: ignore[assignment]
     bench.feed(sorted(packet for sender, options in senders for packet in sender.send(**options)))
     return bench, seen
 
