@@ -225,6 +225,7 @@ def test_the_script_of_the_tutorial_is_a_build_without_pytest(bench, tmp_path):
 
 def test_the_tests_of_the_page_on_pytest_and_of_the_readme_pass(bench):
     [readme] = _python("README.md")
+    assert readme in _python("docs/howto.md")
     device = """
 import pytest
 
