@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from functools import cache
 from typing import Annotated, Any, ClassVar, NamedTuple, dataclass_transform, get_type_hints
+
+_EPOCH = datetime.fromtimestamp(0, UTC)
 
 
 class Cause(StrEnum):
@@ -417,9 +420,45 @@ class Event:
         """What happened."""
         return self.size.kind
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the event in the published JSON form: the figures of its kind are next to the common fields."""
+        return {
+            "id": self.id,
+            "kind": str(self.kind),
+            "channel": self.channel,
+            "start_frame": self.start_frame,
+            "duration_frames": self.duration_frames,
+            "cause": str(self.cause),
+            "fault": self.fault,
+            "open": self.open,
+            "packets": list(self.packets) if self.packets else None,
+            "time": rfc3339(self.time_ns),
+            **self.size.as_dict(),
+            "confidence": self.confidence,
+            "alternatives": self.alternatives and {str(kind): value for kind, value in self.alternatives.items()},
+            "message": self.message,
+        }
+
+    def __getitem__(self, field: str) -> Any:
+        """Return a field by its name in JSON, such as ``event["slip_frames"]``."""
+        return self.to_dict()[field]
+
     def name(self, stream: str) -> None:
         """Give the event its identity: a digest of the stream's name, the kind, the channel and the start."""
         from hashlib import blake2s
 
         text = f"{stream}/{self.kind}/{self.channel}/{self.start_frame}"
         self.id = blake2s(text.encode(), digest_size=6).hexdigest()
+
+
+def rfc3339(time_ns: int | None) -> str | None:
+    """Write a time in ns since the Unix epoch as RFC 3339 in UTC with microseconds."""
+    if time_ns is None:
+        return None
+    moment = datetime.fromtimestamp(time_ns // 1_000_000_000, UTC).replace(microsecond=time_ns // 1000 % 1_000_000)
+    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def nanoseconds(moment: datetime) -> int:
+    """Return a moment that has a time zone in ns since the Unix epoch, to the microsecond."""
+    return (moment - _EPOCH) // timedelta(microseconds=1) * 1000

@@ -7,7 +7,6 @@ import pytest
 from rtpverify.daemon.metrics.event_sizes import SIZES as MEASURES
 from rtpverify.daemon.web.openapi import document
 from rtpverify.events import SIZES, Event, Kind, SlipSize, figures_of
-from rtpverify.result import event_as_dict
 from tools.event_figures import PAGE, page
 
 
@@ -15,13 +14,13 @@ from tools.event_figures import PAGE, page
 def test_an_event_has_the_figures_of_its_kind_and_null_where_nothing_was_measured(kind):
     event = Event(SIZES[kind](), 7)
     assert event.kind is kind
-    shown = event_as_dict(event)
+    shown = event.to_dict()
     assert {name: shown[name] for name in figures_of(kind)} == dict.fromkeys(figures_of(kind))
 
 
 @pytest.mark.parametrize("kind", Kind)
 def test_no_figure_has_the_name_of_what_every_event_has(kind):
-    common = event_as_dict(Event(SIZES[Kind.BYTE_ORDER](), 0))
+    common = Event(SIZES[Kind.BYTE_ORDER](), 0).to_dict()
     assert not common.keys() & figures_of(kind).keys()
 
 
@@ -49,6 +48,13 @@ def test_the_documentation_is_up_to_date():
 
 def test_what_was_compared_is_named_with_its_probability():
     event = Event(SlipSize(slip_frames=48), 0, confidence=0.7, alternatives={Kind.REPEAT: 0.3})
-    shown = event_as_dict(event)
+    shown = event.to_dict()
     assert (shown["confidence"], shown["alternatives"]) == (0.7, {"repeat": 0.3})
-    assert event_as_dict(Event(SlipSize(), 0))["alternatives"] is None
+    assert Event(SlipSize(), 0).to_dict()["alternatives"] is None
+
+
+def test_a_field_can_be_asked_for_by_its_name_in_json():
+    event = Event(SlipSize(slip_frames=48), 4800, channel=2)
+    assert (event["kind"], event["slip_frames"], event["channel"], event["time"]) == ("slip", 48, 2, None)
+    with pytest.raises(KeyError, match="gain_db"):
+        event["gain_db"]

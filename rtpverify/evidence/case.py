@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rtpverify.engine.expectation import StreamSpec
-from rtpverify.events import Event, Kind
+from rtpverify.events import Event, Kind, rfc3339
 from rtpverify.evidence.audio import ClipAudio, assemble, wav
 from rtpverify.evidence.folder import AUDIO, EVENT, PACKETS, PLOT
 from rtpverify.evidence.packet_history import DatagramBlock, select
@@ -24,7 +24,6 @@ from rtpverify.evidence.plot import Marked, picture
 from rtpverify.limits import PROFILES, Limits
 from rtpverify.reference import Recording, Tone
 from rtpverify.report.json import strict
-from rtpverify.result import rfc3339
 from rtpverify.rtp.batch import PacketBatch
 from rtpverify.rtp.payload import Encoding
 from rtpverify.version import __version__

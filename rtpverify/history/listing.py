@@ -12,7 +12,7 @@ from rtpverify.history.query import FoundEvents
 from rtpverify.history.store import Document
 from rtpverify.report.terminal import BOLD, DIM, Paper, coloured
 from rtpverify.report.text import aligned
-from rtpverify.result import event_as_dict, event_wording
+from rtpverify.result import event_wording
 
 SCHEMA = "rtpverify.events/1"
 
@@ -23,7 +23,7 @@ CSV_COLUMNS = (
     *("first_packet", "last_packet", "sizes", "message", "id"),
 )
 
-_NO_SIZES = (event_as_dict(Event(ByteOrderSize(), 0)).keys() - {"confidence", "alternatives"}) | {"stream", "cut_off"}
+_NO_SIZES = (Event(ByteOrderSize(), 0).to_dict().keys() - {"confidence", "alternatives"}) | {"stream", "cut_off"}
 """What every event may have in columns of its own; the rest are the figures of its kind."""
 
 

@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from rtpverify.errors import DamagedError, SourceError
+from rtpverify.events import nanoseconds
 from rtpverify.report.json import strict
-from rtpverify.result import nanoseconds
 from rtpverify.sources.small_file import require_regular
 
 APPLICATION_ID = 0x72747076

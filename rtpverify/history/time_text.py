@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from fractions import Fraction
 
 from rtpverify.errors import RequestError
-from rtpverify.result import nanoseconds
+from rtpverify.events import nanoseconds
 
 _UNIT_NS = {
     unit: seconds * 1_000_000_000

@@ -6,10 +6,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from html import escape
 
-from rtpverify.events import Event
+from rtpverify.events import Event, rfc3339
 from rtpverify.report import wording
 from rtpverify.report.axes import ticks
-from rtpverify.result import Result, StreamResult, Verdict, event_wording, rfc3339
+from rtpverify.result import Result, StreamResult, Verdict, event_wording
 from rtpverify.version import __version__
 
 EVENTS_SHOWN = 1000

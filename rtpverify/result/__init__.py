@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any, Literal
 
@@ -19,8 +18,6 @@ from rtpverify.failure import DEFECT_STATUS, Failure
 from rtpverify.result.event_wording import by_kind, counted
 
 SCHEMA = "rtpverify.result/1"
-
-_EPOCH = datetime.fromtimestamp(0, UTC)
 
 
 class Verdict(StrEnum):
@@ -520,37 +517,4 @@ def leg_as_dict(leg: Leg) -> dict[str, Any]:
 
 def events_as_dicts(events: Sequence[Event]) -> list[dict[str, Any]]:
     """Return events in the published JSON form."""
-    return [event_as_dict(event) for event in events]
-
-
-def event_as_dict(event: Event) -> dict[str, Any]:
-    """Return one event in the published JSON form: the sizes of its kind stand beside the common fields."""
-    return {
-        "id": event.id,
-        "kind": str(event.kind),
-        "channel": event.channel,
-        "start_frame": event.start_frame,
-        "duration_frames": event.duration_frames,
-        "cause": str(event.cause),
-        "fault": event.fault,
-        "open": event.open,
-        "packets": list(event.packets) if event.packets else None,
-        "time": rfc3339(event.time_ns),
-        **event.size.as_dict(),
-        "confidence": event.confidence,
-        "alternatives": event.alternatives and {str(kind): value for kind, value in event.alternatives.items()},
-        "message": event.message,
-    }
-
-
-def rfc3339(time_ns: int | None) -> str | None:
-    """Write a time in ns since the Unix epoch as RFC 3339 in UTC with microseconds."""
-    if time_ns is None:
-        return None
-    moment = datetime.fromtimestamp(time_ns // 1_000_000_000, UTC).replace(microsecond=time_ns // 1000 % 1_000_000)
-    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
-
-
-def nanoseconds(moment: datetime) -> int:
-    """Return a moment that has a time zone in ns since the Unix epoch, to the microsecond."""
-    return (moment - _EPOCH) // timedelta(microseconds=1) * 1000
+    return [event.to_dict() for event in events]

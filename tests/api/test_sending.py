@@ -7,7 +7,6 @@ import pytest
 import soundfile
 
 import rtpverify
-from rtpverify.result import event_as_dict
 from tests.helpers.patience import PATIENCE_SECONDS, wait_until
 from tests.helpers.ports import free_port
 
@@ -41,7 +40,7 @@ def test_what_is_found_is_what_was_made(source):
     assert (gap.size.packets_lost, slip.size.slip_frames) == (3, 48)
     assert [event.fault for event in sender.truth] == [True] * 4 + [False]
     assert verifier.result.streams[0].ssrc == sender.ssrc
-    assert all(event_as_dict(event)["time"] and event.id for event in sender.truth)
+    assert all(event.to_dict()["time"] and event.id for event in sender.truth)
 
 
 def test_in_an_event_loop(source):

@@ -8,9 +8,9 @@ import pytest
 from rtpverify.commands.check import check
 from rtpverify.engine.expectation import StreamSpec
 from rtpverify.engine.verifier import Verifier
+from rtpverify.events import rfc3339
 from rtpverify.limits import Limits, with_values
 from rtpverify.report import wording
-from rtpverify.result import rfc3339
 from rtpverify.rtp.batch import Flow, PacketBatch
 from rtpverify.rtp.payload import parse_rtpmap
 from rtpverify.sources.audio.reference_text import parse_reference

@@ -12,7 +12,7 @@ from rtpverify.engine.file_verifier import FrameVerifier
 from rtpverify.errors import RequestError
 from rtpverify.limits import Limits
 from rtpverify.reference import Tone
-from rtpverify.result import Verdict, event_as_dict, stream_as_dict
+from rtpverify.result import Verdict, stream_as_dict
 from tests.helpers.corpus import Case, verify
 
 RATE_HZ = 48000
@@ -230,7 +230,7 @@ def test_a_result_can_be_had_at_any_time():
     case = Case(("click:at=0.5,size=0.1",), seconds=2.0)
     subject, x = case.verifier(), case.signal().read(0, case.frames)
     subject.feed(x[:30_000])
-    assert [event_as_dict(event)["kind"] for event in subject.result("x").streams[0].events] == ["click"]
+    assert [event.to_dict()["kind"] for event in subject.result("x").streams[0].events] == ["click"]
     assert subject.result("x").streams[0].frames == 30_000
     subject.feed(x[30_000:])
     subject.finish()

@@ -9,8 +9,7 @@ from typing import Any
 
 from rtpverify.daemon.log import make_logger
 from rtpverify.daemon.sinks.base import Told
-from rtpverify.events import Event, EventSize, GapSize
-from rtpverify.result import rfc3339
+from rtpverify.events import Event, EventSize, GapSize, rfc3339
 
 NOW_NS = 1_790_000_000_123_456_000
 

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from rtpverify.errors import DamagedError, SourceError
+from rtpverify.events import nanoseconds, rfc3339
 from rtpverify.history.query import Query, find
 from rtpverify.history.store import Store, is_damage, set_aside
-from rtpverify.result import nanoseconds, rfc3339
 from tests.helpers.documents import NOW_NS, document
 
 HOUR_NS = 3_600_000_000_000

@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from rtpverify.daemon.config.base import Table
 from rtpverify.engine.verifier import StreamEvent
-from rtpverify.result import event_as_dict
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
@@ -46,7 +45,7 @@ class Told(StreamEvent):
 
         Ask for it before ``tell`` returns: it shows the event as it is at the first call.
         """
-        return {"stream": self.name, **event_as_dict(self.event)}
+        return {"stream": self.name, **self.event.to_dict()}
 
 
 class Sink:

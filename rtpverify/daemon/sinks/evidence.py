@@ -23,11 +23,11 @@ from rtpverify.daemon.sinks.event_filter import ChoosingTable
 from rtpverify.daemon.sinks.queue import reason
 from rtpverify.engine.presence import AwaitedStream
 from rtpverify.engine.stream import Stream
+from rtpverify.events import rfc3339
 from rtpverify.evidence.case import Case, Span, packets_of, render
 from rtpverify.evidence.folder import EVENT, EvidenceFolder
 from rtpverify.evidence.packet_history import PacketHistory
 from rtpverify.evidence.worker_process import Maker
-from rtpverify.result import rfc3339
 from rtpverify.rtp.batch import PacketBatch
 
 CAPACITY = 100

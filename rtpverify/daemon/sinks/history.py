@@ -19,8 +19,8 @@ from rtpverify.daemon.config.base import PathField
 from rtpverify.daemon.sinks.base import Sink, SinkContext, SinkTable, Told
 from rtpverify.daemon.sinks.queue import Backlog
 from rtpverify.errors import RequestError
+from rtpverify.events import rfc3339
 from rtpverify.history.store import Document, Store, is_damage, set_aside
-from rtpverify.result import rfc3339
 
 CAPACITY = 20_000
 """Most events that wait for the disk."""

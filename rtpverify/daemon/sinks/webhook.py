@@ -28,8 +28,8 @@ from rtpverify.daemon.config.base import content_of, mistake, path_of, text_of
 from rtpverify.daemon.sinks.base import Sink, SinkContext, Told
 from rtpverify.daemon.sinks.event_filter import ChoosingTable
 from rtpverify.daemon.sinks.queue import Backlog, LaterError
+from rtpverify.events import rfc3339
 from rtpverify.report.json import strict
-from rtpverify.result import rfc3339
 from rtpverify.version import __version__
 
 if TYPE_CHECKING:

@@ -23,8 +23,9 @@ from rtpverify.daemon.web.evidence import file_of, with_evidence
 from rtpverify.daemon.web.problems import not_found, response
 from rtpverify.daemon.web.stream_status import Board
 from rtpverify.engine.stream import Stream
+from rtpverify.events import rfc3339
 from rtpverify.report.json import strict
-from rtpverify.result import StreamResult, rfc3339, stream_as_dict
+from rtpverify.result import StreamResult, stream_as_dict
 from rtpverify.version import __version__
 
 SHORTEST_SPAN_SECONDS = 0.0005

@@ -7,8 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from rtpverify.daemon.web.problems import bad_parameter
-from rtpverify.events import Cause, Kind
-from rtpverify.result import nanoseconds
+from rtpverify.events import Cause, Kind, nanoseconds
 
 if TYPE_CHECKING:
     from collections.abc import Collection

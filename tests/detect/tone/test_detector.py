@@ -7,7 +7,6 @@ import numpy as np
 from rtpverify.engine.format_group import Analysis, stream_format
 from rtpverify.limits import Limits
 from rtpverify.reference import Tone
-from rtpverify.result import event_as_dict
 from tests.helpers.corpus import Case
 
 RATE_HZ = 48000
@@ -40,7 +39,7 @@ def judge(streams, frames, holes=()):
         for event in analysis.finish(row, frames):
             told[row][id(event)] = event
     signals = [analysis.detector.signal(row) for row in rows.tolist()]
-    return [[event_as_dict(event) for event in told[row].values()] for row in rows.tolist()], signals
+    return [[event.to_dict() for event in told[row].values()] for row in rows.tolist()], signals
 
 
 def test_rows_together_are_what_they_are_alone():
