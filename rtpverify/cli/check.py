@@ -151,6 +151,7 @@ def check(ctx: click.Context, /, source: str, **options: Any) -> None:
         rtcp=options["rtcp"],
         receiver_reports=options["receiver_reports"],
         until_end=options["until_end"],
+        with_clips=bool(options["html_to"]) and not listed,
     )
     result.request = request
     if listed:

@@ -51,6 +51,17 @@ class SpooledAudio:
             raw = self._scratch.file.read(count * size).ljust(count * size, b"\0")
             yield np.frombuffer(raw, np.float32).reshape(count, self.channels).astype(np.float64)
 
+    def read(self, start: int, stop: int) -> NDArray[np.float64]:
+        """Return frames ``start`` to ``stop``, shape (stop - start, channels); zeros outside."""
+        first, last = max(start, 0), min(stop, self.frames)
+        out = np.zeros((stop - start, self.channels))
+        if first < last:
+            size = self.channels * _SAMPLE_BYTES
+            self._scratch.file.seek(first * size)
+            raw = self._scratch.file.read((last - first) * size).ljust((last - first) * size, b"\0")
+            out[first - start : last - start] = np.frombuffer(raw, np.float32).reshape(-1, self.channels)
+        return out
+
 
 class _Scratch:
     """A temporary file that is closed, and so gone, with the last reference to it."""

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from rtpverify.commands.event_clips import ClipRecorder, add_file_clips
 from rtpverify.commands.silence import Audible
 from rtpverify.commands.standard_input import STANDARD_INPUT, standard_input
 from rtpverify.engine.expectation import Selection, StreamSpec
@@ -88,6 +89,8 @@ class _Arrival:
     excerpt: Excerpt = Excerpt()
     audible: Audible | None = None
     """None where silence at the ends is verified as everything is."""
+    clips: ClipRecorder | None = None
+    """Keeps what pictures of events are made of."""
 
     def verifier(self, specs: Sequence[StreamSpec], *, may_end: bool = False) -> Verifier:
         """Return a verifier for it; with ``may_end`` streams may end before the input does."""
@@ -98,22 +101,28 @@ class _Arrival:
             specs,
             selection=self.selection,
             host_clock=self.host_clock,
-            on_frames=self._take if self.audible is not None else self.on_frames,
+            on_frames=self._take if self.audible or self.clips else self.on_frames,
             ends=Ends.ALLOWED if may_end else Ends.FAULT,
         )
 
     def _take(self, stream: Stream, frame: NDArray[np.int64], samples: NDArray[np.float32]) -> None:
         if self.audible is not None:
             self.audible.take(id(stream), frame, samples)
+        if self.clips is not None:
+            self.clips.take_frames(stream, frame, samples)
         if self.on_frames is not None:
             self.on_frames(stream, frame, samples)
 
-    def result(self, verifier: Verifier, source: str, receive_buffer_dropped: int = 0) -> Result:
+    def result(
+        self, verifier: Verifier, source: str, receive_buffer_dropped: int = 0, *, is_final: bool = True
+    ) -> Result:
         """Return what a verifier found, without silence at the ends where that is trimmed."""
         result = verifier.result(source, receive_buffer_dropped)
         if self.audible is not None:
             for stream, found in zip(verifier.streams, result.streams, strict=False):
                 self.audible.trim(id(stream), found)
+        if self.clips is not None and is_final:
+            self.clips.add_clips(result, verifier.streams)
         return result
 
 
@@ -161,6 +170,7 @@ def check(
     receiver_reports: bool = False,
     on_frames: OnFrames | None = None,
     until_end: bool = False,
+    with_clips: bool = False,
 ) -> Result:
     """Verify a capture, an audio file, or a live stream.
 
@@ -215,6 +225,8 @@ def check(
         Takes all frames of every stream of packets, where given; not those of an audio file.
     until_end
         End a live check when all streams that came have ended, too; then their end is no fault.
+    with_clips
+        Keep what reports draw of the largest events.
 
     Raises
     ------
@@ -231,6 +243,7 @@ def check(
         on_frames,
         Excerpt(start_seconds, duration_seconds),
         Audible() if trim_silence else None,
+        ClipRecorder() if with_clips else None,
     )
     live = _Live(
         duration_seconds,
@@ -373,6 +386,8 @@ def _check_file(path: Path, spec: StreamSpec, arrival: _Arrival) -> Result:
     if arrival.audible is not None:
         arrival.audible.trim(path, stream)
     stream.warnings += audio.told()
+    if arrival.clips is not None:
+        add_file_clips(result, path, spec.reference)
     return result
 
 
@@ -438,6 +453,8 @@ def _verify_capture(capture: CaptureReader, specs: Sequence[StreamSpec], arrival
     verifier = arrival.verifier(specs)
     source = str(capture.path)
     for batch in capture if arrival.excerpt.is_whole else _excerpt(capture, arrival.excerpt, source):
+        if arrival.clips is not None:
+            arrival.clips.take_packets(batch)
         verifier.feed(batch)
         _refuse_mistakes(verifier)
     verifier.finish()
@@ -531,10 +548,15 @@ def _check_live(
             feedback or contextlib.nullcontext(),
         ):
 
-            def found() -> Result:
-                result = arrival.result(verifier, source, receiver.dropped)
+            def found(*, is_final: bool = False) -> Result:
+                result = arrival.result(verifier, source, receiver.dropped, is_final=is_final)
                 _add(result.discarded, receiver.discarded)
                 return result
+
+            def take(batch: PacketBatch) -> None:
+                live.watcher.take(batch)
+                if arrival.clips is not None:
+                    arrival.clips.take_packets(batch)
 
             live.watcher.begin(verifier, found)
             live.on_listening(places)
@@ -545,11 +567,11 @@ def _check_live(
                 wait_seconds=live.wait_seconds,
                 until_end=live.until_end,
                 stop=stop,
-                on_batch=live.watcher.take,
+                on_batch=take,
                 on_tick=on_tick,
             )
             _require_encodings(verifier, source)
-            return found()
+            return found(is_final=True)
 
     return run(main())
 

@@ -1,10 +1,15 @@
-"""The result as one HTML page to hand on: no script, nothing loaded, light or dark as the reader has it."""
+"""The result as one HTML page to hand on: nothing loaded, light or dark as the reader has it, also on paper.
+
+Without a script everything can be read; where the result has clips of its largest events, a script in the page draws
+them.
+"""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
+from typing import TYPE_CHECKING, Any
 
 from rtpverify.events import Event, rfc3339
 from rtpverify.report import wording
@@ -12,20 +17,26 @@ from rtpverify.report.axes import ticks
 from rtpverify.result import Result, StreamResult, Verdict, event_wording
 from rtpverify.version import __version__
 
+if TYPE_CHECKING:
+    from rtpverify.result.clip import EventClip
+
 EVENTS_SHOWN = 1000
 """Events of one stream that are listed; the rest is counted by kind. The timeline draws all of them."""
 
 _TITLE = {Verdict.PASS: "Pass", Verdict.FAIL: "Fail", Verdict.INCONCLUSIVE: "Inconclusive"}
 
 STYLE = """
-:root { color-scheme: light dark;
+:root { color-scheme: light dark; }
+:root, .paper {
   --page: #f6f7f9; --card: #fff; --text: #1b2027; --quiet: #5d6673; --line: #d9dee5;
   --pass: #0f7a3d; --fail: #c1272d; --inconclusive: #8a5a00;
-  --network: #2f6fde; --upstream: #c1272d; --unknown: #8a5a00; }
+  --network: #2f6fde; --upstream: #c1272d; --unknown: #8a5a00;
+  --wave: #2f6fde; --reference: #0f7a3d; --rest: #8a3fc7; --event: #c1272d; }
 @media (prefers-color-scheme: dark) { :root {
   --page: #14171c; --card: #1d2128; --text: #e6e9ee; --quiet: #9aa4b2; --line: #343b46;
   --pass: #4cc27c; --fail: #ff6b6b; --inconclusive: #e0b04c;
-  --network: #6ea2ff; --upstream: #ff6b6b; --unknown: #e0b04c; } }
+  --network: #6ea2ff; --upstream: #ff6b6b; --unknown: #e0b04c;
+  --wave: #6ea2ff; --reference: #4cc27c; --rest: #c79bff; --event: #ff6b6b; } }
 * { box-sizing: border-box; }
 body { margin: 0 auto; max-width: 76rem; padding: 1.5rem; background: var(--page); color: var(--text);
   font: 15px/1.45 system-ui, "Segoe UI", "DejaVu Sans", sans-serif; }
@@ -57,17 +68,63 @@ svg .rule { stroke: var(--line); }
 .key.network { background: var(--network); } .key.upstream { background: var(--upstream); }
 .key.unknown { background: var(--unknown); }
 .legend span + span { margin-left: 1rem; }
-@media print { body { background: #fff; } section { break-inside: avoid; } }
+.first { font-size: 1.1rem; border-left: 4px solid var(--fail); padding: .4rem .8rem; margin: .8rem 0; }
+.first b { font-weight: 600; } a { color: var(--network); }
+details.event { border-bottom: 1px solid var(--line); }
+summary { display: grid; grid-template-columns: 7rem 7rem 4rem 9rem 6rem 1fr; gap: 0 .9rem; padding: .4rem 0;
+  cursor: pointer; font-variant-numeric: tabular-nums; list-style-position: inside; }
+summary::marker { content: ""; }
+summary > :first-child::before { content: "▸ "; color: var(--quiet); }
+details[open] > summary > :first-child::before { content: "▾ "; }
+summary .kind { font-weight: 600; }
+.plots { padding: .2rem 0 1rem; }
+.plots canvas { display: block; width: 100%; height: 15rem; touch-action: pan-y; }
+.plots .wave { height: 24rem; cursor: grab; }
+.pair { display: grid; grid-template-columns: 1fr 1fr; gap: 1rem; margin-top: .6rem; }
+.tools { display: flex; gap: .4rem; align-items: center; margin-bottom: .4rem; }
+button { font: inherit; color: var(--text); background: var(--page); border: 1px solid var(--line);
+  border-radius: .35rem; padding: .1rem .7rem; cursor: pointer; }
+svg a { cursor: pointer; }
+@media (max-width: 46rem) {
+  body { padding: .7rem; }
+  section { padding: .7rem .8rem; }
+  dl { grid-template-columns: 1fr; gap: 0; } dd { margin-bottom: .35rem; overflow-wrap: anywhere; }
+  summary { grid-template-columns: auto auto 1fr; }
+  summary .size { grid-column: 1 / -1; }
+  .pair { grid-template-columns: 1fr; }
+  .timeline { min-width: 48rem; }
+  .plots .wave { height: 19rem; } .plots canvas { height: 12rem; }
+}
+@media print {
+  :root { --page: #fff; --card: #fff; --text: #000; --quiet: #444; --line: #ccc; --pass: #0f7a3d; --fail: #b00;
+    --inconclusive: #8a5a00; --network: #2f6fde; --upstream: #b00; --unknown: #8a5a00; color-scheme: light; }
+  body { max-width: none; padding: 0; font-size: 10.5pt; background: #fff; }
+  section { border: 0; padding: 0; } .tools { display: none; }
+  .scroll { overflow: visible; } th, td { white-space: normal; padding-right: .5rem; }
+  summary { grid-template-columns: 5.5rem 4rem 3rem 6.5rem 4.5rem 1fr; gap: 0 .5rem; break-inside: avoid; }
+  .plots, tr, .title, .first { break-inside: avoid; } h3 { break-after: avoid; }
+  .timeline { min-width: 0; }
+  .plots .wave { height: 17rem; } .plots canvas { height: 11rem; }
+}
 """
 
 
 def render(result: Result) -> str:
     """Return the result as one self-contained page."""
     verdict = result.verdict
-    streams = "\n".join(_stream(stream) for stream in wording.in_order(result.streams))
+    clips: list[dict[str, Any]] = []
+    streams = "\n".join(_stream(stream, result.clips, clips) for stream in wording.in_order(result.streams))
     asked = wording.request(result)
     about = [*wording.host_lines(result), *result.warnings]
+    if (count := wording.stream_count(result)) is not None:
+        about.insert(0, count)
     host = "".join(f'<p class="warning">{escape(line)}</p>' for line in about)
+    script = ""
+    if clips:
+        from rtpverify.report import event_plots
+
+        data = f'<script type="application/json" id="clips">{event_plots.as_script(clips)}</script>'
+        script = f"{data}\n<script>{event_plots.script()}</script>\n"
     return f"""<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -82,24 +139,53 @@ def render(result: Result) -> str:
 <h1>{escape(wording.headline(result))}</h1>
 <div class="source">{escape(result.source)}</div>
 </header>
-{host}
+{_first_fault(result)}{host}
+{f"<section><h2>What was asked</h2>{_facts(asked)}</section>" if asked else ""}
 {streams}
-<footer>{_facts(asked) if asked else f"rtpverify {__version__}"}</footer>
-</body>
+<footer>rtpverify {__version__}</footer>
+{script}</body>
 </html>
 """
 
 
-def _stream(stream: StreamResult) -> str:
+def _first_fault(result: Result) -> str:
+    """Say what went wrong first: the line that most readers want."""
+    faults = [
+        (event.start_frame / (stream.sample_rate or 1), n, event, stream)
+        for n, stream in enumerate(result.streams)
+        for event in stream.events
+        if event.fault
+    ]
+    if not faults:
+        return ""
+    _, _, event, stream = min(faults, key=lambda item: item[:2])
+    time, frame, channel, kind, cause, packets, _ = event_wording.event_row(event, stream.sample_rate)
+    where = f"at {time} s (frame {frame})" if stream.sample_rate else f"at frame {frame}"
+    on = "all channels" if channel == "all" else f"channel {channel}"
+    carried = f", packets {packets}" if event.packets else ""
+    name = f" of {' '.join(wording.identity(stream).split())}" if len(result.streams) > 1 else ""
+    words = f"{where}, {on}{carried}{name}: {event.message or kind} (cause: {cause})"
+    pictured = f' <a href="#{_anchor(event)}">picture</a>' if event.id in result.clips else ""
+    return f'<p class="first"><b>First fault: {escape(kind)}</b> {escape(words)}{pictured}</p>\n'
+
+
+def _stream(stream: StreamResult, clips: Mapping[str, EventClip], drawn: list[dict[str, Any]]) -> str:
+    """Return a stream; data of the events that are drawn is added to ``drawn``."""
     facts = [("Format", wording.form(stream)), *wording.transport(stream), *wording.comparison(stream)]
     smallest = wording.sensitivity(stream)
     if smallest is not None:
         facts.append(("Detection limits", smallest))
+    blind = {signal.blind_slip_frames for signal in stream.signal if signal.blind_slip_frames}
+    if blind:
+        facts.append(
+            ("Blind spots", f"slips of {' or '.join(f'{frames:,}' for frames in sorted(blind))} frames or multiples")
+        )
     if stream.inconclusive:
         facts.append(("Reason", stream.inconclusive))
     badge = f'<span class="verdict {stream.verdict}">{_TITLE[stream.verdict]}</span>'
     parts = [
         f'<div class="title"><h2>{escape(wording.identity(stream))}</h2>{badge}</div>',
+        *([_timeline(stream, clips)] if stream.events else []),
         _facts(facts),
         *(f'<p class="warning">{escape(warning)}</p>' for warning in stream.warnings),
     ]
@@ -110,7 +196,7 @@ def _stream(stream: StreamResult) -> str:
         cells = [[_cell(text, "number") for text in wording.signal_row(signal)] for signal in stream.signal]
         parts += ["<h3>Channels</h3>", _table([(title, "number") for title in titles], cells)]
     if stream.events:
-        parts += ["<h3>Timeline</h3>", _timeline(stream), "<h3>Events</h3>", _events(stream)]
+        parts += ["<h3>Events</h3>", _drawn_events(stream, clips, drawn), _events(stream, clips)]
     return "<section>\n" + "\n".join(parts) + "\n</section>"
 
 
@@ -119,8 +205,39 @@ def _facts(facts: Sequence[tuple[str, str]]) -> str:
     return "<dl>" + "\n".join(f"<dt>{escape(label)}</dt><dd>{escape(text)}</dd>" for label, text in facts) + "</dl>"
 
 
-def _events(stream: StreamResult) -> str:
-    shown, rest = event_wording.selected(stream.events, EVENTS_SHOWN)
+def _drawn_events(stream: StreamResult, clips: Mapping[str, EventClip], drawn: list[dict[str, Any]]) -> str:
+    """Return the events that have a picture; the first one on the page is open."""
+    parts = []
+    for event in sorted(stream.events, key=lambda event: event.start_frame):
+        clip = clips.get(event.id)
+        if clip is None:
+            continue
+        from rtpverify.report import event_plots
+
+        time, frame, channel, kind, cause, _, size = event_wording.event_row(event, stream.sample_rate)
+        cells = [f"<span>{time} s</span>", f"<span>{frame}</span>", f"<span>ch {channel}</span>"]
+        cells += [f'<span class="kind">{escape(kind)}</span>', f"<span>{cause}</span>"]
+        message = f'<br><span class="quiet">{escape(event.message)}</span>' if event.message else ""
+        cells.append(f'<span class="size">{escape(size)}{message}</span>')
+        plots = event_plots.PLOTS.format(number=len(drawn))
+        parts.append(
+            f'<details class="event" id="{_anchor(event)}"{"" if drawn else " open"}>'
+            f"<summary>{''.join(cells)}</summary>{plots}</details>"
+        )
+        drawn.append(event_plots.encoded(stream, event, clip))
+    return "\n".join(parts)
+
+
+def _anchor(event: Event) -> str:
+    return f"event-{escape(event.id)}"
+
+
+def _events(stream: StreamResult, clips: Mapping[str, EventClip]) -> str:
+    """Return the events without a picture as a table."""
+    listed = [event for event in stream.events if event.id not in clips]
+    if not listed:
+        return ""
+    shown, rest = event_wording.selected(listed, EVENTS_SHOWN)
     titles = [(title, "number" if title in ("Time s", "Frame", "Ch") else "") for title in event_wording.EVENT_COLUMNS]
     rows = []
     for event in shown:
@@ -150,9 +267,10 @@ _WIDTH, _LEFT, _LANE, _BAR = 1100, 150, 26, 14
 """Of the timeline, in SVG units: whole width, room for the lanes' names, height of a lane and of a mark in it."""
 
 
-def _timeline(stream: StreamResult) -> str:
+def _timeline(stream: StreamResult, clips: Mapping[str, EventClip]) -> str:
     """Draw every event on the media timeline, one lane per kind in order of appearance."""
-    span = max(1, stream.frames, *(event.start_frame + event.duration_frames for event in stream.events))
+    first = stream.first_frame
+    span = max(1, stream.frames, *(event.start_frame + event.duration_frames - first for event in stream.events))
     events = sorted(stream.events, key=lambda event: event.start_frame)
     kinds = list(dict.fromkeys(event.kind for event in events))
     bottom = _LANE * len(kinds)
@@ -163,34 +281,39 @@ def _timeline(stream: StreamResult) -> str:
         count = sum(event.kind is kind for event in events)
         parts.append(f'<text x="0" y="{y + 17}">{kind} ({count:,})</text>')
         parts.append(f'<line class="rule" x1="{_LEFT}" x2="{_WIDTH - 10}" y1="{y + _LANE}" y2="{y + _LANE}"/>')
-        parts += _marks([event for event in events if event.kind is kind], y + (_LANE - _BAR) / 2, scale, stream)
+        parts += _marks([event for event in events if event.kind is kind], y + (_LANE - _BAR) / 2, scale, stream, clips)
     rate, unit = (stream.sample_rate, " s") if stream.sample_rate else (1, "")
-    for time in ticks(0, span / rate):
-        x = _LEFT + time * rate * scale
+    for time in ticks(first / rate, (first + span) / rate):
+        x = _LEFT + (time * rate - first) * scale
         parts.append(f'<line class="rule" x1="{x:.1f}" x2="{x:.1f}" y1="0" y2="{bottom + 5}"/>')
         parts.append(f'<text x="{x:.1f}" y="{bottom + 20}" text-anchor="middle">{time:g}{unit}</text>')
     causes = dict.fromkeys(str(event.cause) for event in events)
     legend = "".join(f'<span><i class="key {cause}"></i>{cause}</span>' for cause in causes)
     return (
-        f'<svg viewBox="0 0 {_WIDTH} {bottom + 28}" role="img" aria-label="Events over time">{"".join(parts)}</svg>'
+        f'<div class="scroll"><svg class="timeline" viewBox="0 0 {_WIDTH} {bottom + 28}" role="img" '
+        f'aria-label="Events over time">{"".join(parts)}</svg></div>'
         f'<div class="legend quiet">{legend}</div>'
     )
 
 
-def _marks(events: Sequence[Event], y: float, scale: float, stream: StreamResult) -> list[str]:
+def _marks(
+    events: Sequence[Event], y: float, scale: float, stream: StreamResult, clips: Mapping[str, EventClip]
+) -> list[str]:
     """Return a lane's marks; events that fall on the same spot share one."""
     spots: dict[tuple[int, int, str], list[Event]] = defaultdict(list)
     for event in events:
         width = max(3, round(event.duration_frames * scale))
-        spots[round(event.start_frame * scale), width, str(event.cause)].append(event)
+        spots[round((event.start_frame - stream.first_frame) * scale), width, str(event.cause)].append(event)
     marks = []
     for (x, width, cause), here in spots.items():
         time, frame, channel, *_, size = event_wording.event_row(here[0], stream.sample_rate)
         title = f"{here[0].kind} at {time} s, frame {frame}, channel {channel}: {size}"
         if len(here) > 1:
             title += f" (and {len(here) - 1:,} more here)"
-        marks.append(
+        mark = (
             f'<rect class="{cause}" x="{_LEFT + x}" y="{y:g}" width="{width}" height="{_BAR}" rx="1">'
             f"<title>{escape(title)}</title></rect>"
         )
+        pictured = next((event for event in here if event.id in clips), None)
+        marks.append(mark if pictured is None else f'<a href="#{_anchor(pictured)}">{mark}</a>')
     return marks

@@ -10,12 +10,15 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from rtpverify.errors import RequestError
 from rtpverify.events import Event, Kind
 from rtpverify.failure import DEFECT_STATUS, Failure
 from rtpverify.result.event_wording import by_kind, counted
+
+if TYPE_CHECKING:
+    from rtpverify.result.clip import EventClip
 
 SCHEMA = "rtpverify.result/1"
 
@@ -337,6 +340,8 @@ class Result:
     """Streams that came and were not verified, as there were more than are at a time."""
     streams_expected: int | None = None
     """How many were to come; None: any number."""
+    clips: dict[str, EventClip] = field(default_factory=dict, repr=False)
+    """Audio and packets around the largest events, by the event's id, where a report that draws was asked for."""
 
     @property
     def verdict(self) -> Verdict:
