@@ -14,7 +14,18 @@ from rtpverify.version import __version__
 
 
 def keep(traceback_text: str) -> Path | None:
-    """Write a traceback to a temporary file that only the user may read; return its path, None where that fails."""
+    """Write a traceback to a temporary file that only the user may read; return its path, None where that fails.
+
+    Parameters
+    ----------
+    traceback_text
+        As Python prints it.
+
+    Returns
+    -------
+    Path or None
+        The file.
+    """
     import platform
     import tempfile
 
@@ -32,7 +43,15 @@ def keep(traceback_text: str) -> Path | None:
 
 
 def report(message: str, traceback_text: str) -> None:
-    """Keep a traceback and tell it on standard error: in one line, or with the traceback where it cannot be kept."""
+    """Keep a traceback and tell it on standard error: in one line, or with the traceback where it cannot be kept.
+
+    Parameters
+    ----------
+    message
+        What happened, in one line.
+    traceback_text
+        As Python prints it.
+    """
     path = keep(traceback_text)
     if path is None:
         say(f"{traceback_text}rtpverify: internal error: {message}")
@@ -41,20 +60,38 @@ def report(message: str, traceback_text: str) -> None:
 
 
 def report_exception(error: BaseException) -> None:
-    """Keep and tell an exception."""
+    """Keep and tell an exception.
+
+    Parameters
+    ----------
+    error
+        The exception.
+    """
     import traceback
 
     report(in_one_line(error), "".join(traceback.format_exception(error)))
 
 
 def report_failures(failures: Iterable[Failure]) -> None:
-    """Keep and tell what was contained, once where the same happened again."""
+    """Keep and tell what was contained, once where the same happened again.
+
+    Parameters
+    ----------
+    failures
+        What the verifier contained.
+    """
     for failure in {(one.where, one.stream, one.message): one for one in failures}.values():
         whose = f" of stream {failure.stream!r}" if failure.stream else ""
         report(f"{failure.where}{whose}: {failure.message}", failure.traceback)
 
 
 def say(text: str) -> None:
-    """Tell a person; where there is nobody, the exit status alone has to do."""
+    """Tell a person; where there is nobody, the exit status alone has to do.
+
+    Parameters
+    ----------
+    text
+        One line.
+    """
     with suppress(OSError, ValueError):
         print(printable_lines(text), file=sys.stderr, flush=True)

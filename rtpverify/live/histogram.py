@@ -27,7 +27,13 @@ class BucketCounts:
 
 
 class BucketCounter:
-    """Counts values in buckets with fixed edges, ascending."""
+    """Counts values in buckets with fixed edges, ascending.
+
+    Parameters
+    ----------
+    edges
+        Upper ends of the buckets, ascending; one more holds what is above.
+    """
 
     __slots__ = ("_counts", "_edges", "_total")
 
@@ -37,10 +43,22 @@ class BucketCounter:
         self._total = 0.0
 
     def add(self, value: float) -> None:
-        """Count a value."""
+        """Count a value.
+
+        Parameters
+        ----------
+        value
+            In the unit of the edges.
+        """
         self._counts[bisect_left(self._edges, value)] += 1
         self._total += value
 
     def counts(self) -> BucketCounts:
-        """Return what it holds now."""
+        """Return what it holds now.
+
+        Returns
+        -------
+        BucketCounts
+            A copy.
+        """
         return BucketCounts(self._edges, tuple(self._counts), self._total)

@@ -14,17 +14,51 @@ from rtpverify.sources.ring.tap import Tap
 
 
 def is_live(source: str | Path) -> bool:
-    """Tell whether a source is an address, an interface, or a session description, and no capture or audio file."""
+    """Tell whether a source is an address, an interface, or a session description, and no capture or audio file.
+
+    Parameters
+    ----------
+    source
+        What the caller names.
+
+    Returns
+    -------
+    bool
+        Whether packets are to be received.
+    """
     return str(source).startswith((SCHEME, tap.SCHEME)) or is_session(source)
 
 
 def is_tap(source: str) -> bool:
-    """Tell whether a source is an interface of which everything that passes is taken."""
+    """Tell whether a source is an interface of which everything that passes is taken.
+
+    Parameters
+    ----------
+    source
+        What the caller names.
+
+    Returns
+    -------
+    bool
+        Whether it begins with ``capture://``.
+    """
     return source.startswith(tap.SCHEME)
 
 
 def open_input(places: Sequence[Endpoint | Tap], backend: Backend | None) -> LiveInput:
     """Open what takes in the packets of endpoints, or of taps.
+
+    Parameters
+    ----------
+    places
+        Endpoints, or taps.
+    backend
+        What receives; None: what this system has.
+
+    Returns
+    -------
+    LiveInput
+        Open; to be closed by the caller.
 
     Raises
     ------

@@ -101,12 +101,26 @@ class LiveStatistics:
         return max(waiting_seconds, self._oldest_seconds.at(time.monotonic()))
 
     def late(self, seconds: float) -> None:
-        """Take in how late a tick began."""
+        """Take in how late a tick began.
+
+        Parameters
+        ----------
+        seconds
+            Time after it was due.
+        """
         self.lag_seconds.add(max(0.0, seconds))
         self.max_lag_seconds = max(self.max_lag_seconds, seconds)
 
     def took_in(self, datagrams: int, age_seconds: float) -> None:
-        """Take in a batch whose oldest datagram is this old now."""
+        """Take in a batch whose oldest datagram is this old now.
+
+        Parameters
+        ----------
+        datagrams
+            Datagrams of the batch.
+        age_seconds
+            Age of its oldest one.
+        """
         self.batches += 1
         self.datagrams += datagrams
         self.batch_datagrams.add(datagrams)
@@ -177,24 +191,37 @@ async def run_live(
 
     Parameters
     ----------
+    verifier
+        Takes the packets.
+    receiver
+        Gives them.
+    duration_seconds
+        How long; None: until ``stop``.
     wait_seconds
         How long to wait for a stream; once there is one, the duration counts from its first packet. None: it counts
         from now on.
-    until_end
-        Finish when all streams that came have ended, too.
-    tick_seconds
-        Longest time between two drains; the more arrives, the shorter it gets.
+    stop
+        Ends it when set; None: the duration alone.
     on_events
         Called on the event loop with the events of every drain that told any; must be quick.
     on_batch
         Called with the datagrams of every drain before they are verified; must be quick.
     on_tick
         Called after every drain with the time in ns since the Unix epoch; must be quick.
+    tick_seconds
+        Longest time between two drains; the more arrives, the shorter it gets.
     on_failure
         Called with what receiving or verifying raised; then it is tried again, at growing intervals, and packets wait
         in the sockets. None: it is raised.
     statistics
         Kept up to date while the loop runs, and returned.
+    until_end
+        Finish when all streams that came have ended, too.
+
+    Returns
+    -------
+    LiveStatistics
+        How the loop fared.
 
     Raises
     ------
@@ -280,7 +307,18 @@ async def run_live(
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine to its end on uvloop where there is one, else on asyncio's own loop."""
+    """Run a coroutine to its end on uvloop where there is one, else on asyncio's own loop.
+
+    Parameters
+    ----------
+    main
+        The coroutine.
+
+    Returns
+    -------
+    T
+        What it returns.
+    """
     try:
         import uvloop
     except ImportError:
@@ -293,7 +331,18 @@ def run(main: Coroutine[Any, Any, T]) -> T:
 
 @contextlib.contextmanager
 def stopped_by_signals(stop: asyncio.Event) -> Iterator[None]:
-    """Let Ctrl-C or SIGTERM set ``stop``, where this thread gets signals; afterwards they do what they did before."""
+    """Let Ctrl-C or SIGTERM set ``stop``, where this thread gets signals; afterwards they do what they did before.
+
+    Parameters
+    ----------
+    stop
+        Set by the first signal.
+
+    Yields
+    ------
+    None
+        Nothing.
+    """
     loop = asyncio.get_running_loop()
     before = {number: signal.getsignal(number) for number in STOP_SIGNALS}
     try:

@@ -24,7 +24,13 @@ _FOR_HOST_NAMES = ("encodings.idna",)
 
 
 def load_for(references: Iterable[Reference]) -> None:
-    """Load what streams need that are compared with these references and no others."""
+    """Load what streams need that are compared with these references and no others.
+
+    Parameters
+    ----------
+    references
+        References of the streams.
+    """
     kinds = {type(reference) for reference in references}
     _load(_FOR_PACKETS, *(_FOR_REFERENCE.get(kind, ()) for kind in kinds))
 

@@ -62,7 +62,13 @@ class Feedback:
         self._sockets.clear()
 
     def tick(self, now_ns: int) -> None:
-        """Send what is due."""
+        """Send what is due.
+
+        Parameters
+        ----------
+        now_ns
+            Arrival clock, in ns since the Unix epoch.
+        """
         if now_ns < self._due_ns:
             return
         self._due_ns = now_ns + self._interval_ns()

@@ -18,6 +18,15 @@ if TYPE_CHECKING:
 class SapListener:
     """Hears announcements in every group that can be joined; a context that holds its sockets.
 
+    Parameters
+    ----------
+    interface
+        Name or address of the interface; None: that of the route.
+    backend
+        What receives; None: what this system has.
+    groups
+        Multicast addresses to listen to.
+
     Attributes
     ----------
     directory
@@ -57,7 +66,13 @@ class SapListener:
             receiver.close()
 
     def drain(self) -> list[Announcement]:
-        """Take what has arrived, without waiting; return sessions that are new or have changed."""
+        """Take what has arrived, without waiting; return sessions that are new or have changed.
+
+        Returns
+        -------
+        list of Announcement
+            In order of arrival.
+        """
         found = []
         for receiver in self._receivers:
             batch = receiver.drain()

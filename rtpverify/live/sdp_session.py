@@ -44,6 +44,18 @@ class Session:
 
         A stream arrives at one endpoint, or at one for each of its legs; with ``rtcp``, RTCP does so too.
 
+        Parameters
+        ----------
+        base
+            What is expected of each.
+        rtcp
+            Whether RTCP is received too.
+
+        Returns
+        -------
+        list[tuple[list[Endpoint], StreamSpec]]
+            Endpoints and expectation of each stream.
+
         Raises
         ------
         ConfigurationError
@@ -79,20 +91,53 @@ class Session:
         return endpoints
 
     def encodings_at(self, endpoint: Endpoint) -> dict[int, Encoding]:
-        """Return the encodings of what arrives at an address, or of every medium where none is sent there."""
+        """Return the encodings of what arrives at an address, or of every medium where none is sent there.
+
+        Parameters
+        ----------
+        endpoint
+            Where packets are sent to.
+
+        Returns
+        -------
+        dict[int, Encoding]
+            By payload type.
+        """
         encodings: dict[int, Encoding] = {}
         for medium in [one for one in self.media if one.destination == endpoint.destination] or self.media:
             encodings |= medium.encodings
         return encodings
 
     def announced_at(self, endpoint: Endpoint) -> Announced | None:
-        """Return what is announced for an address; of a description of one medium, that one."""
+        """Return what is announced for an address; of a description of one medium, that one.
+
+        Parameters
+        ----------
+        endpoint
+            Where packets are sent to.
+
+        Returns
+        -------
+        Announced or None
+            None where nothing is.
+        """
         media = [one for one in self.media if one.destination == endpoint.destination] or self.media
         return Announced(f"{self.place}:{media[0].line}", media[0]) if len(media) == 1 else None
 
 
 def is_session(path: str | Path) -> bool:
-    """Tell whether a file is a session description: by its name (``.sdp``), or by how it starts, whatever its name."""
+    """Tell whether a file is a session description: by its name (``.sdp``), or by how it starts, whatever its name.
+
+    Parameters
+    ----------
+    path
+        The file.
+
+    Returns
+    -------
+    bool
+        Whether it is.
+    """
     path = Path(path)
     if path.suffix.lower() == ".sdp":
         return True
@@ -109,12 +154,26 @@ def is_session(path: str | Path) -> bool:
 def read_session(path: Path, *, is_patient: bool = False) -> Session:
     """Read a session description; ``is_patient``: from a pipe, too (:mod:`rtpverify.sources.small_file`).
 
+    Parameters
+    ----------
+    path
+        The file.
+    is_patient
+        Whether it may come from a pipe.
+
+    Returns
+    -------
+    Session
+        The session.
+
     Raises
     ------
     SourceError
         Where the file cannot be read.
     ConfigurationError
         Where it is none, or describes no audio that can be received.
+    RequestError
+        Where it cannot be read, or describes no audio that can be received.
     """
     try:
         text = sdp_text(read_small(path, is_patient=is_patient))
@@ -134,6 +193,18 @@ def _legs(endpoints: Sequence[Endpoint], groups: Sequence[Sequence[int]]) -> Ite
 def session_of(description: SessionDescription, place: str) -> Session:
     """Return the audio of a description; ``place`` is its file or origin.
 
+    Parameters
+    ----------
+    description
+        The description.
+    place
+        Its file or origin.
+
+    Returns
+    -------
+    Session
+        The session.
+
     Raises
     ------
     ConfigurationError
@@ -151,7 +222,22 @@ def session_of(description: SessionDescription, place: str) -> Session:
 
 
 def spec_at(endpoint: Endpoint, base: StreamSpec, session: Session | None = None) -> StreamSpec:
-    """Return ``base`` for what arrives at an address; a description may tell its encodings, and what it announces."""
+    """Return ``base`` for what arrives at an address; a description may tell its encodings, and what it announces.
+
+    Parameters
+    ----------
+    endpoint
+        Where packets are sent to.
+    base
+        What is expected anyway.
+    session
+        What is announced; None: nothing.
+
+    Returns
+    -------
+    StreamSpec
+        What is expected there.
+    """
     encodings = session.encodings_at(endpoint) if session else {}
     announced = session.announced_at(endpoint) if session else None
     return replace(

@@ -15,6 +15,15 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 def mind(loop: asyncio.AbstractEventLoop, number: int, call: Callable[[], object]) -> None:
     """Have a loop call something at each signal of a number, from now on.
 
+    Parameters
+    ----------
+    loop
+        The loop.
+    number
+        Number of the signal.
+    call
+        What is called, in the loop.
+
     Raises
     ------
     RuntimeError, ValueError

@@ -20,10 +20,26 @@ def open_receiver(
 ) -> Receiver:
     """Open the receiver of this system, or the one asked for; ``asyncio-dgram`` needs a running loop.
 
+    Parameters
+    ----------
+    endpoints
+        Where packets are sent to.
+    backend
+        What receives; None: what this system has.
+    receive_buffer_bytes
+        Receive buffer asked of the kernel.
+
+    Returns
+    -------
+    Receiver
+        Open; to be closed by the caller.
+
     Raises
     ------
     SourceError
         Where a socket cannot be opened; the message names address, port and reason.
+    SourceError
+        Where a socket cannot be opened.
     """
     if backend == "ring":
         from rtpverify.sources.ring.endpoint_receiver import RingReceiver

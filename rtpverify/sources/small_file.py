@@ -20,14 +20,23 @@ def read_small(path: Path, *, is_patient: bool = False) -> bytes:
 
     Parameters
     ----------
+    path
+        The file.
     is_patient
         Take pipes and devices, too, and wait for what they give.
+
+    Returns
+    -------
+    bytes
+        Its bytes.
 
     Raises
     ------
     OSError
         Where it cannot be read, is larger than :data:`MAX_BYTES`, or is no regular file where that is asked for;
         ``strerror`` says so.
+    OSError
+        Where it is larger than such a file is, or cannot be read.
     """
     if not is_patient:
         require_regular(path.stat())
@@ -42,6 +51,17 @@ def read_small(path: Path, *, is_patient: bool = False) -> bytes:
 
 
 def require_regular(status: os.stat_result) -> None:
-    """Raise OSError where a file is none that is simply read or written: a pipe, device or socket, but for folders."""
+    """Raise OSError where a file is none that is simply read or written: a pipe, device or socket, but for folders.
+
+    Parameters
+    ----------
+    status
+        Of the file, as ``os.stat`` gives it.
+
+    Raises
+    ------
+    OSError
+        With what it is instead.
+    """
     if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
         raise OSError(errno.EINVAL, "is not a regular file")

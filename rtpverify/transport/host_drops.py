@@ -45,7 +45,13 @@ class HostDrops(Rows):
     _has_dropped = False
 
     def begin(self, stream: int) -> None:
-        """Take note that a stream begins."""
+        """Take note that a stream begins.
+
+        Parameters
+        ----------
+        stream
+            Index of the stream.
+        """
         self._is_late[stream] = self._has_dropped
 
     def take(
@@ -85,7 +91,17 @@ class HostDrops(Rows):
             self._before[row_of][flow_of] = count, int(sequence[rows[-1]])
 
     def take_last(self, stream: int, flow: int, dropped: int) -> None:
-        """Take what was dropped on the socket of a flow up to now, whether packets follow or not."""
+        """Take what was dropped on the socket of a flow up to now, whether packets follow or not.
+
+        Parameters
+        ----------
+        stream
+            Index of the stream.
+        flow
+            Index of the flow.
+        dropped
+            What had been dropped on its socket.
+        """
         count, last = self._before[stream].get(flow, (dropped if self._is_late[stream] else 0, 0))
         self.total[stream] += max(dropped - count, 0)
         self._before[stream][flow] = dropped, last

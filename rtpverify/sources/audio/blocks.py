@@ -12,7 +12,20 @@ Sample = TypeVar("Sample", bound=np.floating)
 
 
 def cut(pieces: Iterable[NDArray[Sample]], frames_per_block: int) -> Iterator[NDArray[Sample]]:
-    """Yield the same frames in blocks of one length, the last one perhaps shorter."""
+    """Yield the same frames in blocks of one length, the last one perhaps shorter.
+
+    Parameters
+    ----------
+    pieces
+        Pieces of any lengths, each of shape (n, channels).
+    frames_per_block
+        Frames of each block but the last.
+
+    Yields
+    ------
+    NDArray[Sample]
+        Shape (frames_per_block, channels).
+    """
     waiting: list[NDArray[Sample]] = []
     frames = 0
     for piece in pieces:

@@ -43,6 +43,16 @@ def names_of(positions: Sequence[str]) -> tuple[str, ...]:
 
     >>> names_of(["FL", "FR", "FC", "LFE", "BL", "BR"])
     ('L', 'R', 'C', 'LFE', 'Ls', 'Rs')
+
+    Parameters
+    ----------
+    positions
+        Names of the positions, such as ``"front left"``.
+
+    Returns
+    -------
+    tuple[str, ...]
+        One short name a channel.
     """
     has_four = {"BL", "SL"} <= set(positions)
     table = _NAMES | (_SIDE_AND_BACK if has_four else _SURROUND)
@@ -50,7 +60,20 @@ def names_of(positions: Sequence[str]) -> tuple[str, ...]:
 
 
 def names_by_format(name: str, channels: int) -> tuple[str, ...]:
-    """Return the names that a format (``FLAC``, ``VORBIS``, ``OPUS``) gives to so many channels, or nothing."""
+    """Return the names that a format (``FLAC``, ``VORBIS``, ``OPUS``) gives to so many channels, or nothing.
+
+    Parameters
+    ----------
+    name
+        Name of the format.
+    channels
+        Channels.
+
+    Returns
+    -------
+    tuple[str, ...]
+        One name a channel; empty where the format says nothing.
+    """
     if channels == 2:
         return ("L", "R")
     fixed = _FIXED.get(name, {}).get(channels, "")
@@ -58,6 +81,19 @@ def names_by_format(name: str, channels: int) -> tuple[str, ...]:
 
 
 def names_by_mask(mask: int, channels: int) -> tuple[str, ...]:
-    """Return the names that a WAV file's channel mask gives, or nothing where it is for another number of channels."""
+    """Return the names that a WAV file's channel mask gives, or nothing where it is for another number of channels.
+
+    Parameters
+    ----------
+    mask
+        ``dwChannelMask`` of WAVEFORMATEXTENSIBLE.
+    channels
+        Channels.
+
+    Returns
+    -------
+    tuple[str, ...]
+        One name a channel.
+    """
     present = [position for bit, position in enumerate(POSITIONS) if mask >> bit & 1]
     return names_of(present) if len(present) == channels and mask < 1 << len(POSITIONS) else ()

@@ -36,7 +36,18 @@ class Chunk:
         return self.name in _AUDIO
 
     def missing(self, file_bytes: int) -> int:
-        """Return how many of its bytes are not there."""
+        """Return how many of its bytes are not there.
+
+        Parameters
+        ----------
+        file_bytes
+            Length of the file.
+
+        Returns
+        -------
+        int
+            Bytes; 0 where it is whole.
+        """
         return 0 if self.size is None else max(0, self.start + self.size - file_bytes)
 
 
@@ -44,6 +55,16 @@ def chunks_of(file: BinaryIO) -> tuple[bytes, list[Chunk]]:
     """Return the form of a file (``WAVE``, ``AIFF``, ``AIFC``, ``caff``, ``.snd``, ``mp4``, ``EBML``) and its chunks.
 
     The form is empty where it has none of these; a head that is not whole gives no chunk.
+
+    Parameters
+    ----------
+    file
+        The file, open for reading in binary.
+
+    Returns
+    -------
+    tuple[bytes, list[Chunk]]
+        The form, ``b""`` where it is none of these, and its chunks in order.
     """
     file.seek(0)
     head = file.read(40)

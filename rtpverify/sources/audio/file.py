@@ -83,6 +83,11 @@ class AudioFile:
     def hold(self) -> AudioFile:
         """Return the same file, to be read for long: see :class:`rtpverify.sources.audio.file_stamp.HeldFile`.
 
+        Returns
+        -------
+        AudioFile
+            The file, which must not change from now on.
+
         Raises
         ------
         SourceError
@@ -104,7 +109,13 @@ class AudioFile:
         return self.source.stat().st_size > self.bytes_when_opened
 
     def told(self) -> list[str]:
-        """Return what a reader of all of it should know, once it has been read."""
+        """Return what a reader of all of it should know, once it has been read.
+
+        Returns
+        -------
+        list of str
+            Warnings, one sentence each.
+        """
         grown = "it has grown since it was opened; the added part is not read"
         return [*self.warnings, *([grown] if self.has_grown else [])]
 
@@ -125,6 +136,11 @@ class AudioFile:
 
     def rounded_bits(self) -> int | None:
         """Return the word length, of 16, 20 and 24 bits, that samples in floating point were rounded to; None if none.
+
+        Returns
+        -------
+        int or None
+            Bits.
 
         Raises
         ------
@@ -161,6 +177,18 @@ class AudioFile:
         Only the last block may be shorter. A block stays as it is when the next one is read. What is not
         :attr:`seekable` is read from its beginning.
 
+        Parameters
+        ----------
+        frames_per_block
+            Frames of each block but the last.
+        start
+            First frame.
+
+        Returns
+        -------
+        iterator of NDArray[np.float64]
+            Full scale ±1.0, shape (n, channels).
+
         Raises
         ------
         SourceError
@@ -169,7 +197,20 @@ class AudioFile:
         return self._blocks(frames_per_block, start, np.float64)
 
     def single_blocks(self, frames_per_block: int, *, start: int = 0) -> Iterator[NDArray[np.float32]]:
-        """Yield the same as :meth:`blocks`, rounded to single precision."""
+        """Yield the same as :meth:`blocks`, rounded to single precision.
+
+        Parameters
+        ----------
+        frames_per_block
+            Frames of each block but the last.
+        start
+            First frame.
+
+        Returns
+        -------
+        iterator of NDArray[np.float32]
+            Full scale ±1.0, shape (n, channels).
+        """
         return self._blocks(frames_per_block, start, np.float32)
 
     def _blocks(self, frames_per_block: int, start: int, dtype: sndfile.Float) -> Iterator[NDArray[Any]]:
@@ -216,6 +257,16 @@ class _Container:
 
 def open_audio(path: str | Path) -> AudioFile:
     """Open an audio file by its content, whatever its name.
+
+    Parameters
+    ----------
+    path
+        The file.
+
+    Returns
+    -------
+    AudioFile
+        The file, of which the length is known.
 
     Raises
     ------

@@ -11,7 +11,18 @@ Stamp = tuple[int, int, int]
 
 
 def stamp_of(path: Path) -> Stamp | None:
-    """Return the stamp of a file, None where it cannot be looked at."""
+    """Return the stamp of a file, None where it cannot be looked at.
+
+    Parameters
+    ----------
+    path
+        The file.
+
+    Returns
+    -------
+    Stamp or None
+        What changes when the file does.
+    """
     try:
         status = path.stat()
     except OSError:
@@ -21,6 +32,11 @@ def stamp_of(path: Path) -> Stamp | None:
 
 class HeldFile:
     """A file that is there for as long as this is, also once it was removed or another was moved over it.
+
+    Parameters
+    ----------
+    path
+        The file.
 
     Attributes
     ----------

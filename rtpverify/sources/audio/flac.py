@@ -63,7 +63,18 @@ class _Head:
 
 
 def stream_info(file: BinaryIO) -> StreamInfo | None:
-    """Read what a FLAC file states of itself; None where it is none, or not as the format has it."""
+    """Read what a FLAC file states of itself; None where it is none, or not as the format has it.
+
+    Parameters
+    ----------
+    file
+        The file, open for reading in binary.
+
+    Returns
+    -------
+    StreamInfo or None
+        Its STREAMINFO.
+    """
     file.seek(0)
     head = file.read(10)
     at = 0
@@ -93,6 +104,20 @@ def stream_info(file: BinaryIO) -> StreamInfo | None:
 
 def frames_of(path: Path, file: BinaryIO, info: StreamInfo) -> int:
     """Return how many frames are there.
+
+    Parameters
+    ----------
+    path
+        The file.
+    file
+        The file, open for reading in binary.
+    info
+        What the file states of itself.
+
+    Returns
+    -------
+    int
+        Frames that can be decoded.
 
     Raises
     ------

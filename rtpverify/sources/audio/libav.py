@@ -61,7 +61,13 @@ _ALAC_BITS_AT = 17
 
 
 def is_installed() -> bool:
-    """Tell whether PyAV can be imported."""
+    """Tell whether PyAV can be imported.
+
+    Returns
+    -------
+    bool
+        Whether the extra ``mp4`` is there.
+    """
     return find_spec("av") is not None
 
 
@@ -74,6 +80,11 @@ def probe(path: Path, codec_frames: int | None = None) -> AudioProbe:
         The file.
     codec_frames
         How many it states in a way that FFmpeg does not check, if it does.
+
+    Returns
+    -------
+    AudioProbe
+        Its form and length.
 
     Raises
     ------
@@ -124,8 +135,17 @@ def read(path: Path, frames: int, source: Path) -> Iterator[NDArray[np.float64]]
 
     Parameters
     ----------
-    path, source
-        What the file is reported as, and what is opened.
+    path
+        What the file is called in messages.
+    frames
+        Frames wanted.
+    source
+        What is opened.
+
+    Yields
+    ------
+    NDArray[np.float64]
+        Shape (n, channels).
 
     Raises
     ------

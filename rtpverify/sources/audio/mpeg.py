@@ -25,7 +25,18 @@ class XingHeader:
 
 
 def audio_start(file: BinaryIO) -> int:
-    """Return where a file begins behind its ID3v2 tags."""
+    """Return where a file begins behind its ID3v2 tags.
+
+    Parameters
+    ----------
+    file
+        The file, open for reading in binary.
+
+    Returns
+    -------
+    int
+        Offset in bytes.
+    """
     at = 0
     for _ in range(_MOST_TAGS):
         file.seek(at)
@@ -40,17 +51,50 @@ def audio_start(file: BinaryIO) -> int:
 
 
 def has_sync(head: bytes) -> bool:
-    """Tell whether bytes begin with the eleven set bits that a frame of MPEG audio, or of AAC in ADTS, begins with."""
+    """Tell whether bytes begin with the eleven set bits that a frame of MPEG audio, or of AAC in ADTS, begins with.
+
+    Parameters
+    ----------
+    head
+        The first bytes, four at least.
+
+    Returns
+    -------
+    bool
+        Whether they do.
+    """
     return len(head) >= 2 and head[0] == 0xFF and head[1] & 0xE0 == 0xE0
 
 
 def is_frame(head: bytes) -> bool:
-    """Tell whether bytes begin as a frame of MPEG audio does: eleven set bits, and a layer."""
+    """Tell whether bytes begin as a frame of MPEG audio does: eleven set bits, and a layer.
+
+    Parameters
+    ----------
+    head
+        The first bytes, four at least.
+
+    Returns
+    -------
+    bool
+        Whether they do.
+    """
     return has_sync(head) and head[1] & 0x06 != 0
 
 
 def form(head: bytes) -> tuple[int, int] | None:
-    """Return sample rate and channels by the first four bytes of a frame (ISO/IEC 11172-3 section 2.4.1.3)."""
+    """Return sample rate and channels by the first four bytes of a frame (ISO/IEC 11172-3 section 2.4.1.3).
+
+    Parameters
+    ----------
+    head
+        The first bytes, four at least.
+
+    Returns
+    -------
+    tuple[int, int] or None
+        Sample rate in Hz, and channels; None where they are reserved values.
+    """
     if len(head) < 4 or not is_frame(head) or head[2] >> 2 & 3 == 3:
         return None
     halvings = {3: 0, 2: 1, 0: 2}.get(head[1] >> 3 & 3)  # MPEG 1, 2 and 2.5
@@ -60,7 +104,18 @@ def form(head: bytes) -> tuple[int, int] | None:
 
 
 def is_mpeg(file: BinaryIO) -> bool:
-    """Tell whether a file is MPEG audio by its first bytes, or by an ID3v2 tag before nothing else that is known."""
+    """Tell whether a file is MPEG audio by its first bytes, or by an ID3v2 tag before nothing else that is known.
+
+    Parameters
+    ----------
+    file
+        The file, open for reading in binary.
+
+    Returns
+    -------
+    bool
+        Whether it is.
+    """
     at = audio_start(file)
     file.seek(at)
     head = file.read(4)
@@ -68,7 +123,18 @@ def is_mpeg(file: BinaryIO) -> bool:
 
 
 def statement(file: BinaryIO) -> XingHeader | None:
-    """Return the Xing or Info header of a file, None where it has none."""
+    """Return the Xing or Info header of a file, None where it has none.
+
+    Parameters
+    ----------
+    file
+        The file, open for reading in binary.
+
+    Returns
+    -------
+    XingHeader or None
+        What it states of the length and of the encoder's delay.
+    """
     at = audio_start(file)
     file.seek(at)
     start = file.read(_START_BYTES)
@@ -87,7 +153,20 @@ def _frame_before(start: bytes, place: int) -> int | None:
 
 
 def goes_on(file: BinaryIO, stated: XingHeader) -> bool:
-    """Tell whether another frame follows where a file should be at its end."""
+    """Tell whether another frame follows where a file should be at its end.
+
+    Parameters
+    ----------
+    file
+        The file, open for reading in binary.
+    stated
+        The header that states the length.
+
+    Returns
+    -------
+    bool
+        Whether there is more than the header states.
+    """
     if stated.bytes is None:
         return False
     file.seek(stated.start + stated.bytes)

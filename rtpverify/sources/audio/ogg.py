@@ -51,6 +51,18 @@ def links_of(path: Path, file: BinaryIO) -> list[Link]:
 
     Of streams that lie side by side the first is followed, as decoders do.
 
+    Parameters
+    ----------
+    path
+        The file.
+    file
+        The file, open for reading in binary.
+
+    Returns
+    -------
+    list of Link
+        In the order of the file.
+
     Raises
     ------
     SourceError
@@ -90,7 +102,20 @@ def links_of(path: Path, file: BinaryIO) -> list[Link]:
 
 
 def check_alike(path: Path, links: list[Link]) -> None:
-    """Raise SourceError where streams that follow one another differ in sample rate or channels."""
+    """Raise SourceError where streams that follow one another differ in sample rate or channels.
+
+    Parameters
+    ----------
+    path
+        The file.
+    links
+        The streams.
+
+    Raises
+    ------
+    SourceError
+        Where they differ, with both values.
+    """
     seconds = 0.0
     for before, link in pairwise(links):
         seconds += before.granule / before.sample_rate_hz

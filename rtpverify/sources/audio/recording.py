@@ -37,16 +37,42 @@ def open_recording(path: Path, *, looped: bool = True) -> Recording:
 
     The file is read as it is now for as long as the reference is there, whatever takes its name.
 
+    Parameters
+    ----------
+    path
+        The file.
+    looped
+        Whether it is played again and again.
+
+    Returns
+    -------
+    Recording
+        The reference.
+
     Raises
     ------
     SourceError
         As :func:`rtpverify.sources.audio.file.open_audio`, and where it holds a value that is not finite.
+    SourceError
+        Where it cannot be read.
     """
     return recording_of(open_audio(path).hold(), looped=looped)
 
 
 def recording_of(file: AudioFile, *, looped: bool = True) -> Recording:
     """Return an audio file that was opened as a reference.
+
+    Parameters
+    ----------
+    file
+        The file.
+    looped
+        Whether it is played again and again.
+
+    Returns
+    -------
+    Recording
+        The reference.
 
     Raises
     ------
@@ -66,6 +92,13 @@ class RecordingAudio:
     """The audio of a file at one sample rate; a :class:`rtpverify.reference.ReferenceAudio`.
 
     Values that are no finite numbers read as 0.
+
+    Parameters
+    ----------
+    file
+        The file.
+    sample_rate_hz
+        Rate at which it is played; the file is resampled where it has another.
     """
 
     def __init__(self, file: AudioFile, sample_rate_hz: int) -> None:
@@ -89,6 +122,18 @@ class RecordingAudio:
     def read(self, start: int, stop: int) -> NDArray[np.float64]:
         """Return frames ``start`` to ``stop``, shape (stop - start, channels); zeros outside the file.
 
+        Parameters
+        ----------
+        start
+            First frame.
+        stop
+            Frame after the last one.
+
+        Returns
+        -------
+        NDArray[np.float64]
+            Full scale ±1.0.
+
         Raises
         ------
         SourceError
@@ -108,7 +153,18 @@ class RecordingAudio:
         return out
 
     def single_blocks(self, start: int) -> Iterator[NDArray[np.float32]]:
-        """Yield the audio from frame ``start`` on in single precision, each block of shape (n, channels)."""
+        """Yield the audio from frame ``start`` on in single precision, each block of shape (n, channels).
+
+        Parameters
+        ----------
+        start
+            First frame.
+
+        Yields
+        ------
+        NDArray[np.float32]
+            Full scale ±1.0, shape (n, channels).
+        """
         if self.is_resampled:
             for first in range(start, self.frames, _BLOCK_FRAMES):
                 yield self.read(first, min(first + _BLOCK_FRAMES, self.frames)).astype(np.float32)

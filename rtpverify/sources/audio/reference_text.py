@@ -12,10 +12,24 @@ from rtpverify.sources.audio.recording import open_recording
 def parse_reference(text: str, folder: Path = Path()) -> Reference:
     """Read ``tone``, ``tone:F``, ``tone:F1,F2``, ``none`` or the path of a recording, relative to a folder.
 
+    Parameters
+    ----------
+    text
+        The reference.
+    folder
+        Folder of relative paths.
+
+    Returns
+    -------
+    Reference
+        None for ``none``.
+
     Raises
     ------
     RequestError
         For a frequency that is not a positive number, and a recording that cannot be read.
+    RequestError
+        Where it is none of these.
     """
     if text == "none":
         return None

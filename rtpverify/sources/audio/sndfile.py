@@ -49,6 +49,11 @@ def probe(path: Path, spans: Sequence[Span] = (), frames: int | None = None) -> 
     frames
         Its length, where it is known better than by its header.
 
+    Returns
+    -------
+    AudioProbe
+        Its form and length.
+
     Raises
     ------
     SourceError
@@ -87,8 +92,17 @@ def read(
         What the file is reported as, and what is opened.
     spans, frames
         As :func:`probe` took and gave them; of a file with spans ``start`` is 0.
+    start
+        First frame.
+    frames_per_block
+        Frames of each block but the last.
     dtype
         ``numpy.float32`` or ``numpy.float64``.
+
+    Yields
+    ------
+    NDArray[np.floating]
+        Shape (n, channels).
 
     Raises
     ------

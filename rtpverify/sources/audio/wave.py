@@ -62,7 +62,20 @@ class WaveForm:
 
 
 def wave_form(file: BinaryIO, chunks: list[Chunk]) -> WaveForm | None:
-    """Read the format chunk; None where there is none that is whole."""
+    """Read the format chunk; None where there is none that is whole.
+
+    Parameters
+    ----------
+    file
+        The file, open for reading in binary.
+    chunks
+        Its chunks.
+
+    Returns
+    -------
+    WaveForm or None
+        Format, channels, rate and container.
+    """
     chunk = next((chunk for chunk in chunks if chunk.name == b"fmt "), None)
     if chunk is None:
         return None
@@ -108,7 +121,22 @@ class Packing:
     shift: int = 0
 
     def read(self, file: BinaryIO, first: int, frames: int) -> NDArray[np.int32]:
-        """Return frames from ``first`` on, shape (n, channels), with full scale at 2**31."""
+        """Return frames from ``first`` on, shape (n, channels), with full scale at 2**31.
+
+        Parameters
+        ----------
+        file
+            The file, open for reading in binary.
+        first
+            First frame.
+        frames
+            Frames wanted.
+
+        Returns
+        -------
+        NDArray[np.int32]
+            Fewer where the file ends before.
+        """
         size = self.sample_bytes * self.channels
         file.seek(self.start + first * size)
         raw = file.read(frames * size)
@@ -120,7 +148,24 @@ class Packing:
 
 
 def packing_of(file: BinaryIO, form: WaveForm, start: int, frames: int) -> Packing:
-    """Find at which end of their containers samples lie, by the samples; by the specification where all are 0."""
+    """Find at which end of their containers samples lie, by the samples; by the specification where all are 0.
+
+    Parameters
+    ----------
+    file
+        The file, open for reading in binary.
+    form
+        The format chunk.
+    start
+        Offset of the first sample, in bytes.
+    frames
+        Frames there are.
+
+    Returns
+    -------
+    Packing
+        How samples are read.
+    """
     upper = Packing(start, form.sample_bytes, form.channels, form.valid_bits)
     spare = 8 * form.sample_bytes - form.valid_bits
     is_upper = is_lower = True

@@ -25,6 +25,11 @@ def are_right(
         Of the payloads, shape (n,).
     addresses
         Sender and destination, shape (n, 8) or (n, 32).
+
+    Returns
+    -------
+    NDArray[np.bool_]
+        True where none can be computed.
     """
     right = np.ones(len(offset), np.bool_)
     pseudo = addresses.view(">u2").sum(axis=1, dtype=np.uint64) + np.uint64(_UDP)

@@ -52,7 +52,13 @@ class DatagramFinder:
         return self._table.flows
 
     def keep_flows(self, numbers: Iterable[int]) -> None:
-        """Forget all flows but these; from the next batch on, they are numbered by their place here."""
+        """Forget all flows but these; from the next batch on, they are numbered by their place here.
+
+        Parameters
+        ----------
+        numbers
+            Present numbers of the flows that are kept; their place here is the new number.
+        """
         self._table.keep(numbers)
 
     def places_changed(self) -> None:
@@ -60,7 +66,20 @@ class DatagramFinder:
         self._table.forget(lambda _ends: True)
 
     def find(self, arena: NDArray[np.uint8], records: RecordBatch) -> tuple[PacketBatch, NDArray[np.int64]]:
-        """Return the datagrams, and the record of each as an index, shape (n,)."""
+        """Return the datagrams, and the record of each as an index, shape (n,).
+
+        Parameters
+        ----------
+        arena
+            Bytes of the records.
+        records
+            The records.
+
+        Returns
+        -------
+        tuple[PacketBatch, NDArray[np.int64]]
+            Datagrams in the order of their records, and the index of the record of each.
+        """
         count = len(records.offset)
         offset = np.full(count, -1, np.int64)
         length = np.empty(count, np.int64)

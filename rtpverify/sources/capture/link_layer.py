@@ -62,7 +62,13 @@ class Datagrams:
     ends: NDArray[np.uint8]
 
     def drop(self, rows: NDArray[np.int64]) -> None:
-        """Drop some of them, by index."""
+        """Drop some of them, by index.
+
+        Parameters
+        ----------
+        rows
+            Indices of datagrams, shape (m,).
+        """
         for column in ("row", "offset", "length", "cut_bytes", "ends"):
             setattr(self, column, np.delete(getattr(self, column), rows, axis=0))
 
@@ -111,7 +117,22 @@ class _Records:
 
 
 def find_datagrams(arena: NDArray[np.uint8], records: RecordBatch, skipped: Counter[str]) -> list[Datagrams]:
-    """Return the UDP datagrams of a batch, apart by link type and IP version; count other records in ``skipped``."""
+    """Return the UDP datagrams of a batch, apart by link type and IP version; count other records in ``skipped``.
+
+    Parameters
+    ----------
+    arena
+        Bytes of the records, shape (n,).
+    records
+        The records.
+    skipped
+        Counts records without a datagram, by reason.
+
+    Returns
+    -------
+    list of Datagrams
+        One for each link type and IP version that occurs.
+    """
     candidates = _Records(
         arena, np.arange(len(records.offset)), records.offset, records.offset + records.length, skipped
     )

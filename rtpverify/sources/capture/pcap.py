@@ -28,7 +28,18 @@ _LINK_TYPE_BITS = 0x03FFFFFF
 
 
 def is_pcap(start: bytes) -> bool:
-    """Tell by its first bytes whether a file is a pcap capture."""
+    """Tell by its first bytes whether a file is a pcap capture.
+
+    Parameters
+    ----------
+    start
+        The first four bytes.
+
+    Returns
+    -------
+    bool
+        Whether it is, of either byte order and unit of time.
+    """
     return start[:4] in _MAGIC
 
 
@@ -65,8 +76,17 @@ class PcapRecords:
         ----------
         data, arena
             The bytes at hand, twice: as a buffer and as an array of shape (any,).
+        position
+            Offset in the file, in bytes.
+        most
+            Records at most.
         skipped
             Takes the count of records that are passed over, by reason.
+
+        Returns
+        -------
+        ReadPart
+            The records, and where the next one begins.
         """
         stretch = walk(data, self._chain, position, most)
         header = read_headers(arena, stretch.start, RECORD_HEADER_BYTES)

@@ -57,7 +57,18 @@ class Interface:
     offset_seconds: int = 0
 
     def arrival_ns(self, timestamp: NDArray[np.uint64]) -> NDArray[np.int64]:
-        """Turn timestamps of this interface into ns since the Unix epoch; absurd ones wrap."""
+        """Turn timestamps of this interface into ns since the Unix epoch; absurd ones wrap.
+
+        Parameters
+        ----------
+        timestamp
+            In the interface's own unit, shape (n,).
+
+        Returns
+        -------
+        NDArray[np.int64]
+            Shape (n,).
+        """
         exponent = self.resolution & 0x7F
         if self.resolution & 0x80:
             ns = _binary_fraction_ns(timestamp, exponent)
@@ -83,7 +94,18 @@ class _Section:
 
 
 def is_pcapng(start: bytes) -> bool:
-    """Tell by its first 12 bytes whether a file is a pcapng capture."""
+    """Tell by its first 12 bytes whether a file is a pcapng capture.
+
+    Parameters
+    ----------
+    start
+        The first 12 bytes.
+
+    Returns
+    -------
+    bool
+        Whether it is, of either byte order.
+    """
     return start[:4] == SECTION_HEADER.to_bytes(4, "big") and start[8:12] in _BYTE_ORDER_MAGIC
 
 
@@ -99,7 +121,26 @@ class PcapngRecords:
         """Of the first block."""
 
     def read(self, data: Data, arena: NDArray[np.uint8], position: int, most: int, skipped: Counter[str]) -> ReadPart:
-        """Return the records from ``position`` on, at most so many; see :meth:`.pcap.PcapRecords.read`."""
+        """Return the records from ``position`` on, at most so many; see :meth:`.pcap.PcapRecords.read`.
+
+        Parameters
+        ----------
+        data
+            The file.
+        arena
+            Bytes of the records, shape (n,).
+        position
+            Offset in the file, in bytes.
+        most
+            Records at most.
+        skipped
+            Counts what is no record, by reason.
+
+        Returns
+        -------
+        ReadPart
+            The records, and where the next one begins.
+        """
         if _section_starts(data, position):
             order = _BYTE_ORDER_MAGIC.get(data[position + 8 : position + 12])
             if order is None:

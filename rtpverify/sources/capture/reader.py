@@ -40,6 +40,13 @@ _MAGIC_BYTES = 12
 class CaptureReader:
     """A capture; iterating yields its UDP datagrams as batches, in file order, and starts from the top each time.
 
+    Parameters
+    ----------
+    path
+        The file, for messages.
+    open_bytes
+        Gives its bytes, from the start each time.
+
     Attributes
     ----------
     path
@@ -143,6 +150,16 @@ class CaptureReader:
 def is_capture(path: str | Path) -> bool:
     """Tell by its content whether a file is a capture (pcap or pcapng, compressed or not), whatever its name.
 
+    Parameters
+    ----------
+    path
+        The file.
+
+    Returns
+    -------
+    bool
+        Whether it is.
+
     Raises
     ------
     SourceError
@@ -159,10 +176,22 @@ def is_capture(path: str | Path) -> bool:
 def read_capture(path: str | Path) -> CaptureReader:
     """Open a capture, pcap or pcapng, as it is or compressed with gzip or zstd.
 
+    Parameters
+    ----------
+    path
+        The file.
+
+    Returns
+    -------
+    CaptureReader
+        A reader at the first record.
+
     Raises
     ------
     SourceError
         Where there is no such file, it cannot be read, is empty, or is no capture.
+    SourceError
+        Where the file cannot be read, or is no capture.
     """
     path = Path(path)
     start = _read_start(path)
@@ -190,6 +219,11 @@ def stream_capture(read: Read, place: str) -> CaptureReader:
         Returns the next bytes, or none at the end.
     place
         What messages call it.
+
+    Returns
+    -------
+    CaptureReader
+        A reader at the first record.
     """
     return CaptureReader(Path(place), lambda: nullcontext(StreamedBytes(decompressed(read, place))))
 

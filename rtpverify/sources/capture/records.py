@@ -51,7 +51,18 @@ class RecordBatch:
     unverified: NDArray[np.bool_] | None = None
 
     def take(self, rows: NDArray[np.int64]) -> RecordBatch:
-        """Return some of the records, in that order."""
+        """Return some of the records, in that order.
+
+        Parameters
+        ----------
+        rows
+            Indices of the records wanted, shape (n,).
+
+        Returns
+        -------
+        RecordBatch
+            These records, over the same arena.
+        """
         return RecordBatch(
             self.offset[rows],
             self.length[rows],
@@ -122,13 +133,39 @@ class ReadPart:
 
 
 def read_headers(arena: NDArray[np.uint8], position: NDArray[np.int64], size: int) -> NDArray[np.uint8]:
-    """Return ``size`` bytes from each position, shape (n, size), brought together, as each is read many times."""
+    """Return ``size`` bytes from each position, shape (n, size), brought together, as each is read many times.
+
+    Parameters
+    ----------
+    arena
+        Bytes of the records.
+    position
+        First byte of each, shape (n,).
+    size
+        Bytes of each.
+
+    Returns
+    -------
+    NDArray[np.uint8]
+        Shape (n, size).
+    """
     rows = gather(arena, position, size)
     return np.ascontiguousarray(rows.view(f"V{size}")).view(np.uint8)  # a row at a time, not a byte at a time
 
 
 def distinct(values: NDArray[np.int64]) -> list[int]:
-    """Return the different values, in order; most often there is only one."""
+    """Return the different values, in order; most often there is only one.
+
+    Parameters
+    ----------
+    values
+        Shape (n,).
+
+    Returns
+    -------
+    list of int
+        In ascending order.
+    """
     if len(values) and (values == values[0]).all():
         return [int(values[0])]
     different: list[int] = np.unique(values).tolist()
@@ -136,7 +173,24 @@ def distinct(values: NDArray[np.int64]) -> list[int]:
 
 
 def walk(data: Data, chain: Chain, position: int, limit: int) -> Walk:
-    """Follow a chain from ``position`` over at most ``limit`` records or to its end."""
+    """Follow a chain from ``position`` over at most ``limit`` records or to its end.
+
+    Parameters
+    ----------
+    data
+        The file.
+    chain
+        How one record leads to the next.
+    position
+        Offset in the file, in bytes.
+    limit
+        Records at most.
+
+    Returns
+    -------
+    Walk
+        Offsets of the records, and where it ended.
+    """
     parts: list[NDArray[np.int64]] = []
     count = 0
     stretch = 16

@@ -44,14 +44,37 @@ class StoredBytes(Protocol):
     arena: NDArray[np.uint8]
 
     def more(self, position: int) -> bool:
-        """Get what follows; ``data`` then begins with what it had from ``position`` on. False: nothing follows."""
+        """Get what follows; ``data`` then begins with what it had from ``position`` on. False: nothing follows.
+
+        Parameters
+        ----------
+        position
+            Offset in the file, in bytes.
+
+        Returns
+        -------
+        bool
+            Whether something follows.
+        """
 
     def release(self, position: int) -> None:
-        """Let go of the memory before ``position``, where that can be more than the host has."""
+        """Let go of the memory before ``position``, where that can be more than the host has.
+
+        Parameters
+        ----------
+        position
+            Offset in the file, in bytes.
+        """
 
 
 class MappedBytes:
-    """A file that is mapped into memory, and is itself the arena: no payload is copied."""
+    """A file that is mapped into memory, and is itself the arena: no payload is copied.
+
+    Parameters
+    ----------
+    mapped
+        The whole file.
+    """
 
     def __init__(self, mapped: mmap.mmap) -> None:
         self.data: Data = mapped
@@ -62,11 +85,28 @@ class MappedBytes:
             mapped.madvise(mmap.MADV_SEQUENTIAL)
 
     def more(self, position: int) -> bool:  # noqa: ARG002 - all of it is at hand
-        """Return False."""
+        """Return False.
+
+        Parameters
+        ----------
+        position
+            Offset in the file, in bytes.
+
+        Returns
+        -------
+        bool
+            The whole file is there from the start.
+        """
         return False
 
     def release(self, position: int) -> None:
-        """Let go of whole pages before ``position``."""
+        """Let go of whole pages before ``position``.
+
+        Parameters
+        ----------
+        position
+            Offset in the file, in bytes.
+        """
         if position - self._released < _RELEASE_BYTES or not hasattr(mmap, "MADV_DONTNEED"):
             return
         size = (position - self._released) // mmap.PAGESIZE * mmap.PAGESIZE
@@ -75,7 +115,13 @@ class MappedBytes:
 
 
 class StreamedBytes:
-    """Bytes that come one after another."""
+    """Bytes that come one after another.
+
+    Parameters
+    ----------
+    read
+        Returns so many bytes, fewer at the end.
+    """
 
     def __init__(self, read: Read) -> None:
         self._read = read
@@ -86,24 +132,62 @@ class StreamedBytes:
         self.arena = np.frombuffer(data, np.uint8)
 
     def more(self, position: int) -> bool:
-        """Wait for bytes; return False at the end."""
+        """Wait for bytes; return False at the end.
+
+        Parameters
+        ----------
+        position
+            Offset in the file, in bytes.
+
+        Returns
+        -------
+        bool
+            Whether something came.
+        """
         following = self._read()
         if following:
             self._hold(bytes(self.data[position:]) + following)
         return bool(following)
 
     def release(self, position: int) -> None:
-        """Do nothing: what was read is forgotten with the next bytes."""
+        """Do nothing: what was read is forgotten with the next bytes.
+
+        Parameters
+        ----------
+        position
+            Offset in the file, in bytes.
+        """
 
 
 def compression_of(start: bytes) -> str | None:
-    """Return the name of the compression that bytes begin with, None where they begin with none."""
+    """Return the name of the compression that bytes begin with, None where they begin with none.
+
+    Parameters
+    ----------
+    start
+        The first bytes, four at least.
+
+    Returns
+    -------
+    str or None
+        ``"gzip"`` or ``"zstd"``.
+    """
     return next((name for magic, name in COMPRESSIONS.items() if start.startswith(magic)), None)
 
 
 @contextmanager
 def reading(path: Path) -> Iterator[Read]:
     """Give a function that reads a file, decompressed where it is compressed.
+
+    Parameters
+    ----------
+    path
+        The file.
+
+    Yields
+    ------
+    Read
+        Returns so many bytes, fewer at the end.
 
     Raises
     ------
@@ -121,10 +205,24 @@ def reading(path: Path) -> Iterator[Read]:
 def decompressed(read: Read, place: str) -> Read:
     """Return a function that gives what ``read`` gives, decompressed where it is compressed.
 
+    Parameters
+    ----------
+    read
+        Returns so many bytes, fewer at the end.
+    place
+        What the text is a value of, for the message of an error.
+
+    Returns
+    -------
+    Read
+        The same, of what is compressed.
+
     Raises
     ------
     SourceError
         From the function, where the compressed data is damaged or cut off; it names ``place``, and how far it is whole.
+    SourceError
+        Where what decompresses it is not installed.
     """
     start = read()
     while 0 < len(start) < max(map(len, COMPRESSIONS)) and (following := read()):

@@ -28,7 +28,14 @@ MAX_QUEUED = 16384
 class DgramReceiver:
     """Receives on many endpoints at once; make it inside a running loop, and let the loop run between drains.
 
-    Parameters and exceptions are those of :class:`rtpverify.sources.live.recvmmsg.UdpReceiver`.
+    Exceptions are those of :class:`rtpverify.sources.live.recvmmsg.UdpReceiver`.
+
+    Parameters
+    ----------
+    endpoints, receive_buffer_bytes, max_flows
+        As :class:`~rtpverify.sources.live.recvmmsg.UdpReceiver` has them.
+    max_queued
+        Datagrams that wait for the next drain; further ones count as dropped by this host.
 
     Attributes
     ----------
@@ -67,7 +74,13 @@ class DgramReceiver:
         return self._table.flows
 
     def keep_flows(self, numbers: Iterable[int]) -> None:
-        """Forget all flows but these; from the next batch on, they are numbered by their place here."""
+        """Forget all flows but these; from the next batch on, they are numbered by their place here.
+
+        Parameters
+        ----------
+        numbers
+            Present numbers of the flows that are kept; their place here is the new number.
+        """
         number_of = self._table.keep(numbers)
         waiting = [(payload, at_ns, number_of[flow]) for payload, at_ns, flow in self._queue if flow in number_of]
         self._queue = deque(waiting)
@@ -78,7 +91,13 @@ class DgramReceiver:
         return self._queue_dropped + self._sockets.dropped
 
     def dropped_to(self) -> dict[str, int]:
-        """Return what this host dropped so far by the destination of its sockets; the queue is that of all."""
+        """Return what this host dropped so far by the destination of its sockets; the queue is that of all.
+
+        Returns
+        -------
+        dict[str, int]
+            Packets, by ``address:port``; ``""`` for what the queue dropped.
+        """
         return {to: count + self._queue_dropped for to, count in self._sockets.dropped_to().items()}
 
     @property
@@ -87,12 +106,24 @@ class DgramReceiver:
         return self._sockets.buffer_bytes
 
     def take_fill(self) -> float | None:
-        """Return which part of a receive buffer is full now, at most; the loop empties them between two drains."""
+        """Return which part of a receive buffer is full now, at most; the loop empties them between two drains.
+
+        Returns
+        -------
+        float or None
+            From 0 to 1; None where the system does not tell.
+        """
         fills = [fill for item in self._sockets if (fill := item.fill()) is not None]
         return max([*fills, len(self._queue) / self._max_queued], default=None)
 
     def add(self, endpoints: Iterable[Endpoint]) -> None:
-        """Receive on more endpoints; SourceError where one cannot be opened, and then none is added."""
+        """Receive on more endpoints; SourceError where one cannot be opened, and then none is added.
+
+        Parameters
+        ----------
+        endpoints
+            Where packets are sent to.
+        """
         loop = asyncio.get_running_loop()
         opened, changed = self._sockets.add(endpoints)
         for number in opened:
@@ -101,7 +132,13 @@ class DgramReceiver:
         self._forget(changed)
 
     def remove(self, endpoints: Iterable[Endpoint]) -> None:
-        """Receive no longer on endpoints that were added; the others lose nothing."""
+        """Receive no longer on endpoints that were added; the others lose nothing.
+
+        Parameters
+        ----------
+        endpoints
+            Where packets are sent to.
+        """
         needless, changed = self._sockets.remove(endpoints)
         for number in needless:
             self._close(number)
@@ -109,6 +146,11 @@ class DgramReceiver:
 
     def drain(self) -> PacketBatch | None:
         """Take what has arrived, without waiting; None where nothing has. Order is that of arrival.
+
+        Returns
+        -------
+        PacketBatch or None
+            At most so many as are queued.
 
         Raises
         ------
@@ -140,6 +182,11 @@ class DgramReceiver:
         """Throw away what arrived before a time and still waits; it counts as dropped by this host.
 
         What the system holds back is out of reach here, and is not counted.
+
+        Parameters
+        ----------
+        until_ns
+            In ns since the Unix epoch.
         """
         kept = [item for item in self._queue if item[1] >= until_ns]
         self._queue_dropped += len(self._queue) - len(kept)

@@ -39,7 +39,18 @@ class Endpoint:
     rtcp_port: int | None = None
 
     def with_rtcp(self, port: int | None = None) -> Endpoint:
-        """Return the endpoint with RTCP on this port, or on the next one (RFC 3550 section 11) where there is one."""
+        """Return the endpoint with RTCP on this port, or on the next one (RFC 3550 section 11) where there is one.
+
+        Parameters
+        ----------
+        port
+            UDP port; None: the next one.
+
+        Returns
+        -------
+        Endpoint
+            The endpoint; the same where there is no port left.
+        """
         port = self.port + 1 if port is None else port
         return replace(self, rtcp_port=port if port != self.port and port <= 65535 else None)
 
@@ -71,17 +82,44 @@ class Endpoint:
 
 
 def join_address(address: str, port: int) -> str:
-    """Write address and port as one text, IPv6 in brackets."""
+    """Write address and port as one text, IPv6 in brackets.
+
+    Parameters
+    ----------
+    address
+        Address, without port.
+    port
+        UDP port.
+
+    Returns
+    -------
+    str
+        ``address:port``, IPv6 in brackets.
+    """
     return f"{_bracket(address)}:{port}"
 
 
 def parse_endpoint(text: str, place: str = "SOURCE") -> Endpoint:
     """Read ``rtp://[SENDER@]ADDRESS:PORT[?interface=NAME_OR_ADDRESS]``; IPv6 stands in brackets.
 
+    Parameters
+    ----------
+    text
+        The address.
+    place
+        What the text is a value of, for the message of an error.
+
+    Returns
+    -------
+    Endpoint
+        The endpoint.
+
     Raises
     ------
     ConfigurationError
         Where a part is missing or unusable; the message starts with ``place`` and names the value.
+    RequestError
+        Where it is none, with what is wrong.
     """
     where = f"{place}: {text!r}"
     if not text.startswith(SCHEME):

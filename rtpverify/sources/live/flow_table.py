@@ -60,6 +60,11 @@ class FlowTable:
             Of the sender.
         place
             Destination and senders as of :meth:`index`; None where such datagrams are not received.
+
+        Returns
+        -------
+        int
+            The number, or why there is none (negative).
         """
         number = NOT_OURS if place is None else self.index(address, port, *place)
         if len(self.known) < 2 * self._max_flows:
@@ -77,6 +82,11 @@ class FlowTable:
             As :attr:`rtpverify.sources.live.endpoint.Endpoint.destination`.
         senders
             The addresses the endpoint takes; None takes all.
+
+        Returns
+        -------
+        int
+            The number, or why there is none (negative).
         """
         if senders is not None and address not in senders:
             return WRONG_SENDER
@@ -92,13 +102,29 @@ class FlowTable:
         return len(self.flows) - 1
 
     def forget(self, is_old: Callable[[Any], bool]) -> None:
-        """Look again at the ends of some keys when they are next seen; their flows keep their numbers."""
+        """Look again at the ends of some keys when they are next seen; their flows keep their numbers.
+
+        Parameters
+        ----------
+        is_old
+            Says of a key whether its ends may mean another flow now.
+        """
         self.known = {key: number for key, number in self.known.items() if not is_old(key)}
 
     def keep(self, numbers: Iterable[int]) -> dict[int, int]:
         """Forget all flows but these, whose place here is their number from now on; return the numbers by the old.
 
         ``flows`` becomes another list: batches that hold the one of before stay right.
+
+        Parameters
+        ----------
+        numbers
+            Present numbers of the flows that are kept; their place here is the new number.
+
+        Returns
+        -------
+        dict[int, int]
+            New number of each flow that is kept.
         """
         kept = list(numbers)
         self.flows = [self.flows[number] for number in kept]

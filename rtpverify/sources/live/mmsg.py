@@ -56,6 +56,13 @@ _NOTHING_THERE = (errno.EAGAIN, errno.EWOULDBLOCK, errno.EINTR)
 def messages(slots: int, parts: int = 1) -> tuple[NDArray[Any], NDArray[Any]]:
     """Return ``slots`` message headers with ``parts`` buffer descriptions each.
 
+    Parameters
+    ----------
+    slots
+        Messages.
+    parts
+        Buffers of each.
+
     Returns
     -------
     headers
@@ -71,17 +78,44 @@ def messages(slots: int, parts: int = 1) -> tuple[NDArray[Any], NDArray[Any]]:
 
 
 def addresses(array: NDArray[Any]) -> NDArray[np.uintp]:
-    """Return the memory address of each row of ``array``, shape (len(array),)."""
+    """Return the memory address of each row of ``array``, shape (len(array),).
+
+    Parameters
+    ----------
+    array
+        Contiguous, shape (n, …).
+
+    Returns
+    -------
+    NDArray[np.uintp]
+        Shape (n,).
+    """
     return array.ctypes.data + np.arange(len(array), dtype=np.uintp) * np.uintp(array.strides[0])
 
 
 def receive(descriptor: int, headers_address: int, count: int) -> int:
     """Receive up to ``count`` datagrams without waiting; return how many came.
 
+    Parameters
+    ----------
+    descriptor
+        File descriptor of the socket.
+    headers_address
+        Memory address of the first message header.
+    count
+        Datagrams at most.
+
+    Returns
+    -------
+    int
+        Datagrams.
+
     Raises
     ------
     OSError
         As recvmmsg(2), except where there is nothing to receive: that is 0.
+    OSError
+        Where the kernel refuses.
     """
     received: int = _recvmmsg(descriptor, headers_address, count, MSG_DONTWAIT, None)
     if received >= 0:
@@ -95,10 +129,26 @@ def receive(descriptor: int, headers_address: int, count: int) -> int:
 def send(descriptor: int, headers_address: int, count: int) -> int:
     """Send up to ``count`` datagrams; return how many went out (fewer where the socket would block).
 
+    Parameters
+    ----------
+    descriptor
+        File descriptor of the socket.
+    headers_address
+        Memory address of the first message header.
+    count
+        Datagrams.
+
+    Returns
+    -------
+    int
+        Datagrams.
+
     Raises
     ------
     OSError
         As sendmmsg(2), except where the socket would block: that is 0.
+    OSError
+        Where the kernel refuses.
     """
     sent: int = _sendmmsg(descriptor, headers_address, count, 0)
     if sent >= 0:

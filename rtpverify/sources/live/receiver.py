@@ -30,7 +30,13 @@ class LiveInput(Protocol):
         """Every flow seen so far; it grows until some are forgotten."""
 
     def keep_flows(self, numbers: Iterable[int]) -> None:
-        """Forget all flows but these; from the next batch on, they are numbered by their place here."""
+        """Forget all flows but these; from the next batch on, they are numbered by their place here.
+
+        Parameters
+        ----------
+        numbers
+            Present numbers of the flows that are kept; their place here is the new number.
+        """
 
     @property
     def dropped(self) -> int:
@@ -44,16 +50,39 @@ class LiveInput(Protocol):
         """Return which part of a receive buffer was full before it was read, the most since the last call.
 
         Every drain asks one socket, in turn. None where the system does not tell.
+
+        Returns
+        -------
+        float or None
+            From 0 to 1; None where nothing was read, or the system does not tell.
         """
 
     def drain(self) -> PacketBatch | None:
-        """Take what has arrived, without waiting; None where nothing has. The next call may overwrite the arena."""
+        """Take what has arrived, without waiting; None where nothing has. The next call may overwrite the arena.
+
+        Returns
+        -------
+        PacketBatch or None
+            Datagrams in order of arrival.
+        """
 
     def abandon(self, until_ns: int) -> None:
-        """Throw away what arrived before a time and still waits; it counts as dropped by this host."""
+        """Throw away what arrived before a time and still waits; it counts as dropped by this host.
+
+        Parameters
+        ----------
+        until_ns
+            In ns since the Unix epoch.
+        """
 
     def dropped_to(self) -> dict[str, int]:
-        """Return what this host dropped so far by the destination of its sockets; ``""``: of any destination."""
+        """Return what this host dropped so far by the destination of its sockets; ``""``: of any destination.
+
+        Returns
+        -------
+        dict[str, int]
+            Packets, by ``address:port``.
+        """
 
     def close(self) -> None:
         """Close it. May be called twice."""
@@ -67,7 +96,19 @@ class Receiver(LiveInput, Protocol):
     """A set of open sockets."""
 
     def add(self, endpoints: Iterable[Endpoint]) -> None:
-        """Receive on more endpoints; SourceError where one cannot be opened, and then none is added."""
+        """Receive on more endpoints; SourceError where one cannot be opened, and then none is added.
+
+        Parameters
+        ----------
+        endpoints
+            Where packets are sent to.
+        """
 
     def remove(self, endpoints: Iterable[Endpoint]) -> None:
-        """Receive no longer on endpoints that were added; the others lose nothing."""
+        """Receive no longer on endpoints that were added; the others lose nothing.
+
+        Parameters
+        ----------
+        endpoints
+            Where packets are sent to.
+        """

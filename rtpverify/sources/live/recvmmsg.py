@@ -125,7 +125,13 @@ class UdpReceiver:
         return self._flows.flows
 
     def keep_flows(self, numbers: Iterable[int]) -> None:
-        """Forget all flows but these; from the next batch on, they are numbered by their place here."""
+        """Forget all flows but these; from the next batch on, they are numbered by their place here.
+
+        Parameters
+        ----------
+        numbers
+            Present numbers of the flows that are kept; their place here is the new number.
+        """
         self._flows.keep(numbers)
 
     @property
@@ -134,7 +140,13 @@ class UdpReceiver:
         return self._sockets.dropped + self._dropped_here
 
     def dropped_to(self) -> dict[str, int]:
-        """Return what this host dropped so far by the destination of its sockets."""
+        """Return what this host dropped so far by the destination of its sockets.
+
+        Returns
+        -------
+        dict[str, int]
+            Packets, by ``address:port``.
+        """
         return {to: count + self._dropped_here for to, count in self._sockets.dropped_to().items()}
 
     @property
@@ -146,12 +158,23 @@ class UdpReceiver:
         """Return which part of a receive buffer was full before it was read, the most since the last call.
 
         Every drain asks one socket, in turn.
+
+        Returns
+        -------
+        float or None
+            From 0 to 1; None where nothing was read.
         """
         fill, self._fill = self._fill, None
         return fill
 
     def add(self, endpoints: Iterable[Endpoint]) -> None:
-        """Receive on more endpoints; SourceError where one cannot be opened, and then none is added."""
+        """Receive on more endpoints; SourceError where one cannot be opened, and then none is added.
+
+        Parameters
+        ----------
+        endpoints
+            Where packets are sent to.
+        """
         opened, changed = self._sockets.add(endpoints)
         for number in opened:
             sock = self._sockets[number].socket
@@ -162,7 +185,13 @@ class UdpReceiver:
         self._sockets_changed(changed)
 
     def remove(self, endpoints: Iterable[Endpoint]) -> None:
-        """Receive no longer on endpoints that were added; the others lose nothing."""
+        """Receive no longer on endpoints that were added; the others lose nothing.
+
+        Parameters
+        ----------
+        endpoints
+            Where packets are sent to.
+        """
         needless, changed = self._sockets.remove(endpoints)
         for number in needless:
             self._sockets.close(number)
@@ -212,7 +241,13 @@ class UdpReceiver:
                 self._names[:rows] = 0
 
     def abandon(self, until_ns: int) -> None:
-        """Throw away what arrived before a time and still waits; it counts as dropped by this host."""
+        """Throw away what arrived before a time and still waits; it counts as dropped by this host.
+
+        Parameters
+        ----------
+        until_ns
+            In ns since the Unix epoch.
+        """
         failures = 0
         while self._order and self.clear_ns < until_ns and failures < 2:
             try:

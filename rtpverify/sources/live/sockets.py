@@ -64,6 +64,11 @@ class ReceiveSocket:
     def receive_for(self, endpoints: list[Endpoint]) -> None:
         """Receive for other endpoints, at least one, of the same address, port and interface.
 
+        Parameters
+        ----------
+        endpoints
+            The endpoints.
+
         Raises
         ------
         SourceError
@@ -81,6 +86,11 @@ class ReceiveSocket:
         """Return how many packets were dropped on this socket so far; off Linux the kernel does not tell its own.
 
         Asks the kernel, so it is up to date even where no packet follows the dropped ones.
+
+        Returns
+        -------
+        int
+            Packets.
         """
         if _LINUX and self.socket.fileno() >= 0:
             raw = self.socket.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, 4 * _MEMINFO_FIELDS)
@@ -89,11 +99,23 @@ class ReceiveSocket:
         return self._dropped + self._thrown_away
 
     def lose(self, count: int) -> None:
-        """Count packets that were received and are thrown away as dropped."""
+        """Count packets that were received and are thrown away as dropped.
+
+        Parameters
+        ----------
+        count
+            Packets.
+        """
         self._thrown_away += count
 
     def fill(self) -> float | None:
-        """Return which part of the receive buffer is full now; None where the system does not tell."""
+        """Return which part of the receive buffer is full now; None where the system does not tell.
+
+        Returns
+        -------
+        float or None
+            From 0 to 1.
+        """
         if not _LINUX or self.socket.fileno() < 0:
             return None
         raw = self.socket.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, 4 * _MEMINFO_FIELDS)
@@ -101,7 +123,13 @@ class ReceiveSocket:
         return used / size if size else None
 
     def buffer_bytes(self) -> int:
-        """Return the size of the receive buffer as the kernel accounts it, overhead included."""
+        """Return the size of the receive buffer as the kernel accounts it, overhead included.
+
+        Returns
+        -------
+        int
+            Bytes.
+        """
         return self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
 
     def close(self) -> None:
@@ -115,11 +143,25 @@ def open_sockets(
 ) -> list[ReceiveSocket]:
     """Open one socket per distinct (address, port, interface); endpoints that differ in the sender alone share it.
 
+    Parameters
+    ----------
+    endpoints
+        Where packets are sent to.
+    receive_buffer_bytes
+        Receive buffer asked of the kernel.
+
+    Returns
+    -------
+    list of ReceiveSocket
+        In the order of the endpoints.
+
     Raises
     ------
     SourceError
         Where one cannot be opened: port in use, address not on this host, no permission, no such interface. The message
         names address, port and reason; no socket stays open.
+    SourceError
+        Where one cannot be opened, with address, port and reason.
     """
     with contextlib.ExitStack() as stack:
         opened = []
@@ -180,7 +222,13 @@ class SocketTable:
         return self._dropped_before + sum(item.dropped() for item in self)
 
     def dropped_to(self) -> dict[str, int]:
-        """Return what was dropped so far by the destination of the sockets that are open."""
+        """Return what was dropped so far by the destination of the sockets that are open.
+
+        Returns
+        -------
+        dict[str, int]
+            Packets, by ``address:port``.
+        """
         counts: Counter[str] = Counter()
         for item in self:
             counts[item.endpoint.destination] += item.dropped()
@@ -193,6 +241,16 @@ class SocketTable:
 
     def add(self, endpoints: Iterable[Endpoint]) -> tuple[list[int], list[int]]:
         """Receive for more endpoints; return the sockets that were opened, and those that take more senders now.
+
+        Parameters
+        ----------
+        endpoints
+            Where packets are sent to.
+
+        Returns
+        -------
+        tuple[list[int], list[int]]
+            Numbers of the sockets opened, and of those changed.
 
         Raises
         ------
@@ -231,6 +289,16 @@ class SocketTable:
         """Receive for fewer endpoints; return the sockets nobody needs any more, and those that take fewer senders.
 
         The former are to be closed by :meth:`close`.
+
+        Parameters
+        ----------
+        endpoints
+            Where packets are sent to.
+
+        Returns
+        -------
+        tuple[list[int], list[int]]
+            Numbers of the sockets not needed, and of those changed.
         """
         needless, changed = [], []
         groups = _by_socket(endpoints)
@@ -248,7 +316,13 @@ class SocketTable:
         return needless, changed
 
     def close(self, number: int) -> None:
-        """Close a socket; what was dropped on it stays counted."""
+        """Close a socket; what was dropped on it stays counted.
+
+        Parameters
+        ----------
+        number
+            Number of the socket.
+        """
         item = self._items.pop(number)
         item.close()
         self._dropped_before += item.dropped()
@@ -332,7 +406,22 @@ def _socket_address(endpoint: Endpoint, index: int) -> tuple[str, int] | tuple[s
 
 
 def sockaddr(address: str, port: int = 0, index: int = 0) -> bytes:
-    """Return ``sockaddr_in`` (ip(7)) or ``sockaddr_in6`` (ipv6(7)); ``index`` is the interface of a scoped one."""
+    """Return ``sockaddr_in`` (ip(7)) or ``sockaddr_in6`` (ipv6(7)); ``index`` is the interface of a scoped one.
+
+    Parameters
+    ----------
+    address
+        Address, without port.
+    port
+        UDP port.
+    index
+        Index of the interface.
+
+    Returns
+    -------
+    bytes
+        As the kernel takes it.
+    """
     packed = ipaddress.ip_address(address).packed
     if len(packed) == 4:
         return struct.pack("@HH4s8x", socket.AF_INET, socket.htons(port), packed)
@@ -340,7 +429,20 @@ def sockaddr(address: str, port: int = 0, index: int = 0) -> bytes:
 
 
 def scope(address: str, index: int) -> int:
-    """Return ``index`` for an IPv6 address that means something on one interface only (RFC 4007), else 0."""
+    """Return ``index`` for an IPv6 address that means something on one interface only (RFC 4007), else 0.
+
+    Parameters
+    ----------
+    address
+        Address, without port.
+    index
+        Index of the interface.
+
+    Returns
+    -------
+    int
+        The scope id of the address.
+    """
     parsed = ipaddress.ip_address(address)
     if parsed.version == 4:
         return 0
@@ -375,6 +477,16 @@ def _reason(error: OSError, endpoint: Endpoint) -> str:
 def own_address(destination: Endpoint) -> str:
     """Return the address that packets to an endpoint come from: the one it names, or the one that the host would take.
 
+    Parameters
+    ----------
+    destination
+        The endpoint.
+
+    Returns
+    -------
+    str
+        An address of this host.
+
     Raises
     ------
     SourceError
@@ -399,7 +511,23 @@ def own_address(destination: Endpoint) -> str:
 
 
 def interface_index(interface: str) -> int:
-    """Return the index of an interface given by name or by one of its addresses."""
+    """Return the index of an interface given by name or by one of its addresses.
+
+    Parameters
+    ----------
+    interface
+        Name or address.
+
+    Returns
+    -------
+    int
+        At least 1.
+
+    Raises
+    ------
+    OSError
+        Where there is no such interface.
+    """
     with contextlib.suppress(OSError):
         return socket.if_nametoindex(interface)
     if _LINUX:
