@@ -109,6 +109,16 @@ class RingReceiver:
         self._ring.count_dropped()
         return self._ring.dropped + self._abandoned
 
+    def dropped_to(self) -> dict[str, int]:
+        """Return what this host dropped so far: whose packets they were, a ring does not know.
+
+        Returns
+        -------
+        dict of str to int
+            Packets, under ``""``.
+        """
+        return {"": self.dropped}
+
     @property
     def receive_buffer_bytes(self) -> int:
         """The size of the ring."""
