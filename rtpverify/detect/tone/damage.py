@@ -80,7 +80,7 @@ def _same_after(track: Track, departure: Departure) -> bool:
         return EVENT_Z * math.hypot(deviation, moving_sigma(track.sigma, sigma) * math.sqrt(2.0 / frames))
 
     return (
-        abs(wrap_phase(sine.phase - model.phase_at(sine.anchor))) <= spread(track.phase_sigma) / expected
+        abs(wrap_phase(sine.phase - model.phase_at(sine.anchor))) <= spread(track.phase_sigma(model)) / expected
         and abs(sine.amplitude - expected) <= spread(moves.level)
         and abs(sine.dc - model.dc) <= spread(moves.dc)
     )
@@ -134,7 +134,7 @@ def _repeat(track: Track, start: int, x: NDArray[np.float64], valid: NDArray[np.
     if abs(sine.amplitude / model.amplitude - 1.0) > EVENT_Z * level_deviation + 1e-3:
         return None
     step = wrap_phase(sine.phase - model.phase_at(sine.anchor)) * (-1.0 if track.mirrored else 1.0)
-    if abs(step) <= EVENT_Z * track.phase_sigma * math.sqrt(2.0 / len(x)) / model.amplitude:
+    if abs(step) <= EVENT_Z * track.phase_sigma(model) * math.sqrt(2.0 / len(x)) / model.amplitude:
         return None
     slip_frames = track.code.decode(step, deviation) if track.code else None
     steps = track.steps

@@ -45,7 +45,7 @@ def phase_step(track: Track, low: int, stop: int) -> PhaseStep:
     ahead = np.where(valid, replace(model, phase=model.phase + math.pi / 2.0, dc=0.0).at(low, stop), 0.0)
     at, size, power = phase_step_position(residual, ahead)
     left = float(residual @ residual) - size * size * power
-    sigma = max(track.phase_sigma, SMALLEST_NOISE)
+    sigma = max(track.phase_sigma(), SMALLEST_NOISE)
     own, carried = sigma / math.sqrt(power) if power else math.inf, track.deviation(stop) / model.amplitude
     return PhaseStep(
         low + at,

@@ -78,7 +78,7 @@ def _phase_steps(track: Track, start: int, x: NDArray[np.float64], local: FreeFi
     The step may be anywhere in the block, or late in the one before, which did not show it.
     """
     model, stop = track.model, start + len(x)
-    deviation = math.hypot(track.deviation(stop), track.phase_sigma * math.sqrt(2.0 / local.frames))
+    deviation = math.hypot(track.deviation(stop), track.phase_sigma() * math.sqrt(2.0 / local.frames))
     phase = wrap_phase(local.sine.phase - model.phase_at(local.sine.anchor))
     if abs(phase) <= max(BLOCK_Z * deviation / model.amplitude, track.noticed_phase):
         return False

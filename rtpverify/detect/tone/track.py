@@ -160,16 +160,16 @@ class Track:
             self._moves = block, self._moves_at(frame, self.sine.omega if self.sine else 0.0)
         return self._moves[1]
 
-    @property
-    def phase_sigma(self) -> float:
-        """Noise that moves the phase from block to block as the channel does, full scale ±1.0.
+    def phase_sigma(self, lost: Sine | None = None) -> float:
+        """Return the noise that moves the phase from block to block as the channel does, full scale ±1.0.
 
-        Rounding without dither repeats, and moves blocks by more than a frame can tell.
+        Rounding without dither repeats, and moves blocks by more than a frame can tell. ``lost`` is the model where it
+        has been lost.
         """
         if self.settings.is_plain(self.threshold):
             return self.sigma
         moves, block = self.moves, self.settings.block_frames
-        clock = moves.clock_rad * self.model.amplitude * math.sqrt(block / 2.0)
+        clock = moves.clock_rad * (lost or self.model).amplitude * math.sqrt(block / 2.0)
         return math.hypot(moving_sigma(self.sigma, moves.phase_over(block)), clock)
 
     @property
@@ -184,7 +184,7 @@ class Track:
         """
         away = abs(stop - (lost or self.model).anchor)
         frames = max(self.frames, 16)
-        return self.phase_sigma * math.sqrt(5.0 / frames + 48.0 * away**2 / max(self.rate_frames, 16) ** 3)
+        return self.phase_sigma(lost) * math.sqrt(5.0 / frames + 48.0 * away**2 / max(self.rate_frames, 16) ** 3)
 
     def allowance(self, stop: int, lost: Sine | None = None) -> float:
         """Return the largest deviation up to frame ``stop`` that noise and the model's own uncertainty explain."""
