@@ -1,7 +1,7 @@
 # Needs Python 3.11 or newer (with venv) and make; everything else comes into .venv from the package registry.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-processors lint format bench-live bench-latency bench-check bench-detection bench-compare docs corpus soak dashboards docker clean
+.PHONY: help demo test test-processors lint format bench-live bench-latency bench-check bench-detection bench-compare docs corpus soak soak-daemon check-release sbom dashboards docker clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -58,6 +58,15 @@ corpus: $(VENV)/.dev ## many more random faults than make test draws (CASES=60 o
 		$(BIN)/python -m pytest tests/detect/test_corpus.py tests/detect/test_no_false_alarm.py \
 		tests/detect/test_any_signal.py \
 		tests/detect/recording/test_corpus.py tests/detect/recording/test_streams.py
+
+soak-daemon: $(VENV)/.dev ## an hour of 64 streams with an event a second: memory and counts of serve (MINUTES=60 STREAMS=64)
+	$(BIN)/python -m benchmarks.soak_daemon
+
+check-release: $(VENV)/.dev ## build twice, install by every Python here, run every command, check licences
+	$(BIN)/python tools/release.py check
+
+sbom: $(VENV)/.dev ## write what a release consists of (CycloneDX, build/sbom.cdx.json)
+	$(BIN)/python tools/release.py sbom
 
 docs: $(VENV)/.docs ## make a site of the documentation (build/site/index.html); every link in it is checked
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --clean

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).parents[1]
-PAGES = ("CHANGELOG.md", "CONTRIBUTING.md")
+PAGES = ("CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")
 """Pages that lie outside docs/."""
 HELP_COLUMNS = 100
 OUTSIDE = re.compile(r"(\]\()\.\./([^)\s]+)(\))")
