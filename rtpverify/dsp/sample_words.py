@@ -21,12 +21,12 @@ def empty_low_bits(x: NDArray[np.float64], bits: int) -> int:
     int
         Bits.
     """
-    integers = np.unique(np.abs(np.rint(x * 2.0 ** (bits - 1))).astype(np.int64))
-    integers = integers[integers != 0]
-    if len(integers) == 0:
-        return 0
+    integers = np.abs(np.rint(x * 2.0 ** (bits - 1))).astype(np.int64)
     used = int(np.bitwise_or.reduce(integers))
     empty = (used & -used).bit_length() - 1
+    if empty <= 0:
+        return 0
+    integers = np.unique(integers[integers != 0])
     # Each value has its low bits empty by chance once in 2**empty: believe it at one in a million.
     return empty if len(integers) * empty >= 20 else 0
 

@@ -14,7 +14,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from rtpverify.detect.explain import FAULTS, Clipping, Explanation, anything, explain, explain_all
+from rtpverify.detect.explain import FAULTS, Clipping, Explanation, anything, explain_all
 from rtpverify.detect.recording.limits import NOISY, LimitWatch
 from rtpverify.detect.recording.locate import is_telling, locate
 from rtpverify.detect.recording.model import Model, Noise, in_step, learn_noise, static_fit
@@ -313,16 +313,21 @@ class Follower:
     def _is_explained(self, track: Track, broken: Broken, model: Model, stop: int, *, last: bool) -> bool:
         length = stop - broken.frame
         if length > 2 * self.settings.frames(UNEXPLAINED_SECONDS):
-            blocks = stop // self.settings.block_frames
             return self._has_passed(track, broken, model, stop) or (
-                blocks % RETRY_BLOCKS == 0
+                self._retries(stop)
                 and (self._has_changed(track, broken, model, stop) or self._has_jumped(track, broken, model, stop))
             )
-        if self.settings.frames(SCALED_SECONDS) <= length and self._has_changed(track, broken, model, stop):
+        changed = self.settings.frames(SCALED_SECONDS)
+        fresh = length % changed < self.settings.block_frames
+        if length >= changed and (fresh or last) and self._has_changed(track, broken, model, stop):
             return True
         if self._has_passed(track, broken, model, stop):
             return True
         return (last or length >= self.settings.frames(JUMP_SECONDS)) and self._has_jumped(track, broken, model, stop)
+
+    def _retries(self, stop: int) -> bool:
+        """Tell whether a departure that lasts is to be explained again in the block that ends at a frame."""
+        return stop // self.settings.block_frames % RETRY_BLOCKS == 0
 
     def _has_changed(self, track: Track, broken: Broken, model: Model, stop: int) -> bool:
         """Go on where gain, polarity, offset or channel changed, and the latest frames do not show that it is over."""
@@ -354,7 +359,7 @@ class Follower:
 
     def _changed(self, track: Track, model: Model, start: int, stop: int) -> Model | None:
         """Return the model with what the latest frames show to have changed, None where that is nothing that lasts."""
-        found = explain(track.departure(model, start, stop, stop))
+        found = track.explain_to(model, start, stop)
         if found is None or found.ended or found.kind not in _CHANGES:
             return None
         new = _CHANGES[found.kind](model, found)
@@ -386,11 +391,9 @@ class Follower:
             return True
         if len(at):
             broken.wrong_until = start + int(at[-1]) + 1
-        right = [
-            (start + int(wrong) + 1, start + int(following))
-            for wrong, following in pairwise([*at.tolist(), stop - start])
-            if following - wrong > self.settings.frames(GUARD_SECONDS)
-        ]
+        following = np.append(at[1:], stop - start)
+        apart = np.flatnonzero(following - at > self.settings.frames(GUARD_SECONDS))
+        right = list(zip((start + at[apart] + 1).tolist(), (start + following[apart]).tolist(), strict=True))
         if broken.event is not None:
             last = right[-1:] if len(at) else [(broken.wrong_until, stop)]
             if not last or last[0][1] < stop or not self._holds(track, model, *last[0], patient=True):
@@ -623,7 +626,7 @@ class Follower:
         """Tell of a departure that has not ended, and look for the content in other forms and elsewhere."""
         if broken.event is None and self._is_back(track, broken, model, stop):
             return
-        if self._is_noisier(track, broken, model, stop):
+        if (broken.event is None or self._retries(stop)) and self._is_noisier(track, broken, model, stop):
             return
         if broken.event is None:
             # What follows the last wrong frame may be right, and only tell too little to be sure.
@@ -694,7 +697,7 @@ class Follower:
             return False
         if not wrong[-max(1, len(wrong) // 4) :].any():
             return False
-        found = explain(track.departure(model, start, stop, stop))
+        found = track.explain_to(model, start, stop)
         if found is None or found.kind not in NOISY:
             return False
         residual = (x - content)[valid]

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from rtpverify.detect.explain import Departure, change_frame
+from rtpverify.detect.explain import Departure, Explanation, change_frame, explain
 from rtpverify.detect.recording.measurement import Measurement, Window
 from rtpverify.detect.recording.model import MOST_RELATIVE, Model, Noise
 from rtpverify.detect.recording.reference import ModelReference
@@ -87,6 +87,8 @@ class Track:
         self.anchored_at = 0
         self.broken: Broken | None = None
         self.broken_at = -1
+        self._explanation: tuple[tuple[Model, int, int], Explanation | None] | None = None
+        """The latest, and what it is of: in one block it is asked for more than once."""
         self.explained = 0
         """The frame up to which all that departs is told."""
         self.attempts = 0
@@ -244,6 +246,13 @@ class Track:
         history = np.where(there, past, np.nan)
         reference = ModelReference(model, self.settings)
         return Departure(before, x, valid, start - before, stop - before, history, reference)
+
+    def explain_to(self, model: Model, start: int, stop: int) -> Explanation | None:
+        """Return the best explanation of frames that are wrong by a model, up to the last that is known."""
+        key = model, start, stop
+        if self._explanation is None or self._explanation[0] != key:
+            self._explanation = key, explain(self.departure(model, start, stop, stop))
+        return self._explanation[1]
 
     def turn(self, old: Model, new: Model, first: int, stop: int) -> int:
         """Return the frame at which one model gives way to another, near the first frame that is wrong by the old."""

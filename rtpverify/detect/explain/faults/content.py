@@ -34,9 +34,13 @@ _MOST_EXACT = 64
 """Places whose first frames are the same; content that repeats itself more often is told by the nearest anyway."""
 _TELLING_COPY = 16.0
 """Range of a stretch, over the noise, from which on its copy differs from others by more than chance."""
+_MOST_EXCHANGED_SECONDS = 0.2
+"""Two packets or two buffers of a sound card, hardly longer."""
 _CHANCE = 8
 """Frames at an edge that are right by chance."""
 _LEAST_TONE_SECONDS = 0.005
+_MOST_TONE_FRAMES = 4096
+"""So many tell a frequency that predicts a quarter of a second."""
 _PURE = 0.05
 """A tone leaves less than this share of its amplitude."""
 
@@ -176,12 +180,16 @@ class ChannelSwap(Cheap):
         ]
 
 
-class Exchanged(Cheap):
+class Exchanged:
     """Two neighbouring blocks of equal length, each in the other's place."""
 
     kind = Kind.MISMATCH
     prior = 3.0
-    least_seconds, most_seconds = 0.0, 1.0
+    least_seconds, most_seconds = 0.0, _MOST_EXCHANGED_SECONDS
+
+    def costly(self, departure: Departure) -> bool:  # noqa: ARG002
+        """Tell that it compares the frames with many places."""
+        return True
 
     def fit(self, departure: Departure, core: slice) -> Sequence[Fitted]:  # noqa: ARG002
         """Return the blocks whose middle lies where the one gives way to the other."""
@@ -240,7 +248,10 @@ class Frequency:
 
 
 def _tone(x: NDArray[np.float64], valid: NDArray[np.bool_], start: int) -> FreeFit | None:
-    """Return the tone that frames are; None where they are none."""
+    """Return the tone that the frames in the middle are; None where they are none."""
+    first = max(0, len(x) - _MOST_TONE_FRAMES) // 2
+    part = slice(first, first + _MOST_TONE_FRAMES)
+    x, valid, start = x[part], valid[part], start + first
     omega = find_omega(np.where(valid, x, 0.0))
     found = None if omega is None else fit_free(x, start, omega, valid)
     return None if found is None or found.rms > _PURE * found.sine.amplitude else found
