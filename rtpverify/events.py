@@ -196,6 +196,10 @@ class TimestampJumpSize(EventSize, kind=Kind.TIMESTAMP_JUMP):
     timestamp_jump_frames: Annotated[
         int | None, Figure("by how much the timestamp is ahead of the expected", "frames")
     ] = None
+    timestamp_jumps: Annotated[int | None, Figure("jumps that are one fault; null: one")] = None
+    timestamp_clock_ppm: Annotated[
+        float | None, Figure("how fast the clock of the timestamps runs against the audio, where they are a frame each")
+    ] = None
 
 
 class TimestampErrorSize(EventSize, kind=Kind.TIMESTAMP_ERROR):
@@ -211,6 +215,9 @@ class TimestampErrorSize(EventSize, kind=Kind.TIMESTAMP_ERROR):
     timestamp_rate_hz: Annotated[float | None, Figure("rate of the timestamps, of the pattern `clock_rate`")] = None
     timestamp_quantum_frames: Annotated[
         int | None, Figure("what timestamps are rounded to, of the pattern `rounded`")
+    ] = None
+    timestamp_clock_ppm: Annotated[
+        float | None, Figure("how fast their clock runs against the audio, of the pattern `rounded`; null: unknown")
     ] = None
     timestamp_moved_frames: Annotated[
         int | None, Figure("by how much timestamps moved for good meanwhile; null: not at all")

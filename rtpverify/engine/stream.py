@@ -195,6 +195,8 @@ class StreamLog:
         Where frames lie on the media timeline.
     timestamp_error
         The ``timestamp_error`` that is open.
+    timestamp_jump
+        The latest one, which a next one may join.
     """
 
     identity: str
@@ -202,6 +204,7 @@ class StreamLog:
     left_out: int = 0
     media_time: MediaTime = field(default_factory=MediaTime)
     timestamp_error: Event | None = None
+    timestamp_jump: Event | None = None
     _shifted: dict[int, tuple[Event, Event]] = field(default_factory=dict)
     """Events that are still open where frames are shifted: as they are kept, and as they are reported."""
 
@@ -240,7 +243,8 @@ class StreamLog:
         Event
             The event itself where no frames are shifted.
         """
-        shift_frames = self.media_time.shift(event.start_frame)
+        # A jump lies at the end of what was before it.
+        shift_frames = self.media_time.shift(event.start_frame - (event.kind is Kind.TIMESTAMP_JUMP))
         if not shift_frames:
             return event
         _, told = self._shifted.get(id(event), (event, None))
@@ -525,8 +529,12 @@ class Stream:
             size = RestartSize(timestamp_jump_frames=jump.frames)
             message = f"the sender restarted: {numbers}"
         else:
+            before = self.log.timestamp_jump
+            if jump.joins and before is not None:
+                return _joined(before, jump, frame)
             message = f"the RTP timestamp jumped: {numbers}"
         event = Event(size, frame, packets=(jump.sequence, jump.sequence), message=message)
+        self.log.timestamp_jump = event if kind is Kind.TIMESTAMP_JUMP else None
         event.fault = not (kind is Kind.SSRC_CHANGE and self.rtcp.said_goodbye)
         event.time_ns = self.packets.arrival_ns(self.index, jump.sequence)
         return event
@@ -784,3 +792,21 @@ class Stream:
 
     def _milliseconds(self, frames: int) -> str:
         return f" ({1000 * frames / self.encoding.sample_rate_hz:.3f} ms)" if self.encoding else ""
+
+
+def _joined(event: Event, jump: Discontinuity, frame: int) -> Event:
+    """Return the event of timestamps that jumped, with a further jump shortly after."""
+    before = event.size
+    if not isinstance(before, TimestampJumpSize):
+        raise AssertionError("only timestamps that jumped can jump again")
+    times, moved = (before.timestamp_jumps or 1) + 1, (before.timestamp_jump_frames or 0) + jump.frames
+    event.duration_frames = frame - event.start_frame
+    event.packets = (event.packets[0], jump.sequence) if event.packets else None
+    event.message = f"the RTP timestamp jumped {times} times, {moved:+,} frames in all, the last time {jump.frames:+,}"
+    ppm: float | None = None
+    if abs(moved) == times and event.duration_frames > 0:
+        ppm = 1e6 * (moved - jump.frames) / event.duration_frames
+        clock = f"{abs(ppm):.3g} ppm {'fast' if ppm > 0 else 'slow'}"
+        event.message += f": it is rounded from a clock that runs {clock} against the audio"
+    event.size = TimestampJumpSize(timestamp_jump_frames=moved, timestamp_jumps=times, timestamp_clock_ppm=ppm)
+    return event

@@ -63,6 +63,8 @@ class Discontinuity:
         What the first packet behind the break has.
     frames
         How far the timestamp is off, wrap-safe: positive where it jumped ahead.
+    joins
+        Whether it is one fault with the jump before it.
     """
 
     stream: int
@@ -74,6 +76,7 @@ class Discontinuity:
     from_timestamp: int
     to_timestamp: int
     frames: int
+    joins: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +105,8 @@ class TimestampError:
         Frames between the least and the greatest deviation.
     moves, moved
         How often, and by how many frames in all, timestamps settled on another base meanwhile.
+    move_frames
+        From the first of these moves to the last one.
     steps
         How far timestamps advanced from one packet to the next where that is not what it holds, and how often, the
         most frequent step first.
@@ -123,6 +128,7 @@ class TimestampError:
     spread: int
     moves: int
     moved: int
+    move_frames: int
     steps: tuple[tuple[int, int], ...]
     step_frames: int
     quantum: int

@@ -140,9 +140,7 @@ class StreamOrder:
     @property
     def open(self) -> bool:
         """Whether packets in step can still settle something."""
-        return (
-            self.origin_open or bool(self.missing) or self._held is not None or self.timestamps.unsettled or self.lags
-        )
+        return self.origin_open or bool(self.missing) or self._held is not None or self.timestamps.is_open or self.lags
 
     @property
     def lags(self) -> bool:

@@ -14,6 +14,8 @@ NEAR = 0.01
 """How near a ratio must be to that of a known clock."""
 RARE = 0.02
 """Part of the steps below which one is no part of the pattern: it begins or ends it."""
+DRIFTS = 3
+"""Frames by which timestamps move, on the whole, that are the drift of a clock."""
 FAST = 0.02
 """A clock further off than this is another one, and no bad oscillator."""
 
@@ -44,6 +46,12 @@ def pattern_of(error: TimestampError, encoding: Encoding) -> Pattern:
     """
     steps, rate_hz = dict(error.steps), encoding.sample_rate_hz
     total = sum(steps.values())
+    ppm = _drift_ppm(error)
+    if ppm is not None:
+        text = (
+            f"are rounded from a clock that runs {abs(ppm):.3g} ppm {'fast' if ppm > 0 else 'slow'} against the audio"
+        )
+        return Pattern("rounded", text, {"timestamp_quantum_frames": 1, "timestamp_clock_ppm": ppm})
     if total == 0:
         return Pattern(None, "deviate from their expected values")
     frozen = steps.get(0, 0)
@@ -74,6 +82,18 @@ def pattern_of(error: TimestampError, encoding: Encoding) -> Pattern:
     if error.spread <= 1:
         return Pattern("rounded", "are rounded from a clock", {"timestamp_quantum_frames": 1})
     return Pattern("scattered", "scatter about their expected values")
+
+
+def _drift_ppm(error: TimestampError) -> float | None:
+    """Return how fast a clock runs that timestamps are rounded from, to frames; None where they show no drift."""
+    if abs(error.moved) >= DRIFTS and error.spread <= 2:
+        # They move each time the clocks are a frame further apart: one move more than frames between first and last.
+        return 1e6 * (error.moved - (1 if error.moved > 0 else -1)) / max(error.move_frames, 1)
+    total = sum(count for _, count in error.steps)
+    if not total or any(abs(step - error.step_frames / total) > 1 for step, _ in error.steps):
+        return None
+    drift = sum(step * count for step, count in error.steps) - error.step_frames
+    return 1e6 * drift / error.frames if abs(drift) >= max(DRIFTS, MOST * error.spread) else None
 
 
 def _usual_step(steps: dict[int, int]) -> float:

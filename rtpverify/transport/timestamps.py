@@ -8,8 +8,13 @@ before it (:mod:`rtpverify.transport.stream_order`). Its *deviation* is how far 
   :data:`SETTLED_PACKETS` of them, or as many as :data:`SETTLED_SECONDS` hold, but :data:`MIN_SETTLED_PACKETS` at least.
   It takes :data:`SMALL_SETTLED_SECONDS` for up to :data:`SMALL_SECONDS`, which a clock that is rounded may stay off.
 - *Error*. Packets that deviate without settling are one error, from the first to the last of them, until none has
-  deviated for :data:`QUIET_SECONDS` and :data:`QUIET_PACKETS`. What settles in between, or within
-  :data:`CALM_SECONDS` of a jump, belongs to it: the timeline moves on, and nothing else is reported.
+  deviated for :data:`QUIET_SECONDS` and :data:`QUIET_PACKETS`. What settles in between belongs to it: the timeline
+  moves on, and nothing else is reported.
+- *Jumps in a row*. A jump within :data:`CALM_SECONDS` of another joins it. Timestamps that are rounded from a clock of
+  their own jump by :data:`ROUNDING_FRAMES` each time that clock has drifted so far: such a jump joins one the same way
+  within :data:`DRIFT_SECONDS`.
+- *Rounding*. Where they scatter by as much, that is an error, and the same one if it comes again within that time;
+  meanwhile it is *dormant*, and what settles belongs to it.
 - *Pending*. While it is open whether a jump or an error has begun, nothing behind the first of its packets is settled.
 
 What is decided depends on the packets alone, not on when it is asked for.
@@ -31,6 +36,10 @@ SMALL_SETTLED_SECONDS = 0.4
 QUIET_SECONDS = 1.0
 QUIET_PACKETS = 256
 CALM_SECONDS = 1.0
+ROUNDING_FRAMES = 1
+"""How far off timestamps are that are rounded to frames."""
+DRIFT_SECONDS = 30.0
+"""A clock that is 0.7 ppm off goes on by one frame at 48 kHz."""
 MAX_STEPS = 64
 """Different steps remembered of an error."""
 
@@ -63,6 +72,8 @@ class DeviatingPackets:
     highest: int = 0
     moves: int = 0
     moved: int = 0
+    first_move: int = 0
+    last_move: int = 0
     steps: Counter[int] = field(default_factory=Counter)
     """How far timestamps advanced where the deviation changed."""
     step_frames: int = 0
@@ -108,7 +119,9 @@ class Timestamps:
     __slots__ = (
         "_base_before",
         "_base_since",
+        "_dormant",
         "_jumped_at",
+        "_jumped_by",
         "_run",
         "_stream",
         "_stretch",
@@ -128,9 +141,17 @@ class Timestamps:
         self._base_since: int | None = None
         """Sequence number from which on ``base`` holds, where another one did before."""
         self._jumped_at: int | None = None
-        """Place of the last jump."""
+        self._jumped_by = 0
+        """Place of the last jump, and how far it went."""
         self._run: Run | None = None
         self._stretch: DeviatingPackets | None = None
+        self._dormant: DeviatingPackets | None = None
+        """An error of rounding that may come again."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether time alone may settle something."""
+        return self.unsettled or self._dormant is not None
 
     @property
     def unsettled(self) -> bool:
@@ -296,6 +317,8 @@ class Timestamps:
             self._move_to(run, found)
         if self._run is None:
             self._close_quiet(position, found)
+        if self._dormant is not None and position - self._dormant.stop > DRIFT_SECONDS * self.rate_hz:
+            self._close_dormant(found)
 
     def breaks_at(self, position: int, deviation: int, frames: int) -> bool:
         """Tell whether a jump or an error of a packet or more begins with the next packet: delays are not compared.
@@ -332,6 +355,7 @@ class Timestamps:
             else:
                 self._end_run(found)
         self._close(found)
+        self._close_dormant(found)
 
     def _has_settled(self, run: Run) -> bool:
         if run.is_pause:
@@ -345,20 +369,22 @@ class Timestamps:
     def _move_to(self, run: Run, found: StreamFindings) -> None:
         """Move the timeline to where a run has settled."""
         self._run = None
-        in_error = self._stretch is not None
-        if not in_error and self._jumped_at is not None and not run.is_pause:
-            in_error = run.position - self._jumped_at < CALM_SECONDS * self.rate_hz
         expected = run.position - self.base & 0xFFFFFFFF
         self.move(run.sequence, run.deviation)
         self.deviation = 0
-        if in_error:
+        if self._stretch is not None or (self._resumes(run) and not run.is_pause):
             first = Run(run.sequence, run.position, run.timestamp, run.deviation, run.packet_frames, False)
             first.packets, first.frames = 1, run.packet_frames
             stretch = self._add(first, found)
+            stretch.first_move = stretch.first_move if stretch.moves else run.position
+            stretch.last_move = run.position
             stretch.moves += 1
             stretch.moved += run.deviation
             return
-        self._jumped_at = run.position
+        self._close_dormant(found)
+        joins = not run.is_pause and self._joins(run)
+        if not run.is_pause:
+            self._jumped_at, self._jumped_by = run.position, run.deviation
         found.discontinuities.append(
             Discontinuity(
                 stream=self._stream,
@@ -370,8 +396,26 @@ class Timestamps:
                 from_timestamp=expected,
                 to_timestamp=run.timestamp,
                 frames=run.deviation,
+                joins=joins,
             )
         )
+
+    def _joins(self, run: Run) -> bool:
+        """Tell whether a jump is one fault with the last one."""
+        if self._jumped_at is None:
+            return False
+        since, is_drift = (
+            run.position - self._jumped_at,
+            _is_rounding(run.deviation) and run.deviation == self._jumped_by,
+        )
+        return since < (DRIFT_SECONDS if is_drift else CALM_SECONDS) * self.rate_hz
+
+    def _resumes(self, run: Run) -> bool:
+        """Tell whether the error that is dormant goes on."""
+        dormant = self._dormant
+        if dormant is None or not _is_rounding(run.deviation):
+            return False
+        return run.position - dormant.stop <= DRIFT_SECONDS * self.rate_hz
 
     def _end_run(self, found: StreamFindings) -> None:
         """Count a run that did not settle as an error."""
@@ -381,6 +425,10 @@ class Timestamps:
 
     def _add(self, run: Run, found: StreamFindings) -> DeviatingPackets:
         """Add packets that deviate to the error, or begin one."""
+        if self._stretch is None and self._resumes(run):
+            self._stretch, self._dormant = self._dormant, None
+        elif self._stretch is None:
+            self._close_dormant(found)
         stretch = self._stretch
         last, stop = run.sequence + run.packets - 1, run.position + run.frames
         if stretch is None:
@@ -404,9 +452,14 @@ class Timestamps:
         return stretch
 
     def _close_quiet(self, position: int, found: StreamFindings) -> None:
-        """Close an error after which nothing deviated for long enough."""
+        """Close an error after which nothing deviated for long enough; let one of rounding wait."""
         stretch = self._stretch
-        if stretch is not None and self._run is None and self._is_quiet(stretch, position):
+        if stretch is None or self._run is not None or not self._is_quiet(stretch, position):
+            return
+        if _is_rounding(stretch.lowest) and _is_rounding(stretch.highest):
+            self._stretch, self._dormant = None, stretch
+            found.timestamp_errors.append(self._record(stretch, is_open=True))
+        else:
             self._close(found)
 
     def _is_quiet(self, stretch: DeviatingPackets, position: int) -> bool:
@@ -416,6 +469,12 @@ class Timestamps:
         stretch, self._stretch = self._stretch, None
         if stretch is not None:
             found.timestamp_errors.append(self._record(stretch, is_open=False))
+
+    def _close_dormant(self, found: StreamFindings) -> None:
+        """Close an error of rounding that comes no more."""
+        dormant, self._dormant = self._dormant, None
+        if dormant is not None:
+            found.timestamp_errors.append(self._record(dormant, is_open=False))
 
     def _record(self, stretch: DeviatingPackets, *, is_open: bool) -> TimestampError:
         return TimestampError(
@@ -429,8 +488,14 @@ class Timestamps:
             spread=stretch.highest - stretch.lowest,
             moves=stretch.moves,
             moved=stretch.moved,
+            move_frames=stretch.last_move - stretch.first_move,
             steps=tuple(stretch.steps.most_common()),
             step_frames=stretch.step_frames,
             quantum=stretch.quantum,
             is_open=is_open,
         )
+
+
+def _is_rounding(deviation: int) -> bool:
+    """Tell whether rounding explains how far a timestamp is off."""
+    return abs(deviation) <= ROUNDING_FRAMES
