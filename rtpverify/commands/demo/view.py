@@ -103,6 +103,8 @@ class DemoScreen:
         """Show the outcome; return 0 where every fault was found and nothing else."""
         if self._live is not None:
             self._live.stop()
+        else:
+            self.update()  # what became certain at the end
         findings = [finding for _, finding in self._match()]
         matched = sum(finding.matched for finding in findings)
         extra = sum(finding.injected is None for finding in findings)
