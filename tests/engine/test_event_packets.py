@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from rtpverify.engine.expectation import StreamSpec
@@ -66,7 +66,7 @@ def plans(draw):
     """Plan streams of different packet times that arrive together, each with slips, losses, pauses and a jump."""
     chosen = draw(st.lists(st.integers(1, len(FORMS) - 1), min_size=1, max_size=3, unique=True))
     chosen += [0] * draw(st.sampled_from([0, 0, 0, 1]))
-    seconds = draw(st.sampled_from([2.5, 6.5, 11.0])) if 0 not in chosen else 2.5
+    seconds = draw(st.sampled_from([2.5, 2.5, 2.5, 6.5, 11.0])) if 0 not in chosen else 2.5
     streams = []
     for at in chosen:
         rate = parse_rtpmap(FORMS[at][0]).sample_rate_hz
@@ -108,7 +108,29 @@ def packets_of(plan):
     return packets
 
 
+ZERO_BEHIND_A_LOSS = {
+    "seconds": 6.5,
+    "streams": [
+        {
+            "at": 1,
+            "slips": {27_149: -48, 45_048: 5, 113_988: -48},
+            "sequence": 17_535,
+            "first_lost": 546,
+            "lost": 3666,
+            "jump_frames": 17,
+            "pause_ns": 3 * 10**9,
+            "moved_from": 347,
+            "start_ns": START_NS,
+        }
+    ],
+    "at_once": True,
+    "cuts": [],
+}
+"""The first frame behind a long loss is the last one of a value: with the missing ones it was a dropout."""
+
+
 @given(plan=plans(), batch_packets=st.sampled_from([3, 50, 1000, 4096]))
+@example(plan=ZERO_BEHIND_A_LOSS, batch_packets=50)
 @settings(max_examples=25, deadline=None, phases=UNSHRUNK)
 def test_the_cut_changes_no_packets_and_no_times(plan, batch_packets):
     packets = packets_of(plan)

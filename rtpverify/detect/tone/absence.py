@@ -98,7 +98,7 @@ class Absence:
         share = 1.0 if self.lost else 8.0
         least = max(LEAST_MUTED_FRAMES, int(rate_hz / lowest_hz / share) + 1)
         # Frames that are missing hold nothing.
-        return run if np.count_nonzero(valid[:run]) >= min(least, np.count_nonzero(valid)) else 0
+        return run if int(np.count_nonzero(valid[:run])) >= min(least, int(np.count_nonzero(valid))) else 0
 
     def silent_since(self, x: NDArray[np.float64], valid: NDArray[np.bool_]) -> int:
         """Return from which frame on it is as silent as in the frames ``x`` at the track's position."""
