@@ -228,7 +228,8 @@ def verify(
     wanted = asked(call, encoding=encoding, reference=reference, profile=profile, limits=limits)
     folder = None if evidence is None else Path(evidence)
     # The duration counts from the first packet; it is the block that ends the waiting for it.
-    run = command(str(source), wanted, wait=None if duration is None else float("inf"), **options)
+    wait = None if duration is None else float("inf")
+    run = command(str(source), wanted, wait=wait, with_clips=folder is not None, **options)
     return LiveVerifier(str(source), run, lasts=duration is not None, evidence=folder)
 
 

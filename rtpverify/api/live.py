@@ -140,7 +140,12 @@ class LiveVerifier:
 
     def __enter__(self) -> Self:
         if self._follower is None:
-            self._begin().listening.result()
+            follower = self._begin()
+            try:
+                follower.listening.result()
+            except BaseException:  # an interrupt too: no block begins, so none ends
+                follower.is_to_stop.set()
+                raise
         return self._refuse_second_use()
 
     def __exit__(
@@ -157,7 +162,12 @@ class LiveVerifier:
 
     async def __aenter__(self) -> Self:
         if self._follower is None:
-            await _awaited(self._begin().listening)
+            follower = self._begin()
+            try:
+                await _awaited(follower.listening)
+            except BaseException:
+                follower.is_to_stop.set()
+                raise
         return self._refuse_second_use()
 
     async def __aexit__(

@@ -98,6 +98,24 @@ class TestBlock:
         assert verifier.result is result
         assert result.request.command.startswith(f"rtpverify.verify('rtp://127.0.0.1:{port}', reference='tone:1283'")
 
+    def test_a_task_that_is_cancelled_closes_the_sockets(self, port):
+        async def test():
+            async def block():
+                async with verify(port) as verifier:
+                    await verifier.wait_for_audio_async(PATIENCE_SECONDS)
+
+            for turns in (1, 3, 200):
+                task = asyncio.create_task(block())
+                for _ in range(turns):
+                    await asyncio.sleep(0.001)
+                task.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await task
+                await until(lambda: all(thread.name != "rtpverify" for thread in threading.enumerate()))
+                assert is_free(port)
+
+        asyncio.run(test())
+
 
 class TestNothingComes:
     def test_waiting_says_what_to_do(self, port):
@@ -193,6 +211,7 @@ class TestEvidence:
             "report.html",
             "result.json",
         ]
+        assert 'id="clips"' in (tmp_path / "kept" / "report.html").read_text()  # its largest events are drawn
         again = rtpverify.check(tmp_path / "kept" / "packets.pcap", **FORMAT)
         assert [(event.kind, event.start_frame) for event in again.streams[0].events] == [
             (event.kind, event.start_frame) for event in verifier.events()
