@@ -1,7 +1,7 @@
 # Needs Python 3.11 or newer (with venv) and make; everything else comes into .venv from the package registry.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-processors lint format bench-live bench-latency bench-check bench-detection bench-compare docs corpus soak soak-daemon check-release sbom dashboards docker clean
+.PHONY: help demo test test-processors lint format bench-live bench-latency bench-check bench-detection bench-roc bench-compare docs corpus soak soak-daemon check-release sbom dashboards docker clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -46,6 +46,9 @@ bench-check: $(VENV)/.run ## speed and memory of checking an hour of audio
 
 bench-detection: $(BENCH_VENV)/.run ## faults found by rtpverify and by other tools, side by side
 	$(BENCH_VENV)/bin/python benchmarks/detection.py
+
+bench-roc: $(VENV)/.dev ## false alarms and probability of detection, beside theory, as pictures for docs/detection.md (ALARMS=8 TRIALS=20)
+	PYTHONPATH=. $(BIN)/python benchmarks/roc.py
 
 bench-compare: $(BENCH_VENV)/.run ## compare beside librosa and dtw-python, and on recordings of hours (HOURS=1,10)
 	$(BENCH_VENV)/bin/python benchmarks/compare.py

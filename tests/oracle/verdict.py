@@ -16,7 +16,7 @@ from rtpverify.result import StreamResult
 from tests.oracle.faults import Case, Truth
 from tests.oracle.signals import Frames, Stream
 
-_ALLOWED_DB = 15.0
+ALLOWED_DB = 15.0
 """From the noise of a stream to its limit: more than the tone is ever attenuated by, less than any noise is a fault."""
 
 
@@ -37,13 +37,13 @@ class _Played:
         return out
 
 
-def verify(stream: Stream, frames: Frames, profile: str = "digital") -> StreamResult:
+def verify(stream: Stream, frames: Frames, profile: str = "digital", allowed_db: float = ALLOWED_DB) -> StreamResult:
     """Return what is said of frames, shape (n, channels); the noise and dither of the stream are allowed for."""
     limits = PROFILES[profile]
     if stream.reference == "recording" and stream.noise_dbfs is not None:
         limits = replace(limits, max_thd_n_db=0.0)
     elif profile == "digital" and (stream.noise_dbfs is not None or stream.dither != "none"):
-        limits = replace(limits, max_thd_n_db=20 * log10(sqrt(2) * stream.sigma) - stream.level_dbfs + _ALLOWED_DB)
+        limits = replace(limits, max_thd_n_db=20 * log10(sqrt(2) * stream.sigma) - stream.level_dbfs + allowed_db)
     reference: Tone | Recording
     if stream.reference == "tone":
         reference = Tone(tuple(stream.frequency_of(channel) for channel in range(stream.channels)))
