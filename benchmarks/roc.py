@@ -7,7 +7,7 @@ the measured rate follows the claimed one down to 10 is what the product's own, 
 *Detection.* Faults of each kind and of sizes about what a matched filter sees: a test that knows the fault, its place
 and its length, at the same rate of false alarms of every frame. Those that end last :data:`FRAMES` frames.
 
-``ALARMS`` (due at each rate, 8), ``TRIALS`` (of each size, 20) and ``JOBS`` scale it, ``SEED`` repeats a run. Two
+``RATES``, ``ALARMS`` (due at each rate, 8), ``TRIALS`` (of each size, 20) and ``JOBS`` scale it, ``SEED`` repeats a run. Two
 pictures are written to ``docs/``, and the figures printed.
 """
 
@@ -32,9 +32,8 @@ TRIALS = int(os.environ.get("TRIALS", "20"))
 JOBS = int(os.environ.get("JOBS", str(os.cpu_count() or 1)))
 SEED = int(os.environ.get("SEED", str(random.SystemRandom().randrange(2**32))))
 DOCS = Path(__file__).parents[1] / "docs"
-CLAIMED_PER_DAY = (10.0, 30.0, 100.0, 300.0, 1000.0)
+CLAIMED_PER_DAY = tuple(map(float, os.environ.get("RATES", "10,30,100,300,1000").split(",")))
 CHANNELS = 8
-PIECE_SECONDS = 8.0
 FRAMES = 4800
 """Of a fault: 100 ms."""
 STREAMS = {

@@ -158,9 +158,8 @@ class Stream:
         return frames[MARGIN : MARGIN + self.frames]
 
     def recorded(self) -> Frames:
-        """Return the recording that was played."""
-        rounded = self._rounded(self.content_frames, np.random.default_rng([self.seed, 3]), "none")
-        return self.within(rounded)
+        """Return the recording that was played: longer than what is sent, so that its end is not missed."""
+        return self._rounded(self.content_frames, np.random.default_rng([self.seed, 3]), "none")[MARGIN:]
 
 
 def write_wav(path: Path, frames: Frames, rate_hz: int, bits: int) -> None:
