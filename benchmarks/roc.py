@@ -7,8 +7,8 @@ the measured rate follows the claimed one down to 10 is what the product's own, 
 *Detection.* Faults of each kind and of sizes about what a matched filter sees: a test that knows the fault, its place
 and its length, at the same rate of false alarms of every frame. Those that end last :data:`FRAMES` frames.
 
-``RATES``, ``ALARMS`` (due at each rate, 8), ``TRIALS`` (of each size, 20) and ``JOBS`` scale it, ``SEED`` repeats a run. Two
-pictures are written to ``docs/``, and the figures printed.
+``RATES``, ``ALARMS`` (due at each rate, 8), ``TRIALS`` (of each size, 20) and ``JOBS`` scale it, ``SEED`` repeats a
+run. Two pictures are written to ``docs/``, and the figures printed.
 """
 
 from __future__ import annotations
