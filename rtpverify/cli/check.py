@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from rtpverify.cli.judging import JudgingCommand, judging_options, limits_of, re
 from rtpverify.cli.options import DURATION, say_listening
 from rtpverify.cli.reports import list_streams, report_options, report_places, write_result
 from rtpverify.errors import RequestError
+from rtpverify.live.watcher import Watcher
 
 
 @click.command(cls=JudgingCommand, short_help="Verify a capture, an audio file or a live stream.")
@@ -87,6 +89,9 @@ from rtpverify.errors import RequestError
     help="Live: stop when all streams have ended (RTCP BYE, or no packet for 1 s), and do not count that as a fault.",
 )
 @click.option(
+    "--watch", is_flag=True, help="Live: show levels, loss, residual and events in the terminal while it runs."
+)
+@click.option(
     "--backend",
     type=click.Choice(["ring", "recvmmsg", "asyncio-dgram"]),
     help="Live: method of receiving packets; ring needs the right to capture packets.  [recvmmsg on Linux, "
@@ -120,6 +125,7 @@ def check(ctx: click.Context, /, source: str, **options: Any) -> None:
     places = report_places(options)
     from rtpverify.commands.check import check as run_check
     from rtpverify.commands.check import has_packets
+    from rtpverify.live.live_source import is_live
     from rtpverify.rtp.payload import parse_encodings
     from rtpverify.sources.audio.reference_text import parse_reference
 
@@ -130,35 +136,48 @@ def check(ctx: click.Context, /, source: str, **options: Any) -> None:
     limits = limits_of(options)
     request = request_of(ctx, options, "none" if listed else options["reference"], limits)
     encoding, encodings = parse_encodings(options["encodings"])
-    result = run_check(
-        source,
-        reference=None if listed else parse_reference(options["reference"]),
-        limits=limits,
-        encoding=encoding,
-        encodings=encodings,
-        sdp=options["sdp"],
-        start_seconds=options["start"],
-        duration_seconds=options["duration"],
-        wait_seconds=options["wait"],
-        trim_silence=options["trim_silence"],
-        expected_streams=options["expect_streams"],
-        finds_encodings=listed,
-        backend=options["backend"],
-        on_listening=say_listening,
-        streams=options["streams"],
-        redundant=options["redundant"],
-        host_clock=options["host_clock"],
-        rtcp=options["rtcp"],
-        receiver_reports=options["receiver_reports"],
-        until_end=options["until_end"],
-        with_clips=bool(options["html_to"]) and not listed,
-    )
+    if options["watch"] and not is_live(source):
+        raise RequestError(f"{source}: --watch is for live sources")
+    with _watcher(watched=options["watch"]) as watcher:
+        result = run_check(
+            source,
+            reference=None if listed else parse_reference(options["reference"]),
+            limits=limits,
+            encoding=encoding,
+            encodings=encodings,
+            sdp=options["sdp"],
+            start_seconds=options["start"],
+            duration_seconds=options["duration"],
+            wait_seconds=options["wait"],
+            trim_silence=options["trim_silence"],
+            expected_streams=options["expect_streams"],
+            finds_encodings=listed,
+            backend=options["backend"],
+            on_listening=say_listening,
+            watcher=watcher,
+            streams=options["streams"],
+            redundant=options["redundant"],
+            host_clock=options["host_clock"],
+            rtcp=options["rtcp"],
+            receiver_reports=options["receiver_reports"],
+            until_end=options["until_end"],
+            with_clips=bool(options["html_to"]) and not listed,
+        )
     result.request = request
     if listed:
         list_streams(result, places)
         ctx.exit(0 if result.arrived else 3)
     write_result(result, places, quiet=options["quiet"])
     ctx.exit(result.exit_status)
+
+
+def _watcher(*, watched: bool) -> AbstractContextManager[Watcher]:
+    """Return what follows the check: a picture in the terminal, or nothing."""
+    if not watched:
+        return nullcontext(Watcher())
+    from rtpverify.commands.watch import TerminalWatcher
+
+    return TerminalWatcher()
 
 
 def refuse_stream_options(source: str, options: dict[str, Any]) -> None:

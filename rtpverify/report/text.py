@@ -30,6 +30,8 @@ def write(result: Result, out: IO[str]) -> None:
     paper = Paper(out)
     paper.line((result.verdict.upper(), _STYLES[result.verdict]), f"  {wording.headline(result)}")
     _labelled(paper, "Source", result.source, indent=0)
+    if result.request is not None:
+        _labelled(paper, "Asked", wording.asked(result.request), indent=0)
     if (count := wording.stream_count(result)) is not None:
         _labelled(paper, "Streams", count, indent=0, style=_STYLES[Verdict.FAIL])
     for line in wording.host_lines(result):

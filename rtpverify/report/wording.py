@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from rtpverify.report.discarded import in_words
-from rtpverify.result import Leg, Result, Signal, StreamResult, Transport, Verdict
+from rtpverify.result import Leg, Request, Result, Signal, StreamResult, Transport, Verdict
 from rtpverify.result.event_wording import UNMEASURED, by_kind, counted, number, seconds
 
 SIGNAL_COLUMNS = ("Ch", "Frequency", "Error", "Level", "DC offset", "Residual", "THD+N", "THD", "Bits")
@@ -68,11 +68,22 @@ def request(result: Result) -> list[tuple[str, str]]:
     asked = result.request
     if asked is None:
         return []
-    own = "".join(f", {name.replace('_', ' ')} {_limit(value)}" for name, value in asked.limits.items())
-    lines = [("Reference", asked.reference), ("Limits", f"profile {asked.profile}{own}")]
+    lines = [("Reference", asked.reference), ("Limits", limits(asked))]
     if asked.encoding is not None:
         lines.insert(1, ("Encoding", f"{asked.encoding}, for payload types that nothing else describes"))
     return [*lines, ("Command", asked.command), ("Made", f"{asked.time} by rtpverify {asked.version} on {asked.host}")]
+
+
+def asked(what: Request) -> str:
+    """Write in one line what audio was compared with, and by which limits."""
+    encoding = f", encoding {what.encoding}" if what.encoding is not None else ""
+    return f"reference {what.reference}{encoding}, {limits(what)}"
+
+
+def limits(asked: Request) -> str:
+    """Write the profile, and the limits that are not the profile's."""
+    own = "".join(f", {name.replace('_', ' ')} {_limit(value)}" for name, value in asked.limits.items())
+    return f"profile {asked.profile}{own}"
 
 
 def _limit(value: float | bool | None) -> str:
