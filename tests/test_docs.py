@@ -53,6 +53,8 @@ COVERED_ELSEWHERE = {
         "configs/prometheus/rules/alerts.yml"
     ),  # tests/observability
     "rtpverify demo",  # tests/test_demo.py
+    "rtpverify selftest",  # tests/commands/selftest
+    "rtpverify selftest --encoding L16/48000/2 --reference tone:997,1499 --profile analog --html selftest.html",
     (
         "rtpverify batch 's3://recordings/2026/**/*.wav' --out s3://recordings/results --scheduler tcp://192.0.2.10:8786"
     ),  # tests/commands/batch: test_a_store_as_source_and_target, test_cluster.py
