@@ -20,8 +20,8 @@ CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 FILE = re.compile(r"`([\w./-]+(?:\.py|/))`")
 MOST_FILES_OUTSIDE_DETECTORS = 24
 """Files outside ``detect/`` and what it calls in ``dsp/`` that a click may enter: with at most 11 there that is 35."""
-MOST_FILES = 51
-"""The same with those."""
+MOST_FILES = 60
+"""The same with those, eight of which are the engine that names the faults of tones and recordings."""
 IN_TURN = "scanner.py"
 """From here on which step comes first depends on what the detector has to explain."""
 

@@ -168,7 +168,7 @@ def test_swapped_channels_are_named(rng):
 def test_the_kinds_cover_the_contract():
     """Every kind of damage to the signal is drawn, or stands in a test of its own."""
     transport = {"gap", "duplicate", "reorder", "late", "stall", "jitter", "ssrc_change", "payload_type_change"}
-    transport |= {"timestamp_error", "ended", "missing"}
+    transport |= {"timestamp_error", "ended", "missing", "sender_change"}
     elsewhere = {"timestamp_jump", "restart", "mismatch", "channel_swap"}
     assert set(map(str, Kind)) - transport - elsewhere == set(corpus.KINDS)
 

@@ -300,6 +300,13 @@ class Monitor:
         self.frequency_settled = True  # what departed does not move the reference
         self._depart("frequency", reading.stop, self._frequency_event(since, hz, error_ppm), reading.omega_frames)
 
+    def frequency_event(self, start: int, hz: float) -> Event | None:
+        """Return the event of a tone of this frequency that begins at a frame; None where the limit holds."""
+        error_ppm = (hz / (self.nominal_hz or hz) - 1.0) * 1e6
+        if abs(error_ppm) <= self.settings.limits.max_frequency_error_ppm:
+            return None
+        return self._frequency_event(start, hz, error_ppm)
+
     def _frequency_event(self, since: int, hz: float, error_ppm: float) -> Event:
         rate_hz = self.settings.sample_rate_hz
         nominal_hz = self.nominal_hz or hz

@@ -76,23 +76,6 @@ def variance_change_point(residual: NDArray[np.float64]) -> int:
     return int(index[least]) if n * math.log(max(energy[-1] / n, 1e-30)) - cost[least] > 2.0 * math.log(n) else 0
 
 
-def find_copy(region: NDArray[np.float64], history: NDArray[np.float64]) -> int | None:
-    """Return how many frames back ``region`` stands in ``history``, which ends where the region starts.
-
-    The nearest exact copy counts; None where there is none.
-    """
-    n = len(region)
-    if len(history) < n:
-        return None
-    starts = np.flatnonzero(history[: len(history) - n + 1] == region[0])
-    for offset in (n // 2, n - 1, n // 4, 3 * n // 4):
-        starts = starts[history[starts + offset] == region[offset]]
-    for start in starts[::-1][:64]:
-        if np.array_equal(history[start : start + n], region):
-            return len(history) - int(start)
-    return None
-
-
 def first_steady_window(
     x: NDArray[np.float64],
     valid: NDArray[np.bool_],

@@ -2,7 +2,8 @@
 
 The scanner carries the sine of before forward block by block. Where a frame departs from it, the scanner looks a fixed
 number of frames ahead, so that what it concludes depends on the signal alone and not on how the input was cut, and
-takes the first of :data:`EXPLANATIONS` that holds. Where none does, the tone is lost and looked for anew.
+takes the first of :data:`PASSING`, then of :data:`LASTING`, that holds. Where none does, the tone is lost and looked
+for anew.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from rtpverify.detect.tone.absence import Absence
 from rtpverify.detect.tone.acquisition import acquire, is_silent
 from rtpverify.detect.tone.adoption import adopt
 from rtpverify.detect.tone.damage import fills_the_end, passes
-from rtpverify.detect.tone.departure import LOOKAHEAD_BLOCKS, Departure, look_around
+from rtpverify.detect.tone.departure import LOOKAHEAD_SECONDS, RETURN_SECONDS, Departure, look_around
 from rtpverify.detect.tone.drift import drifts
 from rtpverify.detect.tone.jump import ends_out_of_step, goes_on_as_another_sine
 from rtpverify.detect.tone.moves import SETTLING_BLOCKS
@@ -32,15 +33,10 @@ MOST_TRIES = 8
 Explanation = Callable[[Track, Departure], bool]
 """Tells of a departure and takes the track past it, or returns False and leaves all as it is."""
 
-EXPLANATIONS: tuple[Explanation, ...] = (
-    begins_muted,
-    drifts,
-    passes,
-    goes_on_as_another_sine,
-    ends_out_of_step,
-    fills_the_end,
-)
-"""What a departure may be, the most certain first."""
+PASSING: tuple[Explanation, ...] = (begins_muted, drifts, passes)
+"""What a departure may be that shows at once, the most certain first; what passes may need longer."""
+LASTING: tuple[Explanation, ...] = (goes_on_as_another_sine, ends_out_of_step, fills_the_end)
+"""What it may be where the tone of before does not return."""
 
 
 class Scanner:
@@ -191,16 +187,26 @@ class Scanner:
             track.position = stop
             follow_quiet(track, start, x, valid)
             return True
-        frame = start + int(bad.argmax())
-        look = frame + LOOKAHEAD_BLOCKS * block
-        if look > limit:
-            if not final:
-                return False
-            look = limit
+        return self._explain(start + int(bad.argmax()), limit, final)
+
+    def _explain(self, frame: int, limit: int, final: bool) -> bool:
+        """Explain what begins at a frame; return whether that could be decided."""
+        track, settings = self.track, self.track.settings
+        least = 3 * settings.block_frames
+        looks = [
+            frame + max(least, round(seconds * settings.sample_rate_hz))
+            for seconds in (LOOKAHEAD_SECONDS, RETURN_SECONDS)
+        ]
+        if limit < looks[0] and not final:
+            return False
         track.quiet_blocks = 0
         track.steps.interrupt(frame)
-        departure = look_around(track, frame, look, final=final and look == limit)
-        if not any(explains(track, departure) for explains in EXPLANATIONS):
+        soon, later = (look_around(track, frame, min(look, limit), final=final and limit <= look) for look in looks)
+        if any(explains(track, soon) for explains in PASSING):
+            return True
+        if limit < looks[1] and not final:
+            return False
+        if not passes(track, later) and not any(explains(track, soon) for explains in LASTING):
             self._absence.lose_tone(frame)
         return True
 

@@ -347,9 +347,13 @@ class StepResolver:
             slip.start_frame, stop - slip.start_frame, getattr(slip.size, "slip_frames", None)
         )
 
+    def distance_out_of_step(self, frames: int, slip_frames: int | None) -> int | None:
+        """Return from how far back ``frames`` frames come that are out of step by so many; None where unknown."""
+        return None if slip_frames is None else self.repeat_distance(slip_frames, frames)
+
     def repeat_out_of_step(self, start: int, frames: int, slip_frames: int | None) -> Event:
         """Return the event of ``frames`` frames that are out of step by so many (None: unknown)."""
-        distance = None if slip_frames is None else self.repeat_distance(slip_frames, frames)
+        distance = self.distance_out_of_step(frames, slip_frames)
         event = repeat_event(start, frames, distance)
         if distance is not None and self.code and self.code.blind_frames < self.settings.sample_rate_hz:
             event.message += f", known modulo {self.code.blind_frames} frames"

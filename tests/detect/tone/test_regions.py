@@ -11,7 +11,6 @@ from rtpverify.detect.tone.regions import (
     band_run,
     change_point,
     equal_run,
-    find_copy,
     first_cluster_end,
     first_steady_window,
     variance_change_point,
@@ -62,20 +61,6 @@ def test_a_change_of_noise_is_found(frame, seed):
 
 def test_no_change_of_noise_in_too_little():
     assert variance_change_point(np.ones(10)) == 0
-
-
-@given(st.integers(8, 60), st.integers(0, 300), st.integers(0, 2**32))
-def test_a_copy_is_found_where_it_stands(length, back, seed):
-    history = np.random.default_rng(seed).integers(-30000, 30000, 400) / 32768
-    start = len(history) - length - min(back, len(history) - length)
-    assert find_copy(history[start : start + length], history) == len(history) - start
-
-
-def test_the_nearest_copy_counts_and_none_is_none():
-    history = np.tile(np.arange(10.0), 5)
-    assert find_copy(np.arange(10.0), history) == 10
-    assert find_copy(np.array([3.0, 9.0, 3.0]), history) is None
-    assert find_copy(np.arange(10.0), history[:5]) is None
 
 
 @pytest.mark.parametrize("start", [0, 100, 333])

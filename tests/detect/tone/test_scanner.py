@@ -79,7 +79,7 @@ def test_a_channel_without_signal():
 
 def test_explanations_that_get_nowhere_are_not_tried_for_ever(monkeypatch):
     tried = []
-    monkeypatch.setattr(scanner, "EXPLANATIONS", (lambda _, departure: tried.append(departure.frame) or True,))
+    monkeypatch.setattr(scanner, "PASSING", (lambda _, departure: tried.append(departure.frame) or True,))
     assert explain(["click:at=0.5,size=0.1,frames=4"]) == []
     assert sorted(set(tried)) == [24_000, 24_001, 24_002, 24_003]
     assert len(tried) < 100
