@@ -38,6 +38,7 @@ def bench(tmp_path):
             f"[pytest]\nfilterwarnings = error\nasyncio_default_fixture_loop_scope = function\n{ini}"
         )
         plugin = () if IS_INSTALLED else ("-p", "rtpverify.pytest_plugin")
+        plugin += ("-p", "no:labgrid")  # registers itself with every run where it is installed
         command = [sys.executable, "-m", "pytest", *plugin, "-q", "--strict-markers", "--junitxml=junit.xml", *options]
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200"}
         ended = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
@@ -128,7 +129,8 @@ def test_the_port_is_free_again():
     assert json.loads((folder / "result.json").read_text())["request"]["reference"] == "tone:997"
     attached = cases["test_drops"].findtext("system-out")
     assert f"[[ATTACHMENT|{folder / 'packets.pcap'}]]" in attached
-    again = rtpverify.check(folder / "packets.pcap", encoding="L16/48000/1", reference="tone:997")
+    options = {"encoding": "L16/48000/1", "reference": "tone:997", "limits": {"max_stall_seconds": 60}}
+    again = rtpverify.check(folder / "packets.pcap", **options)
     assert again.reason == "1 gap"
     kept = {path.name.rpartition("-")[0] for path in (tmp_path / "kept").iterdir()}
     assert kept == {
@@ -245,7 +247,7 @@ def test_marker_goes_first(rtp_verifier, request):
 def test_workers_of_xdist_keep_evidence_apart(bench):
     ended, cases = bench(
         f"""
-@pytest.mark.parametrize("port", {[free_port() for _ in range(4)]})
+@pytest.mark.parametrize("port", {[free_port() for _ in range(2)]})
 def test_drops(rtp_verifier, rtp_sender, port):
     source = f"rtp://127.0.0.1:{{port}}"
     verifier = rtp_verifier(source)
@@ -257,7 +259,7 @@ def test_drops(rtp_verifier, rtp_sender, port):
     )
     assert set(status(cases).values()) == {"failure"}, ended.stdout
     folders = [Path(properties(case)["rtpverify.evidence"]) for case in cases.values()]
-    assert len(set(folders)) == 4
+    assert len(set(folders)) == 2
     assert all((folder / "result.json").is_file() for folder in folders)
     assert all("[[ATTACHMENT|" in case.findtext("system-out") for case in cases.values())
 

@@ -131,7 +131,10 @@ def test_the_commented_defaults_of_the_file_are_the_defaults() -> None:
         ),
         ("[metrics]\nlisten = '9464'" + STREAM, ['bench.toml:2: metrics.listen = "9464": is not ADDRESS:PORT']),
         ("[metrics]\nlisten = '127.0.0.1:99999'" + STREAM, ["port from 0 to 65535"]),
-        ("[receive]\nbackend = 'pcap'" + STREAM, ["bench.toml:2: receive.backend = \"pcap\": should be 'ring', 'recvmmsg' or"]),
+        (
+            "[receive]\nbackend = 'pcap'" + STREAM,
+            ["bench.toml:2: receive.backend = \"pcap\": should be 'ring', 'recvmmsg' or"],
+        ),
         ("[receive]\ntick_seconds = 0" + STREAM, ["bench.toml:2: receive.tick_seconds = 0: should be greater than"]),
         ("[log]\nformat = 3" + STREAM, ["bench.toml:2: log.format = 3: should be 'console' or 'json'"]),
         (
