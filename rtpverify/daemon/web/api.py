@@ -17,6 +17,7 @@ from rtpverify.daemon.sinks.base import Told
 from rtpverify.daemon.sinks.evidence import Recorder
 from rtpverify.daemon.sinks.history import History
 from rtpverify.daemon.web import openapi, oscilloscope, parameters
+from rtpverify.daemon.web.answers import HistoryAnswer, HostAnswer, RangesAnswer, ScopeAnswer, SineAnswer, StreamsAnswer
 from rtpverify.daemon.web.context import ServiceView
 from rtpverify.daemon.web.events import Document, EventPage, EventQuery, RecentEvents
 from rtpverify.daemon.web.evidence import file_of, with_evidence
@@ -74,9 +75,9 @@ class Api:
         """Return what is answering."""
         return {"version": __version__, "started": self._started}
 
-    def streams(self) -> dict[str, Any]:
+    def streams(self) -> StreamsAnswer:
         """Return how every stream fares, and this host."""
-        host = {
+        host: HostAnswer = {
             "behind_seconds": round(self._service.behind_seconds, 3),
             "receive_buffer_dropped": self._service.snapshot.receive_buffer_dropped,
         }
@@ -205,7 +206,7 @@ def _result(result: StreamResult) -> dict[str, Any]:
     return document
 
 
-def _history(times: NDArray[np.float64], figures: NDArray[np.float32], channels: int) -> dict[str, Any]:
+def _history(times: NDArray[np.float64], figures: NDArray[np.float32], channels: int) -> HistoryAnswer:
     signal = figures[:, 3:].reshape(len(figures), channels, 3) if channels else np.zeros((len(figures), 0, 3))
     return {
         "time": times.tolist(),  # exact: the last of them is what is asked for the next time
@@ -224,8 +225,8 @@ def _history(times: NDArray[np.float64], figures: NDArray[np.float32], channels:
     }
 
 
-def _scope(seen: oscilloscope.Scope) -> dict[str, Any]:
-    reference: dict[str, Any] | None = None
+def _scope(seen: oscilloscope.Scope) -> ScopeAnswer:
+    reference: SineAnswer | RangesAnswer | None = None
     if seen.amplitude is not None and seen.omega is not None:
         reference = {
             "amplitude": seen.amplitude,
@@ -236,10 +237,10 @@ def _scope(seen: oscilloscope.Scope) -> dict[str, Any]:
     elif seen.content_low is not None and seen.content_high is not None:
         low = _numbers(seen.content_low, 7)
         reference = {"low": low, "high": low if seen.frames_per_column == 1 else _numbers(seen.content_high, 7)}
-    residual = None
+    residual: RangesAnswer | None = None
     if seen.residual_low is not None and seen.residual_high is not None:
-        residual = {"low": _numbers(seen.residual_low, 5)}
-        residual["high"] = residual["low"] if seen.frames_per_column == 1 else _numbers(seen.residual_high, 5)
+        low = _numbers(seen.residual_low, 5)
+        residual = {"low": low, "high": low if seen.frames_per_column == 1 else _numbers(seen.residual_high, 5)}
     low = _numbers(seen.low, 7)
     return {
         "channel": seen.channel,

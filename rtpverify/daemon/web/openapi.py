@@ -1,25 +1,22 @@
-"""The description of the API (OpenAPI 3.1). Schemas of what the result has are made from its own classes."""
+"""The description of the API (OpenAPI 3.1). Its schemas are made from the types of what is answered."""
 
 from __future__ import annotations
 
 import json
+import re
 from functools import cache
 from typing import Any, Literal
 
-from rtpverify.daemon.web.stream_status import Health
+from pydantic import TypeAdapter
+
+from rtpverify.daemon.web.answers import ANSWERS
 from rtpverify.events import SIZES, Cause, Kind, figures_of
 from rtpverify.evidence.folder import FILES
-from rtpverify.result import Leg, Signal, Transport, Verdict
 from rtpverify.version import __version__
 
 Schema = dict[str, Any]
 
-_NUMBER: Schema = {"type": ["number", "null"]}
-_COUNT: Schema = {"type": "integer", "minimum": 0}
 _TEXT: Schema = {"type": "string"}
-_MAYBE_TEXT: Schema = {"type": ["string", "null"]}
-_TIME: Schema = {"type": ["string", "null"], "format": "date-time"}
-_NUMBERS: Schema = {"type": "array", "items": _NUMBER}
 
 
 @cache
@@ -132,124 +129,28 @@ def _paths() -> dict[str, Any]:
 
 
 def _schemas() -> dict[str, Schema]:
-    line = {
-        "name": _TEXT,
-        "health": {"enum": [str(health) for health in Health], "description": "Worst first."},
-        "reason": {"type": "string", "description": "Reason for the state."},
-        "judged": {"enum": ["signal", "transport"], "description": "`transport` if no reference is configured."},
-        "reference": {"enum": ["tone", "recording", None], "description": "What the signal is compared with."},
-        "level_dbfs": {**_NUMBERS, "description": "Per channel, over the last second; null for digital silence."},
-        "residual_dbfs": {**_NUMBERS, "description": "Signal minus reference; null while the reference is not found."},
-        "followed": {"type": "array", "items": {"type": "boolean"}, "description": "Whether the reference was found."},
-        "packets_expected": _COUNT,
-        "packets_lost": _COUNT,
-        "loss_ratio": {**_NUMBER, "description": "Over the last ten seconds."},
-        "jitter_seconds": _NUMBER,
-        "faults": {**_COUNT, "description": "Since the start of the daemon."},
-        "open_faults": {"type": "array", "items": _TEXT, "description": "Kinds of ongoing faults."},
-        "last_fault": {"anyOf": [_ref("Fault"), {"type": "null"}]},
-        "quiet_seconds": {**_NUMBER, "description": "Time since the last fault; 0 while a fault is ongoing."},
-    }
-    host = {
-        "behind_seconds": {
-            "type": "number",
-            "description": "Age of the oldest packet that waits to be processed, the most of the last 2 s.",
-        },
-        "receive_buffer_dropped": {**_COUNT, "description": "Packets lost in this host after arrival."},
-    }
-    channel_history = {"channel": _COUNT, "level_dbfs": _NUMBERS, "residual_dbfs": _NUMBERS, "phase_degrees": _NUMBERS}
-    event = {
-        "id": _TEXT,
-        "stream": _TEXT,
-        "kind": {"enum": [str(kind) for kind in Kind]},
-        "cause": {"enum": [str(cause) for cause in Cause]},
-        "channel": {"type": ["integer", "null"], "minimum": 1},
-        "start_frame": {"type": "integer"},
-        "duration_frames": _COUNT,
-        "fault": {"type": "boolean"},
-        "open": {"type": "boolean", "description": "Whether the event is ongoing."},
-        "packets": {"type": ["array", "null"], "items": {"type": "integer"}, "minItems": 2, "maxItems": 2},
-        "time": _TIME,
-        "message": _TEXT,
-        "confidence": {**_NUMBER, "description": "Probability of the kind; null where no fault models were compared."},
-        "alternatives": {
-            "type": ["object", "null"],
-            "additionalProperties": {"type": "number"},
-            "description": "Other kinds with a probability above 0.05.",
-        },
-    }
-    file = {"name": _TEXT, "title": _TEXT, "size": _COUNT}
-    evidence = {"type": "array", "items": _object(file), "description": "Files of `/api/events/{id}/evidence/{file}`."}
-    return {
-        "Streams": _object({"time": _TIME, "host": _object(host), "streams": {"type": "array", "items": _ref("Line")}}),
-        "Line": _object(line),
-        "Fault": _object({name: event[name] for name in ("id", "kind", "channel", "time", "message", "open")}),
-        "Stream": _object(
-            {
-                **line,
-                "result": {"anyOf": [_ref("Result"), {"type": "null"}]},
-                "present": {"type": "array", "items": _ref("Signal"), "description": "The last second."},
-            }
-        ),
-        "Result": {
-            "type": "object",
-            "description": "One stream of the schema rtpverify.result/1, without its events.",
-            "required": ["verdict", "encoding", "sample_rate", "channels", "frames", "signal", "warnings"],
-            "properties": {
-                "verdict": {"enum": [str(verdict) for verdict in Verdict]},
-                "inconclusive": _MAYBE_TEXT,
-                "ssrc": _TEXT,
-                "sender": _MAYBE_TEXT,
-                "destination": _MAYBE_TEXT,
-                "payload_type": {"type": ["integer", "null"]},
-                "packet_time_seconds": _NUMBER,
-                "encoding": _MAYBE_TEXT,
-                "sample_rate": {"type": ["integer", "null"]},
-                "channels": {"type": ["integer", "null"]},
-                "frames": _COUNT,
-                "transport": _ref("Transport"),
-                "legs": {"type": "array", "items": _ref("Leg")},
-                "signal": {"type": "array", "items": _ref("Signal"), "description": "Over all steady signal."},
-                "warnings": {"type": "array", "items": _TEXT},
-            },
-        },
-        "History": _object(
-            {
-                "time": {"type": "array", "items": {"type": "number"}, "description": "Unix seconds."},
-                "packets_expected": _NUMBERS,
-                "packets_lost": _NUMBERS,
-                "jitter_seconds": _NUMBERS,
-                "channels": {"type": "array", "items": _object(channel_history)},
-            }
-        ),
-        "Scope": _scope(),
-        "Event": {
-            **_object({**event, "evidence": evidence}),
-            "description": "The figures of the event's kind are further properties. Events sent live have no "
-            "`evidence`.",
-            "oneOf": [_figures(kind) for kind in Kind],
-        },
-        "Events": _object({"events": {"type": "array", "items": _ref("Event")}, "next": _MAYBE_TEXT}),
-        "Problem": {
-            **_object({"type": _TEXT, "title": _TEXT, "status": {"type": "integer"}, "detail": _TEXT}),
-            "description": "RFC 9457.",
-        },
-        **_result_schemas(),
-    }
+    """Return the schemas of :mod:`rtpverify.daemon.web.answers`, without ``Answer`` in their names."""
+    mode: Literal["serialization"] = "serialization"
+    adapters: list[tuple[str, Literal["serialization"], TypeAdapter[Any]]] = [
+        (answer.__name__, mode, TypeAdapter(answer)) for answer in ANSWERS
+    ]
+    _, found = TypeAdapter.json_schemas(adapters, ref_template="#/components/schemas/{model}")
+    text = _ANSWER.sub(r"\1", json.dumps(found["$defs"]))
+    schemas: dict[str, Schema] = json.loads(text)
+    schemas["Event"]["oneOf"] = [_figures(kind) for kind in Kind]
+    return schemas
 
 
-_FIGURES: dict[Any, Schema] = {
-    int | None: {"type": ["integer", "null"]},
-    float | None: _NUMBER,
-    str | None: _MAYBE_TEXT,
-    list[int] | None: {"type": ["array", "null"], "items": {"type": "integer"}},
-}
+_ANSWER = re.compile(r"(?<=[/\"])(\w+)Answer(?=\")")
 
 
 def _figures(kind: Kind) -> Schema:
     """Return the schema of what events of one kind have apart from what all have."""
     properties = {
-        name: {**_FIGURES[types], "description": f"{figure.documentation[0].upper()}{figure.documentation[1:]}."}
+        name: {
+            **TypeAdapter(types).json_schema(),
+            "description": f"{figure.documentation[0].upper()}{figure.documentation[1:]}.",
+        }
         for name, (types, figure) in figures_of(kind).items()
     }
     return {
@@ -258,58 +159,6 @@ def _figures(kind: Kind) -> Schema:
         "required": list(properties),
         "properties": {"kind": {"const": str(kind)}, **properties},
     }
-
-
-def _scope() -> Schema:
-    columns = {"low": _NUMBERS, "high": _NUMBERS}
-    reference = {"amplitude": _NUMBER, "frequency_hz": _NUMBER, "phase_rad": _NUMBER, "dc_offset": _NUMBER}
-    spectrum = {"frequency_hz": _NUMBERS, "level_dbfs": _NUMBERS, "resolution_hz": _NUMBER}
-    return _object(
-        {
-            "channel": {"type": "integer", "minimum": 1},
-            "sample_rate": _COUNT,
-            "start_frame": {"type": "integer", "description": "First frame shown, on the media timeline."},
-            "frames": _COUNT,
-            "frames_per_column": {"type": "integer", "minimum": 1},
-            "start_seconds": {
-                "type": "number",
-                "description": "Time of the first frame relative to the trigger: a rising zero crossing of the "
-                "reference, or the requested frame.",
-            },
-            **columns,
-            "residual": {"anyOf": [_object(columns), {"type": "null"}]},
-            "reference": {
-                "anyOf": [_object(reference), _object(columns), {"type": "null"}],
-                "description": "A tone, amplitude · cos(2π · frequency_hz · seconds + phase_rad) + dc_offset, or the "
-                "frames of a recording.",
-            },
-            "reference_hz": _NUMBER,
-            "threshold": {
-                **_NUMBER,
-                "description": "Detection threshold: no frame of a clean signal deviates by this much.",
-            },
-            "step": {**_NUMBER, "description": "Quantisation step of the encoding."},
-            "spectrum": _object(spectrum),
-        }
-    )
-
-
-def _result_schemas() -> dict[str, Schema]:
-    """Return the schemas of the classes of the result, and of what is in them."""
-    from pydantic import TypeAdapter
-
-    types: tuple[Any, ...] = (Transport, Signal, Leg)
-    mode: Literal["serialization"] = "serialization"
-    adapters: list[tuple[str, Literal["serialization"], TypeAdapter[Any]]] = [
-        (kind.__name__, mode, TypeAdapter(kind)) for kind in types
-    ]
-    _, schemas = TypeAdapter.json_schemas(adapters, ref_template="#/components/schemas/{model}")
-    definitions: dict[str, Schema] = schemas["$defs"]
-    return definitions
-
-
-def _object(properties: dict[str, Schema]) -> Schema:
-    return {"type": "object", "required": list(properties), "properties": properties}
 
 
 def _ref(name: str) -> Schema:

@@ -9,13 +9,13 @@ import math
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rtpverify.daemon.sinks.base import Told
+from rtpverify.daemon.web.answers import FaultAnswer, Health, LineAnswer
 from rtpverify.daemon.web.context import ServiceView
 from rtpverify.dsp.levels import FULL_SCALE_SINE_RMS
 from rtpverify.engine.expectation import StreamSpec
@@ -36,17 +36,6 @@ LOSS_SAMPLES = 20
 """Points over which the present loss is taken."""
 _WIRE_COLUMNS = 3
 """Packets expected and lost since the point before, and jitter; then level, residual and phase of each channel."""
-
-
-class Health(StrEnum):
-    """How a stream fares, the worst first."""
-
-    DOWN = "down"
-    FAULT = "fault"
-    UNJUDGED = "unjudged"
-    RECENT = "recent"
-    WAITING = "waiting"
-    OK = "ok"
 
 
 @dataclass(slots=True)
@@ -76,8 +65,8 @@ class _Watched:
     """One configured stream."""
 
     name: str
-    reference: str | None
-    """What the signal is held against, ``tone`` or ``recording``; None: the wire alone is judged."""
+    reference: Literal["tone", "recording"] | None
+    """What the signal is compared with, ``tone`` or ``recording``; None: the wire alone is judged."""
     stream: Stream | None = None
     wires: dict[int, _Wire] = field(default_factory=dict)
     gone: tuple[int, int] = (0, 0)
@@ -112,7 +101,7 @@ class _Watched:
                 self.change_to(None)
 
     @property
-    def judged(self) -> str:
+    def judged(self) -> Literal["signal", "transport"]:
         """What of it is judged."""
         return "transport" if self.reference is None else "signal"
 
@@ -232,11 +221,11 @@ class Board:
         known = watched is not None and any(stream is watched.stream for stream in self._service.verifier.streams)
         return watched.stream if watched and known else None
 
-    def overview(self) -> list[dict[str, Any]]:
+    def overview(self) -> list[LineAnswer]:
         """Return what is seen of every stream at a glance, in the order of the configuration."""
         return [self.line(name) for name in self._service.states]
 
-    def line(self, name: str) -> dict[str, Any]:
+    def line(self, name: str) -> LineAnswer:
         """Return what is seen of one stream at a glance."""
         watched = self._watched.get(name) or self._welcome(name)
         health, reason = self._health(watched)
@@ -244,7 +233,7 @@ class Board:
         quiet_ns = 0 if watched.open else self.now_ns - watched.last_fault_ns
         return {
             "name": name,
-            "health": str(health),
+            "health": health,
             "reason": reason,
             "judged": watched.judged,
             "reference": watched.reference,
@@ -257,7 +246,7 @@ class Board:
             "jitter_seconds": watched.jitter_seconds,
             "faults": watched.faults,
             "open_faults": [document["kind"] for document in watched.open.values()],
-            "last_fault": watched.last_fault and _brief(watched.last_fault),
+            "last_fault": None if watched.last_fault is None else _brief(watched.last_fault),
             "quiet_seconds": None if watched.last_fault is None else round(max(0, quiet_ns) / 1e9, 1),
         }
 
@@ -326,8 +315,8 @@ class Board:
         return Health.OK, "no fault" if watched.judged == "signal" else "no transport fault; the signal is not checked"
 
 
-def _reference(spec: StreamSpec) -> str | None:
-    """Return what the signal of a stream is held against: see :class:`_Watched`."""
+def _reference(spec: StreamSpec) -> Literal["tone", "recording"] | None:
+    """Return what the signal of a stream is compared with: see :class:`_Watched`."""
     if spec.reference is None:
         return None
     return "recording" if isinstance(spec.reference, Recording) else "tone"
@@ -389,6 +378,13 @@ def _where(document: dict[str, Any]) -> str:
     return "" if document["channel"] is None else f"channel {document['channel']}: "
 
 
-def _brief(document: dict[str, Any]) -> dict[str, Any]:
+def _brief(document: dict[str, Any]) -> FaultAnswer:
     """Return what a line shows of an event."""
-    return {name: document[name] for name in ("id", "kind", "channel", "time", "message", "open")}
+    return {
+        "id": document["id"],
+        "kind": document["kind"],
+        "channel": document["channel"],
+        "time": document["time"],
+        "message": document["message"],
+        "open": document["open"],
+    }

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from rtpverify.daemon.web import stream_status
-from rtpverify.daemon.web.stream_status import Board, Health
+from rtpverify.daemon.web.answers import Health
+from rtpverify.daemon.web.stream_status import Board
 from rtpverify.reference import Recording
 from tests.daemon.web.bench import START_NS, Bench, Sender
 from tests.helpers.programme import Audio
