@@ -37,8 +37,11 @@ OPTIONS = {
 }
 """Options of the command line and keys of the ini file, each with what it takes."""
 
-DEFAULTS = ("profile", "limits", "encoding", "reference", "sdp", "streams", "duration", "until_end", "interface")
-"""What the marker gives."""
+DEFAULTS = (
+    *("profile", "limits", "encoding", "reference", "sdp", "streams", "duration", "until_end", "interface"),
+    *("expect_streams", "trim_silence", "rtcp", "receiver_reports", "host_clock"),
+)
+"""What the marker gives: options of :func:`rtpverify.verify`."""
 
 _FILES = ("evidence", "sdp")
 _EVIDENCE = ".evidence"
@@ -61,7 +64,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """Describe the marker, and attach evidence where a JUnit file is written."""
     config.addinivalue_line(
         "markers",
-        f"rtp({', '.join(f'{name}=...' for name in DEFAULTS)}): defaults of rtp_verifier and rtp_sender in this test",
+        "rtp(profile=..., limits={...}, encoding=..., reference=..., and other options of rtpverify.verify): "
+        "defaults of rtp_verifier and rtp_sender in this test",
     )
     if getattr(config.option, "xmlpath", None) and not hasattr(config, "workerinput"):
         config.pluginmanager.register(_Attachments(config), "rtpverify-attachments")
