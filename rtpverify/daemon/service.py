@@ -208,6 +208,7 @@ class Service:
                 on_events=self._tell,
                 on_batch=self._take,
                 on_tick=self._tick,
+                on_clock_step=self._log_clock_step,
                 on_failure=self._not_receive,
                 tick_seconds=self._supervisor.configuration.receive.tick_seconds,
                 statistics=self.statistics,
@@ -228,6 +229,10 @@ class Service:
             max_lag_seconds=round(self.statistics.max_lag_seconds, 4),
         )
         return result
+
+    def _log_clock_step(self, step_ns: int) -> None:
+        """Log that the clock of this host was set: times of events before are by the old one."""
+        self.log.warning("clock of this host set", seconds=round(step_ns / 1e9, 6), reason="arrivals are corrected")
 
     def _not_receive(self, error: Exception) -> None:
         """Report that packets were not received or verified; it is tried again."""

@@ -309,6 +309,23 @@ class Presence:
             else:
                 self._open(item, item, item.missing(now_ns, fault=True))
 
+    def shift_clock(self, by_ns: int) -> None:
+        """Go on by a clock that was set: what arrived before counts by the new one.
+
+        Parameters
+        ----------
+        by_ns
+            How far it was set forward.
+        """
+        self._due_ns = 0.0
+        self._now_ns = None if self._now_ns is None else self._now_ns + by_ns
+        for item in self._expected:
+            item.since_ns = None if item.since_ns is None else item.since_ns + by_ns
+            if item.event is not None and item.event.time_ns is not None:
+                item.event.time_ns += by_ns
+            for stream in item.streams:
+                stream.rtcp.shift_clock(by_ns)
+
     def look_again(self) -> None:
         """Take note that a stream may have ended: its sender said goodbye."""
         self._due_ns = 0.0

@@ -63,6 +63,18 @@ class Hearing:
         self.streams.pop(row, None)
         self._held.pop(row, None)
 
+    def shift_clock(self, by_ns: int) -> None:
+        """Go on by a clock that was set: what arrived before counts by the new one.
+
+        Parameters
+        ----------
+        by_ns
+            How far it was set forward.
+        """
+        for packets in self._held.values():
+            for packet in packets:
+                packet.arrival_ns += by_ns
+
     def sift(self, part: RtpBatch, stream: NDArray[np.int64]) -> tuple[NDArray[np.bool_], list[FirstSound]]:
         """Hold back packets from the first that is no silence on.
 

@@ -129,6 +129,19 @@ class SenderRtcp:
     said_goodbye: bool = False
     goodbye_ns: int | None = None
 
+    def shift_clock(self, by_ns: int) -> None:
+        """Go on by a clock that was set: what arrived before counts by the new one.
+
+        Parameters
+        ----------
+        by_ns
+            How far it was set forward.
+        """
+        if self.goodbye_ns is not None:
+            self.goodbye_ns += by_ns
+        if self.reports is not None:
+            self.reports.last_arrival_ns += by_ns
+
     def start_over(self) -> None:
         """Forget what holds only as long as the sender's numbers continue."""
         self.said_goodbye, self.goodbye_ns = False, None

@@ -121,6 +121,8 @@ class Verifier:
         self._no_rtp: Counter[str] = Counter()
         self._told: list[StreamEvent] = []
         self._flows: Sequence[Flow] = ()
+        self._clock_steps = 0
+        """How often the clock of this host was set."""
 
     @property
     def specs(self) -> Sequence[StreamSpec]:
@@ -225,6 +227,24 @@ class Verifier:
         self._intake.host_drops.renumber(number_of)
         self._flows = [self._flows[number] for number in kept.tolist()]
         return kept
+
+    def shift_clock(self, by_ns: int) -> None:
+        """Go on by a clock of this host that was set: no packet came later or sooner by that.
+
+        Between two batches. Of events that were reported before, times stay those of the clock of then.
+
+        Parameters
+        ----------
+        by_ns
+            How far it was set forward.
+        """
+        self._clock_steps += 1
+        self._demux.shift_clock(by_ns)
+        self._hearing.shift_clock(by_ns)
+        self._intake.arrivals.shift_clock(by_ns)
+        self._presence.shift_clock(by_ns)
+        if self._merger is not None:
+            self._merger.shift_clock(by_ns)
 
     def take_host_drops(self, dropped_to: Mapping[str, int]) -> None:
         """Take what this host dropped so far, also where no packet follows that says so.
@@ -446,6 +466,11 @@ class Verifier:
         results += [missing_result(spec, event) for spec, event in self._presence.absent()]
         warnings = list(dict.fromkeys(warning for spec in self.specs for warning in spec.warnings))
         warnings += [self.shortfall] if self.shortfall else []
+        if self._clock_steps:
+            times = f"{self._clock_steps} time{'s' if self._clock_steps > 1 else ''}"
+            warnings.append(
+                f"the clock of this host was set {times} while packets were received; arrivals are corrected"
+            )
         defects = [failure for failure in self.failures if not isinstance(failure.error, RequestError)]
         return Result(
             source,

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from rtpverify.live.clock_watch import ClockWatch
 from rtpverify.live.histogram import BucketCounter
 from rtpverify.live.recent_peak import RecentPeak
 from rtpverify.live.signals import STOP_SIGNALS, mind
@@ -172,6 +173,18 @@ def _ignore_tick(_now_ns: int) -> None:
     """Take a tick that nobody asked for."""
 
 
+def _mind_clock(
+    clock: ClockWatch, verifier: Verifier, batch: PacketBatch | None, on_clock_step: Callable[[int], None]
+) -> None:
+    """Let a verifier, and the packets that it gets next, go on by the clock where that was set."""
+    step_ns = clock.take_step()
+    if step_ns:
+        verifier.shift_clock(step_ns)
+        if batch is not None:
+            clock.correct(batch, step_ns)
+        on_clock_step(step_ns)
+
+
 async def run_live(
     verifier: Verifier,
     receiver: LiveInput,
@@ -183,6 +196,7 @@ async def run_live(
     on_batch: Callable[[PacketBatch], None] = _ignore_batch,
     on_tick: Callable[[int], None] = _ignore_tick,
     tick_seconds: float = TICK_SECONDS,
+    on_clock_step: Callable[[int], None] = _ignore_tick,
     on_failure: Callable[[Exception], None] | None = None,
     statistics: LiveStatistics | None = None,
     until_end: bool = False,
@@ -210,6 +224,8 @@ async def run_live(
         Called after every drain with the time in ns since the Unix epoch; must be quick.
     tick_seconds
         Longest time between two drains; the more arrives, the shorter it gets.
+    on_clock_step
+        Called with how far the clock of this host was set forward, in ns.
     on_failure
         Called with what receiving or verifying raised; then it is tried again, at growing intervals, and packets wait
         in the sockets. None: it is raised.
@@ -234,6 +250,7 @@ async def run_live(
         if told:
             on_events(told)
 
+    clock = ClockWatch()
     pace = _Pace(tick_seconds, receiver.receive_buffer_bytes)
     tick, drained = 0.0, time.monotonic()
 
@@ -244,6 +261,7 @@ async def run_live(
         nonlocal tick, drained, has_ended
         started, now_ns = time.monotonic(), time.time_ns()
         batch = receiver.drain()
+        _mind_clock(clock, verifier, batch, on_clock_step)
         before, drained = drained, time.monotonic()
         tick = pace.seconds(batch, drained - before)
         statistics.ticks += 1

@@ -169,6 +169,19 @@ class Arrivals(Rows):
         self._stall_ns[stream] = max(self._stall_ns[stream], packets_ns)
         self.down_ns[stream] = max(self.down_ns[stream], packets_ns)
 
+    def shift_clock(self, by_ns: int) -> None:
+        """Go on by a clock that was set: what arrived before counts by the new one.
+
+        Parameters
+        ----------
+        by_ns
+            How far it was set forward.
+        """
+        self.judge()
+        self.last_ns += by_ns
+        self._accepted_ns += by_ns
+        self.timing.shift_clock(by_ns)
+
     def may_follow_an_end(self, stream: NDArray[np.int64], arrival_ns: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Tell of which packets the stream may have ended before, shape (n,); False is certain.
 

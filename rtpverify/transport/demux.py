@@ -301,6 +301,18 @@ class Demux:
         known = kept[kept < len(self._flow_ssrc)]
         self._flow_ssrc, self._flow_stream = self._flow_ssrc[known], self._flow_stream[known]
 
+    def shift_clock(self, by_ns: int) -> None:
+        """Go on by a clock that was set: what arrived before counts by the new one.
+
+        Parameters
+        ----------
+        by_ns
+            How far it was set forward.
+        """
+        self._last_arrival_ns += by_ns
+        for packet in {id(packet): packet for packets in self._held() for packet in packets}.values():
+            packet.arrival_ns += by_ns
+
     def settle(self, flows: PacketBatch) -> list[Part]:
         """Decide at the end of the input what was still open; ``flows`` is any batch of the source.
 

@@ -281,6 +281,17 @@ class LegMerger(Rows):
         kept[at] = self._first_copies(row, leg, ours.sequence, ours.timestamp, arrival_ns, digest)
         return kept
 
+    def shift_clock(self, by_ns: int) -> None:
+        """Go on by a clock that was set: what arrived before counts by the new one.
+
+        Parameters
+        ----------
+        by_ns
+            How far it was set forward.
+        """
+        self._arrival_ns += by_ns
+        self._last_arrival_ns[self._last_arrival_ns >= 0] += by_ns
+
     def succeed(self, stream: int) -> None:
         """Take a stream's next packets, on every leg, for the first of another sender, who continues the stream.
 

@@ -262,6 +262,18 @@ class Timing(Rows):
                 self._break(broken)
         return found
 
+    def shift_clock(self, by_ns: int) -> None:
+        """Go on by a clock that was set: what arrived before counts by the new one.
+
+        Parameters
+        ----------
+        by_ns
+            How far it was set forward.
+        """
+        self._arrival += by_ns
+        self._first_arrival += by_ns
+        self._window_start += by_ns
+
     def jitter_seconds(self, stream: int) -> float | None:
         """Return the interarrival jitter (RFC 3550 A.8) as it stands.
 
