@@ -6,6 +6,8 @@ import math
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from rtpverify.detect.recording.measurement import Window
 from rtpverify.detect.recording.model import Model
 from rtpverify.detect.recording.settings import Settings
@@ -15,6 +17,8 @@ from rtpverify.events import SIZES, Event, EventSize, Kind
 
 RECURRING_SECONDS = 1.0
 """What comes and goes with the signal is one event, where nothing between shows that it was over."""
+LEVEL_SECONDS = 0.5
+"""What of a recording shows its level where it was found."""
 _ALIKE = 0.05
 """Sizes of one fault, seen twice, differ by less than this share."""
 NOISY = frozenset({Kind.NOISE, Kind.DISTORTION, Kind.CLIPPING, Kind.WORD_LENGTH})
@@ -61,8 +65,15 @@ class LimitWatch:
         text = f"carries channel {model.source + 1} of the recording"
         told = self._set(Kind.CHANNEL_SWAP, model.source != own, frame, size, text)
         told += self._set(Kind.POLARITY, model.gain < 0.0, frame, {}, "inverted")
-        told += self._judge_gain(model.gain, 0.0, frame)
+        told += self._judge_gain(model.gain, 0.0, frame, self._level(model, frame))
         return told + self._judge_dc(model.dc, 0.0, frame)
+
+    def _level(self, model: Model, frame: int) -> float | None:
+        """Return the RMS of the recording from a frame on, where the limit of its gain depends on it."""
+        if not self._settings.companded:
+            return None
+        content = model.content(frame, frame + self._settings.frames(LEVEL_SECONDS))
+        return float(np.sqrt(np.mean(np.square(content))))
 
     def _judge_gain(self, gain: float, error: float, frame: int, level: float | None = None) -> list[Event]:
         """Hold a gain with this standard deviation, of a recording with this RMS, against the limit."""

@@ -63,7 +63,10 @@ class Settings:
         """
         if not self.companded:
             return self.limits.max_level_change_db
-        share = self.companding_rms(level) / level if level else amplitude_ratio(COMPANDED_RESIDUAL_DB)
+        share = amplitude_ratio(COMPANDED_RESIDUAL_DB)
+        if level is not None:
+            # Near zero it goes all one way: A-law writes half a step for whatever is smaller, or an encoder truncates.
+            share = max(share, 2.0**-COMPANDED_BITS / max(level, 2.0**-FLOAT_BITS))
         return max(self.limits.max_level_change_db, decibels(1.0 + share))
 
     @staticmethod

@@ -93,6 +93,17 @@ def test_what_companding_rounds_off_is_no_fault(encoding, seed):
     assert [(str(event.kind), event.channel, event.start_frame) for event, _ in told] == [("click", 1, at)]
 
 
+@pytest.mark.parametrize("encoding", ["PCMU", "PCMA"])
+@pytest.mark.parametrize("rms_dbfs", [-55, -65, -70])
+def test_what_companding_makes_of_near_silence_is_no_fault(encoding, rms_dbfs):
+    """A-law has no zero: what is smaller than its smallest step becomes half a step, and louder by that."""
+    noise = np.random.default_rng(-rms_dbfs).normal(size=(3 * RATE_HZ, 2))
+    smooth = np.apply_along_axis(np.convolve, 0, noise, np.ones(4) / 2, "same")
+    loop = quantised(10 ** (rms_dbfs / 20) * smooth)
+    result, told = stream(loop[: 5 * RATE_HZ // 2], encoding=encoding, loop=loop)
+    assert (str(result.verdict), told) == ("pass", [])
+
+
 def test_a_fault_right_after_the_lock_is_told_within_two_seconds():
     loop = quantised(music(6, seed=6))
     frames = np.concatenate([loop[150000:], loop])[: 3 * RATE_HZ]
