@@ -139,12 +139,15 @@ def explain(departure: Departure, faults: Iterable[FaultModel] = FAULTS) -> Expl
 
 def _scores(departure: Departure, fault: FaultModel) -> list[_Scored]:
     """Return how well a fault explains a departure, with both edges where it explains it best."""
-    edge = departure.frames(_EDGE_SECONDS)
-    inner = min(max(departure.stop - departure.first - 2 * edge, 0) // 2, edge)
-    core = slice(departure.first + inner, departure.stop - inner)
     if not _lasts(departure, fault, departure.stop - departure.first):
         return []
-    return [item for fitted in fault.fit(departure, core) if (item := _settle(departure, fault, fitted, core))]
+    edge = departure.frames(_EDGE_SECONDS)
+    inner = min(max(departure.stop - departure.first - 2 * edge, 0) // 2, edge)
+    whole = slice(departure.first, departure.stop)
+    cores = [slice(whole.start + inner, whole.stop - inner), whole]
+    fitted = next((found for core in cores if (found := fault.fit(departure, core))), [])
+    scored = [item for model in fitted if (item := _settle(departure, fault, model))]
+    return [item for item in scored if item.start < whole.stop and item.stop > whole.start]
 
 
 def _is_click(departure: Departure, frames: int) -> bool:
@@ -177,10 +180,10 @@ def _reach(departure: Departure, fault: FaultModel) -> NDArray[np.bool_]:
     return reach
 
 
-def _settle(departure: Departure, fault: FaultModel, fitted: Fitted, core: slice) -> _Scored | None:
+def _settle(departure: Departure, fault: FaultModel, fitted: Fitted) -> _Scored | None:
     best: _Scored | None = None
     reach = _reach(departure, fault)
-    settled = (core.start, core.stop, core.stop - core.start)
+    settled = (0, 0, 0)
     for _ in range(ROUNDS):
         likelihood = fitted.log_likelihood(departure)
         gain = np.where(reach, likelihood - departure.in_order, 0.0)
@@ -252,7 +255,9 @@ def explain_all(
         In the order of their starts; the one that explains most was taken as expected when the others were found.
     """
     found: list[Explanation] = []
-    left = departure.valid & (np.abs(departure.x - departure.expected) > wrong)
+    concerned = departure.valid.copy()
+    concerned[: departure.first] = concerned[departure.stop :] = False
+    left = concerned & (np.abs(departure.x - departure.expected) > wrong)
     for _ in range(_MOST):
         best = explain(departure, faults)
         if best is None:
@@ -260,7 +265,7 @@ def explain_all(
         else:
             found.append(best)
             inside = slice(best.start - departure.start, best.stop - departure.start)
-            left[inside] = departure.valid[inside] & ~best.fits[inside] & (best.kind not in ANYTHING)
+            left[inside] = concerned[inside] & ~best.fits[inside] & (best.kind not in ANYTHING)
             departure = departure.assuming(best.signal, best.noise, inside)
         at = np.flatnonzero(left)
         if len(at) == 0:

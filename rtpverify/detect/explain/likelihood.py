@@ -59,8 +59,12 @@ class Noise:
         return self if isinstance(self.sigma, float) else replace(self, sigma=self.sigma[frames][among])
 
     def times(self, scale: float) -> Noise:
-        """Return the same, so many times as large."""
-        return self if scale == 1.0 else Noise(self.sigma * scale, self.bound * scale)
+        """Return the same, so many times as large: what is louder than two roundings is no rounding."""
+        if scale == 1.0:
+            return self
+        if self.bound and scale > _TWICE_ROUNDED:
+            return Noise(scale * np.sqrt(np.square(self.sigma) + self.bound**2 / 3.0))
+        return Noise(self.sigma * scale, self.bound * scale)
 
     def excess(self, residual: NDArray[np.float64], *, robust: bool = True) -> tuple[float, float]:
         """Return how many times as large the noise is that residuals show, 1 at least, and the share that shows it.
@@ -74,25 +78,25 @@ class Noise:
         """
         if len(residual) == 0:
             return 1.0, 1.0
-        off = np.abs(residual)
-        whole = off / np.sqrt(np.square(self.sigma) + self.bound**2 / 3.0)
+        whole = residual / np.sqrt(np.square(self.sigma) + self.bound**2 / 3.0)
         if not robust:
             return max(1.0, math.sqrt(float(whole @ whole) / len(whole))), 1.0
-        scale, kept = max(1.0, _GAUSSIAN * float(np.median(whole))), whole
+        scale = max(1.0, _GAUSSIAN * float(np.median(np.abs(whole))))
         for _ in range(2):
-            density = math.log(scale * (float(np.mean(self.sigma)) * _ROOT + 2.0 * self.bound))
-            reach = math.sqrt(max(2.0 * (-OUTLIER - density), 1.0))
-            likely = whole[off < scale * (self.bound + reach * self.sigma)]
-            if len(likely) == 0:
-                break
-            kept = likely
+            likely = self.times(scale).log_likelihood(residual) > OUTLIER
+            if likely.all():
+                kept = whole
+            elif likely.any():
+                kept = whole[likely]
+            else:
+                return scale, 0.0
             scale = max(1.0, math.sqrt(float(kept @ kept) / len(kept)))
             if len(kept) == len(whole):
                 return scale, 1.0
         if self.bound and scale < _TWICE_ROUNDED:
             once, twice = (float(self.times(item).log_likelihood(residual).sum()) for item in (scale, _TWICE_ROUNDED))
             scale = _TWICE_ROUNDED if twice > once else scale
-        return scale, float(np.mean(off < scale * (self.bound + reach * self.sigma)))
+        return scale, float(np.mean(self.times(scale).log_likelihood(residual) > OUTLIER))
 
     def log_likelihood(self, residual: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the log-likelihood of each residual, in nats, shape (n,)."""

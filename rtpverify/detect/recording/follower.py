@@ -140,7 +140,7 @@ class Follower:
                 self._anchor(track, track.model)
                 for window in track.measured.finish(track.position):
                     self._tell_all(track, watch.judge(window, track.model, last=True))
-            self._tell_all(track, watch.finish(track.position))
+            self._tell_all(track, watch.finish(track.position, track.noisy_until))
             track.calm = None
 
     def restart(self, frame: int) -> None:
@@ -707,7 +707,7 @@ class Follower:
         event = replace(event_of(found, is_open=True), start_frame=first, duration_frames=stop - first)
         self._tell_all(track, self.watches[track.channel].begin_noise(event))
         if track.calm is None:
-            track.calm, track.noisy_until = model.noise, first
+            track.calm, track.noisy_until = model.noise, max(first, broken.wrong_until)
         track.skip(broken.frame, start)
         track.follow(replace(model, noise=noise), start)
         return True

@@ -204,11 +204,13 @@ class LimitWatch:
         event.open, event.duration_frames = False, max(0, frame - event.start_frame)
         return [event]
 
-    def finish(self, stop: int) -> list[Event]:
-        """Return the events that went on to the end."""
-        lasting = [*self._open.values(), *([self.noisy] if self.noisy else [])]
-        for event in lasting:
+    def finish(self, stop: int, noisy_until: int) -> list[Event]:
+        """Return the events that went on to the end, noise to the last frame that it made wrong."""
+        for event in self._open.values():
             event.duration_frames = max(event.duration_frames, stop - event.start_frame)
+        lasting = [*self._open.values(), *([self.noisy] if self.noisy else [])]
+        if self.noisy is not None:
+            self.noisy.duration_frames = noisy_until - self.noisy.start_frame
         recurring = list(self._recurring.values())
         for event in recurring:
             event.open = False
