@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from io import StringIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Self
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from rtpverify.api.live import LiveVerifier
     from rtpverify.api.sending import LiveSender
     from rtpverify.errors import RequestError
+    from rtpverify.result import Result
 
 OPTIONS = {
     "rtp_evidence": ("DIR", "Folder for the evidence of checks that do not pass: result, report, packets of each."),
@@ -74,12 +75,20 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     """End the checks of a test with the test itself, so that it is the test that fails."""
+    from rtpverify.api.observers import OBSERVERS
+
+    def observe(result: Result) -> None:
+        _rig_of(item).take(result)
+
+    OBSERVERS.append(observe)
     try:
         outcome = yield
     except BaseException as error:
         if _RIG in item.stash:
             item.stash[_RIG].close(error)
         raise
+    finally:
+        OBSERVERS.remove(observe)
     if _RIG in item.stash:
         item.stash[_RIG].close()
         item.stash[_RIG].assert_clean()
@@ -96,6 +105,8 @@ def pytest_runtest_makereport(
     report = yield
     if call.when != "teardown" and report.failed and _RIG in item.stash:
         report.sections += item.stash[_RIG].sections()
+    if call.when == "teardown" and _RIG in item.stash:
+        del item.stash[_RIG]  # with its results
     return report
 
 
@@ -105,7 +116,7 @@ def rtp_verifier(request: pytest.FixtureRequest) -> Iterator[VerifierFactory]:
 
     Takes what :func:`rtpverify.verify` takes, and returns its verifier, which receives already. It ends with the test.
     """
-    with _rig(request) as rig:
+    with _rig_of(request.node) as rig:
         yield VerifierFactory(rig)
 
 
@@ -115,7 +126,7 @@ def rtp_sender(request: pytest.FixtureRequest) -> Iterator[SenderFactory]:
 
     Takes what :func:`rtpverify.send` takes, and returns its sender, which sends already. It ends with the test.
     """
-    with _rig(request) as rig:
+    with _rig_of(request.node) as rig:
         yield SenderFactory(rig)
 
 
@@ -199,6 +210,8 @@ class _Rig:
         self._marked = _marked(item)
         self._verifiers: list[LiveVerifier] = []
         self._senders: list[LiveSender] = []
+        self._found: list[_Found] = []
+        """What checks found that have ended."""
         self._unasked: list[LiveVerifier] = []
         """Checks that have ended, and whose result the test never asked for."""
         self._is_closed = False
@@ -221,7 +234,7 @@ class _Rig:
             del defaults["interface"]
         given = {name: value for name, value in defaults.items() if value} | self._marked | dict(options)
         if (folder := self._evidence()) is not None:
-            given.setdefault("evidence", folder / f"check-{len(self._verifiers) + 1}")
+            given.setdefault("evidence", folder / f"check-{self._number()}")
         verifier = verify(source, **given)
         verifier.__enter__()
         self._verifiers.append(verifier)
@@ -241,6 +254,16 @@ class _Rig:
         sender.__enter__()
         self._senders.append(sender)
         return sender
+
+    def take(self, result: Result) -> None:
+        """Take what ``rtpverify.check`` or ``compare`` has found in the test, and keep evidence unless it passed."""
+        folder = self._evidence()
+        place = None if folder is None or result else folder / f"check-{self._number()}"
+        if place is not None:
+            from rtpverify.evidence.check_folder import keep_check, packet_memory
+
+            keep_check(place, result, packet_memory())
+        self._found.append(_Found(result.source, result, None, place))
 
     def close(self, error: BaseException | None = None) -> None:
         """End all, and keep what was found; ``error`` is what ended the test.
@@ -263,9 +286,9 @@ class _Rig:
         for sender in self._senders:
             with _collected(problems):
                 sender.stop()
-        for number, verifier in enumerate(self._verifiers, 1):
-            prefix = "rtpverify" if number == 1 else f"rtpverify.{number}"
-            self._item.user_properties.extend(_properties(prefix, verifier))
+        self._found += map(_found_by, self._verifiers)
+        for number, found in enumerate(self._found, 1):
+            self._item.user_properties.extend(found.properties("rtpverify" if number == 1 else f"rtpverify.{number}"))
         if problems and error is None:
             raise problems[0]
 
@@ -279,7 +302,11 @@ class _Rig:
 
     def sections(self) -> list[tuple[str, str]]:
         """Return what each check found that did not pass, and where its evidence is."""
-        return [(f"rtpverify {one.source}", text) for one in self._verifiers if (text := _summary(one))]
+        return [(f"rtpverify {found.source}", text) for found in self._found if (text := found.summary())]
+
+    def _number(self) -> int:
+        """Return the number of the next check of this test."""
+        return len(self._verifiers) + len(self._found) + 1
 
     def _default(self, name: str) -> str | None:
         """Return what the command line or the ini file gives; files are relative to where each was written."""
@@ -300,13 +327,11 @@ class _Rig:
         return Path(root) / f"{re.sub(r'[^A-Za-z0-9]+', '_', node).strip('_')[-_SLUG_CHARACTERS:]}-{digest}"
 
 
-def _rig(request: pytest.FixtureRequest) -> _Rig:
+def _rig_of(item: pytest.Item) -> _Rig:
     """Return the rig of a test."""
-    stash = request.node.stash
-    if _RIG not in stash:
-        stash[_RIG] = _Rig(request.node)
-    rig: _Rig = stash[_RIG]
-    return rig
+    if _RIG not in item.stash:
+        item.stash[_RIG] = _Rig(item)
+    return item.stash[_RIG]
 
 
 _RIG = pytest.StashKey[_Rig]()
@@ -357,41 +382,54 @@ def _collected(problems: list[RequestError]) -> Iterator[None]:
         problems.append(problem)
 
 
-def _properties(prefix: str, verifier: LiveVerifier) -> Iterator[tuple[str, str]]:
-    """Yield what a JUnit file says of a check."""
-    from rtpverify.errors import RequestError
+class _Found(NamedTuple):
+    """What one check found: a result, or why there is none; and where its evidence is."""
 
-    yield f"{prefix}.source", verifier.source
-    try:
-        result = verifier.result
-    except RequestError as error:
-        yield f"{prefix}.error", str(error)
-    else:
-        yield f"{prefix}.verdict", str(result.verdict)
-        if result.reason:
-            yield f"{prefix}.reason", result.reason
-        packets = [stream.transport for stream in result.arrived if stream.transport is not None]
-        yield f"{prefix}.packets_received", str(sum(counts.packets_received for counts in packets))
-        yield f"{prefix}.packets_lost", str(sum(counts.packets_lost for counts in packets))
-    if verifier.evidence is not None:
-        yield f"{prefix}{_EVIDENCE}", str(verifier.evidence)
+    source: str
+    result: Result | None
+    error: RequestError | None
+    evidence: Path | None
 
+    def properties(self, prefix: str) -> Iterator[tuple[str, str]]:
+        """Yield what a JUnit file says of it."""
+        yield f"{prefix}.source", self.source
+        if self.result is None:
+            yield f"{prefix}.error", str(self.error)
+        else:
+            yield f"{prefix}.verdict", str(self.result.verdict)
+            if self.result.reason:
+                yield f"{prefix}.reason", self.result.reason
+            packets = [stream.transport for stream in self.result.arrived if stream.transport is not None]
+            if packets:
+                yield f"{prefix}.packets_received", str(sum(counts.packets_received for counts in packets))
+                yield f"{prefix}.packets_lost", str(sum(counts.packets_lost for counts in packets))
+        if self.evidence is not None:
+            yield f"{prefix}{_EVIDENCE}", str(self.evidence)
 
-def _summary(verifier: LiveVerifier) -> str:
-    """Return the summary of a check that did not pass, and where its evidence is; nothing of one that passed."""
-    from rtpverify.errors import RequestError
-    from rtpverify.report import text
-
-    out = StringIO()
-    try:
-        if verifier.result.passed and verifier.evidence is None:
+    def summary(self) -> str:
+        """Return what a report of pytest shows; nothing of a check that passed and has no evidence."""
+        if self.result is not None and self.result.passed and self.evidence is None:
             return ""
-        text.write(verifier.result, out)
+        from rtpverify.report import text
+
+        out = StringIO()
+        if self.result is None:
+            out.write(f"{self.error}\n")
+        else:
+            text.write(self.result, out)
+        if self.evidence is not None:
+            out.write(f"\nEvidence {self.evidence}\n")
+        return out.getvalue()
+
+
+def _found_by(verifier: LiveVerifier) -> _Found:
+    """Return what a check that has ended found."""
+    from rtpverify.errors import RequestError
+
+    try:
+        return _Found(verifier.source, verifier.result, None, verifier.evidence)
     except RequestError as error:
-        out.write(f"{error}\n")
-    if verifier.evidence is not None:
-        out.write(f"\nEvidence {verifier.evidence}\n")
-    return out.getvalue()
+        return _Found(verifier.source, None, error, verifier.evidence)
 
 
 class _Attachments:

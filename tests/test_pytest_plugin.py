@@ -88,6 +88,12 @@ def test_fails_itself(rtp_verifier, rtp_sender):
         verifier.wait_for_audio(60)
         assert verifier.result.streams == []
 
+def test_of_a_file(tmp_path):
+    soundfile = pytest.importorskip("soundfile")
+    soundfile.write(tmp_path / "tone.wav", rtpverify.tone(997, seconds=1, bits=16), 48000, "PCM_16")
+    assert rtpverify.check(tmp_path / "tone.wav", reference="tone:997")
+    rtpverify.check(tmp_path / "tone.wav", reference="tone:1000").assert_clean()
+
 def test_skips(rtp_verifier):
     rtp_verifier(SOURCE)
     pytest.skip("no device today")
@@ -110,6 +116,7 @@ def test_the_port_is_free_again():
         "test_drops_and_nobody_asks": "failure",
         "test_expects_it": "passed",
         "test_fails_itself": "failure",
+        "test_of_a_file": "failure",
         "test_skips": "skipped",
         "test_in_an_event_loop": "passed",
         "test_the_port_is_free_again": "passed",
@@ -138,8 +145,12 @@ def test_the_port_is_free_again():
         "test_bench_py_test_drops_and_nobody_asks",
         "test_bench_py_test_expects_it",
         "test_bench_py_test_fails_itself",
+        "test_bench_py_test_of_a_file",
         "test_bench_py_test_skips",
     }
+    of_a_file = properties(cases["test_of_a_file"])
+    assert (of_a_file["rtpverify.verdict"], of_a_file["rtpverify.2.reason"]) == ("pass", "1 frequency")
+    assert (Path(of_a_file["rtpverify.2.evidence"]) / "report.html").is_file()
     [of_the_test] = (tmp_path / "kept").glob("test_bench_py_test_fails_itself-*")
     assert "AssertionError" in (of_the_test / "check-1" / "error.txt").read_text()
 

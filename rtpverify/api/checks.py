@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 
 from rtpverify.api.asked import Asked, GivenEncoding, GivenLimits, asked, call_text, limits_of, listed
 from rtpverify.api.live import LiveVerifier, OnListening, RunCheck, in_own_thread
+from rtpverify.api.observers import observed
 from rtpverify.dsp.arrays import as_frames, positive
 from rtpverify.dsp.constant_q import BINS_PER_OCTAVE, LOWEST_HZ
 from rtpverify.dsp.spectrum import FFT_FRAMES, HOP_FRAMES
@@ -140,17 +141,17 @@ def check(
                 raise RequestError(f"{name}: does not apply to audio in an array")
         result = _check_array(source, sample_rate_hz, wanted, bits, start, duration)
         result.request = wanted.request
-        return result
+        return observed(result)
     if bits is not None or sample_rate_hz is not None:
         raise RequestError(f"{source}: sample_rate_hz and bits apply to arrays only")
     run = command(str(source), wanted, **options)
     if not is_live(str(source)):
-        return run(Watcher(), lambda _endpoints: None)
+        return observed(run(Watcher(), lambda _endpoints: None))
     if duration is None and not until_end:
         raise RequestError(f"{source}: nothing ends the check of a live source; give duration= or until_end=True")
     with LiveVerifier(str(source), run) as verifier:
         verifier.wait()
-    return verifier.result
+    return observed(verifier.result)
 
 
 def verify(
@@ -343,7 +344,7 @@ def compare(
     result.request = request
     if not isinstance(received, str | Path):
         result.source = ARRAY
-    return result
+    return observed(result)
 
 
 def inspect(
