@@ -31,7 +31,7 @@ def compare(ctx: click.Context, /, reference: Path, received: Path, **options: A
     keep_freed_memory()
     limits = limits_of(options)
     request = request_of(ctx, options, str(reference), limits)
-    result = run_compare(reference, received, limits=limits)
+    result = run_compare(reference, received, limits=limits, with_clips=bool(options["html_to"]))
     result.request = request
     write_result(result, places, quiet=options["quiet"])
     ctx.exit(result.exit_status)

@@ -11,9 +11,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -22,6 +21,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rtpverify.commands.event_clips import ClipRecorder, add_file_clips
+from rtpverify.commands.excerpt import WHOLE, Excerpt
 from rtpverify.commands.silence import Audible
 from rtpverify.commands.standard_input import STANDARD_INPUT, standard_input
 from rtpverify.engine.expectation import Selection, StreamSpec
@@ -60,33 +60,13 @@ def _ignore(_places: Sequence[Endpoint | Tap]) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Excerpt:
-    """Which part of a capture or file is verified, in seconds: of arrival since the first RTP packet, or of audio."""
-
-    start_seconds: float = 0.0
-    duration_seconds: float | None = None
-
-    def frames(self, sample_rate_hz: int) -> tuple[int, float]:
-        """Return the first frame, and the one after the last or infinity."""
-        start = round(self.start_seconds * sample_rate_hz)
-        if self.duration_seconds is None:
-            return start, math.inf
-        return start, start + max(1, round(self.duration_seconds * sample_rate_hz))
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether nothing is left out."""
-        return self.start_seconds == 0.0 and self.duration_seconds is None
-
-
-@dataclass(frozen=True, slots=True)
 class _Arrival:
     """What is told of how packets arrive, live or in a capture, and who takes their frames."""
 
     selection: Selection | None
     host_clock: HostClock
     on_frames: OnFrames | None = None
-    excerpt: Excerpt = Excerpt()
+    excerpt: Excerpt = WHOLE
     audible: Audible | None = None
     """None where silence at the ends is verified as everything is."""
     clips: ClipRecorder | None = None
@@ -452,7 +432,7 @@ def _streams_in(capture: CaptureReader) -> str:
 def _verify_capture(capture: CaptureReader, specs: Sequence[StreamSpec], arrival: _Arrival) -> Result:
     verifier = arrival.verifier(specs)
     source = str(capture.path)
-    for batch in capture if arrival.excerpt.is_whole else _excerpt(capture, arrival.excerpt, source):
+    for batch in capture if arrival.excerpt.is_whole else arrival.excerpt.of(capture, source):
         if arrival.clips is not None:
             arrival.clips.take_packets(batch)
         verifier.feed(batch)
@@ -473,35 +453,6 @@ def _verify_capture(capture: CaptureReader, specs: Sequence[StreamSpec], arrival
         short = f"; {verifier.shortfall}" if verifier.shortfall else ""
         raise RequestError(f"{source}: no RTP stream among its {capture.records} frames{where} ({seen}){short}")
     return result
-
-
-def _excerpt(batches: Iterable[PacketBatch], excerpt: Excerpt, source: str) -> Iterator[PacketBatch]:
-    """Yield what arrived in a time counted from the first RTP packet.
-
-    Raises
-    ------
-    RequestError
-        Where a capture does not tell when its packets arrived.
-    """
-    from rtpverify.rtp.batch import parse
-
-    first_ns: int | None = None
-    for batch in batches:
-        if not batch.timed:
-            option = "--start" if excerpt.start_seconds else "--duration"
-            raise RequestError(f"{source}: has no arrival times, so {option} cannot be applied")
-        if first_ns is None:
-            arrived = parse(batch).arrival_ns
-            first_ns = int(arrived.min()) if len(arrived) else None
-        if first_ns is None:
-            yield batch
-            continue
-        since = (batch.arrival_ns - first_ns) / 1e9 - excerpt.start_seconds
-        end = math.inf if excerpt.duration_seconds is None else excerpt.duration_seconds
-        if len(kept := np.flatnonzero((since >= 0.0) & (since < end))):
-            yield batch.take(kept)
-        elif len(batch) and (since >= end).all():
-            return
 
 
 def _doubts(capture: CaptureReader) -> Iterator[str]:

@@ -49,6 +49,7 @@ def compare(
     *,
     limits: Limits = Limits(),  # noqa: B008 - immutable
     with_distance: bool = True,
+    with_clips: bool = False,
 ) -> Result:
     """Compare a recording with the one that it should be.
 
@@ -60,6 +61,8 @@ def compare(
         What counts as a fault.
     with_distance
         Measure the distance by dynamic time warping of cepstra, too.
+    with_clips
+        Keep what reports draw of the largest events.
 
     Returns
     -------
@@ -97,7 +100,12 @@ def compare(
         )
     if stream.comparison is not None and with_distance:
         stream.comparison.mfcc_dtw_distance = _distance(original, audio)
-    return _told(received, stream, original, audio)
+    result = _told(received, stream, original, audio)
+    if with_clips:
+        from rtpverify.commands.event_clips import add_file_clips
+
+        add_file_clips(result, received, recording)
+    return result
 
 
 def _told(received: Path, stream: StreamResult, original: AudioFile, audio: AudioFile) -> Result:

@@ -251,17 +251,16 @@ def _recording_there(
     offset = round(found[0].offset_frames)
 
     def there(first: int, last: int) -> NDArray[np.float64]:
-        frame = np.arange(first, last) - offset
-        low = int(frame[0] // audio.frames) * audio.frames
-        pieces = [audio.read(0, audio.frames)[:, column]] if audio.frames < last - first else []
-        if pieces:
-            looped: NDArray[np.float64] = pieces[0][frame % audio.frames]
-            return gain * looped
-        head = audio.read(int(frame[0]) - low, int(frame[-1]) + 1 - low)[:, column]
-        over = int(frame[-1]) + 1 - low - audio.frames
-        if over > 0:
-            head[-over:] = audio.read(0, over)[:, column]
-        return gain * head
+        if not reference.looped:
+            return gain * audio.read(first - offset, last - offset)[:, column]
+        played = np.empty(last - first)
+        done = 0
+        while done < len(played):
+            frame = (first - offset + done) % audio.frames
+            count = min(len(played) - done, audio.frames - frame)
+            played[done : done + count] = audio.read(frame, frame + count)[:, column]
+            done += count
+        return gain * played
 
     before = max(0, event.start_frame - _SPECTRUM_FRAMES)
     if event.start_frame - before < _CLIP_FRAMES // 4:

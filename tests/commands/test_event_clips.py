@@ -9,6 +9,7 @@ import soundfile
 
 from rtpverify.commands import event_clips
 from rtpverify.commands.check import check
+from rtpverify.commands.compare import compare
 from rtpverify.report import html
 from rtpverify.rtp.payload import parse_rtpmap
 from rtpverify.sources.audio.reference_text import parse_reference
@@ -94,6 +95,22 @@ def test_a_recording_as_reference(tmp_path):
     frame = np.arange(clip.start_frame, clip.start_frame + len(clip.received))
     assert event.start_frame in frame
     assert np.abs(clip.received - clip.residual - np.roll(noise, 1000, axis=0)[frame, 0]).max() < 1e-6
+
+
+@pytest.mark.parametrize("offset", [0, 700, -700])
+def test_two_recordings(tmp_path, offset):
+    """The reference is played once: outside it there is nothing."""
+    rng = np.random.default_rng(6)
+    noise = np.round(rng.uniform(-(2**13), 2**13, 96_000)) / 2**15
+    shifted = np.concatenate([np.zeros(max(0, offset)), noise[max(0, -offset) :]])
+    received = shifted.copy()
+    received[50_000:50_480] = 0.0
+    soundfile.write(tmp_path / "reference.wav", noise, 48_000, "PCM_16")
+    soundfile.write(tmp_path / "received.wav", received, 48_000, "PCM_16")
+    result = compare(tmp_path / "reference.wav", tmp_path / "received.wav", with_clips=True)
+    [clip] = [result.clips[event.id] for event in result.streams[0].events if event.start_frame == 50_000]
+    there = slice(clip.start_frame, clip.start_frame + len(clip.received))
+    assert np.abs(clip.received - clip.residual - shifted[there]).max() < 1e-6
 
 
 def test_many_events_do_not_hide_one(tmp_path, monkeypatch):
