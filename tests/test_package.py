@@ -51,6 +51,13 @@ def test_every_file_of_the_package_is_in_the_wheel(wheel):
     assert {"rtpverify/configs/bench.toml", "rtpverify/daemon/web/page/index.html", "rtpverify/py.typed"} <= shipped
 
 
+def test_a_build_is_the_same_every_time(wheel, tmp_path):
+    [archive] = wheel.parent.glob("*.tar.gz")
+    for form, known in (("sdist", archive), ("wheel", wheel)):
+        _build(form, ROOT, tmp_path)
+        assert (tmp_path / known.name).read_bytes() == known.read_bytes()
+
+
 def test_the_installed_package_writes_its_examples(wheel, tmp_path):
     shutil.unpack_archive(wheel, tmp_path / "installed", "zip")
     environment = {**os.environ, "PYTHONPATH": str(tmp_path / "installed")}

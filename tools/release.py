@@ -11,6 +11,7 @@ sbom
 
 from __future__ import annotations
 
+import email
 import hashlib
 import json
 import os
@@ -18,10 +19,15 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import zipfile
 from pathlib import Path
+
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[1]
 PYTHONS = ("python3.11", "python3.12", "python3.13", "python3.14")
+NEXT = "3.14"
+"""A Python that need not be here: of it only the wheels are asked for."""
 EPOCH = "1767225600"
 """When a release is made that names no other time: 1 January 2026."""
 SYSTEM = {
@@ -114,6 +120,16 @@ def check_installed(python: Path, folder: Path) -> str:
     return f"{len(commands)} commands, {len(licences)} distributions"
 
 
+def needed_by(version: str, wheel: Path) -> list[str]:
+    """Return what a wheel needs, without extras, by a Python other than this one: pip asks this one for markers."""
+    with zipfile.ZipFile(wheel) as archive:
+        [name] = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        metadata = email.message_from_bytes(archive.read(name))
+    needed = map(Requirement, metadata.get_all("Requires-Dist", []))
+    other = {"python_version": version, "python_full_version": f"{version}.0", "extra": ""}
+    return [f"{one.name}{one.specifier}" for one in needed if one.marker is None or one.marker.evaluate(other)]
+
+
 def is_there(python: str) -> bool:
     """Tell whether an interpreter is installed; a name of pyenv may stand for none."""
     found = shutil.which(python)
@@ -135,9 +151,9 @@ def check(folder: Path) -> None:
             continue
         inside = install(python, wheel, folder / python)
         print(f"{python}: {check_installed(inside, folder / python)}", flush=True)
-    only = ("--python-version", "3.14", "--only-binary=:all:", "--quiet", "--dest", folder / "3.14")
-    run(sys.executable, "-m", "pip", "download", *only, wheel)
-    print(f"3.14: {len(list((folder / '3.14').iterdir()))} wheels resolve; nothing was run")
+    only = ("--python-version", NEXT, "--only-binary=:all:", "--quiet", "--dest", folder / NEXT)
+    run(sys.executable, "-m", "pip", "download", *only, *needed_by(NEXT, wheel))
+    print(f"{NEXT}: {len(list((folder / NEXT).iterdir()))} wheels resolve; nothing was run")
 
 
 def sbom(folder: Path) -> None:
