@@ -272,9 +272,10 @@ export class StreamView {
   // Keep the frames around a fault while the daemon still has them.
   #catch(event, wait = CATCH_MS) {
     clearTimeout(this.catching);
-    if (this.line?.followed.length === 0) return;
     const channel = event.channel ?? this.channel;
     this.catching = setTimeout(async () => {
+      // By now it is known whether the stream has audio.
+      if (!this.line || this.line.followed.length === 0) return;
       try {
         const path = `${this.path}/scope?channel=${channel}&span=${this.span}&frame=${event.start_frame}`;
         const scope = await ask(path, this.stopping.signal);
