@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from rtpverify.detect.tone.regions import first_cluster_end
 from rtpverify.detect.tone.track import Track
 
-LOOKAHEAD_SECONDS, RETURN_SECONDS = 0.06, 0.23
+LOOKAHEAD_SECONDS, RETURN_SECONDS = 0.06, 0.21
 """How far past a departure is looked before it is decided what it is, and whether the tone of before returns."""
 MILD = 3.0
 """Departures of less than this many thresholds may be a model that is slightly off."""

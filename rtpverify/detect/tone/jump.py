@@ -12,8 +12,8 @@ from rtpverify.detect.tone.damage import LEAST_REPEAT_FRAMES, tell_damage
 from rtpverify.detect.tone.departure import Departure
 from rtpverify.detect.tone.regions import change_point, first_steady_window
 from rtpverify.detect.tone.settings import LEAST_WINDOW_FRAMES
-from rtpverify.detect.tone.track import Muted, Track
-from rtpverify.dsp.sine import Sine, fit_free, fit_phasor
+from rtpverify.detect.tone.track import LARGEST_WANDER, Muted, Track
+from rtpverify.dsp.sine import Sine, fit_free, fit_phasor, wrap_phase
 from rtpverify.events import DropoutSize, Event
 
 LEAST_AMPLITUDE = 0.05
@@ -31,6 +31,22 @@ class _Window:
     frames: int
     sine: Sine
     rate_frames: int
+
+
+def jumps_ahead(track: Track, departure: Departure) -> bool:
+    """Find the same tone further ahead behind the departure, and go on with it at once: it cannot be a repeat."""
+    window = _find_window(track, departure)
+    if window is None:
+        return False
+    sine, frames = _widen(track, departure, window)
+    model = track.model
+    if frames < track.settings.block_frames or track.values_differ(sine, model, window.frames):
+        return False
+    step = wrap_phase(sine.phase - model.phase_at(sine.anchor))
+    deviation = track.sigma * math.sqrt(2.0 / frames) / model.amplitude
+    if abs(sine.omega / model.omega - 1.0) > LARGEST_WANDER or not track.steps.is_from_ahead(step, deviation):
+        return False
+    return goes_on_as_another_sine(track, departure)
 
 
 def goes_on_as_another_sine(track: Track, departure: Departure) -> bool:

@@ -19,7 +19,7 @@ from rtpverify.detect.tone.adoption import adopt
 from rtpverify.detect.tone.damage import fills_the_end, passes
 from rtpverify.detect.tone.departure import LOOKAHEAD_SECONDS, RETURN_SECONDS, Departure, look_around
 from rtpverify.detect.tone.drift import drifts
-from rtpverify.detect.tone.jump import ends_out_of_step, goes_on_as_another_sine
+from rtpverify.detect.tone.jump import ends_out_of_step, goes_on_as_another_sine, jumps_ahead
 from rtpverify.detect.tone.moves import SETTLING_BLOCKS
 from rtpverify.detect.tone.muted import begins_muted, follow_muted
 from rtpverify.detect.tone.quiet import follow_quiet
@@ -33,7 +33,7 @@ MOST_TRIES = 8
 Explanation = Callable[[Track, Departure], bool]
 """Tells of a departure and takes the track past it, or returns False and leaves all as it is."""
 
-PASSING: tuple[Explanation, ...] = (begins_muted, drifts, passes)
+PASSING: tuple[Explanation, ...] = (begins_muted, drifts, passes, jumps_ahead)
 """What a departure may be that shows at once, the most certain first; what passes may need longer."""
 LASTING: tuple[Explanation, ...] = (goes_on_as_another_sine, ends_out_of_step, fills_the_end)
 """What it may be where the tone of before does not return."""
