@@ -344,7 +344,12 @@ class Follower:
         since = broken.frame if broken.event is None else start
         position = track.turn(model, new, since, stop)
         self._close(track, broken, position)
-        self._tell_all(track, self.watches[track.channel].change(new, position))
+        told = self.watches[track.channel].change(new, position)
+        found = None if back is not None else track.explain_to(model, start, stop)
+        for event in told:
+            if found is not None and event.kind is found.kind:
+                event.confidence, event.alternatives = found.confidence, found.alternatives
+        self._tell_all(track, told)
         track.normal = None if back is not None else track.normal or model
         track.follow(new, max(position, since))
         return True
