@@ -163,7 +163,7 @@ def parse_encodings(texts: Iterable[str], place: str = "--encoding") -> tuple[En
                     f"{place}: {text!r}: payload type {number!r} is not a number from 0 to {LAST_PAYLOAD_TYPE}"
                 )
             payload_type = int(number)
-        encoding = parse_rtpmap(rtpmap, place)
+        encoding = parse_rtpmap(rtpmap, f"{place}: {text!r}" if equals else place)
         if given.setdefault(payload_type, encoding) != encoding:
             of = "all payload types" if payload_type is None else f"payload type {payload_type}"
             raise ConfigurationError(

@@ -15,6 +15,7 @@ from rtpverify.rtp.rtcp import (
     SenderReports,
     SourceDescription,
     parse_rtcp,
+    write_sender_report,
 )
 
 BLOCK = struct.pack(">IIIIII", 0x11223344, 64 << 24 | 0xFFFFFE, 70_000, 12, 0x56781234, 65_536)
@@ -97,3 +98,18 @@ def test_against_what_arrived():
     assert reports.octets == (2_880_000, 0)
     reports.start_over()
     assert (reports.count, reports.drift_ppm, reports.packets) == (3, None, None)
+
+
+@given(
+    ssrc=st.integers(0, 2**32 - 1),
+    ntp=st.integers(0, 2**64 - 1),
+    timestamp=st.integers(0, 2**40),
+    packets=st.integers(0, 2**40),
+    octets=st.integers(0, 2**40),
+)
+def test_a_sender_report_is_read_as_it_was_written(ssrc, ntp, timestamp, packets, octets):
+    found = parse_rtcp(write_sender_report(SenderReport(ssrc, ntp, timestamp, packets, octets), "bench"))
+    low = 2**32 - 1
+    report, description = found.reports
+    assert report == SenderReport(ssrc, ntp, timestamp & low, packets & low, octets & low)
+    assert (description.ssrc, description.items) == (ssrc, ((1, "bench"),))

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtpverify.rtp.sap import MAX_TEXT_BYTES, Message, SessionDirectory, parse_sap
+from rtpverify.rtp.sap import MAX_TEXT_BYTES, Message, SessionDirectory, group_for, parse_sap, write_sap
 
 SDP = (
     "v=0\r\no=- {session} {version} IN IP4 192.0.2.7\r\ns={name}\r\nc=IN IP4 239.1.2.3/32\r\nt=0 0\r\n"
@@ -172,3 +172,30 @@ def test_random_bytes_give_an_answer_or_a_reason(datagram):
     directory = SessionDirectory()
     directory.take(datagram)
     assert directory.sessions or sum(directory.discarded.values()) == 1
+
+
+@given(
+    origin=st.sampled_from(["192.0.2.7", "2001:db8::7"]),
+    text=st.text(st.characters(codec="ascii", categories=["L", "N"]), max_size=60),
+    deletes=st.booleans(),
+)
+def test_what_is_announced_is_read(origin, text, deletes):
+    text = f"v=0\r\no=- 1 1 IN IP4 {origin}\r\ns={text or '-'}\r\n"
+    message = parse_sap(write_sap(origin, text, deletes=deletes))
+    assert (message.origin, message.deletes, message.authenticated, message.text) == (origin, deletes, False, text)
+    assert message.identifier == parse_sap(write_sap(origin, text)).identifier != 0
+
+
+@pytest.mark.parametrize(
+    ("address", "group"),
+    [
+        ("127.0.0.1", "224.2.127.254"),
+        ("224.5.6.7", "224.2.127.254"),
+        ("239.1.2.3", "239.255.255.255"),
+        ("ff02::1", "ff02::2:7ffe"),
+        ("ff3e::8000:1", "ff0e::2:7ffe"),
+        ("2001:db8::7", "ff0e::2:7ffe"),
+    ],
+)
+def test_sessions_are_announced_in_the_group_of_their_scope(address, group):
+    assert group_for(address) == group
