@@ -12,6 +12,7 @@ import pytest
 from rtpverify.commands.check import check
 from rtpverify.commands.send import Extras, send
 from rtpverify.errors import RequestError
+from rtpverify.limits import Limits, with_values
 from rtpverify.rtp.payload import FORMATS, parse_rtpmap
 from rtpverify.rtp.sap import PORT, parse_sap
 from rtpverify.sources.audio.reference_text import parse_reference
@@ -57,7 +58,9 @@ def received(source, then, **options):
     listening = threading.Event()
     thread = threading.Thread(target=lambda: listening.wait(PATIENCE_SECONDS) and then())
     thread.start()
-    options = {"until_end": True, "wait_seconds": PATIENCE_SECONDS, "reference": parse_reference("tone:1283")} | options
+    unhurried = with_values(Limits(), {"max_stall_seconds": 60, "reorder_window_seconds": 5}, "test")
+    usual = {"until_end": True, "wait_seconds": PATIENCE_SECONDS, "reference": parse_reference("tone:1283")}
+    options = usual | {"limits": unhurried} | options
     result = check(source, on_listening=lambda _: listening.set(), **options)
     thread.join()
     return result
