@@ -1,4 +1,4 @@
-"""What can go wrong with a stream, told once.
+"""What can go wrong with a stream, reported once.
 
 An :class:`Event` is one fault. Frames count on the stream's media timeline (the unwrapped RTP
 timestamp minus that of the earliest packet; the frame index of a file), channels count from 1.
@@ -225,7 +225,7 @@ class TimestampErrorSize(EventSize, kind=Kind.TIMESTAMP_ERROR):
 
 
 class RestartSize(EventSize, kind=Kind.RESTART):
-    """The sender began anew."""
+    """The sender began again."""
 
     timestamp_jump_frames: Annotated[
         int | None, Figure("by how much the timestamp is ahead of the expected", "frames")
@@ -393,7 +393,7 @@ class Event:
     alternatives
         Other kinds with a probability above 0.05; None where no models were compared.
     fault
-        False where the event is told but the limits do not count it as a fault.
+        False where the event is reported but the limits do not count it as a fault.
     packets
         First and last extended sequence number that carried the fault.
     time_ns
@@ -401,7 +401,7 @@ class Event:
     id
         Stays the same in every sink; empty until the stream names it.
     open
-        True while the fault still goes on.
+        True while the fault still continues.
     """
 
     size: EventSize

@@ -1,6 +1,6 @@
-"""Defects of rtpverify itself that are contained: one stream's costs what that stream is judged by, and no other's.
+"""Defects of rtpverify itself that are contained: one stream's costs what that stream is checked by, and no other's.
 
-The core does not report them: it keeps what a person needs to mend them, and goes on.
+The core does not report them: it keeps what a person needs to mend them, and continues.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ DEFECT_STATUS = 70
 
 
 class RowError(Exception):
-    """Judging failed in one row, and left the others as they were; ``__cause__`` is how."""
+    """Checking failed in one row, and left the others as they were; ``__cause__`` is how."""
 
     def __init__(self, row: int) -> None:
         super().__init__(row)
@@ -35,7 +35,7 @@ class Failure:
     ----------
     where
         What failed: ``input`` (before packets are known to be of a stream), ``encoding`` (to see how they are decoded),
-        ``transport`` (to see their places and times), ``signal`` (to decode and judge), ``result`` (to put figures
+        ``transport`` (to see their places and times), ``signal`` (to decode and check), ``result`` (to put figures
         together).
     stream
         Name of the stream, None where it is not known of which it is.

@@ -74,9 +74,9 @@ class Recording:
     at_rate
         Gives its audio at a sample rate.
     channels, sample_rate_hz
-        Of the recording; a single channel is held against every channel of a stream.
+        Of the recording; a single channel is compared with every channel of a stream.
     looped
-        Whether it is played over and over, from any point; otherwise once, from its beginning to its end.
+        Whether it is played repeatedly, from any point; otherwise once, from its beginning to its end.
     in_step
         Whether frame n of a stream is known to be frame n of the recording; otherwise its place is looked for.
     stamp
@@ -93,7 +93,7 @@ class Recording:
 
     @property
     def may_begin_late(self) -> bool:
-        """Whether a file may be silent before it begins: one that is played once tells what is heard when."""
+        """Whether a file may be silent before it begins: one that is played once says what is heard when."""
         return self.looped
 
     def check(self, sample_rate_hz: int, channels: int) -> None:  # noqa: ARG002 - any sample rate will do

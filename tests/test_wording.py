@@ -22,6 +22,9 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "rtpverify"
 NOT_READ = (PACKAGE / "detect",)
 
+DOCUMENTED = ("rtp", "transport", "media", "dsp", "engine", "sources", "live", "evidence", "history", "daemon")
+"""Folders whose docstrings are read as well."""
+
 OLD_WORDS = {
     r"held against": "compared with",
     r"holds? .{1,40} against": "compares with",
@@ -71,6 +74,14 @@ def shown(path: Path) -> Iterator[str]:
             yield node.value
 
 
+def docstrings(path: Path) -> Iterator[str]:
+    """Yield what documents a module, its objects and their attributes, without code, and names of parameters."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+            lines = (line for line in node.value.value.split("\n") if not re.match(r"\s*[*\w]+(, [*\w]+)*$", line))
+            yield re.sub(r'``[^`]+``|:\w+:`[^`]+`|`[^`]+`|"[^"\n]+"', "", "\n".join(lines))
+
+
 def commands(command: click.Command = main) -> Iterator[click.Command]:
     yield command
     if isinstance(command, click.Group):
@@ -87,6 +98,9 @@ def texts() -> Iterator[tuple[str, str]]:
     for path in sorted(PACKAGE.rglob("*.py")):
         if NOT_READ[0] not in path.parents:
             yield str(path.relative_to(ROOT)), "\n".join(shown(path))
+    for folder in DOCUMENTED:
+        for path in sorted((PACKAGE / folder).rglob("*.py")):
+            yield f"docstrings of {path.relative_to(ROOT)}", "\n".join(docstrings(path))
     for path in sorted(PACKAGE.rglob("page/*.js")):
         yield (
             path.name,

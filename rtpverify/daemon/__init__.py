@@ -1,1 +1,1 @@
-"""The service: many streams, metrics, log, until it is told to stop."""
+"""The service: many streams, metrics, log, until it is asked to stop."""

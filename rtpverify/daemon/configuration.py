@@ -1,7 +1,7 @@
 """The daemon's configuration: TOML, checked whole.
 
-Every mistake is told at once, one line each: ``FILE:LINE: KEY = VALUE: what is wrong``. Where a value has no line of
-its own, the line is that of the table that should hold it. Streams are counted from 1.
+Every mistake is reported at once, one line each: ``FILE:LINE: KEY = VALUE: what is wrong``. Where a value has no line
+of its own, the line is that of the table that should hold it. Streams are counted from 1.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class LogTable(Table):
 
     format: Literal["console", "json"] = "console"
     state_seconds: Annotated[float, Field(strict=True, gt=0, le=86400)] = 10.0
-    """Time between two lines that tell a stream's state."""
+    """Time between two lines that show a stream's state."""
 
 
 class ReceiveTable(Table):
@@ -101,7 +101,7 @@ class StreamTable(ExpectationTable):
     source: Annotated[Endpoint, BeforeValidator(_source)] | None = None
     encoding: Annotated[Encoding, BeforeValidator(_encoding)] | None = None
     sdp: Annotated[Session, BeforeValidator(_session_field)] | None = None
-    """Tells encodings, and the source where there is none."""
+    """States encodings, and the source where there is none."""
 
     @property
     def followed(self) -> FollowedStream:
@@ -196,7 +196,7 @@ def read_table(path: Path, name: str, model: type[AnyTable]) -> AnyTable | None:
 
 
 def history_path_in(configuration: Path) -> Path:
-    """Return the store that a configuration keeps; nothing else of it is looked at.
+    """Return the store that a configuration keeps; nothing else of it is examined.
 
     Raises
     ------
@@ -290,7 +290,7 @@ def tables_in(annotation: Any) -> Iterator[type[BaseModel]]:
 
 
 def _expectations(data: Mapping[str, Any]) -> Iterator[tuple[Place, Mapping[str, Any]]]:
-    """Yield the tables that tell what is expected of streams."""
+    """Yield the tables that show what is expected of streams."""
     for key in ("announced", "folder", "stream"):
         tables = data.get(key)
         if isinstance(tables, dict):
@@ -300,7 +300,7 @@ def _expectations(data: Mapping[str, Any]) -> Iterator[tuple[Place, Mapping[str,
 
 
 def _check_together(streams: list[dict[str, Any]], folder: Path, mistakes: dict[Place, str]) -> None:
-    """Add what is wrong with values only beside others: also where other values are wrong by themselves."""
+    """Add what is wrong with values only besides others: also where other values are wrong by themselves."""
     if not streams:
         mistakes["stream",] = "holds no stream"
     if len(streams) > MAX_STREAMS:

@@ -1,4 +1,4 @@
-"""Defects of the daemon itself: contained where they arise, told in log, metrics and ``/readyz``, and survived."""
+"""Defects of the daemon itself: contained where they arise, reported in log, metrics and ``/readyz``, and survived."""
 
 from __future__ import annotations
 
@@ -53,11 +53,11 @@ class Defects:
             self.take(where, of, error)
 
     def take(self, where: str, of: str | None, error: Exception) -> None:
-        """Tell an exception."""
+        """Report an exception."""
         self._tell(where, of, in_one_line(error), "".join(traceback.format_exception(error)))
 
     def take_failures(self, failures: Iterable[Failure]) -> None:
-        """Tell what the verifier has contained; a reference that cannot hold is no defect."""
+        """Report what the verifier has contained; a reference that cannot hold is no defect."""
         for failure in failures:
             if isinstance(failure.error, RequestError):
                 self._log.warning("not checked", stream=failure.stream, reason=str(failure.error))

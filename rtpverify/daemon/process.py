@@ -51,7 +51,7 @@ def serve(path: Path) -> int:
     ConfigurationError
         With every mistake of the configuration.
     SourceError
-        Where a port cannot be had, or a socket fails.
+        Where a port cannot be obtained, or a socket fails.
     """
     signals = _Signals()
     from rtpverify.daemon.configuration import read_config

@@ -32,7 +32,7 @@ class ConfigurationFiles:
         self._read = self._seen = self._stamps()
 
     def have_changed(self) -> bool:
-        """Tell whether there is something to read."""
+        """Return whether there is something to read."""
         before, self._seen = self._seen, self._stamps()
         return self._seen != self._read and self._seen == before
 
@@ -48,7 +48,7 @@ class ConfigurationFiles:
         return read_config(self._path)
 
     def taken_over(self, configuration: Configuration) -> None:
-        """Look at the files of the configuration that was read last."""
+        """Read the files of the configuration that was read last."""
         self._files = _files(self._path, configuration)
         self._read = self._seen = {path: self._read.get(path, stamp_of(path)) for path in self._files}
 

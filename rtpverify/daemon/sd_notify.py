@@ -1,4 +1,4 @@
-"""What systemd is told: that the daemon is ready, reloads, stops, and is alive (``sd_notify(3)``).
+"""What systemd is notified of: that the daemon is ready, reloads, stops, and is alive (``sd_notify(3)``).
 
 One datagram a message, to the socket that ``NOTIFY_SOCKET`` names. Without one nothing is sent. A message that cannot
 be sent is dropped: the watchdog's comes again, and reception never waits.
@@ -43,19 +43,19 @@ class Notifier:
         return cls(environment.get("NOTIFY_SOCKET"), watchdog_ns)
 
     def ready(self, status: str) -> None:
-        """Tell that the daemon does its work, for the first time or after a reload."""
+        """Report that the daemon does its work, for the first time or after a reload."""
         self._send("READY=1", f"STATUS={status}")
 
     def reloading(self) -> None:
-        """Tell that the configuration is read again; :meth:`ready` follows."""
+        """Report that the configuration is read again; :meth:`ready` follows."""
         self._send("RELOADING=1", f"MONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}")
 
     def stopping(self) -> None:
-        """Tell that the daemon comes to its end."""
+        """Report that the daemon comes to its end."""
         self._send("STOPPING=1")
 
     def alive(self, now_ns: int, status: Callable[[], str]) -> None:
-        """Tell that the receive loop goes round, twice in the watchdog's time, with a line for ``systemctl status``.
+        """Report that the receive loop goes round, twice in the watchdog's time, with a line for ``systemctl status``.
 
         ``now_ns`` is of a clock that is never set.
         """

@@ -1,6 +1,6 @@
 """The daemon: streams from a configuration, verified live, seen in the log and in ``/metrics``.
 
-Everything here runs on the event loop beside reception, so each step is short: the streams are measured in turn, each
+Everything here runs on the event loop besides reception, so each step is short: the streams are measured in turn, each
 every ``REFRESH_NS``, and a storm of events costs a bounded number of log lines.
 """
 
@@ -60,7 +60,7 @@ MANY_FLOWS = MAX_FLOWS // 2
 SPARE_IDENTITIES = 64
 """Past so many streams of the verifier more than there are names, those of senders long gone are forgotten."""
 IDLE_NS = 60_000_000_000
-"""How long a sender is silent that is long gone, where another one goes on under the name."""
+"""How long a sender is silent that is long gone, where another one continues under the name."""
 
 MAX_EVENT_LINES = 20
 """Most events of one stream that are logged one by one between two lines of its state."""
@@ -76,9 +76,9 @@ class Service:
     states
         What is known of each configured stream, by name.
     defects
-        What contains exceptions that nobody expected, and tells them.
+        What contains exceptions that nobody expected, and reports them.
     sink_set
-        What is told every event.
+        What gets every event.
     roster
         Which streams are followed; set while the context is entered.
     snapshot
@@ -89,7 +89,7 @@ class Service:
     Raises
     ------
     SourceError
-        On entering, where a port cannot be had.
+        On entering, where a port cannot be obtained.
     """
 
     def __init__(
@@ -157,7 +157,7 @@ class Service:
 
     @property
     def sinks(self) -> Mapping[str, Sink]:
-        """What is told every event, by the section of the configuration that made it."""
+        """What gets every event, by the section of the configuration that made it."""
         return self.sink_set.by_section
 
     def sink(self, kind: type[AnySink]) -> AnySink | None:
@@ -166,7 +166,7 @@ class Service:
 
     @property
     def behind_seconds(self) -> float:
-        """How far this host is behind: :attr:`rtpverify.live.loop.LiveStatistics.behind_seconds`."""
+        """How late this host is: :attr:`rtpverify.live.loop.LiveStatistics.behind_seconds`."""
         return self.statistics.behind_seconds
 
     def unready(self) -> list[str]:
@@ -249,7 +249,7 @@ class Service:
                 sink.take(batch)
 
     def _tell(self, events: Sequence[StreamEvent]) -> None:
-        """Count and log events, and tell the sinks."""
+        """Count and log events, and hand them to the sinks."""
         told = [Told(item.stream, item.event, item.is_new) for item in events]
         for item in told:
             with self.defects.contained("stream", item.name):
@@ -276,7 +276,7 @@ class Service:
         return max(0, self._event_lines.pop(name, 0) - MAX_EVENT_LINES)
 
     def _tick(self, now_ns: int) -> None:
-        """Let sinks go on, take in who came, and see how the streams fare where it is time."""
+        """Let sinks work, take in who came, and see how the streams fare where it is time."""
         if self._not_receiving is not None:
             self._not_receiving = None
             self.log.info("receiving again")

@@ -29,7 +29,7 @@ from rtpverify.daemon.streams.sdp_folder import SdpFolder
 from rtpverify.errors import RequestError
 
 WATCH_SECONDS = 1.0
-"""How often files, announcements and interfaces are looked at."""
+"""How often files, announcements and interfaces are examined."""
 
 
 class SupervisedService(Protocol):
@@ -142,12 +142,12 @@ class Supervisor:
             self._notifier.ready(self._status())
 
     async def _take_over(self, configuration: Configuration) -> None:
-        """Go on with another configuration.
+        """Continue with another configuration.
 
         Raises
         ------
         RequestError
-            Where it cannot be had; then everything is as before.
+            Where it cannot be obtained; then everything is as before.
         """
         before, service = self.configuration, self._service
         folders = [

@@ -74,7 +74,7 @@ def candidates(correlation: NDArray[np.floating], most: int, apart: int, share: 
     apart
         Peaks nearer to a stronger one than this are part of it.
     share
-        Peaks below this share of the highest are left out.
+        Peaks below this share of the highest are omitted.
 
     Returns
     -------
@@ -135,7 +135,7 @@ class Fit:
     """How a stretch follows from a reference: ``received = gain * reference(t + delay + rate * t) + dc``.
 
     ``delay`` and ``rate`` (frames, and frames per frame, with t = 0 in the middle) correct the positions at which the
-    reference was taken. ``residual`` is what is left, shape (n,), 0 where frames are not valid.
+    reference was taken. ``residual`` is what remains, shape (n,), 0 where frames are not valid.
     """
 
     gain: float

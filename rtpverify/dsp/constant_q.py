@@ -1,4 +1,4 @@
-"""The constant-Q transform: a spectrum whose bins stand at equal ratios, as the ear and music have it (Brown 1991).
+"""The constant-Q transform: a spectrum whose bins are at equal ratios, as the ear and music have it (Brown 1991).
 
 Bin k has the frequency ``lowest_hz * 2**(k / bins_per_octave)`` and looks through a Hann window of ``Q`` periods with
 ``Q = 1 / (2**(1 / bins_per_octave) - 1)``: long for low tones, short for high ones. The windows of all bins are centred
@@ -28,7 +28,7 @@ BINS_PER_OCTAVE = 24
 MAX_BINS_PER_OCTAVE = 96
 
 _HIGHEST = 0.9
-"""Of half the sample rate: highest bin that is made unless told otherwise."""
+"""Of half the sample rate: highest bin that is made unless set otherwise."""
 _CLEAR = 0.4
 """Of the sample rate: bins above are computed at twice that rate. Halving the rate keeps everything below."""
 _FILTER_REACH = 256
@@ -76,7 +76,7 @@ class ConstantQ:
 
     @property
     def dbfs(self) -> NDArray[np.float64]:
-        """Shape (channels, bins, columns); 0 dBFS is a full-scale sine, -200 dBFS the least that is told."""
+        """Shape (channels, bins, columns); 0 dBFS is a full-scale sine, -200 dBFS the least that is reported."""
         return to_db(np.abs(self.values))
 
 

@@ -25,7 +25,7 @@ _RADIUS = 24
 _WIDER = 4
 """How much wider the next one is."""
 _GROUPS = (8, 1)
-"""Rows that share a bound of their distances outside the band: what is quick to tell is tried first."""
+"""Rows that share a bound of their distances outside the band: what is quick to decide is tried first."""
 _LONG_RADIUS = 192
 """The same for sequences that are too long for every pair: two seconds of audio at 48 kHz."""
 _PIECES = 16
@@ -372,7 +372,7 @@ def _band_rows(x: Vectors, y: Vectors, band: Band) -> Iterator[tuple[int, NDArra
     """Yield the first of some rows, their distances and the costs of the cheapest paths to them.
 
     Shapes (rows, columns) and (1 + rows, 1 + columns + largest step): the first row of costs is the one before, and
-    infinite cost surrounds the band. What stands where no column is, is of no use.
+    infinite cost surrounds the band. What is where no column is, is of no use.
     """
     steps, at_once = band.steps, _rows_at_once(band)
     before = _before(band, band.radius - int(band.centre[0]))
@@ -388,7 +388,7 @@ def _band_rows(x: Vectors, y: Vectors, band: Band) -> Iterator[tuple[int, NDArra
 
 
 def _last_place(band: Band, columns: int) -> int:
-    """Return where the last pair stands in the last row of costs."""
+    """Return where the last pair is in the last row of costs."""
     return band.radius + columns - int(band.centre[-1])
 
 
@@ -413,11 +413,11 @@ class _Run:
 class _BothWays:
     """Costs of the cheapest paths from the start of a band to its pairs, and from their mirror images to its end.
 
-    The mirror image of row i and column k of the band is row n - 1 - i and column -1 - k. What stands where no column
+    The mirror image of row i and column k of the band is row n - 1 - i and column -1 - k. What is where no column
     is, is of no use.
 
-    To the end F[j] = min(F[j+1] + d[j+1], c[j]), with c the cost of going on to the row behind: the distance that
-    counts is that of the pair behind.
+    To the end F[j] = min(F[j+1] + d[j+1], c[j]), with c the cost of continuing to the row after: the distance that
+    counts is that of the pair after.
     """
 
     def __init__(self, x: NDArray[np.float64], y: NDArray[np.float64], band: Band) -> None:
@@ -447,7 +447,7 @@ class _BothWays:
         """Return the same from pieces that are followed at once; None where that cannot be.
 
         What a piece starts with is not known: it starts with no cost anywhere, some rows early. Where the cheapest
-        paths to all columns have come together since, the costs behind are those from the start, less a constant.
+        paths to all columns have come together since, the costs after are those from the start, less a constant.
         """
         n, band = len(self._x), self._band
         hop = -(-(n - _EARLY_ROWS) // _PIECES)

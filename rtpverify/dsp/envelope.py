@@ -126,7 +126,7 @@ def envelope(frames: ArrayLike, sample_rate_hz: float, *, hop_frames: int = HOP_
     sample_rate_hz
         Frames per second.
     hop_frames
-        Frames that one value of each kind stands for.
+        Frames that one value of each kind covers.
 
     Returns
     -------

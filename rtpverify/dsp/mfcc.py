@@ -4,7 +4,7 @@ Windows of 2048 frames every 512, periodic Hann, centred with zeros before the s
 bands (Slaney's scale, filters of equal area, rounded to single precision as librosa has them); 10·log10 of at least
 1e-10, floored 80 dB under the maximum of the whole signal; DCT-II, orthonormal; the first 20.
 
-One vector stands for one window; vector i is centred on frame 512 i. The signal has one channel, full scale ±1.0, and
+One vector is of one window; vector i is centred on frame 512 i. The signal has one channel, full scale ±1.0, and
 is taken at its own rate (``librosa.load(path, sr=None)``; librosa's default would resample to 22050 Hz).
 
 Computed in double precision throughout, whatever the precision of the signal. librosa works in that of its input, so

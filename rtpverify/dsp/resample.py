@@ -1,7 +1,7 @@
 """Change of sample rate, by soxr: one place, so that every part of rtpverify hears the same filter.
 
 soxr's "very high quality" keeps everything up to 0.91 of half the lower rate within 0.01 dB, holds images and aliases
-below -170 dB and has linear phase. Its delay is taken out: frame k of the input stands at k · to / from of the output.
+below -170 dB and has linear phase. Its delay is taken out: frame k of the input is at k · to / from of the output.
 """
 
 from __future__ import annotations

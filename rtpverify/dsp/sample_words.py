@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 
 def empty_low_bits(x: NDArray[np.float64], bits: int) -> int:
-    """Return how many low bits of ``bits``-bit samples are always zero; 0 where too few values tell.
+    """Return how many low bits of ``bits``-bit samples are always zero; 0 where too few values show.
 
     Parameters
     ----------

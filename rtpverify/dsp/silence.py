@@ -142,7 +142,7 @@ def _value(value: float, lsb: float | None) -> str:
 
 
 def _line(spectrum: NDArray[np.float64] | None, sample_rate_hz: float) -> tuple[float, float] | None:
-    """Return frequency in Hz and level in dBFS of the strongest line that stands out of the noise, if one does."""
+    """Return frequency in Hz and level in dBFS of the strongest line that rises out of the noise, if one does."""
     if spectrum is None:
         return None
     peak = int(spectrum.argmax())

@@ -309,7 +309,7 @@ def fit_phasor(
 ) -> Sine | None:
     """Fit amplitude, phase and offset at a known frequency to frames ``start`` … (three-parameter fit of IEEE 1057).
 
-    Frames where ``valid`` is False are left out; None where fewer than four are left.
+    Frames where ``valid`` is False are omitted; None where fewer than four are left.
 
     Parameters
     ----------
@@ -347,7 +347,7 @@ def fit_phasor(
 
 
 def find_omega(x: NDArray[np.float64]) -> float | None:
-    """Return the frequency of the strongest sine in ``x``, rad per frame, or None where nothing stands out.
+    """Return the frequency of the strongest sine in ``x``, rad per frame, or None where nothing rises out of the noise.
 
     That of the strongest line, refined by a four-parameter fit.
 
@@ -512,7 +512,7 @@ def distinct_phases(omega: float, n: int) -> int:
 def distinct_errors(omega: float, amplitude: float, n: int) -> int:
     """Return how many different errors plain rounding makes of ``n`` frames of a sine of so many steps' amplitude.
 
-    As many as the sine takes phases, and as often anew as the pattern of these moves on by a step.
+    As many as the sine takes phases, and as often again as the pattern of these moves on by a step.
 
     Parameters
     ----------
@@ -617,7 +617,7 @@ def fit_free(
 ) -> FreeFit | None:
     """Fit a sine near ``omega`` to frames ``start`` …, frequency and a linear change of level free.
 
-    Frames where ``valid`` is False are left out. None where too few are left, or nothing like a sine is there.
+    Frames where ``valid`` is False are omitted. None where too few are left, or nothing like a sine is there.
 
     Parameters
     ----------

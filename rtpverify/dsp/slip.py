@@ -25,7 +25,7 @@ class SlipCode:
 
     @property
     def blind_frames(self) -> int:
-        """Slips are told apart only modulo this number of frames."""
+        """Slips are distinguished only modulo this number of frames."""
         return self.modulus
 
     @property

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 FFT_FRAMES = 2048
 HOP_FRAMES = 512
 FLOOR_DB = -200.0
-"""Least level that is told: below the rounding errors of float64 arithmetic on full-scale audio."""
+"""Least level that is reported: below the rounding errors of float64 arithmetic on full-scale audio."""
 
 _COLUMNS_AT_ONCE = 512
 
@@ -70,7 +70,7 @@ class Spectrogram:
 
     @property
     def dbfs(self) -> NDArray[np.float64]:
-        """Shape (channels, bins, columns); 0 dBFS is a full-scale sine, -200 dBFS the least that is told."""
+        """Shape (channels, bins, columns); 0 dBFS is a full-scale sine, -200 dBFS the least that is reported."""
         return to_db(np.abs(self.values))
 
     def inverse(self) -> NDArray[np.float64]:
@@ -98,7 +98,7 @@ def spectrogram(
     fft_frames
         Length of the window: frequency resolution is about ``4 * sample_rate_hz / fft_frames``.
     hop_frames
-        Distance between columns; at most half of ``fft_frames``, so that no frame is left out.
+        Distance between columns; at most half of ``fft_frames``, so that no frame is omitted.
 
     Returns
     -------
@@ -277,7 +277,7 @@ def bin_frequencies(fft_frames: int, sample_rate_hz: float) -> NDArray[np.float6
 
 
 def column_times(columns: int, hop_frames: int, sample_rate_hz: float) -> NDArray[np.float64]:
-    """Return where each column stands in seconds, shape (columns,).
+    """Return where each column is in seconds, shape (columns,).
 
     Parameters
     ----------

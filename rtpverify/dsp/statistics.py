@@ -1,7 +1,7 @@
 """What the values of a channel are like: extremes, level, offset, noise, and whether "silence" is silence.
 
-Levels are in dBFS as AES17 has it: a full-scale sine is 0, and so is its RMS; a peak is told as the level of a sine
-that has it. The level leaves out the mean, which is told as the DC offset.
+Levels are in dBFS as AES17 has it: a full-scale sine is 0, and so is its RMS; a peak is reported as the level of a sine
+that has it. The level leaves out the mean, which is reported as the DC offset.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _LEAST_POWER = 1e-20
 
 @dataclass(frozen=True, slots=True)
 class Levels:
-    """One channel's figures. What cannot be told is None.
+    """One channel's figures. What cannot be determined is None.
 
     Attributes
     ----------
@@ -40,7 +40,7 @@ class Levels:
     minimum, maximum
         Full scale ±1.0.
     minimum_frame, maximum_frame
-        Where they stand first.
+        Where they are first.
     peak_dbfs
         Larger of the two, from zero.
     level_dbfs
@@ -253,7 +253,7 @@ class _Spectra:
     def of(self, channel: int) -> tuple[float | None, NDArray[np.float64] | None]:
         """Return the RMS of the noise, and the mean power spectrum from a few bins on; None where nothing was there.
 
-        Audio shorter than one segment is taken as one, with zeros behind it.
+        Audio shorter than one segment is taken as one, with zeros after it.
         """
         if not self._segments.any() and len(self._rest):
             short, self._rest = self._rest, self._rest[:0]

@@ -1,6 +1,6 @@
-"""What is left of audio when its tone is taken away, to be listened to.
+"""The residual of audio when its tone is removed, to be listened to.
 
-The tone is fitted anew in short blocks that overlap by half, with its frequency, level and phase free to drift, and
+The tone is fitted again in short blocks that overlap by half, with its frequency, level and phase free to drift, and
 what the blocks leave is cross-faded. Frames that are far off the tone (clicks, dropouts) do not take part in the fit,
 so they stay as they are. Where the tone itself jumps (a slip), the blocks that span the jump cannot follow: a slip
 sounds as a burst as long as a block. Offset and low frequencies stay.
@@ -67,7 +67,7 @@ class ToneRemover:
         self._tail_weight = np.zeros(size // 2)
 
     def add(self, block: NDArray[np.float64]) -> Iterator[NDArray[np.float64]]:
-        """Take the next frames, shape (n, channels); yield what is left of those that are settled.
+        """Take the next frames, shape (n, channels); yield the residual of those that are settled.
 
         Parameters
         ----------
@@ -87,7 +87,7 @@ class ToneRemover:
             yield self._take(rows)
 
     def finish(self) -> Iterator[NDArray[np.float64]]:
-        """End the audio; yield what is left of the rest.
+        """End the audio; yield the residual of the rest.
 
         Yields
         ------
@@ -100,7 +100,7 @@ class ToneRemover:
             audio = self._waiting
         if not len(audio):
             return
-        # What is shorter than a block is judged with the fit of its own frames alone.
+        # What is shorter than a block is checked with the fit of its own frames alone.
         out = np.stack(
             [self._fitted_row(audio[:, channel], omega) for channel, omega in enumerate(self._omegas)], axis=1
         )
@@ -116,7 +116,7 @@ class ToneRemover:
         yield out / total[:, None]
 
     def _take(self, rows: int) -> NDArray[np.float64]:
-        """Return what is left of as many half blocks."""
+        """Return the rest of as many half blocks."""
         size, hop = self._size, self._size // 2
         out = np.zeros(((rows + 1) * hop, len(self._omegas)))
         weight = np.zeros(len(out))

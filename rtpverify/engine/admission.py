@@ -2,11 +2,10 @@
 
 Datagrams that happen to look like RTP are common: the second byte of BACnet, DNS and many others reads as a payload
 type that exists. Where a request, a session description or a configured port describes a payload type, two packets of
-it are enough (RFC 3550 A.1). Where nothing does, it takes more of them, one behind the other in sequence as they
+it are enough (RFC 3550 A.1). Where nothing does, it takes more of them, one after the other in sequence as they
 arrive, and in time.
 
-The payload type of a stream is that of its audio, whichever came first: comfort noise and telephone events lie beside
-it.
+The payload type of a stream is that of its audio, whichever came first: comfort noise and telephone events are none.
 """
 
 from __future__ import annotations
@@ -23,19 +22,19 @@ from rtpverify.rtp.serial import wrap_difference
 from rtpverify.transport.demux import MAX_HELD_PACKETS, Held
 
 MIN_IN_TIME = 3
-"""Packets behind one another whose timestamps go on that prove a source which nothing describes."""
+"""Consecutive packets whose timestamps continue that prove a source which nothing describes."""
 MIN_IN_ORDER = 16
 """The same where timestamps do not advance or leap about; many packets of video have one timestamp."""
 MAX_AHEAD = 4
-"""How far the sequence number goes on where packets between were lost."""
+"""How far the sequence number continues where packets between were lost."""
 MAX_NAMED = 4
 """Sources of too few packets that a message names."""
 MAX_STEP = 1 << 20
-"""How far a timestamp goes on from one packet to the next: 11 s at 96 kHz."""
+"""How far a timestamp continues from one packet to the next: 11 s at 96 kHz."""
 
 
 class Admission:
-    """Judges the packets of sources.
+    """Checks the packets of sources.
 
     Parameters
     ----------
@@ -110,7 +109,7 @@ class Admission:
         return f"{what} from {ends.sender} to {ends.destination} (SSRC 0x{ssrc:08x})"
 
     def _is_proved(self, spec: StreamSpec, own: int, packets: Sequence[Held]) -> bool:
-        """Tell whether packets are those of one sender of RTP."""
+        """Return whether packets are those of one sender of RTP."""
         ours = [packet for packet in packets if packet.payload_type == own or lies_beside(spec, packet)]
         distinct = list({packet.sequence: packet for packet in ours}.values())
         if spec.describes(own):
@@ -122,7 +121,7 @@ class Admission:
 
 
 def _go_on(steps: Sequence[tuple[int, int]], min_in_time: int, fraction: float) -> bool:
-    """Tell whether so many steps, and most of all, lead on in sequence and time, or many in sequence alone."""
+    """Return whether so many steps, and most of all, lead on in sequence and time, or many in sequence alone."""
     in_time = sum(0 < ahead <= MAX_AHEAD and 0 < step <= MAX_STEP for ahead, step in steps)
     in_order = sum(ahead == 1 for ahead, _ in steps)
     wanted = fraction * len(steps)
@@ -141,7 +140,7 @@ def _steps(spec: StreamSpec, packets: Sequence[Held]) -> list[tuple[int, int]]:
 
 
 def _time(spec: StreamSpec, packet: Held) -> int:
-    """Return the timestamp of a packet; a telephone event keeps that of its start, and tells its duration so far."""
+    """Return the timestamp of a packet; a telephone event keeps that of its start, and says its duration so far."""
     if packet.payload_bytes != TELEPHONE_EVENT_BYTES or packet.cut_bytes or not lies_beside(spec, packet):
         return packet.timestamp
     return packet.timestamp + int.from_bytes(packet.payload[2:4], "big") & 0xFFFFFFFF

@@ -19,14 +19,14 @@ SAMPLE_RATES_HZ = (8000, 11025, 16000, 22050, 24000, 32000, 44100, 48000, 88200,
 MAX_RATE_ERROR = 0.04
 """How far off such a rate may be: 44.1 and 48 kHz are 8 % apart."""
 MAX_ROUGH_ERROR = 0.3
-"""How far off ticks may be that tell one unit from another: those of bytes or milliseconds are off by two at least."""
+"""How far off ticks may be that show their unit: those of bytes or milliseconds are off by two at least."""
 MAX_STEADY_ERROR = 0.02
 """How far off first packets may be that contradict the rate which is said."""
 MAX_CLOCK_ERROR_PPM = 5000.0
 """A clock further off than this runs at another rate: bad oscillators are 0.02 % off."""
 MIN_PACKETS = 8
 MIN_TIMED_NS = 5_000_000
-"""Packets, and the time in which they come, that tell how fast a sender's timestamps run, at least."""
+"""Packets, and the time in which they come, that show how fast a sender's timestamps run, at least."""
 
 
 def rate_in_use(hz: float, max_error: float, name: str = "") -> int | None:
@@ -66,7 +66,7 @@ class PacketClock:
         self._packets = packets
 
     def ticks_per_second(self, max_error: float) -> float | None:
-        """Return how fast the timestamps run, None where that cannot be told to within such a fraction.
+        """Return how fast the timestamps run, None where that cannot be determined to within such a fraction.
 
         Parameters
         ----------
@@ -105,7 +105,7 @@ class PacketClock:
         return rate_in_use(ticks, MAX_STEADY_ERROR, said.name)
 
     def packets_wanted(self, said_hz: int) -> int:
-        """Return how many packets it takes to tell whether the rate is the one that is said; 0 where it seems so.
+        """Return how many packets it takes to show whether the rate is the one that is said; 0 where it seems so.
 
         Parameters
         ----------

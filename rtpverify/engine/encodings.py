@@ -1,7 +1,7 @@
 """How a stream is encoded: what is said of it, as far as its first packets bear it out.
 
 A frame has as many bytes as a payload divided by the step of the timestamps; whether it is one sample of three bytes or
-three of one, the samples tell (:mod:`rtpverify.rtp.readings`). Where packets contradict what is said, either it or the
+three of one, the samples show (:mod:`rtpverify.rtp.readings`). Where packets contradict what is said, either it or the
 timestamps are wrong (there are senders that count bytes, channels or milliseconds): the one that keeps time with the
 arrival of the packets is right. Without such times it is what makes the samples audio.
 """
@@ -34,7 +34,7 @@ from rtpverify.transport.demux import MAX_HELD_PACKETS, Held
 MAX_TIME_ERROR = 1 + MAX_ROUGH_ERROR
 """Timestamps keep time with the arrival of packets up to this factor."""
 TIMED_NS = 100_000_000
-"""Time in which packets come that tell for sure how fast a sender's timestamps run."""
+"""Time in which packets come that show for sure how fast a sender's timestamps run."""
 MAX_BYTES_OF_TELEPHONY = 2
 """Longer frames, of words of several bytes, are not taken for many channels of one byte each."""
 SRTP_TAG_BYTES = (4, 10, 16)
@@ -43,9 +43,9 @@ SRTP_TAG_BYTES = (4, 10, 16)
 
 FEW_PACKETS = 8
 ENOUGH_FRAMES = 128
-"""Packets that are waited for, and more where they hold fewer frames, so that samples tell."""
+"""Packets that are waited for, and more where they hold fewer frames, so that samples show."""
 MANY_PACKETS = MAX_HELD_PACKETS
-"""Packets that are waited for, so that times tell."""
+"""Packets that are waited for, so that times show."""
 
 
 class Decision(NamedTuple):
@@ -58,7 +58,7 @@ class Decision(NamedTuple):
     doubt
         Why the result is not to be relied upon, where packets contradict what is said or nothing is said.
     packets_wanted
-        Packets of the stream that it is worth to wait for; 0 where more would tell nothing more.
+        Packets of the stream that it is worth to wait for; 0 where more would show nothing more.
     """
 
     encoding: Encoding | None
@@ -75,7 +75,7 @@ class EncodingStatement:
     is_asked
         Whether the request or a description says it, and no standard.
     is_open
-        Whether nothing is said: the packets may tell.
+        Whether nothing is said: the packets decide.
     remedy
         How to say another encoding, which comes next.
     """
@@ -168,17 +168,17 @@ class FirstPackets:
 
     @property
     def ticks_per_second(self) -> float | None:
-        """How fast the timestamps run against the arrival of the packets, roughly; None where that cannot be told."""
+        """How fast the timestamps run against the arrival of the packets, roughly; None where they do not show it."""
         return self.clock.ticks_per_second(MAX_ROUGH_ERROR)
 
     @property
     def sample_rate_hz(self) -> int | None:
-        """The rate in use that the timestamps run at; None where there is none, or arrival varies too much to tell."""
+        """The rate in use that the timestamps run at; None where there is none, or arrival varies too much to show."""
         ticks = self.clock.ticks_per_second(MAX_RATE_ERROR)
         return None if ticks is None else rate_in_use(ticks, MAX_RATE_ERROR)
 
     def few(self, encoding: Encoding) -> int:
-        """Return how many packets of an encoding hold samples enough to tell.
+        """Return how many packets of an encoding hold enough samples.
 
         Parameters
         ----------
@@ -195,12 +195,12 @@ class FirstPackets:
 
     @property
     def is_silent(self) -> bool:
-        """Whether all bytes are the same: such samples tell nothing."""
+        """Whether all bytes are the same: such samples show nothing."""
         return not self.payload.strip(self.payload[:1])
 
     @property
     def more_wanted(self) -> int:
-        """Packets that are worth to wait for, for the time they keep; 0 where more would not tell more."""
+        """Packets that are worth to wait for, for the time they keep; 0 where more would not show more."""
         first, last = self.packets[0].arrival_ns, self.packets[-1].arrival_ns
         return 0 if len(self.packets) >= FEW_PACKETS and last - first >= TIMED_NS else MANY_PACKETS
 
@@ -228,12 +228,12 @@ def decide(said: EncodingStatement, first: FirstPackets, *, is_judged: bool) -> 
     first
         The first packets of the stream, of that payload type.
     is_judged
-        Whether its signal is to be judged; for transport alone no encoding has to be found.
+        Whether its signal is to be checked; for transport alone no encoding has to be found.
 
     Returns
     -------
     Decision
-        The encoding, what speaks against it, and how many packets would tell more.
+        The encoding, what speaks against it, and how many packets would show more.
     """
     if said.encoding is None:
         if is_judged:
@@ -338,7 +338,7 @@ def contradiction(said: EncodingStatement, found: Encoding, what: str, packets_w
     what
         What they show it by, for the message.
     packets_wanted
-        Packets that would tell more.
+        Packets that would show more.
 
     Returns
     -------
@@ -386,7 +386,7 @@ def _other_size(said: EncodingStatement, encoding: Encoding, frame_bytes: int, f
 
 
 def _keeps_time(encoding: Encoding, first: FirstPackets) -> bool | None:
-    """Tell whether the frames of an encoding, and not the timestamps, keep time with the arrival of the packets."""
+    """Return whether the frames of an encoding, and not the timestamps, keep time with the arrival of the packets."""
     ticks = first.ticks_per_second
     if ticks is None:
         return None
@@ -401,7 +401,7 @@ def _is_rate(hz: float, encoding: Encoding) -> bool:
 
 
 def _sounds_better(encoding: Encoding, candidates: Sequence[Encoding], payload: bytes) -> bool:
-    """Tell whether samples are audio in this encoding, and less so in any of the others."""
+    """Return whether samples are audio in this encoding, and less so in any of the others."""
 
     def bits(one: Encoding) -> float:
         octets = np.frombuffer(payload[: len(payload) // one.bytes_per_frame * one.bytes_per_frame], np.uint8)

@@ -1,4 +1,4 @@
-"""What is expected of a stream: how to recognise it, how to decode it, what to hold it against."""
+"""What is expected of a stream: how to recognise it, how to decode it, what to compare it with."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class StreamSpec:
         return self.redundant or bool(self.legs)
 
     def matches(self, flow: Flow) -> bool:
-        """Tell whether packets of this flow belong here.
+        """Return whether packets of this flow belong here.
 
         Parameters
         ----------
@@ -102,7 +102,7 @@ class StreamSpec:
         return bool(self.name or self.destination or self.sender or self.legs or self.announced)
 
     def describes(self, payload_type: int) -> bool:
-        """Tell whether packets of this payload type are expected: by a description, or at a configured place.
+        """Return whether packets of this payload type are expected: by a description, or at a configured place.
 
         Parameters
         ----------
@@ -206,7 +206,7 @@ class Selection:
         return cls(frozenset(ssrcs), frozenset(ends))
 
     def matches(self, flow: Flow) -> bool:
-        """Tell whether packets of this flow are picked, whatever their SSRC.
+        """Return whether packets of this flow are picked, whatever their SSRC.
 
         Parameters
         ----------
@@ -221,7 +221,7 @@ class Selection:
         return self._picks(flow.sender, flow.destination)
 
     def picks(self, spec: StreamSpec) -> bool:
-        """Tell whether what is expected is picked before any packet tells its SSRC.
+        """Return whether what is expected is picked before any packet says its SSRC.
 
         Parameters
         ----------

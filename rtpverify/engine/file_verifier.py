@@ -33,7 +33,7 @@ _LEAST_DROPOUT_FRAMES = 3
 
 
 def of_recording(source: str, stream: StreamResult) -> Result:
-    """Return what was found of frames that came without packets: what caused it they cannot tell.
+    """Return what was found of frames that came without packets: their cause is not known.
 
     Parameters
     ----------
@@ -93,7 +93,7 @@ class FrameVerifier:
     Parameters
     ----------
     reference
-        What they are held against.
+        What they are compared with.
     limits
         What counts as a fault.
     sample_rate_hz, channels
@@ -135,7 +135,7 @@ class FrameVerifier:
     def feed(self, frames: NDArray[np.float64]) -> list[Event]:
         """Take the next frames, shape (n, channels), full scale ±1.0; return events that are new or have changed.
 
-        Frames are judged a piece at a time, so events may come with a later call.
+        Frames are checked a piece at a time, so events may come with a later call.
 
         Parameters
         ----------
@@ -162,7 +162,7 @@ class FrameVerifier:
         return self._take_told()
 
     def pass_over(self, frames: NDArray[np.float64]) -> None:
-        """Take the next frames, shape (n, channels), and tell only of values in them that are no finite numbers.
+        """Take the next frames, shape (n, channels), and report only values in them that are no finite numbers.
 
         Parameters
         ----------
@@ -186,7 +186,7 @@ class FrameVerifier:
         return self._take_told()
 
     def _judge(self) -> None:
-        """Judge every whole block that is there."""
+        """Check every whole block that is there."""
         self._analysis.advance(self._row, np.array([self.frames]))
         self._tell([event for _, event in self._analysis.take_events()])
 
@@ -205,7 +205,7 @@ class FrameVerifier:
     def of(cls, audio: StoredAudio, reference: Tone | Recording, limits: Limits) -> FrameVerifier:
         """Return the verifier of an audio file.
 
-        Floating point promises no word length: its samples are judged as what they are, which is what was rounded to
+        Floating point promises no word length: its samples are checked as what they are, which is what was rounded to
         fewer bits before it was written, and a short word is no fault.
 
         Parameters
@@ -230,7 +230,7 @@ class FrameVerifier:
         bits = audio.bits
         if audio.is_floating:
             bits, limits = audio.rounded_bits(), replace(limits, word_length_is_fault=False)
-        # Of a recording that is played once, the recording tells what should be heard from the first frame on.
+        # Of a recording that is played once, the recording says what should be heard from the first frame on.
         late = reference.may_begin_late
         return cls(reference, limits, audio.sample_rate_hz, audio.channels, audio.encoding, bits, may_begin_late=late)
 
@@ -295,7 +295,7 @@ class _Run:
 
 
 class _NotFinite:
-    """Where values are NaN or infinite: no samples, and so holes for whoever judges the others.
+    """Where values are NaN or infinite: no samples, and so holes for whoever checks the others.
 
     Parameters
     ----------
@@ -401,6 +401,6 @@ class _Beginning:
         return kept, lead_in
 
     def _is_muted_before(self, event: Event, frame: int) -> bool:
-        """Tell whether an event is of a stretch before a frame that is muted."""
+        """Return whether an event is of a stretch before a frame that is muted."""
         stop = event.start_frame + event.duration_frames
         return event.kind is Kind.DROPOUT and event.start_frame < frame and stop <= frame + self._tolerance

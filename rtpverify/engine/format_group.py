@@ -1,4 +1,4 @@
-"""Streams of one format on one timeline, and the detector that judges them.
+"""Streams of one format on one timeline, and the detector that checks them.
 
 This is where frames meet a reference: packets or file blocks are written to the timeline, whole blocks that are settled
 go to the detector, the channels' events are put together.
@@ -24,16 +24,16 @@ from rtpverify.result import Comparison, Signal
 
 TOLERANCE_BLOCKS = 3
 SMALL_BLIND_SECONDS = 0.1
-"""A tone that cannot tell slips this far apart is called blind: common buffers are shorter."""
+"""A tone that cannot distinguish slips this far apart is called blind: common buffers are shorter."""
 
 
 class Detector(Protocol):
-    """What judges the rows of a timeline. A detector keeps one slot for every row."""
+    """What checks the rows of a timeline. A detector keeps one slot for every row."""
 
     def place(self, row: int, reference: Any, limits: Limits, bits: int | None, *, companded: bool) -> None:
-        """Hold the timeline's newest row, or one that has been finished, against a reference of the detector's kind.
+        """Compare the timeline's newest row, or one that has been finished, with a reference of the detector's kind.
 
-        ``bits`` is None without linear quantisation, ``companded`` tells G.711.
+        ``bits`` is None without linear quantisation, ``companded`` says G.711.
 
         Parameters
         ----------
@@ -50,7 +50,7 @@ class Detector(Protocol):
         """
 
     def process(self, rows: NDArray[np.int64], count: NDArray[np.int64]) -> None:
-        """Judge the next ``count`` blocks of each of these rows, and consume them.
+        """Check the next ``count`` blocks of each of these rows, and consume them.
 
         Parameters
         ----------
@@ -62,11 +62,11 @@ class Detector(Protocol):
         Raises
         ------
         RowError
-            Where one row cannot be judged, and the others can go on with the next call.
+            Where one row cannot be checked, and the others can continue with the next call.
         """
 
     def finish(self, row: int, stop: int) -> None:
-        """Judge what is left of a row that ends before frame ``stop``.
+        """Check the rest of a row that ends before frame ``stop``.
 
         Parameters
         ----------
@@ -77,7 +77,7 @@ class Detector(Protocol):
         """
 
     def restart(self, row: int, frame: int) -> None:
-        """Judge what is left of a row before ``frame``, where its sender started over, and what follows anew.
+        """Check the rest of a row before ``frame``, where its sender started over, and what follows again.
 
         Parameters
         ----------
@@ -88,7 +88,7 @@ class Detector(Protocol):
         """
 
     def begin(self, row: int, frame: int) -> None:
-        """Judge a row that has ended, or is new, from ``frame`` on.
+        """Check a row that has ended, or is new, from ``frame`` on.
 
         Parameters
         ----------
@@ -99,7 +99,7 @@ class Detector(Protocol):
         """
 
     def horizon(self, row: int) -> int:
-        """Return the frame up to which every event of a row has been told.
+        """Return the frame up to which every event of a row has been reported.
 
         Parameters
         ----------
@@ -113,7 +113,7 @@ class Detector(Protocol):
         """
 
     def rows_with_events(self) -> set[int]:
-        """Return the rows of which events have been told.
+        """Return the rows of which events have been reported.
 
         Returns
         -------
@@ -122,7 +122,7 @@ class Detector(Protocol):
         """
 
     def take_events(self, row: int) -> Sequence[tuple[int | None, Event]]:
-        """Return the events told since the last call, each with its channel (from 0), None where it is of all.
+        """Return the events reported since the last call, each with its channel (from 0), None where it is of all.
 
         Parameters
         ----------
@@ -170,7 +170,7 @@ class Detector(Protocol):
         """Whether something has just happened that the next blocks explain."""
 
     def ever_acquired(self, row: int) -> bool:
-        """Tell whether the reference was found on any channel of a row.
+        """Return whether the reference was found on any channel of a row.
 
         Parameters
         ----------
@@ -198,7 +198,7 @@ class Detector(Protocol):
         """
 
     def followed(self, row: int, channel: int) -> Followed:
-        """Return what a channel (from 0) is held against now.
+        """Return what a channel (from 0) is compared with now.
 
         Parameters
         ----------
@@ -214,7 +214,7 @@ class Detector(Protocol):
         """
 
     def comparison(self, row: int) -> Comparison | None:
-        """Return how a row follows from the recording that it is held against, None where it is no recording.
+        """Return how a row follows from the recording that it is compared with, None where it is no recording.
 
         Parameters
         ----------
@@ -230,14 +230,14 @@ class Detector(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """What streams must share to be judged together."""
+    """What streams must share to be checked together."""
 
     sample_rate_hz: int
     channels: int
     packet_frames: int
     block_frames: int
     against: type[Tone] | type[Recording] = Tone
-    """What kind of reference they are held against: each kind has a detector of its own."""
+    """What kind of reference they are compared with: each kind has a detector of its own."""
 
 
 def stream_format(sample_rate_hz: int, channels: int, packet_frames: int, reference: Tone | Recording) -> Format:
@@ -373,7 +373,7 @@ class Analysis:
         self._free.append(row)
 
     def advance(self, rows: NDArray[np.int64], settled: NDArray[np.int64]) -> None:
-        """Judge every whole block that lies before the settled frame of its row.
+        """Check every whole block that lies before the settled frame of its row.
 
         Parameters
         ----------
@@ -388,7 +388,7 @@ class Analysis:
     def advance_each(
         self, rows: NDArray[np.int64], settled: NDArray[np.int64]
     ) -> tuple[list[tuple[int | None, Exception]], list[int]]:
-        """Judge as :meth:`advance` does, and let no row keep the others from being judged.
+        """Check as :meth:`advance` does, and let no row keep the others from being checked.
 
         Parameters
         ----------
@@ -400,9 +400,9 @@ class Analysis:
         Returns
         -------
         list of (int or None, Exception)
-            Rows that cannot be judged, and why; None where no row by itself is at fault.
+            Rows that cannot be checked, and why; None where no row by itself is at fault.
         list of int
-            Rows that are judged anew from their next block on: it is not known what they had taken in.
+            Rows that are checked again from their next block on: it is not known what they had taken in.
         """
         try:
             self.advance(rows, settled)
@@ -444,7 +444,7 @@ class Analysis:
         Raises
         ------
         RowError
-            Where those of one row cannot be had; the others can be asked for again.
+            Where those of one row cannot be obtained; the others can be asked for again.
         """
         waiting = {row for row, merger in enumerate(self._mergers) if merger.waiting}
         for row in sorted(waiting.union(self.detector.rows_with_events()).difference(self._free)):
@@ -463,13 +463,13 @@ class Analysis:
 
     @property
     def in_a_hurry(self) -> bool:
-        """Whether the next blocks are waited for to tell an event."""
+        """Whether the next blocks are waited for to show an event."""
         return self.detector.in_a_hurry or any(
             merger.waiting for row, merger in enumerate(self._mergers) if row not in self._free
         )
 
     def judged_frame(self, row: int) -> int:
-        """Return the frame up to which a row is judged.
+        """Return the frame up to which a row is checked.
 
         Parameters
         ----------
@@ -484,7 +484,7 @@ class Analysis:
         return int(self.timeline.consumed_block[row]) * self.form.block_frames
 
     def restart(self, row: int, frame: int) -> list[Event]:
-        """Judge a row before ``frame`` to its end and what follows anew; return the events that were left.
+        """Check a row before ``frame`` to its end and what follows again; return the events that were left.
 
         Parameters
         ----------
@@ -504,7 +504,7 @@ class Analysis:
         return self._take_rest(row)
 
     def begin(self, row: int, frame: int) -> None:
-        """Judge a row that has ended, or is new, from ``frame`` on.
+        """Check a row that has ended, or is new, from ``frame`` on.
 
         Parameters
         ----------

@@ -1,7 +1,7 @@
-"""From placed packets to judged frames: payloads are decoded, written where they belong, and held against references.
+"""From placed packets to checked frames: payloads are decoded, written where they belong, and compared with references.
 
 Streams of one format and encoding share a timeline; packets of one length are decoded and written together. A stream
-whose sender goes on in another encoding goes on in another track; its frames count on.
+whose sender continues in another encoding continues in another track; its frames count on.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from rtpverify.transport.sequence import SequenceTracker
 AHEAD_SECONDS = 0.5
 """How far packets may run ahead of what is settled before a batch is taken in pieces."""
 JUDGED_NS = 100_000_000
-"""Arrival time for which settled frames may wait to be judged: the cost of judging is by the call."""
+"""Arrival time for which settled frames may wait to be checked: the cost of checking is by the call."""
 HURRIED_NS = 20_000_000
-"""The same while a disturbance is being looked at: what the frames behind it say is waited for."""
+"""The same while a disturbance is being examined: what the frames after it say is waited for."""
 
 
 NEVER = np.iinfo(np.int64).max
 MAX_FORMATS = 8
-"""Formats that one stream is judged in; where its sender goes on to further ones, those are not."""
+"""Formats that one stream is checked in; where its sender continues to further ones, those are not."""
 
 
 @dataclass(slots=True)
@@ -90,7 +90,7 @@ class _Group(Rows):
         """Frames that are written at once where packets are long or of several lengths."""
         self.streams: list[Stream] = []
         self.rows = np.zeros(0, np.int64)
-        """Rows in which their stream goes on."""
+        """Rows in which their stream continues."""
 
     def add(self, stream: Stream, reference: Tone | Recording, frame: int) -> int:
         """Give a stream a row that begins at ``frame``: the one that it had before, where there is one."""
@@ -107,11 +107,11 @@ class _Group(Rows):
         return row
 
     def has(self, stream: Stream) -> bool:
-        """Tell whether a stream has, or had, a row here."""
+        """Return whether a stream has, or had, a row here."""
         return bool((self.index == stream.index).any())
 
     def leave(self, row: int) -> None:
-        """Let a stream go on elsewhere; what is left of its row is still to be judged."""
+        """Let a stream continue elsewhere; the rest of its row is still to be checked."""
         self.rows = np.setdiff1d(self.rows, row)
 
     def remove(self, row: int) -> None:
@@ -137,7 +137,7 @@ class Tracks(Rows):
     tracker
         Where packets belong and what is settled.
     tell
-        Takes the events that detectors tell.
+        Takes the events that detectors report.
     fail
         Takes what failed, and of which stream where that is known; it is to be given up then.
     on_frames
@@ -152,7 +152,7 @@ class Tracks(Rows):
     _row: NDArray[np.int64]
     """Row of that group."""
     _due: NDArray[np.int64]
-    """Unwrapped timestamp at which frames have waited for long enough to be judged, whenever they arrived."""
+    """Unwrapped timestamp at which frames have waited for long enough to be checked, whenever they arrived."""
 
     def __init__(
         self,
@@ -197,7 +197,7 @@ class Tracks(Rows):
             self._begin(stream, stream.encoding, packet_frames, 0)
 
     def switch(self, stream: Stream, encoding: Encoding | None, packet_frames: int, frame: int) -> None:
-        """Let a stream go on in another encoding from ``frame`` on; None: it cannot be decoded any more.
+        """Let a stream continue in another encoding from ``frame`` on; None: it cannot be decoded any more.
 
         Parameters
         ----------
@@ -226,7 +226,7 @@ class Tracks(Rows):
         self._begin(stream, encoding, packet_frames, frame)
 
     def restart(self, stream: Stream, frame: int) -> None:
-        """Judge a stream anew from ``frame`` on, where its sender's numbers broke, but nothing twice.
+        """Check a stream again from ``frame`` on, where its sender's numbers broke, but nothing twice.
 
         Parameters
         ----------
@@ -242,7 +242,7 @@ class Tracks(Rows):
                     self._tell(stream, event)
 
     def finish(self, stream: Stream) -> None:
-        """Judge what is left of a stream that ends.
+        """Check the rest of a stream that ends.
 
         Parameters
         ----------
@@ -256,7 +256,7 @@ class Tracks(Rows):
                     self._tell(stream, event)
 
     def give_up(self, stream: Stream) -> None:
-        """Judge a stream no further, as that failed; what it showed until then stays.
+        """Check a stream no further, as that failed; what it showed until then stays.
 
         Parameters
         ----------
@@ -302,7 +302,7 @@ class Tracks(Rows):
         self._number = {key: number for key, number in self._number.items() if number in self._groups}
 
     def _begin(self, stream: Stream, encoding: Encoding | None, packet_frames: int, frame: int) -> None:
-        """Give a stream a track from ``frame`` on, where there is something to judge."""
+        """Give a stream a track from ``frame`` on, where there is something to check."""
         reference = stream.spec.reference
         if reference is None or encoding is None or packet_frames <= 0 or stream.failure is not None:
             return
@@ -323,7 +323,7 @@ class Tracks(Rows):
         self._due[stream.index] = -NEVER
 
     def _end(self, stream: Stream, group: _Group | None = None) -> None:
-        """Judge the tracks that a stream has left to their ends, in one group or in all."""
+        """Check the tracks that a stream has left to their ends, in one group or in all."""
         for item in [item for item in self._ending if item[0] is stream]:
             track = item[1]
             if group is None or self._groups[track.group] is group:
@@ -339,7 +339,7 @@ class Tracks(Rows):
         """Decode payloads in the present encodings of their streams and write their frames to the timelines.
 
         Packets of one format and length go together. Where lengths mix, what is far ahead of the first packets waits
-        until all that lies before it is written: it may have to be judged to make room.
+        until all that lies before it is written: it may have to be checked to make room.
 
         Parameters
         ----------
@@ -381,7 +381,7 @@ class Tracks(Rows):
                     self._write_rows(group, batch, rows[batch.stream[rows] == index], length)
 
     def _write_rows(self, group: _Group, batch: PlacedBatch, rows: NDArray[np.int64], length: int) -> None:
-        """Decode and write packets of one group and length; those of streams that were given up are left out."""
+        """Decode and write packets of one group and length; those of streams that were given up are omitted."""
         rows = rows[self._row[batch.stream[rows]] >= 0]
         if len(rows) == 0:
             return
@@ -462,7 +462,7 @@ class Tracks(Rows):
     def _write_pieces(
         self, group: _Group, row: NDArray[np.int64], frame: NDArray[np.int64], samples: NDArray[np.float32]
     ) -> None:
-        """Write frames; where they run far ahead, judge what lies before them first."""
+        """Write frames; where they run far ahead, check what lies before them first."""
         timeline, frames = group.analysis.timeline, samples.shape[1]
         while True:
             fits = frame + frames <= timeline.limits(row)[1]
@@ -481,9 +481,9 @@ class Tracks(Rows):
                 row, frame, samples = row[going_on], frame[going_on], samples[going_on]
 
     def _make_room(self, group: _Group, row: NDArray[np.int64], frame: NDArray[np.int64], frames: int) -> None:
-        """Judge timelines as far as it takes to write so many frames from the first of these on, shape (n,).
+        """Check timelines as far as it takes to write so many frames from the first of these on, shape (n,).
 
-        None of them has been written. What is not settled is judged only where there is no room otherwise.
+        None of them has been written. What is not settled is checked only where there is no room otherwise.
         """
         timeline, rows = group.analysis.timeline, np.unique(row)
         first = np.array([frame[row == one].min() for one in rows.tolist()], np.int64)
@@ -493,10 +493,10 @@ class Tracks(Rows):
             if full.any():
                 self._advance(group, rows[full], until[full])
 
-    # Judging --------------------------------------------------------------------------------------------------------
+    # Checking --------------------------------------------------------------------------------------------------------
 
     def judge_when_due(self, now_ns: int) -> None:
-        """Judge what is settled, unless that was done a moment ago; a clock that was set back does not put it off.
+        """Check what is settled, unless that was done a moment ago; a clock that was set back does not put it off.
 
         Parameters
         ----------
@@ -511,7 +511,7 @@ class Tracks(Rows):
             self._in_a_hurry = any(group.analysis.in_a_hurry for group in self._groups.values())
 
     def judge(self) -> None:
-        """Judge every block that is settled, and collect what the detectors tell."""
+        """Check every block that is settled, and collect what the detectors show."""
         settled, end = self._tracker.settled, self._tracker.end_timestamp
         for group in list(self._groups.values()):
             streams = group.index[group.rows]
@@ -525,7 +525,7 @@ class Tracks(Rows):
                 self._end(stream)
 
     def _advance(self, group: _Group, rows: NDArray[np.int64], settled: NDArray[np.int64]) -> None:
-        """Judge rows of a group before their settled frames; who cannot be judged is given up."""
+        """Check rows of a group before their settled frames; who cannot be checked is given up."""
         failed, renewed = group.analysis.advance_each(rows, settled)
         for row in renewed:
             stream = group.streams[row]
@@ -536,7 +536,7 @@ class Tracks(Rows):
             self._fail(None if at is None else group.streams[at], "signal", error)
 
     def _take_events(self, group: _Group) -> None:
-        """Take what the detector of a group tells."""
+        """Take what the detector of a group says."""
         for _ in range(len(group.streams) + 1):
             try:
                 for row, event in group.analysis.take_events():
@@ -547,6 +547,6 @@ class Tracks(Rows):
                 return
 
     def _is_settled(self, stream: Stream, track: FormatRow, settled: NDArray[np.int64]) -> bool:
-        """Tell whether nothing can come any more of a track that was left."""
+        """Return whether nothing can come any more of a track that was left."""
         origin = int(self._origin[stream.index])
         return origin >= 0 and int(settled[stream.index]) - origin >= (track.stop_frame or 0)

@@ -23,7 +23,7 @@ TELEPHONE_EVENT_BYTES = 4
 """Payload of a telephone event (RFC 4733 section 2.3)."""
 _RESERVED = 0x40
 BESIDE_NAMES = ("telephone-event", "tone", "cn")
-"""What a session description calls payload types that lie beside the audio."""
+"""What a session description calls payload types that are no audio of the stream."""
 
 
 class PayloadTypes(Rows):
@@ -69,7 +69,7 @@ class PayloadTypes(Rows):
         self._decode_as(index, stream.encoding)
 
     def take_over(self, stream: int, payload_type: int) -> None:
-        """Let a source that begins with this payload type go on with a stream.
+        """Let a source that begins with this payload type continue with a stream.
 
         Parameters
         ----------
@@ -132,7 +132,7 @@ class PayloadTypes(Rows):
         return frames, known & (frames * per_frame == part.payload_length)
 
     def changed(self, part: RtpBatch, stream: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Tell which packets have another payload type than their stream has, shape (n,).
+        """Return which packets have another payload type than their stream has, shape (n,).
 
         Parameters
         ----------
@@ -150,7 +150,7 @@ class PayloadTypes(Rows):
         return changed
 
     def beside(self, part: RtpBatch, stream: NDArray[np.int64], changed: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """Tell which packets of another payload type than their stream's lie beside its audio, shape (n,).
+        """Return which packets of another payload type than their stream's hold none of its audio, shape (n,).
 
         Parameters
         ----------
@@ -180,7 +180,7 @@ class PayloadTypes(Rows):
         return beside
 
     def is_noise(self, stream: int, payload_type: int) -> bool:
-        """Tell whether what lies beside the audio with this payload type is comfort noise.
+        """Return whether what is no audio of the stream with this payload type is comfort noise.
 
         Parameters
         ----------
@@ -199,7 +199,7 @@ class PayloadTypes(Rows):
         return payload_type in COMFORT_NOISE or name.lower().startswith("cn/")
 
     def marks(self, part: RtpBatch, stream: NDArray[np.int64], beside: NDArray[np.bool_]) -> NDArray[np.int64] | None:
-        """Return what packets say of their place beside their numbers.
+        """Return what packets say of their place besides their numbers.
 
         Parameters
         ----------
@@ -222,7 +222,7 @@ class PayloadTypes(Rows):
         return np.where(beside, Mark.BESIDE, np.where(speech, audio, Mark.NONE))
 
     def is_change(self, packet: PlacedPacket) -> bool:
-        """Tell whether a stream goes on with another payload type from this packet on.
+        """Return whether a stream continues with another payload type from this packet on.
 
         Parameters
         ----------
@@ -239,7 +239,7 @@ class PayloadTypes(Rows):
         return is_later and packet.payload_type != int(self._present[stream])
 
     def change(self, packet: PlacedPacket) -> bool:
-        """Go on with the payload type of this packet; return whether its encoding is another one.
+        """Continue with the payload type of this packet; return whether its encoding is another one.
 
         Parameters
         ----------
@@ -284,7 +284,7 @@ def _bytes_per_frame(encoding: Encoding | None) -> int:
 
 
 def lies_beside(spec: StreamSpec, packet: Held) -> bool:
-    """Tell whether a packet lies beside the audio of its stream: comfort noise and telephone events.
+    """Return whether a packet is no audio of the stream of its stream: comfort noise and telephone events.
 
     What a description calls so does; of payload types it says nothing of, those of comfort noise, and dynamic ones with
     what is a telephone event (four bytes, of which the reserved bit is 0).
@@ -309,7 +309,7 @@ def lies_beside(spec: StreamSpec, packet: Held) -> bool:
 
 
 def _said_beside(spec: StreamSpec, payload_type: int) -> bool | None:
-    """Tell whether a payload type lies beside the audio by what is said of it, None where its packets have to tell."""
+    """Return whether a payload type is no audio of the stream by what is said of it; None: its packets decide."""
     announced = spec.announced
     name = announced.medium.rtpmaps.get(payload_type, "").partition("/")[0] if announced else ""
     if name or payload_type in spec.encodings:

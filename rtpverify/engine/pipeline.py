@@ -1,4 +1,4 @@
-"""What becomes of packets whose streams are known: their places, their times, their frames, and what they tell.
+"""What becomes of packets whose streams are known: their places, their times, their frames, and what they show.
 
 Here the parts meet that each know one thing of a stream: :mod:`rtpverify.transport.sequence` the place of a packet,
 :mod:`rtpverify.engine.payload_types` how it is decoded, :mod:`rtpverify.transport.arrivals` when it came,
@@ -61,7 +61,7 @@ class Intake(Rows):
     tracker, arrivals, presentation
         Where packets belong, when they came, how long before their presentation.
     tracks
-        Where the frames of each stream go; what judges them.
+        Where the frames of each stream go; what checks them.
     odd_lengths
         Packets of each stream whose payload is no whole number of frames, shape (streams,).
     packets_cut
@@ -137,7 +137,7 @@ class Intake(Rows):
         self._fail(None if index is None else self._table.owner(index), "transport", error)
 
     def take_over(self, index: int, ssrc: int, flow: Flow, payload_type: int) -> None:
-        """Let another source go on with a stream.
+        """Let another source continue with a stream.
 
         Parameters
         ----------
@@ -155,7 +155,7 @@ class Intake(Rows):
         self.tracker.succeed(index)
 
     def finish(self) -> None:
-        """End the input: what is missing is lost, what is settled is judged."""
+        """End the input: what is missing is lost, what is settled is checked."""
         placement = self.tracker.finish()
         self.tracks.settle_origins()
         resolved = self._resolve(placement.resolved)
@@ -174,7 +174,7 @@ class Intake(Rows):
         self.tracks.judge()
 
     def _measure_lead(self, stream: Stream) -> None:
-        """Measure how long before its presentation each packet comes, where that is asked for and can be told."""
+        """Measure how long before its presentation each packet comes, where that is asked for and can be determined."""
         encoding, limits = stream.encoding, stream.spec.limits
         self.presentation.stop(stream.index)
         if encoding is None or limits.link_offset_seconds is None:
@@ -319,7 +319,7 @@ class Intake(Rows):
         resolved: Sequence[PlacedPacket],
         new_encodings: list[PlacedPacket],
     ) -> None:
-        """Take packets of a stream that may go on in another encoding among them, one by one.
+        """Take packets of a stream that may continue in another encoding among them, one by one.
 
         ``new_encodings`` takes the first packet of each.
         """
@@ -334,7 +334,7 @@ class Intake(Rows):
             self.tracks.write_one(stream, packet)
 
     def _change_payload_type(self, stream: Stream, packet: PlacedPacket, new_encodings: list[PlacedPacket]) -> None:
-        """Let a stream go on with another payload type from this packet on."""
+        """Let a stream continue with another payload type from this packet on."""
         frame = self.tracker.frame_of(stream.index, packet.timestamp)
         self._tell(stream, stream.payload_type_change(packet.payload_type, packet.sequence, frame, packet.arrival_ns))
         if self.payload_types.change(packet):
@@ -342,7 +342,7 @@ class Intake(Rows):
             new_encodings.append(packet)
 
     def correct(self, stream: Stream, encoding: Encoding, payload_bytes: int) -> None:
-        """Let a stream go on in another encoding, which its packets have shown, from its end on.
+        """Let a stream continue in another encoding, which its packets have shown, from its end on.
 
         Parameters
         ----------
@@ -360,7 +360,7 @@ class Intake(Rows):
             self.arrivals.change_format(index, encoding.sample_rate_hz, frames)
 
     def _go_on_in(self, stream: Stream, encoding: Encoding | None, packet_frames: int, frame: int) -> None:
-        """Let a stream go on in another encoding from ``frame`` on."""
+        """Let a stream continue in another encoding from ``frame`` on."""
         before = stream.encoding
         stream.go_on_in(encoding, frame)
         try:
@@ -381,7 +381,7 @@ class Intake(Rows):
     def _write(
         self, batch: PlacedBatch, wanted: NDArray[np.bool_], resolved: list[PlacedPacket], done: Collection[int]
     ) -> None:
-        """Write packets; a stream begins anew at each break, once what lies before is written."""
+        """Write packets; a stream begins again at each break, once what lies before is written."""
         for jump in batch.placement.found.discontinuities:
             owner = self._table.owner(jump.stream)
             if owner.track is None or jump.stream in done:
@@ -405,7 +405,7 @@ class Intake(Rows):
         resolved: Sequence[PlacedPacket],
         new_encodings: Sequence[PlacedPacket],
     ) -> None:
-        """Follow arrival times; tell of senders that fell silent."""
+        """Follow arrival times; report senders that fell silent."""
         stream, placement, arrival_ns = batch.stream, batch.placement, batch.arrival_ns
         self.arrivals.last_ns[stream] = arrival_ns
         if not batch.part.source.timed:
@@ -437,7 +437,7 @@ class Intake(Rows):
             self._tell_silences(silences, placement)
 
     def _tell_silences(self, silences: Sequence[Stall], placement: Placement) -> None:
-        """Tell of senders that fell silent, except where their numbers broke."""
+        """Report senders that fell silent, except where their numbers broke."""
         behind_breaks = {(item.stream, item.sequence) for item in placement.breaks}
         for silence in silences:
             quiet = self._table.owner(silence.stream)
@@ -448,7 +448,7 @@ class Intake(Rows):
                 self._tell(quiet, quiet.stall(silence.sequence, frame, silence.seconds, silence.arrival_ns))
 
     def _has_other_rate(self, packet: PlacedPacket) -> bool:
-        """Tell whether the timing of a stream is measured by another clock rate than that of this packet."""
+        """Return whether the timing of a stream is measured by another clock rate than that of this packet."""
         return _rate_hz(packet) != self.arrivals.timing.clock_rate_hz(packet.stream)
 
     def _take_arrivals(
@@ -484,7 +484,7 @@ class Intake(Rows):
         return contained(lambda error: self._fail(stream, "transport", error))
 
     def _tell_jump(self, stream: Stream, jump: Discontinuity) -> None:
-        """Report that the sender's numbers broke; silence that it left out is only noted.
+        """Report that the sender's numbers broke; silence that it omitted is only noted.
 
         Where that came with its return after an end, the end is what is reported.
         """

@@ -1,11 +1,11 @@
 """Whether what is expected arrives: streams that end, come back, or never come.
 
 How long nothing comes of a stream says what became of it. Past :data:`rtpverify.transport.demux.SILENT_NS` another
-source may go on in its place; past ``max_stall_seconds`` the next packet ends a stall; past
+source may continue in its place; past ``max_stall_seconds`` the next packet ends a stall; past
 :data:`rtpverify.transport.arrivals.DOWN_NS`, or ten packet times, it has ended. A sender that leaves silence out has
-only paused until ``down_after_seconds`` are over; one that says goodbye has ended at once.
+only paused until ``down_after_seconds`` are over; one that sends RTCP BYE has ended at once.
 
-A check judges this once, at its end. Where it is watched (:class:`Ends`), an event is open until packets come again.
+A check decides this once, at its end. Where it is watched (:class:`Ends`), an event is open until packets come again.
 Time is arrival time: a stream has ended only once all that arrived before is taken in.
 """
 
@@ -26,7 +26,7 @@ from rtpverify.transport.demux import SILENT_NS
 from rtpverify.transport.sequence import SequenceTracker
 
 GOODBYE_NS = 2 * SILENT_NS
-"""After a goodbye packets may still be on their way, and a source that goes on in this place is known by then."""
+"""After a BYE packets may still be on their way, and a source that continues in this place is known by then."""
 
 GOES_ON = ": the sender stopped, or its packets no longer reach this host"
 CAME_BACK = ", then it came back"
@@ -54,7 +54,7 @@ class AwaitedStream:
     Attributes
     ----------
     since_ns
-        When it began to be waited for; None where no clock tells.
+        When it began to be waited for; None where no clock says.
     streams
         Those that came and are not forgotten.
     came
@@ -84,7 +84,7 @@ class AwaitedStream:
         return self.event is not None and self.event.open
 
     def is_alternative(self, other: AwaitedStream) -> bool:
-        """Tell whether one of the two is enough: senders of one description, any of which may send.
+        """Return whether one of the two is enough: senders of one description, any of which may send.
 
         Parameters
         ----------
@@ -100,7 +100,7 @@ class AwaitedStream:
         return mine.announced is not None and mine.announced == its.announced and mine.destination == its.destination
 
     def missing(self, now_ns: int | None, *, fault: bool) -> Event:
-        """Return the event of something that never came; the time is None where no clock tells it.
+        """Return the event of something that never came; the time is None where no clock says.
 
         Parameters
         ----------
@@ -141,7 +141,7 @@ class AwaitedStream:
         Parameters
         ----------
         seconds
-            For how long; None where no clock tells.
+            For how long; None where no clock says.
 
         Returns
         -------
@@ -239,7 +239,7 @@ class Presence:
         self._due_ns = 0.0
 
     def forget(self, stream: Stream) -> None:
-        """Go on without a stream.
+        """Continue without a stream.
 
         Parameters
         ----------
@@ -254,7 +254,7 @@ class Presence:
             item.sender = next(iter(item.streams), None)
 
     def is_up(self, name: str) -> bool:
-        """Tell whether packets of what bears a name arrive.
+        """Return whether packets of what bears a name arrive.
 
         Parameters
         ----------
@@ -281,7 +281,7 @@ class Presence:
     # While it lasts -------------------------------------------------------------------------------------------------
 
     def advance(self, now_ns: int) -> None:
-        """Let the arrival clock go on; all that arrived before is taken in.
+        """Let the arrival clock continue; all that arrived before is taken in.
 
         Parameters
         ----------
@@ -310,7 +310,7 @@ class Presence:
                 self._open(item, item, item.missing(now_ns, fault=True))
 
     def shift_clock(self, by_ns: int) -> None:
-        """Go on by a clock that was set: what arrived before counts by the new one.
+        """Continue by a clock that was set: what arrived before counts by the new one.
 
         Parameters
         ----------
@@ -327,7 +327,7 @@ class Presence:
                 stream.rtcp.shift_clock(by_ns)
 
     def look_again(self) -> None:
-        """Take note that a stream may have ended: its sender said goodbye."""
+        """Take note that a stream may have ended: its sender sent RTCP BYE."""
         self._due_ns = 0.0
 
     def returns(self, stream: NDArray[np.int64], arrival_ns: NDArray[np.int64]) -> list[tuple[int, AwaitedStream]]:
@@ -383,7 +383,7 @@ class Presence:
     # At the end -----------------------------------------------------------------------------------------------------
 
     def finish(self, now_ns: int | None) -> None:
-        """Judge at the end of the input.
+        """Check at the end of the input.
 
         Parameters
         ----------
@@ -410,7 +410,7 @@ class Presence:
                     self._tell(stream, self._end_of(stream, now_ns, IF_MEANT))
 
     def has_ended(self, now_ns: int) -> bool:
-        """Tell whether streams came and all of them have ended; all that arrived before is taken in.
+        """Return whether streams came and all of them have ended; all that arrived before is taken in.
 
         Parameters
         ----------
@@ -462,7 +462,7 @@ class Presence:
         self._tell(after, after.sender_change(before, last_ns, fault=fault))
         return 0.0
 
-    # Judging --------------------------------------------------------------------------------------------------------
+    # Checking --------------------------------------------------------------------------------------------------------
 
     def _of(self, spec: StreamSpec) -> AwaitedStream:
         return next(item for item in self._expected if item.spec == spec)
@@ -499,7 +499,7 @@ class Presence:
         return item.since_ns + 1e9 * item.spec.missing_after_seconds
 
     def _is_wanted(self, item: AwaitedStream) -> bool:
-        """Tell whether something that is configured or described has to come."""
+        """Return whether something that is configured or described has to come."""
         spec = item.spec
         if not spec.name and spec.announced is None:
             return False
@@ -531,7 +531,7 @@ class Presence:
         return item.event
 
     def _close(self, item: AwaitedStream, at_ns: int | None, went_on: str) -> None:
-        """Close what was reported of something, and say how it went on."""
+        """Close what was reported of something, and say how it continued."""
         event = item.event
         if event is None or not event.open:
             return

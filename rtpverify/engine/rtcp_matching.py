@@ -18,7 +18,7 @@ RTCP_BYTES = 8
 def report_rows(rtp: RtpBatch, streams: Sequence[Stream]) -> NDArray[np.int64]:
     """Return the rows of RTCP datagrams that begin with the SSRC of a stream, or of a packet of this batch.
 
-    In order of arrival; several sockets may stand behind one another.
+    In order of arrival; several sockets may follow one another.
 
     Parameters
     ----------

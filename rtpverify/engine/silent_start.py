@@ -1,6 +1,6 @@
 """Streams that begin with silence: how their samples are written shows when the first comes that is none.
 
-From then on a few packets are held back until their samples tell how they are to be read, and are then played back. So
+From then on a few packets are held back until their samples show how they are to be read, and are then played back. So
 what was read in another encoding is silence, and no fault is found in it that is none.
 """
 
@@ -64,7 +64,7 @@ class Hearing:
         self._held.pop(row, None)
 
     def shift_clock(self, by_ns: int) -> None:
-        """Go on by a clock that was set: what arrived before counts by the new one.
+        """Continue by a clock that was set: what arrived before counts by the new one.
 
         Parameters
         ----------

@@ -39,7 +39,7 @@ from rtpverify.transport.placement import Discontinuity, Gap, TimestampError
 from rtpverify.transport.timestamp_patterns import pattern_of
 
 MAX_EVENTS = 10_000
-"""Events of one stream that are kept; further ones are told and counted."""
+"""Events of one stream that are kept; further ones are reported and counted."""
 
 RETURN_SECONDS = 0.5
 """Media time from the end of a stream within which numbers that break came with its return."""
@@ -52,7 +52,7 @@ class FormatRow:
     """Where the frames of a stream go: its row in the analysis of its format.
 
     ``group`` is the number of that format and encoding; frames from ``start_frame`` on lie here, up to ``stop_frame``
-    where the stream went on in another encoding there.
+    where the stream continued in another encoding there.
     """
 
     group: int
@@ -63,7 +63,7 @@ class FormatRow:
     stop_frame: int | None = None
 
     def holds(self, frame: int) -> bool:
-        """Tell whether a frame lies here.
+        """Return whether a frame lies here.
 
         Parameters
         ----------
@@ -80,7 +80,7 @@ class FormatRow:
 
 @dataclass(frozen=True, slots=True)
 class Closed:
-    """What stays of a stream that goes on as another one, as something failed."""
+    """What stays of a stream that continues as another one, as something failed."""
 
     result: StreamResult
     wire: WireGlance
@@ -130,7 +130,7 @@ class SenderRtcp:
     goodbye_ns: int | None = None
 
     def shift_clock(self, by_ns: int) -> None:
-        """Go on by a clock that was set: what arrived before counts by the new one.
+        """Continue by a clock that was set: what arrived before counts by the new one.
 
         Parameters
         ----------
@@ -320,7 +320,7 @@ class Stream:
     index
         Its row in every store (:class:`~rtpverify.transport.rows.RowTable`).
     encoding
-        None where nothing tells how the payload is decoded; transport is followed all the same.
+        None where nothing shows how the payload is decoded; transport is followed all the same.
     packets
         Where its latest packets are known by its index.
     doubt
@@ -451,7 +451,7 @@ class Stream:
             self.rtcp.at_report = counts
 
     def take_over(self, ssrc: int, flow: Flow) -> None:
-        """Go on with another source.
+        """Continue with another source.
 
         Parameters
         ----------
@@ -502,7 +502,7 @@ class Stream:
         )
 
     def go_on_in(self, encoding: Encoding | None, frame: int) -> None:
-        """Go on in another encoding from ``frame`` on; None: in one that is not known.
+        """Continue in another encoding from ``frame`` on; None: in one that is not known.
 
         Parameters
         ----------
@@ -553,7 +553,7 @@ class Stream:
         return event
 
     def timestamp_error(self, error: TimestampError) -> Event:
-        """Return the event of timestamps that contradict the sequence numbers: the same while that goes on.
+        """Return the event of timestamps that contradict the sequence numbers: the same while that continues.
 
         Parameters
         ----------
@@ -662,7 +662,7 @@ class Stream:
         Parameters
         ----------
         seconds
-            For how long nothing came; None where no clock tells.
+            For how long nothing came; None where no clock says.
         went_on
             What became of the stream, for the message.
 
@@ -739,7 +739,7 @@ class Stream:
         )
 
     def told(self, event: Event) -> tuple[Event, bool]:
-        """Take an event in; return it as it is told, and whether it is new.
+        """Take an event in; return it as reported, and whether it is new.
 
         Parameters
         ----------
@@ -766,7 +766,7 @@ class Stream:
         return self.log.on_media_time(event), is_new
 
     def track_at(self, frame: int) -> FormatRow | None:
-        """Return where a frame lies, None where it is not judged or that is forgotten.
+        """Return where a frame lies, None where it is not checked or that is forgotten.
 
         Parameters
         ----------

@@ -22,14 +22,14 @@ class Identity:
     specs
         What is expected; the first that matches a flow holds for it.
     selection
-        Packets of other streams are left out; None takes all.
+        Packets of other streams are omitted; None takes all.
 
     Attributes
     ----------
     specs
         What is expected; None where it is not any more: flows refer to what is expected by its place here.
     refused
-        Packets left out, by reason: ``unmatched``, ``not_selected``.
+        Packets omitted, by reason: ``unmatched``, ``not_selected``.
     has_legs
         Whether any flow seen so far may be a leg of a stream.
     """

@@ -217,7 +217,7 @@ def _warnings(stream: Stream, intake: Intake, transport: Transport, packet_time_
 
 
 def past_limits(stream: Stream, intake: Intake) -> list[Event]:
-    """Return events for counts and times of a stream that ends and is past a limit of one's own.
+    """Return events for counts and times of a stream that ends and is past a limit of the user's own.
 
     Parameters
     ----------
@@ -285,7 +285,7 @@ def without_figures(stream: Stream) -> StreamResult:
 
 
 def _failed(stream: Stream) -> str | None:
-    """Say why a stream is judged no further, where that is so."""
+    """Say why a stream is checked no further, where that is so."""
     failure = stream.failure
     if failure is None:
         return None
@@ -390,7 +390,7 @@ def _add_announced(stream: Stream, result: StreamResult) -> None:
 
 
 def _cut(packets: int) -> str | None:
-    """Say that a capture left out some of so many packets, None where there is none."""
+    """Say that a capture omitted some of so many packets, None where there is none."""
     count = f"{packets} packet{'s' if packets > 1 else ''}"
     text = f"the capture contains only the beginning of {count} (snap length): transport checked, signal not checked"
     return text if packets else None
@@ -463,5 +463,5 @@ def _reasons(stream: Stream, doubt: str | None, end_frame: int, cut: str | None)
 
 
 def _is_aside(stream: Stream) -> bool:
-    """Tell whether a doubt about the encoding takes nothing from what was asked for: transport, by no encoding."""
+    """Return whether a doubt about the encoding takes nothing from what was asked for: transport, by no encoding."""
     return stream.spec.reference is None and not statement(stream.spec, stream.payload_type).is_asked

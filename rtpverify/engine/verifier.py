@@ -9,9 +9,9 @@ Every arrow handles a whole batch over all streams at once; Python looks at sing
 irregular happened. The result depends on the packets and their arrival times alone, not on how they were cut into
 batches.
 
-What fails costs the stream that it concerns (:class:`rtpverify.failure.Failure`): a signal that cannot be judged is
-judged no further, a source whose packets cannot be placed is heard no further. Where a step over several streams fails,
-each is tried by itself, from nothing if it may have been left halfway.
+What fails costs the stream that it concerns (:class:`rtpverify.failure.Failure`): a signal that cannot be checked is
+checked no further, a source whose packets cannot be placed is heard no further. Where a step over several streams
+fails, each is tried by itself, from nothing if it may have been left halfway.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ class Verifier:
         self._presence = Presence(specs, selection, self._intake.arrivals, self._intake.tracker, self._tell, ends=ends)
         self.failures: deque[Failure] = deque(maxlen=MAX_FAILURES)
         self._given_up: dict[int, int] = {}
-        """Packets left out of each stream whose packets cannot be placed, by index."""
+        """Packets ignored of each stream whose packets cannot be placed, by index."""
         self._by_themselves = False
         """Whether no packets of two streams are taken together, as that failed and neither was at fault."""
         self._hearing = Hearing(self._rows)
@@ -157,7 +157,7 @@ class Verifier:
         self._presence.expect(spec)
 
     def remove(self, spec: StreamSpec) -> list[StreamEvent]:
-        """Expect a stream no longer: judge what came of it to its end, and forget it.
+        """Expect a stream no longer: check what came of it to its end, and forget it.
 
         Nothing changes for other streams. Packets that come later are matched against what is still expected.
 
@@ -178,9 +178,9 @@ class Verifier:
         return told + self._take_told()
 
     def forget(self, stream: Stream) -> list[StreamEvent]:
-        """Judge a stream to its end, and forget it; return events that are new or have changed.
+        """Check a stream to its end, and forget it; return events that are new or have changed.
 
-        Where its sender goes on, that is another stream.
+        Where its sender continues, that is another stream.
 
         Parameters
         ----------
@@ -229,7 +229,7 @@ class Verifier:
         return kept
 
     def shift_clock(self, by_ns: int) -> None:
-        """Go on by a clock of this host that was set: no packet came later or sooner by that.
+        """Continue by a clock of this host that was set: no packet came later or sooner by that.
 
         Between two batches. Of events that were reported before, times stay those of the clock of then.
 
@@ -320,7 +320,7 @@ class Verifier:
         if self._merger is None and self._identity.has_legs:
             self._merger = LegMerger(self._rows)
         for row in report_rows(rtp, self.streams).tolist() if len(rtp.rtcp) else ():
-            # What a report says is held against what arrived before it, maybe on another socket.
+            # What a report says is compared with what arrived before it, maybe on another socket.
             at_ns = batch.arrival_ns[row]
             before = (rest.arrival_ns < at_ns) | ((rest.arrival_ns == at_ns) & (rest.row < row))
             self._take_rtp(rest.take(np.flatnonzero(before)))
@@ -329,7 +329,7 @@ class Verifier:
         self._take_rtp(rest)
 
     def advance(self, now_ns: int) -> list[StreamEvent]:
-        """Let the arrival clock go on; return events that are new or have changed.
+        """Let the arrival clock continue; return events that are new or have changed.
 
         All that arrived before ``now_ns`` must have been fed.
 
@@ -368,7 +368,7 @@ class Verifier:
         """
         with self._contained("input"):
             if self._flows:
-                # Sources of which it is open whether they go on with a stream.
+                # Sources of which it is open whether they continue with a stream.
                 self._take_parts(self._demux.settle(self._no_packets()))
             if unproved := self._demux.finish():
                 self.shortfall = self._admission.shortfall(unproved, self._flows)
@@ -386,7 +386,7 @@ class Verifier:
         return self._take_told()
 
     def has_ended(self, now_ns: int) -> bool:
-        """Tell whether streams came and all of them have ended; what arrived before ``now_ns`` must have been fed.
+        """Return whether streams came and all of them have ended; what arrived before ``now_ns`` must have been fed.
 
         Parameters
         ----------
@@ -401,7 +401,7 @@ class Verifier:
         return self._presence.has_ended(now_ns)
 
     def is_up(self, name: str) -> bool:
-        """Tell whether packets of the stream of a name arrive.
+        """Return whether packets of the stream of a name arrive.
 
         Parameters
         ----------
@@ -433,7 +433,7 @@ class Verifier:
         return self._presence.silent_ns(stream, end_ns) if stream.closed is None else None
 
     def is_open(self, stream: Stream) -> bool:
-        """Tell whether a stream has only been silent so far: how it is encoded may still show.
+        """Return whether a stream has only been silent so far: how it is encoded may still show.
 
         Parameters
         ----------
@@ -627,14 +627,14 @@ class Verifier:
         self._intake.add(stream, payload_bytes)
 
     def _end(self, stream: Stream) -> None:
-        """Judge what is left of a stream that ends."""
+        """Check the rest of a stream that ends."""
         with contained(lambda error: self._fail(stream, "result", error)):
             self._intake.tracks.finish(stream)
             for event in past_limits(stream, self._intake):
                 self._tell(stream, event)
 
     def _take_over(self, part: Part, source: Source) -> None:
-        """Let another source go on with a stream."""
+        """Let another source continue with a stream."""
         index = int(part.stream[0])
         flow = part.rtp.source.flows[int(part.rtp.flow[0])]
         self._intake.take_over(index, source.ssrc, flow, int(part.rtp.payload_type[0]))
@@ -727,7 +727,7 @@ class Verifier:
     def _take_apart(self, part: RtpBatch, stream: NDArray[np.int64], error: Exception) -> None:
         """Take the packets of each stream by themselves, as not all of them can be taken together.
 
-        How far each was taken in is not known: what was counted before these packets stays, and each begins anew with
+        How far each was taken in is not known: what was counted before these packets stays, and each begins again with
         them, as another stream. One that fails by itself is given up; where none does, they are never taken together
         again.
         """
@@ -739,12 +739,12 @@ class Verifier:
         self._by_themselves = len(self._given_up) == given_up
 
     def _take_anew(self, part: RtpBatch, stream: NDArray[np.int64], error: Exception) -> None:
-        """Let the stream that alone could not be taken in go on with these packets of its as another one."""
+        """Let the stream that alone could not be taken in continue with these packets of its as another one."""
         self._fail(self._rows.owner(int(stream[0])), "transport", error)
         self._begin_anew(part, stream)
 
     def _begin_anew(self, part: RtpBatch, stream: NDArray[np.int64]) -> None:
-        """Let a stream begin anew with these packets of its, as another one; where that is not possible, give it up."""
+        """Let a stream begin again with these packets of its, as another one; or give it up."""
         index, first_ns = int(stream[0]), int(part.arrival_ns[0])
         before = self._rows.owner(index)
         self._close(before)
@@ -773,7 +773,7 @@ class Verifier:
             self._given_up[index] = len(part)
 
     def _close(self, stream: Stream) -> None:
-        """Go on without a stream, whose index is another's from now on; what was found of it stays."""
+        """Continue without a stream, whose index is another's from now on; what was found of it stays."""
         last_ns = int(self._intake.arrivals.last_ns[stream.index])
         result, wire = self.result_of(stream), WireGlance(0, 0, 0, None, last_ns)
         with self._contained("result"):
@@ -819,7 +819,7 @@ class Verifier:
     # Failing --------------------------------------------------------------------------------------------------------
 
     def _fail(self, stream: Stream | None, where: str, error: Exception) -> None:
-        """Keep that something failed, and judge the signal of its stream no further."""
+        """Keep that something failed, and check the signal of its stream no further."""
         failure = Failure.of(where, stream.name if stream else None, error)
         self.failures.append(failure)
         if stream is not None and stream.failure is None:

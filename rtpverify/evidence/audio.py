@@ -1,7 +1,7 @@
 """The audio in some packets: frames where the timestamps put them, holes known.
 
 Positions count from the earliest packet, as ``rtpverify check`` counts frames of a capture. Where the sender's numbers
-break (another SSRC, a restart, timestamps that run back) what follows stands directly behind.
+break (another SSRC, a restart, timestamps that run back) what follows is directly after.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 MAX_SECONDS = 60.0
-"""Frames behind this are left out: timestamps may say anything."""
+"""Frames after this are omitted: timestamps may say anything."""
 _BREAK_SECONDS = 0.5
 """Timestamps this far from where sequence numbers put them are of a new beginning."""
 _BREAK_PACKETS = 8000
@@ -62,7 +62,7 @@ class ClipAudio:
         return int(self.frame[rows[np.abs(self.arrival_ns[rows] - near_ns).argmin()]])
 
     def place_at(self, arrival_ns: int) -> int:
-        """Return the frame that had come last at a moment, as far as packets tell."""
+        """Return the frame that had come last at a moment, as far as packets show."""
         rows = np.flatnonzero(self.arrival_ns <= arrival_ns)
         return int((self.frame[rows] + self.length[rows]).max()) if len(rows) else 0
 
@@ -75,7 +75,7 @@ def assemble(batch: PacketBatch, encoding: Encoding, encoding_of: Callable[[int]
     batch
         Its datagrams in order of arrival; copies may be among them.
     encoding_of
-        How a payload type is decoded; packets of another encoding (comfort noise, telephone events) are left out.
+        How a payload type is decoded; packets of another encoding (comfort noise, telephone events) are omitted.
     """
     rtp = parse(batch)
     of_audio = [kind for kind in np.unique(rtp.payload_type).tolist() if encoding_of(kind) == encoding]
@@ -106,7 +106,7 @@ def _nothing(encoding: Encoding) -> ClipAudio:
 
 
 def _places(rtp: RtpBatch, length: NDArray[np.int64], sample_rate_hz: int) -> NDArray[np.int64]:
-    """Return the first frame of each packet, shape (n,); one source behind the other."""
+    """Return the first frame of each packet, shape (n,); one source after the other."""
     frame = np.zeros(len(rtp), np.int64)
     end = 0
     sources = rtp.ssrc[np.sort(np.unique(rtp.ssrc, return_index=True)[1])]

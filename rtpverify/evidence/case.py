@@ -1,6 +1,6 @@
 """One event, and everything that is kept of it: its JSON, the packets around it, the audio in them, a picture.
 
-A case is made when the event is told, from what the verifier knows then. :func:`packets_of` is quick, and for any
+A case is made when the event is reported, from what the verifier knows then. :func:`packets_of` is quick, and for any
 thread; :func:`files_of` works on what that returns, and takes long enough to be better done by a process of its own
 (:mod:`rtpverify.evidence.worker_process`).
 """
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 SCHEMA = "rtpverify.evidence/1"
 
 _BREAKS = (Kind.TIMESTAMP_JUMP, Kind.RESTART, Kind.SSRC_CHANGE)
-"""Events that lie behind the last packet before them, wherever the next one stands."""
+"""Events that follow the last packet before them, wherever the next one is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,15 +55,15 @@ class Case:
     document
         The event in its published JSON form, with its ``stream``.
     spec, encoding
-        What was expected of the stream, but for the reference, and how it is decoded; None where nothing tells.
+        What was expected of the stream, but for the reference, and how it is decoded; None where nothing says.
     reference
-        What the stream is held against. Of a recording, the path: its audio stays with the process that verifies.
+        What the stream is compared with. Of a recording, the path: its audio stays with the process that verifies.
     ssrcs
         The sources whose packets show it.
     start_ns, duration_ns
         When it began, by arrival, and how long it lasted, as far as is known.
     is_open
-        Whether it goes on.
+        Whether it continues.
     offset_frames
         Its first frame, counted from that of the packet that carried it.
     """
@@ -82,10 +82,10 @@ class Case:
 
     @classmethod
     def of(cls, stream: Stream, event: Event, document: dict[str, Any], now_ns: int) -> Case:
-        """Return the case of an event as it is told."""
+        """Return the case of an event as reported."""
         duration_ns = _duration_ns(event, stream.encoding)
         start_ns = now_ns if event.time_ns is None else event.time_ns
-        # These are told with the arrival of the packet behind the silence.
+        # These are reported with the arrival of the packet after the silence.
         if event.kind in (Kind.GAP, Kind.STALL):
             start_ns -= duration_ns
         reference = stream.spec.reference
@@ -119,7 +119,7 @@ class Case:
 
 
 def _duration_ns(event: Event, encoding: Encoding | None) -> int:
-    """Return how long an event lasted: on the media timeline, or in arrival time where that stood still."""
+    """Return how long an event lasted: on the media timeline, or in arrival time where that did not advance."""
     seconds: float | None = getattr(event.size, f"{event.kind}_seconds", None)
     if event.kind in (Kind.STALL, Kind.ENDED) and seconds is not None:
         return round(1e9 * seconds)
@@ -244,7 +244,7 @@ def _description(
 
 
 def _option(reference: Tone | Path | None) -> str:
-    """Return what a stream is held against, as options have it."""
+    """Return what a stream is compared with, as options have it."""
     if reference is None:
         return "none"
     if isinstance(reference, Path):

@@ -18,7 +18,7 @@ from typing import Any
 
 EVENT, PACKETS, AUDIO, PLOT = "event.json", "packets.pcap", "audio.wav", "plot.svg"
 FILES = (EVENT, PACKETS, AUDIO, PLOT)
-"""What an event's folder may hold; audio and plot not where nothing tells how the packets are decoded."""
+"""What an event's folder may hold; audio and plot not where nothing shows how the packets are decoded."""
 
 _NAME = re.compile(r"(\d{8}T\d{6}\.\d{3}Z)_([A-Za-z0-9_.-]+)_([a-z_]+)_([0-9a-f]{12})")
 _PARTIAL = ".partial-"

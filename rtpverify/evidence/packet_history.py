@@ -1,6 +1,6 @@
 """The datagrams of the last seconds, as they arrived.
 
-One thread puts batches in, each copied once and not looked at; any thread may take what is there. Memory is bounded in
+One thread puts batches in, each copied once and not examined; any thread may take what is there. Memory is bounded in
 time and in bytes, whatever arrives.
 """
 

@@ -1,8 +1,8 @@
 """Datagrams as a capture: pcap with times in ns, each datagram in the headers it must have come in.
 
-Addresses, ports, bytes and times are what they were. What this host was not told – hardware addresses, time to live,
-the identification of IP packets – is made up: hardware addresses of groups as RFC 1112 and RFC 2464 have them, locally
-administered ones else, and 64 hops.
+Addresses, ports, bytes and times are what they were. What this host does not get to know – hardware addresses, time to
+live, the identification of IP packets – is made up: hardware addresses of groups as RFC 1112 and RFC 2464 have them,
+locally administered ones else, and 64 hops.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What an event looks like, as one SVG picture: no script, nothing loaded, light or dark as the reader has it.
 
 Time runs in seconds from the event's start, in all panels but the close-up. From the top: the waveform; the event close
-up, with the reference laid over it; what is left when the reference is taken off, in dBFS; the time between packets.
+up, with the reference laid over it; the residual without the reference, in dBFS; the time between packets.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ PERIODS = 4.0
 MOST_PERIODS, LEAST_CLOSE_UP = 16.0, 500
 """Periods of the reference, or frames, for which an event that lasts is shown close up: the more of both."""
 MOST_CLOSE_UP = 2000
-"""Frames, so that single samples can be told apart."""
+"""Frames, so that single samples can be distinguished."""
 FIT_SECONDS = 1.0
 """Most audio before the event to which the reference is fitted."""
 FLOOR_DBFS = -160.0
@@ -65,9 +65,9 @@ def picture(audio: ClipAudio, marked: Marked, reference: Tone | None, title: str
     Parameters
     ----------
     reference
-        None where the audio was held against nothing.
+        None where the audio was compared with nothing.
     title, lines
-        What stands above it.
+        What is above it.
     """
     sine = None if reference is None else _fitted(audio, marked, reference)
     panels: list[_Panel] = [_Waveform(audio, marked), _CloseUp(audio, marked, sine)]
@@ -124,15 +124,15 @@ class _Panel:
         raise NotImplementedError
 
     def x(self, value: float) -> float:
-        """Return where a time stands."""
+        """Return where a time is."""
         return float(_scaled(np.array([value]), *self._x, LEFT, WIDTH - RIGHT)[0])
 
     def y(self, value: float) -> float:
-        """Return where a value stands."""
+        """Return where a value is."""
         return float(_scaled(np.array([value]), *self._y, self._top + self.height, self._top)[0])
 
     def points(self, x: NDArray[np.float64], y: NDArray[np.float64]) -> str:
-        """Return where points stand, as SVG has them."""
+        """Return where points are, as SVG has them."""
         across = _scaled(x, *self._x, LEFT, WIDTH - RIGHT)
         down = _scaled(y, *self._y, self._top + self.height, self._top)
         return " ".join(map("%.1f,%.1f".__mod__, zip(across.tolist(), down.tolist(), strict=True)))
@@ -307,6 +307,6 @@ def _columns(start: int, stop: int, width: int) -> NDArray[np.int64]:
 
 
 def _scaled(values: NDArray[np.float64], low: float, high: float, start: float, stop: float) -> NDArray[np.float64]:
-    """Return where values between ``low`` and ``high`` stand between two edges; what lies beyond stands on them."""
+    """Return where values between ``low`` and ``high`` are between two edges; what lies beyond is on them."""
     scaled: NDArray[np.float64] = start + (stop - start) * np.clip((values - low) / (high - low), 0.0, 1.0)
     return scaled

@@ -1,7 +1,7 @@
 """A process that makes evidence, so that the one that receives keeps the interpreter to itself.
 
-Cases go in through its standard input and files come back through its standard output, one after another. It stands
-behind everything else on this host (nice), and ends when its input does, with whoever started it.
+Cases go in through its standard input and files come back through its standard output, one after another. It is
+after everything else on this host (nice), and ends when its input does, with whoever started it.
 """
 
 from __future__ import annotations

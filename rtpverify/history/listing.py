@@ -89,7 +89,7 @@ def _write_table(found: FoundEvents, out: IO[str]) -> None:
 
 _TITLES = ("Time (UTC)", "Stream", "Kind", "Cause", "Ch", "Frame", "Id")
 _INDENT = 25
-"""Of what stands below a line: the width of its time."""
+"""Of what is below a line: the width of its time."""
 
 
 def _cells(document: Document) -> tuple[str, ...]:

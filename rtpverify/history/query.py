@@ -24,11 +24,11 @@ class Query:
     Attributes
     ----------
     streams, kinds, causes
-        One of these names each; in ``streams`` ``*``, ``?`` and ``[...]`` stand for other characters.
+        One of these names each; in ``streams`` ``*``, ``?`` and ``[...]`` match other characters.
     since_ns, until_ns
-        Arrival of the event's first packet (or, where that is not known, when it was told), from and before.
+        Arrival of the event's first packet (or, where that is not known, when it was reported), from and before.
     faults_only
-        Without what was told but is within the limits.
+        Without what was reported but is within the limits.
     ids
         One of these.
     limit

@@ -1,7 +1,7 @@
 """The store of events: one SQLite file, written by one process, read by any.
 
 Rules: a document (an event in its published JSON form, with its ``stream``) is kept whole as JSON; what is asked for by
-value stands beside it in columns of its own. An event that is written again replaces what was known of it. The file is
+value is in columns of its own too. An event that is written again replaces what was known of it. The file is
 in WAL mode: readers never wait for the writer, a writer that is killed loses at most what it had not written yet, and a
 host that loses power at most its last seconds. Nothing here starts a thread or catches an error of the disk.
 
@@ -173,7 +173,7 @@ class Store:
         documents
             With ``id``, ``stream``, ``kind``, ``cause``, ``fault``, ``open`` and ``time`` (RFC 3339 or None).
         now_ns
-            Stands for the time of an event that has none.
+            Used as the time of an event that has none.
 
         Raises
         ------
@@ -302,7 +302,7 @@ def check_layout(database: sqlite3.Connection, path: Path) -> None:
 
 
 def is_damage(error: Exception) -> bool:
-    """Tell whether an error means that the file itself is broken, and no second try will do."""
+    """Return whether an error means that the file itself is broken, and no second try will do."""
     if isinstance(error, DamagedError):
         return True
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF

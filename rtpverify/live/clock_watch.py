@@ -22,7 +22,13 @@ class ClockWatch:
         self._before_ns, self._elapsed_ns = self._wall_ns, 0
 
     def take_step(self) -> int:
-        """Return how far the clock was set forward since the last call, in ns; 0 where it was not."""
+        """Return how far the clock was set forward since the last call, in ns; 0 where it was not.
+
+        Returns
+        -------
+        int
+            In ns, negative where it was set back.
+        """
         steady_ns, wall_ns = time.monotonic_ns(), time.time_ns()
         self._elapsed_ns, self._before_ns = steady_ns - self._steady_ns, self._wall_ns
         step_ns = wall_ns - self._wall_ns - self._elapsed_ns
@@ -32,7 +38,15 @@ class ClockWatch:
     def correct(self, batch: PacketBatch, step_ns: int) -> None:
         """Let all packets of a batch have arrived by the clock as it is now, which was set since the batch before.
 
-        Those that arrived before that are told by their times: they lie in the time that has passed by the old clock.
+        Those that arrived before that show by their times: they lie in the time that has passed by the old
+        clock.
+
+        Parameters
+        ----------
+        batch
+            The batch; its times are changed.
+        step_ns
+            How far the clock was set forward.
         """
         middle_ns = self._before_ns + (self._elapsed_ns + step_ns) // 2
         is_old = (batch.arrival_ns < middle_ns) == (step_ns > 0)

@@ -43,7 +43,7 @@ def keep(traceback_text: str) -> Path | None:
 
 
 def report(message: str, traceback_text: str) -> None:
-    """Keep a traceback and tell it on standard error: in one line, or with the traceback where it cannot be kept.
+    """Keep a traceback and report it on standard error: in one line, or with the traceback where it cannot be kept.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ def report(message: str, traceback_text: str) -> None:
 
 
 def report_exception(error: BaseException) -> None:
-    """Keep and tell an exception.
+    """Keep and report an exception.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ def report_exception(error: BaseException) -> None:
 
 
 def report_failures(failures: Iterable[Failure]) -> None:
-    """Keep and tell what was contained, once where the same happened again.
+    """Keep and report what was contained, once where the same happened again.
 
     Parameters
     ----------
@@ -86,7 +86,7 @@ def report_failures(failures: Iterable[Failure]) -> None:
 
 
 def say(text: str) -> None:
-    """Tell a person; where there is nobody, the exit status alone has to do.
+    """Report to a person; where there is nobody, the exit status alone has to do.
 
     Parameters
     ----------

@@ -14,7 +14,7 @@ from rtpverify.sources.ring.tap import Tap
 
 
 def is_live(source: str | Path) -> bool:
-    """Tell whether a source is an address, an interface, or a session description, and no capture or audio file.
+    """Return whether a source is an address, an interface, or a session description, and no capture or audio file.
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ def is_live(source: str | Path) -> bool:
 
 
 def is_tap(source: str) -> bool:
-    """Tell whether a source is an interface of which everything that passes is taken.
+    """Return whether a source is an interface of which everything that passes is taken.
 
     Parameters
     ----------

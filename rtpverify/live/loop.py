@@ -1,11 +1,11 @@
 """The thin live shell: a receiver, the verifier and one timer.
 
-Rules: a tick is the only timer. The verifier's clock goes on only to a moment before which all that arrived was handed
-over (``clear_ns``): a packet that still waits in this host is never taken for lost, nor its stream for ended. After a
-full batch, or a feed that took longer than a tick, the receiver is drained again at once; the loop's other tasks get
-their turn between two drains. A tick is as long as it may be: the cost of waking up is shared by all packets of a
-batch. What arrived since the last drain tells how long that is. At the end all that arrived before is taken in; where
-that takes too long, the rest is counted as dropped by this host.
+Rules: a tick is the only timer. The verifier's clock continues only to a moment before which all that arrived was
+handed over (``clear_ns``): a packet that still waits in this host is never taken for lost, nor its stream for ended.
+After a full batch, or a feed that took longer than a tick, the receiver is drained again at once; the loop's other
+tasks get their turn between two drains. A tick is as long as it may be: the cost of waking up is shared by all packets
+of a batch. What arrived since the last drain shows how long that is. At the end all that arrived before is taken in;
+where that takes too long, the rest is counted as dropped by this host.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ ACCOUNTED_BYTES = 2304
 """What the kernel charges a receive buffer for a packet of up to an Ethernet frame, at most."""
 
 FULL_BATCH = 4096
-"""A batch of this many datagrams leaves more behind in the receiver."""
+"""A batch of this many datagrams leaves more in the receiver."""
 
 LONGEST_RETRY_SECONDS, MAX_DOUBLINGS = 1.0, 10
 """Between two drains that fail, doubled from a tick each time."""
@@ -55,7 +55,7 @@ LAST_SECONDS = 10.0
 """Longest time to take in what arrived before the end: well within what service managers wait."""
 
 RECENT_SECONDS = 2.0
-"""For how long the age of a packet tells how far this host is behind."""
+"""For how long the age of a packet shows how late this host is."""
 
 BATCH_EDGES = (1, 10, 20, 50, 100, 200, 500, 1000, 2000, 4000)
 LAG_EDGES_SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
@@ -94,7 +94,7 @@ class LiveStatistics:
 
     @property
     def behind_seconds(self) -> float:
-        """How far this host is behind: the age of the oldest packet that waits now, or did in the last seconds.
+        """How late this host is: the age of the oldest packet that waits now, or did in the last seconds.
 
         It may be less, never more, where no packet waits.
         """
@@ -176,7 +176,7 @@ def _ignore_tick(_now_ns: int) -> None:
 def _mind_clock(
     clock: ClockWatch, verifier: Verifier, batch: PacketBatch | None, on_clock_step: Callable[[int], None]
 ) -> None:
-    """Let a verifier, and the packets that it gets next, go on by the clock where that was set."""
+    """Let a verifier, and the packets that it gets next, continue by the clock where that was set."""
     step_ns = clock.take_step()
     if step_ns:
         verifier.shift_clock(step_ns)
@@ -217,7 +217,7 @@ async def run_live(
     stop
         Ends it when set; None: the duration alone.
     on_events
-        Called on the event loop with the events of every drain that told any; must be quick.
+        Called on the event loop with the events of every drain that had any; must be quick.
     on_batch
         Called with the datagrams of every drain before they are verified; must be quick.
     on_tick
@@ -270,7 +270,7 @@ async def run_live(
             more = len(batch) >= FULL_BATCH
             on_batch(batch)
             oldest_ns = int(batch.arrival_ns.min())
-            # Legs are received one behind another; which copy came first must not depend on that.
+            # Legs are received one after another; which copy came first must not depend on that.
             tell(verifier.feed(batch.by_arrival() if verifier.merges else batch))
             statistics.took_in(len(batch), (time.time_ns() - oldest_ns) / 1e9)
         statistics.clear_ns = receiver.clear_ns

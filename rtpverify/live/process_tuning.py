@@ -24,7 +24,7 @@ def keep_freed_memory() -> None:
     """Let memory that was freed be used again, and not go back to the system at once.
 
     Work on arrays block by block takes and frees some megabytes thousands of times; what is fetched from the system
-    anew each time, page by page, takes as long as the work itself. Where the C library is not glibc, nothing happens.
+    again each time, page by page, takes as long as the work itself. Where the C library is not glibc, nothing happens.
     """
     import ctypes
 

@@ -1,7 +1,7 @@
-"""Receiver reports to the senders of streams (RFC 3550 section 6.4.2): some go on only while they are heard.
+"""Receiver reports to the senders of streams (RFC 3550 section 6.4.2): some continue only while they are heard.
 
-A report goes where the sender's own RTCP comes from; before any came, to the port behind its RTP, and for multicast to
-the port behind the group's. It is sent from a port of its own. Nothing of it is received here.
+A report goes where the sender's own RTCP comes from; before any came, to the port after its RTP, and for multicast to
+the port after the group's. It is sent from a port of its own. Nothing of it is received here.
 """
 
 from __future__ import annotations

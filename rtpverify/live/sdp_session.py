@@ -27,7 +27,7 @@ class Session:
     place
         File or origin of the description, for messages.
     media
-        In order; those of one group stand for themselves here.
+        In order; those of one group are themselves here.
     duplicates
         Groups of media that carry the same (``group:DUP``), each of at least two.
     warnings
@@ -126,7 +126,7 @@ class Session:
 
 
 def is_session(path: str | Path) -> bool:
-    """Tell whether a file is a session description: by its name (``.sdp``), or by how it starts, whatever its name.
+    """Return whether a file is a session description: by its name (``.sdp``), or by how it starts, whatever its name.
 
     Parameters
     ----------
@@ -222,7 +222,7 @@ def session_of(description: SessionDescription, place: str) -> Session:
 
 
 def spec_at(endpoint: Endpoint, base: StreamSpec, session: Session | None = None) -> StreamSpec:
-    """Return ``base`` for what arrives at an address; a description may tell its encodings, and what it announces.
+    """Return ``base`` for what arrives at an address; a description may show its encodings, and what it announces.
 
     Parameters
     ----------

@@ -34,7 +34,7 @@ class ReadableAudio(Protocol):
 
     @property
     def channel_names(self) -> tuple[str, ...]:
-        """What each channel is called; empty where nothing tells."""
+        """What each channel is called; empty where nothing says."""
 
     def told(self) -> list[str]:
         """Return what a reader of all of it should know, once it has been read.

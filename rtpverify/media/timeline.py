@@ -31,7 +31,7 @@ class Timeline:
     block_frames
         Length of an analysis block; blocks start at multiples of it.
     history_frames
-        How far behind the last consumed block frames stay readable.
+        How late after the last consumed block frames stay readable.
     ahead_frames
         How far past the last consumed block frames may be written.
     packet_frames
@@ -96,7 +96,7 @@ class Timeline:
         return data, self._valid.reshape(rows, per_ring, self.block_frames)
 
     def begin(self, row: int, block: int) -> None:
-        """Let a stream's timeline begin at a block, with nothing but holes before and behind it.
+        """Let a stream's timeline begin at a block, with nothing but holes before and after it.
 
         Parameters
         ----------
@@ -138,7 +138,7 @@ class Timeline:
         Returns
         -------
         int
-            Packets that lay outside the writable span and were left out.
+            Packets that lay outside the writable span and were omitted.
         """
         frames = samples.shape[1]
         low, high = self.limits(row)
@@ -188,7 +188,7 @@ class Timeline:
         """Return ``count`` blocks, one at least, from ``first_block`` of each row.
 
         Samples have shape (n, channels, max(count), block_frames), their validity (n, max(count), block_frames); in
-        rows that have fewer blocks the last one stands in the place of the others.
+        rows that have fewer blocks the last one is in the place of the others.
 
         Parameters
         ----------

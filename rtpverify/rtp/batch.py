@@ -40,15 +40,15 @@ class PacketBatch:
     flow
         Index into ``flows``, shape (n,), int64.
     flows
-        Every flow the source has seen; it only grows, so an index stays valid, until a live source is told to forget
-        some (:meth:`rtpverify.engine.verifier.Verifier.keep_flows`), which makes another list.
+        Every flow the source has seen; it only grows, so an index stays valid, until a live source is asked to
+        forget some (:meth:`rtpverify.engine.verifier.Verifier.keep_flows`), which makes another list.
     timed
         Whether the source knows when each datagram arrived; otherwise ``arrival_ns`` is only in order.
     host_dropped
         How many datagrams this host had dropped on the socket of each, before it, shape (n,), int64; None where that
         is not known, or 0 for all.
     cut_bytes
-        How many bytes at the end of each a capture left out (snap length), shape (n,), int64; None: none of any.
+        How many bytes at the end of each a capture omitted (snap length), shape (n,), int64; None: none of any.
     """
 
     arena: NDArray[np.uint8]
@@ -89,7 +89,7 @@ class PacketBatch:
         )
 
     def by_arrival(self) -> PacketBatch:
-        """Return the same datagrams in order of arrival, where several sockets stand behind one another.
+        """Return the same datagrams in order of arrival, where several sockets follow one another.
 
         Returns
         -------
@@ -126,7 +126,7 @@ class RtpBatch:
     copy: NDArray[np.int64] | None = None
     """Which of several SSRCs that carry the same each packet had; ``ssrc`` is the first of them then."""
     cut_bytes: NDArray[np.int64] | None = None
-    """How many bytes at the end of each payload a capture left out; None: none of any."""
+    """How many bytes at the end of each payload a capture omitted; None: none of any."""
 
     def __len__(self) -> int:
         return len(self.row)
@@ -210,7 +210,7 @@ def parse(batch: PacketBatch) -> RtpBatch:
     cut = None if batch.cut_bytes is None else batch.cut_bytes[row]
     length = there.copy() if cut is None else there + cut
     if (header[:, 0] != 0x80).any():
-        # The last byte, which tells the padding, is the first that is cut off.
+        # The last byte, which says the padding, is the first that is cut off.
         first_byte = header[:, 0] if cut is None else np.where(cut > 0, header[:, 0] & ~np.uint8(0x20), header[:, 0])
         fits = _trim(batch.arena, first_byte, offset, length, there, discarded)
         row, header, offset, length = row[fits], header[fits], offset[fits], length[fits]

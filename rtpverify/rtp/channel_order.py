@@ -1,6 +1,6 @@
 """What the channels of a stream are called: the ``channel-order`` of ST 2110-30 section 6.2.2.
 
-An order is ``SMPTE2110.(ST,51)``: groups that stand behind one another, each for a fixed number of channels.
+An order is ``SMPTE2110.(ST,51)``: groups that follow one another, each for a fixed number of channels.
 """
 
 from __future__ import annotations

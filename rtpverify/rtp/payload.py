@@ -1,7 +1,7 @@
 """Audio samples in RTP payloads: how each encoding is written, to and from numbers.
 
 Samples have full scale at ±1.0. They decode to float32, which holds every value of every encoding: integer ·
-2^-(bits-1), exactly; they encode to the nearest integer, clipped. Samples stand interleaved by channel, most
+2^-(bits-1), exactly; they encode to the nearest integer, clipped. Samples are interleaved by channel, most
 significant byte first.
 Adding an encoding is one entry in :data:`FORMATS`.
 """
@@ -216,7 +216,7 @@ def decode(encoding: Encoding, arena: NDArray[np.uint8], offset: NDArray[np.int6
     arena
         Bytes, shape (any,).
     offset
-        Where each payload starts in ``arena``, shape (n,); ``frames`` whole frames must lie behind it.
+        Where each payload starts in ``arena``, shape (n,); ``frames`` whole frames must follow it.
     frames
         Frames in each payload.
 
@@ -277,7 +277,7 @@ def _encode_l16(samples: NDArray[np.float64]) -> NDArray[np.generic]:
 
 
 def _from_high_bits(words: NDArray[np.int32]) -> NDArray[np.float32]:
-    """Return samples that stand in the upper 24 bits of words, the others 0; exact."""
+    """Return samples that are in the upper 24 bits of words, the others 0; exact."""
     samples: NDArray[np.float32] = np.multiply(words, np.float32(2.0**-31), dtype=np.float32)
     return samples
 
@@ -305,7 +305,7 @@ def _decode_l24(raw: NDArray[np.uint8]) -> NDArray[np.float32]:
         octets = np.append(raw, np.zeros((-rows % 3, size), np.uint8), axis=0)
     else:
         octets = raw
-    # Four samples stand in three words, whole: each is moved to the upper three bytes of a word of its own.
+    # Four samples are in three words, whole: each is moved to the upper three bytes of a word of its own.
     packed = octets.view(">u4").astype(np.uint32).reshape(-1, 3)
     one, two, three = packed.T
     words = np.empty((len(packed), 4), np.uint32)

@@ -1,8 +1,8 @@
-"""Which of several encodings a payload is written in, as far as its samples tell.
+"""Which of several encodings a payload is written in, as far as its samples show.
 
-Audio is predictable: a few samples tell roughly what the next one is. Read in a wrong word size, byte order or channel
+Audio is predictable: a few samples show roughly what the next one is. Read in a wrong word size, byte order or channel
 count, the bytes of one sample are taken for parts of others, and what comes out is not. So every *reading* of the same
-bytes is judged by the length of a code for them: each channel is predicted from its own past, the residual is coded
+bytes is checked by the length of a code for them: each channel is predicted from its own past, the residual is coded
 as Gaussian noise, the predictor is paid for. Code lengths of the same bytes are comparable whatever the reading, and
 their difference is a log-likelihood ratio in bits. Noise, silence and encrypted payloads are equally long in every
 reading, and then nothing is said.
@@ -39,7 +39,7 @@ MAX_WORD_BYTES = 4
 MIN_FRAMES = 16
 """Different frames it takes: of a few that come again and again any numbers can be made."""
 MAX_FRAMES = 2048
-"""Frames that are looked at: more tell nothing new."""
+"""Frames that are examined: more show nothing new."""
 MAX_FLOAT = 2.0**16
 """No sample of audio is larger."""
 MIN_FLOAT = 2.0**-64
@@ -91,7 +91,7 @@ class SampleEvidence:
 
     @cached_property
     def said(self) -> Encoding | None:
-        """The encoding that the samples say, None where they do not tell."""
+        """The encoding that the samples show, None where they show none."""
         return self._shortest(MIN_GAIN)
 
     def refuting(self, said: Encoding) -> Encoding | None:
@@ -142,7 +142,7 @@ class SampleEvidence:
 
 
 def _telling(candidates: Sequence[Encoding], payload: bytes) -> NDArray[np.uint8] | None:
-    """Return the octets of a payload that tell something, None where none do."""
+    """Return the octets of a payload that show something, None where none do."""
     if len(candidates) < 2:
         return None
     frame_bytes = candidates[0].bytes_per_frame
@@ -154,15 +154,15 @@ def _telling(candidates: Sequence[Encoding], payload: bytes) -> NDArray[np.uint8
 
 
 def _is_in_order(found: Encoding, octets: NDArray[np.uint8]) -> bool:
-    """Tell whether each frame is predicted from those before, as those of audio; numbers of any kind come anyhow."""
+    """Return whether each frame is predicted from those before, as those of audio; numbers of any kind come anyhow."""
     shuffled = np.random.default_rng(0).permutation(octets.reshape(-1, found.bytes_per_frame)).reshape(-1)
     return code_bits(found, shuffled) - code_bits(found, octets) >= MIN_GAIN * 8 * len(octets)
 
 
 def _is_noise_instead(said: Encoding, found: Encoding, octets: NDArray[np.uint8]) -> bool:
-    """Tell whether what is said makes white noise at full scale of a channel where another reading is audio throughout.
+    """Return whether what is said makes full-scale white noise of a channel where another reading is audio.
 
-    Of a word whose high byte is noise the low byte is noise as well, in every reading: nobody can tell more of it than
+    Of a word whose high byte is noise the low byte is noise as well, in every reading: nobody can know more of it than
     that. So a reading that does has found the low byte of one word, and the high byte of another, taken for a word.
     """
     if not {said.name, found.name} <= set(_LINEAR):
@@ -182,7 +182,7 @@ def _share_of_bits(encoding: Encoding, octets: NDArray[np.uint8]) -> NDArray[np.
 
 
 def is_audio(encoding: Encoding, payload: bytes) -> bool | None:
-    """Tell whether samples are as predictable as those of audio; None for silence, of which nothing can be told.
+    """Return whether samples are as predictable as those of audio; None for silence, which shows nothing.
 
     Parameters
     ----------
@@ -243,7 +243,7 @@ class _Samples:
 
 
 def _counts(octets: NDArray[np.uint8]) -> bool:
-    """Tell whether bytes mostly go on in straight lines, as words of some size: low bytes of audio never do."""
+    """Return whether bytes mostly continue in straight lines, as words of some size: low bytes of audio never do."""
     for word_bytes in range(1, MAX_WORD_BYTES + 1):
         words = octets[: len(octets) // word_bytes * word_bytes].reshape(-1, word_bytes)
         if (np.median(np.diff(words, 2, axis=0), axis=0) == 0).all():
@@ -298,7 +298,7 @@ def _predicted_bits(
         past[:, :, lag] = value[:, order - lag : -lag]
     target = value[:, order:, None]
     products = past.transpose(0, 2, 1) @ past
-    # What rounding adds, and as much as arithmetic can tell apart.
+    # What rounding adds, and as much as arithmetic can distinguish.
     floor = np.maximum(count / 12, ROUNDING * np.trace(products, axis1=1, axis2=2))
     weights = np.linalg.solve(products + floor[:, None, None] * np.eye(order + 1), past.transpose(0, 2, 1) @ target)
     residual = (target - past @ weights)[:, :, 0]

@@ -1,7 +1,7 @@
 """What senders and receivers report of themselves (RFC 3550 section 6).
 
 :func:`parse_rtcp` reads compound packets and never raises on their content; what it cannot read it counts by reason.
-:class:`SenderReports` holds a sender's reports against what arrived of its packets.
+:class:`SenderReports` compares a sender's reports with what arrived of its packets.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from rtpverify.rtp.serial import wrap_difference
 NTP_UNITS = 1 << 32
 """Units of an NTP timestamp in a second."""
 MIN_DRIFT_SECONDS = 1.0
-"""Time between two sender reports that it takes to tell a drift."""
+"""Time between two sender reports that it takes to show a drift."""
 TOLERANCE_PACKETS = 4
 """Packets that may be on their way while a report comes, however few the reorder window holds."""
 
@@ -312,7 +312,7 @@ class SenderReports:
 
     @property
     def packets(self) -> tuple[int, int] | None:
-        """Packets sent between the first and the latest report: as the sender says, and as sequence numbers tell."""
+        """Packets sent between the first and the latest report: as the sender says, and as sequence numbers show."""
         if self._first is None or self._last is None or self._first is self._last:
             return None
         said = (self._last[0].packets - self._first[0].packets) & 0xFFFFFFFF

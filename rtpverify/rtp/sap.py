@@ -105,7 +105,7 @@ def parse_sap(datagram: bytes) -> Message | str:
         if inflated is None:
             return "compression"
         payload = inflated
-    # The payload type was not there in the first version, and may be left out.
+    # The payload type was not there in the first version, and may be omitted.
     if not payload.startswith((b"v=0", b"o=")) and payload:
         mime_type, zero, payload = payload.partition(b"\0")
         if not zero or mime_type.lower() != _MIME_TYPE:

@@ -67,7 +67,7 @@ class Media:
     """Why it cannot be received, with its place; None where it can."""
     connection: Connection | None = None
     encodings: dict[int, Encoding] = field(default_factory=dict)
-    """By payload type: from ``rtpmap``, or static. What cannot be decoded here is left out."""
+    """By payload type: from ``rtpmap``, or static. What cannot be decoded here is omitted."""
     rtpmaps: dict[int, str] = field(default_factory=dict)
     format_parameters: dict[int, dict[str, str]] = field(default_factory=dict)
     ptime_ms: float | None = None

@@ -1,4 +1,4 @@
-"""What a session description says of a stream, held against what its packets show.
+"""What a session description says of a stream, compared with what its packets show.
 
 Where the two contradict each other the packets win: they are what a receiver has to play. Each contradiction is one
 line that names the place in the description.
@@ -16,7 +16,7 @@ from rtpverify.rtp.sdp import Media
 
 @dataclass(frozen=True, slots=True)
 class Announced:
-    """A medium of a session description, and where that stands, as ``FILE:LINE``."""
+    """A medium of a session description, and where that is, as ``FILE:LINE``."""
 
     place: str
     medium: Media
@@ -40,7 +40,7 @@ class Announced:
         return distinct.pop() if known is None and is_strange and len(distinct) == 1 else known
 
     def is_known(self, payload_type: int) -> bool:
-        """Tell whether the description says what a payload type is, though it may not be decoded here.
+        """Return whether the description says what a payload type is, though it may not be decoded here.
 
         Parameters
         ----------
@@ -139,6 +139,6 @@ class Announced:
 
     @property
     def _is_anywhere(self) -> bool:
-        """Whether an unspecified address stands for every one."""
+        """Whether an unspecified address means every one."""
         connection = self.medium.connection
         return connection is not None and connection.address in ("0.0.0.0", "::")  # noqa: S104 - none is bound

@@ -3,7 +3,7 @@
 What a receiver of audio needs is read: where the packets go, who sends them, how they are encoded, which clocks hold,
 which media are copies of each other. Attributes that nothing here needs and media that are not audio are passed over.
 
-Rule: a line that cannot be read costs what it says and nothing else. It is named in ``warnings`` and reading goes on.
+Rule: a line that cannot be read costs what it says and nothing else. It is named in ``warnings`` and reading continues.
 Only a medium without a place where its packets arrive cannot be received, and that one alone.
 """
 
@@ -203,7 +203,7 @@ def _lines(text: str, place: str, warnings: list[str]) -> Iterator[_Line]:
 
 
 def _start(rows: Sequence[str], place: str, warnings: list[str]) -> int:
-    """Return the number of the first line behind ``v=0``: programs and protocols put lines of their own before it."""
+    """Return the number of the first line after ``v=0``: programs and protocols put lines of their own before it."""
     start = next((number for number, row in enumerate(rows, 1) if re.match(r"v\s*=", row)), None)
     first = next((number for number, row in enumerate(rows, 1) if row), 1)
     if start is None:
@@ -269,7 +269,7 @@ def _parse_media(line: _Line) -> Media:
 
 
 def _is_rtp_over_udp(protocol: str) -> bool:
-    """Tell whether packets are RTP in UDP: ``RTP/AVP``, ``UDP/TLS/RTP/SAVPF``."""
+    """Return whether packets are RTP in UDP: ``RTP/AVP``, ``UDP/TLS/RTP/SAVPF``."""
     parts = protocol.upper().split("/")
     return "RTP" in parts and not {"TCP", "DCCP", "SCTP"} & {*parts}
 

@@ -41,7 +41,7 @@ def write_sdp(name: str, session_id: int, streams: Sequence[DescribedStream]) ->
     name
         Of the session.
     session_id
-        What tells it from other sessions of this host, such as the time at which it began.
+        What distinguishes it from other sessions of this host, such as the time at which it began.
     streams
         The streams, one medium each.
 

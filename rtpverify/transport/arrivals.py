@@ -16,7 +16,7 @@ from rtpverify.transport.rows import Groups, Rows, RowTable, group_by_stream
 from rtpverify.transport.timing import Timing
 
 TIMED_PACKETS = 8192
-"""Packets whose timing is judged at a time: its cost is by the batch."""
+"""Packets whose timing is checked at a time: its cost is by the batch."""
 STALL_PACKETS = 10
 """A stall is never shorter than this many packet times, and no stream has ended before they are over."""
 DOWN_NS = 1_000_000_000
@@ -76,7 +76,7 @@ class Arrivals(Rows):
     table
         Where the rows of streams come from.
     fail
-        Takes what failed, and of which stream: one that is not at fault is followed anew.
+        Takes what failed, and of which stream: one that is not at fault is followed again.
 
     Attributes
     ----------
@@ -103,7 +103,7 @@ class Arrivals(Rows):
         self.timing = Timing(table)
 
     def fresh_row(self, row: int) -> None:
-        """Make a row fresh; what waits of the stream that had it before is judged first.
+        """Make a row fresh; what waits of the stream that had it before is checked first.
 
         Parameters
         ----------
@@ -170,7 +170,7 @@ class Arrivals(Rows):
         self.down_ns[stream] = max(self.down_ns[stream], packets_ns)
 
     def shift_clock(self, by_ns: int) -> None:
-        """Go on by a clock that was set: what arrived before counts by the new one.
+        """Continue by a clock that was set: what arrived before counts by the new one.
 
         Parameters
         ----------
@@ -183,7 +183,7 @@ class Arrivals(Rows):
         self.timing.shift_clock(by_ns)
 
     def may_follow_an_end(self, stream: NDArray[np.int64], arrival_ns: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Tell of which packets the stream may have ended before, shape (n,); False is certain.
+        """Return for which packets the stream may have ended before, shape (n,); False is certain.
 
         Parameters
         ----------
@@ -203,7 +203,7 @@ class Arrivals(Rows):
     def take(self, accepted: Accepted) -> list[Stall]:
         """Take in packets; return the silences that were too long and broke no sequence.
 
-        The timing of many of them is judged at once.
+        The timing of many of them is checked at once.
 
         Parameters
         ----------
@@ -222,7 +222,7 @@ class Arrivals(Rows):
         return silences
 
     def _try(self, take: Callable[[Accepted], object], accepted: Accepted) -> None:
-        """Take in packets; where that fails, follow each stream of them anew, by itself."""
+        """Take in packets; where that fails, follow each stream of them again, by itself."""
         try:
             take(accepted)
             return

@@ -29,7 +29,7 @@ class PacketCounts:
         return self.received + self.lost
 
     def copy(self) -> PacketCounts:
-        """Return the counters as they stand.
+        """Return the counters as they are.
 
         Returns
         -------
@@ -54,7 +54,7 @@ class LossPattern:
 
 
 class Bursts:
-    """Losses of one stream, told in order."""
+    """Losses of one stream, reported in order."""
 
     __slots__ = ("_first", "_last", "_lost", "_packets_in_bursts", "bursts", "lost_alone", "lost_in_bursts")
 

@@ -6,8 +6,8 @@ the stream's own. Until then they are held, and when the source is admitted they
 proved it, so a stream loses nothing at its start.
 
 A source that turns up where another one was (same *place*) takes over its stream once that one has been silent for
-:data:`SILENT_NS`: a sender came back with a new SSRC. Where the other one goes on, they are two streams. Until that is
-known the newcomer's packets are held, and then played back. How the input is cut into batches changes nothing.
+:data:`SILENT_NS`: a sender came back with a new SSRC. Where the other one continues, they are two streams. Until that
+is known the newcomer's packets are held, and then played back. How the input is cut into batches changes nothing.
 
 Bounded against floods of unknown sources: by the places that there are (:mod:`rtpverify.transport.places`), by the
 number of sources not yet proved, and by the packets and bytes held for them. Where those are too many, the oldest gives
@@ -45,7 +45,7 @@ MAX_HELD_BYTES = 4 << 20
 SILENT_NS = 100_000_000
 """A stream that is silent for longer may be taken over."""
 STRAGGLERS = 4
-"""A stream goes on that sends this many packets after a newcomer began; fewer may have been on their way."""
+"""A stream continues that sends this many packets after a newcomer began; fewer may have been on their way."""
 MAX_WAITING_PACKETS = 1024
 """Packets for which a newcomer waits at most."""
 
@@ -81,7 +81,7 @@ class Held:
     payload_start: int
     payload_bytes: int
     cut_bytes: int = 0
-    """Bytes at its end that a capture left out."""
+    """Bytes at its end that a capture omitted."""
     copy: int | None = None
     """As in :class:`~rtpverify.rtp.batch.RtpBatch`."""
 
@@ -302,7 +302,7 @@ class Demux:
         self._flow_ssrc, self._flow_stream = self._flow_ssrc[known], self._flow_stream[known]
 
     def shift_clock(self, by_ns: int) -> None:
-        """Go on by a clock that was set: what arrived before counts by the new one.
+        """Continue by a clock that was set: what arrived before counts by the new one.
 
         Parameters
         ----------
@@ -380,7 +380,7 @@ class Demux:
         return np.where(self._keys[position] == key, self._key_stream[position], -1)
 
     def _admit(self, rtp: RtpBatch, flow: NDArray[np.int64], stream: NDArray[np.int64]) -> list[Part]:
-        """Judge the packets of unknown sources in order; fill in ``stream`` where one is admitted."""
+        """Check the packets of unknown sources in order; fill in ``stream`` where one is admitted."""
         keys = _key(flow, rtp.ssrc)
         refused = (stream < 0) & self.places.are_refused(keys)
         if refused.any():
@@ -437,7 +437,7 @@ class Demux:
         return watched
 
     def _end_batch(self) -> None:
-        """Forget where held packets stand in the batch at hand."""
+        """Forget where held packets are in the batch at hand."""
         for packets in (*self._probation.values(), *(newcomer.packets for newcomer in self._newcomers.values())):
             for packet in packets:
                 packet.row = None
@@ -491,7 +491,7 @@ class Demux:
         return None
 
     def _prove(self, key: int, held_back: Sequence[Held], packet: Held, *, at_end: bool = False) -> bool:
-        """Take a source off probation where its latest packet proves it, together with those held; tell whether."""
+        """Take a source off probation where its latest packet and those held prove it; return whether they did."""
         together = _together(held_back, packet)
         payload_type = self._proof([*together, packet], at_end)
         if payload_type is None:
@@ -510,7 +510,7 @@ class Demux:
         return True
 
     def _prove_by_held(self, key: int) -> bool:
-        """Take a source off probation where what is held proves it, and nothing else will; tell whether."""
+        """Take a source off probation where what is held proves it, and nothing else will; return whether it did."""
         *earlier, latest = self._probation[key]
         is_proved = self._prove(key, earlier, latest, at_end=True)
         if key in self._newcomers:
@@ -518,7 +518,7 @@ class Demux:
         return is_proved
 
     def _goes_on(self, newcomer: _Newcomer, stream: int) -> bool:
-        """Count a packet of a stream that a newcomer may take over; return whether all of them go on."""
+        """Count a packet of a stream that a newcomer may take over; return whether all of them continue."""
         if stream not in newcomer.since:
             return False
         newcomer.since[stream] += 1
@@ -563,7 +563,7 @@ class Demux:
         return [replay(earlier, index, source)] if earlier else []
 
     def _take_over(self, key: int, stream: int, source: PacketBatch) -> Part:
-        """Let a newcomer go on with a stream; return all its packets so far."""
+        """Let a newcomer continue with a stream; return all its packets so far."""
         newcomer = self._newcomers.pop(key)
         packets = newcomer.packets
         self._stop_waiting(key, packets)

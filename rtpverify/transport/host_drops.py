@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from rtpverify.transport.rows import Rows
 
 MAX_NOTES = 64
-"""Drops remembered per stream; losses are told within seconds."""
+"""Drops remembered per stream; losses are reported within seconds."""
 _FAR = 1 << 15
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from rtpverify.transport.rows import Groups, Rows, RowTable, group_by_stream
 
 REMEMBERED_SECONDS = 5.0
-"""Media time that is remembered before what has been judged: further back no detector looks."""
+"""Media time that is remembered before what has been checked: further back no detector looks."""
 FEWEST_PACKETS = 256
 """Packets of each stream that are remembered, however short they are."""
 MOST_PACKETS = 1 << 16
@@ -26,7 +26,7 @@ class PacketIndex(Rows):
     """The latest packets of every stream, in order of arrival.
 
     Each stream has a ring as long as it needs: what arrived in the last :data:`REMEMBERED_SECONDS` of its media time
-    before the packets at hand, and those. So nothing is forgotten before it is judged, whatever the packet time and
+    before the packets at hand, and those. So nothing is forgotten before it is checked, whatever the packet time and
     however many packets come at once. All rings lie in one piece of memory.
 
     Parameters
@@ -214,7 +214,7 @@ class PacketIndex(Rows):
         return packets
 
     def _is_short(self, of: NDArray[np.int64], coming: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Tell in which rings so many packets would take the place of some that are still needed."""
+        """Return in which rings so many packets would take the place of some that are still needed."""
         size = self._size[of]
         short = size < coming
         last_lost = self._count[of] + coming - size - 1

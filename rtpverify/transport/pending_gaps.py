@@ -95,7 +95,7 @@ class Missing:
         return min((hole.frame(hole.lost) for hole in self._holes), default=None)
 
     def add(self, hole: Hole, *, first: bool = False) -> None:
-        """Miss packets behind all that are missing, or before them.
+        """Miss packets after all that are missing, or before them.
 
         Parameters
         ----------
@@ -145,7 +145,7 @@ class Missing:
         self._holes[index : index + 1] = parts
 
     def was_lost(self, sequence: int) -> bool:
-        """Tell whether a packet was given up.
+        """Return whether a packet was given up.
 
         Parameters
         ----------

@@ -18,11 +18,11 @@ class Jump(StrEnum):
 
 
 class Mark(IntEnum):
-    """What a packet says of its place, beside its numbers."""
+    """What a packet says of its place, besides its numbers."""
 
     NONE = 0
     SPURT = 1
-    """The first one after silence that was left out."""
+    """The first one after silence that was omitted."""
     BESIDE = 2
     """It holds no audio of the stream's encoding."""
     SPEECH = 3
@@ -56,11 +56,11 @@ class Discontinuity:
     Attributes
     ----------
     sequence, frame
-        Extended sequence number and unwrapped timestamp of the first packet behind the break.
+        Extended sequence number and unwrapped timestamp of the first packet after the break.
     from_sequence, from_timestamp
-        What the packet behind the head should have had on the wire.
+        What the packet after the head should have had on the wire.
     to_sequence, to_timestamp
-        What the first packet behind the break has.
+        What the first packet after the break has.
     frames
         How far the timestamp is off, wrap-safe: positive where it jumped ahead.
     joins
@@ -115,7 +115,7 @@ class TimestampError:
     quantum
         Greatest common divisor of the steps.
     is_open
-        Whether it may go on; a later one with the same start takes its place.
+        Whether it may continue; a later one with the same start takes its place.
     """
 
     stream: int

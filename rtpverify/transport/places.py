@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 MAX_STREAMS = 256
-"""Streams at a time beyond those in reserved places, unless told otherwise."""
+"""Streams at a time beyond those in reserved places, unless set otherwise."""
 RESERVED = 4
 """Places of each stream that is expected."""
 RESERVED_FOR_SENDER = 1
@@ -79,7 +79,7 @@ class Places:
         return None if claim is None else claim.stream
 
     def has_room(self, flow: int) -> bool:
-        """Tell whether a source of this flow finds a place.
+        """Return whether a source of this flow finds a place.
 
         Parameters
         ----------
@@ -145,7 +145,7 @@ class Places:
                 del self._refused[next(iter(self._refused))]
 
     def has_refused(self, key: int) -> bool:
-        """Tell whether a source found no place.
+        """Return whether a source found no place.
 
         Parameters
         ----------
@@ -160,7 +160,7 @@ class Places:
         return key in self._refused
 
     def are_refused(self, keys: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Tell which of some sources found no place, shape (n,).
+        """Return which of some sources found no place, shape (n,).
 
         Parameters
         ----------

@@ -1,9 +1,9 @@
-"""Copies of one stream that travel over several paths (ST 2022-7, RFC 7198), merged before anything else is judged.
+"""Copies of one stream that travel over several paths (ST 2022-7, RFC 7198), merged before anything else is checked.
 
-Rules: packets are copies where SSRC, sequence number and timestamp agree. The copy that arrives first goes on, the
-first copy over each further leg is absorbed; a second copy over the *same* leg goes on, so that it is counted as the
+Rules: packets are copies where SSRC, sequence number and timestamp agree. The copy that arrives first continues, the
+first copy over each further leg is absorbed; a second copy over the *same* leg continues, so that it is counted as the
 duplicate it is. Copies are matched over the last :data:`RING` sequence numbers. What each leg alone brought is counted
-beside, by the rules of :mod:`rtpverify.transport.sequence`. Neither a clock nor the cut into batches matters.
+besides, by the rules of :mod:`rtpverify.transport.sequence`. Neither a clock nor the cut into batches matters.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _HALF = np.uint64(32)
 
 @dataclass(frozen=True, slots=True)
 class LegEnds:
-    """Which packets are one leg; None stands for any ``address:port``, ``sender`` may be an address alone.
+    """Which packets are one leg; None means any ``address:port``, ``sender`` may be an address alone.
 
     ``ssrc`` is that of the leg where legs differ in it, and ``copy`` its place among them.
     """
@@ -51,7 +51,7 @@ class LegEnds:
     copy: int = 0
 
     def matches(self, flow: Flow) -> bool:
-        """Tell whether packets of this flow came over this leg.
+        """Return whether packets of this flow came over this leg.
 
         Parameters
         ----------
@@ -81,7 +81,7 @@ class LegState:
     counts
         Packets of this leg alone.
     skew_seconds, max_skew_seconds
-        How far behind the first copy the latest packet came that more than one leg brought, and the most of all;
+        How late after the first copy the latest packet came that more than one leg brought, and the most of all;
         None where there was none.
     last_arrival_ns
         None where nothing came.
@@ -146,7 +146,7 @@ class LegMerger(Rows):
         self._free: list[int] = []
         self._places: RowTable[None] = RowTable()
         self._tracker = SequenceTracker(self._places)
-        # The ring of each row, one behind another.
+        # The ring of each row, one after another.
         self._key = np.zeros(0, np.int64)
         self._legs = np.zeros(0, np.uint8)
         self._first_leg = np.zeros(0, np.int8)
@@ -242,7 +242,7 @@ class LegMerger(Rows):
         return len(self._streams) - 1
 
     def merge(self, part: RtpBatch, stream: NDArray[np.int64], frames: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Tell which packets go on, shape (n,): all but the copies that further legs brought.
+        """Return which packets continue, shape (n,): all but the copies that further legs brought.
 
         Parameters
         ----------
@@ -282,7 +282,7 @@ class LegMerger(Rows):
         return kept
 
     def shift_clock(self, by_ns: int) -> None:
-        """Go on by a clock that was set: what arrived before counts by the new one.
+        """Continue by a clock that was set: what arrived before counts by the new one.
 
         Parameters
         ----------
@@ -377,7 +377,7 @@ class LegMerger(Rows):
         arrival_ns: NDArray[np.int64],
         digest: NDArray[np.uint64],
     ) -> NDArray[np.bool_]:
-        """Tell which packets go on, shape (n,); compare and measure the copies that do not."""
+        """Return which packets are passed on, shape (n,); compare and measure the copies that do not."""
         slot = row * RING + sequence % RING
         key = sequence << 32 | timestamp
         packet = row << _ROW_SHIFT | key
@@ -419,7 +419,7 @@ class LegMerger(Rows):
     def _measure(
         self, row: NDArray[np.int64], leg: NDArray[np.int64], slot: NDArray[np.int64], arrival_ns: NDArray[np.int64]
     ) -> None:
-        """Measure how far copies came behind each other, for their leg and that of the first one."""
+        """Measure how far copies came after each other, for their leg and that of the first one."""
         behind = arrival_ns - self._arrival_ns[slot]
         place = np.stack([row * MAX_LEGS + leg, row * MAX_LEGS + self._first_leg[slot]], axis=1).reshape(-1)
         skew_ns = np.maximum(np.stack([behind, -behind], axis=1).reshape(-1), 0)

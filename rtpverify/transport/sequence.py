@@ -2,11 +2,11 @@
 
 What is in step (the next sequence number, the timestamp one packet on) is handled for the whole batch in numpy; the
 packets of a stream in which something is not go through :class:`rtpverify.transport.stream_order.StreamOrder`, which
-holds the rules, and there only those that are out of step one by one. Both keep the same state, so it makes no
+holds the rules, and there only those that are not in step one by one. Both keep the same state, so it makes no
 difference how the input is cut into batches. A stream is an index from 0, as the demultiplexer gives it.
 
-Extended sequence numbers and unwrapped timestamps go on over restarts and timestamp jumps: the low 16 bits of the
-former are always those on the wire, the latter go on directly behind the last packet. Both start with the numbers of
+Extended sequence numbers and unwrapped timestamps continue over restarts and timestamp jumps: the low 16 bits of the
+former are always those on the wire, the latter continue directly after the last packet. Both start with the numbers of
 the first packet received, so earlier ones that come after it may be negative.
 """
 
@@ -39,21 +39,21 @@ class Placement:
     sequence, timestamp
         Extended sequence number and unwrapped timestamp in frames, int64; valid where ``accepted``.
     accepted
-        False for duplicates, late packets and strays, and while ``held``.
+        False for duplicates, late packets and ignored packets, and while ``held``.
     held
         The packet is in doubt and the next ones decide; at most one per stream. Its payload is worth keeping: should
-        it turn out right, it stands in ``resolved`` of a later update. A newer one in the same stream replaces it.
+        it turn out right, it is in ``resolved`` of a later update. A newer one in the same stream replaces it.
     resolved
         Held packets of earlier updates that are accepted now.
     found
-        What became certain with this update. A timestamp jump is certain some packets after it; what lies behind it
+        What became certain with this update. A timestamp jump is certain some packets after it; what follows it
         is not settled before.
     breaks
-        Packets of this update before which delays are not compared with those behind.
+        Packets of this update before which delays are not compared with those after.
     groups
         The packets by stream; None where there were none.
     failed
-        Streams of which packets could not be judged, and why: nothing of theirs is in the rest, and how far they were
+        Streams of which packets could not be checked, and why: nothing of theirs is in the rest, and how far they were
         taken in is not known.
     """
 
@@ -274,7 +274,7 @@ class SequenceTracker(Rows):
         Until the origin is settled it lies before it.
         """
         window = np.maximum(self._window, MIN_WINDOW_STEPS * self._longest_step)
-        # How far back a packet lies that is not decoded, nobody can tell.
+        # How far back a packet lies that is not decoded, nobody can know.
         window = np.where(self._frames < 0, _FAR_FRAMES, window)
         end = np.minimum(self._front, self.end_timestamp)
         return np.where(self._origin_open, self._timestamp - window, end)
@@ -291,7 +291,7 @@ class SequenceTracker(Rows):
 
     @property
     def end_timestamp(self) -> NDArray[np.int64]:
-        """Unwrapped timestamp behind the packet furthest ahead, shape (streams,)."""
+        """Unwrapped timestamp after the packet furthest ahead, shape (streams,)."""
         return self._timestamp + np.maximum(self._frames, 0)
 
     def frame_of(self, stream: int, timestamp: int) -> int:
@@ -411,7 +411,7 @@ class SequenceTracker(Rows):
         timestamp: NDArray[np.int64],
         frames: NDArray[np.int64],
     ) -> NDArray[np.bool_]:
-        """Tell which packets directly follow the one before in their stream, and lie where their timestamps say."""
+        """Return which packets directly follow the one before in their stream, and lie where their timestamps say."""
         before_sequence, before_timestamp, step = np.empty((3, len(sequence)), np.int64)
         before_sequence[1:], before_timestamp[1:], step[1:] = sequence[:-1], timestamp[:-1], frames[:-1]
         before_sequence[first] = self._sequence[of]
@@ -455,7 +455,7 @@ class SequenceTracker(Rows):
         in_step: NDArray[np.bool_],
         out: Placement,
     ) -> None:
-        """Judge one stream's packets: runs in step at once, the others one by one."""
+        """Check one stream's packets: runs in step at once, the others one by one."""
         order = self._load(stream)
         starts = np.union1d(0, np.flatnonzero(~in_step))
         for start, stop in zip(starts.tolist(), [*starts[1:].tolist(), len(rows)], strict=True):
@@ -492,7 +492,7 @@ class SequenceTracker(Rows):
         return order
 
     def _store(self, order: StreamOrder) -> None:
-        """Take over the head and what can be told from a stream's own state."""
+        """Take over the head and what can be determined from a stream's own state."""
         stream = order.stream
         self._sequence[stream] = order.sequence
         self._timestamp[stream] = order.timestamp

@@ -1,4 +1,4 @@
-"""The order of packets in one stream, judged one packet at a time.
+"""The order of packets in one stream, checked one packet at a time.
 
 :class:`rtpverify.transport.sequence.SequenceTracker` handles everything in step by itself and comes here only with
 packets that are not. Sequence numbers say what arrived, timestamps say where it lies:
@@ -6,27 +6,27 @@ packets that are not. Sequence numbers say what arrived, timestamps say where it
 - *Numbers*. A packet has an extended sequence number (RFC 3550 A.1). The *head* is the packet furthest ahead. A number
   that comes while it is in the window is never lost, whatever its timestamp; what is lost are missing numbers, and
   nothing else.
-- *Place*. A packet has a place on the media timeline in frames. The packet after the head lies behind the frames that
+- *Place*. A packet has a place on the media timeline in frames. The packet after the head follows the frames that
   the head holds. Where packets are missing between, it lies where its timestamp says, if they can have been that long:
   as long each as packets that were seen. Else they are taken for as long as the head.
 - *Timestamps* that say otherwise (:mod:`rtpverify.transport.timestamps`) are measured: they jumped, or they are wrong.
   While they contradict the numbers, the stream is followed by its numbers alone.
 - *Doubt*. A packet whose timestamp is the first to deviate is held: should another one with its number come that fits,
-  it was none of the stream (a *stray*); else it is accepted when a later one comes. A number that is neither near nor
-  borne out by its timestamp is held too: if the next packet goes on from there, the sender started over; else it was a
-  stray. (RFC 3550 A.1 does the same with ``bad_seq``.)
+  it was none of the stream (``stray``); else it is accepted when a later one comes. A number that is neither near nor
+  borne out by its timestamp is held too: if the next packet continues from there, the sender started over; else it was
+  an ignored packet. (RFC 3550 A.1 does the same with ``bad_seq``.)
 - *Window*. It is in frames of media time; neither a clock nor the cut into batches matters. It is what was set, and
   at least :data:`MIN_WINDOW_STEPS` packets. A missing packet is lost once the head is further from it than the window.
   It is never found again: it comes late.
 - *Not decoded*. Where the frames of packets are not known, the stream is followed by its numbers alone: several packets
   may have one timestamp, or a lower one. Its window is in packets. Its timeline is that of the timestamps, which there
   never goes back.
-- *Restarts*. The timeline goes on directly behind the head, whatever the new numbers are. What was missing before is
+- *Restarts*. The timeline continues directly after the head, whatever the new numbers are. What was missing before is
   lost at once.
 - *Start over*. A run of copies of earlier packets, longer than the window and with nothing new between them, is a
   sender that started over with the same numbers.
 - *Pauses*. Where a sender may leave silence out, a packet that says so lies ahead in time with the next sequence
-  number, and the timeline goes on directly behind the head. Packets *beside* the audio (comfort noise, telephone
+  number, and the timeline continues directly after the head. Packets *besides* the audio (comfort noise, telephone
   events) take sequence numbers and no media time.
 - *Start*. Packets before the first one received are good while they lie in the window; the earliest is the origin.
 """
@@ -46,7 +46,7 @@ MIN_WINDOW_STEPS = 3
 HORIZON_WINDOWS = 20
 """Numbers that jump further than this, back or ahead without the timestamps bearing it out, mean a restart."""
 MAX_DROPOUT = 3000
-"""Packets that may be missing in a row where timestamps tell nothing (RFC 3550 A.1)."""
+"""Packets that may be missing in a row where timestamps show nothing (RFC 3550 A.1)."""
 MAX_MISORDER = 100
 """How far back a number may lie there."""
 NEAR_PACKETS = 16
@@ -67,7 +67,7 @@ class Packet:
     copies: int = 0
     """Further ones like it, while it is held."""
     goes_on: bool = False
-    """While it is held: its number goes on from the head, and only its timestamp is in doubt."""
+    """While it is held: its number continues from the head, and only its timestamp is in doubt."""
 
 
 class StreamOrder:
@@ -156,14 +156,14 @@ class StreamOrder:
         return min(missing, pending)
 
     def succeed(self) -> None:
-        """Take the next packet for the first of another sender, who goes on in place of this one."""
+        """Take the next packet for the first of another sender, who continues in place of this one."""
         self._succeeds = self.started
         self.started = False
 
     def packet(
         self, row: int | None, sequence: int, timestamp: int, frames: int, out: Verdicts, mark: int = Mark.NONE
     ) -> None:
-        """Judge one packet.
+        """Check one packet.
 
         Parameters
         ----------
@@ -258,7 +258,7 @@ class StreamOrder:
             self._held.row = None
 
     def finish(self, out: Verdicts) -> None:
-        """Settle everything: what is missing is lost; what is held is accepted where its number goes on.
+        """Settle everything: what is missing is lost; what is held is accepted where its number continues.
 
         Parameters
         ----------
@@ -310,13 +310,13 @@ class StreamOrder:
         return wrap_difference(packet.sequence, self.sequence, 16)
 
     def _has_passed(self, sequence: int, place: int) -> bool:
-        """Tell whether an earlier packet with this number and place has left the window."""
+        """Return whether an earlier packet with this number and place has left the window."""
         if self.frames < 0:
             return self.sequence - sequence >= self._reach
         return self.timestamp - place >= self.window_frames
 
     def _can_hold(self, packets: int, frames: int, other: int) -> bool:
-        """Tell whether so many packets can hold ``frames`` in all: each what was seen, or ``other`` where known."""
+        """Return whether so many packets can hold ``frames`` in all: each what was seen, or ``other`` where known."""
         shortest, longest = self.shortest_step, self.longest_step
         if other > 0:
             shortest, longest = min(shortest, other), max(longest, other)
@@ -363,7 +363,7 @@ class StreamOrder:
             return end + (beyond if can_be else missing * self.step)
         if self._can_hold(missing, beyond, packet.frames):
             return end + beyond
-        # Where the timestamp of the head deviates this one may go on from there.
+        # Where the timestamp of the head deviates this one may continue from there.
         beyond = wrap_difference(packet.timestamp + self.shift, end, 32)
         return end + beyond if self._can_hold(missing, beyond, packet.frames) else None
 
@@ -374,7 +374,7 @@ class StreamOrder:
         return max(MAX_DROPOUT if self._by_numbers else 0, self._horizon // self._usual(packet))
 
     def _settles_held(self, ahead: int, out: Verdicts) -> bool:
-        """Decide about the packet that is held, now that the stream goes on ``ahead`` of its head.
+        """Decide about the packet that is held, now that the stream continues ``ahead`` of its head.
 
         Return whether the held one is the head now.
         """
@@ -392,7 +392,7 @@ class StreamOrder:
         return False
 
     def _go_on_in_doubt(self, packet: Packet, ahead: int, out: Verdicts) -> None:
-        """Judge a packet whose number goes on from the head while its timestamp does not."""
+        """Check a packet whose number continues from the head while its timestamp does not."""
         held = self._held
         if held is None and (not self._by_numbers or ahead > MAX_MISORDER):
             packet.goes_on = True
@@ -416,9 +416,9 @@ class StreamOrder:
         return self.timestamp + self.step + (ahead - 1) * (self._usual(packet) if self.step else 0)
 
     def _release(self, out: Verdicts, following: Packet | None = None) -> None:
-        """Accept the packet that is held where its number goes on from the head; else drop it.
+        """Accept the packet that is held where its number continues from the head; else drop it.
 
-        ``following`` is a later one that goes on from there, or does not.
+        ``following`` is a later one that continues from there, or does not.
         """
         held = self._held
         ahead = 0 if held is None else self._ahead(held)
@@ -454,7 +454,7 @@ class StreamOrder:
                 out.breaks.append(Break(self.stream, sequence))
             timestamps.take(sequence, place, packet.timestamp, packet.frames, step, self._found, may_end_pause=is_pause)
         elif deviation and not (packet.frames < 0 and self.frames < 0 and -MAX_STEP_FRAMES <= deviation < 0):
-            # How long the packet before is is not known, or timestamps that tell no place went elsewhere.
+            # How long the packet before is is not known, or timestamps that show no place went elsewhere.
             timestamps.anchor(sequence, deviation, self._found)
             deviation = 0
         self.shift = timestamps.base - deviation
@@ -470,10 +470,10 @@ class StreamOrder:
         else:
             out.accept(row, sequence, place)
 
-    # Pauses and packets beside the audio ----------------------------------------------------------------------------
+    # Pauses and packets next to the audio ----------------------------------------------------------------------------
 
     def _ends_pause(self, packet: Packet, ahead: int) -> bool:
-        """Tell whether a packet ends silence that its sender left out."""
+        """Return whether a packet ends silence that its sender omitted."""
         if ahead < 1 or self.frames < 0 or packet.frames < 0:
             return False
         if packet.mark != Mark.SPURT and self._beside != self.sequence:
@@ -486,7 +486,7 @@ class StreamOrder:
         return wrap_difference(packet.timestamp + self.shift, place, 32)
 
     def _pause(self, packet: Packet, ahead: int, out: Verdicts) -> None:
-        """Go on with a packet that ends silence directly behind the head, and those that are missing."""
+        """Continue with a packet that ends silence directly after the head, and those that are missing."""
         place, sequence = self._usual_place(packet, ahead), self.sequence + ahead
         silence = self._silence(packet, place)
         self._report_break(packet, Jump.PAUSE, sequence, place, place - self.shift, silence, out)
@@ -495,7 +495,7 @@ class StreamOrder:
         self._go_on(packet, ahead, place, out)
 
     def _take_beside(self, packet: Packet, ahead: int, out: Verdicts) -> None:
-        """Judge a packet that takes a sequence number and no media time."""
+        """Check a packet that takes a sequence number and no media time."""
         if ahead > 0 and ahead - 1 <= self._most_missing(packet):
             if self._settles_held(ahead, out):
                 ahead = self._ahead(packet)
@@ -522,7 +522,7 @@ class StreamOrder:
     # Behind the head ------------------------------------------------------------------------------------------------
 
     def _behind(self, packet: Packet, ahead: int, out: Verdicts) -> bool:
-        """Judge a packet that is not ahead of the head; return False where it does not fit."""
+        """Check a packet that is not ahead of the head; return False where it does not fit."""
         sequence, step = self.sequence + ahead, self._usual(packet)
         if self._by_numbers:
             near = -ahead <= max(MAX_MISORDER, 0 if self.frames < 0 else self._horizon // step)
@@ -544,13 +544,13 @@ class StreamOrder:
         return True
 
     def _lies_near(self, ahead: int, elapsed: int, step: int) -> bool:
-        """Tell whether a packet that is not ahead lies where one of this stream may have been."""
+        """Return whether a packet that is not ahead lies where one of this stream may have been."""
         if ahead == 0:
             return elapsed == 0
         return ahead * step >= -self._horizon and max(2 * ahead * step, -self._horizon) <= elapsed <= 0
 
     def _starts_over(self, sequence: int, step: int) -> bool:
-        """Tell whether the last copies came in order and with nothing new between them, for longer than the window."""
+        """Return whether the last copies came in order, with nothing new between, for longer than the window."""
         if self.missing.was_lost(sequence):
             return False
         goes_on = self._last_copy == (sequence - 1, self.sequence)
@@ -559,7 +559,7 @@ class StreamOrder:
         return self._copies > MAX_MISORDER if self.frames < 0 else self._copies * step > self.window_frames
 
     def _before_start(self, packet: Packet, sequence: int, out: Verdicts) -> None:
-        """Judge a packet before the first one of the segment."""
+        """Check a packet before the first one of the segment."""
         ahead = self._segment_sequence - sequence
         end, base = self._segment_timestamp, self.timestamps.base_of(sequence)
         length = max(packet.frames, 0)
@@ -587,7 +587,7 @@ class StreamOrder:
         self._accept(packet.row, sequence, place, out)
 
     def _fill(self, hole: Hole, packet: Packet, sequence: int, out: Verdicts) -> None:
-        """Judge a packet whose place is empty."""
+        """Check a packet whose place is empty."""
         index = sequence - hole.first
         if index < hole.lost:
             self.counts.late += 1
@@ -635,7 +635,7 @@ class StreamOrder:
     # Doubt and restarts ---------------------------------------------------------------------------------------------
 
     def _doubt(self, packet: Packet, out: Verdicts) -> None:
-        """Hold a packet that goes on from nothing, or see that two of them bear each other out."""
+        """Hold a packet that continues from nothing, or see that two of them bear each other out."""
         held = self._held
         if held is None:
             self._held = packet
@@ -651,7 +651,7 @@ class StreamOrder:
             self._held = packet
 
     def _bears_out(self, held: Packet, packet: Packet) -> bool:
-        """Tell whether a packet and the one that is held, which goes on from nothing, go on from each other."""
+        """Return whether a packet and the one that is held, which continues from nothing, continue from each other."""
         if held.goes_on:
             return False
         ahead = wrap_difference(packet.sequence, held.sequence, 16)
@@ -659,13 +659,13 @@ class StreamOrder:
         return abs(ahead) == 1 or (abs(ahead) <= NEAR_PACKETS and self._is_in_step(first, second))
 
     def _is_in_step(self, first: Packet, second: Packet) -> bool:
-        """Tell whether number and timestamp of a packet go on from another one."""
+        """Return whether number and timestamp of a packet continue from another one."""
         missing = wrap_difference(second.sequence, first.sequence, 16) - 1
         beyond = wrap_difference(second.timestamp, first.timestamp, 32) - first.frames
         return missing >= 0 and first.frames >= 0 and self._can_hold(missing, beyond, second.frames)
 
     def _start_over(self, held: Packet, packet: Packet, out: Verdicts) -> None:
-        """Go on with two packets that bear each other out although they go on from nothing."""
+        """Continue with two packets that bear each other out although they continue from nothing."""
         self._held = None
         first, second = (held, packet) if wrap_difference(packet.sequence, held.sequence, 16) > 0 else (packet, held)
         usual = self._usual(first)
@@ -680,7 +680,7 @@ class StreamOrder:
         self._judge(second, out)
 
     def _drop_held(self, out: Verdicts) -> None:
-        """Go on without the packet that is held: its number may still be missing, else it is a stray."""
+        """Continue without the packet that is held: its number may still be missing, else it is ignored."""
         held, self._held = self._held, None
         if held is None:
             return
@@ -693,7 +693,7 @@ class StreamOrder:
             self.counts.stray += 1 + held.copies
 
     def _break(self, packet: Packet, kind: Jump, out: Verdicts) -> None:
-        """Go on with a packet that starts over, directly behind the head."""
+        """Continue with a packet that starts over, directly after the head."""
         self._end_segment(out)
         place, sequence = self.timestamp + self.step, self.sequence + 1
         sequence += (packet.sequence - sequence) & 0xFFFF

@@ -15,7 +15,7 @@ before it (:mod:`rtpverify.transport.stream_order`). Its *deviation* is how far 
   within :data:`DRIFT_SECONDS`.
 - *Rounding*. Where they scatter by as much, that is an error, and the same one if it comes again within that time;
   meanwhile it is *dormant*, and what settles belongs to it.
-- *Pending*. While it is open whether a jump or an error has begun, nothing behind the first of its packets is settled.
+- *Pending*. While it is open whether a jump or an error has begun, nothing after the first of its packets is settled.
 
 What is decided depends on the packets alone, not on when it is asked for.
 """
@@ -39,7 +39,7 @@ CALM_SECONDS = 1.0
 ROUNDING_FRAMES = 1
 """How far off timestamps are that are rounded to frames."""
 DRIFT_SECONDS = 30.0
-"""A clock that is 0.7 ppm off goes on by one frame at 48 kHz."""
+"""A clock that is 0.7 ppm off continues by one frame at 48 kHz."""
 MAX_STEPS = 64
 """Different steps remembered of an error."""
 
@@ -191,7 +191,7 @@ class Timestamps:
         return self._base_before if self._base_since is not None and sequence < self._base_since else self.base
 
     def move(self, sequence: int, by_frames: int) -> None:
-        """Go on with timestamps that are ``by_frames`` ahead from ``sequence`` on; that is no error.
+        """Continue with timestamps that are ``by_frames`` ahead from ``sequence`` on; that is no error.
 
         Parameters
         ----------
@@ -204,7 +204,7 @@ class Timestamps:
         self.base -= by_frames
 
     def anchor(self, sequence: int, by_frames: int, found: StreamFindings) -> None:
-        """Go on with other timestamps from ``sequence`` on, of which nobody can tell whether they are right.
+        """Continue with other timestamps from ``sequence`` on, of which nobody can show whether they are right.
 
         Parameters
         ----------
@@ -321,7 +321,7 @@ class Timestamps:
             self._close_dormant(found)
 
     def breaks_at(self, position: int, deviation: int, frames: int) -> bool:
-        """Tell whether a jump or an error of a packet or more begins with the next packet: delays are not compared.
+        """Return whether a jump or an error of a packet or more begins with the next packet: delays are not compared.
 
         Parameters
         ----------
@@ -401,7 +401,7 @@ class Timestamps:
         )
 
     def _joins(self, run: Run) -> bool:
-        """Tell whether a jump is one fault with the last one."""
+        """Return whether a jump is one fault with the last one."""
         if self._jumped_at is None:
             return False
         since, is_drift = (
@@ -411,7 +411,7 @@ class Timestamps:
         return since < (DRIFT_SECONDS if is_drift else CALM_SECONDS) * self.rate_hz
 
     def _resumes(self, run: Run) -> bool:
-        """Tell whether the error that is dormant goes on."""
+        """Return whether the error that is dormant continues."""
         dormant = self._dormant
         if dormant is None or not _is_rounding(run.deviation):
             return False
@@ -497,5 +497,5 @@ class Timestamps:
 
 
 def _is_rounding(deviation: int) -> bool:
-    """Tell whether rounding explains how far a timestamp is off."""
+    """Return whether rounding explains how far a timestamp is off."""
     return abs(deviation) <= ROUNDING_FRAMES

@@ -25,9 +25,9 @@ DRIFT_BUCKETS = 128
 FIRST_BUCKET_NS = 10_000_000
 """Media time of a drift bucket at first; it doubles whenever they are used up."""
 MIN_DRIFT_NS = 1_000_000_000
-"""Media time it takes to tell a drift."""
+"""Media time it takes to show a drift."""
 MAX_DRIFT_SPREAD_PPM = 20.0
-"""How far the middle half of the points may lie apart beside the line, over the time that they cover."""
+"""How far the middle half of the points may lie apart next to the line, over the time that they cover."""
 MAX_DRIFT_SPREAD = 0.1
 """The same as part of the drift: a pause or a loss leaves two levels, which a line misses by a quarter of the step."""
 INTERVAL_EDGES_NS = tuple(digit * 10**power for power in range(4, 10) for digit in (1, 2, 5))
@@ -49,7 +49,7 @@ class PacketTiming:
     Attributes
     ----------
     interval_ns
-        Since the stream's packet before; -1 for its first one and the first one behind a break.
+        Since the stream's packet before; -1 for its first one and the first one after a break.
     jitter_seconds
         Interarrival jitter so far (RFC 3550 A.8); nan where the clock rate is unknown.
     """
@@ -153,7 +153,7 @@ class Timing(Rows):
         self._tsdf_window_ns[row] = self._default_window_ns
 
     def start_over(self, stream: int) -> None:
-        """Measure a stream anew, by the clock rate and window that it has.
+        """Measure a stream again, by the clock rate and window that it has.
 
         Parameters
         ----------
@@ -192,7 +192,7 @@ class Timing(Rows):
         return int(self._rate[stream])
 
     def change_clock_rate(self, stream: int, rate_hz: int) -> None:
-        """Go on with another clock rate: jitter goes on where there is one, drift and packet time are found anew.
+        """Continue with another clock rate: jitter continues where there is one, drift and packet time are found again.
 
         Parameters
         ----------
@@ -236,7 +236,7 @@ class Timing(Rows):
         arrival_ns
             Arrival time, shape (n,).
         breaks
-            Breaks of this update: delays before and behind them are not compared.
+            Breaks of this update: delays before and after them are not compared.
 
         Returns
         -------
@@ -263,7 +263,7 @@ class Timing(Rows):
         return found
 
     def shift_clock(self, by_ns: int) -> None:
-        """Go on by a clock that was set: what arrived before counts by the new one.
+        """Continue by a clock that was set: what arrived before counts by the new one.
 
         Parameters
         ----------
@@ -275,7 +275,7 @@ class Timing(Rows):
         self._window_start += by_ns
 
     def jitter_seconds(self, stream: int) -> float | None:
-        """Return the interarrival jitter (RFC 3550 A.8) as it stands.
+        """Return the interarrival jitter (RFC 3550 A.8) as it is.
 
         Parameters
         ----------
@@ -432,8 +432,8 @@ class Timing(Rows):
         """Return how fast the sender's media clock runs against the arrival clock; positive: fast.
 
         The median slope between points of the lower envelope of the transit time (Theil and Sen), so that neither
-        jitter nor outliers pull at it. None before a second of media time, where arrival times stand still, and where
-        the points lie on no line: while jitter is too much for the time so far, or where the delay made a step.
+        jitter nor outliers pull at it. None before a second of media time, where arrival times do not advance, and
+        where the points lie on no line: while jitter is too much for the time so far, or where the delay made a step.
 
         Parameters
         ----------
@@ -452,7 +452,7 @@ class Timing(Rows):
         return bool(self._max_interval[stream] >= 0)
 
     def _break(self, stream: int) -> None:
-        """Compare nothing behind here with what was before."""
+        """Compare nothing after here with what was before."""
         self._earlier_drift[stream] = self.clock_drift_ppm(stream)
         self._started[stream] = False
         self._clear_buckets(stream)
@@ -585,7 +585,7 @@ class Timing(Rows):
         transit_ns: NDArray[np.float64],
     ) -> None:
         """Widen the span of transit times, window by window; a window starts with the first packet past the last."""
-        # Behind the last row stands what changes nothing: a stretch may end there.
+        # Behind the last row is what changes nothing: a stretch may end there.
         row, transit_ns = np.arange(len(arrival_ns)), np.append(transit_ns, np.nan)
         at = np.flatnonzero(known)
         of, start, stop = groups.stream[at], groups.first[at], groups.stop[at]
@@ -665,7 +665,7 @@ def _ends(start: NDArray[np.intp], stop: NDArray[np.intp]) -> NDArray[np.intp]:
 
 
 def _steps(values: NDArray[np.int64], first: NDArray[np.intp], before: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return each value less the one before in its group; ``before`` stands before the groups."""
+    """Return each value less the one before in its group; ``before`` is before the groups."""
     steps = np.empty_like(values)
     np.subtract(values[1:], values[:-1], out=steps[1:])
     steps[first] = values[first] - before

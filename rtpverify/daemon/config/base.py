@@ -37,7 +37,7 @@ class Listen:
 
 
 def mistake(reason: str, known: str = "") -> PydanticCustomError:
-    """Return what a validator raises: one line, less the place and value that stand before it in ours (``known``)."""
+    """Return what a validator raises: one line, less the place and value that are before it in ours (``known``)."""
     return PydanticCustomError("told", "{reason}", {"reason": reason.removeprefix(known).lstrip(": ")})
 
 

@@ -47,7 +47,7 @@ def line_of(lines: Mapping[Place, int], place: Place) -> int:
 
 
 def write_mistake(path: Path, line: int, place: Place, data: Any, message: str) -> str:
-    """Write one mistake of what ``data`` holds as one line, ``FILE:LINE: KEY = VALUE: message``; line 0 is left out."""
+    """Write one mistake of what ``data`` holds as one line, ``FILE:LINE: KEY = VALUE: message``; line 0 is omitted."""
     key = ""
     for part in place:
         key += f"[{part + 1}]" if isinstance(part, int) else f".{part}" if key else part

@@ -65,7 +65,7 @@ _IN_UNIT: dict[str, Callable[[float], float]] = {
 
 
 def sizes_of(event: Event, sample_rate_hz: int | None) -> Iterator[tuple[str, float]]:
-    """Yield the sizes of an event that has ended, by the names of :data:`SIZES`; the sign is left out."""
+    """Yield the sizes of an event that has ended, by the names of :data:`SIZES`; the sign is omitted."""
     seen = set()
     for name, (_, figure) in figures_of(event.kind).items():
         value = getattr(event.size, name)

@@ -24,7 +24,7 @@ PACKETS = {
 }
 
 TROUBLES = ("dropped", "failed")
-"""Outcomes that stand at 0 from the beginning, so that the first of them shows."""
+"""Outcomes that are at 0 from the beginning, so that the first of them shows."""
 
 
 def _packets(name: str) -> Callable[[StreamSnapshot | LegSnapshot], int | None]:
@@ -296,7 +296,7 @@ def _formats(streams: Iterable[tuple[str, StreamSnapshot]]) -> Family:
 
 
 def _events(streams: Iterable[tuple[str, StreamSnapshot]]) -> Iterator[Family]:
-    """Yield what is told of events."""
+    """Yield what is reported of events."""
     told = Family("rtpverify_events", "counter", "Events, by kind and cause.")
     open_now = Family("rtpverify_open_events", "gauge", "Ongoing events, by kind and cause.")
     sizes = {name: Family(size.name, "histogram", size.documentation) for name, size in SIZES.items()}

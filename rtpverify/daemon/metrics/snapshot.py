@@ -1,7 +1,7 @@
 """What a scrape shows, as of one moment: immutable, so good for any thread.
 
 The event loop makes a :class:`Snapshot` and hands it over; everything else of the metrics runs in another thread. A
-counter of a configured stream stands at 0 before its first packet: Prometheus cannot see the first increase of a
+counter of a configured stream is at 0 before its first packet: Prometheus cannot see the first increase of a
 counter that springs into being at 1.
 """
 
@@ -59,7 +59,7 @@ class StreamSnapshot:
     packets_differing
         Copies over several legs that are not what the first copy was; None without legs.
     events, open_events
-        Events told so far, and those that go on, by kind and cause.
+        Events reported so far, and those that continue, by kind and cause.
     exemplars
         The latest event of each kind and cause.
     sizes
@@ -69,7 +69,7 @@ class StreamSnapshot:
     transport
         As the identity heard last has it; None before the first packet.
     judged
-        Whether the signal is held against its reference; None where there is none.
+        Whether the signal is compared with its reference; None where there is none.
     last_packet_ns
         Arrival of the last packet, seconds since the Unix epoch.
     signal
@@ -171,7 +171,7 @@ class Snapshot:
 
 
 def countable_events(reference: Reference) -> dict[Key, int]:
-    """Return a count of 0 for every kind and cause that a stream held against ``reference`` can tell."""
+    """Return a count of 0 for every kind and cause that a stream compared with ``reference`` can show."""
     kinds: Iterable[Kind] = TRANSPORT_KINDS
     if reference is not None:
         kinds = [kind for kind in Kind if kind is not Kind.MISMATCH or not isinstance(reference, Tone)]

@@ -57,7 +57,7 @@ def labels(values: Mapping[str, str]) -> str:
 
 
 def exposition(families: Iterable[Family], *, openmetrics: bool) -> str:
-    """Write families, also those without a sample; what ends OpenMetrics text is left out."""
+    """Write families, also those without a sample; what ends OpenMetrics text is omitted."""
     lines: list[str] = []
     for family in families:
         suffix = "_total" if family.kind == "counter" else ""

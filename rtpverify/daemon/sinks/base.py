@@ -1,8 +1,8 @@
 """Where the daemon's findings go: log, history, webhook, page.
 
-Rules: a sink is called on the event loop, beside reception, so none of its calls waits, and what it keeps for
+Rules: a sink is called on the event loop, besides reception, so none of its calls waits, and what it keeps for
 something slow (a disk, a browser, another host) is bounded: what does not fit is counted in ``counts``. A sink that
-fails says so once (log, ``trouble``) and verification goes on; only :meth:`Sink.start` may raise, for what the caller
+fails says so once (log, ``trouble``) and verification continues; only :meth:`Sink.start` may raise, for what the caller
 can mend. What it raises all the same costs that call.
 
 A sink and the table of its section are in one module; one line of
@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 
 
 class Told(StreamEvent):
-    """An event as sinks are told it.
+    """An event as sinks get it.
 
-    ``stream`` and ``event`` are as the verifier holds them: they change while the event goes on. ``is_new`` is False
-    where an event that was told before has changed, such as ended.
+    ``stream`` and ``event`` are as the verifier holds them: they change while the event continues. ``is_new`` is False
+    where an event that was reported before has changed, such as ended.
     """
 
     @property
@@ -57,7 +57,7 @@ class Sink:
         What became of events and files, by bounded outcomes such as ``written``, ``dropped``, ``failed``; they never
         fall. Shown as ``rtpverify_outlet_total{outlet,outcome}``.
     trouble
-        Why it does not do its work at present; None while it does. Not ready while it stands.
+        Why it does not do its work at present; None while it does. Not ready while it is.
     """
 
     def __init__(self) -> None:
@@ -75,11 +75,11 @@ class Sink:
         Raises
         ------
         RequestError
-            Where that cannot be had and the daemon should not run without it.
+            Where that cannot be obtained and the daemon should not run without it.
         """
 
     async def stop(self) -> None:
-        """Write what is left, within seconds, and close everything. Called once, also where ``start`` raised."""
+        """Write the rest, within seconds, and close everything. Called once, also where ``start`` raised."""
 
     def tell(self, told: Sequence[Told]) -> None:
         """Take events that are new or have changed."""

@@ -20,7 +20,7 @@ class ChoosingTable(SinkTable):
     kinds: tuple[Kind, ...] = ()
     causes: tuple[Cause, ...] = ()
     faults_only: Annotated[bool, Field(strict=True)] = True
-    """Leave out what is told but within the limits."""
+    """Leave out what is reported but within the limits."""
 
     def chosen(self, told: Sequence[Told]) -> list[Told]:
         """Return the events chosen of these, as they begin and as they end, without every change in between."""

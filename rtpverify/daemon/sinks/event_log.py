@@ -1,7 +1,7 @@
 """``[event_log]``: events as JSON lines, to standard output or a file.
 
 A line is written whole or not at all, also where the disk fills up. A file that was moved away (logrotate) or removed
-is begun anew with the next event; without such a helper the file is rotated here once it reaches its size.
+is begun again with the next event; without such a helper the file is rotated here once it reaches its size.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ STANDARD_OUTPUT = Path("-")
 CAPACITY = 20_000
 """Most events that wait for the disk or the reader."""
 STOP_SECONDS = 2.0
-"""Most time for what is left, at the end."""
+"""Most time for the rest, at the end."""
 
 
 def _target(value: object, info: ValidationInfo) -> Path:
@@ -77,7 +77,7 @@ class EventLog(Sink):
         )
 
     async def stop(self) -> None:
-        """Write what is left."""
+        """Write the rest."""
         if self._backlog is not None:
             await asyncio.to_thread(self._backlog.close, STOP_SECONDS)
         self._file.close()

@@ -1,7 +1,7 @@
 """``[recorder]``: evidence of every event, kept in a folder.
 
 The event loop copies each batch of datagrams into a ring and notes which events are to be recorded. When the packets
-behind an event have arrived, a thread picks them out, has a process of its own make the files, and writes them, one
+after an event have arrived, a thread picks them out, has a process of its own make the files, and writes them, one
 event after another. A disk that is slow, full or gone costs the evidence of some events, counted, and nothing else.
 """
 
@@ -35,7 +35,7 @@ CAPACITY = 100
 SETTLE_NS = 150_000_000
 """How much later than its last packet arrives an event is recorded: packets wait in the socket for a tick."""
 TOLD_LATE_SECONDS = 5.0
-"""How long after it began an event may be told, for its packets still to be there."""
+"""How long after it began an event may be reported, for its packets still to be there."""
 REMEMBERED = 1000
 """Events whose end is still added to what was recorded of them."""
 AFTER_DEFECT_SECONDS = 1.0
@@ -119,7 +119,7 @@ class Recorder(Sink):
         """At the end: what is being made is left."""
         self._waiting: dict[str, Case] = {}
         self._recorded: OrderedDict[str, dict[str, Any]] = OrderedDict()
-        """What ``event.json`` says of events that still went on when they were recorded."""
+        """What ``event.json`` says of events that still continued when they were recorded."""
         self._ended: dict[str, dict[str, Any]] = {}
         """Those that ended since."""
         self._at_work: Case | None = None
@@ -186,7 +186,7 @@ class Recorder(Sink):
                 self._changed.notify()
 
     def _note_end(self, told: Told) -> None:
-        """Take in how an event ended that waits, or was recorded while it went on."""
+        """Take in how an event ended that waits, or was recorded while it continued."""
         with self._changed:
             case = self._waiting.get(told.event.id)
             if case is not None:
@@ -213,7 +213,7 @@ class Recorder(Sink):
             time.sleep(AFTER_DEFECT_SECONDS)
 
     def _work(self) -> None:
-        """Record what is told, until the end."""
+        """Record what is reported, until the end."""
         while True:
             case, ended = self._next()
             for event_id, description in ended.items():

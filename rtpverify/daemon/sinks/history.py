@@ -1,7 +1,7 @@
 """``[history]``: every event into a store, from which ``rtpverify events`` and the page read.
 
 The disk belongs to a thread: a full, slow, read-only or broken one never holds reception up. Events wait for it, as
-many as ``CAPACITY``, and what does not fit is counted. A store that is broken is moved aside and begun anew.
+many as ``CAPACITY``, and what does not fit is counted. A store that is broken is moved aside and begun again.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ CAPACITY = 20_000
 TRIM_SECONDS = 60.0
 """How often events past age and size are removed."""
 CHANGE_NS = 1_000_000_000
-"""An event that goes on is written again no more often than this."""
+"""An event that continues is written again no more often than this."""
 STOP_SECONDS = 3.0
-"""Most time for what is left, at the end."""
+"""Most time for the rest, at the end."""
 
 _ERRORS = (sqlite3.Error, OSError, RequestError)
 
@@ -44,7 +44,7 @@ class HistoryTable(SinkTable):
 
 
 class History(Sink):
-    """Keeps every event, as it was last told.
+    """Keeps every event, as it was last reported.
 
     Attributes
     ----------
@@ -65,7 +65,7 @@ class History(Sink):
         self._backlog: Backlog[Document] | None = None
         self._has_begun = False
         self._open: dict[str, tuple[int, Told]] = {}
-        """Events that go on: when each is written next, and how it was told last."""
+        """Events that continue: when each is written next, and how it was reported last."""
         self.counts.update({"trimmed": 0, "set_aside": 0})
 
     @property
@@ -97,13 +97,13 @@ class History(Sink):
         )
 
     async def stop(self) -> None:
-        """Write what is left."""
+        """Write the rest."""
         if self._backlog is not None:
             self._backlog.put([told.document for _, told in self._open.values()])
             await asyncio.to_thread(self._backlog.close, STOP_SECONDS)
 
     def tell(self, told: Sequence[Told]) -> None:
-        """Take events; of one that goes on, not every change."""
+        """Take events; of one that continues, not every change."""
         now_ns = time.monotonic_ns()
         due = [item.document for item in told if self._is_due(item, now_ns)]
         if due and self._backlog is not None:
@@ -177,7 +177,7 @@ class History(Sink):
             raise
 
     def _give_up(self, error: Exception) -> None:
-        """Close the store, so that the next try opens it anew: the disk may be another one by then."""
+        """Close the store, so that the next try opens it again: the disk may be another one by then."""
         self._close()
         if is_damage(error):
             self._set_aside(error)

@@ -178,7 +178,7 @@ class Backlog(Generic[T]):
             return self._closing, list(islice(self._items, 1 if self._suspects else self._most))
 
     def _narrow(self, count: int) -> None:
-        """Go on one by one with items that could not be written; without one that could not by itself."""
+        """Continue one by one with items that could not be written; without one that could not by itself."""
         if count == 1:
             self._suspects = max(0, self._suspects - 1)
             with self._changed:

@@ -1,8 +1,8 @@
 """``[[webhook]]``: events to another host, by HTTP POST.
 
 Everything happens in a thread of its own, also the making of JSON and TLS: an endpoint that is slow or dead costs a
-bounded queue and nothing else. One request at a time, at once where none is under way; what is told meanwhile goes with
-the next. Requests are signed as Standard Webhooks 1.0 has it (https://www.standardwebhooks.com).
+bounded queue and nothing else. One request at a time, at once where none is under way; what is reported meanwhile goes
+with the next. Requests are signed as Standard Webhooks 1.0 has it (https://www.standardwebhooks.com).
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ MOST_EVENTS = 100
 MAX_RETRY_AFTER_SECONDS = 300.0
 """An endpoint that asks for more patience is asked again after this."""
 STOP_SECONDS = 2.0
-"""Most time for what is left, at the end."""
+"""Most time for the rest, at the end."""
 
 _REFUSED = (400, 413, 422)
 """Statuses that say that this request will never do."""
@@ -203,7 +203,7 @@ class Webhook(Sink):
         )
 
     async def stop(self) -> None:
-        """Send what is left, where that is quick."""
+        """Send the rest, where that is quick."""
         if self._backlog is not None:
             await asyncio.to_thread(self._backlog.close, STOP_SECONDS)
 

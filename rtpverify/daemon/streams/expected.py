@@ -24,7 +24,7 @@ LABEL_LENGTH = 48
 
 
 def reference_of(value: object, folder: Path) -> Reference:
-    """Read what a stream is held against, a recording relative to a folder; None: nothing."""
+    """Read what a stream is compared with, a recording relative to a folder; None: nothing."""
     text = text_of(value)
     try:
         return parse_reference(text, folder)
@@ -57,11 +57,11 @@ class ExpectationTable(Table):
     profile: Literal["digital", "analog"] = "digital"
     limits: dict[str, Any] = Field(default_factory=dict)
     interface: InterfaceField | None = None
-    """The routing table decides if left out."""
+    """The routing table decides if omitted."""
     rtcp: Annotated[bool, Field(strict=True)] = False
     """Receive RTCP on the next port too, or on the one that a description names."""
     down_after_seconds: Patience | None = None
-    """How long a sender may pause that leaves silence out; of ``[presence]`` if left out."""
+    """How long a sender may pause that leaves silence out; of ``[presence]`` if omitted."""
     missing_after_seconds: Patience | None = None
     """How long it may take until its first packet; the same."""
 
@@ -99,12 +99,12 @@ class FollowedStream:
         return replace(self, endpoints=tuple(replace(one, interface=interface) for one in self.endpoints))
 
     def overlaps(self, other: FollowedStream) -> bool:
-        """Tell whether a packet could belong to both."""
+        """Return whether a packet could belong to both."""
         return any(overlap(one, another) for one in self.endpoints for another in other.endpoints)
 
 
 def overlap(one: Endpoint, other: Endpoint) -> bool:
-    """Tell whether a packet could arrive for both, RTCP included."""
+    """Return whether a packet could arrive for both, RTCP included."""
     if one.address != other.address or (None not in (one.sender, other.sender) and one.sender != other.sender):
         return False
     return not {part.port for part in one.parts}.isdisjoint(part.port for part in other.parts)
@@ -116,7 +116,7 @@ def followed_of(session: Session, table: ExpectationTable) -> list[FollowedStrea
     Raises
     ------
     RequestError
-        Where one cannot be received, or not be held against the reference.
+        Where one cannot be received, or not be compared with the reference.
     """
     found = []
     for endpoints, spec in session.streams(table.base_spec(), rtcp=table.rtcp):
@@ -128,7 +128,7 @@ def followed_of(session: Session, table: ExpectationTable) -> list[FollowedStrea
 
 
 def named(streams: Sequence[FollowedStream], name: str) -> list[FollowedStream]:
-    """Return streams with the name, of several each with its number behind it."""
+    """Return streams with the name, of several each with its number after it."""
     numbers = [""] if len(streams) == 1 else [f"-{number}" for number in range(1, len(streams) + 1)]
     return [
         replace(stream, spec=replace(stream.spec, name=f"{name}{number}"))

@@ -40,7 +40,7 @@ class Change:
 
     @property
     def changed(self) -> list[str]:
-        """Names that stand for something else now."""
+        """Names that mean something else now."""
         before = {stream.name for stream in self.gone}
         return [stream.name for stream in self.new if stream.name in before]
 
@@ -116,7 +116,7 @@ class Roster:
             raise
 
     def follow_interfaces(self) -> tuple[list[str], list[str]]:
-        """Receive anew through interfaces that came back as others; return those that went and those that came back.
+        """Receive again through interfaces that came back as others; return those that went and those that came back.
 
         The kernel forgets what was joined on an interface that goes, and does not join again by itself.
         """

@@ -28,7 +28,7 @@ class AnnouncedTable(ExpectationTable):
 class AnnouncedSessions:
     """The sessions that are to be followed; a context that listens for them.
 
-    A session's streams keep their names when it is announced anew with other contents. One whose source withdraws it
+    A session's streams keep their names when it is announced again with other contents. One whose source withdraws it
     is no longer monitored; one whose announcements just cease is: its stream may be what failed.
 
     Raises

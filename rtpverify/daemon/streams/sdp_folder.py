@@ -1,7 +1,7 @@
 """``[[folder]]``: streams that session descriptions in a folder describe, as files come, change and go.
 
 A file is taken once it stayed the same from one look to the next, so that one that is just being written is not read.
-What is wrong with a file is told, and what was read of it before stays in force; so do all streams of a folder that
+What is wrong with a file is reported, and what was read of it before stays in force; so do all streams of a folder that
 cannot be read. Looking takes the disk: not on the event loop.
 """
 

@@ -1,6 +1,6 @@
 """What the daemon keeps per configured stream, whatever identities the stream takes on the wire.
 
-A sender that restarts comes back as another stream of the verifier under the same name. Counters go on where they
+A sender that restarts comes back as another stream of the verifier under the same name. Counters continue where they
 were; measurements are those of the identity heard last.
 """
 
@@ -34,12 +34,12 @@ from rtpverify.transport.arrivals import DOWN_NS
 from rtpverify.transport.timing import INTERVAL_EDGES_NS
 
 MAX_OPEN = 1000
-"""Events of one identity that are known to go on."""
+"""Events of one identity that are known to continue."""
 INTERVAL_EDGES_SECONDS = tuple(edge / 1e9 for edge in INTERVAL_EDGES_NS)
 
 
 class Measured(Protocol):
-    """What tells of streams: the verifier."""
+    """What knows of streams: the verifier."""
 
     def result_of(self, stream: Stream) -> StreamResult:
         """Return what was found of a stream so far."""
@@ -51,7 +51,7 @@ class Measured(Protocol):
         """Return what each channel of a stream carries now, where this was measured so far."""
 
     def is_up(self, name: str) -> bool:
-        """Tell whether packets of the stream of a name arrive."""
+        """Return whether packets of the stream of a name arrive."""
 
 
 class _Counted:
@@ -114,7 +114,7 @@ class _Identity(_Counted):
         self.heard_ns = stream.first_arrival_ns
         """When its last packet arrived, as of the last refresh."""
         self.open: dict[str, Key] = {}
-        """Kind and cause of the events that go on, by id."""
+        """Kind and cause of the events that continue, by id."""
 
 
 def _packets(counted: Transport | Leg) -> Iterable[tuple[str, int]]:
@@ -149,7 +149,7 @@ class StreamState:
         self._has_reference = spec.reference is not None
         self._identities: dict[int, _Identity] = {}
         self._missing: dict[str, Key] = {}
-        """Kind and cause of the events that go on while nothing came, by id."""
+        """Kind and cause of the events that continue while nothing came, by id."""
         self._before: _Counted | None = None
         """What was counted before something else came to be expected."""
         self._latest: _Identity | None = None
@@ -167,7 +167,7 @@ class StreamState:
         self._identities.setdefault(id(stream), _Identity(stream))
 
     def expect(self, spec: StreamSpec) -> None:
-        """Go on with another expectation: what was counted stays, what was measured does not."""
+        """Continue with another expectation: what was counted stays, what was measured does not."""
         for identity in list(self._identities.values()):
             self.forget(identity.stream)
         self.up, self.result, self._latest, self._present = False, None, None, []
@@ -176,7 +176,7 @@ class StreamState:
         self.snapshot = self._take()
 
     def forget(self, stream: Stream) -> None:
-        """Go on without an identity; what was counted of it stays."""
+        """Continue without an identity; what was counted of it stays."""
         self._before = self._before or _Counted()
         self._before.add(self._identities.pop(id(stream)))
 
@@ -190,7 +190,7 @@ class StreamState:
         return [identity.stream for identity in others if identity.heard_ns < before_ns]
 
     def count(self, told: StreamEvent) -> None:
-        """Count an event the first time it is told, and what it amounted to once it has ended."""
+        """Count an event the first time it is reported, and what it amounted to once it has ended."""
         event, key = told.event, (str(told.event.kind), str(told.event.cause))
         open_events, encoding, time_ns = self._missing, None, event.time_ns or 0
         if not isinstance(told.stream, AwaitedStream):
@@ -243,7 +243,7 @@ class StreamState:
         return True
 
     def refresh(self, measured: Measured, now_ns: int) -> None:
-        """Measure anew, and replace ``snapshot``."""
+        """Measure again, and replace ``snapshot``."""
         latest_ns = -1
         for identity in self._identities.values():
             result = measured.result_of(identity.stream)
@@ -252,7 +252,7 @@ class StreamState:
             if identity.heard_ns > latest_ns:
                 latest_ns, self.result, self._latest = identity.heard_ns, result, identity
         for identity in self._identities.values():
-            # What went on in an identity that fell silent while another one goes on is over.
+            # What continued in an identity that fell silent while another one continues is over.
             if identity is not self._latest and now_ns - identity.heard_ns >= DOWN_NS:
                 identity.open.clear()
         if self._latest is not None and self.result is not None:
@@ -260,7 +260,7 @@ class StreamState:
         self.snapshot = self._take()
 
     def summary(self, *, whole: bool = False) -> dict[str, Any]:
-        """Return what a log line tells, of all that was ``whole`` or of now; channels stand in lists."""
+        """Return what a log line says, of all that was ``whole`` or of now; channels are in lists."""
         fields: dict[str, Any] = {"stream": self.name, "state": self._word()}
         result = self.result
         if result is None:
@@ -288,7 +288,7 @@ class StreamState:
         return "down" if self.result else "waiting"
 
     def _open_events(self) -> dict[Key, int]:
-        """Count the events that go on; what has once been open stays, with 0."""
+        """Count the events that continue; what has once been open stays, with 0."""
         of_each = [self._missing, *(identity.open for identity in self._identities.values())]
         counts = Counter(key for going_on in of_each for key in going_on.values())
         return {key: counts[key] for key in sorted(self._ever_open)}
@@ -362,7 +362,7 @@ def _total_seen(counters: Iterable[Counter[tuple[str, int]]]) -> dict[tuple[str,
 
 
 def _is_judged(result: StreamResult | None) -> bool:
-    """Tell whether the signal that arrives is verified."""
+    """Return whether the signal that arrives is verified."""
     return result is not None and (result.inconclusive is None or result.is_signal_conclusive)
 
 

@@ -28,7 +28,7 @@ class Secret:
         return "Secret()"
 
     def is_equal(self, text: bytes) -> bool:
-        """Tell whether a text is the secret."""
+        """Return whether a text is the secret."""
         return compare_digest(self.digest, sha256(text).digest())
 
 
@@ -53,7 +53,7 @@ class Access:
         return [*bearer, 'Basic realm="rtpverify", charset="UTF-8"']
 
     def allows(self, authorization: str | None) -> bool:
-        """Tell whether the value of an ``Authorization`` header opens the door."""
+        """Return whether the value of an ``Authorization`` header opens the door."""
         if not self.is_needed:
             return True
         scheme, _, credentials = (authorization or "").strip().partition(" ")

@@ -193,7 +193,7 @@ class Api:
 
 
 def ready(reasons: Sequence[str]) -> web.Response:
-    """Return the answer that tells whether the daemon does its whole work."""
+    """Return the answer that shows whether the daemon does its whole work."""
     if reasons:
         return response(503, "; ".join(reasons), reasons=list(reasons))
     return web.Response(text="ready\n")

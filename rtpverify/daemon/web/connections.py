@@ -80,7 +80,7 @@ class Connections:
         Raises
         ------
         OSError
-            Where the address cannot be had.
+            Where the address cannot be obtained.
         """
         self._tls = tls
         family = socket.AF_INET6 if ":" in listen.address else socket.AF_INET
@@ -165,7 +165,7 @@ class Connections:
         chosen.end()
         return True
 
-    # What connections tell ------------------------------------------------------------------------------------------
+    # What connections show ------------------------------------------------------------------------------------------
 
     def made(self, connection: _Connection, transport: asyncio.BaseTransport) -> None:
         """Take in that hands were shaken."""
@@ -201,7 +201,7 @@ async def _moved_down(accepted: socket.socket) -> socket.socket:
 
 
 class _Connection(asyncio.Protocol):
-    """One connection: stands between the transport and the protocol that serves it."""
+    """One connection: is between the transport and the protocol that serves it."""
 
     def __init__(self, owner: Connections, protocol: asyncio.Protocol) -> None:
         self.transport: asyncio.Transport | None = None

@@ -39,7 +39,7 @@ class ServiceView(SinkContext, Protocol):
 
     @property
     def behind_seconds(self) -> float:
-        """How far this host is behind with the packets that arrived."""
+        """How late this host is with the packets that arrived."""
 
     def unready(self) -> list[str]:
         """Return why the daemon does not do its whole work at present; nothing while it does."""

@@ -17,7 +17,7 @@ Document = dict[str, Any]
 KEPT = 2000
 """Events kept in memory."""
 WAIT_SECONDS, MOST_WAITS = 0.02, 25
-"""How long, and how often, an answer waits for a history that has not written yet what was told."""
+"""How long, and how often, an answer waits for a history that has not written yet what was reported."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +27,9 @@ class EventQuery:
     Attributes
     ----------
     since_ns, until_ns
-        Arrival of the event's first packet, or when it was told where that is not known: from, and before.
+        Arrival of the event's first packet, or when it was reported where that is not known: from, and before.
     skip
-        So many of the latest are left out: those of one moment that were shown before.
+        So many of the latest are omitted: those of one moment that were shown before.
     """
 
     stream: str | None = None
@@ -50,7 +50,7 @@ class EventPage:
 
 
 class RecentEvents:
-    """The latest events, in memory; what is older, or was told before the daemon began, is in a history."""
+    """The latest events, in memory; what is older, or was reported before the daemon began, is in a history."""
 
     def __init__(self) -> None:
         self._events: OrderedDict[str, tuple[int, Document]] = OrderedDict()
@@ -94,7 +94,7 @@ class RecentEvents:
         return await asyncio.to_thread(_find_in, history, query)
 
     def _find(self, query: EventQuery) -> EventPage:
-        # Of one moment, what was told last comes first.
+        # Of one moment, what was reported last comes first.
         latest_first = list(reversed(self._events.values()))
         latest_first.sort(key=_moment, reverse=True)
         fitting = [item for item in latest_first if _fits(query, *item)][query.skip :]

@@ -19,7 +19,7 @@ _AUTHORITY = re.compile(r"(?:\[(?P<v6>[^\[\]]+)\]|(?P<name>[^\[\]:]+))(?::[0-9]*
 
 @dataclass(frozen=True, slots=True)
 class HostNames:
-    """Names that a server answers as, beside ``localhost`` and every numeric address.
+    """Names that a server answers as, besides ``localhost`` and every numeric address.
 
     Attributes
     ----------

@@ -2,7 +2,7 @@
 
 :func:`take` copies frames out of the rings and belongs on the thread that verifies; :func:`measure` works on the copy
 alone and may run in any other. Times count from the trigger: a rising zero crossing of the reference, or the frame
-asked for, so that a picture drawn again stands still.
+asked for, so that a picture drawn again does not move.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class Taken:
     reference_hz: float | None
     threshold: float | None
     content: NDArray[np.float64] | None
-    """What the recording gives for these frames, where they are held against one."""
+    """What the recording gives for these frames, where they are compared with one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +225,7 @@ def measure(taken: Taken) -> Scope:
 
 
 def _sine_before(taken: Taken) -> Sine | None:
-    """Return the sine that went on up to the frame asked for; that of now where too little is left of it."""
+    """Return the sine that continued up to the frame asked for; that of now where too little is left of it."""
     if taken.frame is None or taken.reference_hz is None:
         return taken.sine
     omega = 2.0 * math.pi * taken.reference_hz / taken.sample_rate_hz

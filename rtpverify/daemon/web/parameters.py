@@ -27,7 +27,7 @@ def known_only(request: web.Request, known: Collection[str]) -> None:
 
 
 def integer(request: web.Request, name: str, low: int, high: int) -> int | None:
-    """Return a whole number, None where it is left out."""
+    """Return a whole number, None where it is omitted."""
     text = request.query.get(name)
     if text is None:
         return None
@@ -38,7 +38,7 @@ def integer(request: web.Request, name: str, low: int, high: int) -> int | None:
 
 
 def number(request: web.Request, name: str, low: float, high: float) -> float | None:
-    """Return a number, None where it is left out."""
+    """Return a number, None where it is omitted."""
     text = request.query.get(name)
     if text is None:
         return None
@@ -52,7 +52,7 @@ def number(request: web.Request, name: str, low: float, high: float) -> float | 
 
 
 def choice(request: web.Request, name: str, known: Collection[str]) -> str | None:
-    """Return one of some words, None where it is left out."""
+    """Return one of some words, None where it is omitted."""
     text = request.query.get(name)
     if text is not None and text not in known:
         raise bad_parameter(name, text, f"one of {', '.join(known)}")
@@ -60,7 +60,7 @@ def choice(request: web.Request, name: str, known: Collection[str]) -> str | Non
 
 
 def name(request: web.Request, parameter: str) -> str | None:
-    """Return a name of a stream, None where it is left out."""
+    """Return a name of a stream, None where it is omitted."""
     text = request.query.get(parameter)
     if text is not None and not re.fullmatch("[A-Za-z0-9_.-]{1,63}", text):
         raise bad_parameter(parameter, text, "a name of letters, digits, '_', '-' and '.'")
@@ -68,17 +68,17 @@ def name(request: web.Request, parameter: str) -> str | None:
 
 
 def kind(request: web.Request) -> str | None:
-    """Return a kind of events, None where it is left out."""
+    """Return a kind of events, None where it is omitted."""
     return choice(request, "kind", [str(item) for item in Kind])
 
 
 def cause(request: web.Request) -> str | None:
-    """Return a cause of events, None where it is left out."""
+    """Return a cause of events, None where it is omitted."""
     return choice(request, "cause", [str(item) for item in Cause])
 
 
 def moment(request: web.Request, name: str) -> int | None:
-    """Return a moment in ns since the Unix epoch, None where it is left out."""
+    """Return a moment in ns since the Unix epoch, None where it is omitted."""
     text = request.query.get(name)
     if text is None:
         return None
@@ -92,7 +92,7 @@ def moment(request: web.Request, name: str) -> int | None:
 
 
 def cursor(request: web.Request) -> tuple[int, int] | None:
-    """Return where a page goes on: the moment of the last event shown, and how many of that moment were."""
+    """Return where a page continues: the moment of the last event shown, and how many of that moment were."""
     text = request.query.get("cursor")
     if text is None:
         return None

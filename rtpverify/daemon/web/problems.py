@@ -26,7 +26,7 @@ def body_of(status: int, detail: str, **more: Any) -> str:
 
 
 def response(status: int, detail: str, **more: Any) -> web.Response:
-    """Return the answer that tells a problem."""
+    """Return the answer that states a problem."""
     return web.Response(status=status, text=body_of(status, detail, **more), content_type=CONTENT_TYPE)
 
 
@@ -42,7 +42,7 @@ def not_found(detail: str) -> web.HTTPNotFound:
 
 
 def telling(log: FilteringBoundLogger, defects: Defects) -> Any:
-    """Return the middleware that tells every error as a problem; what is our own mistake is also logged."""
+    """Return the middleware that answers every error with a problem; what is our own mistake is also logged."""
 
     @web.middleware
     async def tell(request: web.Request, handler: Handler) -> web.StreamResponse:

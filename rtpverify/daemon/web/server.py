@@ -115,7 +115,7 @@ class WebServer(Sink):
         Raises
         ------
         SourceError
-            Where the address cannot be had.
+            Where the address cannot be obtained.
         """
         await self._runner.setup()
         try:
@@ -139,14 +139,14 @@ class WebServer(Sink):
         self.connections.end_all()
 
     def tell(self, told: Sequence[Told]) -> None:
-        """Tell browsers at once."""
+        """Report to browsers at once."""
         self.board.tell(told, self._now_ns)
         documents = self.api.tell(told, self._now_ns)
         shown = documents[:EVENTS_AT_ONCE]
         self.hub.say("events", {"events": shown, "left_out": len(documents) - len(shown)})
 
     def tick(self, now_ns: int) -> None:
-        """Look at the streams, where it is time."""
+        """Read the streams, where it is time."""
         self._now_ns = now_ns
         if not self._next_look_ns - LOOK_NS <= now_ns < self._next_look_ns:
             self._next_look_ns = now_ns + LOOK_NS

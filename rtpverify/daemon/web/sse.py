@@ -51,7 +51,7 @@ class Hub:
     Parameters
     ----------
     epoch
-        Tells the numbers of this run from those of another.
+        Distinguishes the numbers of this run from those of another.
     counts
         ``live_clients_refused``, ``live_clients_dropped`` and ``live_states_skipped`` are kept there.
     """
@@ -76,7 +76,7 @@ class Hub:
         return sum(len(client.waiting) for client in self._clients)
 
     def say(self, name: str, document: Any) -> None:
-        """Tell everybody something that must not be missed."""
+        """Send everybody something that must not be missed."""
         self._number += 1
         message = _message(name, document, f"{self.epoch}-{self._number}")
         self._remembered.append((self._number, message))
@@ -133,7 +133,7 @@ class Hub:
         return response
 
     def _cut(self, client: _Client) -> None:
-        """Let a browser go that does not take what it is told."""
+        """Let a browser go that does not take what it is sent."""
         if not client.is_cut:
             self._counts["live_clients_dropped"] += 1
         client.is_cut = True
@@ -143,7 +143,7 @@ class Hub:
             client.transport.abort()
 
     def _missed(self, last_id: str | None) -> list[bytes]:
-        """Return what was said since a browser was here, or that it cannot be told."""
+        """Return what was said since a browser was here, or that it cannot be determined."""
         if not last_id:
             return []
         epoch, _, number = last_id.rpartition("-")

@@ -1,6 +1,6 @@
 """State of all streams, for people: a state a person can trust, figures at a glance, and the last ten minutes.
 
-Looked at from the event loop, several times a second, at a few microseconds a channel; nothing is measured again.
+Read from the event loop, several times a second, at a few microseconds a channel; nothing is measured again.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class _Watched:
 
     name: str
     reference: Literal["tone", "recording"] | None
-    """What the signal is compared with, ``tone`` or ``recording``; None: the wire alone is judged."""
+    """What the signal is compared with, ``tone`` or ``recording``; None: the wire alone is checked."""
     stream: Stream | None = None
     wires: dict[int, _Wire] = field(default_factory=dict)
     gone: tuple[int, int] = (0, 0)
@@ -102,7 +102,7 @@ class _Watched:
 
     @property
     def judged(self) -> Literal["signal", "transport"]:
-        """What of it is judged."""
+        """What of it is checked."""
         return "transport" if self.reference is None else "signal"
 
     @property
@@ -157,7 +157,7 @@ class _History:
 
 
 class Board:
-    """Looks at every stream of the service in turn, and keeps what a page shows of it.
+    """Reads every stream of the service in turn, and keeps what a page shows of it.
 
     Attributes
     ----------
@@ -184,7 +184,7 @@ class Board:
                 watched.open[item.event.id] = item.document
 
     def look(self, now_ns: int) -> None:
-        """Look at every stream; where it is time, add a point to each history."""
+        """Read every stream; where it is time, add a point to each history."""
         self.now_ns = now_ns
         self._find_streams()
         for analysis, streams in self._by_analysis().items():
@@ -196,7 +196,7 @@ class Board:
                 _add_point(watched, now_ns)
 
     def _look_at(self, analysis: Analysis, streams: Sequence[tuple[_Watched, Stream]]) -> None:
-        """Look at streams of one format; one of which nothing can be seen does not hide the others."""
+        """Read streams of one format; one of which nothing can be seen does not hide the others."""
         rows = np.array([stream.track.row for _, stream in streams if stream.track is not None])
         try:
             glance = analysis.detector.glance(rows)
@@ -286,14 +286,14 @@ class Board:
                 watched.change_to(stream)
 
     def _by_analysis(self) -> dict[Analysis, list[tuple[_Watched, Stream]]]:
-        """Return the streams whose signal is judged, those of one format together."""
+        """Return the streams whose signal is checked, those of one format together."""
         groups: dict[Analysis, list[tuple[_Watched, Stream]]] = defaultdict(list)
         for watched in self._watched.values():
             if watched.stream is not None and watched.stream.track is not None:
                 groups[watched.stream.track.analysis].append((watched, watched.stream))
         return groups
 
-    # Judging --------------------------------------------------------------------------------------------------------
+    # Checking --------------------------------------------------------------------------------------------------------
 
     def _health(self, watched: _Watched) -> tuple[Health, str]:
         """Return how a stream fares, and why that is said."""
@@ -331,7 +331,7 @@ def _unread(watched: _Watched, now_ns: int) -> str | None:
 
 
 def _unjudged(watched: _Watched, stream: Stream) -> str | None:
-    """Return why the signal of a stream cannot be judged now; None where it is."""
+    """Return why the signal of a stream cannot be checked now; None where it is."""
     if stream.failure is not None:
         return f"internal error in rtpverify: {stream.failure.message}; the log names the file with the traceback"
     if stream.encoding is None:

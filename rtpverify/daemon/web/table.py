@@ -67,7 +67,7 @@ class MetricsTable(SinkTable):
     certificate: Annotated[PemFile, BeforeValidator(_pem)] | None = None
     """PEM, with the chain; with it the server speaks TLS alone."""
     key: Annotated[PemFile, BeforeValidator(_pem)] | None = None
-    """PEM; left out where it is in the file of the certificate."""
+    """PEM; omitted where it is in the file of the certificate."""
     hosts: tuple[Annotated[str, BeforeValidator(_host)], ...] = ()
     """Patterns of names that the server answers as, with ``*``, ``?`` and ``[...]``; see :meth:`host_names`."""
 

@@ -1,6 +1,6 @@
 """Audio files as blocks of frames: WAV (RF64, W64 too), AIFF, FLAC, Ogg, MP3, MP4 and what else FFmpeg knows.
 
-The container is looked at first: whether it is whole, how long it is, whether its form changes. What is plain is then
+The container is examined first: whether it is whole, how long it is, whether its form changes. What is plain is then
 read by libsndfile (:mod:`rtpverify.sources.audio.sndfile`), everything else by PyAV where that is installed
 (:mod:`rtpverify.sources.audio.libav`). Sample values are scaled to full scale ±1.0, integers exactly: a sample k of b
 bits is k * 2**-(b-1).
@@ -58,7 +58,7 @@ class AudioFile:
     bits
         Quantiser bits of linear PCM; None otherwise.
     channel_names
-        What each channel is called, such as ``L`` and ``R``; empty where nothing tells.
+        What each channel is called, such as ``L`` and ``R``; empty where nothing says.
     warnings
         What a reader should know before trusting the file.
     """
@@ -374,7 +374,7 @@ def _check_chunks(path: Path, form: bytes, chunks: list[Chunk], size: int, found
 
 
 def _means_unknown(announced_bytes: int) -> bool:
-    """Tell whether a length is what writers to a pipe put for "unknown": all ones (ffmpeg), just below 2**31."""
+    """Return whether a length is what writers to a pipe put for "unknown": all ones (ffmpeg), just below 2**31."""
     return 0xFFFFFF00 <= announced_bytes <= 0xFFFFFFFF or 0x7FFF0000 <= announced_bytes <= 0x7FFFFFFF
 
 

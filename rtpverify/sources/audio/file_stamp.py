@@ -7,11 +7,11 @@ import weakref
 from pathlib import Path
 
 Stamp = tuple[int, int, int]
-"""What tells a version of a file from another without reading it: inode, size, time of change in ns."""
+"""What distinguishes a version of a file from another without reading it: inode, size, time of change in ns."""
 
 
 def stamp_of(path: Path) -> Stamp | None:
-    """Return the stamp of a file, None where it cannot be looked at.
+    """Return the stamp of a file, None where it cannot be examined.
 
     Parameters
     ----------

@@ -140,7 +140,7 @@ def frames_of(path: Path, file: BinaryIO, info: StreamInfo) -> int:
 
 
 def _is_whole(file: BinaryIO, head: _Head) -> bool:
-    """Tell whether the last codec frame reaches the end of the file, or an ID3v1 tag there, by its checksum."""
+    """Return whether the last codec frame reaches the end of the file, or an ID3v1 tag there, by its checksum."""
     file.seek(head.byte)
     raw = file.read()
     end = len(raw) - _ID3V1_BYTES if raw[-_ID3V1_BYTES:][:3] == b"TAG" else len(raw)

@@ -1,7 +1,7 @@
 """Audio that libsndfile cannot read, or not to its end (MP4, MP3, Matroska, …), through PyAV where it is installed.
 
 A container may promise any length; only what the decoder gives is counted. Where the audio begins and ends inside its
-codec frames is said by an MP4's edit list or iTunSMPB tag, or by an MP3's LAME tag: the priming before it is left out
+codec frames is said by an MP4's edit list or iTunSMPB tag, or by an MP3's LAME tag: the priming before it is omitted
 by FFmpeg, the filling after it here.
 """
 
@@ -61,7 +61,7 @@ _ALAC_BITS_AT = 17
 
 
 def is_installed() -> bool:
-    """Tell whether PyAV can be imported.
+    """Return whether PyAV can be imported.
 
     Returns
     -------
@@ -72,7 +72,7 @@ def is_installed() -> bool:
 
 
 def probe(path: Path, codec_frames: int | None = None) -> AudioProbe:
-    """Decode a file once and tell what is in it.
+    """Decode a file once and return what is in it.
 
     Parameters
     ----------
@@ -260,7 +260,7 @@ class _Pass:
         )
 
     def length(self) -> tuple[int, list[str]]:
-        """Return how many frames there are, the filling of the last codec frames left out, and what is odd of it."""
+        """Return how many frames there are, the filling of the last codec frames omitted, and what is odd of it."""
         warnings = []
         if self._bytes_left_out:
             warnings.append(f"{self._bytes_left_out} bytes of it are not audio and were skipped")
@@ -274,7 +274,7 @@ class _Pass:
         return self._done, warnings
 
     def _tagged(self) -> int | None:
-        """Return the length that an iTunSMPB tag states, where its priming is what was left out."""
+        """Return the length that an iTunSMPB tag states, where its priming is what was omitted."""
         tag = _TUNES_TAG.match(self._container.metadata.get("iTunSMPB", ""))
         if tag is None or self._start is None:
             return None

@@ -14,7 +14,7 @@ from rtpverify.sources.audio.recording import RecordingAudio
 class Mono:
     """The mean of all channels of a recording, in single precision; a :class:`rtpverify.dsp.mfcc.Samples`.
 
-    Slices that overlap and move on are read in one go; one that starts before the last did is read anew.
+    Slices that overlap and move on are read in one go; one that starts before the last did is read again.
 
     Parameters
     ----------

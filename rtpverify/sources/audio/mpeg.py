@@ -25,7 +25,7 @@ class XingHeader:
 
 
 def audio_start(file: BinaryIO) -> int:
-    """Return where a file begins behind its ID3v2 tags.
+    """Return where a file begins after its ID3v2 tags.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ def audio_start(file: BinaryIO) -> int:
 
 
 def has_sync(head: bytes) -> bool:
-    """Tell whether bytes begin with the eleven set bits that a frame of MPEG audio, or of AAC in ADTS, begins with.
+    """Return whether bytes begin with the eleven set bits that a frame of MPEG audio, or of AAC in ADTS, begins with.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ def has_sync(head: bytes) -> bool:
 
 
 def is_frame(head: bytes) -> bool:
-    """Tell whether bytes begin as a frame of MPEG audio does: eleven set bits, and a layer.
+    """Return whether bytes begin as a frame of MPEG audio does: eleven set bits, and a layer.
 
     Parameters
     ----------
@@ -104,7 +104,7 @@ def form(head: bytes) -> tuple[int, int] | None:
 
 
 def is_mpeg(file: BinaryIO) -> bool:
-    """Tell whether a file is MPEG audio by its first bytes, or by an ID3v2 tag before nothing else that is known.
+    """Return whether a file is MPEG audio by its first bytes, or by an ID3v2 tag before nothing else that is known.
 
     Parameters
     ----------
@@ -153,7 +153,7 @@ def _frame_before(start: bytes, place: int) -> int | None:
 
 
 def goes_on(file: BinaryIO, stated: XingHeader) -> bool:
-    """Tell whether another frame follows where a file should be at its end.
+    """Return whether another frame follows where a file should be at its end.
 
     Parameters
     ----------

@@ -131,7 +131,7 @@ def check_alike(path: Path, links: list[Link]) -> None:
 
 
 def _next_page(file: BinaryIO, at: int) -> int:
-    """Return where the next page begins, what lies before it left out; the end of the file where there is none."""
+    """Return where the next page begins, what lies before it omitted; the end of the file where there is none."""
     file.seek(at)
     found = file.read(len(_CAPTURE))
     if found == _CAPTURE:

@@ -33,7 +33,7 @@ _MARGIN_FRAMES = 4096
 
 
 def open_recording(path: Path, *, looped: bool = True) -> Recording:
-    """Open an audio file as a reference, at whatever sample rate the audio has that is held against it.
+    """Open an audio file as a reference, at whatever sample rate the audio has that is compared with it.
 
     The file is read as it is now for as long as the reference is there, whatever takes its name.
 

@@ -38,7 +38,7 @@ Float = type[np.float32] | type[np.float64]
 
 
 def probe(path: Path, spans: Sequence[Span] = (), frames: int | None = None) -> AudioProbe:
-    """Tell what is in a file by its header.
+    """Return what is in a file by its header.
 
     Parameters
     ----------
@@ -177,7 +177,7 @@ class _Part(io.RawIOBase):
 
 @contextmanager
 def _opened(path: Path, source: Path, span: Span | None) -> Iterator[SoundFile]:
-    """Open a file, reported as ``path``, for reading by its descriptor: soundfile would judge it by its extension."""
+    """Open a file, reported as ``path``, for reading by its descriptor: soundfile would go by its extension."""
     import soundfile
 
     try:

@@ -51,7 +51,7 @@ class WaveForm:
 
     @property
     def is_wide(self) -> bool:
-        """Whether linear samples have fewer bits than the bytes they lie in; only little-endian ones are looked at."""
+        """Whether linear samples have fewer bits than the bytes they lie in; only little-endian ones are examined."""
         is_linear = self.tag == PCM and not self.is_big_endian
         return is_linear and 0 < self.valid_bits < 8 * self.sample_bytes <= 8 * _MOST_BYTES
 

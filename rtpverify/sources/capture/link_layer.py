@@ -103,7 +103,7 @@ class _Records:
         return left
 
     def whole(self, size: int) -> NDArray[np.bool_]:
-        """Tell which records have ``size`` more captured bytes."""
+        """Return which records have ``size`` more captured bytes."""
         return self.end - self.position >= size
 
     def header(self, size: int) -> NDArray[np.uint8]:
@@ -169,7 +169,7 @@ def _linux_cooked_2(records: _Records) -> NDArray[np.int64]:
 
 
 def _ethertype_version(records: _Records, header: NDArray[np.uint8], ethertype_at: int) -> NDArray[np.int64]:
-    """Step over a link header and the VLAN tags (IEEE 802.1Q, stacked too) behind it."""
+    """Step over a link header and the VLAN tags (IEEE 802.1Q, stacked too) after it."""
     ethertype = header_field(header, ethertype_at, ">u2")
     records.position = records.position + header.shape[1]
     for _ in range(_MOST_VLAN_TAGS):
@@ -190,7 +190,7 @@ def _raw_ip(records: _Records) -> NDArray[np.int64]:
 
 
 def _bsd_loopback(records: _Records) -> NDArray[np.int64]:
-    """Read the address family, which stands in the byte order of whatever host captured it."""
+    """Read the address family, which is in the byte order of whatever host captured it."""
     header = records.need(4)
     records.position = records.position + 4
     little, big = (header_field(header, 0, dtype) for dtype in ("<u4", ">u4"))
@@ -198,7 +198,7 @@ def _bsd_loopback(records: _Records) -> NDArray[np.int64]:
 
 
 def _is_one_of(values: NDArray[np.int64], wanted: tuple[int, ...]) -> NDArray[np.bool_]:
-    """Tell which values are wanted; for a few, faster than numpy.isin."""
+    """Return which values are wanted; for a few, faster than numpy.isin."""
     result = np.zeros(len(values), np.bool_)
     for value in wanted:
         result |= values == value

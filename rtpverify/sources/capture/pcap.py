@@ -28,7 +28,7 @@ _LINK_TYPE_BITS = 0x03FFFFFF
 
 
 def is_pcap(start: bytes) -> bool:
-    """Tell by its first bytes whether a file is a pcap capture.
+    """Return by its first bytes whether a file is a pcap capture.
 
     Parameters
     ----------

@@ -94,7 +94,7 @@ class _Section:
 
 
 def is_pcapng(start: bytes) -> bool:
-    """Tell by its first 12 bytes whether a file is a pcapng capture.
+    """Return by its first 12 bytes whether a file is a pcapng capture.
 
     Parameters
     ----------
@@ -176,7 +176,7 @@ def _chain(section: _Section, smallest: int) -> Chain:
 def _pass_section_header(
     data: Data, arena: NDArray[np.uint8], section: _Section, position: int
 ) -> tuple[int, str | None]:
-    """Return where the section's first block starts, or why it cannot be told."""
+    """Return where the section's first block starts, or why it cannot be determined."""
     stretch = walk(data, _chain(section, SECTION_HEADER_BYTES), position, 1)
     if stretch.stopped is None and not _Blocks.read(arena, section, stretch).count_whole(arena, section):
         return stretch.position, DAMAGED

@@ -148,7 +148,7 @@ class CaptureReader:
 
 
 def is_capture(path: str | Path) -> bool:
-    """Tell by its content whether a file is a capture (pcap or pcapng, compressed or not), whatever its name.
+    """Return by its content whether a file is a capture (pcap or pcapng, compressed or not), whatever its name.
 
     Parameters
     ----------

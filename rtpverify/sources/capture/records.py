@@ -82,7 +82,7 @@ class Chain:
     byte_order
         ``<`` or ``>``.
     size_at
-        Byte of the record at which its 32-bit size stands.
+        Byte of the record at which its 32-bit size is.
     overhead_bytes
         Bytes of the record that its size does not count.
     smallest, largest

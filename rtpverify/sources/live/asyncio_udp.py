@@ -111,7 +111,7 @@ class DgramReceiver:
         Returns
         -------
         float or None
-            From 0 to 1; None where the system does not tell.
+            From 0 to 1; None where the system does not show.
         """
         fills = [fill for item in self._sockets if (fill := item.fill()) is not None]
         return max([*fills, len(self._queue) / self._max_queued], default=None)
@@ -155,7 +155,7 @@ class DgramReceiver:
         Raises
         ------
         SourceError
-            Where a socket failed; the next call goes on with it, and no datagram is lost by this one.
+            Where a socket failed; the next call continues with it, and no datagram is lost by this one.
         """
         for number, pump in self._pumps.items():
             if pump.done() and not pump.cancelled():

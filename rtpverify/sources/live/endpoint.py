@@ -11,7 +11,7 @@ from rtpverify.errors import ConfigurationError
 
 SCHEME = "rtp://"
 LOCALHOST = "127.0.0.1"
-"""What ``localhost`` stands for; other names would take a resolver, and may stand for several addresses."""
+"""What ``localhost`` means; other names would take a resolver, and may mean several addresses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +100,7 @@ def join_address(address: str, port: int) -> str:
 
 
 def parse_endpoint(text: str, place: str = "SOURCE") -> Endpoint:
-    """Read ``rtp://[SENDER@]ADDRESS:PORT[?interface=NAME_OR_ADDRESS]``; IPv6 stands in brackets.
+    """Read ``rtp://[SENDER@]ADDRESS:PORT[?interface=NAME_OR_ADDRESS]``; IPv6 is in brackets.
 
     Parameters
     ----------

@@ -49,12 +49,12 @@ class LiveInput(Protocol):
     def take_fill(self) -> float | None:
         """Return which part of a receive buffer was full before it was read, the most since the last call.
 
-        Every drain asks one socket, in turn. None where the system does not tell.
+        Every drain asks one socket, in turn. None where the system does not show.
 
         Returns
         -------
         float or None
-            From 0 to 1; None where nothing was read, or the system does not tell.
+            From 0 to 1; None where nothing was read, or the system does not show.
         """
 
     def drain(self) -> PacketBatch | None:

@@ -136,7 +136,7 @@ class UdpReceiver:
 
     @property
     def dropped(self) -> int:
-        """Packets this host lost: the kernel, asked anew, by full buffers; and this process by a defect."""
+        """Packets this host lost: the kernel, asked again, by full buffers; and this process by a defect."""
         return self._sockets.dropped + self._dropped_here
 
     def dropped_to(self) -> dict[str, int]:
@@ -201,7 +201,7 @@ class UdpReceiver:
         self._sockets_changed(needless + changed)
 
     def _sockets_changed(self, others: Collection[int]) -> None:
-        """Go on with other sockets, some of which mean something else than before."""
+        """Continue with other sockets, some of which mean something else than before."""
         if others:
             self._flows.forget(lambda raw: int(np.frombuffer(raw, np.uint32)[7]) in others)
         self._mixed = len({item.endpoint.is_ipv6 for item in self._sockets}) > 1
@@ -220,7 +220,7 @@ class UdpReceiver:
         Raises
         ------
         SourceError
-            Where the kernel refuses to go on receiving on a socket; no datagram is lost by that, and the next call
+            Where the kernel refuses to continue receiving on a socket; no datagram is lost by that, and the next call
             asks the others first.
         """
         self._look_at_buffer()
@@ -369,7 +369,7 @@ class UdpReceiver:
         arrival_ns = self._seconds[:rows].astype(np.int64)
         arrival_ns *= 1_000_000_000
         arrival_ns += self._nanoseconds[:rows]
-        # The time comes first, so the length of the control data tells whether it is there.
+        # The time comes first, so the length of the control data shows whether it is there.
         missing = self._control_length[:rows] < _TIMESTAMP.itemsize
         if missing.any():
             arrival_ns[missing] = time.time_ns()

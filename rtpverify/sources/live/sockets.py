@@ -1,7 +1,7 @@
 """UDP sockets to receive RTP on: bind, join, size the buffer, and say in one line what went wrong.
 
-A unicast socket is bound without SO_REUSEADDR, so that a port in use is told; a multicast socket is bound to its group
-and hears only what it joined itself.
+A unicast socket is bound without SO_REUSEADDR, so that a port in use is reported; a multicast socket is bound to its
+group and hears only what it joined itself.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class ReceiveSocket:
                 raise SourceError(f"{self.endpoint.destination}: {_reason(error, self.endpoint)}") from error
 
     def dropped(self) -> int:
-        """Return how many packets were dropped on this socket so far; off Linux the kernel does not tell its own.
+        """Return how many packets were dropped on this socket so far; off Linux the kernel does not show its own.
 
         Asks the kernel, so it is up to date even where no packet follows the dropped ones.
 
@@ -109,7 +109,7 @@ class ReceiveSocket:
         self._thrown_away += count
 
     def fill(self) -> float | None:
-        """Return which part of the receive buffer is full now; None where the system does not tell.
+        """Return which part of the receive buffer is full now; None where the system does not show.
 
         Returns
         -------
@@ -255,7 +255,7 @@ class SocketTable:
         Raises
         ------
         SourceError
-            Where one cannot be had, and then none is.
+            Where one cannot be obtained, and then none is.
         """
         known = {_name(item.endpoint): number for number, item in self._items.items()}
         groups = _by_socket(endpoints)
@@ -383,7 +383,7 @@ def _change_membership(
             sock.setsockopt(level, option, request)
 
     if not _LINUX:
-        # Who sends is looked at packet by packet.
+        # Who sends is examined packet by packet.
         before, after = (frozenset() if before == frozenset() else None), None
     if before is None and after is None:
         return

@@ -212,7 +212,7 @@ class RingReceiver:
         return np.flatnonzero(kept)
 
     def _comes_through(self, flow: int, interface: int) -> bool:
-        """Tell whether a flow is received at an interface."""
+        """Return whether a flow is received at an interface."""
         known = self._is_through.get((flow, interface))
         if known is None:
             address, _, port = self.flows[flow].destination.rpartition(":")
@@ -257,7 +257,7 @@ def _index(interface: str) -> int:
 
 
 def _has_master(index: int) -> bool:
-    """Tell whether an interface is part of another one."""
+    """Return whether an interface is part of another one."""
     try:
         return (_INTERFACES / socket.if_indextoname(index) / "master").exists()
     except OSError:

@@ -84,7 +84,7 @@ class PacketRing:
     Raises
     ------
     SourceError
-        Where it cannot be had; the message says why, and what to do.
+        Where it cannot be obtained; the message says why, and what to do.
     """
 
     def __init__(self, tap: Tap, program: bytes = udp_program()) -> None:
@@ -143,7 +143,7 @@ class PacketRing:
         return memory
 
     def _is_loopback(self) -> bool:
-        """Tell whether the tap is on the loopback interface, which has index 1 in every network namespace."""
+        """Return whether the tap is on the loopback interface, which has index 1 in every network namespace."""
         return self.tap.interface == "lo" or self._index == 1
 
     def _reason(self, error: OSError) -> str:

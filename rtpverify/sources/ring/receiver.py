@@ -40,7 +40,7 @@ class TapReceiver:
     Raises
     ------
     SourceError
-        Where a ring cannot be had; the message names the interface and what to do.
+        Where a ring cannot be obtained; the message names the interface and what to do.
     """
 
     def __init__(self, taps: Sequence[Tap]) -> None:
