@@ -208,6 +208,8 @@ class _Companions:
         """Announce, before the first packet."""
         if self._announcer is not None:
             self._announcer.tick(time.time_ns())
+            if self._announcer.failure is not None:
+                _say(f"--sap: cannot announce to {self._announcer.failure}; name the interface: rtp://…?interface=NAME")
 
     def tick(self) -> None:
         """Send what is due."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import socket
 from collections.abc import Sequence
 
@@ -23,6 +22,11 @@ class Announcer:
     sessions
         The destination of each session, the address that it comes from, and its description.
 
+    Attributes
+    ----------
+    failure
+        Why announcements could not be sent; None where all were.
+
     Raises
     ------
     SourceError
@@ -30,6 +34,7 @@ class Announcer:
     """
 
     def __init__(self, sessions: Sequence[tuple[Endpoint, str, str]]) -> None:
+        self.failure: str | None = None
         self._due_ns: int | None = None
         self._sessions: list[tuple[Endpoint, str]] = []
         self._sockets: dict[Endpoint, socket.socket] = {}
@@ -60,6 +65,8 @@ class Announcer:
 
     def _send(self, *, deletes: bool) -> None:
         for group, text in self._sessions:
-            with contextlib.suppress(OSError):
-                announcement = write_sap(group.sender or "", text, deletes=deletes)
+            announcement = write_sap(group.sender or "", text, deletes=deletes)
+            try:
                 self._sockets[group].sendto(announcement, socket_address(group))
+            except OSError as error:
+                self.failure = f"{group.destination}: {error.strerror or error}"
