@@ -72,7 +72,7 @@ class Sender:
 
     def send(self, lost=(), copied=(), delayed=None, start_ns=START_NS):
         """Return the packets in order of arrival: (arrival in ns, flow, datagram)."""
-        samples = self.samples().reshape(self.packets, self.packet_frames, -1)
+        octets, size = bytes(encode(self.form, self.samples())), self.packet_frames * self.form.bytes_per_frame
         period_ns = 1e9 * self.packet_frames / self.form.sample_rate_hz
         arrived = []
         for index in range(self.packets):
@@ -86,7 +86,7 @@ class Sender:
                 (self.timestamp + index * self.packet_frames) % 2**32,
                 self.ssrc,
             )
-            datagram = header + encode(self.form, samples[index])
+            datagram = header + octets[index * size : (index + 1) * size]
             place = index + (delayed or {}).get(index, 0.0)
             arrived += [
                 (start_ns + round((place + 0.1 * copy) * period_ns), self.flow, datagram)
