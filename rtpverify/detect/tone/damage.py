@@ -7,8 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from rtpverify.detect.explain import FAULTS, Explanation, anything, explain_all
 from rtpverify.detect.explain import Departure as Stretch
-from rtpverify.detect.explain import Explanation, anything, explain_all
+from rtpverify.detect.explain.faults.content import NoisyRepeat
 from rtpverify.detect.noise_thresholds import EVENT_Z
 from rtpverify.detect.tone.departure import Departure
 from rtpverify.detect.tone.moves import moving_sigma
@@ -22,6 +23,8 @@ LONGEST_CLICK_SECONDS = 0.001
 """Longer stretches are vague where they begin: they may be the start of something that stays."""
 LEAST_REPEAT_FRAMES = 8
 """A shorter stretch of something else is not looked for in what came before."""
+TONE_FAULTS = tuple(fault for fault in FAULTS if not isinstance(fault, NoisyRepeat))
+"""A noisy copy of a tone is the tone at another phase: no search through the past tells more."""
 BEFORE_SECONDS, AFTER_SECONDS = 0.015, 0.025
 """Frames around a stretch among which its edges are looked for."""
 
@@ -118,7 +121,7 @@ def tell_damage(track: Track, start: int, stop: int, model: Sine, known: int | N
     """
     stretch = _stretch(track, start, stop, model, known)
     wrong = track.allowance(stretch.start + len(stretch.x), model)
-    found = explain_all(stretch, wrong) or [anything(stretch)]
+    found = explain_all(stretch, wrong, TONE_FAULTS) or [anything(stretch)]
     for explanation in found:
         _tell(track, explanation)
     return min(start, found[0].start), max(stop, *(explanation.stop for explanation in found))

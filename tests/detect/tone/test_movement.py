@@ -134,3 +134,13 @@ def test_learning_does_not_depend_on_how_blocks_come(cuts, seed):
 def test_longer_stretches_show_what_moves_slowly():
     moves = Moves((1.0, 2.0, 3.0), halves=(8, 25), block_frames=BLOCK)
     assert [moves.phase_over(blocks * BLOCK) for blocks in (1, 8, 9, 25, 40)] == [2.0, 2.0, 3.0, 3.0, 3.0]
+
+
+def test_jumps_every_50_ms_are_jumps():
+    """Most blocks are out of step with those before, and none moves within itself."""
+    n, every = 3 * RATE_HZ, 2400
+    frame = np.arange(n)
+    x = np.rint(0.5 * np.sin(OMEGA * (frame + 7 * (frame // every))) * 2**23)[:, None] / 2**23
+    events = result(x).events
+    assert {event.kind for event in events} == {Kind.SLIP}
+    assert [event.start_frame for event in events] == pytest.approx(list(range(every, n, every)), abs=4)

@@ -98,7 +98,7 @@ class Movement:
         self.seen = np.zeros((0, 1 + len(self.halves)))
         self._waiting = np.zeros((0, max(self.halves, default=0), len(self.halves)))
         self._waits = np.zeros_like(self._waiting)
-        self._ring = np.zeros((0, RING_BLOCKS, 4))
+        self._ring = np.zeros((0, RING_BLOCKS, 6))
         self._block = np.zeros((0, RING_BLOCKS), np.int64)
 
     def grow(self, lines: int) -> None:
@@ -135,7 +135,8 @@ class Movement:
         """
         block = first_block[:, None] + np.arange(whole.shape[1])
         at = lines[:, None], block % RING_BLOCKS
-        self._ring[at] = np.stack([fit.z.real, fit.z.imag, fit.dc, noise], axis=2)
+        slope = np.divide(fit.slope_z, fit.z, out=np.zeros_like(fit.z), where=fit.z != 0)
+        self._ring[at] = np.stack([fit.z.real, fit.z.imag, slope.real, slope.imag, fit.dc, noise], axis=2)
         self._block[at] = np.where(whole, block, -1)
 
     def sigma_before(
@@ -245,15 +246,18 @@ class Movement:
         whole = known[2:] & known[1:-1] & known[:-2]
         if 2 * np.count_nonzero(whole) < MEDIAN_BLOCKS:
             return 0.0, 0.0, 0.0, 0.0
-        real, imaginary, dc, noise = self._ring[line, at].T
+        real, imaginary, fade, turn, dc, noise = self._ring[line, at].T
         z = real + 1j * imaginary
         level = np.abs(z)
         advance = z[1:] * z[:-1].conj()
         bend = np.angle(advance[1:] * advance[:-1].conj())[whole]
         scale = math.sqrt(self._block_frames / 2.0) / _CURVATURE_FACTOR / _MEDIAN_Z
         middle = float(np.median(level[known]))
-        phase_rms = float(np.median(np.abs(bend))) * scale * middle
-        level_rms = float(np.median(np.abs(np.diff(level, 2)[whole]))) * scale
+        # What moves from block to block moves within them; where something jumps now and then, most blocks are still.
+        within = math.sqrt(self._block_frames**3 / 24.0) / _MEDIAN_Z * middle
+        turns, fades = (float(np.median(np.abs(part - np.median(part)))) for part in (turn[known], fade[known]))
+        phase_rms = min(float(np.median(np.abs(bend))) * scale * middle, turns * within)
+        level_rms = min(float(np.median(np.abs(np.diff(level, 2)[whole]))) * scale, fades * within)
         dc_rms = float(np.median(np.abs(np.diff(dc, 2)[whole]))) * scale
         usual = float(np.median(noise[known]))
         spread = float(np.median(np.abs(noise[known] / usual - 1.0))) / _MEDIAN_Z if usual > 0.0 else 0.0
