@@ -22,10 +22,14 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from statistics import NormalDist
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tests.oracle.signals import MARGIN, Frames, Stream
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 ALARMS = float(os.environ.get("ALARMS", "8"))
 TRIALS = int(os.environ.get("TRIALS", "20"))
@@ -206,7 +210,7 @@ class Curve:
     """Probability of detection of one kind in one stream, and that of a matched filter."""
 
     name: str
-    departure: Departure
+    index: int
     sizes: list[float]
     measured: list[float]
     theory: list[float]
@@ -221,10 +225,18 @@ def curve(name: str, index: int, z: float, seed: int) -> Curve:
     for place, size in enumerate(sizes):
         rng = random.Random(f"{name}/{index}/{place}/{seed}")
         measured.append(sum(found(name, index, size, rng.getrandbits(32)) for _ in range(TRIALS)) / TRIALS)
-    return Curve(name, departure, sizes, measured, [NORMAL.cdf(z * ((size - limit) / half - 1)) for size in sizes])
+    return Curve(name, index, sizes, measured, [NORMAL.cdf(z * ((size - limit) / half - 1)) for size in sizes])
 
 
 # Pictures -----------------------------------------------------------------------------------------------------------
+
+
+def _save(figure: Figure, name: str) -> None:
+    """Write a picture to the documentation, the same for the same figures."""
+    from matplotlib import rc_context
+
+    with rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
+        figure.savefig(DOCS / name, metadata={"Date": None})
 
 
 def draw_alarms(counts: dict[str, list[tuple[float, float, int]]]) -> None:
@@ -243,7 +255,7 @@ def draw_alarms(counts: dict[str, list[tuple[float, float, int]]]) -> None:
         error = np.maximum([rate - low, high - rate], 0.0)
         axis.errorbar(place, rate, error, fmt="o", capsize=2, label=name)
     axis.legend()
-    figure.savefig(DOCS / "false-alarms.svg", metadata={"Date": None})
+    _save(figure, "false-alarms.svg")
 
 
 def draw_detection(curves: list[Curve]) -> None:
@@ -252,14 +264,14 @@ def draw_detection(curves: list[Curve]) -> None:
 
     figure = Figure(figsize=(11, 5.6), layout="constrained")
     axes = figure.subplots(2, math.ceil(len(DEPARTURES) / 2)).ravel()
-    for axis, departure in zip(axes, DEPARTURES, strict=False):
+    for index, (axis, departure) in enumerate(zip(axes, DEPARTURES, strict=False)):
         axis.set(xscale="log", title=departure.kind, xlabel=departure.unit, ylim=(-0.03, 1.03))
-        for color, item in enumerate(item for item in curves if item.departure == departure):
+        for color, item in enumerate(item for item in curves if item.index == index):
             axis.plot(item.sizes, item.measured, color=f"C{color}", marker=".", label=item.name)
             axis.plot(item.sizes, item.theory, color=f"C{color}", linestyle=":")
     axes[len(DEPARTURES)].axis("off")
     axes[len(DEPARTURES)].legend(*axes[0].get_legend_handles_labels(), loc="center", title="dotted: matched filter")
-    figure.savefig(DOCS / "detection.svg", metadata={"Date": None})
+    _save(figure, "detection.svg")
 
 
 def main() -> None:
@@ -287,7 +299,8 @@ def main() -> None:
     for item in curves:
         rows = zip(item.sizes, item.measured, item.theory, strict=True)
         text = ", ".join(f"{size:.3g}: {share:.2f} ({theory:.2f})" for size, share, theory in rows)
-        print(f"{item.departure.kind}, {item.name}: found, and by theory, of {item.departure.unit}: {text}")
+        departure = DEPARTURES[item.index]
+        print(f"{departure.kind}, {item.name}: found, and by theory, by size ({departure.unit}): {text}")
     draw_detection(curves)
 
 
