@@ -261,17 +261,19 @@ def draw_alarms(counts: dict[str, list[tuple[float, float, int]]]) -> None:
 def draw_detection(curves: list[Curve]) -> None:
     """Draw probabilities of detection over size, one field for each kind."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import NullFormatter
 
     figure = Figure(figsize=(11, 5.6), layout="constrained")
     axes = figure.subplots(2, math.ceil(len(DEPARTURES) / 2)).ravel()
     for index, (axis, departure) in enumerate(zip(axes, DEPARTURES, strict=False)):
         axis.set(xscale="log", title=departure.kind, xlabel=departure.unit, ylim=(-0.03, 1.03))
+        axis.xaxis.set_minor_formatter(NullFormatter())
         for color, item in enumerate(item for item in curves if item.index == index):
             axis.plot(item.sizes, item.measured, color=f"C{color}", marker=".", label=item.name)
             axis.plot(item.sizes, item.theory, color=f"C{color}", linestyle=":")
     axes[len(DEPARTURES)].axis("off")
     axes[len(DEPARTURES)].legend(*axes[0].get_legend_handles_labels(), loc="center", title="dotted: matched filter")
-    _save(figure, "detection.svg")
+    _save(figure, "probability-of-detection.svg")
 
 
 def main() -> None:
