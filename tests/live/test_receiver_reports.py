@@ -14,6 +14,7 @@ from rtpverify.rtp.payload import parse_rtpmap
 from rtpverify.rtp.rtcp import ReceiverReport, SourceDescription, parse_rtcp
 from rtpverify.sources.audio.reference_text import parse_reference
 from rtpverify.sources.live.endpoint import Endpoint, parse_endpoint
+from rtpverify.transport.demux import MAX_HELD_PACKETS
 from tests.helpers.patience import PATIENCE_SECONDS
 
 PACKETS, LOST, SSRC = 300, 7, 0x5EED0001
@@ -39,7 +40,7 @@ def sender_report(index):
 
 
 def run(options, mux=False):
-    """Check a stream that has a report after each 50 packets; return the result and the RTCP that its sender heard."""
+    """Check a stream that has a report after each 50 packets but the first, and return what its sender heard, too."""
     ours, ours_rtcp = pair()
     free, free_rtcp = pair()
     port = free.getsockname()[1]
@@ -68,7 +69,8 @@ def run(options, mux=False):
             if index != LOST:
                 rtp = struct.pack(">BBHII", 0x80, 97, index, 48 * index, SSRC) + bytes(96)
                 ours.sendto(rtp, ("127.0.0.1", port))
-            if index % 50 == 49:
+            # The first packets may be held until their times show the clock; what comes meanwhile is of no stream yet.
+            if index % 50 == 49 and index > MAX_HELD_PACKETS:
                 ours_rtcp.sendto(sender_report(index + 1), ("127.0.0.1", port if mux else port + 1))
             time.sleep(max(0.0, started + 0.002 * index - time.monotonic()))
         receiver.join(20)
@@ -86,8 +88,8 @@ def run(options, mux=False):
 def test_sender_reports_of_a_live_stream(options, mux):
     stream, heard = run(options, mux)
     rtcp = stream.transport.rtcp
-    assert rtcp.sender_reports == 6
-    assert (rtcp.packets_sent, rtcp.packets_by_sequence) == (250, 250)
+    assert rtcp.sender_reports == 5
+    assert (rtcp.packets_sent, rtcp.packets_by_sequence) == (200, 200)
     assert heard == []
 
 
