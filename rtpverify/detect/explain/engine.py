@@ -21,6 +21,8 @@ ROUNDS = 4
 """Fits and edges in turn; from the third on they hardly move."""
 ANYTHING = frozenset({Kind.NOISE, Kind.MISMATCH, Kind.CLICK})
 """Kinds whose frames may hold anything: within them nothing departs any more."""
+_WORTH_MORE = 0.3
+"""Share of the best score, as first fitted, from which on an explanation may become the best with its edges."""
 ALTERNATIVE = 0.05
 """Posterior from which on another explanation is named."""
 SURE = 14.0
@@ -84,41 +86,55 @@ class Explanation:
 
 @dataclass(frozen=True)
 class _Scored:
-    """A fitted model with its interval; ``gain`` is its log-likelihood over that of order, frame by frame."""
+    """A fitted model with its interval.
 
-    kind: Kind
+    ``gain`` is its log-likelihood over that of order, frame by frame, 0 where it cannot be; ``fits`` tells which frames
+    it explains.
+    """
+
+    fault: FaultModel
     fitted: Fitted
     start: int
     stop: int
     gain: NDArray[np.float64]
+    fits: NDArray[np.bool_]
     score: float
-    prior: float
+
+    @property
+    def prior(self) -> float:
+        """What it costs beyond its parameters, in nats."""
+        return self.fault.prior + self.fitted.prior
+
+    @property
+    def weight(self) -> float:
+        """Its score less its prior."""
+        return self.score - self.prior
 
 
 def explain(departure: Departure, faults: Iterable[FaultModel] = FAULTS) -> Explanation | None:
     """Return the best explanation of a departure; None where nothing explains it better than order does."""
     faults = list(faults)
-    scored = [item for fault in faults if not fault.costly(departure) for item in _scores(departure, fault)]
-    if not scored or not max(scored, key=lambda item: item.score - item.prior).fitted.complete:
-        scored += [item for fault in faults if fault.costly(departure) for item in _scores(departure, fault)]
-    if not scored:
-        return None
-    top = max(item.score - item.prior for item in scored)
+    scored = _settled(departure, [fault for fault in faults if not fault.costly(departure)], 0.0)
+    most = max(scored, key=lambda item: item.weight, default=None)
+    if most is None or not most.fitted.complete:
+        least = 0.0 if most is None else most.weight
+        scored += _settled(departure, [fault for fault in faults if fault.costly(departure)], least)
+    top = max((item.weight for item in scored), default=0.0)
     if top <= 0.0:
         return None
     best: dict[Kind, tuple[float, _Scored]] = {}
     for item in scored:
-        short = top - (item.score - item.prior)
+        short = top - item.weight
         if item.fitted.complete:
             short = max(0.0, short - _ALIKE * top)
         weight = -short - item.prior
-        if item.kind not in best or weight > best[item.kind][0]:
-            best[item.kind] = weight, item
+        if item.fault.kind not in best or weight > best[item.fault.kind][0]:
+            best[item.fault.kind] = weight, item
     ranked = sorted(best.values(), key=lambda pair: -pair[0])
     likelihood = np.exp(np.array([weight for weight, _ in ranked]) - ranked[0][0])
     posterior = likelihood / likelihood.sum()
     shares = zip(ranked[1:], posterior[1:].tolist(), strict=True)
-    others = {item.kind: share for (_, item), share in shares if share > ALTERNATIVE}
+    others = {item.fault.kind: share for (_, item), share in shares if share > ALTERNATIVE}
     chosen = ranked[0][1]
     size, message = chosen.fitted.describe(departure, slice(chosen.start, chosen.stop))
     after = float(chosen.gain[chosen.stop :][departure.valid[chosen.stop :]].sum())
@@ -133,12 +149,23 @@ def explain(departure: Departure, faults: Iterable[FaultModel] = FAULTS) -> Expl
         after < -SURE,
         chosen.fitted.signal,
         chosen.fitted.noise,
-        chosen.fitted.log_likelihood(departure) > OUTLIER,
+        chosen.fits,
     )
 
 
-def _scores(departure: Departure, fault: FaultModel) -> list[_Scored]:
-    """Return how well a fault explains a departure, with both edges where it explains it best."""
+def _settled(departure: Departure, faults: Iterable[FaultModel], least: float) -> list[_Scored]:
+    """Return how well faults explain a departure, with both edges where they explain it best.
+
+    Those that are far from the best, or from ``least``, as they are first fitted are left out.
+    """
+    first = [item for fault in faults for item in _first_fits(departure, fault)]
+    enough = _WORTH_MORE * max([least, *(item.weight for item in first)])
+    settled = (_settle(departure, item) for item in first if item.weight >= enough)
+    return [item for item in settled if item and item.start < departure.stop and item.stop > departure.first]
+
+
+def _first_fits(departure: Departure, fault: FaultModel) -> list[_Scored]:
+    """Return how a fault explains what looks wrong, but for its edges."""
     if not _lasts(departure, fault, departure.stop - departure.first):
         return []
     edge = departure.frames(_EDGE_SECONDS)
@@ -146,8 +173,7 @@ def _scores(departure: Departure, fault: FaultModel) -> list[_Scored]:
     whole = slice(departure.first, departure.stop)
     cores = [slice(whole.start + inner, whole.stop - inner), whole]
     fitted = next((found for core in cores if (found := fault.fit(departure, core))), [])
-    scored = [item for model in fitted if (item := _settle(departure, fault, model))]
-    return [item for item in scored if item.start < whole.stop and item.stop > whole.start]
+    return [item for model in fitted if (item := _score(departure, fault, model))]
 
 
 def _is_click(departure: Departure, frames: int) -> bool:
@@ -180,36 +206,37 @@ def _reach(departure: Departure, fault: FaultModel) -> NDArray[np.bool_]:
     return reach
 
 
-def _settle(departure: Departure, fault: FaultModel, fitted: Fitted) -> _Scored | None:
-    best: _Scored | None = None
-    reach = _reach(departure, fault)
-    settled = (0, 0, 0)
-    for _ in range(ROUNDS):
-        likelihood = fitted.log_likelihood(departure)
-        gain = np.where(reach, likelihood - departure.in_order, 0.0)
-        start, stop, total = best_interval(gain - _ENDS)
-        frames = int(np.count_nonzero(departure.valid[start:stop]))
-        if frames == 0 or not _lasts(departure, fault, stop - start):
-            break
-        score = total - _cost(departure, fitted, frames)
-        best = _Scored(fault.kind, fitted, start, stop, gain, score, fault.prior + fitted.prior)
+def _score(departure: Departure, fault: FaultModel, fitted: Fitted) -> _Scored | None:
+    """Return a fitted model with the interval that it explains best; None where that is none, or too long or short."""
+    likelihood = fitted.log_likelihood(departure)
+    gain = np.where(_reach(departure, fault), likelihood - departure.in_order, 0.0)
+    start, stop, total = best_interval(gain - _ENDS)
+    frames = int(np.count_nonzero(departure.valid[start:stop]))
+    if frames == 0 or not _lasts(departure, fault, stop - start):
+        return None
+    fits = departure.valid & (likelihood > OUTLIER)
+    return _Scored(fault, fitted, start, stop, gain, fits, total - _cost(departure, fitted, frames))
+
+
+def _settle(departure: Departure, found: _Scored) -> _Scored | None:
+    """Return a model fitted inside its interval again until it moves no more; None where it explains nothing then."""
+    for _ in range(ROUNDS - 1):
+        inside = slice(found.start, found.stop)
         # What it does not explain says nothing of its parameters.
-        fits = departure.valid & (likelihood > OUTLIER)
-        count = int(np.count_nonzero(fits[start:stop]))
-        if (start, stop, count) == settled:
-            break
-        settled = start, stop, count
-        again = fault.fit(departure if 2 * count < frames else replace(departure, fitting=fits), slice(start, stop))
+        count = int(np.count_nonzero(found.fits[inside]))
+        few = 2 * count < np.count_nonzero(departure.valid[inside])
+        again = found.fault.fit(departure if few else replace(departure, fitting=found.fits), inside)
         if not again:
             return None
-        fitted = again[0]
-    if (
-        best is None
-        or best.fitted.complete
-        or fault.kind is Kind.CLICK
-        or not _is_click(departure, best.stop - best.start)
-    ):
-        return best
+        scored = _score(departure, found.fault, again[0])
+        if scored is None:
+            break
+        moved = (scored.start, scored.stop) != (found.start, found.stop) or np.any(scored.fits != found.fits)
+        found = scored
+        if not moved:
+            break
+    if found.fitted.complete or found.fault.kind is Kind.CLICK or not _is_click(departure, found.stop - found.start):
+        return found
     return None  # so few frames look like any curve
 
 

@@ -16,6 +16,7 @@ from rtpverify.detect.explain.model import (
     Description,
     Explained,
     Fitted,
+    following,
     told,
     with_noise,
     without_chain,
@@ -166,18 +167,18 @@ class ChannelSwap(Cheap):
     least_seconds, most_seconds = LONGEST_CLICK_SECONDS, math.inf
 
     def fit(self, departure: Departure, core: slice) -> Sequence[Fitted]:
-        """Return what is expected of the other channels."""
-        return [
-            with_noise(
-                departure,
-                core,
-                departure.at(item.reference),
-                item.parameters,
-                told(item.size, _exchanged(item.size)),
-                item.prior,
-            )
-            for item in departure.reference.others()
-        ]
+        """Return what is expected of the channel that the frames resemble most."""
+        others = departure.reference.others()
+        if not others:
+            return []
+        part = slice(core.start, min(core.stop, core.start + departure.frames(_PIECE_SECONDS)))
+        first, last = departure.start + part.start, departure.start + part.stop
+        [x] = departure.seen(part, departure.x)
+        left = [item.reference.expected(first, last)[departure.fitted_frames[part]] - x for item in others]
+        item = others[int(np.argmin([float(residual @ residual) for residual in left]))]
+        text = told(item.size, _exchanged(item.size))
+        found = with_noise(departure, core, departure.at(item.reference), item.parameters, text, item.prior)
+        return following(departure, core, found)
 
 
 class Exchanged:

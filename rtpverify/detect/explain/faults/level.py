@@ -189,10 +189,10 @@ def _describe_bent(departure: Departure, frames: slice) -> Description:
 
 
 class Distortion(Cheap):
-    """Bent by a curve without memory."""
+    """Bent by a curve without memory; gain and offset are special cases of it, likelier where they are enough."""
 
     kind = Kind.DISTORTION
-    prior = 2.0
+    prior = 6.0
     least_seconds, most_seconds = LONGEST_CLICK_SECONDS, math.inf
 
     def fit(self, departure: Departure, core: slice) -> Sequence[Fitted]:
