@@ -316,7 +316,7 @@ def _add_host_drops(stream: Stream, dropped: int, result: StreamResult) -> None:
     if stream.spec.is_merged:
         result.warnings.append(f"{text}, of one leg or another")
     elif result.inconclusive is None:
-        result.inconclusive, result.is_signal_conclusive = f"{text}: its receive buffer was full", True
+        result.inconclusive, result.is_signal_conclusive = f"{text}: more arrived than it could take", True
 
 
 def _no_lead(stream: Stream, intake: Intake) -> str:
