@@ -137,7 +137,9 @@ def test_a_stream_whose_socket_dropped_packets_is_inconclusive_and_no_other(foll
     verifier.finish()
     dropping, other = verifier.result("live").streams
     assert (str(dropping.verdict), str(other.verdict)) == ("inconclusive", "pass" if not follows else "fail")
-    assert dropping.inconclusive == "this host dropped 3 packets at the stream's socket: more arrived than it could take"
+    assert (
+        dropping.inconclusive == "this host dropped 3 packets at the stream's socket: more arrived than it could take"
+    )
     assert other.inconclusive is None
 
 
