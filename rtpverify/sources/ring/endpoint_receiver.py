@@ -2,8 +2,8 @@
 
 Sockets are opened all the same: they join groups, keep ports, and keep the kernel from answering that nobody listens;
 but they take nothing. A packet counts as theirs where it came in for this host, untagged, on an interface that belongs
-to no bridge or bond, whose own packets come again from that. What programs of this host send to a group through a
-network interface is not seen.
+to no bridge or bond, whose own packets come again from that; or where this host sent it to a group, of which the kernel
+gives its own sockets a copy.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class RingReceiver:
         self._has_master: dict[int, bool] = {}
         self._asked_ns = 0
         ring_mb = max(RING_MB, receive_buffer_bytes >> 20)
-        self._ring = PacketRing(Tap(EVERY_INTERFACE, ring_mb=ring_mb), nothing_program())
+        self._ring = PacketRing(Tap(EVERY_INTERFACE, ring_mb=ring_mb, outgoing=True), nothing_program())
         try:
             self.add(endpoints)
         except SourceError:

@@ -36,8 +36,10 @@ _LOOPBACK = 772
 _LINK_TYPES = {1: 1, _LOOPBACK: 1, 65534: 101, 776: 101, 768: 101, 778: 101}
 """``LINKTYPE_`` value of tcpdump.org by ``ARPHRD_`` value: Ethernet and loopback; tunnels without a link header."""
 _UNKNOWN_LINK = -1
-_MULTICAST = 2
-"""Of ``PACKET_HOST``, ``PACKET_BROADCAST``, ``PACKET_MULTICAST``; those above are others', or outgoing."""
+_MULTICAST, _OUTGOING = 2, 4
+"""``PACKET_HOST`` and ``PACKET_BROADCAST`` are below; 3 is what is addressed to others."""
+_GROUP_BIT = 1
+"""Of the first byte of an Ethernet address."""
 
 _USER, _LOSING, _CHECKSUM_NOT_READY, _TAGGED, _CHECKSUM_VALID = 1, 4, 8, 16, 128
 _SLOT = np.dtype(
@@ -214,10 +216,16 @@ class PacketRing:
     def for_this_host(self) -> NDArray[np.bool_]:
         """Return of each slot taken whether this host's sockets on that very interface may take it, shape (n,).
 
-        Not what is addressed to others, nor what has a VLAN tag: that comes again from the interface of its VLAN.
+        Not what is addressed to others, nor what has a VLAN tag: that comes again from the interface of its VLAN. Of
+        what this host itself sends to a group, other than through the loopback interface, its sockets get a copy.
         """
         taken = self._columns[self._taken]
-        return np.asarray(((taken["status"] & _TAGGED) == 0) & (taken["packet_type"] <= _MULTICAST))
+        may_take = taken["packet_type"] <= _MULTICAST
+        sent = np.flatnonzero((taken["packet_type"] == _OUTGOING) & (taken["hardware"] != _LOOPBACK))
+        if len(sent):
+            start = self.taken_start + sent * self.tap.slot_bytes + taken["link_offset"][sent]
+            may_take[sent] = (self.arena[start] & _GROUP_BIT) != 0
+        return np.asarray(((taken["status"] & _TAGGED) == 0) & may_take)
 
     def interfaces(self) -> NDArray[np.int32]:
         """Return the index of the interface at which each slot taken came in, shape (n,)."""

@@ -82,6 +82,8 @@ def parse_taps(text: str, place: str = "SOURCE") -> list[Tap]:
         known = "filter, ring_mb, slot_bytes, outgoing, hardware_time"
         raise ConfigurationError(f"{where}: unknown option {next(iter(options))!r}; known are {known}")
     interfaces = names.split(",")
+    if tap.outgoing and EVERY_INTERFACE in interfaces:
+        raise ConfigurationError(f"{where}: outgoing=1 needs the name of an interface: all show some packets twice")
     for name in interfaces:
         if not 0 < len(name.encode()) <= _LONGEST_NAME or "/" in name or name.split() != [name]:
             raise ConfigurationError(f"{where}: {name!r} is not the name of a network interface")

@@ -42,6 +42,7 @@ def test_several_interfaces_share_the_options():
         ("capture://eth0,", "''"),
         ("capture://eth0,eth0", "eth0 is named twice"),
         ("capture://any,eth0", "any is named twice"),
+        ("capture://any?outgoing=1", "outgoing=1 needs the name of an interface"),
         ("capture://a/b", "'a/b'"),
         ("capture://a b", "'a b'"),
         ("capture://" + 16 * "x", 16 * "x"),
