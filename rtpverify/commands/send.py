@@ -105,14 +105,14 @@ def send(
         ssrc = sender.identities[0].ssrc
         first = f"payload type {base.payload_type}, SSRC 0x{ssrc:08x}"
         others = f" and {extras.streams - 1} more" if extras.streams > 1 else ""
-        _say(f"sending {what} as {base.encoding}, {first}{others}")
-        for leg in legs[0]:
-            last = f" to {legs[-1][0].destination.destination}" if extras.streams > 1 and leg is legs[0][0] else ""
-            _say(f"to {leg.destination}{last}{'' if duration else '; Ctrl-C ends it'}")
-        for text in faults:
-            _say(f"fault {text}")
-        companions.begin()
-        try:
+        try:  # who reads that Ctrl-C ends it may press it at once
+            _say(f"sending {what} as {base.encoding}, {first}{others}")
+            for leg in legs[0]:
+                last = f" to {legs[-1][0].destination.destination}" if extras.streams > 1 and leg is legs[0][0] else ""
+                _say(f"to {leg.destination}{last}{'' if duration else '; Ctrl-C ends it'}")
+            for text in faults:
+                _say(f"fault {text}")
+            companions.begin()
             sender.run(lambda _progress: companions.tick(), _TICK_SECONDS)
         except KeyboardInterrupt:
             _say("interrupted")

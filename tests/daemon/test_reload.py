@@ -55,7 +55,7 @@ async def test_streams_that_did_not_change_lose_nothing(tmp_path: Path) -> None:
     async with running(tmp_path / "bench.toml", before) as bench:
         with sending(stays, goes, changes, comes, seconds=60):
             await bench.until(lambda: bench.packets("stays") > 300 and bench.packets("changes") > 300)
-            identity = bench.service.verifier.streams[0]
+            identity = next(one for one in bench.service.verifier.streams if one.name == "stays")
             counted = bench.packets("changes")
             for turn in range(5):
                 await bench.reload(after if turn % 2 == 0 else before)
@@ -161,7 +161,7 @@ async def test_files_of_a_folder_are_followed_as_they_come_change_and_go(tmp_pat
         assert list(states) == ["desk-1"]
         with sending(first, second, third, seconds=60):
             await bench.until(lambda: bench.packets("desk-1") > 100)
-            identity = bench.service.verifier.streams[0]
+            identity = next(one for one in bench.service.verifier.streams if one.name == "stays")
             (folder / "desk2.sdp").write_text(sdp(second))
             await bench.until(lambda: "desk2" in states and bench.packets("desk2") > 100)
             (folder / "desk2.sdp").write_text(sdp(third))
