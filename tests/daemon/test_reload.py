@@ -161,7 +161,7 @@ async def test_files_of_a_folder_are_followed_as_they_come_change_and_go(tmp_pat
         assert list(states) == ["desk-1"]
         with sending(first, second, third, seconds=60):
             await bench.until(lambda: bench.packets("desk-1") > 100)
-            identity = next(one for one in bench.service.verifier.streams if one.name == "stays")
+            (identity,) = verifier.streams
             (folder / "desk2.sdp").write_text(sdp(second))
             await bench.until(lambda: "desk2" in states and bench.packets("desk2") > 100)
             (folder / "desk2.sdp").write_text(sdp(third))
