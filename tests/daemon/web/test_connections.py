@@ -198,6 +198,10 @@ def test_reserved_descriptors_are_not_kept_and_room_is_made(run: Run, monkeypatc
         async with serving() as client:
             silent = await connect(client)
             highest = max(int(path.name) for path in Path("/proc/self/fd").iterdir())
+            filling = [os.dup(0)]
+            while filling[-1] < highest:  # a free one below would do as well
+                filling.append(os.dup(0))
+            os.close(filling.pop())
             # Those of the client itself are taken; one is free where the silent one was.
             monkeypatch.setattr(connections, "first_reserved", lambda: highest + 1)
             served = await connect(client)
@@ -210,6 +214,8 @@ def test_reserved_descriptors_are_not_kept_and_room_is_made(run: Run, monkeypatc
             assert client.server.counts["connections_refused"] == 1
             async with closing(silent, refused, served):
                 pass
+            for descriptor in filling:
+                os.close(descriptor)
 
     run(main())
 
