@@ -134,7 +134,7 @@ def rtp_sender(request: pytest.FixtureRequest) -> Iterator[SenderFactory]:
 
 
 class _Factory:
-    """What a fixture gives: to be called, which a test that forgets it is told."""
+    """What a fixture gives: to be called; a test that uses it without a call gets a message that says so."""
 
     name, function, example = "", "", ""
 

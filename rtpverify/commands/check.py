@@ -61,7 +61,7 @@ def _ignore(_places: Sequence[Endpoint | Tap]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Arrival:
-    """What is told of how packets arrive, live or in a capture, and who takes their frames."""
+    """How packets arrive, live or in a capture, and who takes their frames."""
 
     selection: Selection | None
     host_clock: HostClock
@@ -108,7 +108,7 @@ class _Arrival:
 
 @dataclass(frozen=True, slots=True)
 class _Live:
-    """What only a live check is told."""
+    """Options of a live check."""
 
     duration_seconds: float | None
     wait_seconds: float | None
@@ -160,7 +160,7 @@ def check(
         Path of a capture, audio file or session description, ``rtp://[SENDER@]ADDRESS:PORT``,
         ``capture://INTERFACE[,INTERFACE...]``, or ``-``: a capture on standard input.
     reference
-        What the audio is held against; by default a sine whose frequency is found.
+        What the audio is compared with; by default a sine whose frequency is found.
     encoding
         How payload types are decoded that neither a session description nor RFC 3551 tells.
     encodings

@@ -40,7 +40,7 @@ LATENCY_SECONDS = 1.0
 RECODED_RESIDUAL_DB = -35.0
 """Where so much is left beside the recording, relative to the signal, its frames are not the recording's."""
 LOSSY_RESIDUAL_DB, LOSSY_RESIDUAL_DBFS = -80.0, -100.0
-"""The same for a file in a lossy encoding; and what is left of it where its reference is itself, rounded to 16 bits."""
+"""The same for a file in a lossy encoding; and its residual where its reference is itself, rounded to 16 bits."""
 
 
 def compare(
@@ -236,7 +236,7 @@ def is_recoded(stream: StreamResult, *, lossy: bool) -> bool:
             if channel.residual_dbfs - signal.level_dbfs < least_db and channel.residual_dbfs < least_dbfs:
                 return False
             if not lossy and channel.clock_offset_ppm == 0.0 and channel.offset_frames.is_integer():
-                return False  # what lies on its frames is more than its noise: no codec's, or it had been told so
+                return False  # frame on frame with more than noise between: a codec would have been recognised
     return True
 
 

@@ -94,7 +94,7 @@ def render_json(directory: SessionDirectory) -> str:
 
 
 def lines(directory: SessionDirectory) -> list[str]:
-    """Return what a person is told: a line for each session, indented ones for its media, and what was ignored."""
+    """Return what is printed: a line for each session, indented ones for its media, and what was ignored."""
     told = []
     for announcement in directory.sessions.values():
         told.append(f"{printable(announcement.name) or '(no name)'}  announced by {announcement.message.origin}")

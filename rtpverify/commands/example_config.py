@@ -1,4 +1,4 @@
-"""The examples that ship with the package: configuration, rules, dashboards and unit, as files of one's own."""
+"""The examples that ship with the package: configuration, rules, dashboards and unit, as files of the user's."""
 
 from __future__ import annotations
 

@@ -338,7 +338,7 @@ def _check_source(
 ) -> None:
     """Check where a stream arrives against the streams before it, and add it to them."""
     if "source" not in stream and session is None and "sdp" in stream:
-        return  # what is wrong is told of the description
+        return  # the mistake is reported with the description
     try:
         ours = [_source(stream["source"])] if "source" in stream else _only_stream(session)[0]
     except ConfigurationError as error:

@@ -192,7 +192,7 @@ def signal_row(signal: Signal) -> tuple[str, ...]:
 
 
 def comparison(stream: StreamResult) -> list[tuple[str, str]]:
-    """Return label and value of how a stream follows from the recording that it was held against."""
+    """Return label and value of how a stream follows from the recording that it was compared with."""
     found = stream.comparison
     if found is None:
         return []

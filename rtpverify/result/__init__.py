@@ -172,7 +172,7 @@ class Leg:
 
 @dataclass(slots=True)
 class ChannelComparison:
-    """How one channel follows from the recording that it is held against; None where it was not found in it.
+    """How one channel follows from the recording that it is compared with; None where it was not found in it.
 
     Attributes
     ----------
@@ -182,7 +182,7 @@ class ChannelComparison:
     gain_db, inverted, clock_offset_ppm
         As the channel was found; positive where its content runs fast. What changes later is an event.
     frames_compared, frames_equal
-        Frames held against the recording, and those that are it, bit by bit.
+        Frames compared with the recording, and those that equal it bit by bit.
     block_residual_dbfs, block_frames_different
         The same by blocks, the last of which may be shorter; None where nothing was compared.
     """
@@ -247,7 +247,7 @@ class StreamResult:
     packet_time_seconds: float | None = None
     transport: Transport | None = None
     legs: list[Leg] = field(default_factory=list)
-    """Where copies of the stream come over several paths; ``transport`` is then what is left of it after merging."""
+    """Where copies of the stream come over several paths; ``transport`` counts it after merging."""
     packets_differing: int | None = None
     """Copies that are not what the first copy was, where there are legs."""
     channel_order: str | None = None

@@ -1,7 +1,7 @@
 """``rtpverify demo``: the main job on loopback, with nothing prepared.
 
 Another process sends two streams, one clean and one with faults that are announced; the daemon's own service verifies
-them live, and what was injected is held against what was found.
+them live, and what was injected is compared with what was found.
 """
 
 from __future__ import annotations
@@ -156,7 +156,7 @@ def _interrupts_ignored() -> Iterator[None]:
 
 
 def _send(streams: list[StreamSettings], seconds: float) -> None:
-    """Send; runs in the other process, whose defects are told as those of this one."""
+    """Send; runs in the other process, whose defects are reported as those of this one."""
     from rtpverify.sender.rtp_sender import send
 
     def run() -> int:

@@ -59,7 +59,7 @@ class DemoScreen:
         self._injected = injected
         self._seconds = seconds
         self._told: set[str] = set()
-        # A pipe that is told to take colours is no place for a picture that moves.
+        # A pipe that is forced to take colours is no place for a picture that moves.
         moving = console.is_terminal and console.file.isatty()
         self._live = Live(console=console, auto_refresh=False, transient=True) if moving else None
 

@@ -62,7 +62,7 @@ class InspectRequest:
     at_seconds
         Times at which values are wanted.
     start_seconds, length_seconds
-        The part of the audio that is looked at; None: to its end. Times are told from the beginning of all of it.
+        The part of the audio that is measured; None: to its end. Times count from the beginning of all of it.
     fft_frames, hop_frames
         Of spectra.
     lowest_hz, bins_per_octave

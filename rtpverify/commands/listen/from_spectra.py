@@ -127,7 +127,7 @@ class Sound:
 
 
 def from_db(levels_db: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return the magnitudes of levels in dBFS; 0 where they are the least that is told."""
+    """Return the magnitudes of levels in dBFS; 0 where they are the lowest level that is written."""
     levels = levels_db.astype(np.float64)
     return np.where(levels <= FLOOR_DB + 1e-3, 0.0, 10.0 ** (levels / 20.0))
 

@@ -66,7 +66,7 @@ class RecordingRemover:
         self._courses = [_course(channel, stream, source) for channel in comparison.channels]
 
     def left(self, first: int, block: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return what is left of frames from ``first`` on, shape (n, channels)."""
+        """Return the residual of frames from ``first`` on, shape (n, channels)."""
         out = block.copy()
         for column, course in enumerate(self._courses):
             for low, high, shift in course.spans(first, first + len(block)):
