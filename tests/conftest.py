@@ -1,5 +1,6 @@
 """Inputs that tests of the whole program share."""
 
+import signal
 import struct
 import subprocess
 from collections.abc import Callable, Collection, Iterator
@@ -15,6 +16,10 @@ from tests.helpers.seeds import SEED
 # No test is held to a time: a busy machine is no fault of the program.
 settings.register_profile("untimed", deadline=None, derandomize=SEED == "0")
 settings.load_profile("untimed")
+
+# Where the tests run in the background of a shell, Ctrl-C is ignored, and what they start would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_report_header() -> str:
