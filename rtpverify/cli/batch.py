@@ -72,7 +72,7 @@ def batch(ctx: click.Context, /, patterns: tuple[str, ...], out: str, **options:
         request_of(ctx, options, options["reference"], limits),
         _absolute_reference(options["reference"]),
         limits,
-        (options["encoding"],) if options["encoding"] else (),
+        options["encoding"],
         str(options["sdp"].absolute()) if options["sdp"] else None,
         options["streams"],
         options["redundant"],

@@ -38,7 +38,7 @@ def refuse_clashes(outputs: Iterable[tuple[str, Path]], inputs: Iterable[Path] =
 
 
 def _are_one(path: Path, other: Path) -> bool:
-    """Tell whether two names stand for one file, which need not be there yet."""
+    """Tell whether two names are names of one file, which need not exist yet."""
     status, its = _status(path), _status(other)
     if status is not None and its is not None:
         return os.path.samestat(status, its)

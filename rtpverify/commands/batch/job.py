@@ -49,7 +49,7 @@ class Job:
     request: Request
     reference: str
     limits: Limits
-    encodings: tuple[str, ...] = ()
+    encoding: str | None = None
     sdp: str | None = None
     streams: tuple[str, ...] = ()
     redundant: bool = False
@@ -135,7 +135,7 @@ def _of_packets(job: Job, path: Path) -> dict[str, Any]:
     if not has_packets(str(path)):
         return {}
     return {
-        "encoding": parse_rtpmap(job.encodings[0]) if job.encodings else None,
+        "encoding": parse_rtpmap(job.encoding) if job.encoding else None,
         "sdp": Path(job.sdp) if job.sdp else None,
         "streams": job.streams,
         "redundant": job.redundant,

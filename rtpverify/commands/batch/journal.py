@@ -20,8 +20,8 @@ from rtpverify.errors import OutputError, RequestError
 REQUEST = "request.json"
 _PREFIX = "journal-"
 _MOST_ROWS, _MOST_SECONDS = 500, 5.0
-"""A part is written after so many rows, or so long."""
-_SAME = ("reference", "limits", "encodings", "sdp", "streams", "redundant", "duration_seconds")
+"""A part is written with the row that makes so many, or comes so long after the part before."""
+_SAME = ("reference", "limits", "encoding", "sdp", "streams", "redundant", "duration_seconds")
 """What two runs must have in common to go into one folder, and the version."""
 
 
