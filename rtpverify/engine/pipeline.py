@@ -17,6 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtpverify.engine.frame_writer import Fail, OnFrames, Tracks
+from rtpverify.engine.packet_events import (
+    gap_event,
+    jump_event,
+    payload_type_change_event,
+    stall_event,
+    timestamp_error_event,
+)
 from rtpverify.engine.payload_types import PayloadTypes
 from rtpverify.engine.placed import PlacedBatch, PlacedPacket
 from rtpverify.engine.stream import UNKNOWN_RATE_HZ, Stream
@@ -336,7 +343,10 @@ class Intake(Rows):
     def _change_payload_type(self, stream: Stream, packet: PlacedPacket, new_encodings: list[PlacedPacket]) -> None:
         """Let a stream continue with another payload type from this packet on."""
         frame = self.tracker.frame_of(stream.index, packet.timestamp)
-        self._tell(stream, stream.payload_type_change(packet.payload_type, packet.sequence, frame, packet.arrival_ns))
+        self._tell(
+            stream,
+            payload_type_change_event(stream, packet.payload_type, packet.sequence, frame, packet.arrival_ns),
+        )
         if self.payload_types.change(packet):
             self._go_on_in(stream, packet.encoding, packet.frames, frame)
             new_encodings.append(packet)
@@ -445,7 +455,7 @@ class Intake(Rows):
                 continue
             if quiet.end_within(silence.arrival_ns - round(1e9 * silence.seconds), silence.arrival_ns) is None:
                 frame = self.tracker.frame_of(silence.stream, silence.timestamp)
-                self._tell(quiet, quiet.stall(silence.sequence, frame, silence.seconds, silence.arrival_ns))
+                self._tell(quiet, stall_event(silence.sequence, frame, silence.seconds, silence.arrival_ns))
 
     def _has_other_rate(self, packet: PlacedPacket) -> bool:
         """Return whether the timing of a stream is measured by another clock rate than that of this packet."""
@@ -472,12 +482,12 @@ class Intake(Rows):
             stream = self._table.owner(gap.stream)
             with self._contained(stream):
                 dropped = self.host_drops.between(stream.index, gap.first_sequence, gap.last_sequence)
-                self._tell(stream, stream.gap(gap, dropped))
+                self._tell(stream, gap_event(stream, gap, dropped))
         for error in placement.found.timestamp_errors:
             stream = self._table.owner(error.stream)
             with self._contained(stream):
                 if stream.encoding is not None:
-                    self._tell(stream, stream.timestamp_error(error))
+                    self._tell(stream, timestamp_error_event(stream, error))
 
     def _contained(self, stream: Stream) -> AbstractContextManager[None]:
         """Let what fails cost this stream alone."""
@@ -496,7 +506,7 @@ class Intake(Rows):
                 end.fault, end.message = False, f"{end.message}: the sender had suppressed silence"
                 self._tell(stream, end)
         else:
-            event = stream.jump(jump)
+            event = jump_event(stream, jump)
             if end is None or jump.kind is Jump.SSRC:
                 event.fault &= end is None
                 self._tell(stream, event)

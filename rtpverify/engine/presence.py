@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtpverify.engine.expectation import Selection, StreamSpec
+from rtpverify.engine.packet_events import end_event, end_message, sender_change_event
 from rtpverify.engine.stream import Interruption, Stream
 from rtpverify.events import EndedSize, Event, Kind, MissingSize
 from rtpverify.transport.arrivals import Arrivals
@@ -459,7 +460,7 @@ class Presence:
         is_told = item.event is not None and item.ended is before and item.event.time_ns == last_ns
         fault = not (is_told or ends_are_told or before.rtcp.said_goodbye)
         item.sender = after
-        self._tell(after, after.sender_change(before, last_ns, fault=fault))
+        self._tell(after, sender_change_event(after, before, last_ns, fault=fault))
         return 0.0
 
     # Checking --------------------------------------------------------------------------------------------------------
@@ -512,7 +513,7 @@ class Presence:
     def _end_of(self, stream: Stream, now_ns: int, went_on: str) -> Event:
         """Return the event of a stream of which nothing came since its last packet."""
         frame, sequence = self._tracker.end_frame(stream.index), self._tracker.head_sequence(stream.index)
-        return stream.end(frame, sequence, self._last_ns(stream), now_ns, went_on)
+        return end_event(stream, frame, sequence, self._last_ns(stream), now_ns, went_on)
 
     def _open(self, item: AwaitedStream, of: Stream | AwaitedStream, event: Event) -> None:
         item.event, event.open = event, True
@@ -544,5 +545,5 @@ class Presence:
             self._tell(item, event)
         else:
             event.size = EndedSize(ended_seconds=seconds)
-            event.message = item.ended.end_message(seconds, went_on)
+            event.message = end_message(item.ended, seconds, went_on)
             self._tell(item.ended, event)

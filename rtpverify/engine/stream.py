@@ -13,19 +13,8 @@ from rtpverify.engine.expectation import StreamSpec
 from rtpverify.engine.format_group import Analysis
 from rtpverify.events import (
     TRANSPORT_KINDS,
-    Cause,
-    EndedSize,
     Event,
-    EventSize,
-    GapSize,
     Kind,
-    PayloadTypeChangeSize,
-    RestartSize,
-    SenderChangeSize,
-    SsrcChangeSize,
-    StallSize,
-    TimestampErrorSize,
-    TimestampJumpSize,
 )
 from rtpverify.failure import Failure
 from rtpverify.media.timeline import MediaTime
@@ -35,8 +24,6 @@ from rtpverify.rtp.payload import Encoding
 from rtpverify.rtp.rtcp import Arrived, Bye, Report, SenderReport, SenderReports
 from rtpverify.transport.counts import PacketCounts, WireGlance
 from rtpverify.transport.packet_index import PacketIndex
-from rtpverify.transport.placement import Discontinuity, Gap, TimestampError
-from rtpverify.transport.timestamp_patterns import pattern_of
 
 MAX_EVENTS = 10_000
 """Events of one stream that are kept; further ones are reported and counted."""
@@ -378,46 +365,6 @@ class Stream:
         """Configured name of the stream."""
         return self.spec.name
 
-    def gap(self, gap: Gap, host_dropped: int = 0) -> Event:
-        """Return the event of packets that never arrived; so many were dropped by this host meanwhile.
-
-        Parameters
-        ----------
-        gap
-            The packets.
-        host_dropped
-            Packets that this host dropped meanwhile.
-
-        Returns
-        -------
-        Event
-            A ``gap`` event.
-        """
-        start = gap.start_frame - (self.origin or 0)
-        packets = f"{gap.packets} packet{'s' if gap.packets > 1 else ''}"
-        where = "on all legs" if self.spec.is_merged else "in the network"
-        if self.encoding is None:
-            message = f"{packets} lost {where}; length unknown"
-        elif gap.frames:
-            message = f"{packets} lost {where}, {gap.frames} frames{self._milliseconds(gap.frames)} never arrived"
-        else:
-            message = f"{packets} skipped by sequence number, no frame missing"
-        event = Event(
-            GapSize(packets_lost=gap.packets),
-            start,
-            gap.frames,
-            packets=(gap.first_sequence, gap.last_sequence),
-            message=message,
-        )
-        if host_dropped:
-            # Not the network's doing, or not only.
-            event.cause = Cause.UNKNOWN
-            event.size = GapSize(packets_lost=gap.packets, packets_dropped_by_host=host_dropped)
-            event.fault = host_dropped < gap.packets
-            event.message += f"; this host dropped {host_dropped} at that time because its receive buffer was full"
-        event.time_ns = self.packets.arrival_ns(self.index, gap.last_sequence + 1)
-        return event
-
     @property
     def has_source_filter(self) -> bool:
         """Whether packets are taken of certain senders only."""
@@ -467,40 +414,6 @@ class Stream:
         """Address of the host that sends it, without its port."""
         return self.flow.sender.rpartition(":")[0]
 
-    def sender_change(self, before: Stream, silent_since_ns: int, *, fault: bool) -> Event:
-        """Return the event of an address from which packets come in place of another one's, which is silent since.
-
-        Parameters
-        ----------
-        before
-            The stream in whose place it comes.
-        silent_since_ns
-            When the last packet of that one arrived, in ns since the Unix epoch.
-        fault
-            Whether it is a fault.
-
-        Returns
-        -------
-        Event
-            A ``sender_change`` event.
-        """
-        began_ns = max(self.first_arrival_ns, silent_since_ns)
-        rate_hz = self.encoding.sample_rate_hz if self.encoding else 0
-        left = "sent RTCP BYE" if before.rtcp.said_goodbye else "is silent"
-        size = SenderChangeSize(
-            from_sender=before.flow.sender,
-            to_sender=self.flow.sender,
-            from_ssrc=f"0x{before.ssrc:08x}",
-            to_ssrc=f"0x{self.ssrc:08x}",
-        )
-        return Event(
-            size,
-            round((began_ns - self.first_arrival_ns) / 1e9 * rate_hz),
-            time_ns=began_ns,
-            message=f"{before.flow.sender} {left}, and {self.flow.sender} sends in its place",
-            fault=fault,
-        )
-
     def go_on_in(self, encoding: Encoding | None, frame: int) -> None:
         """Continue in another encoding from ``frame`` on; None: in one that is not known.
 
@@ -513,167 +426,6 @@ class Stream:
         """
         self.not_judged = None if encoding else self.spec.why_undecodable(self.payload_type)
         self.encoding, self.encoding_since = encoding or self.encoding, frame
-
-    def jump(self, jump: Discontinuity) -> Event:
-        """Return the event of a sender whose numbers jumped.
-
-        Parameters
-        ----------
-        jump
-            Where and how they jumped.
-
-        Returns
-        -------
-        Event
-            A ``restart``, ``timestamp_jump`` or ``ssrc_change`` event.
-        """
-        kind = Kind(str(jump.kind))
-        frame = jump.frame - (self.origin or 0)
-        numbers = (
-            f"sequence {jump.from_sequence} expected, {jump.to_sequence} received; "
-            f"timestamp {jump.from_timestamp} expected, {jump.to_timestamp} received"
-        )
-        size: EventSize = TimestampJumpSize(timestamp_jump_frames=jump.frames)
-        if kind is Kind.SSRC_CHANGE:
-            size = SsrcChangeSize(from_ssrc=f"0x{self.ssrc_before:08x}", to_ssrc=f"0x{self.ssrc:08x}")
-            left = "sent RTCP BYE" if self.rtcp.said_goodbye else "stopped"
-            message = f"SSRC 0x{self.ssrc_before:08x} {left} and 0x{self.ssrc:08x} continues the stream"
-        elif kind is Kind.RESTART:
-            size = RestartSize(timestamp_jump_frames=jump.frames)
-            message = f"the sender restarted: {numbers}"
-        else:
-            before = self.log.timestamp_jump
-            if jump.joins and before is not None:
-                return _joined(before, jump, frame)
-            message = f"the RTP timestamp jumped: {numbers}"
-        event = Event(size, frame, packets=(jump.sequence, jump.sequence), message=message)
-        self.log.timestamp_jump = event if kind is Kind.TIMESTAMP_JUMP else None
-        event.fault = not (kind is Kind.SSRC_CHANGE and self.rtcp.said_goodbye)
-        event.time_ns = self.packets.arrival_ns(self.index, jump.sequence)
-        return event
-
-    def timestamp_error(self, error: TimestampError) -> Event:
-        """Return the event of timestamps that contradict the sequence numbers: the same while that continues.
-
-        Parameters
-        ----------
-        error
-            The timestamps.
-
-        Returns
-        -------
-        Event
-            A ``timestamp_error`` event.
-        """
-        encoding = self.encoding
-        if encoding is None:
-            raise AssertionError("timestamps of packets that are not decoded contradict nothing")
-        pattern, rate_hz = pattern_of(error, encoding), encoding.sample_rate_hz
-        start, largest = error.start_frame - (self.origin or 0), abs(error.deviation) / rate_hz
-        size = TimestampErrorSize(
-            packets_deviating=error.packets,
-            timestamp_deviation_frames=error.deviation,
-            timestamp_deviation_seconds=error.deviation / rate_hz,
-            timestamp_pattern=pattern.name,
-            timestamp_moved_frames=error.moved if error.moves else None,
-            **pattern.size,
-        )
-        packets = f"{error.packets} packet{'s' if error.packets > 1 else ''}"
-        message = (
-            f"timestamps of {packets} contradict the sequence numbers: they {pattern.text}, up to "
-            f"{abs(error.deviation)} frames ({1e3 * largest:.3f} ms) off; no packet was lost"
-        )
-        if error.moves:
-            times = f"{error.moves} time{'s' if error.moves > 1 else ''}"
-            message += f"; they moved to a new offset {times}, {error.moved} frames in all"
-        event, self.log.timestamp_error = self.log.timestamp_error, None
-        if event is None or event.start_frame != start:
-            event = Event(size, start)
-            event.time_ns = self.packets.arrival_ns(self.index, error.first_sequence)
-        event.duration_frames, event.open = error.frames, error.is_open
-        event.size, event.message = size, message
-        event.packets = error.first_sequence, error.last_sequence
-        event.fault = largest > self.spec.limits.max_timestamp_error_seconds
-        if error.is_open:
-            self.log.timestamp_error = event
-        return event
-
-    def stall(self, sequence: int, frame: int, seconds: float, arrival_ns: int) -> Event:
-        """Return the event of a sender that was silent for too long.
-
-        Parameters
-        ----------
-        sequence
-            Extended sequence number of the packet after it.
-        frame
-            First frame of that packet.
-        seconds
-            How long nothing came.
-        arrival_ns
-            Arrival of that packet, in ns since the Unix epoch.
-
-        Returns
-        -------
-        Event
-            A ``stall`` event.
-        """
-        message = f"no packet for {1000 * seconds:.1f} ms, then the stream continued where it had stopped"
-        return Event(
-            StallSize(stall_seconds=seconds),
-            frame,
-            packets=(sequence, sequence),
-            time_ns=arrival_ns,
-            message=message,
-        )
-
-    def end(self, frame: int, sequence: int, last_ns: int, now_ns: int, went_on: str) -> Event:
-        """Return the event of a stream of which nothing came since its last packet, in ``frame`` at ``last_ns``.
-
-        Parameters
-        ----------
-        frame
-            Frame after the last packet.
-        sequence
-            Extended sequence number of the last packet.
-        last_ns
-            Its arrival, in ns since the Unix epoch.
-        now_ns
-            Arrival clock, in ns since the Unix epoch.
-        went_on
-            What became of the stream, for the message.
-
-        Returns
-        -------
-        Event
-            An ``ended`` event.
-        """
-        return Event(
-            EndedSize(ended_seconds=(now_ns - last_ns) / 1e9),
-            frame,
-            cause=Cause.UPSTREAM if self.rtcp.said_goodbye else Cause.UNKNOWN,
-            packets=(sequence, sequence),
-            time_ns=last_ns,
-            message=self.end_message((now_ns - last_ns) / 1e9, went_on),
-        )
-
-    def end_message(self, seconds: float | None, went_on: str) -> str:
-        """Say that nothing came of the stream.
-
-        Parameters
-        ----------
-        seconds
-            For how long nothing came; None where no clock says.
-        went_on
-            What became of the stream, for the message.
-
-        Returns
-        -------
-        str
-            The message of the event.
-        """
-        lasted = "" if seconds is None else f" for {seconds:.1f} s"
-        what = "the sender sent RTCP BYE, no packet" if self.rtcp.said_goodbye else "no packet"
-        return f"{what}{lasted}{went_on}"
 
     def end_within(self, start_ns: int, stop_ns: int) -> Event | None:
         """Return the end after which it came back within a silence, None where it did not.
@@ -709,34 +461,6 @@ class Stream:
         back = self.interruption
         rate_hz = self.encoding.sample_rate_hz if self.encoding else UNKNOWN_RATE_HZ
         return back.event if back is not None and 0 <= frame - back.frame <= RETURN_SECONDS * rate_hz else None
-
-    def payload_type_change(self, payload_type: int, sequence: int, frame: int, arrival_ns: int) -> Event:
-        """Return the event of a sender that changed its payload type.
-
-        Parameters
-        ----------
-        payload_type
-            The new payload type.
-        sequence
-            Extended sequence number of its first packet.
-        frame
-            First frame of that packet.
-        arrival_ns
-            When it arrived, in ns since the Unix epoch.
-
-        Returns
-        -------
-        Event
-            A ``payload_type_change`` event.
-        """
-        message = f"payload type changed from {self.payload_type} to {payload_type}"
-        return Event(
-            PayloadTypeChangeSize(from_payload_type=self.payload_type, to_payload_type=payload_type),
-            frame,
-            packets=(sequence, sequence),
-            time_ns=arrival_ns,
-            message=message,
-        )
 
     def told(self, event: Event) -> tuple[Event, bool]:
         """Take an event in; return it as reported, and whether it is new.
@@ -802,24 +526,3 @@ class Stream:
         """Return first and last sequence number of the packets that carried frames, None where that is forgotten."""
         origin = self.origin or 0
         return self.packets.carriers(self.index, start + origin, stop + origin)
-
-    def _milliseconds(self, frames: int) -> str:
-        return f" ({1000 * frames / self.encoding.sample_rate_hz:.3f} ms)" if self.encoding else ""
-
-
-def _joined(event: Event, jump: Discontinuity, frame: int) -> Event:
-    """Return the event of timestamps that jumped, with a further jump shortly after."""
-    before = event.size
-    if not isinstance(before, TimestampJumpSize):
-        raise AssertionError("only timestamps that jumped can jump again")
-    times, moved = (before.timestamp_jumps or 1) + 1, (before.timestamp_jump_frames or 0) + jump.frames
-    event.duration_frames = frame - event.start_frame
-    event.packets = (event.packets[0], jump.sequence) if event.packets else None
-    event.message = f"the RTP timestamp jumped {times} times, {moved:+,} frames in all, the last time {jump.frames:+,}"
-    ppm: float | None = None
-    if abs(moved) == times and event.duration_frames > 0:
-        ppm = 1e6 * (moved - jump.frames) / event.duration_frames
-        clock = f"{abs(ppm):.3g} ppm {'fast' if ppm > 0 else 'slow'}"
-        event.message += f": it is rounded from a clock that runs {clock} against the audio"
-    event.size = TimestampJumpSize(timestamp_jump_frames=moved, timestamp_jumps=times, timestamp_clock_ppm=ppm)
-    return event

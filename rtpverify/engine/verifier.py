@@ -10,8 +10,7 @@ irregular happened. The result depends on the packets and their arrival times al
 batches.
 
 What fails costs the stream that it concerns (:class:`rtpverify.failure.Failure`): a signal that cannot be checked is
-checked no further, a source whose packets cannot be placed is heard no further. Where a step over several streams
-fails, each is tried by itself, from nothing if it may have been left halfway.
+checked no further, a source whose packets cannot be placed is heard no further (:mod:`rtpverify.engine.isolation`).
 """
 
 from __future__ import annotations
@@ -28,6 +27,7 @@ from rtpverify.engine.admission import Admission
 from rtpverify.engine.encodings import FirstPackets, decide, statement
 from rtpverify.engine.expectation import Selection, StreamSpec
 from rtpverify.engine.frame_writer import OnFrames
+from rtpverify.engine.isolation import Isolation
 from rtpverify.engine.pipeline import Intake
 from rtpverify.engine.presence import AwaitedStream, Ends, Presence
 from rtpverify.engine.rtcp_matching import report_rows, reports_of
@@ -113,10 +113,7 @@ class Verifier:
         self._intake = Intake(self._rows, self._tell, self._fail, host_clock, on_frames)
         self._presence = Presence(specs, selection, self._intake.arrivals, self._intake.tracker, self._tell, ends=ends)
         self.failures: deque[Failure] = deque(maxlen=MAX_FAILURES)
-        self._given_up: dict[int, int] = {}
-        """Packets ignored of each stream whose packets cannot be placed, by index."""
-        self._by_themselves = False
-        """Whether no packets of two streams are taken together, as that failed and neither was at fault."""
+        self._isolation = Isolation(self._take_together, self._begin_again, self._fail_transport)
         self._hearing = Hearing(self._rows)
         self._no_rtp: Counter[str] = Counter()
         self._told: list[StreamEvent] = []
@@ -133,7 +130,7 @@ class Verifier:
     def discarded(self) -> Counter[str]:
         """Datagrams that are no RTP, or belong to no stream, by reason."""
         refused = self._no_rtp + self._identity.refused + self._demux.refused
-        refused += Counter(failed=sum(self._given_up.values()))
+        refused += Counter(failed=sum(self._isolation.given_up.values()))
         return refused if self._merger is None else refused + self._merger.refused
 
     @property
@@ -198,7 +195,7 @@ class Verifier:
                 self._intake.tracks.judge()
             self._end(stream)
             self._presence.forget(stream)
-            self._given_up.pop(stream.index, None)
+            self._isolation.given_up.pop(stream.index, None)
             self._demux.release(stream.index)
             stream.track, stream.earlier = None, []
         return self._take_told()
@@ -693,29 +690,24 @@ class Verifier:
 
     def _take_now(self, part: RtpBatch, stream: NDArray[np.int64]) -> None:
         """Take packets of known streams."""
-        if self._given_up:
+        if self._isolation.given_up:
             part, stream = self._left_out(part, stream)
         if len(part) == 0:
             return
-        if self._by_themselves:
-            for index in np.unique(stream).tolist():
-                rows = np.flatnonzero(stream == index)
-                self._take_one(part.take(rows), stream[rows])
+        if self._isolation.by_themselves:
+            self._isolation.take_each(part, stream)
             return
         try:
             failed = self._take_together(part, stream)
         except Exception as error:
-            self._take_apart(part, stream, error)
+            self._isolation.take_apart(part, stream, error)
             return
-        for index, its_own in failed:
-            rows = np.flatnonzero(stream == index)
-            self._take_anew(part.take(rows), stream[rows], its_own)
+        if failed:
+            self._isolation.take_failed(part, stream, failed)
 
     def _left_out(self, part: RtpBatch, stream: NDArray[np.int64]) -> tuple[RtpBatch, NDArray[np.int64]]:
-        """Leave out the packets of streams that were given up, and count them."""
-        for index in self._given_up:
-            self._given_up[index] += int(np.count_nonzero(stream == index))
-        of_them = np.isin(stream, list(self._given_up))
+        """Leave out the packets of streams that were given up."""
+        of_them = self._isolation.leave_out(stream)
         kept = np.flatnonzero(~of_them)
         if self._presence.watches:
             for row, expected in self._presence.returns(stream[of_them], part.arrival_ns[of_them]):
@@ -724,28 +716,8 @@ class Verifier:
         self._intake.arrivals.last_ns[stream[of_them]] = part.arrival_ns[of_them]
         return part.take(kept), stream[kept]
 
-    def _take_apart(self, part: RtpBatch, stream: NDArray[np.int64], error: Exception) -> None:
-        """Take the packets of each stream by themselves, as not all of them can be taken together.
-
-        How far each was taken in is not known: what was counted before these packets stays, and each begins again with
-        them, as another stream. One that fails by itself is given up; where none does, they are never taken together
-        again.
-        """
-        self._fail(None, "transport", error)
-        given_up = len(self._given_up)
-        for index in np.unique(stream).tolist():
-            rows = np.flatnonzero(stream == index)
-            self._begin_anew(part.take(rows), stream[rows])
-        self._by_themselves = len(self._given_up) == given_up
-
-    def _take_anew(self, part: RtpBatch, stream: NDArray[np.int64], error: Exception) -> None:
-        """Let the stream that alone could not be taken in continue with these packets of its as another one."""
-        self._fail(self._rows.owner(int(stream[0])), "transport", error)
-        self._begin_anew(part, stream)
-
-    def _begin_anew(self, part: RtpBatch, stream: NDArray[np.int64]) -> None:
-        """Let a stream begin again with these packets of its, as another one; or give it up."""
-        index, first_ns = int(stream[0]), int(part.arrival_ns[0])
+    def _begin_again(self, index: int, part: RtpBatch) -> None:
+        """Let a stream continue with these packets as another one."""
         before = self._rows.owner(index)
         self._close(before)
         after = Stream(
@@ -755,22 +727,11 @@ class Verifier:
             ssrc=before.ssrc,
             payload_type=before.payload_type,
             encoding=before.encoding,
-            first_arrival_ns=first_ns,
+            first_arrival_ns=int(part.arrival_ns[0]),
             packets=self._intake.packets,
             doubt=before.doubt,
         )
         self._begin(after, int(part.payload_length[0]))
-        self._take_one(part, stream)
-
-    def _take_one(self, part: RtpBatch, stream: NDArray[np.int64]) -> None:
-        """Take the packets of one stream; where that is not possible, give it up."""
-        failed: list[Exception] = []
-        with contained(failed.append):
-            failed += [error for _, error in self._take_together(part, stream)]
-        for error in failed:
-            index = int(stream[0])
-            self._fail(self._rows.owner(index), "transport", error)
-            self._given_up[index] = len(part)
 
     def _close(self, stream: Stream) -> None:
         """Continue without a stream, whose index is another's from now on; what was found of it stays."""
@@ -826,6 +787,9 @@ class Verifier:
             stream.failure = failure
             with self._contained(where):
                 self._intake.tracks.give_up(stream)
+
+    def _fail_transport(self, index: int | None, error: Exception) -> None:
+        self._fail(None if index is None else self._rows.owner(index), "transport", error)
 
     def _contained(self, where: str) -> AbstractContextManager[None]:
         """Let what fails, of a stream that is not known, cost that step alone."""

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import rtpverify.engine.frame_writer
+import rtpverify.engine.pipeline
 import rtpverify.engine.stream_result
 import rtpverify.engine.verifier
 import rtpverify.transport.arrivals
@@ -168,7 +169,7 @@ BOUNDARIES = [
     Boundary(Arrivals, "_take", lambda _, accepted: INDEX in accepted.stream.tolist(), 5),
     Boundary(Intake, "_watch_arrivals", lambda _, batch, *__: INDEX in batch.stream.tolist(), 5, names_it=False),
     Boundary(rtpverify.transport.arrivals.Timing, "update", lambda _, stream, *__: INDEX in stream.tolist()),
-    Boundary(Stream, "gap", lambda stream, *_: stream.name == VICTIM),
+    Boundary(rtpverify.engine.pipeline, "gap_event", lambda stream, *_: stream.name == VICTIM),
     Boundary(Stream, "told", lambda stream, *_: stream.name == VICTIM),
     Boundary(rtpverify.engine.verifier, "past_limits", lambda stream, *_: stream.name == VICTIM),
     # Putting figures together.
