@@ -1,7 +1,7 @@
 # Needs Python 3.11 or newer (with venv) and make; everything else comes into .venv from the package registry.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-processors lint format bench-live bench-latency bench-check bench-detection bench-roc bench-compare docs corpus soak soak-daemon check-release sbom dashboards docker clean
+.PHONY: help demo test test-processors lint format bench-live bench-latency bench-check bench-detection bench-roc bench-compare docs corpus soak fuzz soak-daemon check-release sbom dashboards docker clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -62,6 +62,9 @@ corpus: $(VENV)/.dev ## many more random faults than make test draws (CASES=60 o
 		tests/detect/test_any_signal.py \
 		tests/detect/recording/test_corpus.py tests/detect/recording/test_streams.py
 
+fuzz: $(VENV)/.fuzz ## bytes that branches guide, for whatever reads bytes (TARGETS='rtp sdp' FUZZ='--inputs 100000', or --seconds 600)
+	$(BIN)/python -m tests.fuzz.campaign $(FUZZ) $(TARGETS)
+
 soak-daemon: $(VENV)/.dev ## an hour of 64 streams with an event a second: memory and counts of serve (MINUTES=60 STREAMS=64)
 	$(BIN)/python -m benchmarks.soak_daemon
 
@@ -92,6 +95,10 @@ $(VENV)/.run: pyproject.toml | $(BIN)/python
 $(VENV)/.dev: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@ $(VENV)/.run
+
+$(VENV)/.fuzz: $(VENV)/.dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[fuzz]'
+	@touch $@
 
 $(VENV)/.docs: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[docs]'

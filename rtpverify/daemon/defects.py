@@ -52,7 +52,7 @@ class Defects:
         except Exception as error:
             self.take(where, of, error)
 
-    def take(self, where: str, of: str | None, error: Exception) -> None:
+    def take(self, where: str, of: str | None, error: BaseException) -> None:
         """Report an exception."""
         self._tell(where, of, in_one_line(error), "".join(traceback.format_exception(error)))
 

@@ -58,7 +58,7 @@ class Connections:
     """
 
     def __init__(
-        self, protocol: Callable[[], asyncio.Protocol], counts: Counter[str], on_defect: Callable[[Exception], None]
+        self, protocol: Callable[[], asyncio.Protocol], counts: Counter[str], on_defect: Callable[[BaseException], None]
     ) -> None:
         self._protocol = protocol
         self._counts = counts

@@ -19,6 +19,7 @@ from rtpverify.daemon.web.api import Api, ready
 from rtpverify.daemon.web.assets import Assets
 from rtpverify.daemon.web.connections import Connections
 from rtpverify.daemon.web.context import ServiceView
+from rtpverify.daemon.web.request_handler import UNREADABLE, RequestHandler
 from rtpverify.daemon.web.sse import Hub
 from rtpverify.daemon.web.stream_status import Board
 from rtpverify.errors import SourceError
@@ -47,6 +48,7 @@ _HEADERS = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
+    "Cache-Control": "no-store",
 }
 
 
@@ -59,7 +61,7 @@ class WebServer(Sink):
         Where it listens, with the port that was taken.
     counts
         ``live_clients_refused``, ``live_clients_dropped``, ``live_states_skipped``, ``unauthorized``, ``misdirected``,
-        and those of :mod:`rtpverify.daemon.web.connections`.
+        ``requests_unreadable``, and those of :mod:`rtpverify.daemon.web.connections`.
     board, api, hub
         What is shown of the streams, what answers requests for it, and what sends it to pages that are open.
     connections
@@ -69,7 +71,8 @@ class WebServer(Sink):
     def __init__(self, table: MetricsTable, service: ServiceView) -> None:
         super().__init__()
         self.listen = table.listen
-        names = ("live_clients_refused", "live_clients_dropped", "live_states_skipped", "unauthorized", "misdirected")
+        refused = ("unauthorized", "misdirected", UNREADABLE)
+        names = ("live_clients_refused", "live_clients_dropped", "live_states_skipped", *refused)
         self.counts.update(dict.fromkeys(names, 0))
         self._table = table
         self._service = service
@@ -81,16 +84,8 @@ class WebServer(Sink):
         self.hub = Hub(f"{time.time_ns():x}", self.counts)
         self._next_look_ns = 0
         self._now_ns = time.time_ns()
-        self._runner = web.AppRunner(
-            self._application(),
-            access_log=None,
-            shutdown_timeout=1.0,
-            keepalive_timeout=IDLE_SECONDS,
-            lingering_time=1.0,
-        )
-        self.connections = Connections(
-            self._serve_one, self.counts, lambda error: service.defects.take("page", "a connection", error)
-        )
+        self._runner = web.AppRunner(self._application(), shutdown_timeout=1.0)
+        self.connections = Connections(self._serve_one, self.counts, self._take_defect)
 
     @property
     def routes(self) -> set[tuple[str, str]]:
@@ -159,7 +154,19 @@ class WebServer(Sink):
     def _serve_one(self) -> asyncio.Protocol:
         """Return what serves a new connection."""
         assert self._runner.server is not None  # noqa: S101 - it is set up before anybody can connect
-        return self._runner.server()
+        return RequestHandler(
+            self._runner.server,
+            self.counts,
+            self._take_defect,
+            _HEADERS,
+            loop=asyncio.get_running_loop(),
+            keepalive_timeout=IDLE_SECONDS,
+            lingering_time=1.0,
+        )
+
+    def _take_defect(self, error: BaseException) -> None:
+        """Report an exception that cost a connection, or a request of it."""
+        self._service.defects.take("page", "a connection", error)
 
     def _guard(self) -> Any:
         """Return the middleware that asks who is there and for whom, and lets nothing take too long."""
@@ -210,7 +217,7 @@ class WebServer(Sink):
 
 
 async def _add_headers(_request: web.Request, response: web.StreamResponse) -> None:
-    for name, value in {**_HEADERS, "Cache-Control": "no-store"}.items():
+    for name, value in _HEADERS.items():
         response.headers.setdefault(name, value)
 
 

@@ -107,16 +107,28 @@ async def test_no_path_leads_out(path: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "request_", [b"GET / HTTP/1.1\r\nX: " + b"a" * 20_000, b"GET /" + b"a" * 20_000, b"\x16\x03\x01 no HTTP\r\n\r\n"]
+    "request_",
+    [
+        b"GET / HTTP/1.1\r\nX: " + b"a" * 20_000,
+        b"GET /" + b"a" * 20_000,
+        b"\x16\x03\x01 no HTTP\r\n\r\n",
+        b"GET /?\x7f HTTP/1.1",
+    ],
 )
-async def test_what_is_too_long_or_no_request_is_refused(request_: bytes) -> None:
+async def test_what_is_too_long_or_no_request_is_refused(request_: bytes, caplog: pytest.LogCaptureFixture) -> None:
     async with serving() as client:
         reader, writer = await asyncio.open_connection(client.server.listen.address, client.server.listen.port)
         writer.write(request_ + b"\r\n\r\n")
         answer = await asyncio.wait_for(reader.read(), PATIENCE_SECONDS)
-        assert answer.startswith((b"HTTP/1.1 400", b"HTTP/1.0 400"))
+        head, _, body = answer.partition(b"\r\n\r\n")
+        assert head.startswith((b"HTTP/1.1 400", b"HTTP/1.0 400"))
+        assert b"X-Content-Type-Options: nosniff" in head
+        assert json.loads(body)["status"] == 400
         assert len(answer) < 2000
         writer.close()
+        assert client.server.counts["requests_unreadable"] == 1
+    assert caplog.records == []  # each would be a traceback on standard error
+    assert not any(client.bench.defects.counts.values())
 
 
 async def test_the_page_is_not_sent_twice() -> None:
