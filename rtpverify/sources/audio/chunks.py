@@ -19,7 +19,9 @@ _MOST_CHUNKS = 1 << 16
 _AUDIO = (b"data", b"SSND", b"mdat")
 _SIZE_BEFORE = 0xFFFFFFFF
 """Size of a chunk whose true one the ``ds64`` chunk has (EBU Tech 3306)."""
-_UNKNOWN = ((1 << 64) - 1, (1 << 63) - 1)
+_FARTHEST = (1 << 63) - 1
+"""Where a file can be read at most."""
+_UNKNOWN = ((1 << 64) - 1, _FARTHEST)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +88,18 @@ def chunks_of(file: BinaryIO) -> tuple[bytes, list[Chunk]]:
     return b"", []
 
 
+def _read_at(file: BinaryIO, at: int, count: int) -> bytes:
+    """Return bytes of a place that a length in the file leads to, maybe further than any file is long."""
+    if at > _FARTHEST:
+        return b""
+    file.seek(at)
+    return file.read(count)
+
+
 def _even(file: BinaryIO, at: int, order: str) -> Iterator[Chunk]:
     """Yield chunks with a name and a length of 4 bytes each, filled to even places."""
     for _ in range(_MOST_CHUNKS):
-        file.seek(at)
-        head = file.read(8)
+        head = _read_at(file, at, 8)
         if len(head) < 8:
             return
         size = int.from_bytes(head[4:], order)  # type: ignore[arg-type]
@@ -107,8 +116,7 @@ def _riff(file: BinaryIO, order: str) -> Iterator[Chunk]:
         if chunk is None:
             return
         if chunk.name == b"ds64":
-            file.seek(chunk.start + 8)
-            long_data = int.from_bytes(file.read(8), "little")
+            long_data = int.from_bytes(_read_at(file, chunk.start + 8, 8), "little")
         if chunk.name == b"data" and chunk.size == _SIZE_BEFORE and long_data is not None:
             chunk = Chunk(chunk.name, chunk.start, None if long_data in _UNKNOWN else long_data)
         yield chunk
@@ -121,8 +129,7 @@ def _w64(file: BinaryIO) -> Iterator[Chunk]:
     """Yield the chunks of a Sony Wave64 file: a GUID, a length that counts its head, filled to eight bytes."""
     at = len(_W64) + _W64_HEAD_BYTES
     for _ in range(_MOST_CHUNKS):
-        file.seek(at)
-        head = file.read(_W64_HEAD_BYTES)
+        head = _read_at(file, at, _W64_HEAD_BYTES)
         size = int.from_bytes(head[16:], "little")
         if len(head) < _W64_HEAD_BYTES or size < _W64_HEAD_BYTES:
             return
@@ -134,8 +141,7 @@ def _caf(file: BinaryIO) -> Iterator[Chunk]:
     """Yield the chunks of a Core Audio file; only its last one may have a length of -1, to the end."""
     at = 8
     for _ in range(_MOST_CHUNKS):
-        file.seek(at)
-        head = file.read(12)
+        head = _read_at(file, at, 12)
         if len(head) < 12:
             return
         size = int.from_bytes(head[4:], signed=True)
@@ -149,8 +155,7 @@ def _boxes(file: BinaryIO) -> Iterator[Chunk]:
     """Yield the top boxes of an ISO base media file (ISO/IEC 14496-12 section 4.2), also one whose head is cut."""
     at = 0
     for _ in range(_MOST_CHUNKS):
-        file.seek(at)
-        head = file.read(16)
+        head = _read_at(file, at, 16)
         if not head:
             return
         size, length = int.from_bytes(head[:4]), 8
@@ -167,8 +172,7 @@ def _elements(file: BinaryIO) -> Iterator[Chunk]:
     """Yield the segment of a Matroska file, whose length all ones say is unknown (RFC 8794 section 6.2)."""
     at = 0
     for _ in range(2):
-        file.seek(at)
-        head = file.read(12)
+        head = _read_at(file, at, 12)
         if len(head) < 12:
             return
         length = 9 - head[4].bit_length()
