@@ -115,7 +115,13 @@ class EventSize:
         SIZES[kind] = dataclass(frozen=True, kw_only=True)(cls)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return every figure by its name."""
+        """Return every figure by its name.
+
+        Returns
+        -------
+        dict[str, Any]
+            None for what was not measured.
+        """
         return dict(vars(self))
 
 
@@ -428,7 +434,13 @@ class Event:
         return self.size.kind
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the event in the published JSON form: the figures of its kind are next to the common fields."""
+        """Return the event in the published JSON form: the figures of its kind are next to the common fields.
+
+        Returns
+        -------
+        dict[str, Any]
+            Values of JSON's types.
+        """
         return {
             "id": self.id,
             "kind": str(self.kind),
@@ -451,7 +463,13 @@ class Event:
         return self.to_dict()[field]
 
     def name(self, stream: str) -> None:
-        """Give the event its identity: a digest of the stream's name, the kind, the channel and the start."""
+        """Give the event its identity: a digest of the stream's name, the kind, the channel and the start.
+
+        Parameters
+        ----------
+        stream
+            What makes the names of a stream's events its own.
+        """
         from hashlib import blake2s
 
         text = f"{stream}/{self.kind}/{self.channel}/{self.start_frame}"
@@ -459,7 +477,18 @@ class Event:
 
 
 def rfc3339(time_ns: int | None) -> str | None:
-    """Write a time in ns since the Unix epoch as RFC 3339 in UTC with microseconds."""
+    """Write a time in ns since the Unix epoch as RFC 3339 in UTC with microseconds.
+
+    Parameters
+    ----------
+    time_ns
+        In ns since the Unix epoch; None where it is not known.
+
+    Returns
+    -------
+    str or None
+        Such as ``2026-11-22T14:03:07.000000Z``; None where the time is.
+    """
     if time_ns is None:
         return None
     moment = datetime.fromtimestamp(time_ns // 1_000_000_000, UTC).replace(microsecond=time_ns // 1000 % 1_000_000)
@@ -467,5 +496,16 @@ def rfc3339(time_ns: int | None) -> str | None:
 
 
 def nanoseconds(moment: datetime) -> int:
-    """Return a moment that has a time zone in ns since the Unix epoch, to the microsecond."""
+    """Return a moment that has a time zone in ns since the Unix epoch, to the microsecond.
+
+    Parameters
+    ----------
+    moment
+        A moment that has a time zone.
+
+    Returns
+    -------
+    int
+        In ns.
+    """
     return (moment - _EPOCH) // timedelta(microseconds=1) * 1000

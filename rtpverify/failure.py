@@ -14,7 +14,13 @@ DEFECT_STATUS = 70
 
 
 class RowError(Exception):
-    """Checking failed in one row, and left the others as they were; ``__cause__`` is how."""
+    """Checking failed in one row, and left the others as they were; ``__cause__`` is how.
+
+    Parameters
+    ----------
+    row
+        The row.
+    """
 
     def __init__(self, row: int) -> None:
         super().__init__(row)
@@ -22,7 +28,18 @@ class RowError(Exception):
 
 
 def in_one_line(error: BaseException) -> str:
-    """Return the kind of an exception and what it says, in one line."""
+    """Return the kind of an exception and what it says, in one line.
+
+    Parameters
+    ----------
+    error
+        The exception.
+
+    Returns
+    -------
+    str
+        Such as ``ValueError: no frames``.
+    """
     said = " ".join(str(error).split())
     return f"{type(error).__name__}: {said}" if said else type(error).__name__
 
@@ -52,7 +69,17 @@ class Failure:
 
     @classmethod
     def of(cls, where: str, stream: str | None, error: Exception) -> Failure:
-        """Return what is kept of an exception: its frames would keep whole batches in memory."""
+        """Return what is kept of an exception: its frames would keep whole batches in memory.
+
+        Parameters
+        ----------
+        where
+            What failed.
+        stream
+            Name of the stream, None where it is not known of which it is.
+        error
+            The exception.
+        """
         import traceback
 
         text = "".join(traceback.format_exception(error))
@@ -68,7 +95,18 @@ class Failure:
 
 @contextmanager
 def contained(fail: Callable[[Exception], None]) -> Iterator[None]:
-    """Hand an exception over instead of passing it on."""
+    """Hand an exception over instead of passing it on.
+
+    Parameters
+    ----------
+    fail
+        Called with the exception.
+
+    Yields
+    ------
+    None
+        Nothing.
+    """
     try:
         yield
     except Exception as error:

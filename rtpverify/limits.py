@@ -86,6 +86,20 @@ PROFILES: dict[str, Limits] = {
 def with_values(limits: Limits, values: dict[str, Any], place: str) -> Limits:
     """Return ``limits`` with some values replaced.
 
+    Parameters
+    ----------
+    limits
+        The limits before.
+    values
+        Values by name.
+    place
+        Where they were written, for messages.
+
+    Returns
+    -------
+    Limits
+        New limits.
+
     Raises
     ------
     ConfigurationError

@@ -26,13 +26,37 @@ class Tone:
         return True
 
     def frequency_hz(self, channel: int) -> float | None:
-        """Return the frequency of a channel (from 0), or None where it is to be found by regression."""
+        """Return the frequency of a channel (from 0), or None where it is to be found by regression.
+
+        Parameters
+        ----------
+        channel
+            Counted from 0.
+
+        Returns
+        -------
+        float or None
+            In Hz.
+        """
         if not self.frequencies_hz:
             return None
         return self.frequencies_hz[channel if len(self.frequencies_hz) > 1 else 0]
 
     def check(self, sample_rate_hz: int, channels: int) -> None:
-        """Raise RequestError where this reference cannot hold for the format."""
+        """Raise where this reference cannot hold for a format.
+
+        Parameters
+        ----------
+        sample_rate_hz
+            Sample rate of the stream.
+        channels
+            Its channels.
+
+        Raises
+        ------
+        RequestError
+            Where a frequency is too high, or their number is not that of the channels.
+        """
         for frequency_hz in self.frequencies_hz:
             if frequency_hz >= sample_rate_hz / 2:
                 raise RequestError(
@@ -60,7 +84,15 @@ class ReferenceAudio(Protocol):
         """Share of the sample rate up to which it is the recording: 0.5 unless it was resampled."""
 
     def read(self, start: int, stop: int) -> NDArray[np.float64]:
-        """Return frames ``start`` to ``stop``, shape (stop - start, channels); zeros outside the recording."""
+        """Return frames ``start`` to ``stop``, shape (stop - start, channels); zeros outside the recording.
+
+        Parameters
+        ----------
+        start
+            First frame.
+        stop
+            The frame after the last.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +129,20 @@ class Recording:
         return self.looped
 
     def check(self, sample_rate_hz: int, channels: int) -> None:  # noqa: ARG002 - any sample rate will do
-        """Raise RequestError where this reference cannot hold for the format."""
+        """Raise where this reference cannot hold for a format.
+
+        Parameters
+        ----------
+        sample_rate_hz
+            Sample rate of the stream; a recording is resampled to it.
+        channels
+            Its channels.
+
+        Raises
+        ------
+        RequestError
+            Where it has neither one channel nor those of the stream.
+        """
         if self.channels not in (1, channels):
             raise RequestError(
                 f"reference {self.path}: {self.channels} channels, for a stream of {channels} channel(s)"
@@ -109,6 +154,18 @@ Reference = Tone | Recording | None
 
 def parse_frequencies(text: str, place: str) -> tuple[float, ...]:
     """Read ``F`` or ``F1,F2``.
+
+    Parameters
+    ----------
+    text
+        As it was written.
+    place
+        Where it was written, for messages.
+
+    Returns
+    -------
+    tuple[float, ...]
+        In Hz, at least one.
 
     Raises
     ------

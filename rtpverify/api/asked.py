@@ -47,6 +47,19 @@ def asked(
     ----------
     call
         As Python writes it.
+    encoding
+        As the caller gave it.
+    reference
+        As the caller gave it.
+    profile
+        Name of a profile.
+    limits
+        As the caller gave them.
+
+    Returns
+    -------
+    Asked
+        What the functions of :mod:`rtpverify.commands` take.
 
     Raises
     ------
@@ -63,12 +76,35 @@ def asked(
 
 
 def listed(texts: str | Sequence[str] | None) -> Sequence[str]:
-    """Return texts of which one may be given alone."""
+    """Return texts of which one may be given alone.
+
+    Parameters
+    ----------
+    texts
+        One, several, or None.
+
+    Returns
+    -------
+    Sequence[str]
+        Nothing for None.
+    """
     return (texts,) if isinstance(texts, str) else tuple(texts or ())
 
 
 def limits_of(profile: str, limits: GivenLimits) -> Limits:
     """Return the limits that a profile and what goes over it make.
+
+    Parameters
+    ----------
+    profile
+        Name of a profile.
+    limits
+        A mapping goes over the profile, a ``Limits`` replaces it.
+
+    Returns
+    -------
+    Limits
+        The limits.
 
     Raises
     ------
@@ -87,7 +123,22 @@ def limits_of(profile: str, limits: GivenLimits) -> Limits:
 
 
 def call_text(function: str, *arguments: object, **options: object) -> str:
-    """Return a call as Python writes it, without the options that were not given."""
+    """Return a call as Python writes it, without the options that were not given.
+
+    Parameters
+    ----------
+    function
+        Its name.
+    *arguments
+        What is given by position.
+    **options
+        What is given by name; None where it was not.
+
+    Returns
+    -------
+    str
+        Such as ``rtpverify.check('a.pcap', reference='tone:997')``.
+    """
     given = {name: value for name, value in options.items() if not _is_default(value)}
     written = [
         *(_value(value) for value in arguments if value is not None),

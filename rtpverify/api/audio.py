@@ -107,6 +107,16 @@ class Mfcc:
 def read(path: str | Path) -> Audio:
     """Return all of an audio file: WAV, FLAC, Ogg, MP3, AIFF; with the extra ``mp4`` also MP4/AAC and more.
 
+    Parameters
+    ----------
+    path
+        The file.
+
+    Returns
+    -------
+    Audio
+        All frames, and the sample rate.
+
     Raises
     ------
     SourceError
@@ -176,6 +186,11 @@ def mfcc(frames: ArrayLike, sample_rate_hz: float) -> Mfcc:
         Shape (n,) or (n, channels), full scale ±1.0.
     sample_rate_hz
         Frames per second.
+
+    Returns
+    -------
+    Mfcc
+        20 coefficients for each column, and the times of the columns.
 
     Raises
     ------

@@ -179,15 +179,15 @@ def verify(
     ----------
     source
         ``"rtp://[SENDER@]ADDRESS:PORT"``, or the path of a session description.
-    encoding, reference, profile, limits, sdp, streams, interface, expect_streams, trim_silence
-        As :func:`check` takes them.
-    rtcp, receiver_reports, host_clock
+    encoding, reference, profile, limits, sdp, streams
         As :func:`check` takes them.
     duration
         Seconds to verify, from the first packet on; the block then lasts at least until they are over. None: until
         the block ends. Where nothing arrived, it ends with the block in any case.
     until_end
         The streams may end within the block: the check stops when all have, and that is no fault.
+    interface, expect_streams, trim_silence, rtcp, receiver_reports, host_clock
+        As :func:`check` takes them.
     evidence
         A folder for the result, its report and the packets; made where the check does not pass, or the block raises.
 
@@ -247,7 +247,36 @@ def command(
     encoding: GivenEncoding,
     **options: Any,
 ) -> RunCheck:
-    """Return what runs ``rtpverify check`` of a source."""
+    """Return what runs ``rtpverify check`` of a source.
+
+    Parameters
+    ----------
+    source
+        The source.
+    wanted
+        What was asked for.
+    sdp
+        Session description that goes with it.
+    streams
+        Which streams; None: all.
+    duration
+        Seconds to verify; None: all, or until it is stopped.
+    start
+        Seconds of a file or capture before what is verified.
+    wait
+        Seconds for which the first packet is waited for; None: the duration counts from the beginning.
+    expect_streams
+        How many streams there are to be.
+    encoding
+        As the caller gave it.
+    **options
+        As :func:`rtpverify.commands.check.check` takes them.
+
+    Returns
+    -------
+    RunCheck
+        Takes what :class:`rtpverify.live.watcher.Watcher` follows the check, and returns the result.
+    """
     del encoding  # is in what is wanted
     description = None if sdp is None else Path(sdp)
 
@@ -385,6 +414,11 @@ def inspect(
         Of the constant-Q transform.
     keeps_phase
         Whether the spectrogram's complex values are kept, too.
+
+    Returns
+    -------
+    Inspection
+        Figures and views of each channel.
 
     Raises
     ------

@@ -109,6 +109,8 @@ class LiveVerifier:
 
     Parameters
     ----------
+    source
+        As given.
     check
         Runs it.
     lasts
@@ -208,7 +210,18 @@ class LiveVerifier:
             raise NothingArrived(self._what_arrived(timeout, follower.so_far())) from None
 
     async def wait_for_audio_async(self, timeout: float = WAIT_SECONDS) -> None:
-        """Do the same as :meth:`wait_for_audio` while other tasks of the event loop run."""
+        """Do the same as :meth:`wait_for_audio` while other tasks of the event loop run.
+
+        Parameters
+        ----------
+        timeout
+            Seconds to wait.
+
+        Raises
+        ------
+        NothingArrived
+            Where no packet came in time.
+        """
         follower = self._running()
         try:
             await _awaited(follower.arrived, timeout)
@@ -217,6 +230,11 @@ class LiveVerifier:
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until the check ends by itself: its duration is over, or with ``until_end`` its streams have ended.
+
+        Parameters
+        ----------
+        timeout
+            Seconds to wait at most; None: for as long as it takes.
 
         Returns
         -------
@@ -231,7 +249,18 @@ class LiveVerifier:
         return True
 
     async def wait_async(self, timeout: float | None = None) -> bool:
-        """Do the same as :meth:`wait` while other tasks of the event loop run."""
+        """Do the same as :meth:`wait` while other tasks of the event loop run.
+
+        Parameters
+        ----------
+        timeout
+            Seconds to wait at most; None: for as long as it takes.
+
+        Returns
+        -------
+        bool
+            Whether it ended in time.
+        """
         with suppress(RequestError):
             try:
                 await _awaited(self._running().done, timeout)
@@ -240,19 +269,37 @@ class LiveVerifier:
         return True
 
     def events(self) -> list[Event]:
-        """Return the events so far of all streams, in order of their first frame; after the block, all of them."""
+        """Return the events so far of all streams, in order of their first frame; after the block, all of them.
+
+        Returns
+        -------
+        list[Event]
+            Events that are open may still change.
+        """
         events = [event for stream in self.result.streams for event in stream.events]
         return sorted(events, key=lambda event: event.start_frame)
 
     def stop(self) -> Result:
-        """End the check now, and return its result; the block may go on."""
+        """End the check now, and return its result; the block may continue.
+
+        Returns
+        -------
+        Result
+            What was found; final.
+        """
         follower = self._running()
         follower.is_to_stop.set()
         follower.done.exception()
         return self.result
 
     async def stop_async(self) -> Result:
-        """Do the same as :meth:`stop` while other tasks of the event loop run."""
+        """Do the same as :meth:`stop` while other tasks of the event loop run.
+
+        Returns
+        -------
+        Result
+            What was found; final.
+        """
         follower = self._running()
         follower.is_to_stop.set()
         with suppress(RequestError):
@@ -283,6 +330,13 @@ class LiveVerifier:
 
     def keep_evidence(self, folder: str | Path, error: BaseException | None = None) -> None:
         """Write the result, its report and, where evidence was wanted, the packets into a folder; it must have ended.
+
+        Parameters
+        ----------
+        folder
+            The folder; made where it is not there.
+        error
+            What the block raised.
 
         Raises
         ------
@@ -386,6 +440,17 @@ async def _awaited(future: Future[T], timeout: float | None = None) -> T:
 
 
 def in_own_thread(call: Callable[[], T]) -> T:
-    """Run something that runs an event loop of its own, as it may not where the caller's loop runs."""
+    """Run something that runs an event loop of its own, as it may not where the caller's loop runs.
+
+    Parameters
+    ----------
+    call
+        What is run.
+
+    Returns
+    -------
+    T
+        What it returns; what it raises is raised here.
+    """
     with ThreadPoolExecutor(1, "rtpverify") as executor:
         return executor.submit(call).result()

@@ -13,7 +13,18 @@ OBSERVERS: list[Callable[[Result], None]] = []
 
 
 def observed(result: Result) -> Result:
-    """Return a result after all have seen it."""
+    """Return a result after all have seen it.
+
+    Parameters
+    ----------
+    result
+        The result.
+
+    Returns
+    -------
+    Result
+        The same.
+    """
     for observe in OBSERVERS:
         observe(result)
     return result

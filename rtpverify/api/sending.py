@@ -27,6 +27,13 @@ class LiveSender:
 
     Where what is sent has an end, a duration or that of a recording, the block lasts until then unless it raises or
     stops the sender; otherwise its end ends the sending.
+
+    Parameters
+    ----------
+    legs
+        What is sent: one stream, or one for each leg.
+    duration_seconds
+        None: until the signal is over, or the block ends.
     """
 
     def __init__(self, legs: Sequence[StreamSettings], duration_seconds: float | None) -> None:
@@ -65,7 +72,17 @@ class LiveSender:
             self.stop()
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait until all is sent; return whether that came within ``timeout`` seconds.
+        """Wait until all is sent.
+
+        Parameters
+        ----------
+        timeout
+            Seconds to wait at most; None: for as long as it takes.
+
+        Returns
+        -------
+        bool
+            Whether all was sent in time.
 
         Raises
         ------
@@ -75,7 +92,18 @@ class LiveSender:
         return self._running().wait(timeout)
 
     async def wait_async(self, timeout: float | None = None) -> bool:
-        """Do the same as :meth:`wait` while other tasks of the event loop run."""
+        """Do the same as :meth:`wait` while other tasks of the event loop run.
+
+        Parameters
+        ----------
+        timeout
+            Seconds to wait at most; None: for as long as it takes.
+
+        Returns
+        -------
+        bool
+            Whether all was sent in time.
+        """
         return await asyncio.to_thread(self.wait, timeout)
 
     def stop(self) -> None:

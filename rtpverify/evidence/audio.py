@@ -55,14 +55,38 @@ class ClipAudio:
     arrival_ns: NDArray[np.int64]
 
     def place_of(self, sequence: int, near_ns: int) -> int | None:
-        """Return the first frame of a packet by its number on the wire, the copy that arrived nearest to a moment."""
+        """Return the first frame of a packet by its number on the wire, the copy that arrived nearest to a moment.
+
+        Parameters
+        ----------
+        sequence
+            Sequence number, of which the lower 16 bits count.
+        near_ns
+            In ns since the Unix epoch.
+
+        Returns
+        -------
+        int or None
+            Frame of the clip; None where no such packet is there.
+        """
         rows = np.flatnonzero(self.sequence == sequence % (1 << 16))
         if len(rows) == 0:
             return None
         return int(self.frame[rows[np.abs(self.arrival_ns[rows] - near_ns).argmin()]])
 
     def place_at(self, arrival_ns: int) -> int:
-        """Return the frame that had come last at a moment, as far as packets show."""
+        """Return the frame that had come last at a moment, as far as packets show.
+
+        Parameters
+        ----------
+        arrival_ns
+            In ns since the Unix epoch.
+
+        Returns
+        -------
+        int
+            Frame of the clip, 0 where nothing had come.
+        """
         rows = np.flatnonzero(self.arrival_ns <= arrival_ns)
         return int((self.frame[rows] + self.length[rows]).max()) if len(rows) else 0
 
@@ -74,8 +98,15 @@ def assemble(batch: PacketBatch, encoding: Encoding, encoding_of: Callable[[int]
     ----------
     batch
         Its datagrams in order of arrival; copies may be among them.
+    encoding
+        The encoding of the stream.
     encoding_of
         How a payload type is decoded; packets of another encoding (comfort noise, telephone events) are omitted.
+
+    Returns
+    -------
+    ClipAudio
+        Every frame that arrived, in order of media time, the first of copies; zeros where packets are missing.
     """
     rtp = parse(batch)
     of_audio = [kind for kind in np.unique(rtp.payload_type).tolist() if encoding_of(kind) == encoding]
@@ -133,7 +164,18 @@ def _differences(counter: NDArray[np.int64], bits: int) -> NDArray[np.int64]:
 
 
 def wav(audio: ClipAudio) -> bytes:
-    """Return a WAV file that holds every sample exactly."""
+    """Return a WAV file that holds every sample exactly.
+
+    Parameters
+    ----------
+    audio
+        The audio.
+
+    Returns
+    -------
+    bytes
+        The whole file.
+    """
     import soundfile
 
     subtype = _SUBTYPES.get(audio.encoding.name, "PCM_24")

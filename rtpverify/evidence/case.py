@@ -82,7 +82,24 @@ class Case:
 
     @classmethod
     def of(cls, stream: Stream, event: Event, document: dict[str, Any], now_ns: int) -> Case:
-        """Return the case of an event as reported."""
+        """Return the case of an event as reported.
+
+        Parameters
+        ----------
+        stream
+            The stream that it happened to.
+        event
+            The event.
+        document
+            The event in the published JSON form, with the stream's name.
+        now_ns
+            In ns since the Unix epoch: when it happened, where the event has no time.
+
+        Returns
+        -------
+        Case
+            Its packets are not looked for yet.
+        """
         duration_ns = _duration_ns(event, stream.encoding)
         start_ns = now_ns if event.time_ns is None else event.time_ns
         # These are reported with the arrival of the packet after the silence.
@@ -104,16 +121,46 @@ class Case:
         )
 
     def encoding_of(self, payload_type: int) -> Encoding | None:
-        """Return how a payload type is decoded: that of the stream as it was, others as is said of them."""
+        """Return how a payload type is decoded: that of the stream as it was, others as is said of them.
+
+        Parameters
+        ----------
+        payload_type
+            The payload type.
+
+        Returns
+        -------
+        Encoding or None
+            None where nothing says how it is decoded.
+        """
         return self.encoding if payload_type == self.payload_type else self.spec.encoding_of(payload_type)
 
     def renew(self, event: Event, document: dict[str, Any]) -> None:
-        """Take in what became of the event."""
+        """Take in what became of the event.
+
+        Parameters
+        ----------
+        event
+            The event as it is now.
+        document
+            The event in the published JSON form.
+        """
         self.document, self.is_open = document, event.open
         self.duration_ns = _duration_ns(event, self.encoding)
 
     def stop_ns(self, span: Span) -> int:
-        """Return when the last packet to be kept arrives at the latest, as far as is known."""
+        """Return when the last packet to be kept arrives at the latest, as far as is known.
+
+        Parameters
+        ----------
+        span
+            How much is kept before and after an event.
+
+        Returns
+        -------
+        int
+            In ns since the Unix epoch.
+        """
         lasts_ns = span.longest_ns if self.is_open else min(self.duration_ns, span.longest_ns)
         return self.start_ns + lasts_ns + span.after_ns
 
@@ -147,9 +194,18 @@ def packets_of(case: Case, pieces: Sequence[DatagramBlock], span: Span) -> Kept 
 
     Parameters
     ----------
+    case
+        The case.
     pieces
         What arrived, in any order. Where the beginning has gone already, what is there of the stream up to its latest
         packet is kept, as long a stretch as asked for.
+    span
+        How much is kept before and after the event.
+
+    Returns
+    -------
+    Kept or None
+        The packets in order of arrival.
     """
     start_ns, stop_ns = case.start_ns - span.before_ns, case.stop_ns(span)
     oldest_ns = min((int(piece.arrival_ns.min()) for piece in pieces), default=stop_ns)
@@ -164,7 +220,20 @@ def packets_of(case: Case, pieces: Sequence[DatagramBlock], span: Span) -> Kept 
 
 
 def files_of(case: Case, kept: Kept) -> dict[str, bytes]:
-    """Return the files of a case by their names."""
+    """Return the files of a case by their names.
+
+    Parameters
+    ----------
+    case
+        The case.
+    kept
+        Its packets.
+
+    Returns
+    -------
+    dict[str, bytes]
+        Content by name: the packets, ``event.json``, and where the payload can be decoded its audio and a picture.
+    """
     batch = kept.batch
     files = {PACKETS: pcap(batch)}
     audio = None if case.encoding is None else assemble(batch, case.encoding, case.encoding_of)
@@ -177,7 +246,18 @@ def files_of(case: Case, kept: Kept) -> dict[str, bytes]:
 
 
 def render(description: dict[str, Any]) -> bytes:
-    """Return ``event.json``."""
+    """Return ``event.json``.
+
+    Parameters
+    ----------
+    description
+        What it says.
+
+    Returns
+    -------
+    bytes
+        JSON in UTF-8.
+    """
     return (json.dumps(strict(description), indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
@@ -254,7 +334,18 @@ def _option(reference: Tone | Path | None) -> str:
 
 
 def command(case: Case) -> str:
-    """Return the command that verifies the packets of a case as the daemon did."""
+    """Return the command that verifies the packets of a case as the daemon did.
+
+    Parameters
+    ----------
+    case
+        The case.
+
+    Returns
+    -------
+    str
+        A line for a shell, to be run in the folder of the evidence.
+    """
     words = ["rtpverify", "check", PACKETS]
     if case.encoding is not None:
         words += ["--encoding", str(case.encoding)]

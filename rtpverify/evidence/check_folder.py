@@ -22,7 +22,13 @@ _END_NS = 1 << 62
 
 
 def packet_memory() -> PacketHistory:
-    """Return what remembers the packets of a check."""
+    """Return what remembers the packets of a check.
+
+    Returns
+    -------
+    PacketHistory
+        Empty, and bounded in time and bytes.
+    """
     return PacketHistory(_MAX_SECONDS, MAX_PACKET_BYTES)
 
 
@@ -31,8 +37,12 @@ def keep_check(folder: Path, result: Result | None, packets: PacketHistory, erro
 
     Parameters
     ----------
+    folder
+        The folder; it is made where it is not there.
     result
         None where the check itself failed.
+    packets
+        Datagrams of the check, as far as they are remembered.
     error
         What ended it early, as Python prints it.
 

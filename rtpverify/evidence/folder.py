@@ -41,6 +41,11 @@ class Evidence:
     def document(self) -> dict[str, Any]:
         """Return what ``event.json`` says.
 
+        Returns
+        -------
+        dict[str, Any]
+            The content of the file.
+
         Raises
         ------
         OSError, ValueError
@@ -51,7 +56,18 @@ class Evidence:
 
 
 def evidence_in(root: Path) -> list[Evidence]:
-    """Return all evidence of a folder, the oldest first; nothing where there is no such folder."""
+    """Return all evidence of a folder, the oldest first; nothing where there is no such folder.
+
+    Parameters
+    ----------
+    root
+        The folder.
+
+    Returns
+    -------
+    list[Evidence]
+        One for each folder with the name of evidence.
+    """
     try:
         names = sorted(path.name for path in root.iterdir())
     except OSError:
@@ -61,7 +77,20 @@ def evidence_in(root: Path) -> list[Evidence]:
 
 
 def evidence_of(root: Path, event_id: str) -> Evidence | None:
-    """Return the evidence of an event, None where there is none; any text may be asked for."""
+    """Return the evidence of an event, None where there is none; any text may be asked for.
+
+    Parameters
+    ----------
+    root
+        The folder.
+    event_id
+        Id of the event.
+
+    Returns
+    -------
+    Evidence or None
+        The latest where there are several.
+    """
     return next((item for item in reversed(evidence_in(root)) if item.id == event_id), None)
 
 
@@ -95,12 +124,25 @@ class EvidenceFolder:
         self.size_bytes = self._measured()
 
     def add(self, time: str, stream: str, kind: str, event_id: str, files: Mapping[str, bytes]) -> int:
-        """Keep files as the evidence of an event; return how many others were removed for them.
+        """Keep files as the evidence of an event; remove the oldest where there is too much.
 
         Parameters
         ----------
         time
             Of the event, RFC 3339 in UTC with microseconds.
+        stream
+            Name of the stream.
+        kind
+            Kind of the event.
+        event_id
+            Its id.
+        files
+            Content by name.
+
+        Returns
+        -------
+        int
+            How many others were removed.
 
         Raises
         ------
@@ -126,6 +168,13 @@ class EvidenceFolder:
 
     def renew(self, event_id: str, content: bytes) -> None:
         """Replace ``event.json`` of an event that has evidence.
+
+        Parameters
+        ----------
+        event_id
+            Id of the event.
+        content
+            The new content.
 
         Raises
         ------

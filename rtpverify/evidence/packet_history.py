@@ -68,7 +68,13 @@ class PacketHistory:
         self._lock = threading.Lock()
 
     def put(self, batch: PacketBatch) -> None:
-        """Remember a batch, and forget what is too old."""
+        """Remember a batch, and forget what is too old.
+
+        Parameters
+        ----------
+        batch
+            Datagrams in any order; they are copied.
+        """
         if len(batch) == 0:
             return
         pieces = [(int(piece.arrival_ns.max()), piece) for piece in _copied(batch)]
@@ -84,7 +90,13 @@ class PacketHistory:
                 self.size_bytes -= piece.size_bytes
 
     def pieces(self) -> list[DatagramBlock]:
-        """Return everything remembered, in the order it was put in."""
+        """Return everything remembered, in the order it was put in.
+
+        Returns
+        -------
+        list[DatagramBlock]
+            The datagrams of one flow and batch each.
+        """
         with self._lock:
             return [piece for _, piece in self._pieces]
 
@@ -116,12 +128,19 @@ def select(
 
     Parameters
     ----------
+    pieces
+        Datagrams in any order.
     matches
         Which flows may carry them.
     ssrcs
         The sources; None: all, and what is no RTP as well.
     start_ns, stop_ns
         From and before, by arrival.
+
+    Returns
+    -------
+    PacketBatch
+        Copies, in order of arrival.
     """
     flows: list[Flow] = []
     numbers: dict[Flow, int] = {}

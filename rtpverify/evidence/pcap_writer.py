@@ -25,6 +25,16 @@ _UDP = 17
 def pcap(batch: PacketBatch) -> bytes:
     """Return a capture of datagrams, in their order.
 
+    Parameters
+    ----------
+    batch
+        The datagrams.
+
+    Returns
+    -------
+    bytes
+        A file of the classic format, with times in ns.
+
     Raises
     ------
     ValueError

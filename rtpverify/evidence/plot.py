@@ -64,10 +64,19 @@ def picture(audio: ClipAudio, marked: Marked, reference: Tone | None, title: str
 
     Parameters
     ----------
+    audio
+        What is drawn.
+    marked
+        The stretch that the event concerns.
     reference
         None where the audio was compared with nothing.
     title, lines
         What is above it.
+
+    Returns
+    -------
+    str
+        A document in SVG.
     """
     sine = None if reference is None else _fitted(audio, marked, reference)
     panels: list[_Panel] = [_Waveform(audio, marked), _CloseUp(audio, marked, sine)]

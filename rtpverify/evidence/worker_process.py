@@ -30,6 +30,18 @@ class Maker:
     def files_of(self, case: Case, kept: Kept) -> dict[str, bytes]:
         """Return the files of a case; see :func:`rtpverify.evidence.case.files_of`.
 
+        Parameters
+        ----------
+        case
+            The case.
+        kept
+            Its packets.
+
+        Returns
+        -------
+        dict[str, bytes]
+            Content by name.
+
         Raises
         ------
         OSError
@@ -81,7 +93,15 @@ class Maker:
 
 
 def serve(cases: IO[bytes], answers: IO[bytes]) -> None:
-    """Make evidence of each case until there are no more."""
+    """Make evidence of each case until there are no more.
+
+    Parameters
+    ----------
+    cases
+        Where pickled pairs of case and packets come from.
+    answers
+        Where pickled files or exceptions go.
+    """
     while True:
         try:
             case, kept = pickle.load(cases)  # noqa: S301 - from the process that started this one

@@ -28,7 +28,17 @@ _NO_SIZES = (Event(ByteOrderSize(), 0).to_dict().keys() - {"confidence", "altern
 
 
 def write(found: FoundEvents, form: Form, out: IO[str]) -> None:
-    """Write events in order of time."""
+    """Write events in order of time.
+
+    Parameters
+    ----------
+    found
+        What a query found.
+    form
+        How to write it.
+    out
+        Where to.
+    """
     match form:
         case "json":
             answer = {"schema": SCHEMA, "total": found.total, "events": found.events}

@@ -67,6 +67,18 @@ class FoundEvents:
 def find(path: Path, query: Query) -> FoundEvents:
     """Return the events of a store that a query asks for.
 
+    Parameters
+    ----------
+    path
+        The store.
+    query
+        What is asked for.
+
+    Returns
+    -------
+    FoundEvents
+        The latest ones in order of time, as many as asked for, and how many there are.
+
     Raises
     ------
     SourceError
@@ -84,6 +96,16 @@ def find(path: Path, query: Query) -> FoundEvents:
 
 def streams(path: Path) -> list[str]:
     """Return the names of the streams that a store holds events of.
+
+    Parameters
+    ----------
+    path
+        The store.
+
+    Returns
+    -------
+    list[str]
+        In alphabetical order.
 
     Raises
     ------

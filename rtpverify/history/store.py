@@ -132,6 +132,11 @@ class Store:
     def begin(self, now_ns: int) -> int | None:
         """Begin a run; of events that the one before left open, note that nobody saw their end.
 
+        Parameters
+        ----------
+        now_ns
+            When it begins, in ns since the Unix epoch.
+
         Returns
         -------
         int or None
@@ -166,7 +171,7 @@ class Store:
             self._database.execute("UPDATE run SET has_ended = 1")
 
     def write(self, documents: Iterable[Document], now_ns: int) -> int:
-        """Keep events, all or none; return how many.
+        """Keep events, all or none of them.
 
         Parameters
         ----------
@@ -174,6 +179,11 @@ class Store:
             With ``id``, ``stream``, ``kind``, ``cause``, ``fault``, ``open`` and ``time`` (RFC 3339 or None).
         now_ns
             Used as the time of an event that has none.
+
+        Returns
+        -------
+        int
+            How many.
 
         Raises
         ------
@@ -199,7 +209,17 @@ class Store:
         return len(rows)
 
     def trim(self, now_ns: int) -> int:
-        """Remove events that are past the age or the size kept, some at a time; return how many.
+        """Remove events that are past the age or the size kept, a limited number at a time.
+
+        Parameters
+        ----------
+        now_ns
+            In ns since the Unix epoch.
+
+        Returns
+        -------
+        int
+            How many were removed.
 
         Raises
         ------
@@ -282,6 +302,13 @@ def _make(path: Path) -> None:
 def check_layout(database: sqlite3.Connection, path: Path) -> None:
     """Refuse a file that is not ours.
 
+    Parameters
+    ----------
+    database
+        The file, opened.
+    path
+        Where it is, for messages.
+
     Raises
     ------
     SourceError
@@ -302,7 +329,18 @@ def check_layout(database: sqlite3.Connection, path: Path) -> None:
 
 
 def is_damage(error: Exception) -> bool:
-    """Return whether an error means that the file itself is broken, and no second try will do."""
+    """Return whether an error means that the file itself is broken, and no second try will do.
+
+    Parameters
+    ----------
+    error
+        What SQLite raised.
+
+    Returns
+    -------
+    bool
+        False where it may pass: a full disk, a lock.
+    """
     if isinstance(error, DamagedError):
         return True
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
@@ -310,7 +348,19 @@ def is_damage(error: Exception) -> bool:
 
 
 def set_aside(path: Path, now_ns: int) -> Path:
-    """Move a broken store out of the way, its write-ahead log with it; return where to.
+    """Move a broken store out of the way, its write-ahead log with it.
+
+    Parameters
+    ----------
+    path
+        The store.
+    now_ns
+        In ns since the Unix epoch; the new name has it.
+
+    Returns
+    -------
+    Path
+        Where it is now.
 
     Raises
     ------

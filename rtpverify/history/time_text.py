@@ -27,6 +27,13 @@ def parse_moment(text: str, now_ns: int, place: str) -> int:
         how long ago (``90s``, ``2h ago``, ``1d 12h``), or ``now``.
     now_ns
         What time it is.
+    place
+        Where it was written, for messages.
+
+    Returns
+    -------
+    int
+        In ns since the Unix epoch.
 
     Raises
     ------

@@ -14,7 +14,18 @@ MOST = 10
 
 
 def lines(result: Result) -> list[str]:
-    """Return one error for each fault, the rest counted in the last one; a warning where no verdict was possible."""
+    """Return one error for each fault, the rest counted in the last one; a warning where no verdict was possible.
+
+    Parameters
+    ----------
+    result
+        The result.
+
+    Returns
+    -------
+    list[str]
+        Workflow commands of GitHub Actions.
+    """
     found = list(islice(_errors(result), MOST + 1))
     if len(found) > MOST:
         found[MOST - 1 :] = [_command("error", "rtpverify", f"{wording.headline(result)} (see the report for all)")]

@@ -48,12 +48,36 @@ def frequency_ticks(low_hz: float, high_hz: float) -> list[float]:
 
 
 def frequency_text(frequency_hz: float) -> str:
-    """Return how a frequency is written on an axis in Hz: 50, 2k, 20k."""
+    """Return how a frequency is written on an axis in Hz: 50, 2k, 20k.
+
+    Parameters
+    ----------
+    frequency_hz
+        In Hz.
+
+    Returns
+    -------
+    str
+        Its label.
+    """
     return f"{frequency_hz / 1000:g}k" if frequency_hz >= 1000 else f"{frequency_hz:g}"
 
 
 def time_text(time_seconds: float, span_seconds: float) -> str:
-    """Return how a time is written: in seconds, or in hours, minutes and seconds where the axis is long."""
+    """Return how a time is written: in seconds, or in hours, minutes and seconds where the axis is long.
+
+    Parameters
+    ----------
+    time_seconds
+        In seconds.
+    span_seconds
+        Length of the axis, in seconds.
+
+    Returns
+    -------
+    str
+        Its label.
+    """
     if span_seconds < 600:
         return f"{time_seconds:.9g}"
     whole = round(time_seconds)
@@ -61,5 +85,16 @@ def time_text(time_seconds: float, span_seconds: float) -> str:
 
 
 def time_label(span_seconds: float) -> str:
-    """Return the name of a time axis."""
+    """Return the name of a time axis.
+
+    Parameters
+    ----------
+    span_seconds
+        Length of the axis, in seconds.
+
+    Returns
+    -------
+    str
+        With the unit.
+    """
     return "Time, s" if span_seconds < 600 else "Time, h:mm:ss"

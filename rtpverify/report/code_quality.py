@@ -18,7 +18,18 @@ from rtpverify.result.event_wording import event_row
 
 
 def render(result: Result) -> str:
-    """Return the faults as JSON; an empty list where there are none."""
+    """Return the faults as JSON; an empty list where there are none.
+
+    Parameters
+    ----------
+    result
+        The result.
+
+    Returns
+    -------
+    str
+        GitLab's code quality format.
+    """
     seen: Counter[tuple[object, ...]] = Counter()
     issues = []
 

@@ -30,5 +30,16 @@ REASONS = {
 
 
 def in_words(counts: Mapping[str, int]) -> str:
-    """Write counts by reason."""
+    """Write counts by reason.
+
+    Parameters
+    ----------
+    counts
+        Datagrams by reason.
+
+    Returns
+    -------
+    str
+        Parts separated by commas, in the order of ``counts``.
+    """
     return ", ".join(f"{count:,} {REASONS.get(reason, reason)}" for reason, count in counts.items() if count)

@@ -31,12 +31,33 @@ PLOTS = """<div class="plots" data-clip="{number}">
 
 
 def script() -> str:
-    """Return what draws, to stand in the page."""
+    """Return what draws, to stand in the page.
+
+    Returns
+    -------
+    str
+        JavaScript.
+    """
     return (files("rtpverify.report") / "page" / "event_plots.js").read_text(encoding="utf-8")
 
 
 def encoded(stream: StreamResult, event: Event, clip: EventClip) -> dict[str, Any]:
-    """Return the data of one event."""
+    """Return the data of one event.
+
+    Parameters
+    ----------
+    stream
+        Its stream.
+    event
+        The event.
+    clip
+        What is drawn of it.
+
+    Returns
+    -------
+    dict[str, Any]
+        Values of JSON's types; samples as base64.
+    """
     wave, wave_scale = _scaled(clip.received)
     rest, rest_scale = (None, 0.0) if clip.residual is None else _scaled(clip.residual)
     high = 10 * math.ceil(float(clip.spectrogram_dbfs.max()) / 10)
@@ -74,7 +95,18 @@ def encoded(stream: StreamResult, event: Event, clip: EventClip) -> dict[str, An
 
 
 def as_script(clips: list[dict[str, Any]]) -> str:
-    """Return the data of all events as JSON that may stand in a script element."""
+    """Return the data of all events as JSON that may stand in a script element.
+
+    Parameters
+    ----------
+    clips
+        What :func:`encoded` returned of each.
+
+    Returns
+    -------
+    str
+        JSON without ``</``.
+    """
     return json.dumps(clips, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
 
 

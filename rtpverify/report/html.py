@@ -110,7 +110,18 @@ svg a { cursor: pointer; }
 
 
 def render(result: Result) -> str:
-    """Return the result as one self-contained page."""
+    """Return the result as one self-contained page.
+
+    Parameters
+    ----------
+    result
+        The result.
+
+    Returns
+    -------
+    str
+        HTML that loads nothing from elsewhere.
+    """
     verdict = result.verdict
     clips: list[dict[str, Any]] = []
     streams = "\n".join(_stream(stream, result.clips, clips) for stream in wording.in_order(result.streams))

@@ -12,12 +12,39 @@ from rtpverify.result import Result
 
 
 def render(result: Result) -> str:
-    """Return the result as JSON text, indented, with a newline at its end."""
+    """Return the result as JSON text, indented, with a newline at its end.
+
+    Parameters
+    ----------
+    result
+        The result.
+
+    Returns
+    -------
+    str
+        Strict JSON: neither NaN nor infinity.
+    """
     return json.dumps(strict(result.to_dict()), indent=2, allow_nan=False, ensure_ascii=False) + "\n"
 
 
 def strict(value: Any) -> Any:
-    """Return the value in JSON's own types: numpy's numbers as Python's, what is not finite as None, valid Unicode."""
+    """Return the value in JSON's own types: numpy's numbers as Python's, what is not finite as None, valid Unicode.
+
+    Parameters
+    ----------
+    value
+        Dictionaries, sequences, texts, numbers, None.
+
+    Returns
+    -------
+    Any
+        In new dictionaries and lists.
+
+    Raises
+    ------
+    TypeError
+        Where anything in it cannot be part of JSON.
+    """
     match value:
         case dict():
             return {str(key): strict(item) for key, item in value.items()}

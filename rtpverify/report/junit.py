@@ -51,7 +51,18 @@ _OF_PACKETS = ("transport", "presence", "sender")
 
 
 def render(result: Result) -> str:
-    """Return the result as one JUnit XML document."""
+    """Return the result as one JUnit XML document.
+
+    Parameters
+    ----------
+    result
+        The result.
+
+    Returns
+    -------
+    str
+        One test suite for each stream.
+    """
     root = ET.Element("testsuites", name="rtpverify")
     names = _names(result)
     suites = [_suite(name, stream) for name, stream in zip(names, result.streams, strict=True)]

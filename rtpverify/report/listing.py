@@ -11,7 +11,18 @@ _RIGHT = (3, 5, 6, 7, 8)
 
 
 def lines(result: Result) -> list[str]:
-    """Return a title, a line for each stream in order of appearance, and what is to be known of them."""
+    """Return a title, a line for each stream in order of appearance, and what is to be known of them.
+
+    Parameters
+    ----------
+    result
+        The result.
+
+    Returns
+    -------
+    list[str]
+        Lines of equal columns.
+    """
     rows, notes = [], []
     for stream in result.arrived:
         wire, rate = stream.transport, stream.sample_rate

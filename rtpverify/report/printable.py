@@ -11,17 +11,50 @@ _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2
 
 
 def encodable(text: str) -> str:
-    r"""Return text that any Unicode encoding holds: bytes of file names that are no UTF-8 as ``\xff``."""
+    r"""Return text that any Unicode encoding holds: bytes of file names that are no UTF-8 as ``\xff``.
+
+    Parameters
+    ----------
+    text
+        Any text.
+
+    Returns
+    -------
+    str
+        The same where nothing is to be replaced.
+    """
     return _LONE_SURROGATE.sub(_escaped, text)
 
 
 def printable(text: str) -> str:
-    r"""Return text in one line that moves no cursor and colours nothing: such characters as ``\x1b`` or ``\u202e``."""
+    r"""Return text in one line that moves no cursor and colours nothing: such characters as ``\x1b`` or ``\u202e``.
+
+    Parameters
+    ----------
+    text
+        Any text.
+
+    Returns
+    -------
+    str
+        The same where nothing is to be escaped.
+    """
     return text if text.isascii() and text.isprintable() else _UNPRINTABLE.sub(_escaped, text)
 
 
 def printable_lines(text: str) -> str:
-    """Return text of several lines, each of them :func:`printable`."""
+    """Return text of several lines, each of them :func:`printable`.
+
+    Parameters
+    ----------
+    text
+        Any text.
+
+    Returns
+    -------
+    str
+        The same where nothing is to be escaped.
+    """
     return "\n".join(map(printable, text.split("\n")))
 
 

@@ -22,6 +22,11 @@ def request_now(command: str, *, reference: str, encoding: str | None, profile: 
         As given.
     profile, limits
         What is judged by; the request has the limits that are not the profile's.
+
+    Returns
+    -------
+    Request
+        With the time, the name of this host and the version.
     """
     usual = PROFILES[profile]
     own = {item.name: getattr(limits, item.name) for item in fields(Limits)}

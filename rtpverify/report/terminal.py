@@ -18,7 +18,20 @@ DIM: Style = {"dim": True}
 
 
 def coloured(colour: str, **more: bool) -> Style:
-    """Return a style in one of the terminal's eight colours."""
+    """Return a style in one of the terminal's eight colours.
+
+    Parameters
+    ----------
+    colour
+        Its name.
+    **more
+        Such as ``bold=True``.
+
+    Returns
+    -------
+    Style
+        The style.
+    """
     return {"fg": colour, **more}
 
 
@@ -45,7 +58,13 @@ class Paper:
         return shutil.get_terminal_size().columns
 
     def line(self, *parts: str | tuple[str, Style]) -> None:
-        """Write one line of parts, each text or text and style; control characters in them are escaped."""
+        """Write one line of parts, each text or text and style; control characters in them are escaped.
+
+        Parameters
+        ----------
+        *parts
+            Written one after the other.
+        """
         texts = [
             printable(part)
             if isinstance(part, str)

@@ -26,6 +26,13 @@ def write(result: Result, out: IO[str]) -> None:
     """Write the summary; colour only on a terminal, and none where ``NO_COLOR`` is set.
 
     Sentences are wrapped to a terminal's width; in a pipe or file each stays on its line.
+
+    Parameters
+    ----------
+    result
+        The result.
+    out
+        Where to.
     """
     paper = Paper(out)
     paper.line((result.verdict.upper(), _STYLES[result.verdict]), f"  {wording.headline(result)}")
@@ -105,7 +112,20 @@ def _events(paper: Paper, stream: StreamResult) -> None:
 
 
 def aligned(rows: Sequence[Sequence[str]], right: Collection[int]) -> list[str]:
-    """Return one line for each row, columns two spaces apart, those named in ``right`` flush right."""
+    """Return one line for each row, columns two spaces apart, those named in ``right`` flush right.
+
+    Parameters
+    ----------
+    rows
+        Cells of each row.
+    right
+        Columns that are flush right, counted from 0.
+
+    Returns
+    -------
+    list[str]
+        Without spaces at the ends.
+    """
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = []
     for row in rows:

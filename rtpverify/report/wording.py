@@ -16,7 +16,18 @@ SIGNAL_UNITS = ("", "Hz", "ppm", "dBFS", "of FS", "dBFS", "dB", "dB", "")
 
 
 def headline(result: Result) -> str:
-    """Say in one line why the verdict is what it is."""
+    """Say in one line why the verdict is what it is.
+
+    Parameters
+    ----------
+    result
+        The result.
+
+    Returns
+    -------
+    str
+        Without a full stop.
+    """
     if result.verdict is Verdict.FAIL:
         faults = [event for stream in result.streams for event in stream.events if event.fault]
         failed = sum(stream.verdict is Verdict.FAIL for stream in result.streams)
@@ -44,12 +55,34 @@ def _unjudged(result: Result) -> str:
 
 
 def came_of(result: Result) -> str:
-    """Say how many streams came of those that were expected."""
+    """Say how many streams came of those that were expected.
+
+    Parameters
+    ----------
+    result
+        The result.
+
+    Returns
+    -------
+    str
+        Such as ``2 streams of 3 expected``.
+    """
     return f"{counted(result.streams_came, 'stream')} of {result.streams_expected} expected"
 
 
 def stream_count(result: Result) -> str | None:
-    """Say which streams came where they are more or fewer than expected; None where they are not."""
+    """Say which streams came where they are more or fewer than expected; None where they are not.
+
+    Parameters
+    ----------
+    result
+        The result.
+
+    Returns
+    -------
+    str or None
+        A sentence.
+    """
     if not result.is_miscounted:
         return None
     listed = "; ".join(" ".join(identity(stream).split()) for stream in result.arrived)
@@ -58,13 +91,35 @@ def stream_count(result: Result) -> str | None:
 
 
 def refused(result: Result) -> str:
-    """Say how many streams found no place."""
+    """Say how many streams found no place.
+
+    Parameters
+    ----------
+    result
+        The result.
+
+    Returns
+    -------
+    str
+        A sentence.
+    """
     count = counted(result.streams_refused, "more stream")
     return f"{count} came than are verified at a time, and {'was' if result.streams_refused == 1 else 'were'} not"
 
 
 def request(result: Result) -> list[tuple[str, str]]:
-    """Return label and value of what was asked for, when and where."""
+    """Return label and value of what was asked for, when and where.
+
+    Parameters
+    ----------
+    result
+        The result.
+
+    Returns
+    -------
+    list[tuple[str, str]]
+        Nothing where it is not known.
+    """
     asked = result.request
     if asked is None:
         return []
@@ -75,13 +130,35 @@ def request(result: Result) -> list[tuple[str, str]]:
 
 
 def asked(what: Request) -> str:
-    """Write in one line what audio was compared with, and by which limits."""
+    """Write in one line what audio was compared with, and by which limits.
+
+    Parameters
+    ----------
+    what
+        The request.
+
+    Returns
+    -------
+    str
+        Without a full stop.
+    """
     encoding = f", encoding {what.encoding}" if what.encoding is not None else ""
     return f"reference {what.reference}{encoding}, {limits(what)}"
 
 
 def limits(asked: Request) -> str:
-    """Write the profile, and the limits that are not the profile's."""
+    """Write the profile, and the limits that are not the profile's.
+
+    Parameters
+    ----------
+    asked
+        The request.
+
+    Returns
+    -------
+    str
+        Parts separated by commas.
+    """
     own = "".join(f", {name.replace('_', ' ')} {_limit(value)}" for name, value in asked.limits.items())
     return f"profile {asked.profile}{own}"
 
@@ -94,13 +171,35 @@ def _limit(value: float | bool | None) -> str:
 
 
 def in_order(streams: Iterable[StreamResult]) -> list[StreamResult]:
-    """Return the failed streams first, then what could not be judged, then the rest."""
+    """Return the failed streams first, then what could not be judged, then the rest.
+
+    Parameters
+    ----------
+    streams
+        The streams.
+
+    Returns
+    -------
+    list[StreamResult]
+        In order of appearance within each group.
+    """
     order = [Verdict.FAIL, Verdict.INCONCLUSIVE, Verdict.PASS]
     return sorted(streams, key=lambda stream: order.index(stream.verdict))
 
 
 def host_lines(result: Result) -> list[str]:
-    """Say what this host lost and what was no RTP, where there is any of it."""
+    """Say what this host lost and what was no RTP, where there is any of it.
+
+    Parameters
+    ----------
+    result
+        The result.
+
+    Returns
+    -------
+    list[str]
+        Sentences.
+    """
     lines = []
     if result.receive_buffer_dropped:
         lines.append(
@@ -112,7 +211,18 @@ def host_lines(result: Result) -> list[str]:
 
 
 def identity(stream: StreamResult) -> str:
-    """Name a stream by what it shows of itself: SSRC and both ends; a file's only stream is just that."""
+    """Name a stream by what it shows of itself: SSRC and both ends; a file's only stream is just that.
+
+    Parameters
+    ----------
+    stream
+        The stream.
+
+    Returns
+    -------
+    str
+        In one line.
+    """
     if stream.transport is None:
         return "File"
     name = "Missing stream" if stream.ssrc is None else f"Stream 0x{stream.ssrc:08x}"
@@ -120,7 +230,18 @@ def identity(stream: StreamResult) -> str:
 
 
 def form(stream: StreamResult) -> str:
-    """Write encoding, payload type, packet time and length."""
+    """Write encoding, payload type, packet time and length.
+
+    Parameters
+    ----------
+    stream
+        The stream.
+
+    Returns
+    -------
+    str
+        Parts separated by commas.
+    """
     name = stream.encoding or "encoding unknown"
     parts = [f"{name}/{stream.sample_rate}/{stream.channels}" if stream.sample_rate else name]
     if stream.payload_type is not None:
@@ -133,7 +254,18 @@ def form(stream: StreamResult) -> str:
 
 
 def transport(stream: StreamResult) -> list[tuple[str, str]]:
-    """Return label and value of what the wire did; nothing for a file."""
+    """Return label and value of what the wire did; nothing for a file.
+
+    Parameters
+    ----------
+    stream
+        The stream.
+
+    Returns
+    -------
+    list[tuple[str, str]]
+        In the order in which they are shown.
+    """
     wire = stream.transport
     if wire is None:
         return []
@@ -160,7 +292,18 @@ def transport(stream: StreamResult) -> list[tuple[str, str]]:
 
 
 def loss_line(wire: Transport) -> str:
-    """Write how losses lie together."""
+    """Write how losses lie together.
+
+    Parameters
+    ----------
+    wire
+        Figures of the transport.
+
+    Returns
+    -------
+    str
+        Parts separated by commas.
+    """
     longest = max(map(int, wire.loss_run_lengths))
     line = f"up to {counted(longest, 'packet')} in a row, {counted(wire.loss_bursts, 'burst')}"
     if wire.burst_density is not None and wire.burst_duration_seconds is not None:
@@ -169,7 +312,20 @@ def loss_line(wire: Transport) -> str:
 
 
 def leg_line(number: int, leg: Leg) -> str:
-    """Write what one leg alone brought, and how far behind the first copies its own came."""
+    """Write what one leg alone brought, and how far behind the first copies its own came.
+
+    Parameters
+    ----------
+    number
+        Which leg, from 1.
+    leg
+        Its figures.
+
+    Returns
+    -------
+    str
+        Parts separated by commas.
+    """
     lost = f"{leg.packets_received:,} received of {leg.packets_expected:,}, {leg.packets_lost:,} lost"
     skew = f"skew {seconds(leg.skew_seconds)} (at most {seconds(leg.max_skew_seconds)})"
     ssrc = "" if leg.ssrc is None else f"SSRC 0x{leg.ssrc:08x}, "
@@ -177,7 +333,18 @@ def leg_line(number: int, leg: Leg) -> str:
 
 
 def signal_row(signal: Signal) -> tuple[str, ...]:
-    """Return the cells of one channel, under :data:`SIGNAL_COLUMNS`."""
+    """Return the cells of one channel, under :data:`SIGNAL_COLUMNS`.
+
+    Parameters
+    ----------
+    signal
+        Figures of the channel.
+
+    Returns
+    -------
+    tuple[str, ...]
+        One text for each column.
+    """
     return (
         f"{signal.channel} {signal.label}" if signal.label else str(signal.channel),
         number(signal.frequency_hz, ".5f"),
@@ -192,7 +359,18 @@ def signal_row(signal: Signal) -> tuple[str, ...]:
 
 
 def comparison(stream: StreamResult) -> list[tuple[str, str]]:
-    """Return label and value of how a stream follows from the recording that it was compared with."""
+    """Return label and value of how a stream follows from the recording that it was compared with.
+
+    Parameters
+    ----------
+    stream
+        The stream.
+
+    Returns
+    -------
+    list[tuple[str, str]]
+        Nothing where it was not compared with a recording.
+    """
     found = stream.comparison
     if found is None:
         return []
@@ -226,7 +404,18 @@ def comparison(stream: StreamResult) -> list[tuple[str, str]]:
 
 
 def sensitivity(stream: StreamResult) -> str | None:
-    """Write the smallest faults that every channel could have shown, None where nothing was measured."""
+    """Write the smallest faults that every channel could have shown, None where nothing was measured.
+
+    Parameters
+    ----------
+    stream
+        The stream.
+
+    Returns
+    -------
+    str or None
+        Parts separated by commas.
+    """
     known = [signal.sensitivity for signal in stream.signal if signal.sensitivity is not None]
     if not known:
         return None

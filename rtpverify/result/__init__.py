@@ -263,7 +263,13 @@ class StreamResult:
     """Whether what was received was verified all the same: this host dropped some of what was sent."""
 
     def move(self, frames: int) -> None:
-        """Count everything from so many frames earlier: what was verified began there, and not at the first frame."""
+        """Count everything from so many frames earlier: what was verified began there, and not at the first frame.
+
+        Parameters
+        ----------
+        frames
+            Frames before the part that was verified.
+        """
         self.first_frame += frames
         for event in self.events:
             event.start_frame += frames
@@ -452,6 +458,11 @@ class Result:
             A row for each event, for each channel of each stream with what was measured, or for each stream with what
             the network did.
 
+        Returns
+        -------
+        Any
+            A ``DataFrame`` of that library.
+
         Raises
         ------
         RequestError
@@ -462,7 +473,13 @@ class Result:
         return dataframe(self.to_dict(), rows)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the result in the published JSON form (schema ``rtpverify.result/1``)."""
+        """Return the result in the published JSON form (schema ``rtpverify.result/1``).
+
+        Returns
+        -------
+        dict[str, Any]
+            Values of JSON's types; docs/result.md describes them.
+        """
         return {
             "schema": SCHEMA,
             "verdict": str(self.verdict),
@@ -486,7 +503,18 @@ def _kind(name: str) -> Kind:
 
 
 def stream_as_dict(stream: StreamResult) -> dict[str, Any]:
-    """Return one stream in the published JSON form; a file's has no RTP fields."""
+    """Return one stream in the published JSON form; a file's has no RTP fields.
+
+    Parameters
+    ----------
+    stream
+        The stream.
+
+    Returns
+    -------
+    dict[str, Any]
+        Values of JSON's types.
+    """
     data: dict[str, Any] = {"verdict": str(stream.verdict), "inconclusive": stream.inconclusive}
     if stream.transport is not None:
         data |= {
@@ -516,10 +544,32 @@ def stream_as_dict(stream: StreamResult) -> dict[str, Any]:
 
 
 def leg_as_dict(leg: Leg) -> dict[str, Any]:
-    """Return one leg in the published JSON form."""
+    """Return one leg in the published JSON form.
+
+    Parameters
+    ----------
+    leg
+        The leg.
+
+    Returns
+    -------
+    dict[str, Any]
+        Values of JSON's types.
+    """
     return asdict(leg) | {"ssrc": None if leg.ssrc is None else f"0x{leg.ssrc:08x}"}
 
 
 def events_as_dicts(events: Sequence[Event]) -> list[dict[str, Any]]:
-    """Return events in the published JSON form."""
+    """Return events in the published JSON form.
+
+    Parameters
+    ----------
+    events
+        The events.
+
+    Returns
+    -------
+    list[dict[str, Any]]
+        Values of JSON's types, in the same order.
+    """
     return [event.to_dict() for event in events]

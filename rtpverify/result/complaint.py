@@ -25,7 +25,22 @@ class FaultyStream(Protocol):
 
 
 def complaint(source: str, faults: Sequence[tuple[FaultyStream, Event]], doubts: Sequence[str]) -> str:
-    """Return what is wrong, one line for each fault and each reason for which something was not verified."""
+    """Return what is wrong, one line for each fault and each reason for which something was not verified.
+
+    Parameters
+    ----------
+    source
+        Name of the source.
+    faults
+        Each with its stream.
+    doubts
+        Why something was not verified.
+
+    Returns
+    -------
+    str
+        Lines without a newline at the end.
+    """
     what = [counted(len(faults), "fault") + f": {by_kind(event for _, event in faults)}"] if faults else []
     what += ["not everything could be verified"] if doubts else []
     lines = [f"{source}: {'; '.join(what)}", *(f"  {doubt}" for doubt in doubts)]

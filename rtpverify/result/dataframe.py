@@ -19,6 +19,18 @@ _COMMON = ("time_seconds", "kind", "cause", "channel", "start_frame", "duration_
 def dataframe(document: dict[str, Any], rows: str) -> Any:
     """Return a table of a result in its published JSON form.
 
+    Parameters
+    ----------
+    document
+        The result in the published JSON form.
+    rows
+        What makes a row: ``events``, ``channels`` or ``streams``.
+
+    Returns
+    -------
+    Any
+        A ``DataFrame`` of pandas, where it is installed, or polars.
+
     Raises
     ------
     RequestError

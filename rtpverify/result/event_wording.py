@@ -34,7 +34,20 @@ EVENT_COLUMNS = ("Time s", "Frame", "Ch", "Kind", "Cause", "Packets", "Size")
 
 
 def number(value: float | None, form: str) -> str:
-    """Write a number in a format, or :data:`UNMEASURED`."""
+    """Write a number in a format, or :data:`UNMEASURED`.
+
+    Parameters
+    ----------
+    value
+        The number; None where it was not measured.
+    form
+        Format specification.
+
+    Returns
+    -------
+    str
+        Never ``-0``.
+    """
     if value is None:
         return UNMEASURED
     text = format(value, form)
@@ -42,7 +55,18 @@ def number(value: float | None, form: str) -> str:
 
 
 def seconds(value: float | None) -> str:
-    """Write a duration in the unit that suits its size."""
+    """Write a duration in the unit that suits its size.
+
+    Parameters
+    ----------
+    value
+        In seconds; None where it was not measured.
+
+    Returns
+    -------
+    str
+        In s, ms or µs.
+    """
     if value is None:
         return UNMEASURED
     if value == 0 or abs(value) >= 1:
@@ -51,17 +75,54 @@ def seconds(value: float | None) -> str:
 
 
 def counted(count: int, noun: str) -> str:
-    """Write ``1 fault``, ``2 faults``."""
+    """Write ``1 fault``, ``2 faults``.
+
+    Parameters
+    ----------
+    count
+        How many.
+    noun
+        What, in the singular.
+
+    Returns
+    -------
+    str
+        Number and noun.
+    """
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def by_kind(events: Iterable[Event]) -> str:
-    """Count events by kind, the most frequent first: ``3 gap, 1 slip``."""
+    """Count events by kind, the most frequent first: ``3 gap, 1 slip``.
+
+    Parameters
+    ----------
+    events
+        The events.
+
+    Returns
+    -------
+    str
+        Empty where there are none.
+    """
     return ", ".join(f"{count:,} {kind}" for kind, count in Counter(event.kind for event in events).most_common())
 
 
 def event_row(event: Event, sample_rate: int | None) -> tuple[str, ...]:
-    """Return the cells of one event, under :data:`EVENT_COLUMNS`."""
+    """Return the cells of one event, under :data:`EVENT_COLUMNS`.
+
+    Parameters
+    ----------
+    event
+        The event.
+    sample_rate
+        In Hz; None where it is not known.
+
+    Returns
+    -------
+    tuple[str, ...]
+        One text for each column.
+    """
     return (
         f"{event.start_frame / sample_rate:.6f}" if sample_rate else UNMEASURED,
         f"{event.start_frame:,}",
@@ -74,14 +135,38 @@ def event_row(event: Event, sample_rate: int | None) -> tuple[str, ...]:
 
 
 def packets(span: tuple[int, int] | None) -> str:
-    """Write the first and last extended sequence number of an event."""
+    """Write the first and last extended sequence number of an event.
+
+    Parameters
+    ----------
+    span
+        The two numbers; None where no packets carried it.
+
+    Returns
+    -------
+    str
+        One number where both are the same.
+    """
     if span is None:
         return UNMEASURED
     return str(span[0]) if span[0] == span[1] else f"{span[0]}-{span[1]}"
 
 
 def size(event: Event, sample_rate: int | None) -> str:
-    """Write how long an event lasts and the figures of its kind, each with its unit."""
+    """Write how long an event lasts and the figures of its kind, each with its unit.
+
+    Parameters
+    ----------
+    event
+        The event.
+    sample_rate
+        In Hz; None where it is not known.
+
+    Returns
+    -------
+    str
+        Parts separated by commas.
+    """
     parts = [] if event.duration_frames == 0 else [counted(event.duration_frames, "frame")]
     if parts and sample_rate:
         parts[0] += f" ({seconds(event.duration_frames / sample_rate)})"
@@ -117,6 +202,20 @@ def selected(events: Sequence[Event], most: int) -> tuple[list[Event], list[Even
 
     Where there are more than ``most``, every kind keeps its first ones, so that a single slip is not hidden behind a
     thousand gaps.
+
+    Parameters
+    ----------
+    events
+        The events.
+    most
+        How many to show.
+
+    Returns
+    -------
+    shown : list of Event
+        In order of time.
+    rest : list of Event
+        The others, in order of time.
     """
     in_time = sorted(events, key=lambda event: event.start_frame)
     rank: Counter[str] = Counter()

@@ -52,7 +52,24 @@ class ShownStream(Protocol):
 
 
 def page(verdict: str, source: str, reason: str, streams: Sequence[ShownStream]) -> str:
-    """Return verdict and source, then each stream with its picture, figures and events."""
+    """Return verdict and source, then each stream with its picture, figures and events.
+
+    Parameters
+    ----------
+    verdict
+        The verdict.
+    source
+        Name of the source.
+    reason
+        Why it is not ``pass``; empty where it is.
+    streams
+        The streams.
+
+    Returns
+    -------
+    str
+        A fragment of HTML that needs no script.
+    """
     about = html.escape(f"{source}: {reason}" if reason else source)
     return f"<div>{_badge(verdict)} {about}{''.join(map(_stream, streams))}</div>"
 

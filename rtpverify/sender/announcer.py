@@ -49,7 +49,13 @@ class Announcer:
             raise
 
     def tick(self, now_ns: int) -> None:
-        """Announce all sessions where that is due, at a time in ns since the Unix epoch."""
+        """Announce all sessions where that is due.
+
+        Parameters
+        ----------
+        now_ns
+            Time, in ns since the Unix epoch.
+        """
         if self._due_ns is None or now_ns >= self._due_ns:
             self._due_ns = now_ns + INTERVAL_NS
             self._send(deletes=False)

@@ -13,7 +13,13 @@ _LEAST_NS = 1
 
 @contextmanager
 def exact_timers() -> Iterator[None]:
-    """Let this thread's sleeps end as exactly as the system can (prctl(2), PR_SET_TIMERSLACK)."""
+    """Let this thread's sleeps end as exactly as the system can (prctl(2), PR_SET_TIMERSLACK).
+
+    Yields
+    ------
+    None
+        Nothing.
+    """
     if sys.platform != "linux":
         yield
         return

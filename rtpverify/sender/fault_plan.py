@@ -48,6 +48,18 @@ class Sent:
 def plan_faults(texts: Sequence[str], sent: Sent) -> dict[Target, list[Fault]]:
     """Return the faults of each leg of each stream.
 
+    Parameters
+    ----------
+    texts
+        As they were written, each with ``stream`` and ``leg`` where it is not for all.
+    sent
+        What is sent.
+
+    Returns
+    -------
+    dict[Target, list[Fault]]
+        By stream and leg.
+
     Raises
     ------
     ConfigurationError

@@ -88,11 +88,33 @@ class Fault:
         return FAULTS[self.kind].transport
 
     def start_frame(self, sample_rate_hz: int) -> int:
-        """Return the frame at which it sets in."""
+        """Return the frame at which it sets in.
+
+        Parameters
+        ----------
+        sample_rate_hz
+            Sample rate of the stream.
+
+        Returns
+        -------
+        int
+            Counted from the first frame sent.
+        """
         return round(self.at_seconds * sample_rate_hz)
 
     def frames(self, sample_rate_hz: int) -> int | None:
-        """Return how many frames it lasts, or None where it goes on to the end."""
+        """Return how many frames it lasts, None where it lasts to the end.
+
+        Parameters
+        ----------
+        sample_rate_hz
+            Sample rate of the stream.
+
+        Returns
+        -------
+        int or None
+            Frames.
+        """
         if self.duration_frames is not None:
             return self.duration_frames
         if self.duration_seconds is not None:
@@ -100,7 +122,18 @@ class Fault:
         return None
 
     def end_frame(self, sample_rate_hz: int) -> int | None:
-        """Return the frame after its last, or None where it goes on to the end."""
+        """Return the frame after its last, None where it lasts to the end.
+
+        Parameters
+        ----------
+        sample_rate_hz
+            Sample rate of the stream.
+
+        Returns
+        -------
+        int or None
+            Counted from the first frame sent.
+        """
         frames = self.frames(sample_rate_hz)
         return None if frames is None else self.start_frame(sample_rate_hz) + frames
 
@@ -256,6 +289,18 @@ _NEEDS_LENGTH = ("dropout", "repeat")
 def parse_fault(text: str, place: str = "--fault") -> Fault:
     """Read ``KIND:NAME=VALUE,...``.
 
+    Parameters
+    ----------
+    text
+        As it was written.
+    place
+        Where it was written, for messages.
+
+    Returns
+    -------
+    Fault
+        With the default of what was not given.
+
     Raises
     ------
     ConfigurationError
@@ -267,6 +312,20 @@ def parse_fault(text: str, place: str = "--fault") -> Fault:
 
 def split_fault(text: str, place: str = "--fault") -> tuple[str, dict[str, str]]:
     """Return the kind of a written fault and its values as they are written, neither checked.
+
+    Parameters
+    ----------
+    text
+        As it was written.
+    place
+        Where it was written, for messages.
+
+    Returns
+    -------
+    kind : str
+        As it was written.
+    values : dict of str to str
+        As they were written, by name.
 
     Raises
     ------
@@ -287,6 +346,20 @@ def split_fault(text: str, place: str = "--fault") -> tuple[str, dict[str, str]]
 
 def make_fault(kind: str, values: Mapping[str, Any], place: str) -> Fault:
     """Return a checked fault; ``values`` as in the written form, as text or as numbers.
+
+    Parameters
+    ----------
+    kind
+        Its name.
+    values
+        Values by name, as text or as numbers.
+    place
+        Where they were written, for messages.
+
+    Returns
+    -------
+    Fault
+        With the default of what was not given.
 
     Raises
     ------

@@ -14,6 +14,13 @@ from rtpverify.sources.audio.recording import RecordingAudio
 class FileSignal:
     """A recording, once or over and over; a :class:`rtpverify.sender.signal.SentSignal`. Read as it is needed.
 
+    Parameters
+    ----------
+    path
+        The file.
+    loop
+        Whether it begins again at its end.
+
     Raises
     ------
     SourceError
@@ -39,6 +46,18 @@ class FileSignal:
 
     def read(self, start_frame: int, frames: int) -> NDArray[np.float64]:
         """Return a stretch, shape (frames, channels); zeros before the beginning and after the end.
+
+        Parameters
+        ----------
+        start_frame
+            First frame.
+        frames
+            How many.
+
+        Returns
+        -------
+        NDArray[np.float64]
+            Shape (frames, channels), full scale ±1.0.
 
         Raises
         ------

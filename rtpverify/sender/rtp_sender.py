@@ -420,12 +420,29 @@ class Progress:
     """How often packets went to the kernel at most so late: up to each of :data:`LATE_EDGES_SECONDS`, and later."""
 
     def add_late(self, seconds: float) -> None:
-        """Take in by how much the packets that were sent together missed their time."""
+        """Take in by how much the packets that were sent together missed their time.
+
+        Parameters
+        ----------
+        seconds
+            How late they were sent.
+        """
         self.late[bisect_left(LATE_EDGES_SECONDS, seconds)] += 1
         self.max_late_seconds = max(self.max_late_seconds, seconds)
 
     def late_seconds(self, part: float) -> float:
-        """Return a bound on how late this part of all packets was, such as 0.99."""
+        """Return a bound on how late this part of all packets was, such as 0.99.
+
+        Parameters
+        ----------
+        part
+            From 0 to 1.
+
+        Returns
+        -------
+        float
+            In seconds.
+        """
         wanted, seen = part * sum(self.late), 0
         for edge, count in zip(LATE_EDGES_SECONDS, self.late, strict=False):
             seen += count
@@ -439,6 +456,8 @@ class Sender:
 
     Parameters
     ----------
+    streams
+        What is sent.
     duration_seconds
         None sends until stopped, or until every signal is over.
 
@@ -494,18 +513,50 @@ class Sender:
         return [stream.settings for stream in self._streams]
 
     def frames_due(self, stream: int) -> int:
-        """Return how many frames of a stream have had their turn so far, sent or lost on purpose."""
+        """Return how many frames of a stream have had their turn so far, sent or lost on purpose.
+
+        Parameters
+        ----------
+        stream
+            Which stream, from 0.
+
+        Returns
+        -------
+        int
+            Frames.
+        """
         item = self._streams[stream]
         return next(group.frames_due(item) for group in self._groups if group.sends(item))
 
     def send_rtcp(self, stream: int, datagram: bytes) -> None:
-        """Send a datagram to the port after that of a stream's packets; where nobody listens, it is lost."""
+        """Send a datagram to the port after that of a stream's packets; where nobody listens, it is lost.
+
+        Parameters
+        ----------
+        stream
+            Which stream, from 0.
+        datagram
+            A compound packet.
+        """
         settings = self._streams[stream].settings
         with contextlib.suppress(OSError):
             self._socket(settings).sendto(datagram, socket_address(settings.destination.with_rtcp().parts[-1]))
 
     def expected(self, stream: int, duration_seconds: float) -> list[ExpectedEvent]:
-        """Return what a perfect verifier reports of a stream that was sent for so long, in order of time."""
+        """Return what a perfect verifier reports of a stream that was sent for so long, in order of time.
+
+        Parameters
+        ----------
+        stream
+            Which stream, from 0.
+        duration_seconds
+            For how long it was sent.
+
+        Returns
+        -------
+        list[ExpectedEvent]
+            In order of time.
+        """
         item = self._streams[stream]
         frames = round(duration_seconds * item.settings.encoding.sample_rate_hz)
         transport = item.plan.expected(frames // item.packet_frames)
@@ -532,7 +583,17 @@ class Sender:
         self._close()
 
     def wait(self, timeout_seconds: float | None = None) -> bool:
-        """Wait for the end of what is sent; return whether it came.
+        """Wait for the end of what is sent.
+
+        Parameters
+        ----------
+        timeout_seconds
+            How long to wait at most; None: for as long as it takes.
+
+        Returns
+        -------
+        bool
+            Whether it came.
 
         Raises
         ------
@@ -550,6 +611,18 @@ class Sender:
 
     def run(self, on_progress: Callable[[Progress], None] | None = None, every_seconds: float = 1.0) -> Progress:
         """Send to the end; call ``on_progress`` now and then.
+
+        Parameters
+        ----------
+        on_progress
+            Takes how far it is.
+        every_seconds
+            How often that is.
+
+        Returns
+        -------
+        Progress
+            How far it came.
 
         Raises
         ------
@@ -626,7 +699,18 @@ def _name(destination: Endpoint) -> bytes:
 
 
 def socket_address(destination: Endpoint) -> _Address:
-    """Return a destination as Python's sockets take it."""
+    """Return a destination as Python's sockets take it.
+
+    Parameters
+    ----------
+    destination
+        Address, port and interface.
+
+    Returns
+    -------
+    _Address
+        For IPv6 with flow label and scope.
+    """
     if not destination.is_ipv6:
         return destination.address, destination.port
     return destination.address, destination.port, 0, scope(destination.address, _index(destination))
@@ -637,7 +721,25 @@ def _index(destination: Endpoint) -> int:
 
 
 def open_socket(destination: Endpoint, ttl: int) -> socket.socket:
-    """Open a socket to send from; raise SourceError where the address or the interface is not there."""
+    """Open a socket to send from.
+
+    Parameters
+    ----------
+    destination
+        Address, port and interface.
+    ttl
+        Time to live of multicast packets.
+
+    Returns
+    -------
+    socket.socket
+        A UDP socket.
+
+    Raises
+    ------
+    SourceError
+        Where the address or the interface is not there.
+    """
     sock = socket.socket(socket.AF_INET6 if destination.is_ipv6 else socket.AF_INET, socket.SOCK_DGRAM)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
@@ -664,6 +766,21 @@ def send(
     duration_seconds: float | None = None,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Progress:
-    """Send streams and return when they are over; see :class:`Sender` for the errors."""
+    """Send streams and return when they are over; see :class:`Sender` for the errors.
+
+    Parameters
+    ----------
+    streams
+        What is sent.
+    duration_seconds
+        None: until every signal is over.
+    on_progress
+        Takes how far it is, once a second.
+
+    Returns
+    -------
+    Progress
+        How far it came.
+    """
     with Sender(streams, duration_seconds=duration_seconds) as sender:
         return sender.run(on_progress)

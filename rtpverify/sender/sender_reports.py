@@ -13,14 +13,26 @@ _NTP_EPOCH_SECONDS = 2_208_988_800
 
 
 class ReportSender:
-    """Sends the reports of streams to the port after that of their packets."""
+    """Sends the reports of streams to the port after that of their packets.
+
+    Parameters
+    ----------
+    sender
+        What sends the streams.
+    """
 
     def __init__(self, sender: Sender) -> None:
         self._sender = sender
         self._due_ns: int | None = None
 
     def tick(self, now_ns: int) -> None:
-        """Send what is due at a time in ns since the Unix epoch."""
+        """Send the reports that are due.
+
+        Parameters
+        ----------
+        now_ns
+            Time, in ns since the Unix epoch.
+        """
         if self._sender.started_ns is None:
             return
         if self._due_ns is None:

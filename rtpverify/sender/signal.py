@@ -43,16 +43,58 @@ class SentSignal(Protocol):
         """The amplitude each channel is meant to have, shape (channels,)."""
 
     def read(self, start_frame: int, frames: int) -> NDArray[np.float64]:
-        """Return a stretch, shape (frames, channels); zeros where the signal is over."""
+        """Return a stretch, shape (frames, channels); zeros where the signal is over.
+
+        Parameters
+        ----------
+        start_frame
+            First frame.
+        frames
+            How many.
+        """
 
 
 def gaussian(seed: int, start_frame: int, frames: int, channels: int) -> NDArray[np.float64]:
-    """Return normal noise of unit variance, shape (frames, channels)."""
+    """Return normal noise of unit variance, shape (frames, channels).
+
+    Parameters
+    ----------
+    seed
+        Of the generator; the same frame of the same seed always has the same noise.
+    start_frame
+        First frame.
+    frames
+        How many.
+    channels
+        How many.
+
+    Returns
+    -------
+    NDArray[np.float64]
+        Shape (frames, channels).
+    """
     return _random(_gaussian_chunk, seed, start_frame, frames, channels)
 
 
 def uniform(seed: int, start_frame: int, frames: int, channels: int) -> NDArray[np.float64]:
-    """Return numbers evenly spread from -0.5 to 0.5, shape (frames, channels)."""
+    """Return numbers evenly spread from -0.5 to 0.5, shape (frames, channels).
+
+    Parameters
+    ----------
+    seed
+        Of the generator; the same frame of the same seed always has the same number.
+    start_frame
+        First frame.
+    frames
+        How many.
+    channels
+        How many.
+
+    Returns
+    -------
+    NDArray[np.float64]
+        Shape (frames, channels).
+    """
     return _random(_uniform_chunk, seed, start_frame, frames, channels)
 
 
@@ -69,6 +111,15 @@ def quantise(
         The step is 2 ** (1 - bits).
     dither
         Added before rounding: ``none``, ``rpdf`` (uniform, 1 LSB wide) or ``tpdf`` (triangular, 2 LSB wide).
+    seed
+        Of the dither.
+    start_frame
+        Frame of the first sample: dither does not depend on how a signal is cut.
+
+    Returns
+    -------
+    NDArray[np.float64]
+        On the grid, shape (frames, channels).
     """
     scale = 2.0 ** (bits - 1)
     scaled = samples * scale

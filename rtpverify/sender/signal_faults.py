@@ -50,8 +50,12 @@ class DamagedSignal:
         Signal faults; transport faults are none of its business and refused.
     bits
         Of the quantiser; None leaves the samples as they are.
+    dither
+        Added before the quantiser.
     noise_dbfs
         RMS level of white noise under it all.
+    seed
+        Of noise and dither.
 
     Attributes
     ----------
@@ -104,7 +108,20 @@ class DamagedSignal:
         return self._signal.period_frames
 
     def read(self, start_frame: int, frames: int) -> NDArray[np.float64]:
-        """Return a stretch, shape (frames, channels), on the grid of the quantiser where there is one."""
+        """Return a stretch, shape (frames, channels), on the grid of the quantiser where there is one.
+
+        Parameters
+        ----------
+        start_frame
+            First frame.
+        frames
+            How many.
+
+        Returns
+        -------
+        NDArray[np.float64]
+            Shape (frames, channels), full scale ±1.0.
+        """
         samples = self._analogue(start_frame, frames, self._effects)
         if self.bits is None:
             return samples

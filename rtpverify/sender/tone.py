@@ -50,6 +50,10 @@ class ToneSignal:
     ----------
     frequencies_hz
         One frequency for every channel, or one per channel.
+    sample_rate_hz
+        Frames per second.
+    channels
+        How many.
     level_dbfs
         A full-scale sine is 0 dBFS.
     changes
@@ -102,7 +106,18 @@ class ToneSignal:
         return math.lcm(*(segments[0].step.denominator for segments in self._segments))
 
     def changed(self, changes: Sequence[FrequencyChange]) -> ToneSignal:
-        """Return this tone with further changes of frequency."""
+        """Return this tone with further changes of frequency.
+
+        Parameters
+        ----------
+        changes
+            In order of ``at_frame``.
+
+        Returns
+        -------
+        ToneSignal
+            Another tone, with the same phase up to the first of them.
+        """
         return ToneSignal(
             [float(frequency_hz) for frequency_hz in self.frequencies_hz],
             self.sample_rate_hz,
@@ -112,7 +127,20 @@ class ToneSignal:
         )
 
     def read(self, start_frame: int, frames: int) -> NDArray[np.float64]:
-        """Return a stretch, shape (frames, channels); frames before 0 belong to the tone as well."""
+        """Return a stretch, shape (frames, channels); frames before 0 belong to the tone as well.
+
+        Parameters
+        ----------
+        start_frame
+            First frame.
+        frames
+            How many.
+
+        Returns
+        -------
+        NDArray[np.float64]
+            Shape (frames, channels), full scale ±1.0.
+        """
         out = np.empty((frames, self.channels))
         for channel, segments in enumerate(self._segments):
             twin = self._segments.index(segments)

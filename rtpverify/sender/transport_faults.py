@@ -62,6 +62,17 @@ def _ends(fault: Fault) -> bool:
 class TransportPlan:
     """What becomes of the packets of one stream.
 
+    Parameters
+    ----------
+    faults
+        Transport faults.
+    identity
+        The numbers of the first packet.
+    packet_frames
+        Frames of a packet.
+    sample_rate_hz
+        Frames per second.
+
     Raises
     ------
     ConfigurationError
@@ -82,7 +93,20 @@ class TransportPlan:
                 raise ConfigurationError(f"{fault.place}: at={fault.at_seconds:g} is not after the first packet")
 
     def transmissions(self, first: int, count: int) -> Transmissions:
-        """Return what is sent of the packets ``first`` to ``first + count - 1``, copies behind their originals."""
+        """Return what is sent of the packets ``first`` to ``first + count - 1``, copies behind their originals.
+
+        Parameters
+        ----------
+        first
+            The first of them, from 0.
+        count
+            How many.
+
+        Returns
+        -------
+        Transmissions
+            What is sent, in order.
+        """
         number = np.arange(first, first + count, dtype=np.int64)
         number = np.repeat(number, self._copies(number))
         again = np.zeros(len(number), np.bool_)
@@ -111,7 +135,13 @@ class TransportPlan:
         return min(ends, default=None)
 
     def goodbyes(self) -> Iterator[tuple[int, int, bool]]:
-        """Yield which packet's place a goodbye takes, from which SSRC, and whether it goes to the port of packets."""
+        """Yield which packet's place a goodbye takes, from which SSRC, and whether it goes to the port of packets.
+
+        Yields
+        ------
+        tuple[int, int, bool]
+            Packet, SSRC, and whether it goes to the port of packets.
+        """
         for fault in self.faults:
             if fault.kind == "ended" and fault.values["bye"] != "no" and self._first(fault) == self.end:
                 before = [other for other in self.faults if other.kind == "ssrc_change"]
@@ -123,6 +153,16 @@ class TransportPlan:
         """Return what a perfect verifier reports of a stream of so many packets.
 
         Frames are those of the audio: a ``timestamp_jump`` or ``restart`` does not move what comes after it.
+
+        Parameters
+        ----------
+        packets
+            How many packets are sent.
+
+        Returns
+        -------
+        list[ExpectedEvent]
+            In order of time.
         """
         sent = packets if self.end is None else min(packets, self.end)
         found = [

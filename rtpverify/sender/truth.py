@@ -19,8 +19,15 @@ def truth(sender: Sender, stream: int = 0) -> list[Event]:
 
     Parameters
     ----------
+    sender
+        What sends it.
     stream
         Which of the sender's streams, from 0.
+
+    Returns
+    -------
+    list[Event]
+        In the form in which a verifier reports them.
     """
     settings, identity = sender.settings[stream], sender.identities[stream]
     rate_hz, sent = settings.encoding.sample_rate_hz, sender.frames_due(stream)
@@ -52,8 +59,15 @@ def merged_truth(sender: Sender, legs: Sequence[int]) -> list[Event]:
 
     Parameters
     ----------
+    sender
+        What sends them.
     legs
         Which of the sender's streams.
+
+    Returns
+    -------
+    list[Event]
+        In the form in which a verifier reports them.
     """
     first, *others = [truth(sender, leg) for leg in legs]
     for events in others:

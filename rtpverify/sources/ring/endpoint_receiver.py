@@ -92,7 +92,13 @@ class RingReceiver:
         return self._finder.flows
 
     def keep_flows(self, numbers: Iterable[int]) -> None:
-        """Forget all flows but these; from the next batch on, they are numbered by their place here."""
+        """Forget all flows but these; from the next batch on, they are numbered by their place here.
+
+        Parameters
+        ----------
+        numbers
+            Their present numbers, ascending.
+        """
         self._finder.keep_flows(numbers)
         self._is_through.clear()
 
@@ -125,19 +131,42 @@ class RingReceiver:
         return self._ring.slots * self._ring.tap.slot_bytes
 
     def take_fill(self) -> float | None:
-        """Return which part of the ring was full before it was read, the most since the last call."""
+        """Return which part of the ring was full before it was read, the most since the last call.
+
+        Returns
+        -------
+        float or None
+            From 0 to 1; None where nothing was read since.
+        """
         fill, self._fill = self._fill, None
         return fill
 
     def add(self, endpoints: Iterable[Endpoint]) -> None:
-        """Receive on more endpoints; SourceError where one cannot be opened, and then none is added."""
+        """Receive on more endpoints, or, where one of them cannot be opened, on none of them.
+
+        Parameters
+        ----------
+        endpoints
+            Where to receive.
+
+        Raises
+        ------
+        SourceError
+            Where one cannot be opened.
+        """
         opened, _ = self._sockets.add(endpoints)
         for number in opened:
             attach(self._sockets[number].socket, nothing_program())
         self._places_changed()
 
     def remove(self, endpoints: Iterable[Endpoint]) -> None:
-        """Receive no longer on endpoints that were added; the others lose nothing."""
+        """Receive no longer on endpoints that were added; the others lose nothing.
+
+        Parameters
+        ----------
+        endpoints
+            What was given before.
+        """
         needless, _ = self._sockets.remove(endpoints)
         for number in needless:
             self._sockets.close(number)
@@ -232,7 +261,13 @@ class RingReceiver:
         return found
 
     def abandon(self, until_ns: int) -> None:
-        """Throw away what arrived before a time and still waits; it counts as dropped by this host."""
+        """Throw away what arrived before a time and still waits; it counts as dropped by this host.
+
+        Parameters
+        ----------
+        until_ns
+            In ns since the Unix epoch.
+        """
         while self.clear_ns < until_ns and (batch := self.drain()) is not None:
             self._abandoned += int(np.count_nonzero(batch.arrival_ns < until_ns))
 

@@ -31,7 +31,13 @@ _ETHERNET = 1
 
 
 def udp_program() -> bytes:
-    """Return a program that passes UDP in IPv4, also fragments of it, and all of IPv6 and of tagged frames."""
+    """Return a program that passes UDP in IPv4, also fragments of it, and all of IPv6 and of tagged frames.
+
+    Returns
+    -------
+    bytes
+        Instructions of classic BPF, as the kernel takes them.
+    """
     others = (_IPV6, _VLAN, _SERVICE_VLAN)
     program = [
         (_LOAD_WORD, 0, 0, _PROTOCOL),
@@ -47,7 +53,18 @@ def udp_program() -> bytes:
 
 
 def ports_program(ports: Iterable[int]) -> bytes:
-    """Return a program that passes UDP to certain ports, and of IPv6 also what has extension headers."""
+    """Return a program that passes UDP to certain ports, and of IPv6 also what has extension headers.
+
+    Parameters
+    ----------
+    ports
+        Destination ports; the kernel takes programs of 4,096 instructions, two for each port.
+
+    Returns
+    -------
+    bytes
+        Instructions of classic BPF, as the kernel takes them.
+    """
     of_ipv6 = [
         (_LOAD_BYTE, 0, 0, _NETWORK + _IPV6_NEXT_HEADER_AT),
         (_JUMP_EQUAL, 1, 0, _UDP),
@@ -77,12 +94,26 @@ def ports_program(ports: Iterable[int]) -> bytes:
 
 
 def nothing_program() -> bytes:
-    """Return a program that passes nothing."""
+    """Return a program that passes nothing.
+
+    Returns
+    -------
+    bytes
+        Instructions of classic BPF, as the kernel takes them.
+    """
     return _INSTRUCTION.pack(_RETURN, 0, 0, 0)
 
 
 def attach(sock: socket.socket, program: bytes) -> None:
-    """Let a socket take only what a program passes, at once, in place of the one before."""
+    """Let a socket take only what a program passes, at once, in place of the one before.
+
+    Parameters
+    ----------
+    sock
+        A packet or UDP socket.
+    program
+        Instructions of classic BPF.
+    """
     code = ctypes.create_string_buffer(program, len(program))
     described = struct.pack("@HP", len(program) // _INSTRUCTION.size, ctypes.addressof(code))
     sock.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, described)
@@ -90,6 +121,16 @@ def attach(sock: socket.socket, program: bytes) -> None:
 
 def compiled(expression: str) -> bytes:
     """Return the program of an expression of pcap-filter(7), for Ethernet frames, as libpcap compiles it.
+
+    Parameters
+    ----------
+    expression
+        Such as ``udp and net 239.0.0.0/8``.
+
+    Returns
+    -------
+    bytes
+        Instructions of classic BPF, as the kernel takes them.
 
     Raises
     ------

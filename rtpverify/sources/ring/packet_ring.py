@@ -162,7 +162,13 @@ class PacketRing:
         return error.strerror or str(error)
 
     def pass_only(self, program: bytes) -> None:
-        """Let the kernel pass other frames from now on."""
+        """Let the kernel pass other frames from now on.
+
+        Parameters
+        ----------
+        program
+            Instructions of classic BPF; it takes the place of the one before.
+        """
         attach(self._socket, program)
 
     @property
@@ -188,7 +194,18 @@ class PacketRing:
             raise SourceError(f"{self.tap}: {self._reason(OSError(number, errno.errorcode.get(number, '')))}")
 
     def take(self, most: int) -> int:
-        """Give back the slots taken before, and take up to ``most`` filled ones that follow; return how many."""
+        """Give back the slots taken before, and take up to ``most`` filled ones that follow; return how many.
+
+        Parameters
+        ----------
+        most
+            The most slots to take.
+
+        Returns
+        -------
+        int
+            Slots taken; 0 where the next one is not filled.
+        """
         self._status[self._taken] = 0
         start, limit = self._position, min(most, self.slots - self._position)
         count, width = 0, _FIRST_LOOK
@@ -205,7 +222,18 @@ class PacketRing:
         return count
 
     def clear_ns(self, now_ns: int) -> int:
-        """Return a time before which all that passed was taken, where nothing more was there at ``now_ns``."""
+        """Return a time before which all that passed was taken, where nothing more was there at ``now_ns``.
+
+        Parameters
+        ----------
+        now_ns
+            When the ring was looked at, in ns since the Unix epoch.
+
+        Returns
+        -------
+        int
+            In ns since the Unix epoch.
+        """
         if not self.has_more:
             return now_ns
         if self._taken.start == self._taken.stop:
@@ -218,6 +246,11 @@ class PacketRing:
 
         Not what is addressed to others, nor what has a VLAN tag: that comes again from the interface of its VLAN. Of
         what this host itself sends to a group, other than through the loopback interface, its sockets get a copy.
+
+        Returns
+        -------
+        NDArray[np.bool_]
+            Whether they may, shape (n,).
         """
         taken = self._columns[self._taken]
         may_take = taken["packet_type"] <= _MULTICAST
@@ -228,7 +261,13 @@ class PacketRing:
         return np.asarray(((taken["status"] & _TAGGED) == 0) & may_take)
 
     def interfaces(self) -> NDArray[np.int32]:
-        """Return the index of the interface at which each slot taken came in, shape (n,)."""
+        """Return the index of the interface at which each slot taken came in, shape (n,).
+
+        Returns
+        -------
+        NDArray[np.int32]
+            As the kernel numbers interfaces, shape (n,).
+        """
         return np.ascontiguousarray(self._columns["interface"][self._taken])
 
     @property
@@ -237,7 +276,13 @@ class PacketRing:
         return bool(self._status[self._position] & _USER)
 
     def records(self) -> RecordBatch:
-        """Return the frames in the slots taken; offsets count in :attr:`arena`, which is theirs until the next take."""
+        """Return the frames in the slots taken; offsets count in :attr:`arena`, which is theirs until the next take.
+
+        Returns
+        -------
+        RecordBatch
+            One record for each slot.
+        """
         taken = self._columns[self._taken]
         start = np.arange(self._taken.start, self._taken.stop, dtype=np.int64) * self.tap.slot_bytes
         arrival_ns = taken["seconds"].astype(np.int64)
@@ -266,6 +311,11 @@ class PacketRing:
         """Return how many frames may have been dropped before each slot taken, shape (n,); None: none at all.
 
         Asks the kernel for what it has dropped since it was asked last.
+
+        Returns
+        -------
+        NDArray[np.int64] or None
+            Frames dropped since the ring was opened, shape (n,).
         """
         before = self.dropped
         self.count_dropped()

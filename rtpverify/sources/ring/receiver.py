@@ -63,7 +63,13 @@ class TapReceiver:
         return self._finder.flows
 
     def keep_flows(self, numbers: Iterable[int]) -> None:
-        """Forget all flows but these; from the next batch on, they are numbered by their place here."""
+        """Forget all flows but these; from the next batch on, they are numbered by their place here.
+
+        Parameters
+        ----------
+        numbers
+            Their present numbers, ascending.
+        """
         self._finder.keep_flows(numbers)
 
     @property
@@ -84,7 +90,13 @@ class TapReceiver:
         return min(ring.slots * ring.tap.slot_bytes for ring in self._rings)
 
     def take_fill(self) -> float | None:
-        """Return which part of a ring was full before it was read, the most since the last call."""
+        """Return which part of a ring was full before it was read, the most since the last call.
+
+        Returns
+        -------
+        float or None
+            From 0 to 1; None where nothing was read since.
+        """
         fill, self._fill = self._fill, None
         return fill
 
@@ -127,11 +139,23 @@ class TapReceiver:
         return batch
 
     def dropped_to(self) -> dict[str, int]:
-        """Return what this host dropped so far: whose packets they were, a ring does not know."""
+        """Return what this host dropped so far: whose packets they were, a ring does not know.
+
+        Returns
+        -------
+        dict[str, int]
+            Packets under the name ``""``.
+        """
         return {"": self.dropped}
 
     def abandon(self, until_ns: int) -> None:
-        """Throw away what passed before a time and still waits; it counts as dropped by this host."""
+        """Throw away what passed before a time and still waits; it counts as dropped by this host.
+
+        Parameters
+        ----------
+        until_ns
+            In ns since the Unix epoch.
+        """
         while self.clear_ns < until_ns and (batch := self.drain()) is not None:
             self._dropped_before += len(batch)
 

@@ -60,6 +60,18 @@ class Tap:
 def parse_taps(text: str, place: str = "SOURCE") -> list[Tap]:
     """Read ``capture://NAME[,NAME...][?option=value&...]``: one tap for each interface, with the same options.
 
+    Parameters
+    ----------
+    text
+        The source as it was written.
+    place
+        Where it was written, for messages.
+
+    Returns
+    -------
+    list[Tap]
+        At least one.
+
     Raises
     ------
     ConfigurationError
