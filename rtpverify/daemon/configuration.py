@@ -166,6 +166,16 @@ class Configuration(Table):
 def read_config(path: Path) -> Configuration:
     """Read and check a configuration; relative paths in it start from its folder.
 
+    Parameters
+    ----------
+    path
+        The file.
+
+    Returns
+    -------
+    Configuration
+        What it says, with the defaults of what it does not.
+
     Raises
     ------
     ConfigurationError
@@ -178,6 +188,20 @@ def read_table(path: Path, name: str, model: type[AnyTable]) -> AnyTable | None:
     """Read one table of a configuration, whatever the rest of it holds; None where there is no such table.
 
     Who looks up events need not be who may read the secrets that the rest names.
+
+    Parameters
+    ----------
+    path
+        The file.
+    name
+        Name of the table.
+    model
+        What the table is.
+
+    Returns
+    -------
+    AnyTable or None
+        The table.
 
     Raises
     ------
@@ -197,6 +221,16 @@ def read_table(path: Path, name: str, model: type[AnyTable]) -> AnyTable | None:
 
 def history_path_in(configuration: Path) -> Path:
     """Return the store that a configuration keeps; nothing else of it is examined.
+
+    Parameters
+    ----------
+    configuration
+        The file.
+
+    Returns
+    -------
+    Path
+        Path of the store.
 
     Raises
     ------
@@ -228,7 +262,25 @@ def _parse_toml(text: str, path: Path) -> dict[str, Any]:
 
 
 def parse_config(text: str, path: Path) -> Configuration:
-    """Check a configuration that was read from ``path``; see :func:`read_config`."""
+    """Check a configuration that was read from ``path``; see :func:`read_config`.
+
+    Parameters
+    ----------
+    text
+        The content.
+    path
+        The file, for messages; relative paths start from its folder.
+
+    Returns
+    -------
+    Configuration
+        What it says.
+
+    Raises
+    ------
+    ConfigurationError
+        With every mistake, one line each.
+    """
     data = _parse_toml(text, path)
     mistakes: dict[Place, str] = {}
     configuration = None
@@ -282,7 +334,18 @@ def _table_at(place: Place) -> type[BaseModel]:
 
 
 def tables_in(annotation: Any) -> Iterator[type[BaseModel]]:
-    """Yield the models of tables that a field may hold."""
+    """Yield the models of tables that a field may hold.
+
+    Parameters
+    ----------
+    annotation
+        Type of the field.
+
+    Yields
+    ------
+    type[BaseModel]
+        Each of them once.
+    """
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation
     for part in get_args(annotation):

@@ -31,6 +31,11 @@ _SAID = {"outlet": "sink"}
 class Defects:
     """Contains exceptions that nobody expected. May be used in any thread.
 
+    Parameters
+    ----------
+    log
+        Where they are reported.
+
     Attributes
     ----------
     counts
@@ -46,18 +51,47 @@ class Defects:
 
     @contextmanager
     def contained(self, where: str, of: str | None = None) -> Iterator[None]:
-        """Let an exception cost this step alone; ``of`` names the stream, sink or path."""
+        """Let an exception cost this step alone; ``of`` names the stream, sink or path.
+
+        Parameters
+        ----------
+        where
+            Where it happened, one of :data:`PLACES`.
+        of
+            Name of the stream, sink or path that it concerns.
+
+        Yields
+        ------
+        None
+            Nothing.
+        """
         try:
             yield
         except Exception as error:
             self.take(where, of, error)
 
     def take(self, where: str, of: str | None, error: BaseException) -> None:
-        """Report an exception."""
+        """Report an exception.
+
+        Parameters
+        ----------
+        where
+            Where it happened, one of :data:`PLACES`.
+        of
+            Name of the stream, sink or path that it concerns.
+        error
+            The exception.
+        """
         self._tell(where, of, in_one_line(error), "".join(traceback.format_exception(error)))
 
     def take_failures(self, failures: Iterable[Failure]) -> None:
-        """Report what the verifier has contained; a reference that cannot hold is no defect."""
+        """Report what the verifier has contained; a reference that cannot hold is no defect.
+
+        Parameters
+        ----------
+        failures
+            What was contained.
+        """
         for failure in failures:
             if isinstance(failure.error, RequestError):
                 self._log.warning("not checked", stream=failure.stream, reason=str(failure.error))
@@ -78,7 +112,13 @@ class Defects:
             self._log.error("defect of rtpverify", where=where, of=of, reason=message, **place)
 
     def recent(self) -> list[str]:
-        """Return what happened lately, one line each."""
+        """Return what happened lately, one line each.
+
+        Returns
+        -------
+        list[str]
+            The latest last.
+        """
         since = time.monotonic() - RECENT_SECONDS
         with self._lock:
             return [

@@ -33,7 +33,13 @@ def raise_limit() -> None:
 
 
 def first_reserved() -> int:
-    """Return the lowest descriptor that the HTTP server may not keep."""
+    """Return the lowest descriptor that the HTTP server may not keep.
+
+    Returns
+    -------
+    int
+        Number of a file descriptor.
+    """
     if sys.platform == "win32":
         return sys.maxsize
     limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -21,7 +21,15 @@ MAX_WAITING_LINES = 10_000
 
 
 class LogWriter:
-    """A text file that a thread writes. ``write`` never blocks; ``dropped`` counts the lines it could not take."""
+    """A text file that a thread writes. ``write`` never blocks; ``dropped`` counts the lines it could not take.
+
+    Parameters
+    ----------
+    file
+        Where to.
+    max_lines
+        Lines that may wait.
+    """
 
     def __init__(self, file: TextIO, max_lines: int = MAX_WAITING_LINES) -> None:
         self.dropped = 0
@@ -31,7 +39,18 @@ class LogWriter:
         self._thread.start()
 
     def write(self, text: str) -> int:
-        """Hand ``text`` over, or drop it where too much waits."""
+        """Hand ``text`` over, or drop it where too much waits.
+
+        Parameters
+        ----------
+        text
+            Whole lines.
+
+        Returns
+        -------
+        int
+            Length of the text, as a file would return it.
+        """
         try:
             self._lines.put_nowait(text)
         except queue.Full:
@@ -42,7 +61,13 @@ class LogWriter:
         """Do nothing: the thread flushes whenever nothing more waits."""
 
     def close(self, timeout_seconds: float = 1.0) -> None:
-        """Wait until everything is written, but not for ever."""
+        """Wait until everything is written, but not for ever.
+
+        Parameters
+        ----------
+        timeout_seconds
+            How long to wait at most.
+        """
         try:
             self._lines.put(None, timeout=timeout_seconds)
         except queue.Full:
@@ -68,7 +93,20 @@ class LogWriter:
 
 
 def make_logger(writer: LogWriter | TextIO, form: Literal["console", "json"]) -> FilteringBoundLogger:
-    """Return a logger of its own (nothing global is configured) that writes lines of the given form."""
+    """Return a logger of its own (nothing global is configured) that writes lines of the given form.
+
+    Parameters
+    ----------
+    writer
+        Where lines go.
+    form
+        ``console`` for people, ``json`` for machines.
+
+    Returns
+    -------
+    FilteringBoundLogger
+        Its methods never block where the writer does not.
+    """
     last: list[Processor]
     if form == "json":
         last = [structlog.processors.JSONRenderer()]

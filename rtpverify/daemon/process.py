@@ -44,7 +44,17 @@ class _Signals:
 
 
 def serve(path: Path) -> int:
-    """Run the daemon until SIGTERM or SIGINT; return the exit status.
+    """Run the daemon until SIGTERM or SIGINT.
+
+    Parameters
+    ----------
+    path
+        File of the configuration.
+
+    Returns
+    -------
+    int
+        Exit status.
 
     Raises
     ------
@@ -87,6 +97,16 @@ async def _serve(configuration: Configuration, log: FilteringBoundLogger, path: 
 
 def check(path: Path) -> str:
     """Check a configuration, and the folders it names; return a line that says what it holds.
+
+    Parameters
+    ----------
+    path
+        File of the configuration.
+
+    Returns
+    -------
+    str
+        Without a newline.
 
     Raises
     ------

@@ -32,12 +32,23 @@ class ConfigurationFiles:
         self._read = self._seen = self._stamps()
 
     def have_changed(self) -> bool:
-        """Return whether there is something to read."""
+        """Return whether there is something to read.
+
+        Returns
+        -------
+        bool
+            True once a file has stayed the same since the last call, and is another one than was read.
+        """
         before, self._seen = self._seen, self._stamps()
         return self._seen != self._read and self._seen == before
 
     def read(self) -> Configuration:
         """Read the configuration; what cannot be taken over is not read again until it changes.
+
+        Returns
+        -------
+        Configuration
+            What it says now.
 
         Raises
         ------
@@ -48,7 +59,13 @@ class ConfigurationFiles:
         return read_config(self._path)
 
     def taken_over(self, configuration: Configuration) -> None:
-        """Read the files of the configuration that was read last."""
+        """Read the files of the configuration that was read last.
+
+        Parameters
+        ----------
+        configuration
+            What was read last.
+        """
         self._files = _files(self._path, configuration)
         self._read = self._seen = {path: self._read.get(path, stamp_of(path)) for path in self._files}
 

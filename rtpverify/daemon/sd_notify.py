@@ -35,7 +35,13 @@ class Notifier:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Notifier:
-        """Return one for what the supervisor put into the environment (``sd_watchdog_enabled(3)``)."""
+        """Return one for what the supervisor put into the environment (``sd_watchdog_enabled(3)``).
+
+        Parameters
+        ----------
+        environment
+            The environment variables.
+        """
         watchdog_ns = None
         with suppress(ValueError):
             if int(environment.get("WATCHDOG_PID", os.getpid())) == os.getpid():
@@ -43,7 +49,13 @@ class Notifier:
         return cls(environment.get("NOTIFY_SOCKET"), watchdog_ns)
 
     def ready(self, status: str) -> None:
-        """Report that the daemon does its work, for the first time or after a reload."""
+        """Report that the daemon does its work, for the first time or after a reload.
+
+        Parameters
+        ----------
+        status
+            A line for ``systemctl status``.
+        """
         self._send("READY=1", f"STATUS={status}")
 
     def reloading(self) -> None:
@@ -58,6 +70,13 @@ class Notifier:
         """Report that the receive loop goes round, twice in the watchdog's time, with a line for ``systemctl status``.
 
         ``now_ns`` is of a clock that is never set.
+
+        Parameters
+        ----------
+        now_ns
+            Of a clock that is never set.
+        status
+            Returns the line.
         """
         if self._interval_ns is not None and now_ns >= self._next_ns:
             self._next_ns = now_ns + self._interval_ns

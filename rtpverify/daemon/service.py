@@ -22,7 +22,7 @@ from rtpverify.daemon.defects import Defects
 from rtpverify.daemon.metrics.snapshot import LoopSnapshot, SinkSnapshot, Snapshot
 from rtpverify.daemon.sd_notify import Notifier
 from rtpverify.daemon.sink_set import SinkSet
-from rtpverify.daemon.sinks.base import Sink, Told
+from rtpverify.daemon.sinks.base import ReportedEvent, Sink
 from rtpverify.daemon.streams.expected import FollowedStream
 from rtpverify.daemon.streams.followed import CONFIGURED, Change, Roster
 from rtpverify.daemon.streams.state import StreamState
@@ -68,6 +68,19 @@ MAX_EVENT_LINES = 20
 
 class Service:
     """One run of the daemon; an asynchronous context that holds its sockets.
+
+    Parameters
+    ----------
+    configuration
+        What it does.
+    log
+        Where it reports.
+    path
+        File of the configuration; None where it is never read again.
+    notifier
+        Speaks to the service manager.
+    ends
+        What it means that a stream ends.
 
     Attributes
     ----------
@@ -161,7 +174,18 @@ class Service:
         return self.sink_set.by_section
 
     def sink(self, kind: type[AnySink]) -> AnySink | None:
-        """Return the sink of a kind, where there is one."""
+        """Return the sink of a kind, where there is one.
+
+        Parameters
+        ----------
+        kind
+            Class of the sink.
+
+        Returns
+        -------
+        AnySink or None
+            The sink.
+        """
         return next((sink for sink in self.sinks.values() if isinstance(sink, kind)), None)
 
     @property
@@ -170,7 +194,13 @@ class Service:
         return self.statistics.behind_seconds
 
     def unready(self) -> list[str]:
-        """Return why the daemon does not do its whole work at present; nothing while it does."""
+        """Return why the daemon does not do its whole work at present; nothing while it does.
+
+        Returns
+        -------
+        list[str]
+            Reasons, one line each.
+        """
         if self._last_tick_ns is None:
             return ["not receiving yet"]
         reasons = []
@@ -192,7 +222,20 @@ class Service:
         self._supervisor.ask_reload()
 
     async def run(self, stop: asyncio.Event, duration_seconds: float | None = None) -> Result:
-        """Verify until ``stop`` is set or the duration is over, log a summary, and return what was found."""
+        """Verify until ``stop`` is set or the duration is over, log a summary, and return what was found.
+
+        Parameters
+        ----------
+        stop
+            Ends it once set.
+        duration_seconds
+            None: until ``stop`` is set.
+
+        Returns
+        -------
+        Result
+            Of all streams.
+        """
         now_ns = time.time_ns()
         self._turns.clear()
         for number, state in enumerate(self.states.values()):
@@ -250,7 +293,7 @@ class Service:
 
     def _tell(self, events: Sequence[StreamEvent]) -> None:
         """Count and log events, and hand them to the sinks."""
-        told = [Told(item.stream, item.event, item.is_new) for item in events]
+        told = [ReportedEvent(item.stream, item.event, item.is_new) for item in events]
         for item in told:
             with self.defects.contained("stream", item.name):
                 self.states[item.name].count(item)
@@ -261,7 +304,7 @@ class Service:
             with self.defects.contained("outlet", section):
                 sink.tell(told)
 
-    def _log_event(self, told: Told) -> None:
+    def _log_event(self, told: ReportedEvent) -> None:
         """Log that an event began or ended, but never a flood of them."""
         name = told.name
         self._event_lines[name] += 1
@@ -347,6 +390,16 @@ class Service:
 
     def follow(self, wanted: Mapping[str, Sequence[FollowedStream]]) -> Change:
         """Follow other streams from some origins; those that are the same are not touched.
+
+        Parameters
+        ----------
+        wanted
+            Streams by origin.
+
+        Returns
+        -------
+        Change
+            What began and what ended.
 
         Raises
         ------

@@ -38,12 +38,36 @@ SINKS: dict[type[SinkTable], Callable[[Any, ServiceView], Sink]] = {
 
 
 def sink_of(table: SinkTable, service: ServiceView) -> Sink:
-    """Return the sink of a table, not started yet."""
+    """Return the sink of a table, not started yet.
+
+    Parameters
+    ----------
+    table
+        Its table of the configuration.
+    service
+        What it may know of the service.
+
+    Returns
+    -------
+    Sink
+        A sink.
+    """
     return SINKS[type(table)](table, service)
 
 
 def sink_tables(configuration: Configuration) -> dict[str, SinkTable]:
-    """Return the tables that make sinks, by section; of a list of tables, each with its number."""
+    """Return the tables that make sinks, by section; of a list of tables, each with its number.
+
+    Parameters
+    ----------
+    configuration
+        The configuration.
+
+    Returns
+    -------
+    dict[str, SinkTable]
+        Tables by section.
+    """
     return dict(_tables(configuration))
 
 
@@ -70,6 +94,13 @@ class _NotStarted(Sink):
 
 class SinkSet:
     """The sinks of a service; an asynchronous context in which they run.
+
+    Parameters
+    ----------
+    configuration
+        Which sinks.
+    service
+        What they may know of the service.
 
     Attributes
     ----------
@@ -101,6 +132,13 @@ class SinkSet:
 
     async def swap(self, before: Mapping[str, SinkTable], after: Mapping[str, SinkTable]) -> None:
         """Let other sinks take the place of those whose table changed.
+
+        Parameters
+        ----------
+        before
+            Tables by section, as they were.
+        after
+            Tables by section, as they are to be.
 
         Raises
         ------

@@ -42,7 +42,18 @@ class SupervisedService(Protocol):
     defects: Defects
 
     def follow(self, wanted: Mapping[str, Sequence[FollowedStream]]) -> Change:
-        """Follow other streams from some origins; SourceError where one cannot be, and then nothing has changed."""
+        """Follow other streams from some origins, or, where one of them cannot be followed, change nothing.
+
+        Parameters
+        ----------
+        wanted
+            Streams by origin.
+
+        Raises
+        ------
+        SourceError
+            Where one cannot be followed.
+        """
 
 
 class Supervisor:
@@ -50,8 +61,14 @@ class Supervisor:
 
     Parameters
     ----------
+    service
+        What it looks after.
+    configuration
+        The one in force.
     path
         File of the configuration; None where it is never read again.
+    notifier
+        Speaks to the service manager.
     status
         Returns a line for the service manager.
 
@@ -235,7 +252,18 @@ class Supervisor:
 
 
 def configured_streams(configuration: Configuration) -> list[FollowedStream]:
-    """Return the streams that the configuration itself names."""
+    """Return the streams that the configuration itself names.
+
+    Parameters
+    ----------
+    configuration
+        The configuration.
+
+    Returns
+    -------
+    list[FollowedStream]
+        In its order.
+    """
     return [table.followed for table in configuration.stream]
 
 

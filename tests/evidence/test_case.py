@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rtpverify.cli import app as cli
-from rtpverify.daemon.sinks.base import Told
+from rtpverify.daemon.sinks.base import ReportedEvent
 from rtpverify.engine.expectation import StreamSpec
 from rtpverify.engine.verifier import Verifier
 from rtpverify.evidence.case import Case, Span, files_of, packets_of
@@ -67,7 +67,7 @@ class Bench:
 
     def _tell(self, told: Any, now_ns: int) -> None:
         for item in told:
-            document = Told(item.stream, item.event, item.is_new).document
+            document = ReportedEvent(item.stream, item.event, item.is_new).document
             if item.is_new:
                 self.cases[item.event.id] = Case.of(item.stream, item.event, document, now_ns)
             else:

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from rtpverify.daemon.log import make_logger
-from rtpverify.daemon.sinks.base import Told
+from rtpverify.daemon.sinks.base import ReportedEvent
 from rtpverify.events import Event, EventSize, GapSize, rfc3339
 
 NOW_NS = 1_790_000_000_123_456_000
@@ -41,13 +41,13 @@ class Telling:
         self._lines = io.StringIO()
         self.log = make_logger(self._lines, "json")
 
-    def told(self, number: int, *, is_new: bool = True, size: EventSize | None = None, **more: Any) -> Told:
+    def told(self, number: int, *, is_new: bool = True, size: EventSize | None = None, **more: Any) -> ReportedEvent:
         """Return the ``number``-th lost packet as it is told, or what another ``size`` makes it."""
         event = Event(size or GapSize(), number, 48, packets=(number, number), time_ns=NOW_NS + number * 1_000_000)
         for name, value in more.items():
             setattr(event, name, value)
         event.id = f"{number:012x}"
-        return Told(self._stream, event, is_new)  # type: ignore[arg-type]
+        return ReportedEvent(self._stream, event, is_new)  # type: ignore[arg-type]
 
     @property
     def logged(self) -> list[dict[str, Any]]:

@@ -37,12 +37,41 @@ class Listen:
 
 
 def mistake(reason: str, known: str = "") -> PydanticCustomError:
-    """Return what a validator raises: one line, less the place and value that are before it in ours (``known``)."""
+    """Return what a validator raises: one line, less the place and value that are before it in ours (``known``).
+
+    Parameters
+    ----------
+    reason
+        What is wrong.
+    known
+        Place and value, as they begin other messages; it is cut off.
+
+    Returns
+    -------
+    PydanticCustomError
+        To be raised in a validator.
+    """
     return PydanticCustomError("told", "{reason}", {"reason": reason.removeprefix(known).lstrip(": ")})
 
 
 def text_of(value: object) -> str:
-    """Return a value that has to be text."""
+    """Return a value that has to be text.
+
+    Parameters
+    ----------
+    value
+        What the configuration holds.
+
+    Returns
+    -------
+    str
+        The same.
+
+    Raises
+    ------
+    PydanticCustomError
+        Where it is no text.
+    """
     if not isinstance(value, str):
         raise mistake("is not text")
     return value
@@ -65,7 +94,20 @@ ListenField = Annotated[Listen, BeforeValidator(_listen)]
 
 
 def path_of(value: object, info: ValidationInfo) -> Path:
-    """Return a path that text says; a relative one starts from the folder of the configuration."""
+    """Return a path that text says; a relative one starts from the folder of the configuration.
+
+    Parameters
+    ----------
+    value
+        What the configuration holds.
+    info
+        Whose context has the folder of the configuration.
+
+    Returns
+    -------
+    Path
+        An absolute path, or one from the present folder.
+    """
     folder: Path = info.context or Path()
     if not text_of(value):
         raise mistake("is empty")
@@ -77,7 +119,22 @@ PathField = Annotated[Path, BeforeValidator(path_of)]
 
 
 def content_of(value: object, info: ValidationInfo) -> tuple[Path, bytes]:
-    """Return the file that text says, and what is in it now: another content makes another configuration."""
+    """Return the file that text says, and what is in it now: another content makes another configuration.
+
+    Parameters
+    ----------
+    value
+        What the configuration holds.
+    info
+        Whose context has the folder of the configuration.
+
+    Returns
+    -------
+    path : Path
+        The file.
+    content : bytes
+        What is in it.
+    """
     path = path_of(value, info)
     try:
         return path, read_small(path)
@@ -86,5 +143,18 @@ def content_of(value: object, info: ValidationInfo) -> tuple[Path, bytes]:
 
 
 def told(error: RequestError, known: str) -> PydanticCustomError:
-    """Take over the message of an error; see :func:`mistake`."""
+    """Return the message of an error as :func:`mistake` does.
+
+    Parameters
+    ----------
+    error
+        The error.
+    known
+        Place and value, as they begin its message.
+
+    Returns
+    -------
+    PydanticCustomError
+        To be raised in a validator.
+    """
     return mistake(str(error), known)

@@ -16,7 +16,18 @@ _KEY = re.compile(r"^\s*([\w.\"'-]+)\s*=")
 
 
 def find_lines(text: str) -> dict[Place, int]:
-    """Return the line, from 1, of every table header and of every key that starts a line."""
+    """Return the line, from 1, of every table header and of every key that starts a line.
+
+    Parameters
+    ----------
+    text
+        A document in TOML.
+
+    Returns
+    -------
+    dict[Place, int]
+        Lines by place.
+    """
     lines: dict[Place, int] = {}
     lengths: dict[Place, int] = {}
     table: Place = ()
@@ -42,12 +53,44 @@ def _keys(text: str) -> tuple[str, ...]:
 
 
 def line_of(lines: Mapping[Place, int], place: Place) -> int:
-    """Return the line of a value, or else of what holds it; 0 where not even that is known."""
+    """Return the line of a value, or else of what holds it; 0 where not even that is known.
+
+    Parameters
+    ----------
+    lines
+        What :func:`find_lines` returned.
+    place
+        Keys and indices, from the outermost on.
+
+    Returns
+    -------
+    int
+        Counted from 1.
+    """
     return next((lines[place[:depth]] for depth in range(len(place), 0, -1) if place[:depth] in lines), 0)
 
 
 def write_mistake(path: Path, line: int, place: Place, data: Any, message: str) -> str:
-    """Write one mistake of what ``data`` holds as one line, ``FILE:LINE: KEY = VALUE: message``; line 0 is omitted."""
+    """Write one mistake of what ``data`` holds as one line, ``FILE:LINE: KEY = VALUE: message``; line 0 is omitted.
+
+    Parameters
+    ----------
+    path
+        The file.
+    line
+        Line of the value, 0 where it is not known.
+    place
+        Keys and indices, from the outermost on.
+    data
+        What the file holds.
+    message
+        What is wrong with the value.
+
+    Returns
+    -------
+    str
+        Without a newline.
+    """
     key = ""
     for part in place:
         key += f"[{part + 1}]" if isinstance(part, int) else f".{part}" if key else part

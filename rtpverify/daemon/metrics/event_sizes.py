@@ -65,7 +65,20 @@ _IN_UNIT: dict[str, Callable[[float], float]] = {
 
 
 def sizes_of(event: Event, sample_rate_hz: int | None) -> Iterator[tuple[str, float]]:
-    """Yield the sizes of an event that has ended, by the names of :data:`SIZES`; the sign is omitted."""
+    """Yield the sizes of an event that has ended, by the names of :data:`SIZES`; the sign is omitted.
+
+    Parameters
+    ----------
+    event
+        The event.
+    sample_rate_hz
+        Sample rate of its stream; None where it is not known.
+
+    Yields
+    ------
+    tuple[str, float]
+        Name and size.
+    """
     seen = set()
     for name, (_, figure) in figures_of(event.kind).items():
         value = getattr(event.size, name)

@@ -48,7 +48,20 @@ class Exposition:
         self._not_before = 0.0
 
     async def scrape(self, accept: str = "") -> tuple[bytes, str]:
-        """Return the text and its content type: OpenMetrics where the ``Accept`` header asks for it."""
+        """Return the text and its content type: OpenMetrics where the ``Accept`` header asks for it.
+
+        Parameters
+        ----------
+        accept
+            The ``Accept`` header of the request.
+
+        Returns
+        -------
+        text : bytes
+            In UTF-8.
+        content_type : str
+            With version and character set.
+        """
         _, content_type = choose_encoder(accept)
         openmetrics = content_type.startswith(_OPENMETRICS)
         self._requests += 1
@@ -74,7 +87,18 @@ class Exposition:
         return text
 
     def render(self, *, openmetrics: bool = False) -> bytes:
-        """Return the text; may be called in any thread."""
+        """Return the text; may be called in any thread.
+
+        Parameters
+        ----------
+        openmetrics
+            OpenMetrics 1.0 in place of the text format of Prometheus.
+
+        Returns
+        -------
+        bytes
+            In UTF-8.
+        """
         encode, _ = choose_encoder(_OPENMETRICS if openmetrics else "")
         process = encode(self._process).decode().removesuffix(EOF)
         text = exposition([*families(self._latest()), *self._own()], openmetrics=openmetrics)

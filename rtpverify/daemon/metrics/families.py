@@ -249,7 +249,18 @@ _LOOP_HISTOGRAMS: Sequence[Shown] = (
 
 
 def families(snapshot: Snapshot) -> Iterator[Family]:
-    """Yield every metric of a snapshot, also those without a sample."""
+    """Yield every metric of a snapshot, also those without a sample.
+
+    Parameters
+    ----------
+    snapshot
+        What was measured.
+
+    Yields
+    ------
+    Family
+        Metric with its samples.
+    """
     build = Family("rtpverify_build_info", "gauge", "Always 1; the version is a label.")
     build.add(labels({"version": __version__}), 1)
     yield build

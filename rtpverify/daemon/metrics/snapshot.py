@@ -171,7 +171,18 @@ class Snapshot:
 
 
 def countable_events(reference: Reference) -> dict[Key, int]:
-    """Return a count of 0 for every kind and cause that a stream compared with ``reference`` can show."""
+    """Return a count of 0 for every kind and cause that a stream compared with ``reference`` can show.
+
+    Parameters
+    ----------
+    reference
+        What the stream is compared with.
+
+    Returns
+    -------
+    dict[Key, int]
+        Counts by kind and cause.
+    """
     kinds: Iterable[Kind] = TRANSPORT_KINDS
     if reference is not None:
         kinds = [kind for kind in Kind if kind is not Kind.MISMATCH or not isinstance(reference, Tone)]

@@ -46,18 +46,52 @@ class Family:
     """Labels as :func:`labels` writes them, value, and an example of what was counted."""
 
     def add(self, labels: str, value: float | BucketCounts | None, exemplar: Exemplar | None = None) -> None:
-        """Add a sample; nothing where there is no value."""
+        """Add a sample; nothing where there is no value.
+
+        Parameters
+        ----------
+        labels
+            As :func:`labels` writes them.
+        value
+            The value; None where it was not measured.
+        exemplar
+            An event that belongs to it.
+        """
         if value is not None:
             self.samples.append((labels, value, exemplar))
 
 
 def labels(values: Mapping[str, str]) -> str:
-    """Write labels, without braces."""
+    """Write labels, without braces.
+
+    Parameters
+    ----------
+    values
+        Values by name; they are escaped.
+
+    Returns
+    -------
+    str
+        Such as ``stream="studio",channel="1"``.
+    """
     return ",".join(f'{name}="{_escaped(value)}"' for name, value in values.items())
 
 
 def exposition(families: Iterable[Family], *, openmetrics: bool) -> str:
-    """Write families, also those without a sample; what ends OpenMetrics text is omitted."""
+    """Write families, also those without a sample; what ends OpenMetrics text is omitted.
+
+    Parameters
+    ----------
+    families
+        The metrics.
+    openmetrics
+        OpenMetrics 1.0 in place of the text format of Prometheus.
+
+    Returns
+    -------
+    str
+        The text.
+    """
     lines: list[str] = []
     for family in families:
         suffix = "_total" if family.kind == "counter" else ""

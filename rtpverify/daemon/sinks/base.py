@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from rtpverify.rtp.batch import PacketBatch
 
 
-class Told(StreamEvent):
+class ReportedEvent(StreamEvent):
     """An event as sinks get it.
 
     ``stream`` and ``event`` are as the verifier holds them: they change while the event continues. ``is_new`` is False
@@ -81,14 +81,32 @@ class Sink:
     async def stop(self) -> None:
         """Write the rest, within seconds, and close everything. Called once, also where ``start`` raised."""
 
-    def tell(self, told: Sequence[Told]) -> None:
-        """Take events that are new or have changed."""
+    def tell(self, told: Sequence[ReportedEvent]) -> None:
+        """Take events that are new or have changed.
+
+        Parameters
+        ----------
+        told
+            Events with their streams.
+        """
 
     def take(self, batch: PacketBatch) -> None:
-        """Take datagrams before they are verified; the arena is overwritten after this call."""
+        """Take datagrams before they are verified; the arena is overwritten after this call.
+
+        Parameters
+        ----------
+        batch
+            Datagrams in order of arrival.
+        """
 
     def tick(self, now_ns: int) -> None:
-        """Take note of the time, in ns since the Unix epoch; called after every drain."""
+        """Take note of the time; called after every drain.
+
+        Parameters
+        ----------
+        now_ns
+            Time, in ns since the Unix epoch.
+        """
 
 
 class SinkContext(Protocol):

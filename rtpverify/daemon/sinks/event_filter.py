@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from rtpverify.daemon.sinks.base import SinkTable, Told
+from rtpverify.daemon.sinks.base import ReportedEvent, SinkTable
 from rtpverify.events import Cause, Kind
 
 
@@ -22,11 +22,22 @@ class ChoosingTable(SinkTable):
     faults_only: Annotated[bool, Field(strict=True)] = True
     """Leave out what is reported but within the limits."""
 
-    def chosen(self, told: Sequence[Told]) -> list[Told]:
-        """Return the events chosen of these, as they begin and as they end, without every change in between."""
+    def chosen(self, told: Sequence[ReportedEvent]) -> list[ReportedEvent]:
+        """Return the events chosen of these, as they begin and as they end, without every change in between.
+
+        Parameters
+        ----------
+        told
+            Events with their streams.
+
+        Returns
+        -------
+        list[ReportedEvent]
+            In the same order.
+        """
         return [item for item in told if (item.is_new or not item.event.open) and self._fits(item)]
 
-    def _fits(self, told: Told) -> bool:
+    def _fits(self, told: ReportedEvent) -> bool:
         event = told.event
         return (
             (event.fault or not self.faults_only)

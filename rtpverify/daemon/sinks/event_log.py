@@ -17,7 +17,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, ValidationInfo
 
 from rtpverify.daemon.config.base import path_of
-from rtpverify.daemon.sinks.base import Sink, SinkContext, Told
+from rtpverify.daemon.sinks.base import ReportedEvent, Sink, SinkContext
 from rtpverify.daemon.sinks.event_filter import ChoosingTable
 from rtpverify.daemon.sinks.queue import Backlog
 from rtpverify.report.json import strict
@@ -49,6 +49,13 @@ class EventLog(Sink):
     """Writes events as they begin and as they end.
 
     ``counts`` has ``written``, ``dropped`` (events that found no room), ``failed`` (writes).
+
+    Parameters
+    ----------
+    table
+        Its table of the configuration.
+    context
+        What it may know of the service.
     """
 
     def __init__(self, table: EventLogTable, context: SinkContext) -> None:
@@ -82,8 +89,14 @@ class EventLog(Sink):
             await asyncio.to_thread(self._backlog.close, STOP_SECONDS)
         self._file.close()
 
-    def tell(self, told: Sequence[Told]) -> None:
-        """Take events."""
+    def tell(self, told: Sequence[ReportedEvent]) -> None:
+        """Take events.
+
+        Parameters
+        ----------
+        told
+            Events with their streams.
+        """
         chosen = self._table.chosen(told)
         if chosen and self._backlog is not None:
             self._backlog.put([item.document for item in chosen])
@@ -121,6 +134,11 @@ class LineFile:
 
     def write(self, lines: bytes) -> None:
         """Append lines, all or none.
+
+        Parameters
+        ----------
+        lines
+            Whole lines.
 
         Raises
         ------

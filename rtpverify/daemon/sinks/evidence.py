@@ -18,7 +18,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from rtpverify.daemon.config.base import PathField
-from rtpverify.daemon.sinks.base import Sink, SinkContext, Told
+from rtpverify.daemon.sinks.base import ReportedEvent, Sink, SinkContext
 from rtpverify.daemon.sinks.event_filter import ChoosingTable
 from rtpverify.daemon.sinks.queue import reason
 from rtpverify.engine.presence import AwaitedStream
@@ -91,6 +91,13 @@ class _Allowance:
 class Recorder(Sink):
     """Records events.
 
+    Parameters
+    ----------
+    table
+        Its table of the configuration.
+    context
+        What it may know of the service.
+
     Attributes
     ----------
     path
@@ -160,11 +167,23 @@ class Recorder(Sink):
         self._maker.close()
 
     def take(self, batch: PacketBatch) -> None:
-        """Remember datagrams."""
+        """Remember datagrams.
+
+        Parameters
+        ----------
+        batch
+            Datagrams in order of arrival; they are copied.
+        """
         self._ring.put(batch)
 
-    def tell(self, told: Sequence[Told]) -> None:
-        """Note events."""
+    def tell(self, told: Sequence[ReportedEvent]) -> None:
+        """Note events.
+
+        Parameters
+        ----------
+        told
+            Events with their streams.
+        """
         now_ns = time.time_ns()
         for item in self._table.chosen(told):
             if isinstance(item.stream, AwaitedStream):
@@ -174,7 +193,7 @@ class Recorder(Sink):
             else:
                 self._note_end(item)
 
-    def _note(self, told: Told, stream: Stream, now_ns: int) -> None:
+    def _note(self, told: ReportedEvent, stream: Stream, now_ns: int) -> None:
         if not self._allowances[told.name].take():
             self.counts["limited"] += 1
         elif len(self._waiting) >= CAPACITY:
@@ -185,7 +204,7 @@ class Recorder(Sink):
                 self._waiting[told.event.id] = case
                 self._changed.notify()
 
-    def _note_end(self, told: Told) -> None:
+    def _note_end(self, told: ReportedEvent) -> None:
         """Take in how an event ended that waits, or was recorded while it continued."""
         with self._changed:
             case = self._waiting.get(told.event.id)

@@ -16,7 +16,7 @@ from typing import Annotated
 from pydantic import Field
 
 from rtpverify.daemon.config.base import PathField
-from rtpverify.daemon.sinks.base import Sink, SinkContext, SinkTable, Told
+from rtpverify.daemon.sinks.base import ReportedEvent, Sink, SinkContext, SinkTable
 from rtpverify.daemon.sinks.queue import Backlog
 from rtpverify.errors import RequestError
 from rtpverify.events import rfc3339
@@ -46,6 +46,13 @@ class HistoryTable(SinkTable):
 class History(Sink):
     """Keeps every event, as it was last reported.
 
+    Parameters
+    ----------
+    table
+        Its table of the configuration.
+    context
+        What it may know of the service.
+
     Attributes
     ----------
     path
@@ -64,7 +71,7 @@ class History(Sink):
         self._store: Store | None = None
         self._backlog: Backlog[Document] | None = None
         self._has_begun = False
-        self._open: dict[str, tuple[int, Told]] = {}
+        self._open: dict[str, tuple[int, ReportedEvent]] = {}
         """Events that continue: when each is written next, and how it was reported last."""
         self.counts.update({"trimmed": 0, "set_aside": 0})
 
@@ -102,14 +109,20 @@ class History(Sink):
             self._backlog.put([told.document for _, told in self._open.values()])
             await asyncio.to_thread(self._backlog.close, STOP_SECONDS)
 
-    def tell(self, told: Sequence[Told]) -> None:
-        """Take events; of one that continues, not every change."""
+    def tell(self, told: Sequence[ReportedEvent]) -> None:
+        """Take events; of one that continues, not every change.
+
+        Parameters
+        ----------
+        told
+            Events with their streams.
+        """
         now_ns = time.monotonic_ns()
         due = [item.document for item in told if self._is_due(item, now_ns)]
         if due and self._backlog is not None:
             self._backlog.put(due)
 
-    def _is_due(self, told: Told, now_ns: int) -> bool:
+    def _is_due(self, told: ReportedEvent, now_ns: int) -> bool:
         event = told.event
         if not event.open:
             self._open.pop(event.id, None)

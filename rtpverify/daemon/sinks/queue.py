@@ -23,7 +23,15 @@ LONGEST_WAIT_SECONDS = 30.0
 
 
 class LaterError(Exception):
-    """What was asked to write says when to try again, at the soonest."""
+    """What was asked to write says when to try again, at the soonest.
+
+    Parameters
+    ----------
+    message
+        Why.
+    wait_seconds
+        How long to wait at least.
+    """
 
     def __init__(self, message: str, wait_seconds: float = 0.0) -> None:
         super().__init__(message)
@@ -50,7 +58,7 @@ class Backlog(Generic[T]):
         Called in the thread when trouble begins or changes, with the reason, and with None when it is over.
     on_defect
         Called in the thread with anything else that is raised: it costs the item that it concerns.
-    idle
+    idle, idle_seconds
         Called in the thread every ``idle_seconds``, whether items wait or not.
     finish
         Called in the thread at its end.
@@ -109,7 +117,13 @@ class Backlog(Generic[T]):
         return len(self._items)
 
     def put(self, items: Sequence[T]) -> None:
-        """Take items, or as many as there is room for."""
+        """Take items, or as many as there is room for.
+
+        Parameters
+        ----------
+        items
+            They are written in this order.
+        """
         with self._changed:
             room = max(0, self._capacity - len(self._items))
             self._items.extend(items[:room])
@@ -117,7 +131,13 @@ class Backlog(Generic[T]):
             self._changed.notify()
 
     def close(self, timeout_seconds: float) -> None:
-        """Write what waits, but not for ever; what could not be written is dropped. May be called twice."""
+        """Write what waits, but not for ever; what could not be written is dropped. May be called twice.
+
+        Parameters
+        ----------
+        timeout_seconds
+            How long to wait at most.
+        """
         with self._changed:
             self._closing = True
             self._changed.notify()
@@ -204,7 +224,18 @@ class Backlog(Generic[T]):
 
 
 def reason(error: Exception) -> str:
-    """Return what an error says, on one line; of an error of the system what and where, without its number."""
+    """Return what an error says, on one line; of an error of the system what and where, without its number.
+
+    Parameters
+    ----------
+    error
+        The error.
+
+    Returns
+    -------
+    str
+        Without a full stop.
+    """
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     return " ".join(str(error).split()) or type(error).__name__

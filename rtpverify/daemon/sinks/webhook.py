@@ -25,7 +25,7 @@ from urllib.parse import urlsplit
 from pydantic import BeforeValidator, Field, SecretStr, ValidationInfo, model_validator
 
 from rtpverify.daemon.config.base import content_of, mistake, path_of, text_of
-from rtpverify.daemon.sinks.base import Sink, SinkContext, Told
+from rtpverify.daemon.sinks.base import ReportedEvent, Sink, SinkContext
 from rtpverify.daemon.sinks.event_filter import ChoosingTable
 from rtpverify.daemon.sinks.queue import Backlog, LaterError
 from rtpverify.events import rfc3339
@@ -64,6 +64,16 @@ def _url(value: object) -> str:
 
 def key_of(secret: str) -> bytes:
     """Return the key of a secret: base64 after ``whsec_``, else the text itself.
+
+    Parameters
+    ----------
+    secret
+        As it is configured.
+
+    Returns
+    -------
+    bytes
+        What messages are signed with.
 
     Raises
     ------
@@ -162,6 +172,13 @@ class Webhook(Sink):
 
     ``counts`` has ``written`` (events the endpoint took), ``dropped`` (found no room), ``expired`` (too old),
     ``refused`` (the endpoint will never take them), ``failed`` (requests).
+
+    Parameters
+    ----------
+    table
+        Its table of the configuration.
+    context
+        What it may know of the service.
     """
 
     def __init__(self, table: WebhookTable, context: SinkContext) -> None:
@@ -207,8 +224,14 @@ class Webhook(Sink):
         if self._backlog is not None:
             await asyncio.to_thread(self._backlog.close, STOP_SECONDS)
 
-    def tell(self, told: Sequence[Told]) -> None:
-        """Take events."""
+    def tell(self, told: Sequence[ReportedEvent]) -> None:
+        """Take events.
+
+        Parameters
+        ----------
+        told
+            Events with their streams.
+        """
         chosen = self._table.chosen(told)
         if chosen and self._backlog is not None:
             now = time.monotonic()
@@ -302,13 +325,41 @@ class Webhook(Sink):
 
 
 def sign(key: bytes, message_id: str, timestamp_seconds: int, body: bytes) -> str:
-    """Return the signature of a message (Standard Webhooks 1.0, symmetric)."""
+    """Return the signature of a message (Standard Webhooks 1.0, symmetric).
+
+    Parameters
+    ----------
+    key
+        The key.
+    message_id
+        ``webhook-id`` of the message.
+    timestamp_seconds
+        ``webhook-timestamp``, in s since the Unix epoch.
+    body
+        What is sent.
+
+    Returns
+    -------
+    str
+        ``v1,`` and the HMAC-SHA256 in base64.
+    """
     signed = f"{message_id}.{timestamp_seconds}.".encode() + body
     return f"v1,{base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()}"
 
 
 def sentence(document: dict[str, Any]) -> str:
-    """Return an event as one line for people."""
+    """Return an event as one line for people.
+
+    Parameters
+    ----------
+    document
+        The event in the published JSON form, with the stream's name.
+
+    Returns
+    -------
+    str
+        Without a newline.
+    """
     channel = "" if document["channel"] is None else f", channel {document['channel']}"
     state = " (ongoing)" if document["open"] else ""
     return f"{document['stream']}{channel}: {document['kind']} ({document['cause']}): {document['message']}{state}"

@@ -24,7 +24,25 @@ LABEL_LENGTH = 48
 
 
 def reference_of(value: object, folder: Path) -> Reference:
-    """Read what a stream is compared with, a recording relative to a folder; None: nothing."""
+    """Read what a stream is compared with, a recording relative to a folder; None: nothing.
+
+    Parameters
+    ----------
+    value
+        What the configuration holds.
+    folder
+        Folder of the configuration.
+
+    Returns
+    -------
+    Reference
+        The reference.
+
+    Raises
+    ------
+    PydanticCustomError
+        Where it is none.
+    """
     text = text_of(value)
     try:
         return parse_reference(text, folder)
@@ -66,11 +84,28 @@ class ExpectationTable(Table):
     """How long it may take until its first packet; the same."""
 
     def with_presence(self, presence: PresenceTable) -> Self:
-        """Return the table with what it leaves out of presence."""
+        """Return the table with what it leaves out of presence.
+
+        Parameters
+        ----------
+        presence
+            The presence of the whole configuration.
+
+        Returns
+        -------
+        Self
+            A copy.
+        """
         return self.model_copy(update={name: value for name, value in presence if getattr(self, name) is None})
 
     def base_spec(self) -> StreamSpec:
-        """Return what is expected, whatever the name, the place and the encoding."""
+        """Return what is expected, whatever the name, the place and the encoding.
+
+        Returns
+        -------
+        StreamSpec
+            Without a place.
+        """
         limits = with_values(PROFILES[self.profile], self.limits, "limits")
         said = {name: getattr(self, name) for name in PresenceTable.model_fields}
         presence = {name: value for name, value in said.items() if value is not None}
@@ -93,18 +128,53 @@ class FollowedStream:
         return self.spec.name
 
     def through(self, interface: str | None) -> FollowedStream:
-        """Return the same, received through an interface where one is given."""
+        """Return the same, received through an interface where one is given.
+
+        Parameters
+        ----------
+        interface
+            Name or address of an interface.
+
+        Returns
+        -------
+        FollowedStream
+            A copy; the same where none is given.
+        """
         if interface is None:
             return self
         return replace(self, endpoints=tuple(replace(one, interface=interface) for one in self.endpoints))
 
     def overlaps(self, other: FollowedStream) -> bool:
-        """Return whether a packet could belong to both."""
+        """Return whether a packet could belong to both.
+
+        Parameters
+        ----------
+        other
+            Another stream.
+
+        Returns
+        -------
+        bool
+            Whether one could.
+        """
         return any(overlap(one, another) for one in self.endpoints for another in other.endpoints)
 
 
 def overlap(one: Endpoint, other: Endpoint) -> bool:
-    """Return whether a packet could arrive for both, RTCP included."""
+    """Return whether a packet could arrive for both, RTCP included.
+
+    Parameters
+    ----------
+    one
+        A place.
+    other
+        Another place.
+
+    Returns
+    -------
+    bool
+        Whether one could.
+    """
     if one.address != other.address or (None not in (one.sender, other.sender) and one.sender != other.sender):
         return False
     return not {part.port for part in one.parts}.isdisjoint(part.port for part in other.parts)
@@ -112,6 +182,18 @@ def overlap(one: Endpoint, other: Endpoint) -> bool:
 
 def followed_of(session: Session, table: ExpectationTable) -> list[FollowedStream]:
     """Return the streams of a session description, without names yet.
+
+    Parameters
+    ----------
+    session
+        The description.
+    table
+        How its streams are checked.
+
+    Returns
+    -------
+    list[FollowedStream]
+        One for each that is described.
 
     Raises
     ------
@@ -128,7 +210,20 @@ def followed_of(session: Session, table: ExpectationTable) -> list[FollowedStrea
 
 
 def named(streams: Sequence[FollowedStream], name: str) -> list[FollowedStream]:
-    """Return streams with the name, of several each with its number after it."""
+    """Return streams with the name, of several each with its number after it.
+
+    Parameters
+    ----------
+    streams
+        The streams.
+    name
+        The name.
+
+    Returns
+    -------
+    list[FollowedStream]
+        Copies.
+    """
     numbers = [""] if len(streams) == 1 else [f"-{number}" for number in range(1, len(streams) + 1)]
     return [
         replace(stream, spec=replace(stream.spec, name=f"{name}{number}"))
@@ -137,7 +232,20 @@ def named(streams: Sequence[FollowedStream], name: str) -> list[FollowedStream]:
 
 
 def label(text: str, taken: Collection[str] = ()) -> str:
-    """Return a name that a metric's label may bear and that is not taken."""
+    """Return a name that a metric's label may bear and that is not taken.
+
+    Parameters
+    ----------
+    text
+        The name that is wanted.
+    taken
+        Names that are there.
+
+    Returns
+    -------
+    str
+        In printable characters, with a number where it is taken.
+    """
     base = re.sub(r"[^A-Za-z0-9_.-]+", "-", text).strip("-._")[:LABEL_LENGTH] or "session"
     number, found = 1, base
     while found in taken:

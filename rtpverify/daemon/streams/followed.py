@@ -75,11 +75,32 @@ class Roster:
         return self._streams.keys()
 
     def followed_from(self, origin: str) -> Sequence[FollowedStream]:
-        """Return the streams known from somewhere."""
+        """Return the streams known from somewhere.
+
+        Parameters
+        ----------
+        origin
+            Where they are known from.
+
+        Returns
+        -------
+        Sequence[FollowedStream]
+            The streams.
+        """
         return self._streams.get(origin, ())
 
     def update(self, wanted: Mapping[str, Sequence[FollowedStream]]) -> Change:
         """Follow other streams from some origins; those of other origins stay.
+
+        Parameters
+        ----------
+        wanted
+            Streams by origin.
+
+        Returns
+        -------
+        Change
+            What began and what ended.
 
         Raises
         ------
@@ -119,6 +140,13 @@ class Roster:
         """Receive again through interfaces that came back as others; return those that went and those that came back.
 
         The kernel forgets what was joined on an interface that goes, and does not join again by itself.
+
+        Returns
+        -------
+        went : list of str
+            Names of interfaces.
+        came : list of str
+            Names of interfaces.
         """
         gone, back = [], []
         endpoints = _endpoints(self)

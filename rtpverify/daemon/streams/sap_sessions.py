@@ -31,6 +31,13 @@ class AnnouncedSessions:
     A session's streams keep their names when it is announced again with other contents. One whose source withdraws it
     is no longer monitored; one whose announcements just cease is: its stream may be what failed.
 
+    Parameters
+    ----------
+    table
+        Its table of the configuration.
+    backend
+        How packets are received; None: as this system does best.
+
     Raises
     ------
     RequestError
@@ -61,6 +68,11 @@ class AnnouncedSessions:
         ----------
         taken
             Names that streams bear already.
+
+        Returns
+        -------
+        Mapping[str, Sequence[FollowedStream]]
+            Streams by session.
         """
         announcements = self._listener.drain()
         sessions = self._listener.directory.sessions
@@ -73,7 +85,20 @@ class AnnouncedSessions:
         return self.streams
 
     def take(self, announcement: Announcement, taken: Collection[str]) -> Sequence[FollowedStream]:
-        """Take a session; return its streams that are to be followed: those of before where it cannot be."""
+        """Add or update an announced session.
+
+        Parameters
+        ----------
+        announcement
+            What was announced.
+        taken
+            Names that streams bear already.
+
+        Returns
+        -------
+        Sequence[FollowedStream]
+            The streams to monitor; if the session is unusable, those that it had before.
+        """
         owner = announcement.owner
         if not any(fnmatchcase(announcement.name, pattern) for pattern in self.table.names):
             self.streams.pop(owner, None)

@@ -62,7 +62,13 @@ class Look:
 
 
 class SdpFolder:
-    """Looks at a folder again and again."""
+    """Looks at a folder again and again.
+
+    Parameters
+    ----------
+    table
+        Its table of the configuration.
+    """
 
     def __init__(self, table: FolderTable) -> None:
         self.table = table
@@ -78,6 +84,11 @@ class SdpFolder:
         ----------
         at_once
             Take files also where they changed since the last look.
+
+        Returns
+        -------
+        Look
+            Streams by file, and what could not be read.
         """
         try:
             # Not glob(), to which a folder that cannot be read is an empty one.

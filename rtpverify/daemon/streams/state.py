@@ -42,16 +42,42 @@ class Measured(Protocol):
     """What knows of streams: the verifier."""
 
     def result_of(self, stream: Stream) -> StreamResult:
-        """Return what was found of a stream so far."""
+        """Return what was found of a stream so far.
+
+        Parameters
+        ----------
+        stream
+            The stream.
+        """
 
     def last_arrival_ns(self, stream: Stream) -> int:
-        """Return when the last packet of a stream arrived."""
+        """Return when the last packet of a stream arrived.
+
+        Parameters
+        ----------
+        stream
+            The stream.
+        """
 
     def present(self, stream: Stream, measured: Sequence[Signal]) -> list[Signal]:
-        """Return what each channel of a stream carries now, where this was measured so far."""
+        """Return what each channel of a stream carries now, where this was measured so far.
+
+        Parameters
+        ----------
+        stream
+            The stream.
+        measured
+            The signal of its result.
+        """
 
     def is_up(self, name: str) -> bool:
-        """Return whether packets of the stream of a name arrive."""
+        """Return whether packets of the stream of a name arrive.
+
+        Parameters
+        ----------
+        name
+            Configured name.
+        """
 
 
 class _Counted:
@@ -131,6 +157,11 @@ def _raise(counter: Counter[Any], counted: Iterable[tuple[Any, int]]) -> None:
 class StreamState:
     """One configured stream, followed from the event loop; figures are as of the last :meth:`refresh`.
 
+    Parameters
+    ----------
+    spec
+        What is expected of it.
+
     Attributes
     ----------
     up
@@ -163,11 +194,23 @@ class StreamState:
         self.snapshot = self._take()
 
     def add(self, stream: Stream) -> None:
-        """Take in an identity that bears this name."""
+        """Take in an identity that bears this name.
+
+        Parameters
+        ----------
+        stream
+            Who sends it.
+        """
         self._identities.setdefault(id(stream), _Identity(stream))
 
     def expect(self, spec: StreamSpec) -> None:
-        """Continue with another expectation: what was counted stays, what was measured does not."""
+        """Continue with another expectation: what was counted stays, what was measured does not.
+
+        Parameters
+        ----------
+        spec
+            What is expected from now on.
+        """
         for identity in list(self._identities.values()):
             self.forget(identity.stream)
         self.up, self.result, self._latest, self._present = False, None, None, []
@@ -176,7 +219,13 @@ class StreamState:
         self.snapshot = self._take()
 
     def forget(self, stream: Stream) -> None:
-        """Continue without an identity; what was counted of it stays."""
+        """Continue without an identity; what was counted of it stays.
+
+        Parameters
+        ----------
+        stream
+            Who sent it.
+        """
         self._before = self._before or _Counted()
         self._before.add(self._identities.pop(id(stream)))
 
@@ -184,13 +233,29 @@ class StreamState:
         """Return the identities that were heard last before a time, as of the last refresh.
 
         Never the latest one, nor the one of which most was received: when its sender comes back it has its place.
+
+        Parameters
+        ----------
+        before_ns
+            In ns since the Unix epoch.
+
+        Returns
+        -------
+        list[Stream]
+            In order of appearance.
         """
         kept = self._latest, max(self._identities.values(), key=lambda one: one.packets["received"], default=None)
         others = [identity for identity in self._identities.values() if identity not in kept]
         return [identity.stream for identity in others if identity.heard_ns < before_ns]
 
     def count(self, told: StreamEvent) -> None:
-        """Count an event the first time it is reported, and what it amounted to once it has ended."""
+        """Count an event the first time it is reported, and what it amounted to once it has ended.
+
+        Parameters
+        ----------
+        told
+            The event.
+        """
         event, key = told.event, (str(told.event.kind), str(told.event.cause))
         open_events, encoding, time_ns = self._missing, None, event.time_ns or 0
         if not isinstance(told.stream, AwaitedStream):
@@ -234,7 +299,18 @@ class StreamState:
             self._exemplars[key] = Exemplar(event_id, time_ns)
 
     def watch(self, measured: Measured) -> bool:
-        """Return whether the stream went up or down."""
+        """Return whether the stream went up or down.
+
+        Parameters
+        ----------
+        measured
+            What is measured.
+
+        Returns
+        -------
+        bool
+            Whether it did since the last call.
+        """
         is_up = measured.is_up(self.name)
         if is_up is self.up:
             return False
@@ -243,7 +319,15 @@ class StreamState:
         return True
 
     def refresh(self, measured: Measured, now_ns: int) -> None:
-        """Measure again, and replace ``snapshot``."""
+        """Measure again, and replace ``snapshot``.
+
+        Parameters
+        ----------
+        measured
+            What is measured.
+        now_ns
+            Time, in ns since the Unix epoch.
+        """
         latest_ns = -1
         for identity in self._identities.values():
             result = measured.result_of(identity.stream)
@@ -260,7 +344,18 @@ class StreamState:
         self.snapshot = self._take()
 
     def summary(self, *, whole: bool = False) -> dict[str, Any]:
-        """Return what a log line says, of all that was ``whole`` or of now; channels are in lists."""
+        """Return what a log line says, of all that was ``whole`` or of now; channels are in lists.
+
+        Parameters
+        ----------
+        whole
+            All since the start, or only now.
+
+        Returns
+        -------
+        dict[str, Any]
+            Values by name; what was not measured is not there.
+        """
         fields: dict[str, Any] = {"stream": self.name, "state": self._word()}
         result = self.result
         if result is None:

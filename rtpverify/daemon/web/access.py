@@ -21,14 +21,31 @@ class Secret:
 
     @classmethod
     def of(cls, text: bytes) -> Self:
-        """Return a secret of this text."""
+        """Return a secret of this text.
+
+        Parameters
+        ----------
+        text
+            The secret.
+        """
         return cls(sha256(text).digest())
 
     def __repr__(self) -> str:
         return "Secret()"
 
     def is_equal(self, text: bytes) -> bool:
-        """Return whether a text is the secret."""
+        """Return whether a text is the secret.
+
+        Parameters
+        ----------
+        text
+            What was given.
+
+        Returns
+        -------
+        bool
+            Found in the same time whatever was given.
+        """
         return compare_digest(self.digest, sha256(text).digest())
 
 
@@ -53,7 +70,18 @@ class Access:
         return [*bearer, 'Basic realm="rtpverify", charset="UTF-8"']
 
     def allows(self, authorization: str | None) -> bool:
-        """Return whether the value of an ``Authorization`` header opens the door."""
+        """Return whether the value of an ``Authorization`` header opens the door.
+
+        Parameters
+        ----------
+        authorization
+            The header's value; None where there is none.
+
+        Returns
+        -------
+        bool
+            Whether it does; always where no secret is configured.
+        """
         if not self.is_needed:
             return True
         scheme, _, credentials = (authorization or "").strip().partition(" ")

@@ -13,7 +13,7 @@ import numpy as np
 from aiohttp import web
 from numpy.typing import NDArray
 
-from rtpverify.daemon.sinks.base import Told
+from rtpverify.daemon.sinks.base import ReportedEvent
 from rtpverify.daemon.sinks.evidence import Recorder
 from rtpverify.daemon.sinks.history import History
 from rtpverify.daemon.web import openapi, oscilloscope, parameters
@@ -41,8 +41,8 @@ class Api:
 
     Parameters
     ----------
-    bench
-        The service.
+    service
+        What it may know of the service.
     board
         What is seen of the streams.
     """
@@ -57,7 +57,13 @@ class Api:
         self._started = rfc3339(time.time_ns())
 
     def add_routes(self, app: web.Application) -> None:
-        """Add what is answered to an application."""
+        """Add what is answered to an application.
+
+        Parameters
+        ----------
+        app
+            The application.
+        """
         app.add_routes(
             [
                 web.get("/api/openapi.json", self._description),
@@ -72,19 +78,44 @@ class Api:
         )
 
     def about(self) -> dict[str, Any]:
-        """Return what is answering."""
+        """Return what is answering.
+
+        Returns
+        -------
+        dict[str, Any]
+            Its version, and when it was started.
+        """
         return {"version": __version__, "started": self._started}
 
     def streams(self) -> StreamsAnswer:
-        """Return how every stream fares, and this host."""
+        """Return how every stream fares, and this host.
+
+        Returns
+        -------
+        StreamsAnswer
+            In the order of the configuration.
+        """
         host: HostAnswer = {
             "behind_seconds": round(self._service.behind_seconds, 3),
             "receive_buffer_dropped": self._service.snapshot.receive_buffer_dropped,
         }
         return {"time": rfc3339(self._board.now_ns), "host": host, "streams": self._board.overview()}
 
-    def tell(self, told: Sequence[Told], now_ns: int) -> list[Document]:
-        """Remember events, and return them as they are shown."""
+    def tell(self, told: Sequence[ReportedEvent], now_ns: int) -> list[Document]:
+        """Remember events, and return them as they are shown.
+
+        Parameters
+        ----------
+        told
+            Events with their streams.
+        now_ns
+            Time, in ns since the Unix epoch.
+
+        Returns
+        -------
+        list[Document]
+            In the same order.
+        """
         documents: list[Document] = [strict(item.document) for item in told]
         self._log.add(documents, [item.event.time_ns or now_ns for item in told])
         return documents
@@ -193,7 +224,18 @@ class Api:
 
 
 def ready(reasons: Sequence[str]) -> web.Response:
-    """Return the answer that shows whether the daemon does its whole work."""
+    """Return the answer that shows whether the daemon does its whole work.
+
+    Parameters
+    ----------
+    reasons
+        Why it does not.
+
+    Returns
+    -------
+    web.Response
+        Status 200 where there are no reasons, else 503.
+    """
     if reasons:
         return response(503, "; ".join(reasons), reasons=list(reasons))
     return web.Response(text="ready\n")

@@ -24,7 +24,13 @@ class Assets:
         self._files = {item.name: item.read_bytes() for item in folder.iterdir() if item.name.split(".")[-1] in _TYPES}
 
     def add_routes(self, app: web.Application) -> None:
-        """Add what is served to an application."""
+        """Add what is served to an application.
+
+        Parameters
+        ----------
+        app
+            The application.
+        """
         app.router.add_get("/", self._serve("index.html"))
         app.router.add_get("/page/{name}", self._by_name)
 

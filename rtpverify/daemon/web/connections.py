@@ -77,6 +77,18 @@ class Connections:
     def listen(self, listen: Listen, tls: ssl.SSLContext | None) -> Listen:
         """Accept connections from now on, encrypted by ``tls``; return where, with the port that was taken.
 
+        Parameters
+        ----------
+        listen
+            Address and port; port 0 takes a free one.
+        tls
+            None: nothing is encrypted.
+
+        Returns
+        -------
+        Listen
+            Address and port.
+
         Raises
         ------
         OSError
@@ -107,7 +119,18 @@ class Connections:
 
     @contextmanager
     def answering(self, transport: asyncio.BaseTransport | None) -> Iterator[None]:
-        """Keep a connection while a request of it is answered."""
+        """Keep a connection while a request of it is answered.
+
+        Parameters
+        ----------
+        transport
+            Of the request; None where it is closed.
+
+        Yields
+        ------
+        None
+            Nothing.
+        """
         connection = None if transport is None else self._by_transport.get(transport)
         if connection is None:
             yield
@@ -168,22 +191,48 @@ class Connections:
     # What connections show ------------------------------------------------------------------------------------------
 
     def made(self, connection: _Connection, transport: asyncio.BaseTransport) -> None:
-        """Take in that hands were shaken."""
+        """Take in that hands were shaken.
+
+        Parameters
+        ----------
+        connection
+            The connection.
+        transport
+            What it speaks through.
+        """
         self._by_transport[transport] = connection
 
     def timed_out(self, connection: _Connection) -> None:
-        """End a connection that never asked anything."""
+        """End a connection that never asked anything.
+
+        Parameters
+        ----------
+        connection
+            The connection.
+        """
         self._counts["connections_timed_out"] += 1
         connection.end()
 
     def handshake_failed(self, error: BaseException) -> None:
-        """Take in why a connection never came about."""
+        """Take in why a connection never came about.
+
+        Parameters
+        ----------
+        error
+            Why.
+        """
         self._counts["handshakes_failed"] += 1
         if isinstance(error, Exception) and not isinstance(error, OSError):
             self._on_defect(error)
 
     def lost(self, connection: _Connection) -> None:
-        """Forget a connection that is closed. May be called twice."""
+        """Forget a connection that is closed. May be called twice.
+
+        Parameters
+        ----------
+        connection
+            The connection.
+        """
         self._open.pop(connection, None)
         if connection.transport is not None:
             self._by_transport.pop(connection.transport, None)

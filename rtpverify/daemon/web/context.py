@@ -35,7 +35,13 @@ class ServiceView(SinkContext, Protocol):
         """Every sink, by the section of the configuration that made it."""
 
     def sink(self, kind: type[AnySink]) -> AnySink | None:
-        """Return the sink of a kind, where there is one."""
+        """Return the sink of a kind, where there is one.
+
+        Parameters
+        ----------
+        kind
+            Class of the sink.
+        """
 
     @property
     def behind_seconds(self) -> float:

@@ -56,7 +56,15 @@ class RecentEvents:
         self._events: OrderedDict[str, tuple[int, Document]] = OrderedDict()
 
     def add(self, documents: Sequence[Document], times_ns: Sequence[int]) -> None:
-        """Take events with their moments; one that is known is replaced and keeps its moment."""
+        """Take events with their moments; one that is known is replaced and keeps its moment.
+
+        Parameters
+        ----------
+        documents
+            Events as they are shown.
+        times_ns
+            Moment of each, in ns since the Unix epoch.
+        """
         for document, time_ns in zip(documents, times_ns, strict=True):
             known = self._events.get(document["id"])
             self._events[document["id"]] = (known[0] if known else time_ns, document)
@@ -65,6 +73,18 @@ class RecentEvents:
 
     async def get(self, event_id: str, history: History | None = None) -> Document | None:
         """Return an event, None where it is not known.
+
+        Parameters
+        ----------
+        event_id
+            Id of the event.
+        history
+            Where older ones are; None where there is no history.
+
+        Returns
+        -------
+        Document or None
+            As it is shown.
 
         Raises
         ------
@@ -79,6 +99,18 @@ class RecentEvents:
 
     async def find(self, query: EventQuery, history: History | None = None) -> EventPage:
         """Return the events that a query asks for; what a history has not written yet is waited for a moment.
+
+        Parameters
+        ----------
+        query
+            What is asked for.
+        history
+            Where older ones are; None where there is no history.
+
+        Returns
+        -------
+        EventPage
+            The latest first.
 
         Raises
         ------

@@ -26,7 +26,20 @@ Document = dict[str, Any]
 
 
 async def with_evidence(documents: Iterable[Document], recorder: Recorder | None) -> list[Document]:
-    """Return events with what there is of each: ``evidence`` lists name, title and size of its files."""
+    """Return events with what there is of each: ``evidence`` lists name, title and size of its files.
+
+    Parameters
+    ----------
+    documents
+        Events as they are shown.
+    recorder
+        Who keeps evidence; None where nobody does.
+
+    Returns
+    -------
+    list[Document]
+        Copies, in the same order.
+    """
     items = list(documents)
     known: dict[str, Evidence] = {}
     if recorder is not None and items:
@@ -50,6 +63,20 @@ def _files(evidence: Evidence | None) -> list[Document]:
 
 async def file_of(recorder: Recorder | None, event_id: str, name: str) -> web.FileResponse:
     """Return a file of an event's evidence.
+
+    Parameters
+    ----------
+    recorder
+        Who keeps evidence; None where nobody does.
+    event_id
+        Id of the event.
+    name
+        Name of the file.
+
+    Returns
+    -------
+    web.FileResponse
+        To be answered.
 
     Raises
     ------

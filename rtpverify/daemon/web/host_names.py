@@ -33,6 +33,16 @@ class HostNames:
         """Return the first of some values of ``Host`` that is no name of the server, None where there is none.
 
         A request without the header comes from no browser, and is none of a page.
+
+        Parameters
+        ----------
+        hosts
+            Values of the header.
+
+        Returns
+        -------
+        str or None
+            The value as it was sent.
         """
         return next((host for host in hosts if not self._knows(host)), None)
 

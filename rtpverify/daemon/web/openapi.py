@@ -26,7 +26,13 @@ def text() -> bytes:
 
 
 def document() -> dict[str, Any]:
-    """Return the description."""
+    """Return the description.
+
+    Returns
+    -------
+    dict[str, Any]
+        OpenAPI 3.1, in values of JSON's types.
+    """
     return {
         "openapi": "3.1.0",
         "info": {

@@ -130,10 +130,14 @@ def take(stream: Stream, channel: int, span_seconds: float, frame: int | None = 
 
     Parameters
     ----------
+    stream
+        The stream.
     channel
         From 1.
     span_seconds
         How much is to be seen, at most ``LONGEST_SECONDS``.
+    frame
+        Frame of the media timeline; None: the latest.
 
     Returns
     -------
@@ -177,7 +181,18 @@ def take(stream: Stream, channel: int, span_seconds: float, frame: int | None = 
 
 
 def measure(taken: Taken) -> Scope:
-    """Return what is seen of the frames that were taken."""
+    """Return what is seen of the frames that were taken.
+
+    Parameters
+    ----------
+    taken
+        The frames.
+
+    Returns
+    -------
+    Scope
+        Its curve, spectrum and figures, as the page draws them.
+    """
     rate_hz = taken.sample_rate_hz
     sine = taken.sine if taken.frame is None else _sine_before(taken)
     first, trigger = taken.first, float(taken.start_frame + taken.first)

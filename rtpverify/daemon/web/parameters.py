@@ -18,7 +18,20 @@ LARGEST_FRAME = 1 << 62
 
 
 def known_only(request: web.Request, known: Collection[str]) -> None:
-    """Refuse a request with a parameter that is not known: one that is misspelt must not pass for absent."""
+    """Refuse a request with a parameter that is not known: one that is misspelt must not pass for absent.
+
+    Parameters
+    ----------
+    request
+        The request.
+    known
+        Names of parameters.
+
+    Raises
+    ------
+    aiohttp.web.HTTPBadRequest
+        Where it has another one.
+    """
     for name, value in request.query.items():
         if name not in known:
             raise bad_parameter(name, value, f"known here; known are {', '.join(known) or 'none'}")
@@ -27,7 +40,29 @@ def known_only(request: web.Request, known: Collection[str]) -> None:
 
 
 def integer(request: web.Request, name: str, low: int, high: int) -> int | None:
-    """Return a whole number, None where it is omitted."""
+    """Return a whole number, None where it is omitted.
+
+    Parameters
+    ----------
+    request
+        The request.
+    name
+        Name of the parameter.
+    low
+        The least value.
+    high
+        The greatest value.
+
+    Returns
+    -------
+    int or None
+        Its value.
+
+    Raises
+    ------
+    aiohttp.web.HTTPBadRequest
+        Where it is none, or out of range.
+    """
     text = request.query.get(name)
     if text is None:
         return None
@@ -38,7 +73,29 @@ def integer(request: web.Request, name: str, low: int, high: int) -> int | None:
 
 
 def number(request: web.Request, name: str, low: float, high: float) -> float | None:
-    """Return a number, None where it is omitted."""
+    """Return a number, None where it is omitted.
+
+    Parameters
+    ----------
+    request
+        The request.
+    name
+        Name of the parameter.
+    low
+        The least value.
+    high
+        The greatest value.
+
+    Returns
+    -------
+    float or None
+        Its value.
+
+    Raises
+    ------
+    aiohttp.web.HTTPBadRequest
+        Where it is none, or out of range.
+    """
     text = request.query.get(name)
     if text is None:
         return None
@@ -52,7 +109,27 @@ def number(request: web.Request, name: str, low: float, high: float) -> float | 
 
 
 def choice(request: web.Request, name: str, known: Collection[str]) -> str | None:
-    """Return one of some words, None where it is omitted."""
+    """Return one of some words, None where it is omitted.
+
+    Parameters
+    ----------
+    request
+        The request.
+    name
+        Name of the parameter.
+    known
+        The words.
+
+    Returns
+    -------
+    str or None
+        The word.
+
+    Raises
+    ------
+    aiohttp.web.HTTPBadRequest
+        Where it is another one.
+    """
     text = request.query.get(name)
     if text is not None and text not in known:
         raise bad_parameter(name, text, f"one of {', '.join(known)}")
@@ -60,7 +137,25 @@ def choice(request: web.Request, name: str, known: Collection[str]) -> str | Non
 
 
 def name(request: web.Request, parameter: str) -> str | None:
-    """Return a name of a stream, None where it is omitted."""
+    """Return a name of a stream, None where it is omitted.
+
+    Parameters
+    ----------
+    request
+        The request.
+    parameter
+        Name of the parameter.
+
+    Returns
+    -------
+    str or None
+        The name.
+
+    Raises
+    ------
+    aiohttp.web.HTTPBadRequest
+        Where it can be no name.
+    """
     text = request.query.get(parameter)
     if text is not None and not re.fullmatch("[A-Za-z0-9_.-]{1,63}", text):
         raise bad_parameter(parameter, text, "a name of letters, digits, '_', '-' and '.'")
@@ -68,17 +163,67 @@ def name(request: web.Request, parameter: str) -> str | None:
 
 
 def kind(request: web.Request) -> str | None:
-    """Return a kind of events, None where it is omitted."""
+    """Return a kind of events, None where it is omitted.
+
+    Parameters
+    ----------
+    request
+        The request.
+
+    Returns
+    -------
+    str or None
+        The kind.
+
+    Raises
+    ------
+    aiohttp.web.HTTPBadRequest
+        Where there is no such kind.
+    """
     return choice(request, "kind", [str(item) for item in Kind])
 
 
 def cause(request: web.Request) -> str | None:
-    """Return a cause of events, None where it is omitted."""
+    """Return a cause of events, None where it is omitted.
+
+    Parameters
+    ----------
+    request
+        The request.
+
+    Returns
+    -------
+    str or None
+        The cause.
+
+    Raises
+    ------
+    aiohttp.web.HTTPBadRequest
+        Where there is no such cause.
+    """
     return choice(request, "cause", [str(item) for item in Cause])
 
 
 def moment(request: web.Request, name: str) -> int | None:
-    """Return a moment in ns since the Unix epoch, None where it is omitted."""
+    """Return a moment in ns since the Unix epoch, None where it is omitted.
+
+    Parameters
+    ----------
+    request
+        The request.
+    name
+        Name of the parameter.
+
+    Returns
+    -------
+    int or None
+        In ns since the Unix epoch.
+
+    Raises
+    ------
+    aiohttp.web.HTTPBadRequest
+        Where it is none.
+    """
     text = request.query.get(name)
     if text is None:
         return None
@@ -92,7 +237,25 @@ def moment(request: web.Request, name: str) -> int | None:
 
 
 def cursor(request: web.Request) -> tuple[int, int] | None:
-    """Return where a page continues: the moment of the last event shown, and how many of that moment were."""
+    """Return where a page continues: the moment of the last event shown, and how many of that moment were.
+
+    Parameters
+    ----------
+    request
+        The request.
+
+    Returns
+    -------
+    moment_ns : int
+        In ns since the Unix epoch.
+    shown : int
+        Events of that moment that were shown.
+
+    Raises
+    ------
+    aiohttp.web.HTTPBadRequest
+        Where it is none that an answer gave.
+    """
     text = request.query.get("cursor")
     if text is None:
         return None

@@ -20,29 +20,98 @@ CONTENT_TYPE = "application/problem+json"
 
 
 def body_of(status: int, detail: str, **more: Any) -> str:
-    """Return the JSON text of a problem; ``more`` are members of its own."""
+    """Return the JSON text of a problem; ``more`` are members of its own.
+
+    Parameters
+    ----------
+    status
+        Status of the answer.
+    detail
+        What happened, and what to do.
+    **more
+        Members of its own.
+
+    Returns
+    -------
+    str
+        A problem of RFC 9457.
+    """
     document = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail, **more}
     return json.dumps(document, ensure_ascii=False)
 
 
 def response(status: int, detail: str, **more: Any) -> web.Response:
-    """Return the answer that states a problem."""
+    """Return the answer that states a problem.
+
+    Parameters
+    ----------
+    status
+        Status of the answer.
+    detail
+        What happened, and what to do.
+    **more
+        Members of its own.
+
+    Returns
+    -------
+    web.Response
+        With ``application/problem+json``.
+    """
     return web.Response(status=status, text=body_of(status, detail, **more), content_type=CONTENT_TYPE)
 
 
 def bad_parameter(name: str, value: str, wanted: str) -> web.HTTPBadRequest:
-    """Return what is raised where a parameter of a request is not what is wanted."""
+    """Return what is raised where a parameter of a request is not what is wanted.
+
+    Parameters
+    ----------
+    name
+        Name of the parameter.
+    value
+        Its value.
+    wanted
+        What it has to be.
+
+    Returns
+    -------
+    web.HTTPBadRequest
+        To be raised.
+    """
     detail = f"{name}: {value[:80]!r} is not {wanted}"
     return web.HTTPBadRequest(text=body_of(400, detail, parameter=name), content_type=CONTENT_TYPE)
 
 
 def not_found(detail: str) -> web.HTTPNotFound:
-    """Return what is raised where something is not there."""
+    """Return what is raised where something is not there.
+
+    Parameters
+    ----------
+    detail
+        What is not there.
+
+    Returns
+    -------
+    web.HTTPNotFound
+        To be raised.
+    """
     return web.HTTPNotFound(text=body_of(404, detail), content_type=CONTENT_TYPE)
 
 
 def telling(log: FilteringBoundLogger, defects: Defects) -> Any:
-    """Return the middleware that answers every error with a problem; what is our own mistake is also logged."""
+    """Return the middleware that answers every error with a problem; what is our own mistake is also logged.
+
+    Parameters
+    ----------
+    log
+        Where mistakes of ours are reported.
+    defects
+        What counts them.
+
+    Returns
+    -------
+    Any
+        For :class:`aiohttp.web.Application`.
+    """
 
     @web.middleware
     async def tell(request: web.Request, handler: Handler) -> web.StreamResponse:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from rtpverify.daemon.metrics import Exposition
-from rtpverify.daemon.sinks.base import Sink, Told
+from rtpverify.daemon.sinks.base import ReportedEvent, Sink
 from rtpverify.daemon.web import problems
 from rtpverify.daemon.web.api import Api, ready
 from rtpverify.daemon.web.assets import Assets
@@ -54,6 +54,13 @@ _HEADERS = {
 
 class WebServer(Sink):
     """Serves metrics, health, the API, live events and the page.
+
+    Parameters
+    ----------
+    table
+        Its table of the configuration.
+    service
+        What it may know of the service.
 
     Attributes
     ----------
@@ -133,15 +140,27 @@ class WebServer(Sink):
         await self._runner.cleanup()
         self.connections.end_all()
 
-    def tell(self, told: Sequence[Told]) -> None:
-        """Report to browsers at once."""
+    def tell(self, told: Sequence[ReportedEvent]) -> None:
+        """Report to browsers at once.
+
+        Parameters
+        ----------
+        told
+            Events with their streams.
+        """
         self.board.tell(told, self._now_ns)
         documents = self.api.tell(told, self._now_ns)
         shown = documents[:EVENTS_AT_ONCE]
         self.hub.say("events", {"events": shown, "left_out": len(documents) - len(shown)})
 
     def tick(self, now_ns: int) -> None:
-        """Read the streams, where it is time."""
+        """Read the streams, where it is time.
+
+        Parameters
+        ----------
+        now_ns
+            Time, in ns since the Unix epoch.
+        """
         self._now_ns = now_ns
         if not self._next_look_ns - LOOK_NS <= now_ns < self._next_look_ns:
             self._next_look_ns = now_ns + LOOK_NS

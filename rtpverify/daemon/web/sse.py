@@ -76,7 +76,15 @@ class Hub:
         return sum(len(client.waiting) for client in self._clients)
 
     def say(self, name: str, document: Any) -> None:
-        """Send everybody something that must not be missed."""
+        """Send everybody something that must not be missed.
+
+        Parameters
+        ----------
+        name
+            Name of the event.
+        document
+            Its data, in values of JSON's types.
+        """
         self._number += 1
         message = _message(name, document, f"{self.epoch}-{self._number}")
         self._remembered.append((self._number, message))
@@ -91,7 +99,13 @@ class Hub:
                 client.something.set()
 
     def show(self, document: Any) -> None:
-        """Show everybody the state; who has not taken the one before misses that."""
+        """Show everybody the state; who has not taken the one before misses that.
+
+        Parameters
+        ----------
+        document
+            The state, in values of JSON's types.
+        """
         self._state = _message("state", document)
         for client in self._clients:
             if client.state is not None:
@@ -106,7 +120,20 @@ class Hub:
             client.something.set()
 
     async def listen(self, request: web.Request, hello: Any) -> web.StreamResponse:
-        """Serve one browser until it goes or is cut off."""
+        """Serve one browser until it goes or is cut off.
+
+        Parameters
+        ----------
+        request
+            The request of the browser.
+        hello
+            What is sent first, in values of JSON's types.
+
+        Returns
+        -------
+        web.StreamResponse
+            Ended once the browser has gone.
+        """
         if len(self._clients) >= MAX_CLIENTS:
             self._counts["live_clients_refused"] += 1
             raise web.HTTPServiceUnavailable(headers={"Retry-After": "5"})

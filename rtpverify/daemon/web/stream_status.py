@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from rtpverify.daemon.sinks.base import Told
+from rtpverify.daemon.sinks.base import ReportedEvent
 from rtpverify.daemon.web.answers import FaultAnswer, Health, LineAnswer
 from rtpverify.daemon.web.context import ServiceView
 from rtpverify.dsp.levels import FULL_SCALE_SINE_RMS
@@ -159,6 +159,11 @@ class _History:
 class Board:
     """Reads every stream of the service in turn, and keeps what a page shows of it.
 
+    Parameters
+    ----------
+    service
+        What it may know of the service.
+
     Attributes
     ----------
     now_ns
@@ -171,8 +176,16 @@ class Board:
         self._next_sample_ns = 0
         self.now_ns = 0
 
-    def tell(self, told: Sequence[Told], now_ns: int) -> None:
-        """Take note of faults."""
+    def tell(self, told: Sequence[ReportedEvent], now_ns: int) -> None:
+        """Take note of faults.
+
+        Parameters
+        ----------
+        told
+            Events with their streams.
+        now_ns
+            Time, in ns since the Unix epoch.
+        """
         for item in told:
             watched = self._watched.get(item.name) or self._welcome(item.name)
             watched.open.pop(item.event.id, None)
@@ -184,7 +197,13 @@ class Board:
                 watched.open[item.event.id] = item.document
 
     def look(self, now_ns: int) -> None:
-        """Read every stream; where it is time, add a point to each history."""
+        """Read every stream; where it is time, add a point to each history.
+
+        Parameters
+        ----------
+        now_ns
+            Time, in ns since the Unix epoch.
+        """
         self.now_ns = now_ns
         self._find_streams()
         for analysis, streams in self._by_analysis().items():
@@ -215,18 +234,46 @@ class Board:
             watched.level, watched.residual = level[at], residual[at]
 
     def stream(self, name: str) -> Stream | None:
-        """Return the identity of a stream that is shown; None where none is followed."""
+        """Return the identity of a stream that is shown; None where none is followed.
+
+        Parameters
+        ----------
+        name
+            Configured name.
+
+        Returns
+        -------
+        Stream or None
+            The one that was heard last.
+        """
         watched = self._watched.get(name)
         # What the verifier has forgotten may have left its place to another since the last look.
         known = watched is not None and any(stream is watched.stream for stream in self._service.verifier.streams)
         return watched.stream if watched and known else None
 
     def overview(self) -> list[LineAnswer]:
-        """Return what is seen of every stream at a glance, in the order of the configuration."""
+        """Return what is seen of every stream at a glance, in the order of the configuration.
+
+        Returns
+        -------
+        list[LineAnswer]
+            One line for each.
+        """
         return [self.line(name) for name in self._service.states]
 
     def line(self, name: str) -> LineAnswer:
-        """Return what is seen of one stream at a glance."""
+        """Return what is seen of one stream at a glance.
+
+        Parameters
+        ----------
+        name
+            Configured name.
+
+        Returns
+        -------
+        LineAnswer
+            As of the last look.
+        """
         watched = self._watched.get(name) or self._welcome(name)
         health, reason = self._health(watched)
         expected, lost = watched.counts
@@ -251,7 +298,24 @@ class Board:
         }
 
     def history(self, name: str, since_seconds: float = 0.0) -> tuple[NDArray[np.float64], NDArray[np.float32], int]:
-        """Return the times and figures of a stream's points after a moment, and its number of channels."""
+        """Return the points of a stream's history after a moment.
+
+        Parameters
+        ----------
+        name
+            Configured name.
+        since_seconds
+            In s since the Unix epoch.
+
+        Returns
+        -------
+        times : NDArray[np.float64]
+            Shape (n,), in s since the Unix epoch.
+        figures : NDArray[np.float32]
+            Shape (n, figures), NaN where one was not measured.
+        channels : int
+            Channels of the stream.
+        """
         watched = self._watched.get(name)
         if watched is None or watched.history is None:
             return np.zeros(0), np.zeros((0, _WIRE_COLUMNS), np.float32), 0

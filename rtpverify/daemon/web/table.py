@@ -39,7 +39,15 @@ def _host(value: object) -> str:
 
 
 class PemFile:
-    """A file of a certificate or key; another content makes it another file, so that a renewed one is taken over."""
+    """A file of a certificate or key; another content makes it another file, so that a renewed one is taken over.
+
+    Parameters
+    ----------
+    path
+        The file.
+    content
+        What is in it.
+    """
 
     def __init__(self, path: Path, content: bytes) -> None:
         self.path = path
@@ -81,11 +89,23 @@ class MetricsTable(SinkTable):
         return self
 
     def access(self) -> Access:
-        """Return who may look."""
+        """Return who may look.
+
+        Returns
+        -------
+        Access
+            Everybody, where neither token nor password is configured.
+        """
         return Access(self.token_file, self.user, self.password_file)
 
     def tls(self) -> ssl.SSLContext | None:
-        """Return what encrypts, None where nothing does."""
+        """Return what encrypts, None where nothing does.
+
+        Returns
+        -------
+        ssl.SSLContext or None
+            TLS 1.2 and later.
+        """
         if self.certificate is None:
             return None
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -111,6 +131,11 @@ class MetricsTable(SinkTable):
 
         A page from elsewhere has neither token nor password, and is stopped by a certificate that is not its own. On
         an address of the network nobody knows all the names that lead there (of a container, a service, a proxy).
+
+        Returns
+        -------
+        HostNames or None
+            Names that are compared with the header ``Host``.
         """
         lets_pages_in = self._is_local and not self.access().is_needed and self.certificate is None
         return HostNames(self.hosts) if self.hosts or lets_pages_in else None

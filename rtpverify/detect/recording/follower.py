@@ -95,7 +95,7 @@ class Follower:
     Attributes
     ----------
     events
-        Told since they were last taken, each with its channel from 0, or None where it is of all channels.
+        ReportedEvent since they were last taken, each with its channel from 0, or None where it is of all channels.
     """
 
     def __init__(self, programme: Programme, settings: Settings, read: list[Read], history_frames: int) -> None:

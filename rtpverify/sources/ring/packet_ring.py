@@ -227,7 +227,7 @@ class PacketRing:
         Parameters
         ----------
         now_ns
-            When the ring was looked at, in ns since the Unix epoch.
+            When the ring was read, in ns since the Unix epoch.
 
         Returns
         -------

@@ -13,7 +13,7 @@ import structlog
 from rtpverify.daemon import sink_set, supervisor
 from rtpverify.daemon.configuration import Configuration
 from rtpverify.daemon.service import Service
-from rtpverify.daemon.sinks.base import Sink, SinkTable, Told
+from rtpverify.daemon.sinks.base import ReportedEvent, Sink, SinkTable
 from rtpverify.daemon.web.context import ServiceView
 from rtpverify.errors import SourceError
 from rtpverify.rtp.batch import PacketBatch
@@ -44,7 +44,7 @@ class Spy(Sink):
     async def stop(self) -> None:
         self.steps.append("stop")
 
-    def tell(self, told: Sequence[Told]) -> None:
+    def tell(self, told: Sequence[ReportedEvent]) -> None:
         self.documents += [item.document for item in told if item.is_new]
         self.datagrams_when_told = self.datagrams
 

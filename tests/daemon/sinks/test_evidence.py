@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from rtpverify.daemon.sinks import evidence
-from rtpverify.daemon.sinks.base import Told
+from rtpverify.daemon.sinks.base import ReportedEvent
 from rtpverify.daemon.sinks.evidence import Recorder, RecorderTable
 from rtpverify.engine.expectation import StreamSpec
 from rtpverify.engine.verifier import StreamEvent, Verifier
@@ -35,16 +35,16 @@ def opened(bench: Telling) -> Opening:
     return opened
 
 
-def feed(sink: Recorder, faults: Sequence[str], seconds: float = 3.0, **options: Any) -> list[Told]:
+def feed(sink: Recorder, faults: Sequence[str], seconds: float = 3.0, **options: Any) -> list[ReportedEvent]:
     """Let a sink see what a verifier sees and tells; return what was told."""
     encoding = "L24/16000/2"
     spec = StreamSpec("left", encoding=parse_rtpmap(encoding), reference=parse_reference("tone:1283"))
     verifier = Verifier([spec])
-    everything: list[Told] = []
+    everything: list[ReportedEvent] = []
 
     def tell(told: Sequence[StreamEvent]) -> None:
-        everything.extend(Told(item.stream, item.event, item.is_new) for item in told)
-        sink.tell([Told(item.stream, item.event, item.is_new) for item in told])
+        everything.extend(ReportedEvent(item.stream, item.event, item.is_new) for item in told)
+        sink.tell([ReportedEvent(item.stream, item.event, item.is_new) for item in told])
 
     for batch in packets(faults, seconds, encoding=encoding, packet_frames=64, **options):
         sink.take(batch)

@@ -11,7 +11,7 @@ import structlog
 
 from rtpverify.daemon.defects import Defects
 from rtpverify.daemon.metrics import Snapshot
-from rtpverify.daemon.sinks.base import Sink, Told
+from rtpverify.daemon.sinks.base import ReportedEvent, Sink
 from rtpverify.daemon.streams.state import StreamState
 from rtpverify.daemon.web.server import WebServer
 from rtpverify.daemon.web.table import MetricsTable
@@ -65,7 +65,7 @@ class Bench:
             for stream in self.verifier.streams[self._known :]:
                 self.states[stream.name].add(stream)
             self._known = len(self.verifier.streams)
-            items = [Told(item.stream, item.event, item.is_new) for item in told]
+            items = [ReportedEvent(item.stream, item.event, item.is_new) for item in told]
             for sink in self.sinks.values():
                 if items:
                     sink.tell(items)
@@ -78,7 +78,7 @@ class Bench:
         """Let time go on without packets; with ``caught_up`` none that arrived waits to be read."""
         self.now_ns += round(seconds * 1e9)
         told = self.verifier.advance(self.now_ns) if caught_up else []
-        items = [Told(item.stream, item.event, item.is_new) for item in told]
+        items = [ReportedEvent(item.stream, item.event, item.is_new) for item in told]
         for sink in self.sinks.values():
             if items:
                 sink.tell(items)

@@ -397,6 +397,6 @@ async def test_sixty_four_streams_are_shown_without_stutter(chromium: int) -> No
         assert await browser.see("document.documentElement.scrollWidth <= innerWidth")
         await browser.size(360, 740)
         await browser.until("innerWidth === 360 && document.documentElement.scrollWidth <= innerWidth")
-        # Told, not asserted: this machine may have other work.
+        # ReportedEvent, not asserted: this machine may have other work.
         print("long tasks, ms:", await browser.see("tasks"))
         all_is_well(browser, client.url)

@@ -19,7 +19,7 @@ from yarl import URL
 
 from rtpverify.daemon.configuration import parse_config
 from rtpverify.daemon.metrics import Snapshot
-from rtpverify.daemon.sinks.base import Told
+from rtpverify.daemon.sinks.base import ReportedEvent
 from rtpverify.daemon.web import server, sse
 from rtpverify.daemon.web.server import WebServer
 from rtpverify.daemon.web.table import MetricsTable
@@ -384,7 +384,7 @@ async def test_of_a_storm_some_are_told_and_the_rest_is_counted() -> None:
         await first(answer, "hello")
         event = Event(GapSize(), 0, 48, message="lost", id="0")
         stream = Stream(0, client.bench.verifier.specs[0], FLOWS[0], 1, 97, None, 0, PacketIndex())
-        told = [Told(stream, replace(event, id=f"{number:012x}"), True) for number in range(120)]
+        told = [ReportedEvent(stream, replace(event, id=f"{number:012x}"), True) for number in range(120)]
         client.server.tell(told)
         _, data = await first(answer, "events")
         assert (len(data["events"]), data["left_out"]) == (server.EVENTS_AT_ONCE, 120 - server.EVENTS_AT_ONCE)
