@@ -33,6 +33,8 @@ class RequestHandler(web.RequestHandler):
         Called with an exception that nobody expected; it costs one request.
     headers
         Of every answer.
+    **options
+        As aiohttp's handler takes them.
     """
 
     def __init__(
@@ -55,7 +57,29 @@ class RequestHandler(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """Answer what is no request, or failed where nothing else answered; return the answer."""
+        """Answer what is no request, or failed where nothing else answered; return the answer.
+
+        Parameters
+        ----------
+        request
+            The request.
+        status
+            Status of the answer.
+        exc
+            What was raised.
+        message
+            What aiohttp would answer.
+
+        Returns
+        -------
+        web.StreamResponse
+            What is answered.
+
+        Raises
+        ------
+        ConnectionError
+            Where a part of the answer was sent already.
+        """
         if isinstance(exc, HttpProcessingError):
             self._counts[UNREADABLE] += 1
         elif exc is not None and not isinstance(exc, OSError):  # else the other end has gone
@@ -69,6 +93,14 @@ class RequestHandler(web.RequestHandler):
         return answer
 
     def log_exception(self, *args: Any, **options: Any) -> None:
-        """Report what aiohttp would log."""
+        """Report what aiohttp would log.
+
+        Parameters
+        ----------
+        *args
+            As aiohttp gives them.
+        **options
+            As aiohttp gives them.
+        """
         error = options.get("exc_info")
         self._on_defect(error if isinstance(error, BaseException) else RuntimeError(*args))
