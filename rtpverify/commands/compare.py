@@ -130,19 +130,18 @@ def _differing(recording: Recording, audio: AudioFile, limits: Limits) -> Stream
     through_codec = audio.encoding not in COMPANDED and not _begin_equal(*both) and content().is_recoded()
     stream, not_finite = _followed(recording, audio, limits, frame_by_frame=not through_codec)
     pair = _Pair(*both, stream, content, not_finite, codec=through_codec or audio.is_lossy)
+    if stream.inconclusive is not None and not through_codec and pair.is_mostly_equal():
+        # Too little moves to tell a place by, but most frames are right where they are.
+        stream, _ = _followed(replace(recording, in_step=True), audio, limits)
+        replace(pair, stream=stream).judge_ends()
+        return stream
     recoded = through_codec or is_recoded(stream, lossy=audio.is_lossy)
     if recoded and pair.judge_content():
         return stream
     if stream.inconclusive is None:
         pair.judge_ends()
         return stream
-    equal = pair.equal_frames()
-    if 2 * int(equal.sum()) >= audio.frames * audio.channels:
-        # Too little moves to tell a place by, but most frames are right where they are.
-        stream, _ = _followed(replace(recording, in_step=True), audio, limits)
-        replace(pair, stream=stream).judge_ends()
-        return stream
-    pair.judge_as_it_is(equal)
+    pair.judge_as_it_is()
     return stream
 
 
@@ -334,7 +333,11 @@ class _Pair:
         size = MismatchSize(missing_frames=missing, period_frames=period_frames)
         return [*known, Event(size, 0, self.stream.frames, message=text)]
 
-    def equal_frames(self) -> NDArray[np.int64]:
+    def is_mostly_equal(self) -> bool:
+        """Tell whether half of the frames received, or more, are those of the reference at the same place."""
+        return 2 * int(self._equal_frames().sum()) >= self.received.frames * self.received.channels
+
+    def _equal_frames(self) -> NDArray[np.int64]:
         """Return how many frames of each channel are those of the reference at the same place, bit by bit."""
         frames = min(self.reference.frames, self.received.frames)
         equal = np.zeros(self.received.channels, np.int64)
@@ -343,9 +346,10 @@ class _Pair:
             equal += np.count_nonzero(self.received.read(start, stop) == self.reference.read(start, stop), axis=0)
         return equal
 
-    def judge_as_it_is(self, equal: NDArray[np.int64]) -> None:
+    def judge_as_it_is(self) -> None:
         """Judge recordings that were not found in each other: silent, or too short, or of different things."""
         frames, comparison = min(self.reference.frames, self.received.frames), self.comparison
+        equal = self._equal_frames()
         for number, channel in enumerate(comparison.channels):
             comparison.channels[number] = ChannelComparison(
                 channel.channel, frames_compared=frames, frames_equal=int(equal[number])

@@ -19,6 +19,9 @@ _HALF_TAPS, _KAISER_BETA, _ORDER = 10, 4.5, 5
 _FRAMES_AT_ONCE = 1 << 14
 _KEPT_FRAMES = 1 << 20
 """At 8 kHz two minutes: where these are all, every frame is computed once."""
+_PIECES, _PIECE_FRAMES = 32, 4096
+_LEAST_SHARE = 0.01
+"""Share of the power below a quarter of a lower rate, at least: with less, what a codec adds is as loud as it."""
 
 
 class Frames(Protocol):
@@ -188,6 +191,36 @@ class Mixed:
         """
         frames = self._signal.between(start, stop)
         return frames if len(self._weights) == 1 else np.asarray(frames @ self._weights)
+
+
+def telling_factor(signal: Frames, most: int) -> int:
+    """Return by how much the rate of a signal can be divided while enough of what moves in it is left.
+
+    Parameters
+    ----------
+    signal
+        The signal. Pieces from all over it are read.
+    most
+        Largest factor.
+
+    Returns
+    -------
+    int
+        Of 1 to ``most``; ``most`` for a signal that does not move at all.
+    """
+    length = min(signal.shape[0], _PIECE_FRAMES)
+    if not length:
+        return most
+    powers = np.zeros(length // 2 + 1)
+    for start in np.unique(np.linspace(0, signal.shape[0] - length, _PIECES).astype(np.int64)).tolist():
+        piece = np.asarray(signal[start : start + length], dtype=np.float64)
+        spectra = np.fft.rfft((piece - piece.mean(axis=0)) * np.hanning(length)[:, None], axis=0)
+        powers += np.square(np.abs(spectra)).sum(axis=1)
+    held = np.cumsum(powers)
+    for factor in range(most, 1, -1):
+        if held[length // (4 * factor)] >= _LEAST_SHARE * held[-1]:
+            return factor
+    return 1
 
 
 def interpolated(signal: BoundedSignal, position: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -334,6 +334,53 @@ def test_what_is_missing_of_a_steady_tone_through_a_codec_is_told_and_not_guesse
     assert compared(tmp_path, x, 0.8 * x, "PCM_16", "received.mp3").verdict is Verdict.PASS
 
 
+@pytest.mark.parametrize(
+    ("frequency_hz", "form"), [(5000, "received.mp3"), (9001, "received.ogg"), (15_000, "received.mp3")]
+)
+def test_tones_above_the_rate_at_which_content_is_followed_are_followed_too(tmp_path, frequency_hz, form):
+    x = 0.5 * np.sin(2 * np.pi * frequency_hz * np.arange(2 * RATE_HZ) / RATE_HZ)[:, None]
+    assert compared(tmp_path, x, x, "PCM_16", form).verdict is Verdict.PASS
+    muted = x.copy()
+    muted[60_000:70_000] = 0.0
+    [event] = compared(tmp_path, x, muted, "PCM_16", form).streams[0].events
+    assert event.kind is Kind.DROPOUT
+    assert (event.start_frame, event.duration_frames) == (
+        pytest.approx(60_000, abs=100),
+        pytest.approx(10_000, abs=200),
+    )
+
+
+@pytest.mark.parametrize("band_hz", [(1000, 1200), (5000, 6000)])
+def test_content_of_a_narrow_band_that_is_inverted_is_not_called_late(tmp_path, band_hz):
+    rng = np.random.default_rng(1)
+    spectrum = np.fft.rfft(rng.standard_normal(3 * RATE_HZ))
+    frequency_hz = np.fft.rfftfreq(3 * RATE_HZ, 1 / RATE_HZ)
+    spectrum[(frequency_hz < band_hz[0]) | (frequency_hz > band_hz[1])] = 0.0
+    x = np.fft.irfft(spectrum)[:, None]
+    x *= 0.5 / np.abs(x).max()
+    result = compared(tmp_path, x, -x, "PCM_16", "received.ogg")
+    assert kinds(result) == ["polarity"]
+    assert result.streams[0].comparison.channels[0].offset_frames == pytest.approx(0.0, abs=1.0)
+
+
+def test_faint_steps_that_are_equal_to_the_last_bit_tell_their_place(tmp_path):
+    """What came first and again is inserted, though it moves by no more than a few steps of eight bits."""
+    x = np.round(100 * music(5, seed=1)[:10_450, :1]) / 128
+    y = np.concatenate([x[:4415], x[2117:]])
+    result = compared(tmp_path, x, y, "PCM_U8")
+    assert [(str(event.kind), event.size.slip_frames) for event in result.streams[0].events] == [("slip", -2298)]
+
+
+def test_frames_that_are_equal_where_they_are_need_tell_no_place(tmp_path):
+    """A low square wave moves too seldom to be found by, and every period of it is like the others."""
+    x = 0.5 * np.sign(np.sin(2 * np.pi * 390.3 * np.arange(18_895) / RATE_HZ + 0.1))[:, None]
+    stream = compared(tmp_path, x, x[:-92], "PCM_U8").streams[0]
+    [channel] = stream.comparison.channels
+    assert (channel.offset_frames, channel.frames_equal) == (0.0, 18_803)
+    assert not stream.comparison.recoded
+    assert stream.warnings == ["the last 92 frames (0.002 s) of the reference are missing"]
+
+
 @given(seed=strategies.integers(0, 2**32 - 1), original=strategies.sampled_from(LOSSLESS), lossy=strategies.booleans())
 @settings(max_examples=60, deadline=None)
 def test_random_pairs_end_in_a_verdict_that_is_true(tmp_path_factory, seed, original, lossy):

@@ -443,7 +443,9 @@ class Follower:
         expected = model.expected(start, start + len(x))
         slope = np.gradient(expected)[valid]
         energy = float(slope @ slope)
-        if not 0.0 < (2.0 * FALSE_ALARM_Z * model.noise.sigma) ** 2 < energy:
+        # Frames that are equal, value for value, may still be off by what rounding hides.
+        sigma = model.noise.sigma or model.noise.floor / math.sqrt(3.0)
+        if energy <= (2.0 * FALSE_ALARM_Z * sigma) ** 2:
             return False
         return abs(float((x - expected)[valid] @ slope)) < 0.5 * energy
 

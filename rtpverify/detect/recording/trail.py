@@ -35,8 +35,10 @@ _FARTHER = 0.05
 _LONGEST_PERIOD, _PERIOD_PIECES = 8000, 12
 _PERIODIC, _OTHERWISE = 0.98, 0.5
 """Correlation of a signal with itself a period later, and that between, at most."""
-_FARTHER_PLACE, _INVERTED_PLACE = 0.02, 0.1
+_FARTHER_PLACE, _INVERTED_PLACE = 0.02, 0.01
 """By how much less a place is worth that is as far as is sought, and one where content would be inverted."""
+_AS_GOOD, _SAME = 4.0, 1e-4
+"""A place is as good as the best where so many times as much energy is unexplained, and so much of the whole beside."""
 _LEAST_HERE, _LEAST_ANCHOR = 0.5, 0.6
 RATE_BLOCKS = 256
 """Blocks from which the rates of the clocks are taken first: 16 s at 8 kHz."""
@@ -342,11 +344,15 @@ def period_of(signal: BoundedSignal) -> int | None:
 def _preferring(correlation: NDArray[np.float32], expected: int, reach: int) -> NDArray[np.float32]:
     """Return a correlation in which places that are alike, as those of a steady tone are, yield to the likeliest.
 
-    That is the nearest to the expected one that is upright.
+    That is the nearest to the expected one that is upright. What a codec adds makes one of them look better by chance.
     """
+    size = np.abs(correlation)
+    best = float(size.max(initial=0.0))
+    as_good = 1.0 - np.square(size) <= _AS_GOOD * (1.0 - min(best, 1.0) ** 2) + _SAME
+    as_good[1:-1] &= (size[1:-1] >= size[:-2]) & (size[1:-1] >= size[2:])
     far = np.abs(np.arange(len(correlation)) - expected) / reach
     weight = 1.0 - _FARTHER_PLACE * np.minimum(far, 1.0) - _INVERTED_PLACE * (correlation < 0.0)
-    return np.asarray(correlation * weight, np.float32)
+    return np.asarray(np.copysign(np.where(as_good, best, size), correlation) * weight, np.float32)
 
 
 def _sums_of_blocks(values: NDArray[np.floating]) -> NDArray[np.float64]:

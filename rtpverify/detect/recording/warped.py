@@ -17,12 +17,13 @@ from numpy.typing import NDArray
 from rtpverify.detect.recording import codec, damage, splice
 from rtpverify.detect.recording.course import SHORT_BLOCKS, Piece, common_slope, pieces_of
 from rtpverify.detect.recording.trail import BLOCK, HOP, Tracker, period_of
-from rtpverify.dsp.decimate import BoundedSignal, Decimated, Frames, Mixed, interpolated
+from rtpverify.dsp.decimate import BoundedSignal, Decimated, Frames, Mixed, interpolated, telling_factor
 from rtpverify.dsp.levels import decibels
 from rtpverify.dsp.median import median
 from rtpverify.events import SIZES, Event, Kind, MismatchSize, RepeatSize, SlipSize
 
 _WORK_RATE_HZ = 8000
+"""The low rate, unless hardly anything of the reference is below half of it."""
 _GAIN_BLOCKS = 100
 _SHORTEST_SLIP_SECONDS = 0.001
 _REPLACED_SECONDS = 0.02
@@ -109,7 +110,7 @@ class Pair:
     """
 
     def __init__(self, reference: Frames, received: Frames, rate_hz: int) -> None:
-        self.factor = max(1, round(rate_hz / _WORK_RATE_HZ))
+        self.factor = telling_factor(reference, max(1, round(rate_hz / _WORK_RATE_HZ)))
         self._rate_hz = rate_hz
         self._at_full_rate = reference, received
         self._reference_frames, self._received_frames = reference.shape[0], received.shape[0]
