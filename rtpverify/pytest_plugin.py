@@ -359,7 +359,7 @@ def _marked(item: pytest.Item) -> dict[str, Any]:
 
 
 def _is_loopback(address: str) -> bool:
-    """Tell whether an address is one of loopback, where the interface of the bench says nothing."""
+    """Return whether an address is one of loopback, where the interface of the bench says nothing."""
     from ipaddress import ip_address
 
     from rtpverify.errors import ConfigurationError

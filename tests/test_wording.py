@@ -22,7 +22,24 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "rtpverify"
 NOT_READ = (PACKAGE / "detect",)
 
-DOCUMENTED = ("rtp", "transport", "media", "dsp", "engine", "sources", "live", "evidence", "history", "daemon")
+DOCUMENTED = (
+    "rtp",
+    "transport",
+    "media",
+    "dsp",
+    "engine",
+    "sources",
+    "live",
+    "evidence",
+    "history",
+    "daemon",
+    "report",
+    "result",
+    "sender",
+    "api",
+    "commands",
+    "cli",
+)
 """Folders whose docstrings are read as well."""
 
 OLD_WORDS = {

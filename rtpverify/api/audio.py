@@ -41,7 +41,7 @@ class Audio:
     encoding, bits
         Name of the encoding; bits of its linear quantiser, None where there is none.
     channel_names
-        What each channel is called; empty where nothing tells.
+        What each channel is called; empty where nothing says.
     warnings
         What to know before trusting it.
     """

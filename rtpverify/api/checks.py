@@ -349,7 +349,7 @@ def compare(
     Returns
     -------
     Result
-        One stream: ``comparison`` tells place, gain, clock and equal frames of each channel, ``events`` what differs.
+        One stream: ``comparison`` has place, gain, clock and equal frames of each channel, ``events`` what differs.
 
     Raises
     ------

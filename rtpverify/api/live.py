@@ -1,4 +1,4 @@
-"""A live check beside the code that drives the device: a context manager, for ``with`` and ``async with``.
+"""A live check that runs with the code that drives the device: a context manager, for ``with`` and ``async with``.
 
 The check runs in a thread with an event loop of its own, so that neither a test that blocks nor a loop that is already
 running (a notebook's, pytest-asyncio's) delays the receiving. What the caller wants of it is asked for through futures;

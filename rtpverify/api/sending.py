@@ -1,4 +1,4 @@
-"""A sender beside the code that verifies it: a context manager, for ``with`` and ``async with``."""
+"""A sender that runs with the code that verifies it: a context manager, for ``with`` and ``async with``."""
 
 from __future__ import annotations
 

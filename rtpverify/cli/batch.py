@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rtpverify.cli.judging import JudgingCommand, judging_options, limits_of, request_of
+from rtpverify.cli.limit_options import VerifyingCommand, limit_options, limits_of, request_of
 from rtpverify.cli.options import DURATION
 
 if TYPE_CHECKING:
     from rtpverify.commands.batch.command import Progress
 
 
-@click.command(cls=JudgingCommand, short_help="Verify an archive of captures and recordings.")
+@click.command(cls=VerifyingCommand, short_help="Verify an archive of captures and recordings.")
 @click.argument("patterns", nargs=-1, required=True, metavar="PATTERN...")
 @click.option(
     "--out",
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="Form of the table: JSON lines (one per member) or Parquet (one row per stream).",
 )
-@judging_options
+@limit_options
 @click.pass_context
 def batch(ctx: click.Context, /, patterns: tuple[str, ...], out: str, **options: Any) -> None:
     """Verify every file that a PATTERN names, and write one table and one page of results.

@@ -8,14 +8,14 @@ from typing import Any
 
 import click
 
-from rtpverify.cli.judging import JudgingCommand, judging_options, limits_of, refuse_transport_limits, request_of
+from rtpverify.cli.limit_options import VerifyingCommand, limit_options, limits_of, refuse_transport_limits, request_of
 from rtpverify.cli.options import DURATION, say_listening
 from rtpverify.cli.reports import list_streams, report_options, report_places, write_result
 from rtpverify.errors import RequestError
 from rtpverify.live.watcher import Watcher
 
 
-@click.command(cls=JudgingCommand, short_help="Verify a capture, an audio file or a live stream.")
+@click.command(cls=VerifyingCommand, short_help="Verify a capture, an audio file or a live stream.")
 @click.argument("source")
 @click.option(
     "--reference",
@@ -113,7 +113,7 @@ from rtpverify.live.watcher import Watcher
     help="Time scale of the arrival times; used with --link-offset-seconds.  [utc]",
 )
 @report_options
-@judging_options
+@limit_options
 @click.pass_context
 def check(ctx: click.Context, /, source: str, **options: Any) -> None:
     """Verify SOURCE, print a summary, and set the exit status to the verdict.
@@ -181,7 +181,20 @@ def _watcher(*, watched: bool) -> AbstractContextManager[Watcher]:
 
 
 def refuse_stream_options(source: str, options: dict[str, Any]) -> None:
-    """Refuse what concerns streams where there are none."""
+    """Refuse what concerns streams where there are none.
+
+    Parameters
+    ----------
+    source
+        Name of the source.
+    options
+        Options of the command by name.
+
+    Raises
+    ------
+    RequestError
+        Where one was given.
+    """
     for name in ("expect_streams", "list_streams"):
         if options[name]:
             raise RequestError(f"{source}: --{name.replace('_', '-')} is for packets; an audio file has no streams")

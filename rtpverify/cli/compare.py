@@ -7,15 +7,15 @@ from typing import Any
 
 import click
 
-from rtpverify.cli.judging import JudgingCommand, judging_options, limits_of, refuse_transport_limits, request_of
+from rtpverify.cli.limit_options import VerifyingCommand, limit_options, limits_of, refuse_transport_limits, request_of
 from rtpverify.cli.reports import report_options, report_places, write_result
 
 
-@click.command(cls=JudgingCommand, short_help="Compare two recordings and report where and how they differ.")
+@click.command(cls=VerifyingCommand, short_help="Compare two recordings and report where and how they differ.")
 @click.argument("reference", type=click.Path(path_type=Path))
 @click.argument("received", type=click.Path(path_type=Path))
 @report_options
-@judging_options
+@limit_options
 @click.pass_context
 def compare(ctx: click.Context, /, reference: Path, received: Path, **options: Any) -> None:
     """Compare the recording RECEIVED with REFERENCE, and set the exit status to the verdict.

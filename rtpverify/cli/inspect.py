@@ -85,17 +85,17 @@ def inspect(source: str, **options: Any) -> None:
 
     SOURCE is an audio file, a capture, a session description or an address, as for check.
     """
-    outlets = {name: options[name] for name in ("json", "html", "png", "npz", "csv")}
-    if outlets["json"] == outlets["html"] == "-":
+    outputs = {name: options[name] for name in ("json", "html", "png", "npz", "csv")}
+    if outputs["json"] == outputs["html"] == "-":
         raise click.UsageError("only one of --json and --html can be standard output")
-    from rtpverify.commands.inspect.command import Outlets
+    from rtpverify.commands.inspect.command import InspectOutputs
     from rtpverify.commands.inspect.command import inspect as look
     from rtpverify.commands.inspect.measure import InspectRequest, View
     from rtpverify.rtp.payload import parse_rtpmap
 
     look(
         source,
-        Outlets(**outlets),
+        InspectOutputs(**outputs),
         InspectRequest(
             at_seconds=options["at"],
             start_seconds=options["start"],

@@ -12,6 +12,18 @@ from rtpverify.sources.small_file import read_small
 def read_limits(path: Path, profile: Limits) -> Limits:
     """Return the profile with the values of a TOML file over it.
 
+    Parameters
+    ----------
+    path
+        The file.
+    profile
+        Limits that hold where it says nothing.
+
+    Returns
+    -------
+    Limits
+        The limits.
+
     Raises
     ------
     ConfigurationError

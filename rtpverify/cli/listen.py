@@ -61,7 +61,7 @@ def listen(source: str, out: Path, reference: str | None, **options: Any) -> Non
     SOURCE is an audio file, a capture, a session description or an address, as for check; or spectra (.npz) that
     inspect wrote.
     """
-    from rtpverify.commands.listen.command import Wish
+    from rtpverify.commands.listen.command import ListenRequest
     from rtpverify.commands.listen.command import listen as hear
     from rtpverify.commands.listen.from_spectra import Form, is_npz
     from rtpverify.rtp.payload import parse_rtpmap
@@ -72,7 +72,7 @@ def listen(source: str, out: Path, reference: str | None, **options: Any) -> Non
     lines = hear(
         source,
         out,
-        Wish(
+        ListenRequest(
             reference=parse_reference(reference),
             band=options["band"],
             gain_db=options["gain"],

@@ -27,7 +27,18 @@ class FileCommand(click.Command):
     """A command that writes files: none of them two outputs, or an input."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Refuse outputs that would destroy something, then run the command."""
+        """Refuse outputs that would destroy something, then run the command.
+
+        Parameters
+        ----------
+        ctx
+            The context.
+
+        Returns
+        -------
+        Any
+            What the command returns.
+        """
         outputs: list[tuple[str, Path]] = []
         inputs: list[Path] = []
         for parameter in self.params:
@@ -44,7 +55,13 @@ class FileCommand(click.Command):
 
 
 def name_environment_variables(command: click.Command) -> None:
-    """Let every option be given in the environment, too: ``check --max-late`` as ``RTPVERIFY_CHECK_MAX_LATE``."""
+    """Let every option be given in the environment, too: ``check --max-late`` as ``RTPVERIFY_CHECK_MAX_LATE``.
+
+    Parameters
+    ----------
+    command
+        A command; a group's commands as well.
+    """
     for parameter in command.params:
         if isinstance(parameter, click.Option):
             flag = max(parameter.opts, key=len).removeprefix("--")
@@ -52,7 +69,18 @@ def name_environment_variables(command: click.Command) -> None:
 
 
 def signal_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add what `send` and `tone` have in common."""
+    """Add what `send` and `tone` have in common.
+
+    Parameters
+    ----------
+    command
+        The function of a command.
+
+    Returns
+    -------
+    Callable[..., Any]
+        The same with more options.
+    """
     for option in reversed(
         (
             click.option(
@@ -100,7 +128,18 @@ def signal_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def rtp_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add what tells of packets how they are decoded, for commands that look at one stream."""
+    """Add what says how packets are decoded, for commands that look at one stream.
+
+    Parameters
+    ----------
+    command
+        The function of a command.
+
+    Returns
+    -------
+    Callable[..., Any]
+        The same with more options.
+    """
     for option in (
         click.option(
             "--stream",
@@ -121,5 +160,11 @@ def rtp_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def say_listening(endpoints: Sequence[object]) -> None:
-    """Say on standard error that the sockets are bound: a script may start the sender after this line."""
+    """Say on standard error that the sockets are bound: a script may start the sender after this line.
+
+    Parameters
+    ----------
+    endpoints
+        What is listened at.
+    """
     click.echo(f"listening on {', '.join(map(str, endpoints))}", err=True)

@@ -29,7 +29,18 @@ _FORMS = {
 
 
 def report_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add one option for each form of the result, and one for no summary."""
+    """Add one option for each form of the result, and one for no summary.
+
+    Parameters
+    ----------
+    command
+        The function of a command.
+
+    Returns
+    -------
+    Callable[..., Any]
+        The same with more options.
+    """
     quiet = "Print no summary; reports, annotations and the exit status remain."
     command = click.option("--quiet", "-q", is_flag=True, help=quiet)(command)
     for name in reversed(_FORMS):
@@ -46,14 +57,45 @@ def report_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def report_place(_ctx: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
-    """Refuse a file whose folder is missing before the check begins, not after it."""
+    """Refuse a file whose folder is missing before the check begins, not after it.
+
+    Parameters
+    ----------
+    _ctx
+        The context.
+    parameter
+        The option.
+    value
+        As it was given.
+
+    Returns
+    -------
+    str or None
+        The same.
+    """
     if value not in (None, "-") and not Path(value).absolute().parent.is_dir():
         raise click.BadParameter(f"{value}: no such folder", param=parameter)
     return value
 
 
 def report_places(options: dict[str, Any]) -> dict[str, str]:
-    """Return where each form of the result goes: a file, or - for standard output."""
+    """Return where each form of the result goes: a file, or - for standard output.
+
+    Parameters
+    ----------
+    options
+        Options of the command by name.
+
+    Returns
+    -------
+    dict[str, str]
+        Places by form.
+
+    Raises
+    ------
+    click.UsageError
+        Where two of them are standard output.
+    """
     places = {name: options[f"{name}_to"] for name in _FORMS if options[f"{name}_to"]}
     if list(places.values()).count("-") > 1:
         *most, last = map(_option, _FORMS)
@@ -69,6 +111,15 @@ def write_result(result: Result, places: dict[str, str], *, quiet: bool = False)
     """Write the reports asked for, and the summary where standard output is free or else to standard error.
 
     In a job of GitHub Actions, faults are annotations as well.
+
+    Parameters
+    ----------
+    result
+        The result.
+    places
+        What :func:`report_places` returned.
+    quiet
+        Whether the summary is omitted.
     """
     from rtpverify.report import annotations, text
 
@@ -82,7 +133,15 @@ def write_result(result: Result, places: dict[str, str], *, quiet: bool = False)
 
 
 def list_streams(result: Result, places: dict[str, str]) -> None:
-    """Write the reports asked for, and a line for each stream."""
+    """Write the reports asked for, and a line for each stream.
+
+    Parameters
+    ----------
+    result
+        The result.
+    places
+        What :func:`report_places` returned.
+    """
     from rtpverify.report import listing
 
     _write_reports(result, places)
@@ -97,7 +156,17 @@ def _write_reports(result: Result, places: dict[str, str]) -> None:
 
 
 def write_report(option: str, place: str, content: str) -> None:
-    """Write a report where an option says."""
+    """Write a report where an option says.
+
+    Parameters
+    ----------
+    option
+        The option, for messages.
+    place
+        A file, or ``-``: standard output.
+    content
+        The report.
+    """
     if place == "-":
         click.echo(encodable(content), nl=False)
     else:

@@ -7,12 +7,12 @@ from typing import Any
 
 import click
 
-from rtpverify.cli.judging import JudgingCommand, judging_options, limits_of, request_of
+from rtpverify.cli.limit_options import VerifyingCommand, limit_options, limits_of, request_of
 from rtpverify.cli.options import OutputFile
 from rtpverify.cli.reports import report_place, write_report
 
 
-@click.command(cls=JudgingCommand, short_help="Send every fault to itself and list what is found.")
+@click.command(cls=VerifyingCommand, short_help="Send every fault to itself and list what is found.")
 @click.option(
     "--reference",
     default="tone:1283",
@@ -58,7 +58,7 @@ from rtpverify.cli.reports import report_place, write_report
     callback=report_place,
     help="Write the result as JSON to FILE; - is standard output.",
 )
-@judging_options
+@limit_options
 @click.pass_context
 def selftest(ctx: click.Context, /, html_to: str | None, json_to: str | None, **options: Any) -> None:
     """Send every fault to this host in a given format, and list what is found, missed or false, and down to which size.

@@ -19,7 +19,18 @@ if TYPE_CHECKING:
 
 
 def is_packets(source: str) -> bool:
-    """Tell whether a source is a capture, a session description or an address, and so comes as packets."""
+    """Return whether a source is a capture, a session description or an address, and so comes as packets.
+
+    Parameters
+    ----------
+    source
+        As ``rtpverify check`` takes it.
+
+    Returns
+    -------
+    bool
+        False where it is an audio file.
+    """
     from rtpverify.sources.capture.reader import is_capture
 
     path = Path(source)
@@ -45,6 +56,13 @@ def open_source(
         As :func:`rtpverify.commands.check.check` takes them; for packets only.
     duration_seconds
         How long to listen to a live source.
+    on_listening
+        Called once a live source is open.
+
+    Returns
+    -------
+    ReadableAudio
+        Its frames, from the start and at any place.
 
     Raises
     ------

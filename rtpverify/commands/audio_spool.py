@@ -1,6 +1,6 @@
 """Audio of streams, kept in temporary files: memory does not grow with its length.
 
-Frames stand where the media timeline has them; what never arrived reads as zeros and is counted.
+Frames lie where the media timeline has them; what never arrived reads as zeros and is counted.
 """
 
 from __future__ import annotations
@@ -39,11 +39,28 @@ class SpooledAudio:
     _scratch: _Scratch
 
     def told(self) -> list[str]:
-        """Return what a reader of all of it should know."""
+        """Return what a reader of all of it should know.
+
+        Returns
+        -------
+        list[str]
+            Sentences.
+        """
         return list(self.warnings)
 
     def blocks(self, frames_per_block: int) -> Iterator[NDArray[np.float64]]:
-        """Yield the audio from its start, each block of shape (n, channels); only the last one may be shorter."""
+        """Yield the audio from its start, each block of shape (n, channels); only the last one may be shorter.
+
+        Parameters
+        ----------
+        frames_per_block
+            Frames of a block.
+
+        Yields
+        ------
+        NDArray[np.float64]
+            Full scale ±1.0.
+        """
         size = self.channels * _SAMPLE_BYTES
         for start in range(0, self.frames, frames_per_block):
             count = min(frames_per_block, self.frames - start)
@@ -52,7 +69,20 @@ class SpooledAudio:
             yield np.frombuffer(raw, np.float32).reshape(count, self.channels).astype(np.float64)
 
     def read(self, start: int, stop: int) -> NDArray[np.float64]:
-        """Return frames ``start`` to ``stop``, shape (stop - start, channels); zeros outside."""
+        """Return frames ``start`` to ``stop``, shape (stop - start, channels); zeros outside.
+
+        Parameters
+        ----------
+        start
+            First frame.
+        stop
+            The frame after the last.
+
+        Returns
+        -------
+        NDArray[np.float64]
+            Full scale ±1.0.
+        """
         first, last = max(start, 0), min(stop, self.frames)
         out = np.zeros((stop - start, self.channels))
         if first < last:
@@ -104,7 +134,22 @@ class Spool:
         self._tracks: dict[int, _Track] = {}
 
     def take(self, stream: Stream, frame: NDArray[np.int64], samples: NDArray[np.float32]) -> None:
-        """Take packets of one stream: their first frames, shape (n,), and samples, shape (n, frames, channels)."""
+        """Take packets of one stream: their first frames, shape (n,), and samples, shape (n, frames, channels).
+
+        Parameters
+        ----------
+        stream
+            The stream.
+        frame
+            First frame of each packet, shape (n,).
+        samples
+            Full scale ±1.0, shape (n, frames, channels).
+
+        Raises
+        ------
+        SourceError
+            Where the disk does not take it.
+        """
         try:
             track = self._tracks.get(stream.index)
             if track is None or track.stream is not stream:
@@ -119,7 +164,18 @@ class Spool:
         return [track.stream for track in self._tracks.values()]
 
     def audio(self, stream: Stream) -> SpooledAudio:
-        """Return what has been kept of a stream."""
+        """Return what has been kept of a stream.
+
+        Parameters
+        ----------
+        stream
+            The stream.
+
+        Returns
+        -------
+        SpooledAudio
+            To be read again.
+        """
         track = next(track for track in self._tracks.values() if track.stream is stream)
         if stream.encoding is None:
             raise AssertionError("a stream that was decoded has an encoding")

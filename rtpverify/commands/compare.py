@@ -38,7 +38,7 @@ BLOCK_FRAMES = 65536
 LATENCY_SECONDS = 1.0
 """So much may be missing at the start or end of the reference: recorders are started late and stopped early."""
 RECODED_RESIDUAL_DB = -35.0
-"""Where so much is left beside the recording, relative to the signal, its frames are not the recording's."""
+"""Where the residual is this large, relative to the signal, its frames are not the recording's."""
 LOSSY_RESIDUAL_DB, LOSSY_RESIDUAL_DBFS = -80.0, -100.0
 """The same for a file in a lossy encoding; and its residual where its reference is itself, rounded to 16 bits."""
 
@@ -56,7 +56,7 @@ def compare(
     Parameters
     ----------
     reference, received
-        Audio files. A reference of another sample rate is resampled; a mono reference stands for every channel.
+        Audio files. A reference of another sample rate is resampled; a mono reference is that of every channel.
     limits
         What counts as a fault.
     with_distance
@@ -177,7 +177,20 @@ class ChannelMeans:
 
 
 def equal_levels(reference: AudioFile, received: AudioFile) -> ChannelMeans | None:
-    """Return the levels of two recordings that are equal, frame by frame; None where they are not."""
+    """Return the levels of two recordings that are equal, frame by frame; None where they are not.
+
+    Parameters
+    ----------
+    reference
+        The reference.
+    received
+        What was received.
+
+    Returns
+    -------
+    ChannelMeans or None
+        Means of each channel.
+    """
     if (reference.frames, reference.channels) != (received.frames, received.channels):
         return None
     squares, total = np.zeros((2, received.channels))
@@ -215,15 +228,27 @@ def _equal(recording: Recording, audio: AudioFile, levels: ChannelMeans) -> Stre
 
 
 def _begin_equal(reference: ReferenceAudio, received: ReferenceAudio) -> bool:
-    """Tell whether the first frames are equal: then there is no need to look for the noise of a codec."""
+    """Return whether the first frames are equal: then there is no need to look for the noise of a codec."""
     frames = min(BLOCK_FRAMES, reference.frames, received.frames)
     return np.array_equal(reference.read(0, frames), received.read(0, frames))
 
 
 def is_recoded(stream: StreamResult, *, lossy: bool) -> bool:
-    """Tell whether frames are not those of the recording at all: not found in it, or with much else in them.
+    """Return whether frames are not those of the recording at all: not found in it, or with much else in them.
 
     A file in a lossy encoding is recoded unless it is the decoded reference itself.
+
+    Parameters
+    ----------
+    stream
+        What was found when it was compared frame by frame.
+    lossy
+        Whether its encoding is lossy.
+
+    Returns
+    -------
+    bool
+        Whether it is recoded.
     """
     if stream.comparison is None:
         return False
@@ -250,7 +275,7 @@ class _Pair:
     not_finite: Sequence[Event]
     """Values of the second that are no finite numbers, which is known whatever is compared."""
     codec: bool
-    """Whether the second went through a codec, as its file or the form of its noise tells."""
+    """Whether the second went through a codec, as its file or the form of its noise shows."""
 
     @property
     def comparison(self) -> Comparison:
@@ -260,7 +285,7 @@ class _Pair:
         return self.stream.comparison
 
     def judge_ends(self) -> None:
-        """Tell what of the reference was never reached: before the first frame received, and behind the last."""
+        """Report what of the reference was never reached: before the first frame received, and after the last."""
         found = [channel for channel in self.comparison.channels if channel.offset_frames is not None]
         start = -min(int(channel.offset_frames or 0.0) for channel in found)
         slips = sum(
@@ -273,7 +298,7 @@ class _Pair:
         self._judge_end(stop, self.reference.frames, self.stream.frames, "last")
 
     def _judge_end(self, first: int, last: int, frame: int, where: str) -> None:
-        """Tell that a stretch of the reference at one of its ends is missing, unless it is silent or short."""
+        """Report that a stretch of the reference at one of its ends is missing, unless it is silent or short."""
         rate = self.stream.sample_rate or 1
         if last <= first or not self._is_heard(first, last):
             return
@@ -284,7 +309,7 @@ class _Pair:
             self._tell(Event(MismatchSize(missing_frames=last - first), frame, 0, message=text))
 
     def judge_content(self) -> bool:
-        """Judge a recording that was recoded by what it plays, not frame by frame; return whether that was possible."""
+        """Compare a recoded recording by what it plays, not frame by frame; return whether that was possible."""
         found, comparison = self.content().compare(), self.comparison
         if not found.related:
             return False
@@ -319,7 +344,7 @@ class _Pair:
         return True
 
     def _of_periodic(self, found: WarpedComparison, events: list[Event], period_frames: int) -> list[Event]:
-        """Return the events where the reference repeats itself: what is muted or noisy; the rest cannot be told."""
+        """Return the events where the reference repeats itself: no others than muted and noisy stretches show there."""
         missing = self.reference.frames - sum(
             passage.reference_stop - passage.reference_start for passage in found.passages
         )
@@ -347,7 +372,7 @@ class _Pair:
         return equal
 
     def judge_as_it_is(self) -> None:
-        """Judge recordings that were not found in each other: silent, or too short, or of different things."""
+        """Compare recordings that were not found in each other: silent, or too short, or of different things."""
         frames, comparison = min(self.reference.frames, self.received.frames), self.comparison
         equal = self._equal_frames()
         for number, channel in enumerate(comparison.channels):
@@ -366,12 +391,12 @@ class _Pair:
         self.stream.events.append(event)
 
     def _is_heard(self, first: int, last: int) -> bool:
-        """Tell whether the reference is more than silence anywhere in a stretch."""
+        """Return whether the reference is more than silence anywhere in a stretch."""
         return _is_loud(self.reference, first, last, SILENT)
 
 
 def _is_loud(audio: ReferenceAudio, first: int, last: int, level: float) -> bool:
-    """Tell whether any value in a stretch is beyond a level."""
+    """Return whether any value in a stretch is beyond a level."""
     starts = range(first, last, BLOCK_FRAMES)
     parts = (audio.read(start, min(start + BLOCK_FRAMES, last)) for start in starts)
     return any(float(np.abs(part).max(initial=0.0)) > level for part in parts)

@@ -29,10 +29,19 @@ def discover(
 
     Parameters
     ----------
+    duration_seconds
+        How long to listen.
     interface
         Name or address of the interface to listen on; None leaves the choice to the routing table.
+    backend
+        How packets are received; None: as this system does best.
     on_found
         Called with each session that is new or has changed.
+
+    Returns
+    -------
+    SessionDirectory
+        What was announced.
 
     Raises
     ------
@@ -55,7 +64,18 @@ def discover(
 
 
 def as_dict(directory: SessionDirectory) -> dict[str, Any]:
-    """Return what is announced in the published JSON form."""
+    """Return what is announced in the published JSON form.
+
+    Parameters
+    ----------
+    directory
+        What was announced.
+
+    Returns
+    -------
+    dict[str, Any]
+        Values of JSON's types.
+    """
     return {
         "schema": SCHEMA,
         "sessions": [_session(announcement) for announcement in directory.sessions.values()],
@@ -89,12 +109,34 @@ def _medium(medium: Media) -> dict[str, Any]:
 
 
 def render_json(directory: SessionDirectory) -> str:
-    """Return the JSON text, with a line end."""
+    """Return the JSON text, with a line end.
+
+    Parameters
+    ----------
+    directory
+        What was announced.
+
+    Returns
+    -------
+    str
+        JSON.
+    """
     return json.dumps(as_dict(directory), indent=2, ensure_ascii=False) + "\n"
 
 
 def lines(directory: SessionDirectory) -> list[str]:
-    """Return what is printed: a line for each session, indented ones for its media, and what was ignored."""
+    """Return what is printed: a line for each session, indented ones for its media, and what was ignored.
+
+    Parameters
+    ----------
+    directory
+        What was announced.
+
+    Returns
+    -------
+    list[str]
+        Lines without newlines.
+    """
     told = []
     for announcement in directory.sessions.values():
         told.append(f"{printable(announcement.name) or '(no name)'}  announced by {announcement.message.origin}")

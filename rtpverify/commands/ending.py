@@ -29,7 +29,7 @@ class Terminated(KeyboardInterrupt):
     """SIGTERM came."""
 
 
-class _Outlet(io.RawIOBase):
+class _StandardStream(io.RawIOBase):
     """Standard output or error. What a reader that has gone did not read is no failure, and is dropped.
 
     Parameters
@@ -37,7 +37,7 @@ class _Outlet(io.RawIOBase):
     descriptor
         None where the caller has closed it.
     name
-        Of the stream, for a person; None: whatever cannot be written is dropped, as nobody can be told.
+        Of the stream, for a person; None: whatever cannot be written is dropped, as nobody would see it.
     """
 
     def __init__(self, descriptor: int | None, name: str | None) -> None:
@@ -81,16 +81,16 @@ class _Outlet(io.RawIOBase):
 
 
 def open_standard_streams() -> None:
-    """Have standard output and error bear readers that go, and errors of the former reported as such."""
+    """Let standard output and error bear readers that go, and errors of the former reported as such."""
     for name, said in (("stdout", "standard output"), ("stderr", None)):
         stream = getattr(sys, name)
-        outlet = _Outlet(None if stream is None else stream.fileno(), said)
+        raw = _StandardStream(None if stream is None else stream.fileno(), said)
         # An arrow is no reason to fail on a terminal that has none.
         renewed = io.TextIOWrapper(
-            io.BufferedWriter(outlet),
+            io.BufferedWriter(raw),
             encoding=getattr(stream, "encoding", None),
             errors="replace",
-            line_buffering=outlet.isatty() or said is None,
+            line_buffering=raw.isatty() or said is None,
             write_through=getattr(stream, "write_through", False),
         )
         setattr(sys, name, renewed)
@@ -119,7 +119,18 @@ def end_at_termination() -> None:
 
 
 def exit_status(command: Callable[[], int]) -> int:
-    """Run a command; return its exit status, or that of how it failed, which one line on standard error tells."""
+    """Run a command; where it fails, say why on standard error, in one line.
+
+    Parameters
+    ----------
+    command
+        Returns its exit status.
+
+    Returns
+    -------
+    int
+        Exit status of the command, or of how it failed.
+    """
     try:
         status = command()
         sys.stdout.flush()

@@ -61,20 +61,44 @@ class ClipRecorder:
         self._batches: list[tuple[NDArray[np.int64], ...]] = []
 
     def take_frames(self, stream: Stream, frame: NDArray[np.int64], samples: NDArray[np.float32]) -> None:
-        """Take packets of one stream: their first frames, shape (n,), and samples, shape (n, frames, channels)."""
+        """Take packets of one stream: their first frames, shape (n,), and samples, shape (n, frames, channels).
+
+        Parameters
+        ----------
+        stream
+            The stream.
+        frame
+            First frame of each packet, shape (n,).
+        samples
+            Full scale ±1.0, shape (n, frames, channels).
+        """
         self._bytes += 4 * samples.size
         if self._bytes <= MOST_AUDIO_BYTES:
             self._spool.take(stream, frame, samples)
 
     def take_packets(self, batch: PacketBatch) -> None:
-        """Take datagrams as they arrived."""
+        """Take datagrams as they arrived.
+
+        Parameters
+        ----------
+        batch
+            Datagrams in order of arrival.
+        """
         if self._packets < MOST_PACKETS and batch.timed:
             rtp = parse(batch)
             self._packets += len(rtp)
             self._batches.append((rtp.ssrc, rtp.sequence, rtp.arrival_ns))
 
     def add_clips(self, result: Result, streams: Sequence[Stream]) -> None:
-        """Add pictures of the largest events to the result of streams of packets."""
+        """Add pictures of the largest events to the result of streams of packets.
+
+        Parameters
+        ----------
+        result
+            The result.
+        streams
+            The streams of its entries, in the same order.
+        """
         kept = set(map(id, self._spool.streams))
         by_id = {id(found): stream for stream, found in zip(streams, result.streams, strict=False)}
         columns = [np.concatenate(column) for column in zip(*self._batches, strict=True)] or [np.empty(0, np.int64)] * 3
@@ -90,7 +114,17 @@ class ClipRecorder:
 
 
 def add_file_clips(result: Result, path: Path, reference: Reference) -> None:
-    """Add pictures of the largest events to the result of an audio file."""
+    """Add pictures of the largest events to the result of an audio file.
+
+    Parameters
+    ----------
+    result
+        The result.
+    path
+        The file.
+    reference
+        What it was compared with.
+    """
     from rtpverify.sources.audio.file import open_audio
     from rtpverify.sources.audio.recording import RecordingAudio
 
@@ -103,7 +137,18 @@ def add_file_clips(result: Result, path: Path, reference: Reference) -> None:
 
 
 def largest(result: Result) -> Iterator[tuple[StreamResult, Event]]:
-    """Yield the largest events and their streams, the largest of each kind first: one is not hidden by many others."""
+    """Yield the largest events and their streams, the largest of each kind first: one is not hidden by many others.
+
+    Parameters
+    ----------
+    result
+        The result.
+
+    Yields
+    ------
+    tuple[StreamResult, Event]
+        Stream and event.
+    """
     by_kind: dict[tuple[bool, Kind], list[tuple[StreamResult, Event]]] = {}
     for stream in result.streams:
         for event in stream.events:
@@ -207,7 +252,7 @@ def _expected(
     start: int,
     stop: int,
 ) -> NDArray[np.float64] | None:
-    """Return what the reference is there, as it was before the event; None where that cannot be told."""
+    """Return what the reference is there, as it was before the event; None where that is not known."""
     if isinstance(reference, Tone):
         sine = _tone_before(reference, read, length, stream, event, channel)
         return None if sine is None else sine.at(start, stop)

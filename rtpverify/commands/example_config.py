@@ -26,7 +26,7 @@ def write_examples(out: Path) -> list[Path]:
     Raises
     ------
     RequestError
-        Where the folder is there already, or cannot be.
+        Where the folder exists already, or cannot be made.
     OutputError
         Where a file cannot be written; then nothing is left.
     """

@@ -23,7 +23,20 @@ class Excerpt:
     duration_seconds: float | None = None
 
     def frames(self, sample_rate_hz: int) -> tuple[int, float]:
-        """Return the first frame, and the one after the last or infinity."""
+        """Return the first frame, and the one after the last or infinity.
+
+        Parameters
+        ----------
+        sample_rate_hz
+            Sample rate of the audio.
+
+        Returns
+        -------
+        start : int
+            First frame.
+        stop : float
+            The frame after the last, or infinity.
+        """
         start = round(self.start_seconds * sample_rate_hz)
         if self.duration_seconds is None:
             return start, math.inf
@@ -31,7 +44,7 @@ class Excerpt:
 
     @property
     def is_whole(self) -> bool:
-        """Whether nothing is left out."""
+        """Whether nothing is omitted."""
         return self.start_seconds == 0.0 and self.duration_seconds is None
 
     def of(self, batches: Iterable[PacketBatch], source: str) -> Iterator[PacketBatch]:
@@ -39,13 +52,20 @@ class Excerpt:
 
         Parameters
         ----------
+        batches
+            Datagrams in order of arrival.
         source
             What messages call it.
+
+        Yields
+        ------
+        PacketBatch
+            The datagrams of one batch that are part of it.
 
         Raises
         ------
         RequestError
-            Where a capture does not tell when its packets arrived.
+            Where a capture does not say when its packets arrived.
         """
         from rtpverify.rtp.batch import parse
 

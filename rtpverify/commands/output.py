@@ -13,7 +13,22 @@ from rtpverify.report.printable import encodable
 
 
 def refuse_overwriting(option: str, path: Path, *, force: bool) -> None:
-    """Raise RequestError where a file cannot be written: its folder is missing, or it is there and ``force`` is not."""
+    """Raise where a file cannot be written: its folder is missing, or it is there and ``force`` is not given.
+
+    Parameters
+    ----------
+    option
+        The option that names it, for the message.
+    path
+        The file.
+    force
+        Whether it may be written over.
+
+    Raises
+    ------
+    RequestError
+        Where it cannot be written.
+    """
     if not path.absolute().parent.is_dir():
         raise RequestError(f"{option} {path}: no such folder")
     if path.is_dir():
@@ -23,9 +38,21 @@ def refuse_overwriting(option: str, path: Path, *, force: bool) -> None:
 
 
 def refuse_clashes(outputs: Iterable[tuple[str, Path]], inputs: Iterable[Path] = ()) -> None:
-    """Raise RequestError where two outputs, each with its option, are one file, or one of them is an input.
+    """Raise where two outputs are one file, or one of them is an input.
 
     Whatever the names: links are followed. Devices and pipes may be named more than once.
+
+    Parameters
+    ----------
+    outputs
+        Each with its option.
+    inputs
+        What is read.
+
+    Raises
+    ------
+    RequestError
+        Where two are one.
     """
     used = [(path, f"is read by this command ({path})") for path in inputs if _status(path)]
     for option, path in outputs:
@@ -38,7 +65,7 @@ def refuse_clashes(outputs: Iterable[tuple[str, Path]], inputs: Iterable[Path] =
 
 
 def _are_one(path: Path, other: Path) -> bool:
-    """Tell whether two names are names of one file, which need not exist yet."""
+    """Return whether two names are names of one file, which need not exist yet."""
     status, its = _status(path), _status(other)
     if status is not None and its is not None:
         return os.path.samestat(status, its)
@@ -50,6 +77,18 @@ def replacing(option: str, path: Path) -> Iterator[Path]:
     """Give the path of a file to write, which takes the place of ``path`` once it is whole, and else is removed.
 
     A device, a pipe, and a file in a folder that takes no other are written as they are.
+
+    Parameters
+    ----------
+    option
+        The option that names it, for messages; empty where there is none.
+    path
+        The file.
+
+    Yields
+    ------
+    Path
+        The path to write.
 
     Raises
     ------
@@ -84,7 +123,7 @@ def _status(path: Path) -> os.stat_result | None:
 
 
 def _is_special(path: Path) -> bool:
-    """Tell whether a path names a device or pipe, or a file that is open already (``/dev/stdout``)."""
+    """Return whether a path names a device or pipe, or a file that is open already (``/dev/stdout``)."""
     status = _status(path)
     return (status is not None and not stat.S_ISREG(status.st_mode)) or path.absolute().parts[1:2] in (
         ("dev",),
@@ -93,7 +132,7 @@ def _is_special(path: Path) -> bool:
 
 
 def _made(beside: Path, target: Path) -> bool:
-    """Make an empty file beside another one, with its mode; return False where that has to be written itself."""
+    """Make an empty file next to another one, with its mode; return False where that has to be written itself."""
     mode = None
     if target.exists():
         if not os.access(target, os.W_OK):
@@ -112,6 +151,15 @@ def _made(beside: Path, target: Path) -> bool:
 
 def write_text(option: str, path: Path, content: str) -> None:
     """Write a whole text file.
+
+    Parameters
+    ----------
+    option
+        The option that names it, for messages.
+    path
+        The file.
+    content
+        What it is to hold.
 
     Raises
     ------

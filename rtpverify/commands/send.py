@@ -87,8 +87,20 @@ def send(
 
     Parameters
     ----------
+    destination
+        Address and port; None: those of this command's defaults.
+    frequency
+        As ``--frequency`` has it.
+    level_dbfs
+        Level of the tone.
+    file
+        A recording in place of the tone.
     faults
         As :mod:`rtpverify.sender.fault_plan` reads them.
+    duration
+        Seconds; None: to the end of what is sent, or until an interrupt.
+    extras
+        More streams, a second leg, RTCP, SAP, and where description and truth are written.
     **options
         As :func:`stream_settings` takes them.
 
@@ -132,7 +144,29 @@ def send(
 def legs_of(
     base: StreamSettings, faults: Sequence[str], duration: float | None, extras: Extras
 ) -> list[list[StreamSettings]]:
-    """Return the legs of every stream: copies that differ in where they go, and in what happens to them there."""
+    """Return the legs of every stream: copies that differ in where they go, and in what happens to them there.
+
+    Parameters
+    ----------
+    base
+        What every stream has.
+    faults
+        As :mod:`rtpverify.sender.fault_plan` reads them.
+    duration
+        Seconds; None where it has no end.
+    extras
+        How many streams, and where their second leg goes.
+
+    Returns
+    -------
+    list[list[StreamSettings]]
+        The legs of each stream.
+
+    Raises
+    ------
+    RequestError
+        Where streams would collide, or an option is unusable.
+    """
     second = extras.second_destination
     firsts = [base.destination, *([parse_endpoint(second, "--second-destination")] if second else [])]
     if second and firsts[0].destination == firsts[1].destination:
@@ -300,6 +334,44 @@ def stream_settings(
 ) -> StreamSettings:
     """Return the stream that the options of ``rtpverify send`` ask for.
 
+    Parameters
+    ----------
+    destination
+        Address and port; None: those of this command's defaults.
+    frequency
+        As ``--frequency`` has it.
+    level_dbfs
+        Level of the tone.
+    noise_dbfs
+        RMS level of the noise; None: there is none.
+    dither
+        Added before the quantiser.
+    seed
+        Of noise and dither.
+    faults
+        Faults of the signal and of packets.
+    file
+        A recording in place of the tone.
+    loop
+        Whether it is repeated.
+    last_packet
+        What becomes of frames that fill no packet at the end.
+    encoding
+        As ``--encoding`` has it.
+    payload_type
+        RTP payload type.
+    packet_time
+        In seconds.
+    ssrc
+        SSRC; None: a random one.
+    ttl
+        Time to live of multicast packets.
+
+    Returns
+    -------
+    StreamSettings
+        What is sent.
+
     Raises
     ------
     RequestError
@@ -338,6 +410,27 @@ def tone(
     duration: float,
 ) -> None:
     """Write a tone to a WAV file, each sample as the sender would send it.
+
+    Parameters
+    ----------
+    out
+        The file.
+    frequency
+        As ``--frequency`` has it.
+    level_dbfs
+        Level of the tone.
+    noise_dbfs
+        RMS level of the noise; None: there is none.
+    dither
+        Added before the quantiser.
+    seed
+        Of noise and dither.
+    faults
+        Faults of the signal.
+    encoding
+        As ``--encoding`` has it.
+    duration
+        In seconds.
 
     Raises
     ------
@@ -380,6 +473,13 @@ def sent_audio(
     frequency, level_dbfs
         Of the tone; ``frequency`` as ``--frequency`` has it.
 
+    Returns
+    -------
+    encoding : Encoding
+        How it is sent.
+    signal : SentSignal
+        What is sent.
+
     Raises
     ------
     RequestError
@@ -405,5 +505,5 @@ def _tone(frequency: str, form: Encoding, level_dbfs: float) -> ToneSignal:
 
 
 def _say(line: str) -> None:
-    """Tell the person at the terminal; standard output stays free."""
+    """Write to the person at the terminal; standard output stays free."""
     print(printable(line), file=sys.stderr, flush=True)

@@ -22,7 +22,17 @@ class Audible:
         self._heard: dict[Hashable, tuple[int, int]] = {}
 
     def take(self, stream: Hashable, frame: NDArray[np.int64], samples: NDArray[np.floating]) -> None:
-        """Take packets of a stream: the first frame of each, shape (n,), and samples, shape (n, frames, channels)."""
+        """Take packets of a stream: the first frame of each, shape (n,), and samples, shape (n, frames, channels).
+
+        Parameters
+        ----------
+        stream
+            What distinguishes the stream from others.
+        frame
+            First frame of each packet, shape (n,).
+        samples
+            Full scale ±1.0, shape (n, frames, channels).
+        """
         packet, at = np.nonzero((np.abs(samples) > SILENT).any(axis=2))
         if len(packet):
             loud = frame[packet] + at
@@ -33,6 +43,13 @@ class Audible:
         """Take faults of the signal that lie in silence at either end out of a result, and say how long it was.
 
         Packets are verified throughout. A stream that is silent from end to end stays as it is.
+
+        Parameters
+        ----------
+        stream
+            What distinguishes the stream from others.
+        result
+            The result of the stream; it is changed.
         """
         heard = self._heard.get(stream)
         if heard is None or not result.sample_rate:

@@ -27,6 +27,11 @@ _LOOK_SECONDS = 0.1
 def standard_input() -> Iterator[Read]:
     """Give a function that returns what comes next; at its end, or after Ctrl-C or SIGTERM, it returns nothing.
 
+    Yields
+    ------
+    Read
+        The function.
+
     Raises
     ------
     RequestError

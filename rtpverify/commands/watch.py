@@ -32,6 +32,11 @@ _STYLES = {Verdict.PASS: "bold green", Verdict.FAIL: "bold red", Verdict.INCONCL
 class TerminalWatcher(Watcher):
     """Shows a live check on standard error; a context that owns the screen.
 
+    Parameters
+    ----------
+    console
+        Where it is shown; None: standard error.
+
     Raises
     ------
     RequestError
@@ -57,11 +62,30 @@ class TerminalWatcher(Watcher):
         self._live.stop()
 
     def begin(self, verifier: Verifier, found: Callable[[], Result]) -> None:
-        """Take what is shown."""
+        """Take what is shown.
+
+        Parameters
+        ----------
+        verifier
+            What is shown.
+        found
+            Returns the result so far.
+        """
         self._verifier, self._found = verifier, found
 
     def tick(self, now_ns: int) -> bool:
-        """Draw, four times a second; never end the check."""
+        """Draw, four times a second; never end the check.
+
+        Parameters
+        ----------
+        now_ns
+            Time, in ns since the Unix epoch.
+
+        Returns
+        -------
+        bool
+            False.
+        """
         if now_ns >= self._due_ns and self._verifier is not None and self._found is not None:
             self._due_ns = now_ns + _EVERY_NS
             self._live.update(self._picture(self._found(), self._verifier), refresh=True)
@@ -81,7 +105,7 @@ class TerminalWatcher(Watcher):
 
 
 def _add_rows(table: Table, stream: Stream, found: StreamResult, present: list[Signal]) -> None:
-    """Add a row for each channel; what is of the stream as a whole stands in the first."""
+    """Add a row for each channel; what is of the stream as a whole is in the first."""
     wire = found.transport
     faults = sum(event.fault for event in found.events)
     whole = (

@@ -1,6 +1,6 @@
 """WAV files that commands write block by block, of any length: RF64 (EBU Tech 3306) where RIFF's sizes do not do.
 
-Written here and not by libsndfile, which cannot tell why a disk refuses what it writes.
+Written here and not by libsndfile, which cannot say why a disk refuses what it writes.
 """
 
 from __future__ import annotations
@@ -24,7 +24,26 @@ Write = Callable[[NDArray[np.float64]], None]
 
 
 def header(form: Form, sample_rate_hz: int, channels: int, frames: int, *, is_large: bool) -> bytes:
-    """Return what comes before the samples of a file of so many frames; ``is_large``: an RF64 one."""
+    """Return what comes before the samples of a file of so many frames; ``is_large``: an RF64 one.
+
+    Parameters
+    ----------
+    form
+        How samples are written.
+    sample_rate_hz
+        Frames per second.
+    channels
+        How many.
+    frames
+        How many.
+    is_large
+        Whether it is an RF64 file, which may be larger than 4 GiB.
+
+    Returns
+    -------
+    bytes
+        The bytes before the first sample.
+    """
     sample_bytes = _sample_bytes(form)
     frame_bytes = sample_bytes * channels
     data_bytes = frames * frame_bytes
@@ -47,6 +66,24 @@ def written(path: Path, form: Form, sample_rate_hz: int, channels: int, frames: 
     """Give a function that writes the next frames of a file that should have ``frames`` of them.
 
     Samples are rounded to the form; those beyond full scale are clipped where it has such a limit.
+
+    Parameters
+    ----------
+    path
+        The file.
+    form
+        How samples are written.
+    sample_rate_hz
+        Frames per second.
+    channels
+        How many.
+    frames
+        How many there should be.
+
+    Yields
+    ------
+    Write
+        Takes frames, full scale ±1.0, shape (n, channels).
 
     Raises
     ------

@@ -31,7 +31,7 @@ PLOTS = """<div class="plots" data-clip="{number}">
 
 
 def script() -> str:
-    """Return what draws, to stand in the page.
+    """Return what draws, to be part of the page.
 
     Returns
     -------
@@ -95,7 +95,7 @@ def encoded(stream: StreamResult, event: Event, clip: EventClip) -> dict[str, An
 
 
 def as_script(clips: list[dict[str, Any]]) -> str:
-    """Return the data of all events as JSON that may stand in a script element.
+    """Return the data of all events as JSON that may be the content of a script element.
 
     Parameters
     ----------

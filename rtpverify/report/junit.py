@@ -1,10 +1,10 @@
 """The result as JUnit XML, as Jenkins and GitLab read it.
 
 One ``testsuite`` per stream and in it one ``testcase`` per family of faults, found or not: the set of cases is the
-same in every run, so CI can tell a new failure from an old one. A suite's name comes from the destination or file,
-never from the SSRC, which changes with every run of a sender. Events that the limits count as faults fail their case;
-a stream that could not be judged, or a check to which nothing arrived, is an ``error``; what a check without a
-reference does not look at is ``skipped``.
+same in every run, so CI can distinguish a new failure from an old one. A suite's name comes from the destination or
+file, never from the SSRC, which changes with every run of a sender. Events that the limits count as faults fail their
+case; a stream that could not be verified, or a check to which nothing arrived, is an ``error``; what a check without a
+reference does not verify is ``skipped``.
 """
 
 from __future__ import annotations

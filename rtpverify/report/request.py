@@ -1,4 +1,4 @@
-"""What was asked for, when and where: with it a report can be judged, and made again."""
+"""What was asked for, when and where: with it a report can be understood, and made again."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def request_now(command: str, *, reference: str, encoding: str | None, profile: 
     reference, encoding
         As given.
     profile, limits
-        What is judged by; the request has the limits that are not the profile's.
+        What is compared with; the request has the limits that are not the profile's.
 
     Returns
     -------

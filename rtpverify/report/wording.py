@@ -47,7 +47,7 @@ def headline(result: Result) -> str:
 
 
 def _unjudged(result: Result) -> str:
-    """Say why streams could not be judged, and how many of them where there are others; nothing where all were."""
+    """Say why streams could not be verified, and how many of them where there are others; nothing where all were."""
     reasons = [stream.inconclusive for stream in result.streams if stream.inconclusive]
     of_all = f"{len(reasons)} of {len(result.streams)} streams not checked: " if len(result.streams) > 1 else ""
     unjudged = [of_all + "; ".join(dict.fromkeys(reasons))] if reasons else []
@@ -171,7 +171,7 @@ def _limit(value: float | bool | None) -> str:
 
 
 def in_order(streams: Iterable[StreamResult]) -> list[StreamResult]:
-    """Return the failed streams first, then what could not be judged, then the rest.
+    """Return the failed streams first, then what could not be verified, then the rest.
 
     Parameters
     ----------
@@ -312,7 +312,7 @@ def loss_line(wire: Transport) -> str:
 
 
 def leg_line(number: int, leg: Leg) -> str:
-    """Write what one leg alone brought, and how far behind the first copies its own came.
+    """Write what one leg alone brought, and how long after the first copies its own came.
 
     Parameters
     ----------

@@ -114,7 +114,7 @@ class Sensitivity:
     level_step_db, phase_step_rad
         Steps: of level between stretches of a second, of phase two seconds from the next and one from either end.
     exact_slips
-        Whether the length of a slip can be told to the frame.
+        Whether the length of a slip can be stated to the frame.
     """
 
     click: float
@@ -154,7 +154,7 @@ class Signal:
 
 @dataclass(slots=True)
 class Leg:
-    """What one of several paths alone brought of a stream. Counts are packets; skew is behind the first copy."""
+    """What one of several paths alone brought of a stream. Counts are packets; skew is against the first copy."""
 
     sender: str | None
     destination: str | None
@@ -281,7 +281,7 @@ class StreamResult:
 
     @property
     def title(self) -> str:
-        """What tells it from the other streams of a result."""
+        """What distinguishes it from the other streams of a result."""
         if self.transport is None:
             return "file"
         ssrc = "stream" if self.ssrc is None else f"stream 0x{self.ssrc:08x}"
@@ -294,7 +294,7 @@ class StreamResult:
 
     @property
     def verdict(self) -> Verdict:
-        """Fail with any fault, inconclusive where the signal could not be judged, pass otherwise."""
+        """Fail with any fault, inconclusive where the signal could not be verified, pass otherwise."""
         if any(event.fault for event in self.events):
             return Verdict.FAIL
         return Verdict.INCONCLUSIVE if self.inconclusive else Verdict.PASS

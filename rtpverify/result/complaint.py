@@ -17,7 +17,7 @@ class FaultyStream(Protocol):
 
     @property
     def title(self) -> str:
-        """What tells it from the others."""
+        """What distinguishes it from the others."""
 
     @property
     def sample_rate(self) -> int | None:

@@ -200,7 +200,7 @@ def _figure(name: str, value: object) -> str:
 def selected(events: Sequence[Event], most: int) -> tuple[list[Event], list[Event]]:
     """Return the events to show, in time order, and the rest.
 
-    Where there are more than ``most``, every kind keeps its first ones, so that a single slip is not hidden behind a
+    Where there are more than ``most``, every kind keeps its first ones, so that a single slip is not hidden by a
     thousand gaps.
 
     Parameters

@@ -40,7 +40,7 @@ class ShownStream(Protocol):
 
     @property
     def title(self) -> str:
-        """What tells it from the others."""
+        """What distinguishes it from the others."""
 
     @property
     def verdict(self) -> str:

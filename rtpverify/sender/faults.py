@@ -2,7 +2,7 @@
 
 A fault is written ``KIND:NAME=VALUE,...``, such as ``slip:at=1.5,frames=48,channel=1``. Times are seconds of the
 stream, channels count from 1, and a signal fault without a channel hits all of them. A stretch is given as
-``duration`` (seconds) or ``frames``; without either it goes on to the end.
+``duration`` (seconds) or ``frames``; without either it lasts to the end.
 
 What becomes of the audio is in :mod:`rtpverify.sender.signal_faults`, of the packets in
 :mod:`rtpverify.sender.transport_faults`.
@@ -30,7 +30,7 @@ class Parameter:
     read
         From its text; raises ValueError for what is not ``wanted``.
     default
-        None where it may be left out.
+        None where it may be omitted.
     """
 
     read: Callable[[str], Value]

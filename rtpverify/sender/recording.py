@@ -12,7 +12,7 @@ from rtpverify.sources.audio.recording import RecordingAudio
 
 
 class FileSignal:
-    """A recording, once or over and over; a :class:`rtpverify.sender.signal.SentSignal`. Read as it is needed.
+    """A recording, once or repeated; a :class:`rtpverify.sender.signal.SentSignal`. It is read while it is sent.
 
     Parameters
     ----------

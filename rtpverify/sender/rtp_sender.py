@@ -259,7 +259,7 @@ class _Group:
         return self._packet_frames / self._rate_hz
 
     def sends(self, stream: _Stream) -> bool:
-        """Tell whether a stream is one of this group."""
+        """Return whether a stream is one of this group."""
         return stream in self._streams
 
     def frames_due(self, stream: _Stream) -> int:

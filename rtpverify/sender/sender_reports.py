@@ -1,4 +1,4 @@
-"""RTCP of a sender (RFC 3550 section 6.4.1): reports of what it sends, and a goodbye at the end."""
+"""RTCP of a sender (RFC 3550 section 6.4.1): reports of what it sends, and a BYE at the end."""
 
 from __future__ import annotations
 

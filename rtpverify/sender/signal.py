@@ -32,7 +32,7 @@ class SentSignal(Protocol):
 
     @property
     def frames(self) -> int | None:
-        """Where the signal ends; None where it goes on for ever."""
+        """Where the signal ends; None where it has no end."""
 
     @property
     def period_frames(self) -> int | None:

@@ -27,7 +27,7 @@ _MAX_DENOMINATOR = 1 << 46
 
 @dataclass(frozen=True, slots=True)
 class FrequencyChange:
-    """From this frame on the tone of a channel (from 0) runs at another frequency; the phase goes on."""
+    """From this frame on the tone of a channel (from 0) runs at another frequency; the phase continues."""
 
     at_frame: int
     channel: int

@@ -55,7 +55,7 @@ class Transmissions:
 
 
 def _ends(fault: Fault) -> bool:
-    """Tell whether no packet goes out after a fault sets in."""
+    """Return whether no packet goes out after a fault sets in."""
     return fault.kind == "ended" or (fault.kind == "missing" and "seconds" not in fault.values)
 
 
@@ -93,7 +93,7 @@ class TransportPlan:
                 raise ConfigurationError(f"{fault.place}: at={fault.at_seconds:g} is not after the first packet")
 
     def transmissions(self, first: int, count: int) -> Transmissions:
-        """Return what is sent of the packets ``first`` to ``first + count - 1``, copies behind their originals.
+        """Return what is sent of the packets ``first`` to ``first + count - 1``, copies after their originals.
 
         Parameters
         ----------
@@ -135,7 +135,7 @@ class TransportPlan:
         return min(ends, default=None)
 
     def goodbyes(self) -> Iterator[tuple[int, int, bool]]:
-        """Yield which packet's place a goodbye takes, from which SSRC, and whether it goes to the port of packets.
+        """Yield which packet's place a BYE takes, from which SSRC, and whether it goes to the port of packets.
 
         Yields
         ------
@@ -184,7 +184,7 @@ class TransportPlan:
         return max(1, round(seconds * self._sample_rate_hz / self._packet_frames))
 
     def _lost(self, fault: Fault, number: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Tell which packets a loss takes, shape of ``number``, which must be consecutive."""
+        """Return which packets a loss takes, shape of ``number``, which must be consecutive."""
         first = self._first(fault)
         if "packets" in fault.values:
             lost: NDArray[np.bool_] = (number >= first) & (number < first + fault.values["packets"])

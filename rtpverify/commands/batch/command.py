@@ -36,7 +36,7 @@ def batch(
     patterns
         What :func:`rtpverify.commands.batch.members.find_members` takes.
     out
-        The folder of the run, a path or an address; a run that was stopped goes on from what is there.
+        The folder of the run, a path or an address; a run that was stopped continues from what is there.
     job
         What is asked for.
     processes

@@ -17,17 +17,58 @@ class Folder(Protocol):
         """Return the names of the files in it, in order; none where it is not there."""
 
     def read(self, name: str) -> bytes:
-        """Return what a file holds; OutputError where it cannot be read."""
+        """Return what a file holds.
+
+        Parameters
+        ----------
+        name
+            Name of the file.
+
+        Raises
+        ------
+        OutputError
+            Where it cannot be read.
+        """
 
     def write(self, name: str, content: bytes) -> None:
-        """Write a file, which bears its name once it is whole; OutputError where it cannot be written."""
+        """Write a file, which has its name once it is whole.
+
+        Parameters
+        ----------
+        name
+            Name of the file.
+        content
+            What it is to hold.
+
+        Raises
+        ------
+        OutputError
+            Where it cannot be written.
+        """
 
     def remove(self, name: str) -> None:
-        """Remove a file."""
+        """Remove a file.
+
+        Parameters
+        ----------
+        name
+            Name of the file.
+        """
 
 
 def open_folder(address: str) -> Folder:
-    """Return a folder by its path or address; it is made when something is written."""
+    """Return a folder by its path or address; it is made when something is written.
+
+    Parameters
+    ----------
+    address
+        A path, or an address of fsspec.
+
+    Returns
+    -------
+    Folder
+        The folder.
+    """
     return _Store(address) if is_remote(address) else _Local(Path(address))
 
 

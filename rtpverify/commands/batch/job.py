@@ -61,14 +61,38 @@ def verify(job: Job, members: Sequence[Member], attempt: int = 1) -> list[Row]:
 
     Parameters
     ----------
+    job
+        How they are verified.
+    members
+        What is verified.
     attempt
         The how many-th this is: a process that died, or a machine that went away, counts.
+
+    Returns
+    -------
+    list[Row]
+        In the same order.
     """
     return [_row(job, member, attempt) for member in members]
 
 
 def lost(member: Member, reason: str, attempts: int) -> Row:
-    """Return the row of a member that was not verified because its process died each time."""
+    """Return the row of a member that was not verified because its process died each time.
+
+    Parameters
+    ----------
+    member
+        The member.
+    reason
+        How it died the last time.
+    attempts
+        How often it was tried.
+
+    Returns
+    -------
+    Row
+        Of a member that is unreadable.
+    """
     return {**_about(member), "status": Status.UNREADABLE, "error": reason, "attempts": attempts, "result": None}
 
 

@@ -1,4 +1,4 @@
-"""What a run has done so far, kept in its folder: a run that was stopped goes on where it was.
+"""What a run has done so far, kept in its folder: a run that was stopped continues where it was.
 
 The journal is written in parts, each a whole file: a run that is killed loses the rows since the last one and no more,
 in a folder of this machine as in a store that cannot append.
@@ -68,7 +68,18 @@ class Journal:
                 self.rows[row["member"]] = row
 
     def remaining(self, members: Iterable[Member]) -> list[Member]:
-        """Return the members that were not verified yet, have changed since, or could not be read."""
+        """Return the members that were not verified yet, have changed since, or could not be read.
+
+        Parameters
+        ----------
+        members
+            All members.
+
+        Returns
+        -------
+        list[Member]
+            In the same order.
+        """
         return [member for member in members if not self._is_done(member)]
 
     def _is_done(self, member: Member) -> bool:
@@ -78,7 +89,13 @@ class Journal:
         return (row["size_bytes"], row["version"]) == (member.size_bytes, member.version)
 
     def add(self, rows: Iterable[Row]) -> None:
-        """Take in rows; they are written a little later."""
+        """Take in rows; they are written a little later.
+
+        Parameters
+        ----------
+        rows
+            What was verified.
+        """
         for row in rows:
             self.rows[row["member"]] = row
             self._unwritten.append(row)

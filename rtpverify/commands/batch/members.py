@@ -35,7 +35,18 @@ class Member:
 
 
 def is_remote(address: str) -> bool:
-    """Tell whether an address is that of a store, and no path of this machine."""
+    """Return whether an address is that of a store, and no path of this machine.
+
+    Parameters
+    ----------
+    address
+        The address.
+
+    Returns
+    -------
+    bool
+        Whether it is.
+    """
     return _REMOTE in address
 
 
@@ -47,6 +58,11 @@ def find_members(patterns: Iterable[str]) -> list[Member]:
     patterns
         Paths, globs (``**`` is any number of folders), folders (all files in them), or the same as an address of
         fsspec, such as ``s3://bucket/2026/*.pcap``. Hidden files are found only by their own names.
+
+    Returns
+    -------
+    list[Member]
+        With size and time of the last change.
 
     Raises
     ------
@@ -91,6 +107,18 @@ def _remote(pattern: str) -> Iterator[Member]:
 def store_of(address: str) -> tuple[Any, str]:
     """Return the file system of an address, and the path in it.
 
+    Parameters
+    ----------
+    address
+        An address of fsspec.
+
+    Returns
+    -------
+    store : fsspec.AbstractFileSystem
+        The file system.
+    path : str
+        The path in it.
+
     Raises
     ------
     RequestError
@@ -110,6 +138,16 @@ def store_of(address: str) -> tuple[Any, str]:
 @contextmanager
 def at_hand(member: Member) -> Iterator[Path]:
     """Give a path at which a member can be read: its own, or that of a copy which is removed afterwards.
+
+    Parameters
+    ----------
+    member
+        The member.
+
+    Yields
+    ------
+    Path
+        The path.
 
     Raises
     ------

@@ -22,9 +22,20 @@ _CLASS = {Status.PASS: "pass", Status.FAIL: "fail", Status.DEFECT: "fail"}
 
 
 def exit_status(rows: Iterable[Row]) -> int:
-    """Return 1 where any member has faults, else 2 where any is unreadable, else 3 where any is inconclusive, or none.
+    """Return the exit status of a run: the first of these that holds for any member.
 
-    0 where all passed, and 70 where rtpverify itself failed.
+    70: rtpverify itself failed; 1: it has faults; 2: it is unreadable; 3: it is inconclusive, or there are no members.
+    Else 0.
+
+    Parameters
+    ----------
+    rows
+        What was verified.
+
+    Returns
+    -------
+    int
+        Exit status.
     """
     found = {row["status"] for row in rows}
     order = ((Status.DEFECT, DEFECT_STATUS), (Status.FAIL, 1), (Status.UNREADABLE, 2), (Status.INCONCLUSIVE, 3))
@@ -32,7 +43,18 @@ def exit_status(rows: Iterable[Row]) -> int:
 
 
 def lines(rows: Sequence[Row]) -> list[str]:
-    """Return the summary for a terminal: how many of each, and the first that did not pass."""
+    """Return the summary for a terminal: how many of each, and the first that did not pass.
+
+    Parameters
+    ----------
+    rows
+        What was verified.
+
+    Returns
+    -------
+    list[str]
+        Lines without newlines.
+    """
     counts = Counter(row["status"] for row in rows)
     told = ", ".join(f"{counts[status]:,} {status}" for status in _ORDER if counts[status])
     out = [f"{len(rows):,} member{'' if len(rows) == 1 else 's'}: {told or 'none found'}"]
@@ -44,7 +66,18 @@ def lines(rows: Sequence[Row]) -> list[str]:
 
 
 def reason(row: Row) -> str:
-    """Return why a member did not pass, in one line."""
+    """Return why a member did not pass, in one line.
+
+    Parameters
+    ----------
+    row
+        The member's row.
+
+    Returns
+    -------
+    str
+        Without a full stop.
+    """
     if row["error"]:
         return str(row["error"]).strip().splitlines()[-1]
     kinds = Counter(event["kind"] for event in _faults(row))
@@ -55,7 +88,20 @@ def reason(row: Row) -> str:
 
 
 def page(rows: Sequence[Row], request: Request) -> str:
-    """Return the page: what was asked, how many of each, faults by kind, and each member that did not pass."""
+    """Return the page: what was asked, how many of each, faults by kind, and each member that did not pass.
+
+    Parameters
+    ----------
+    rows
+        What was verified.
+    request
+        What was asked for.
+
+    Returns
+    -------
+    str
+        HTML that loads nothing from elsewhere.
+    """
     counts = Counter(row["status"] for row in rows)
     kinds = Counter(event["kind"] for row in rows for event in _faults(row))
     with_kind = Counter(kind for row in rows for kind in {event["kind"] for event in _faults(row)})

@@ -28,12 +28,34 @@ _OF_EVENT = ("kind", "channel", "start_frame", "duration_frames", "cause", "time
 
 
 def table_name(form: str) -> str:
-    """Return the name of the table's file."""
+    """Return the name of the table's file.
+
+    Parameters
+    ----------
+    form
+        ``jsonl`` or ``parquet``.
+
+    Returns
+    -------
+    str
+        Name of the file.
+    """
     return f"results.{form}"
 
 
 def require_form(form: str) -> None:
-    """Raise RequestError where a form needs a library that is not installed."""
+    """Raise where a form needs a library that is not installed.
+
+    Parameters
+    ----------
+    form
+        ``jsonl`` or ``parquet``.
+
+    Raises
+    ------
+    RequestError
+        Where it does.
+    """
     if form == "parquet":
         try:
             import pyarrow as pa  # noqa: F401
@@ -46,9 +68,16 @@ def table(rows: Sequence[Row], form: str) -> bytes:
 
     Parameters
     ----------
+    rows
+        What was verified.
     form
         ``jsonl``: a line for each member, with the whole result of ``rtpverify check --json``. ``parquet``: a row for
         each stream, and one for each member that has none; events, and what was measured of each channel, are lists.
+
+    Returns
+    -------
+    bytes
+        Content of the file.
     """
     if form == "jsonl":
         return b"".join(json.dumps(row, ensure_ascii=False, allow_nan=False).encode() + b"\n" for row in rows)

@@ -29,12 +29,29 @@ _DIED = "the process that verified it died"
 
 
 def usable_cores() -> int:
-    """Return how many cores this process may use."""
+    """Return how many cores this process may use.
+
+    Returns
+    -------
+    int
+        At least 1.
+    """
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def grouped(members: Sequence[Member]) -> list[Group]:
-    """Return members in groups that are worth handing over, the largest first: the last ones then end together."""
+    """Return members in groups that are worth handing over, the largest first: the last ones then end together.
+
+    Parameters
+    ----------
+    members
+        The members.
+
+    Returns
+    -------
+    list[Group]
+        Every member once.
+    """
     groups: list[list[Member]] = []
     room = 0
     for member in sorted(members, key=_size, reverse=True):
@@ -55,6 +72,22 @@ def in_processes(job: Job, members: Sequence[Member], processes: int, work: Work
 
     A process that dies (killed, out of memory) costs nothing but its member: whatever it had in hand is tried again,
     one member at a time, so that the guilty one shows.
+
+    Parameters
+    ----------
+    job
+        How they are verified.
+    members
+        What is verified.
+    processes
+        How many at a time.
+    work
+        What verifies a group.
+
+    Yields
+    ------
+    list[Row]
+        Rows of some members.
     """
     waiting: deque[tuple[Group, int]] = deque((group, 1) for group in grouped(members))
     suspects: deque[tuple[Group, int]] = deque()
@@ -97,8 +130,19 @@ def on_cluster(job: Job, members: Sequence[Member], scheduler: str, work: Work =
 
     Parameters
     ----------
+    job
+        How they are verified.
+    members
+        What is verified.
     scheduler
         Address of its scheduler, such as ``tcp://192.0.2.10:8786``.
+    work
+        What verifies a group.
+
+    Yields
+    ------
+    list[Row]
+        Rows of some members.
 
     Raises
     ------

@@ -81,8 +81,10 @@ def check(
         ``capture://INTERFACE[,INTERFACE...]``, or ``-``: a capture on standard input.
     reference
         What the audio is compared with; by default a sine whose frequency is found.
+    limits
+        How much of something is no fault.
     encoding
-        How payload types are decoded that neither a session description nor RFC 3551 tells.
+        How payload types are decoded that neither a session description nor RFC 3551 says.
     encodings
         How certain payload types are decoded, whatever else says so.
     sdp
@@ -117,7 +119,7 @@ def check(
     host_clock
         What arrival times count, for the presentation lead; None: UTC.
     rtcp
-        Receive RTCP on the port behind that of a live source, or where its description says; what comes to the port
+        Receive RTCP on the port after that of a live source, or where its description says; what comes to the port
         of RTP, or is captured, is taken in any case.
     receiver_reports
         Send receiver reports to the senders of live streams; implies ``rtcp``.
@@ -127,6 +129,11 @@ def check(
         End a live check when all streams that came have ended, too; then their end is no fault.
     with_clips
         Keep what reports draw of the largest events.
+
+    Returns
+    -------
+    Result
+        What was found.
 
     Raises
     ------

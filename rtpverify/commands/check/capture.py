@@ -44,7 +44,7 @@ def expected_in_capture(base: StreamSpec, sdp: Path | None) -> list[StreamSpec]:
 
 
 def _anywhere(spec: StreamSpec) -> StreamSpec:
-    """Return what is expected in a capture, where an unspecified address stands for every one."""
+    """Return what is expected in a capture, where an unspecified address means every one."""
     address = (spec.destination or "").rpartition(":")[0]
     return replace(spec, destination=None) if address in ("0.0.0.0", "[::]") else spec  # noqa: S104 - none is bound
 

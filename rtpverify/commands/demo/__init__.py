@@ -70,7 +70,17 @@ limits.max_stall_seconds = 5
 
 
 def demo(console: Console | None = None) -> int:
-    """Run the demonstration; return 0 where every fault was found and nothing else, 1 otherwise.
+    """Run the demonstration.
+
+    Parameters
+    ----------
+    console
+        Where it is shown; None: standard output.
+
+    Returns
+    -------
+    int
+        0 where every fault was found and nothing else, 1 otherwise.
 
     Raises
     ------

@@ -15,7 +15,7 @@ from rtpverify.events import Event, Kind
 from rtpverify.sender.faults import ExpectedEvent
 
 EDGE_FRAMES = {Kind.GAP: 0, Kind.CLICK: 0, Kind.SLIP: 2, Kind.DROPOUT: 2, Kind.REPEAT: 2}
-"""How far from its frame a fault with sharp edges may be told; its duration too."""
+"""How far from its frame a fault with sharp edges may be reported; its duration too."""
 SUSTAINED_FRAMES = 4800
 """The same for a departure that takes measuring."""
 RELATIVE_SIZE = 0.05
@@ -24,7 +24,7 @@ RELATIVE_SIZE = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """An injected fault and the event that meets it; one of them is None where the other stands alone."""
+    """An injected fault and the event that meets it; one of them is None where the other has no partner."""
 
     injected: ExpectedEvent | None
     found: Event | None
@@ -38,7 +38,21 @@ class Finding:
 def match(injected: Sequence[ExpectedEvent], found: Sequence[Event], channels: int) -> list[Finding]:
     """Pair what was injected with what was found in a stream of so many channels, in order of time.
 
-    Each event is used once; what is no fault is left out.
+    Each event is used once; what is no fault is omitted.
+
+    Parameters
+    ----------
+    injected
+        What was injected.
+    found
+        What was found.
+    channels
+        Channels of the stream.
+
+    Returns
+    -------
+    list[Finding]
+        One for each of what was injected, and for each fault that was not.
     """
     left = sorted((event for event in found if event.fault), key=lambda event: event.start_frame)
     findings = []
@@ -58,7 +72,20 @@ def match(injected: Sequence[ExpectedEvent], found: Sequence[Event], channels: i
 
 
 def meets(event: Event, expected: ExpectedEvent) -> bool:
-    """Tell whether an event says what is expected."""
+    """Return whether an event says what is expected.
+
+    Parameters
+    ----------
+    event
+        The event.
+    expected
+        What is expected.
+
+    Returns
+    -------
+    bool
+        Whether it does.
+    """
     tolerance = EDGE_FRAMES.get(expected.kind, SUSTAINED_FRAMES)
     if event.kind is not expected.kind or abs(event.start_frame - expected.start_frame) > tolerance:
         return False
@@ -70,7 +97,7 @@ def meets(event: Event, expected: ExpectedEvent) -> bool:
 
 
 def _same_size(found: Mapping[str, Any], expected: Mapping[str, Any]) -> bool:
-    """Compare the sizes that both sides tell."""
+    """Compare the sizes that both sides have."""
     for name in found.keys() & expected.keys():
         if isinstance(expected[name], float):
             if found[name] is None or not math.isclose(found[name], expected[name], rel_tol=RELATIVE_SIZE):

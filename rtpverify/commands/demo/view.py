@@ -45,6 +45,10 @@ class DemoScreen:
 
     Parameters
     ----------
+    console
+        Where it is shown.
+    service
+        What is shown.
     injected
         What a perfect verifier reports, by name of the stream.
     seconds
@@ -73,7 +77,13 @@ class DemoScreen:
             self._live.stop()
 
     def begin(self, faults: Sequence[str]) -> None:
-        """Announce what is to come."""
+        """Announce what is to come.
+
+        Parameters
+        ----------
+        faults
+            As ``send --fault`` takes them.
+        """
         self._console.print(
             f"Two streams over loopback for {self._seconds:g} s: L24/48000/2, a tone of 1283 Hz, one clean, one with",
             soft_wrap=True,
@@ -100,7 +110,13 @@ class DemoScreen:
                 self._console.print(text, highlight=False, soft_wrap=True)
 
     def end(self) -> int:
-        """Show the outcome; return 0 where every fault was found and nothing else."""
+        """Show the outcome.
+
+        Returns
+        -------
+        int
+            0 where every fault was found and nothing else, 1 otherwise.
+        """
         if self._live is not None:
             self._live.stop()
         else:
@@ -127,7 +143,7 @@ class DemoScreen:
         return findings
 
     def _streams(self, *, whole: bool = False) -> Table:
-        """Return the table of the streams as they are now, or of the ``whole``: once all is judged nothing goes on."""
+        """Return the table of the streams as they are now, or as a ``whole``: once all is verified nothing is open."""
         table = _table("Streams")
         for column in ("stream", "verdict"):
             table.add_column(column)

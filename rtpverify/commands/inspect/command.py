@@ -1,4 +1,4 @@
-"""What ``rtpverify inspect`` does with its options: look once, then write each outlet asked for."""
+"""What ``rtpverify inspect`` does with its options: measure once, then write each output asked for."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ STANDARD_OUTPUT = "-"
 
 
 @dataclass(frozen=True, slots=True)
-class Outlets:
+class InspectOutputs:
     """Where results go; None: nowhere, ``-``: standard output."""
 
     json: str | None = None
@@ -37,11 +37,22 @@ class Outlets:
 
     @property
     def has_pictures(self) -> bool:
-        """Whether anything is to be looked at."""
+        """Whether anything is to be written."""
         return self.html is not None or self.png is not None
 
     def files(self, views: tuple[View, ...]) -> list[tuple[str, Path]]:
-        """Return every file that is to be written, each with the option that asks for it."""
+        """Return every file that is to be written, each with the option that asks for it.
+
+        Parameters
+        ----------
+        views
+            The views that are wanted.
+
+        Returns
+        -------
+        list[tuple[str, Path]]
+            Option and path of each.
+        """
         from rtpverify.commands.inspect.data import csv_paths
 
         found = [
@@ -56,7 +67,7 @@ class Outlets:
 
 def inspect(
     source: str,
-    outlets: Outlets,
+    outputs: InspectOutputs,
     request: InspectRequest,
     *,
     show: Sequence[View] = (),
@@ -70,32 +81,45 @@ def inspect(
 
     Parameters
     ----------
+    source
+        As ``rtpverify check`` takes it.
+    outputs
+        Where it is written.
     request
-        Its ``views`` and ``keeps_data`` follow from the outlets and ``show``.
+        Its ``views`` and ``keeps_data`` follow from the outputs and ``show``.
     show
-        The views wanted; none: the usual ones where there is an outlet for them.
+        The views wanted; none: the usual ones where there is an output for them.
     force
         Write over files that are there.
+    encoding, sdp, streams
+        As :func:`rtpverify.commands.check.check` takes them.
+    on_listening
+        Called once a live source is open.
+
+    Returns
+    -------
+    Inspection
+        Figures and views of each channel.
 
     Raises
     ------
     RequestError
-        Where the request or source is unusable, or a file is there already.
+        Where the request or source is unusable, or a file exists already.
     """
     from dataclasses import replace
 
-    wants_views = outlets.keeps_data or outlets.has_pictures
+    wants_views = outputs.keeps_data or outputs.has_pictures
     views = tuple(dict.fromkeys(show)) or DEFAULT_VIEWS if wants_views else ()
     if show and not wants_views:
         raise RequestError("--show: views go to --png, --html, --npz or --csv; none is given")
-    if request.keeps_phase and (outlets.npz is None or View.SPECTROGRAM not in views):
+    if request.keeps_phase and (outputs.npz is None or View.SPECTROGRAM not in views):
         raise RequestError("--phase: the phase of the spectrogram goes to --npz")
-    request = replace(request, views=views, keeps_data=outlets.keeps_data)
-    files = outlets.files(views)
+    request = replace(request, views=views, keeps_data=outputs.keeps_data)
+    files = outputs.files(views)
     refuse_clashes(files)
     for option, path in files:
         refuse_overwriting(option, path, force=force)
-    if outlets.png is not None:
+    if outputs.png is not None:
         from rtpverify.commands.inspect import png
 
         png.require()
@@ -104,33 +128,33 @@ def inspect(
         source, encoding=encoding, sdp=sdp, streams=streams, duration_seconds=live_seconds, on_listening=on_listening
     )
     found = measure(audio, source, request)
-    _write(found, outlets)
+    _write(found, outputs)
     return found
 
 
-def _write(found: Inspection, outlets: Outlets) -> None:
+def _write(found: Inspection, outputs: InspectOutputs) -> None:
     """Write what is asked for; the summary goes to standard output where that is free, or else to standard error."""
     from rtpverify.commands.inspect import data, text
 
-    if place := outlets.json:
+    if place := outputs.json:
         _put("--json", place, data.render_json(found))
-    if place := outlets.html:
+    if place := outputs.html:
         from rtpverify.commands.inspect import html
 
         _put("--html", place, html.render(found))
-    if place := outlets.png:
+    if place := outputs.png:
         from rtpverify.commands.inspect import png
 
         with replacing("--png", Path(place)) as file:
             file.write_bytes(png.render(found))
-    if place := outlets.npz:
+    if place := outputs.npz:
         with replacing("--npz", Path(place)) as file:
             data.write_npz(file, found)
-    if outlets.csv is not None:
-        for view, path in data.csv_paths(Path(outlets.csv), found.request.views).items():
+    if outputs.csv is not None:
+        for view, path in data.csv_paths(Path(outputs.csv), found.request.views).items():
             with replacing("--csv", path) as file:
                 data.write_csv(file, view, found)
-    out = sys.stderr if STANDARD_OUTPUT in (outlets.json, outlets.html) else sys.stdout
+    out = sys.stderr if STANDARD_OUTPUT in (outputs.json, outputs.html) else sys.stdout
     for line in text.lines(found):
         print(printable(line), file=out)
 

@@ -1,6 +1,6 @@
 """What was seen, as data: JSON of the figures, NPZ and CSV of everything.
 
-Arrays of a view are named after it: ``spectrogram_dbfs`` has shape (channels, bins, columns), beside it stand
+Arrays of a view are named after it: ``spectrogram_dbfs`` has shape (channels, bins, columns), with it come
 ``spectrogram_times_seconds`` and ``spectrogram_frequencies_hz``.
 """
 
@@ -26,7 +26,18 @@ _FREQUENCIES = "frequencies_hz"
 
 
 def render_json(inspection: Inspection) -> str:
-    """Return the figures of each channel and the values asked for."""
+    """Return the figures of each channel and the values asked for.
+
+    Parameters
+    ----------
+    inspection
+        What was measured.
+
+    Returns
+    -------
+    str
+        JSON.
+    """
     source = inspection.source
     data = {
         "schema": SCHEMA,
@@ -48,7 +59,18 @@ def render_json(inspection: Inspection) -> str:
 
 
 def arrays(inspection: Inspection) -> dict[str, NDArray[Any]]:
-    """Return everything as arrays, each under its name."""
+    """Return everything as arrays, each under its name.
+
+    Parameters
+    ----------
+    inspection
+        What was measured.
+
+    Returns
+    -------
+    dict[str, NDArray[Any]]
+        Arrays by name; their shapes are in docs/inspect.md.
+    """
     source, request = inspection.source, inspection.request
     found: dict[str, NDArray[Any]] = {
         "schema": np.array(SCHEMA),
@@ -86,6 +108,13 @@ def _hilbert(envelope: Envelope) -> NDArray[np.float64]:
 def write_npz(path: Path, inspection: Inspection) -> None:
     """Write everything into one NPZ file.
 
+    Parameters
+    ----------
+    path
+        The file.
+    inspection
+        What was measured.
+
     Raises
     ------
     OSError
@@ -96,13 +125,35 @@ def write_npz(path: Path, inspection: Inspection) -> None:
 
 
 def csv_paths(path: Path, inspection_views: tuple[View, ...]) -> dict[str, Path]:
-    """Return the file of each table: ``out.csv`` becomes ``out-levels.csv``, ``out-spectrogram.csv``, …."""
+    """Return the file of each table: ``out.csv`` becomes ``out-levels.csv``, ``out-spectrogram.csv``, ….
+
+    Parameters
+    ----------
+    path
+        The path that was asked for.
+    inspection_views
+        The views.
+
+    Returns
+    -------
+    dict[str, Path]
+        Paths by name of the table.
+    """
     names = ["levels", *(view for view in inspection_views)]
     return {name: path.with_name(f"{path.stem}-{name}{path.suffix or '.csv'}") for name in names}
 
 
 def write_csv(path: Path, view: str, inspection: Inspection) -> None:
     """Write the table of one view, or ``levels``.
+
+    Parameters
+    ----------
+    path
+        The file.
+    view
+        Name of the view, or ``levels``.
+    inspection
+        What was measured.
 
     Raises
     ------

@@ -1,7 +1,7 @@
 """Everything on one page: self-contained, nothing loaded, readable without a script.
 
 Drawn as inline SVG like the project's other pages, not by bokeh: the page needs no extra, is a tenth of the size, and
-prints. Spectra are images in the page; a few lines of script tell time, frequency and level under the pointer.
+prints. Spectra are images in the page; a few lines of script show time, frequency and level under the pointer.
 """
 
 from __future__ import annotations
@@ -87,7 +87,18 @@ for (const node of document.querySelectorAll("[data-about]")) {
 
 
 def render(inspection: Inspection) -> str:
-    """Return the page."""
+    """Return the page.
+
+    Parameters
+    ----------
+    inspection
+        What was measured.
+
+    Returns
+    -------
+    str
+        HTML that loads nothing from elsewhere.
+    """
     figures = []
     channels = range(inspection.source.channels)
     if inspection.envelope is not None:
@@ -199,7 +210,7 @@ def _image(drawn: layout.Image, inspection: Inspection, channel: int) -> str:
 
 
 def _row_marks(drawn: layout.Image, height: int) -> list[tuple[float, str]]:
-    """Return where ticks of the vertical axis stand, and what they say."""
+    """Return where ticks of the vertical axis are, and what they say."""
     if drawn.axes.is_log:
         octaves = np.log2(drawn.top / drawn.bottom)
         return [

@@ -78,7 +78,20 @@ class Image:
 
 
 def image(grid: Grid, start_seconds: float) -> Image:
-    """Return a grid as it is drawn: made coarser where it has more columns than a picture, with a range of colours."""
+    """Return a grid as it is drawn: made coarser where it has more columns than a picture, with a range of colours.
+
+    Parameters
+    ----------
+    grid
+        A view over time and frequency.
+    start_seconds
+        Time of the first frame.
+
+    Returns
+    -------
+    Image
+        What is drawn.
+    """
     if grid.view is View.MFCC:  # the first is the loudness, far beyond all others
         grid = replace(grid, values=grid.values[:, 1:], rows=grid.rows[1:])
     together = -(-grid.values.shape[2] // PICTURE_COLUMNS)
@@ -116,7 +129,13 @@ def _range(view: View, values: NDArray[np.float32]) -> tuple[float, float]:
 
 
 def colours() -> NDArray[np.uint8]:
-    """Return the colour map, shape (256, 3): red, green, blue."""
+    """Return the colour map, shape (256, 3): red, green, blue.
+
+    Returns
+    -------
+    NDArray[np.uint8]
+        Dark to bright.
+    """
     anchors = np.array([[int(colour[i : i + 2], 16) for i in (1, 3, 5)] for colour in _COLOURS])
     at = np.linspace(0, len(anchors) - 1, 256)
     mixed = [np.interp(at, np.arange(len(anchors)), anchors[:, channel]) for channel in range(3)]
@@ -124,13 +143,37 @@ def colours() -> NDArray[np.uint8]:
 
 
 def channel_title(inspection: Inspection, channel: int) -> str:
-    """Name a channel (from 0): its number, and what it is called where that is something else."""
+    """Name a channel (from 0): its number, and what it is called where that is something else.
+
+    Parameters
+    ----------
+    inspection
+        What was measured.
+    channel
+        Channel, from 0.
+
+    Returns
+    -------
+    str
+        Such as ``Channel 1``.
+    """
     name = inspection.source.channel_names[channel]
     return f"Channel {channel + 1}" if name == str(channel + 1) else f"Channel {channel + 1} ({name})"
 
 
 def title(inspection: Inspection) -> str:
-    """Say what was looked at: format, length, and which part of it."""
+    """Say what was inspected: format, length, and which part of it.
+
+    Parameters
+    ----------
+    inspection
+        What was measured.
+
+    Returns
+    -------
+    str
+        In one line.
+    """
     source = inspection.source
     text = f"{source.encoding}/{source.sample_rate_hz}/{source.channels}, {source.frames / source.sample_rate_hz:.3f} s"
     text += f" ({source.frames:,} frames)"
@@ -157,7 +200,20 @@ UNITS = ("", "of FS", "of FS", "dBFS", "dBFS", "dB", "of FS", "dBFS", "", "frame
 
 
 def row(inspection: Inspection, channel: int) -> tuple[str, ...]:
-    """Return a channel's figures (from 0) for a table of :data:`COLUMNS`."""
+    """Return a channel's figures (from 0) for a table of :data:`COLUMNS`.
+
+    Parameters
+    ----------
+    inspection
+        What was measured.
+    channel
+        Channel, from 0.
+
+    Returns
+    -------
+    tuple[str, ...]
+        One text for each column.
+    """
     found, name = inspection.levels[channel], inspection.source.channel_names[channel]
     return (
         name if name == str(channel + 1) else f"{channel + 1} {name}",
@@ -176,7 +232,18 @@ def row(inspection: Inspection, channel: int) -> tuple[str, ...]:
 
 
 def value_lines(inspection: Inspection) -> list[str]:
-    """Say what the frames at the times asked for hold."""
+    """Say what the frames at the times asked for hold.
+
+    Parameters
+    ----------
+    inspection
+        What was measured.
+
+    Returns
+    -------
+    list[str]
+        A line for each time.
+    """
     lines = []
     for value in inspection.values:
         parts = [
@@ -191,7 +258,18 @@ def value_lines(inspection: Inspection) -> list[str]:
 
 
 def silence_lines(inspection: Inspection) -> list[str]:
-    """Say of each channel that sounds like nothing what it is; of all at once where they are the same."""
+    """Say of each channel that sounds like nothing what it is; of all at once where they are the same.
+
+    Parameters
+    ----------
+    inspection
+        What was measured.
+
+    Returns
+    -------
+    list[str]
+        Nothing where every channel sounds.
+    """
     texts = [found.silence.text if found.silence else "" for found in inspection.levels]
     if len(texts) > 1 and texts[0] and len(set(texts)) == 1:
         return [f"All channels: {texts[0]}"]
@@ -199,7 +277,18 @@ def silence_lines(inspection: Inspection) -> list[str]:
 
 
 def hop_text(inspection: Inspection) -> str:
-    """Say how finely spectra were taken."""
+    """Say how finely spectra were taken.
+
+    Parameters
+    ----------
+    inspection
+        What was measured.
+
+    Returns
+    -------
+    str
+        In one line.
+    """
     request, rate_hz = inspection.request, inspection.source.sample_rate_hz
     bins = rate_hz / request.fft_frames
     return (
@@ -209,7 +298,18 @@ def hop_text(inspection: Inspection) -> str:
 
 
 def bars(inspection: Inspection) -> Histogram:
-    """Return the histogram as it is drawn: coarse enough, and where values have steps, its bars around the values."""
+    """Return the histogram as it is drawn: coarse enough, and where values have steps, its bars around the values.
+
+    Parameters
+    ----------
+    inspection
+        What was measured.
+
+    Returns
+    -------
+    Histogram
+        The histogram of each channel.
+    """
     if inspection.histogram is None:
         raise AssertionError("histograms are drawn where there are some")
     coarse, bits = inspection.histogram.coarser(HISTOGRAM_BARS), inspection.source.bits
@@ -217,5 +317,16 @@ def bars(inspection: Inspection) -> Histogram:
 
 
 def picture_views(inspection: Inspection) -> Sequence[Grid]:
-    """Return the views over time and frequency, in the order of the request."""
+    """Return the views over time and frequency, in the order of the request.
+
+    Parameters
+    ----------
+    inspection
+        What was measured.
+
+    Returns
+    -------
+    Sequence[Grid]
+        The views.
+    """
     return list(inspection.grids.values())

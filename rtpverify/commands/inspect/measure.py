@@ -38,7 +38,7 @@ _ENVELOPES_A_SECOND = 100
 
 
 class View(StrEnum):
-    """What can be looked at."""
+    """What can be shown."""
 
     WAVEFORM = "waveform"
     HISTOGRAM = "histogram"
@@ -58,7 +58,7 @@ class InspectRequest:
     Attributes
     ----------
     views
-        Beside the figures of each channel, which are always taken.
+        In addition to the figures of each channel, which are always taken.
     at_seconds
         Times at which values are wanted.
     start_seconds, length_seconds
@@ -121,7 +121,7 @@ class Grid:
     rows
         Frequency in Hz, or number of the coefficient, of each row; shape (rows,).
     columns_merged
-        How many columns stand behind each of these: the largest value of them.
+        How many columns are in each of these: the largest value of them.
     """
 
     view: View
@@ -131,13 +131,24 @@ class Grid:
     columns_merged: int = 1
 
     def times_seconds(self, start_seconds: float) -> NDArray[np.float64]:
-        """Return where each column stands, shape (columns,)."""
+        """Return the time of each column.
+
+        Parameters
+        ----------
+        start_seconds
+            Time of the first frame.
+
+        Returns
+        -------
+        NDArray[np.float64]
+            In seconds, shape (columns,).
+        """
         return np.asarray(start_seconds + np.arange(self.values.shape[2]) * self.seconds_per_column, np.float64)
 
 
 @dataclass(frozen=True, slots=True)
 class InspectedSource:
-    """What was looked at.
+    """What was inspected.
 
     Attributes
     ----------
@@ -148,7 +159,7 @@ class InspectedSource:
     frames
         Length of all of it.
     start_frame, frames_seen
-        The part that was looked at.
+        The part that was inspected.
     channel_names
         One for each channel: what the source calls it, or its number from 1.
     """
@@ -165,12 +176,12 @@ class InspectedSource:
 
     @property
     def start_seconds(self) -> float:
-        """Where the part begins that was looked at."""
+        """Where the part begins that was inspected."""
         return self.start_frame / self.sample_rate_hz
 
     @property
     def seconds_seen(self) -> float:
-        """Length of the part that was looked at."""
+        """Length of the part that was inspected."""
         return self.frames_seen / self.sample_rate_hz
 
 
@@ -181,7 +192,7 @@ class Inspection:
     Attributes
     ----------
     source
-        What was looked at.
+        What was inspected.
     request
         How.
     levels
@@ -212,6 +223,20 @@ class Inspection:
 
 def measure(audio: ReadableAudio, source: str, request: InspectRequest) -> Inspection:
     """Look at audio.
+
+    Parameters
+    ----------
+    audio
+        The audio.
+    source
+        Name of the source.
+    request
+        What is measured.
+
+    Returns
+    -------
+    Inspection
+        Figures and views of each channel.
 
     Raises
     ------
@@ -384,7 +409,18 @@ class _MelBands:
 
 
 def band_frequencies(rate_hz: float) -> NDArray[np.float64]:
-    """Return the middle of each mel band in Hz, shape (128,): the centre of gravity of its filter."""
+    """Return the middle of each mel band in Hz, shape (128,): the centre of gravity of its filter.
+
+    Parameters
+    ----------
+    rate_hz
+        Sample rate.
+
+    Returns
+    -------
+    NDArray[np.float64]
+        In Hz, ascending, shape (128,).
+    """
     filters = mel_filters(rate_hz).astype(np.float64)
     frequencies = bin_frequencies(WINDOW_FRAMES, rate_hz)
     return np.asarray(filters @ frequencies / np.maximum(filters.sum(axis=1), np.finfo(np.float64).tiny), np.float64)
@@ -439,7 +475,7 @@ class _Meters:
         return _Columns(columns, 1)
 
     def _prepare_mfcc(self) -> None:
-        """Keep the audio: no coefficient can be told before the loudest band of all is known."""
+        """Keep the audio: no coefficient is known before the loudest band of all is known."""
         size = 4 * self._frames * self._channels
         if size <= DATA_BYTES:
             self._audio = []

@@ -32,6 +32,16 @@ def require() -> None:
 def render(inspection: Inspection) -> bytes:
     """Return the picture as a PNG file.
 
+    Parameters
+    ----------
+    inspection
+        What was measured.
+
+    Returns
+    -------
+    bytes
+        Content of the file.
+
     Raises
     ------
     RequestError

@@ -10,7 +10,18 @@ from rtpverify.report.text import aligned
 
 
 def lines(inspection: Inspection) -> Iterator[str]:
-    """Yield the lines of the summary."""
+    """Yield the lines of the summary.
+
+    Parameters
+    ----------
+    inspection
+        What was measured.
+
+    Yields
+    ------
+    str
+        A line without a newline.
+    """
     yield inspection.source.name
     yield f"  Format   {layout.title(inspection)}"
     for warning in inspection.warnings:

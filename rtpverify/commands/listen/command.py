@@ -1,4 +1,4 @@
-"""What ``rtpverify listen`` does with its options: a source, what is taken away from it, a band, a level, a file.
+"""What ``rtpverify listen`` does with its options: a source, what is subtracted from it, a band, a level, a file.
 
 The file is WAV in 32-bit floating point: nothing is clipped or rounded away, however quiet or loud the residual is.
 """
@@ -45,13 +45,13 @@ _NEAR = 0.005
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class ListenRequest:
     """What is to be heard.
 
     Attributes
     ----------
     reference
-        What is taken away; None: nothing.
+        What is subtracted; None: nothing.
     band
         Lower and upper edge in Hz of what is kept; None: all.
     gain_db
@@ -90,7 +90,7 @@ class _Heard:
 def listen(
     source: str,
     out: Path,
-    wish: Wish,
+    request: ListenRequest,
     *,
     force: bool = False,
     encoding: Encoding | None = None,
@@ -98,37 +98,57 @@ def listen(
     streams: Sequence[str] = (),
     on_listening: Callable[[Sequence[object]], None] | None = None,
 ) -> list[str]:
-    """Write what is to be heard to ``out``; return lines that say what it is and how loud.
+    """Write what is to be heard into a WAV file.
+
+    Parameters
+    ----------
+    source
+        As ``rtpverify check`` takes it, or what ``inspect --npz`` wrote.
+    out
+        The file.
+    request
+        What is to be heard.
+    force
+        Write over a file that is there.
+    encoding, sdp, streams
+        As :func:`rtpverify.commands.check.check` takes them.
+    on_listening
+        Called once a live source is open.
+
+    Returns
+    -------
+    list[str]
+        Lines that say what it is, and how loud.
 
     Raises
     ------
     RequestError
-        Where the request or source is unusable, or the file is there already and ``force`` is not given.
+        Where the request or source is unusable, or the file exists already and ``force`` is not given.
     """
     refuse_overwriting("--out", out, force=force)
     if is_npz(Path(source)):
-        if wish.reference is not None:
+        if request.reference is not None:
             raise RequestError(f"{source}: spectra have no reference; --reference applies to audio only")
-        heard = _from_spectra(Path(source), wish)
+        heard = _from_spectra(Path(source), request)
     else:
-        if wish.form is not None:
+        if request.form is not None:
             raise RequestError(f"{source}: --from applies only to spectra written by inspect --npz")
         audio = open_source(
             source,
             encoding=encoding,
             sdp=sdp,
             streams=streams,
-            duration_seconds=wish.length_seconds,
+            duration_seconds=request.length_seconds,
             on_listening=on_listening,
         )
-        heard = _from_audio(audio, source, wish)
-    if wish.band is not None:
-        low_hz, high_hz = wish.band
+        heard = _from_audio(audio, source, request)
+    if request.band is not None:
+        low_hz, high_hz = request.band
         band = BandFilter(low_hz, high_hz, heard.sample_rate_hz, heard.channels)
         before = heard.blocks
         heard.blocks = chain(chain.from_iterable(map(band.add, before)), _lazily(band.finish))
         heard.lines.append(f"band {low_hz:g} Hz to {high_hz:g} Hz")
-    _write(heard, out, wish)
+    _write(heard, out, request)
     return heard.lines
 
 
@@ -137,32 +157,32 @@ def _lazily(finish: Callable[[], Iterator[NDArray[np.float64]]]) -> Iterator[NDA
     yield from finish()
 
 
-def _from_spectra(path: Path, wish: Wish) -> _Heard:
+def _from_spectra(path: Path, request: ListenRequest) -> _Heard:
     spectra = read_spectra(path)
-    sound = spectra.sound(wish.form, iterations=wish.iterations, seed=wish.seed)
+    sound = spectra.sound(request.form, iterations=request.iterations, seed=request.seed)
     names = tuple(spectra.arrays.get("channel_names", np.arange(1, sound.frames.shape[1] + 1)).astype(str).tolist())
     error = f"error of its spectra {number(sound.error_db, '.1f')} dB"
     return _Heard(sound.sample_rate_hz, names, len(sound.frames), [sound.frames], [f"{sound.how}, {error}"])
 
 
-def _from_audio(audio: ReadableAudio, source: str, wish: Wish) -> _Heard:
+def _from_audio(audio: ReadableAudio, source: str, request: ListenRequest) -> _Heard:
     rate_hz = audio.sample_rate_hz
     names = tuple(name or str(index) for index, name in enumerate(audio.channel_names or ("",) * audio.channels, 1))
-    start = round(wish.start_seconds * rate_hz)
+    start = round(request.start_seconds * rate_hz)
     if not 0 <= start < audio.frames:
         raise RequestError(
-            f"--start {wish.start_seconds:g}: not within the {audio.frames / rate_hz:.3f} s that there are"
+            f"--start {request.start_seconds:g}: not within the {audio.frames / rate_hz:.3f} s that there are"
         )
-    stop = audio.frames if wish.length_seconds is None else start + max(1, round(wish.length_seconds * rate_hz))
+    stop = audio.frames if request.length_seconds is None else start + max(1, round(request.length_seconds * rate_hz))
     stop = min(stop, audio.frames)
     heard = _Heard(rate_hz, names, stop - start, _part(audio, start, stop), [f"warning: {x}" for x in audio.told()])
-    if isinstance(wish.reference, Recording):
-        heard.blocks = _without(audio, source, wish.reference, start, stop)
-        heard.lines.append(f"without the recording {wish.reference.path}")
+    if isinstance(request.reference, Recording):
+        heard.blocks = _without(audio, source, request.reference, start, stop)
+        heard.lines.append(f"without the recording {request.reference.path}")
         return heard
-    if wish.reference is not None:
-        wish.reference.check(rate_hz, audio.channels)
-        omegas = _omegas(audio, source, wish.reference, start, stop)
+    if request.reference is not None:
+        request.reference.check(rate_hz, audio.channels)
+        omegas = _omegas(audio, source, request.reference, start, stop)
         remover = ToneRemover(omegas, max(block_frames(omega, rate_hz) for omega in omegas))
         before = heard.blocks
         heard.blocks = chain(chain.from_iterable(map(remover.add, before)), _lazily(remover.finish))
@@ -238,10 +258,10 @@ def _near(omega: float | None, frequency_hz: float | None, rate_hz: float) -> fl
     return omega if abs(omega - wanted) < _NEAR * wanted else None
 
 
-def _write(heard: _Heard, out: Path, wish: Wish) -> None:
+def _write(heard: _Heard, out: Path, request: ListenRequest) -> None:
     """Write the file, and say how loud it is."""
     meter = LevelMeter(heard.channels, heard.sample_rate_hz, None)
-    fixed = None if wish.gain_db == AUTO else amplitude_ratio(float(wish.gain_db))
+    fixed = None if request.gain_db == AUTO else amplitude_ratio(float(request.gain_db))
     frames, peak = 0, 0.0
     with replacing("--out", out) as place:
         with written(place, "F32", heard.sample_rate_hz, heard.channels, heard.frames) as write:

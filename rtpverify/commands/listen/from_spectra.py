@@ -72,6 +72,20 @@ class Spectra:
     def sound(self, form: Form | None = None, *, iterations: int = ITERATIONS, seed: int = 0) -> Sound:
         """Return the sound of a form; None: of the most exact one that there is.
 
+        Parameters
+        ----------
+        form
+            Which of the spectra.
+        iterations
+            Iterations that find the phases.
+        seed
+            Of the phases before the first one.
+
+        Returns
+        -------
+        Sound
+            Samples of each channel.
+
         Raises
         ------
         RequestError
@@ -127,18 +141,50 @@ class Sound:
 
 
 def from_db(levels_db: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return the magnitudes of levels in dBFS; 0 where they are the lowest level that is written."""
+    """Return the magnitudes of levels in dBFS; 0 where they are the lowest level that is written.
+
+    Parameters
+    ----------
+    levels_db
+        In dBFS, of any shape.
+
+    Returns
+    -------
+    NDArray[np.float64]
+        Of the same shape.
+    """
     levels = levels_db.astype(np.float64)
     return np.where(levels <= FLOOR_DB + 1e-3, 0.0, 10.0 ** (levels / 20.0))
 
 
 def is_npz(path: Path) -> bool:
-    """Tell by its content whether a file holds arrays."""
+    """Return by its content whether a file holds arrays.
+
+    Parameters
+    ----------
+    path
+        The file.
+
+    Returns
+    -------
+    bool
+        Whether it does.
+    """
     return path.is_file() and zipfile.is_zipfile(path)
 
 
 def read_spectra(path: Path) -> Spectra:
     """Read what ``rtpverify inspect --npz`` wrote.
+
+    Parameters
+    ----------
+    path
+        The file.
+
+    Returns
+    -------
+    Spectra
+        The spectra that it holds.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What is left of audio when the recording that it follows is taken away.
+"""The residual of audio: what remains when the recording that it follows is subtracted.
 
 The alignment is that of ``rtpverify compare``: place, gain, polarity and clock of each channel, and the slips that were
 found. Frame by frame the recording is put where it belongs and subtracted; where the place lies between two of its
@@ -49,6 +49,15 @@ class _Course:
 class RecordingRemover:
     """Takes a recording away from audio, as :func:`rtpverify.commands.compare.compare` found it there.
 
+    Parameters
+    ----------
+    reference
+        The recording.
+    stream
+        How the audio follows from it.
+    source
+        Name of the audio, for messages.
+
     Raises
     ------
     RequestError
@@ -66,7 +75,20 @@ class RecordingRemover:
         self._courses = [_course(channel, stream, source) for channel in comparison.channels]
 
     def left(self, first: int, block: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the residual of frames from ``first`` on, shape (n, channels)."""
+        """Return the residual of frames from ``first`` on, shape (n, channels).
+
+        Parameters
+        ----------
+        first
+            The first frame.
+        block
+            Audio, shape (n, channels).
+
+        Returns
+        -------
+        NDArray[np.float64]
+            Shape (n, channels).
+        """
         out = block.copy()
         for column, course in enumerate(self._courses):
             for low, high, shift in course.spans(first, first + len(block)):
@@ -99,6 +121,18 @@ def _course(channel: ChannelComparison, stream: StreamResult, source: str) -> _C
 
 def remover(reference: Path, received: Path) -> RecordingRemover:
     """Align a file with its recording and return what takes that away.
+
+    Parameters
+    ----------
+    reference
+        The recording.
+    received
+        What it is subtracted from.
+
+    Returns
+    -------
+    RecordingRemover
+        What takes it away.
 
     Raises
     ------

@@ -89,7 +89,18 @@ class FaultCase:
     from_start: bool = False
 
     def text(self, at_seconds: float) -> str:
-        """Return it as ``send --fault`` takes it."""
+        """Return it as ``send --fault`` takes it.
+
+        Parameters
+        ----------
+        at_seconds
+            When it sets in.
+
+        Returns
+        -------
+        str
+            Such as ``loss:at=1.5,packets=3``.
+        """
         at = "" if FAULTS[self.kind].whole else f"at={0.0 if self.from_start else at_seconds:g}"
         return f"{self.kind}:{','.join(filter(None, [at, self.values]))}".removesuffix(":")
 
@@ -100,7 +111,18 @@ class FaultCase:
 
 
 def each_kind(setting: Setting) -> Iterator[FaultCase]:
-    """Yield one fault of every kind, plainly past the limits."""
+    """Yield one fault of every kind, plainly past the limits.
+
+    Parameters
+    ----------
+    setting
+        Format and limits.
+
+    Yields
+    ------
+    FaultCase
+        The fault.
+    """
     limits, rate_hz = setting.limits, setting.encoding.sample_rate_hz
     off_frames = max(2, round(_MARGIN * limits.max_timestamp_error_seconds * rate_hz))
     bits = setting.encoding.bits
@@ -175,7 +197,18 @@ def _blind_frames(setting: Setting) -> int | None:
 
 
 def sizes(setting: Setting) -> Iterator[FaultCase]:
-    """Yield faults of the signal in falling sizes."""
+    """Yield faults of the signal in falling sizes.
+
+    Parameters
+    ----------
+    setting
+        Format and limits.
+
+    Yields
+    ------
+    FaultCase
+        The fault.
+    """
     yield from _levels(setting)
     yield from _moves(setting)
     bits = setting.encoding.bits

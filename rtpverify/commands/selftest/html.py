@@ -16,7 +16,18 @@ _CLASSES = {"found": "found", "MISSED": "missed", "blind": "blind", "below the l
 
 
 def render(test: SelfTest) -> str:
-    """Return the page: self-contained, without a script."""
+    """Return the page: self-contained, without a script.
+
+    Parameters
+    ----------
+    test
+        The self-test.
+
+    Returns
+    -------
+    str
+        HTML that loads nothing from elsewhere.
+    """
     verdict = "pass" if test.passed else "fail"
     described = "".join(f"<dt>{escape(label)}</dt><dd>{escape(text)}</dd>" for label, text in facts(test))
     titles = "".join(f"<th>{title}</th>" for title in COLUMNS)

@@ -112,10 +112,21 @@ def judged(
     ----------
     expected
         What the fault makes.
+    found
+        What was reported.
+    sample_rate_hz
+        Sample rate of the stream.
     counted
         Whether what is only counted was.
     usual
         Kinds of faults that are reported of clean audio, too, and are no news here.
+
+    Returns
+    -------
+    is_found : bool
+        Whether it was found.
+    unexplained : tuple of str
+        Faults that were reported beyond it.
     """
     near = round(_NEAR_SECONDS * sample_rate_hz)
     faults = [event for event in found if event.fault]

@@ -74,8 +74,17 @@ def selftest(bench: Bench, request: Request, say: Progress) -> SelfTest:
 
     Parameters
     ----------
+    bench
+        Format, reference, limits and wire.
+    request
+        What was asked for, for the reports.
     say
         Takes a line that says what is being done.
+
+    Returns
+    -------
+    SelfTest
+        What was found.
 
     Raises
     ------

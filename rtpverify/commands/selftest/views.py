@@ -28,7 +28,18 @@ _WORDS = {
 
 
 def headline(test: SelfTest) -> str:
-    """Say in one line what came of it."""
+    """Say in one line what came of it.
+
+    Parameters
+    ----------
+    test
+        The self-test.
+
+    Returns
+    -------
+    str
+        Without a full stop.
+    """
     counts = test.counts
     tried = counts["found"] + counts["missed"]
     unseen = f", {counts['blind']} that this reference cannot show" if counts["blind"] else ""
@@ -37,7 +48,18 @@ def headline(test: SelfTest) -> str:
 
 
 def rows(test: SelfTest) -> Iterator[tuple[str, ...]]:
-    """Yield the cells of each kind, under :data:`COLUMNS`."""
+    """Yield the cells of each kind, under :data:`COLUMNS`.
+
+    Parameters
+    ----------
+    test
+        The self-test.
+
+    Yields
+    ------
+    tuple[str, ...]
+        One text for each column.
+    """
     for kind in dict.fromkeys(one.kind for one in test.tried if one.kind is not None):
         mine = [one for one in test.tried if one.kind is kind]
         wire = [one for one in mine if one.over == "wire"]
@@ -54,7 +76,18 @@ def rows(test: SelfTest) -> Iterator[tuple[str, ...]]:
 
 
 def remarks(test: SelfTest) -> Iterator[str]:
-    """Yield a line for what was missed, reported though it was not there, or cannot be shown."""
+    """Yield a line for what was missed, reported though it was not there, or cannot be shown.
+
+    Parameters
+    ----------
+    test
+        The self-test.
+
+    Yields
+    ------
+    str
+        A sentence.
+    """
     yield from dict.fromkeys(test.warnings)
     for one in test.tried:
         name = "clean audio" if one.kind is None else one.fault
@@ -66,7 +99,15 @@ def remarks(test: SelfTest) -> Iterator[str]:
 
 
 def write(test: SelfTest, out: IO[str]) -> None:
-    """Write the matrix; colour only on a terminal."""
+    """Write the matrix; colour only on a terminal.
+
+    Parameters
+    ----------
+    test
+        The self-test.
+    out
+        Where to.
+    """
     paper = Paper(out)
     verdict = ("PASS", coloured("green", bold=True)) if test.passed else ("FAIL", coloured("red", bold=True))
     paper.line(verdict, f"  {headline(test)}")
@@ -82,7 +123,18 @@ def write(test: SelfTest, out: IO[str]) -> None:
 
 
 def facts(test: SelfTest) -> Sequence[tuple[str, str]]:
-    """Return label and value of what was tested, and how."""
+    """Return label and value of what was tested, and how.
+
+    Parameters
+    ----------
+    test
+        The self-test.
+
+    Returns
+    -------
+    Sequence[tuple[str, str]]
+        In the order in which they are shown.
+    """
     asked = test.request
     own = "".join(f", {name.replace('_', ' ')} {value}" for name, value in asked.limits.items())
     times = Counter(f"{one.size} {_WAYS[one.over]}" for one in test.tried if one.kind is None)
@@ -100,7 +152,18 @@ def facts(test: SelfTest) -> Sequence[tuple[str, str]]:
 
 
 def render_json(test: SelfTest) -> str:
-    """Return the self-test as JSON (schema ``rtpverify.selftest/1``)."""
+    """Return the self-test as JSON (schema ``rtpverify.selftest/1``).
+
+    Parameters
+    ----------
+    test
+        The self-test.
+
+    Returns
+    -------
+    str
+        JSON.
+    """
     document = {
         "schema": SCHEMA,
         "verdict": "pass" if test.passed else "fail",

@@ -61,7 +61,13 @@ class Host:
     packets_dropped: int = 0
 
     def warnings(self) -> list[str]:
-        """Return a line for each."""
+        """Return a line for each.
+
+        Returns
+        -------
+        list[str]
+            Sentences.
+        """
         lines = []
         if self.late_seconds:
             late = written_seconds(self.late_seconds)
@@ -84,6 +90,12 @@ def send_all(
     ----------
     faults
         As ``send --fault`` takes them; None: a clean stream.
+    setting
+        Format and limits.
+    signal
+        What is sent.
+    wire
+        Where it is sent.
 
     Returns
     -------
@@ -130,7 +142,7 @@ def send_all(
 
 
 def _was_counted(expected: Sequence[ExpectedEvent], found: Sequence[StreamResult]) -> bool:
-    """Tell whether what is only counted was."""
+    """Return whether what is only counted was."""
     names = [_COUNTED[item.kind] for item in expected if item.counted_only]
     return all(any(getattr(stream.transport, name, 0) for stream in found) for name in names)
 

@@ -1,4 +1,4 @@
-"""What check and compare judge by: a profile, a file of limits, an option for each limit."""
+"""What check and compare verify by: a profile, a file of limits, an option for each limit."""
 
 from __future__ import annotations
 
@@ -43,16 +43,37 @@ _LIMIT_HELP = {
 }
 
 
-class JudgingCommand(FileCommand):
+class VerifyingCommand(FileCommand):
     """Lists the limits in a section of their own, and keeps the command line for the reports."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Keep the command line as it was given."""
+        """Keep the command line as it was given.
+
+        Parameters
+        ----------
+        ctx
+            The context.
+        args
+            The arguments.
+
+        Returns
+        -------
+        list[str]
+            Arguments that remain after parsing.
+        """
         ctx.obj = shlex.join([PROGRAM, ctx.info_name or "", *args])
         return super().parse_args(ctx, args)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the options, then the limits."""
+        """Write the options, then the limits.
+
+        Parameters
+        ----------
+        ctx
+            The context.
+        formatter
+            Takes what is written.
+        """
         sections: dict[str, list[tuple[str, str]]] = {
             "Options": [],
             "Limits (override --limits, which overrides --profile)": [],
@@ -67,8 +88,19 @@ class JudgingCommand(FileCommand):
                 formatter.write_dl(records)
 
 
-def judging_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add profile, limits file and one option for each limit."""
+def limit_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add profile, limits file and one option for each limit.
+
+    Parameters
+    ----------
+    command
+        The function of a command.
+
+    Returns
+    -------
+    Callable[..., Any]
+        The same with more options.
+    """
     command = _limit_options(command)
     command = click.option(
         "--limits",
@@ -112,7 +144,18 @@ def _shown(name: str, value: float | bool | None) -> str:
 
 
 def limits_of(options: dict[str, Any]) -> Limits:
-    """Return the limits that profile, file and options make."""
+    """Return the limits that profile, file and options make.
+
+    Parameters
+    ----------
+    options
+        Options of the command by name.
+
+    Returns
+    -------
+    Limits
+        The limits.
+    """
     limits = PROFILES[options["profile"]]
     if options["limits_file"]:
         limits = read_limits(options["limits_file"], limits)
@@ -121,7 +164,20 @@ def limits_of(options: dict[str, Any]) -> Limits:
 
 
 def refuse_transport_limits(source: str, options: dict[str, Any]) -> None:
-    """Refuse options that limit packets where there are none; in a file of limits they may stay."""
+    """Refuse options that limit packets where there are none; in a file of limits they may stay.
+
+    Parameters
+    ----------
+    source
+        Name of the source.
+    options
+        Options of the command by name.
+
+    Raises
+    ------
+    RequestError
+        Where one was given.
+    """
     for name in LIMIT_NAMES:
         if name in TRANSPORT_LIMITS and options[name] is not None:
             option = f"--{name.replace('_', '-')}"
@@ -129,7 +185,24 @@ def refuse_transport_limits(source: str, options: dict[str, Any]) -> None:
 
 
 def request_of(ctx: click.Context, options: dict[str, Any], reference: str, limits: Limits) -> Request:
-    """Return what is asked for, for the reports."""
+    """Return what is asked for, for the reports.
+
+    Parameters
+    ----------
+    ctx
+        The context.
+    options
+        Options of the command by name.
+    reference
+        As it was given.
+    limits
+        The limits in force.
+
+    Returns
+    -------
+    Request
+        With the command line, the time and this host.
+    """
     from rtpverify.report.request import request_now
 
     encoding = ", ".join(options.get("encodings", ())) or None
