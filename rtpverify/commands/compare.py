@@ -359,7 +359,7 @@ class _Pair:
         return [*known, Event(size, 0, self.stream.frames, message=text)]
 
     def is_mostly_equal(self) -> bool:
-        """Tell whether half of the frames received, or more, are those of the reference at the same place."""
+        """Return whether half of the frames received, or more, are those of the reference at the same place."""
         return 2 * int(self._equal_frames().sum()) >= self.received.frames * self.received.channels
 
     def _equal_frames(self) -> NDArray[np.int64]:
