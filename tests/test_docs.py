@@ -38,6 +38,8 @@ COVERED_ELSEWHERE = {
     "rtpverify example-config",  # tests/test_package.py
     "make docs",  # .ci/run
     "make demo",  # .ci/run's tests of the demo
+    "pip install 'rtpverify[nats]'",
+    "nats-server -js",  # tests/daemon/nats
     "make test",
     "make lint",
     "make format",

@@ -19,6 +19,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 
 from rtpverify.daemon.config.base import Table, text_of, told
 from rtpverify.daemon.config.toml_lines import Place, find_lines, line_of, write_mistake
+from rtpverify.daemon.nats.table import NatsTable
 from rtpverify.daemon.sinks.event_log import EventLogTable
 from rtpverify.daemon.sinks.evidence import RecorderTable
 from rtpverify.daemon.sinks.history import HistoryTable
@@ -149,6 +150,7 @@ class Configuration(Table):
     event_log: EventLogTable | None = None
     webhook: tuple[WebhookTable, ...] = ()
     recorder: RecorderTable | None = None
+    nats: NatsTable | None = None
     stream: tuple[StreamTable, ...] = ()
 
     @model_validator(mode="after")
@@ -292,6 +294,8 @@ def parse_config(text: str, path: Path) -> Configuration:
     streams = data.get("stream")
     if not {"stream", "announced", "folder"} & data.keys():
         mistakes["stream",] = "is missing, and so are [[folder]] and [announced]"
+    if "nats" in data and "history" not in data:
+        mistakes.setdefault(("nats",), "needs [history], in which events wait while the server is away")
     for expectation, table in _expectations(data):
         if isinstance(table.get("limits"), dict):
             _check_limits(table["limits"], (*expectation, "limits"), mistakes)

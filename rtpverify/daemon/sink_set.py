@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from rtpverify.daemon.configuration import Configuration
+from rtpverify.daemon.nats.publisher import NatsPublisher
+from rtpverify.daemon.nats.table import NatsTable
 from rtpverify.daemon.sinks.base import Sink, SinkTable
 from rtpverify.daemon.sinks.event_log import EventLog, EventLogTable
 from rtpverify.daemon.sinks.evidence import Recorder, RecorderTable
@@ -33,6 +35,7 @@ SINKS: dict[type[SinkTable], Callable[[Any, ServiceView], Sink]] = {
     EventLogTable: EventLog,
     WebhookTable: Webhook,
     RecorderTable: Recorder,
+    NatsTable: NatsPublisher,
 }
 """What each kind of table makes, of that table and the service."""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from importlib import import_module
+from importlib.util import find_spec
 
 from rtpverify.reference import Recording, Reference, Tone
 from rtpverify.sources.audio import libav
@@ -19,6 +20,7 @@ _FOR_REFERENCE: dict[type, tuple[str, ...]] = {
     Recording: ("rtpverify.detect.recording.detector", "scipy.fft"),
 }
 _FOR_FILES = ("rtpverify.sources.audio.recording", "soundfile", "soxr")
+_FOR_NATS = ("nats.aio.client", "nats.js.errors", "nkeys")
 _FOR_HOST_NAMES = ("encodings.idna",)
 """``socket.getaddrinfo`` imports it."""
 
@@ -36,8 +38,9 @@ def load_for(references: Iterable[Reference]) -> None:
 
 
 def load_all() -> None:
-    """Load what any stream may need, and any reference that is read later."""
-    _load(_FOR_PACKETS, *_FOR_REFERENCE.values(), _FOR_FILES, _FOR_HOST_NAMES, ("av",) if libav.is_installed() else ())
+    """Load what any stream may need, any reference read later, and any sink of a later configuration."""
+    extras = [("av",) if libav.is_installed() else (), _FOR_NATS if find_spec("nats") and find_spec("nkeys") else ()]
+    _load(_FOR_PACKETS, *_FOR_REFERENCE.values(), _FOR_FILES, _FOR_HOST_NAMES, *extras)
 
 
 def _load(*modules: Iterable[str]) -> None:

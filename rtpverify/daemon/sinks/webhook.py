@@ -14,7 +14,6 @@ import hashlib
 import hmac
 import json
 import secrets
-import ssl
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -24,7 +23,8 @@ from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, SecretStr, ValidationInfo, model_validator
 
-from rtpverify.daemon.config.base import content_of, mistake, path_of, text_of
+from rtpverify.daemon.config.base import mistake, path_of, text_of
+from rtpverify.daemon.config.files import CertificatesFile, SecretFile, secret_in, trusting
 from rtpverify.daemon.sinks.base import ReportedEvent, Sink, SinkContext
 from rtpverify.daemon.sinks.event_filter import ChoosingTable
 from rtpverify.daemon.sinks.queue import Backlog, LaterError
@@ -88,40 +88,13 @@ def key_of(secret: str) -> bytes:
         raise ValueError(f"is not {_SECRET_PREFIX} and base64") from error
 
 
-def _trusting(certificates: str) -> ssl.SSLContext:
-    """Return what trusts these certificates (PEM) and no others."""
-    return ssl.create_default_context(cadata=certificates)
-
-
-def _secret_in(value: object, info: ValidationInfo) -> SecretStr:
-    """Return what a file holds, without white space around it."""
-    path, content = content_of(value, info)
-    try:
-        text = content.decode().strip()
-    except UnicodeDecodeError:
-        raise mistake(f"{path}: is not text") from None
-    if not text:
-        raise mistake(f"{path}: is empty")
-    return SecretStr(text)
-
-
 def _key_in(value: object, info: ValidationInfo) -> SecretStr:
-    secret = _secret_in(value, info)
+    secret = secret_in(value, info)
     try:
         key_of(secret.get_secret_value())
     except ValueError as error:
         raise mistake(f"{path_of(value, info)}: {error}") from None
     return secret
-
-
-def _certificates_in(value: object, info: ValidationInfo) -> str:
-    path, content = content_of(value, info)
-    try:
-        text = content.decode("ascii")
-        _trusting(text)
-    except (ValueError, ssl.SSLError):
-        raise mistake(f"{path}: holds no valid certificates") from None
-    return text
 
 
 class WebhookTable(ChoosingTable):
@@ -130,11 +103,11 @@ class WebhookTable(ChoosingTable):
     url: Annotated[str, BeforeValidator(_url)]
     token: SecretStr | None = None
     """Sent as ``Authorization: Bearer``."""
-    token_file: Annotated[SecretStr, BeforeValidator(_secret_in)] | None = None
+    token_file: SecretFile | None = None
     secret: SecretStr | None = None
     """Key of the signature."""
     secret_file: Annotated[SecretStr, BeforeValidator(_key_in)] | None = None
-    ca_file: Annotated[str, BeforeValidator(_certificates_in)] | None = None
+    ca_file: CertificatesFile | None = None
     """Certificates (PEM) trusted instead of the system's."""
     timeout_seconds: Annotated[float, Field(strict=True, gt=0, le=300)] = 10.0
     """Of one request."""
@@ -189,7 +162,7 @@ class Webhook(Sink):
         token, secret = table.token or table.token_file, table.secret or table.secret_file
         self._token = None if token is None else token.get_secret_value()
         self._key = None if secret is None else key_of(secret.get_secret_value())
-        self._tls = None if table.ca_file is None else _trusting(table.ca_file)
+        self._tls = None if table.ca_file is None else trusting(table.ca_file)
         self._backlog: Backlog[_Waiting] | None = None
         self._runner = asyncio.Runner(loop_factory=asyncio.new_event_loop)  # of the thread
         self._session: aiohttp.ClientSession | None = None

@@ -69,6 +69,14 @@ class LineAnswer(TypedDict):
     quiet_seconds: Annotated[float | None, Field(description="Time since the last fault; 0 while a fault is ongoing.")]
 
 
+class SinkAnswer(TypedDict):
+    """History, webhook, NATS and so on: where events and files go."""
+
+    name: Annotated[str, Field(description="Its section of the configuration.")]
+    waiting: Annotated[Count, Field(description="Events and files waiting to be written or sent.")]
+    trouble: Annotated[str | None, Field(description="Why it does not work at present.")]
+
+
 class HostAnswer(TypedDict):
     """State of this host."""
 
@@ -76,6 +84,7 @@ class HostAnswer(TypedDict):
         float, Field(description="Age of the oldest packet that waits to be processed, the most of the last 2 s.")
     ]
     receive_buffer_dropped: Annotated[Count, Field(description="Packets lost in this host after arrival.")]
+    sinks: list[SinkAnswer]
 
 
 class StreamsAnswer(TypedDict):

@@ -98,6 +98,10 @@ class Api:
         host: HostAnswer = {
             "behind_seconds": round(self._service.behind_seconds, 3),
             "receive_buffer_dropped": self._service.snapshot.receive_buffer_dropped,
+            "sinks": [
+                {"name": section, "waiting": sink.waiting, "trouble": sink.trouble}
+                for section, sink in self._service.sinks.items()
+            ],
         }
         return {"time": rfc3339(self._board.now_ns), "host": host, "streams": self._board.overview()}
 

@@ -8,6 +8,7 @@ import socket
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
@@ -23,6 +24,7 @@ from rtpverify.daemon.web.request_handler import UNREADABLE, RequestHandler
 from rtpverify.daemon.web.sse import Hub
 from rtpverify.daemon.web.stream_status import Board
 from rtpverify.errors import SourceError
+from rtpverify.sources.live.endpoint import join_address
 
 if TYPE_CHECKING:
     from aiohttp.typedefs import Handler
@@ -132,6 +134,15 @@ class WebServer(Sink):
     def url(self) -> str:
         """Where the page is, as this host sees it."""
         return f"{'https' if self._table.certificate else 'http'}://{self.listen}/"
+
+    @property
+    def network_url(self) -> str | None:
+        """Where the page is, as others see it that know this host by its name; None where they cannot see it."""
+        address = ip_address(self.listen.address)
+        if address.is_loopback:
+            return None
+        host = join_address(socket.gethostname() if address.is_unspecified else self.listen.address, self.listen.port)
+        return f"{'https' if self._table.certificate else 'http'}://{host}/"
 
     async def stop(self) -> None:
         """Close every connection."""

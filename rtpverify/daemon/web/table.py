@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 import ssl
-from hashlib import sha256
 from ipaddress import ip_address
-from pathlib import Path
 from typing import Annotated, Self
 
 from pydantic import BeforeValidator, Field, ValidationInfo, model_validator
 
 from rtpverify.daemon.config.base import Listen, ListenField, content_of, mistake, text_of
+from rtpverify.daemon.config.files import PemField, load_chain
 from rtpverify.daemon.sinks.base import SinkTable
 from rtpverify.daemon.web.access import Access, Secret
 from rtpverify.daemon.web.host_names import HostNames
@@ -38,32 +37,6 @@ def _host(value: object) -> str:
     return text.lower()
 
 
-class PemFile:
-    """A file of a certificate or key; another content makes it another file, so that a renewed one is taken over.
-
-    Parameters
-    ----------
-    path
-        The file.
-    content
-        What is in it.
-    """
-
-    def __init__(self, path: Path, content: bytes) -> None:
-        self.path = path
-        self._digest = sha256(content).digest()
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, PemFile) and (self.path, self._digest) == (other.path, other._digest)
-
-    def __hash__(self) -> int:
-        return hash((self.path, self._digest))
-
-
-def _pem(value: object, info: ValidationInfo) -> PemFile:
-    return PemFile(*content_of(value, info))
-
-
 class MetricsTable(SinkTable):
     """``[metrics]``: the HTTP server, which also has the API and the live page."""
 
@@ -72,9 +45,9 @@ class MetricsTable(SinkTable):
     """Holds a bearer token; a browser takes it as the password of any user."""
     user: Annotated[str, Field(strict=True, min_length=1, pattern="^[^:]+$")] | None = None
     password_file: Annotated[Secret, BeforeValidator(_secret)] | None = None
-    certificate: Annotated[PemFile, BeforeValidator(_pem)] | None = None
+    certificate: PemField | None = None
     """PEM, with the chain; with it the server speaks TLS alone."""
-    key: Annotated[PemFile, BeforeValidator(_pem)] | None = None
+    key: PemField | None = None
     """PEM; omitted where it is in the file of the certificate."""
     hosts: tuple[Annotated[str, BeforeValidator(_host)], ...] = ()
     """Patterns of names that the server answers as, with ``*``, ``?`` and ``[...]``; see :meth:`host_names`."""
@@ -110,11 +83,7 @@ class MetricsTable(SinkTable):
             return None
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
-        try:
-            context.load_cert_chain(self.certificate.path, self.key.path if self.key else None, _no_password)
-        except (ssl.SSLError, OSError, ValueError) as error:
-            reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-            raise mistake(f"certificate {self.certificate.path}: cannot be loaded: {reason}") from None
+        load_chain(context, self.certificate, self.key)
         return context
 
     @property
@@ -139,8 +108,3 @@ class MetricsTable(SinkTable):
         """
         lets_pages_in = self._is_local and not self.access().is_needed and self.certificate is None
         return HostNames(self.hosts) if self.hosts or lets_pages_in else None
-
-
-def _no_password() -> str:
-    """Answer for a key that is encrypted: nobody is there to be asked."""
-    raise ValueError("the key is encrypted")

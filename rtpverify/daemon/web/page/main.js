@@ -46,11 +46,14 @@ function showSummary(lines) {
   });
 }
 
-// A host that does not keep up must not be taken for a network that loses packets.
-function showHost({ behind_seconds: behind, receive_buffer_dropped: dropped }) {
+// A host that does not keep up must not be taken for a network that loses packets; a sink that fails is no secret.
+function showHost({ behind_seconds: behind, receive_buffer_dropped: dropped, sinks }) {
   const parts = [];
   if (behind > BEHIND_SECONDS) parts.push(`This host lags by ${behind.toFixed(1)} s: it receives more than it can verify.`);
   if (dropped) parts.push(`This host lost ${counted(dropped, "packet")} after the network had delivered them.`);
+  sinks.filter(({ trouble }) => trouble).forEach(({ name, trouble, waiting }) => {
+    parts.push(`${name}: ${trouble}${waiting ? `; ${counted(waiting, "event")} waiting` : ""}.`);
+  });
   find("host").hidden = parts.length === 0;
   if (parts.length) setText(find("host"), parts.join(" "));
 }

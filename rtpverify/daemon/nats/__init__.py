@@ -1,0 +1,1 @@
+"""Benches that speak to each other through NATS JetStream: what is published, where, and by whom."""
