@@ -58,6 +58,11 @@ class Unsent:
 class Outbox:
     """The events of a store that wait to be sent; the list is made where the store has none.
 
+    Parameters
+    ----------
+    path
+        The store.
+
     Attributes
     ----------
     place
@@ -116,6 +121,16 @@ class Outbox:
     def next(self, most: int) -> list[Unsent]:
         """Return the events that have waited longest, in order of their revisions.
 
+        Parameters
+        ----------
+        most
+            How many at most.
+
+        Returns
+        -------
+        list[Unsent]
+            Those of the lowest revisions.
+
         Raises
         ------
         sqlite3.Error
@@ -129,6 +144,11 @@ class Outbox:
     def remove(self, revisions: Iterable[int]) -> None:
         """Take events off the list: they were sent. One that changed meanwhile has another revision, and stays.
 
+        Parameters
+        ----------
+        revisions
+            Theirs, as they were sent.
+
         Raises
         ------
         sqlite3.Error
@@ -140,6 +160,11 @@ class Outbox:
     def remove_to(self, revision: int) -> None:
         """Take all events off the list up to a revision: the other side has them.
 
+        Parameters
+        ----------
+        revision
+            The last one that the other side has.
+
         Raises
         ------
         sqlite3.Error
@@ -149,6 +174,11 @@ class Outbox:
 
     def list_again(self, revisions: Iterable[int]) -> None:
         """Give events the latest revisions: later ones were sent, they were not.
+
+        Parameters
+        ----------
+        revisions
+            Theirs.
 
         Raises
         ------

@@ -17,7 +17,20 @@ from rtpverify.daemon.config.base import content_of, mistake
 
 
 def secret_in(value: object, info: ValidationInfo) -> SecretStr:
-    """Return what a file holds, without white space around it."""
+    """Return what a file holds, without white space around it.
+
+    Parameters
+    ----------
+    value
+        The path, as the configuration has it.
+    info
+        Its context is the folder that relative paths start from.
+
+    Returns
+    -------
+    SecretStr
+        What the file holds.
+    """
     path, content = content_of(value, info)
     try:
         text = content.decode().strip()
@@ -33,7 +46,18 @@ SecretFile = Annotated[SecretStr, BeforeValidator(secret_in)]
 
 
 def trusting(certificates: str) -> ssl.SSLContext:
-    """Return what trusts these certificates (PEM) and no others."""
+    """Return what trusts these certificates (PEM) and no others.
+
+    Parameters
+    ----------
+    certificates
+        PEM.
+
+    Returns
+    -------
+    ssl.SSLContext
+        For clients.
+    """
     return ssl.create_default_context(cadata=certificates)
 
 
@@ -82,7 +106,17 @@ PemField = Annotated[PemFile, BeforeValidator(_pem)]
 
 
 def load_chain(context: ssl.SSLContext, certificate: PemFile, key: PemFile | None) -> None:
-    """Let a context show a certificate, whose key is in a file of its own or in the same."""
+    """Let a context show a certificate, whose key is in a file of its own or in the same.
+
+    Parameters
+    ----------
+    context
+        Which shows it.
+    certificate
+        PEM, with the chain.
+    key
+        PEM; None where it is in the file of the certificate.
+    """
     try:
         context.load_cert_chain(certificate.path, key.path if key else None, _no_password)
     except (ssl.SSLError, OSError, ValueError) as error:

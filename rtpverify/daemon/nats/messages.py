@@ -46,5 +46,16 @@ class BenchMessage(TypedDict):
 
 
 def encode(message: Any) -> bytes:
-    """Return a message as it is published."""
+    """Return a message as it is published.
+
+    Parameters
+    ----------
+    message
+        One of these forms.
+
+    Returns
+    -------
+    bytes
+        JSON.
+    """
     return json.dumps(strict(message), ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()

@@ -62,6 +62,13 @@ class NatsPublisher(Sink):
 
     ``counts`` has ``written`` (events the server has), ``refused`` (too large for it), ``dropped`` (removed from the
     history before they were published), ``failed`` (sessions), ``states`` (messages of states).
+
+    Parameters
+    ----------
+    table
+        Where to, and as whom.
+    service
+        What is published of it.
     """
 
     def __init__(self, table: NatsTable, service: ServiceView) -> None:
@@ -108,7 +115,13 @@ class NatsPublisher(Sink):
             await asyncio.to_thread(self._thread.join, STOP_SECONDS)
 
     def tick(self, now_ns: int) -> None:
-        """See how streams and daemon fare, where it is time."""
+        """See how streams and daemon fare, where it is time.
+
+        Parameters
+        ----------
+        now_ns
+            The time, in ns since the Unix epoch.
+        """
         if self._next_look_ns - LOOK_NS <= now_ns < self._next_look_ns:
             return
         self._next_look_ns = now_ns + LOOK_NS

@@ -93,7 +93,13 @@ class ServerTable(Table):
         return self
 
     def tls(self) -> ssl.SSLContext | None:
-        """Return what encrypts; None where the address alone decides, and the system's certificates are trusted."""
+        """Return what encrypts; None where the address alone decides, and the system's certificates are trusted.
+
+        Returns
+        -------
+        ssl.SSLContext or None
+            For the connection.
+        """
         if self.ca_file is None and self.certificate is None:
             return None
         context = ssl.create_default_context() if self.ca_file is None else trusting(self.ca_file)
@@ -129,6 +135,15 @@ class LostError(Exception):
 class NatsConnection:
     """A connection to the server, as long as there is one.
 
+    Parameters
+    ----------
+    client
+        Which is connected.
+    said
+        What was amiss, the latest last; it grows.
+    closed
+        Set when the connection ends.
+
     Attributes
     ----------
     client, jetstream
@@ -152,7 +167,18 @@ class NatsConnection:
         return self._said[-1] if self._said else ""
 
     async def answer(self, asked: Awaitable[AnyAnswer]) -> AnyAnswer:
-        """Return an answer; LostError where the connection ends before, or the server says nothing."""
+        """Return an answer; LostError where the connection ends before, or the server says nothing.
+
+        Parameters
+        ----------
+        asked
+            What the server was asked.
+
+        Returns
+        -------
+        AnyAnswer
+            What it answers.
+        """
         task, closed = asyncio.ensure_future(asked), asyncio.ensure_future(self._closed.wait())
         try:
             done, _ = await asyncio.wait({task, closed}, timeout=ANSWER_SECONDS, return_when=asyncio.FIRST_COMPLETED)
@@ -172,6 +198,13 @@ class NatsConnection:
         ----------
         messages
             Of each: subject, content and headers.
+        stream
+            The stream's name.
+
+        Returns
+        -------
+        list[str or None]
+            Of each, why the server does not take it.
 
         Raises
         ------
@@ -189,7 +222,15 @@ class NatsConnection:
         return [_failure(answer) for answer in await self.answer(answers)]
 
     async def make_streams(self, *, replicas: int, keep_days: float) -> None:
-        """Make the streams of JetStream that are not there; those that are stay as they are."""
+        """Make the streams of JetStream that are not there; those that are stay as they are.
+
+        Parameters
+        ----------
+        replicas
+            Of each, in a cluster.
+        keep_days
+            How long they keep messages.
+        """
         from nats.js.api import DiscardPolicy, StreamConfig
         from nats.js.errors import NotFoundError
 
@@ -215,6 +256,8 @@ async def connected(server: ServerTable, name: str) -> AsyncIterator[NatsConnect
 
     Parameters
     ----------
+    server
+        Which, and what lets in.
     name
         How the server shows who is connected.
 
@@ -283,7 +326,18 @@ def _failure(answer: object) -> str | None:
 
 
 def said(error: Exception) -> str:
-    """Return what an error says, on one line and without the library's name."""
+    """Return what an error says, on one line and without the library's name.
+
+    Parameters
+    ----------
+    error
+        Of the library or of the system.
+
+    Returns
+    -------
+    str
+        One line.
+    """
     if isinstance(error, ssl.SSLError):
         return getattr(error, "verify_message", None) or error.reason or str(error)
     if isinstance(error, OSError) and error.errno and error.errno > 0:

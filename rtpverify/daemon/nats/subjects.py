@@ -33,12 +33,36 @@ TAKES = {EVENTS: (Subject.EVENT,), STATES: (Subject.STATE, Subject.BENCH)}
 
 
 def token(name: str) -> str:
-    """Return a name as one part of a subject."""
+    """Return a name as one part of a subject.
+
+    Parameters
+    ----------
+    name
+        Of a site, bench or stream.
+
+    Returns
+    -------
+    str
+        ASCII without white space and ``.``, ``*``, ``>``, ``/``.
+    """
     return quote(name, safe="").replace(".", "%2E").replace("~", "%7E")
 
 
 def subject(kind: Subject, *names: str) -> str:
-    """Return the subject of a site, a bench or a stream; of less than is published on, with ``>`` for the rest."""
+    """Return the subject of a site, a bench or a stream; of less than is published on, with ``>`` for the rest.
+
+    Parameters
+    ----------
+    kind
+        What is published.
+    *names
+        Of site, bench and stream.
+
+    Returns
+    -------
+    str
+        To publish on, or to subscribe to.
+    """
     parts = ["rtpverify", str(kind), *map(token, names)]
     wanted = 2 if kind is Subject.BENCH else 3
     return ".".join(parts if len(names) == wanted else [*parts, ">"])
@@ -49,15 +73,35 @@ def message_id(site: str, bench: str, stream: str, event_id: str, place: str, re
 
     Parameters
     ----------
+    site, bench, stream
+        Whose event it is.
     event_id
         The event's.
     place, revision
         Of its entry in the outbox; a message that is sent again has the same.
+
+    Returns
+    -------
+    str
+        The identity.
     """
     return f"{token(site)}/{token(bench)}/{token(stream)}/{event_id}/{place}.{revision}"
 
 
 def revision_in(identity: str, place: str) -> int | None:
-    """Return the revision that a message has in an outbox, None where it is of another one."""
+    """Return the revision that a message has in an outbox, None where it is of another one.
+
+    Parameters
+    ----------
+    identity
+        Of a message.
+    place
+        Of an outbox.
+
+    Returns
+    -------
+    int or None
+        The revision.
+    """
     found, _, revision = identity.rpartition("/")[2].rpartition(".")
     return int(revision) if found == place and revision.isdecimal() else None
