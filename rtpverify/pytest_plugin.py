@@ -23,6 +23,7 @@ import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Generator
+    from types import TracebackType
 
     from rtpverify.api.live import LiveVerifier
     from rtpverify.api.sending import LiveSender
@@ -48,6 +49,7 @@ _FILES = ("evidence", "sdp")
 _EVIDENCE = ".evidence"
 """What the property ends with that names the evidence."""
 _SLUG_CHARACTERS = 80
+_PACKAGE = Path(__file__).parent
 
 
 # Hooks ---------------------------------------------------------------------------------------------------------------
@@ -100,8 +102,11 @@ def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Add what checks found to the report of a test that failed, or of a fixture that it needs."""
-    if call.when == "setup" and call.excinfo is not None and _RIG in item.stash:
-        item.stash[_RIG].close(call.excinfo.value)
+    if call.excinfo is not None:
+        if call.when == "setup" and _RIG in item.stash:
+            item.stash[_RIG].close(call.excinfo.value)
+        if not item.config.getoption("fulltrace"):
+            _end_at_caller(call.excinfo)
     report = yield
     if call.when != "teardown" and report.failed and _RIG in item.stash:
         report.sections += item.stash[_RIG].sections()
@@ -142,9 +147,11 @@ class _Factory:
         self._rig = rig
 
     def __getattr__(self, attribute: str) -> NoReturn:
+        __tracebackhide__ = True
         raise AttributeError(f"{self.name} has no {attribute!r}: it is to be called first: {self.example}")
 
     def __enter__(self) -> NoReturn:
+        __tracebackhide__ = True
         raise TypeError(f"{self.name} is to be called: {self.example}")
 
     def __exit__(self, *_: object) -> None:
@@ -174,6 +181,7 @@ class VerifierFactory(_Factory):
         RequestError
             Where the source or an option is unusable.
         """
+        __tracebackhide__ = True
         self._refuse(source)
         return self._rig.verify(str(source), options)
 
@@ -198,6 +206,7 @@ class SenderFactory(_Factory):
         RequestError
             Where an argument is unusable.
         """
+        __tracebackhide__ = True
         self._refuse(destination)
         return self._rig.send(str(destination), options)
 
@@ -224,6 +233,7 @@ class _Rig:
 
     def verify(self, source: str, options: Mapping[str, Any]) -> LiveVerifier:
         """Begin a check with what is given, and what is not from elsewhere."""
+        __tracebackhide__ = True
         from rtpverify.api.checks import verify
         from rtpverify.live.sdp_session import is_session
 
@@ -242,6 +252,7 @@ class _Rig:
 
     def send(self, destination: str, options: Mapping[str, Any]) -> LiveSender:
         """Begin to send with what is given, and what is not from elsewhere."""
+        __tracebackhide__ = True
         from rtpverify.api.sending import send
 
         given: dict[str, Any] = {"encoding": self._marked.get("encoding") or self._default("encoding")}
@@ -295,10 +306,8 @@ class _Rig:
     def assert_clean(self) -> None:
         """Fail the test where a check is not clean whose result it never asked for."""
         for verifier in self._unasked:
-            try:
+            with _as_failure(AssertionError):
                 verifier.result.assert_clean()
-            except AssertionError as error:
-                pytest.fail(str(error), pytrace=False)
 
     def sections(self) -> list[tuple[str, str]]:
         """Return what each check found that did not pass, and where its evidence is."""
@@ -351,10 +360,8 @@ def _marked(item: pytest.Item) -> dict[str, Any]:
         given |= marker.kwargs
         if isinstance(outer, Mapping) and isinstance(limits, Mapping):
             given["limits"] = {**outer, **limits}
-    try:
+    with _as_failure(RequestError, "marker rtp: "):
         limits_of(given.get("profile", DEFAULT_PROFILE), given.get("limits"))
-    except RequestError as error:
-        pytest.fail(f"marker rtp: {error}", pytrace=False)
     return given
 
 
@@ -369,6 +376,35 @@ def _is_loopback(address: str) -> bool:
         return ip_address(parse_endpoint(address).address).is_loopback
     except ConfigurationError:
         return False
+
+
+@contextmanager
+def _as_failure(kind: type[Exception], prefix: str = "") -> Iterator[None]:
+    """Fail the test with the message of an error, and nothing of where it was raised."""
+    try:
+        yield
+    except kind as error:
+        raise pytest.fail.Exception(f"{prefix}{error}", pytrace=False) from None
+
+
+def _end_at_caller(excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+    """Let the traceback of a caller's mistake end at the line that made it."""
+    from rtpverify.errors import RequestError
+
+    if not isinstance(excinfo.value, RequestError):
+        return
+    here: TracebackType | None = excinfo.tb
+    caller, before, is_in_ours = None, None, True
+    while here is not None:
+        code = here.tb_frame.f_code
+        is_hook = code.co_name.startswith("pytest_")  # hooks surround the test
+        was_in_ours, is_in_ours = is_in_ours, Path(code.co_filename).is_relative_to(_PACKAGE) and not is_hook
+        if is_in_ours and not was_in_ours:
+            caller = before
+        before, here = here, here.tb_next
+    if caller is not None:
+        caller.tb_next = None
+        excinfo.value.__cause__ = None  # is in the message
 
 
 @contextmanager

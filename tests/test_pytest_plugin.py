@@ -202,6 +202,12 @@ def device(rtp_verifier):
 
 def test_fixture_without_a_device(device):
     pass
+
+def test_unknown_encoding(rtp_verifier):
+    rtp_verifier(SOURCE, encoding="L23/48000/2")
+
+def test_no_such_file():
+    rtpverify.check("nothing.wav")
 """,
     )
     said = {
@@ -220,8 +226,14 @@ def test_fixture_without_a_device(device):
         "test_argument_without_a_name": "marker rtp: 'digital' is unknown; it takes profile,",
         "test_unknown_profile": "marker rtp: profile: 'tape' is not one of digital, analog",
         "test_fixture_without_a_device": "no RTP stream within 0.05 s",
+        "test_unknown_encoding": "encoding 'L23' is unknown; known are L8,",
+        "test_no_such_file": "nothing.wav: No such file or directory",
     }
     assert {name: text for name, text in words.items() if text not in said[name]} == {}, ended.stdout
+    # The caller's line is shown, nothing of what it called, and each message once.
+    shown = "\n".join(part.text for case in cases.values() for part in case if part.tag in ("failure", "error"))
+    assert '>       rtpverify.check("nothing.wav")' in shown
+    assert not re.search(r"\w+\.py:\d+: in |During handling|payload\.py|pytest_plugin\.py", shown), shown
 
 
 def test_options_and_ini_keys_give_what_neither_test_nor_marker_does(bench, tmp_path):

@@ -65,11 +65,12 @@ class Excerpt:
         Raises
         ------
         RequestError
-            Where a capture does not say when its packets arrived.
+            Where a capture does not say when its packets arrived, or ended before the part begins.
         """
         from rtpverify.rtp.batch import parse
 
         first_ns: int | None = None
+        last_seconds, is_reached = 0.0, False
         for batch in batches:
             if not batch.timed:
                 option = "--start" if self.start_seconds else "--duration"
@@ -82,10 +83,17 @@ class Excerpt:
                 continue
             since = (batch.arrival_ns - first_ns) / 1e9 - self.start_seconds
             end = math.inf if self.duration_seconds is None else self.duration_seconds
+            last_seconds = max(last_seconds, float(since.max(initial=-math.inf)) + self.start_seconds)
+            is_reached |= bool((since >= 0.0).any())
             if len(kept := np.flatnonzero((since >= 0.0) & (since < end))):
                 yield batch.take(kept)
             elif len(batch) and (since >= end).all():
                 return
+        if first_ns is not None and not is_reached:
+            raise RequestError(
+                f"{source}: --start {self.start_seconds:g} is after its last packet, "
+                f"{last_seconds:.3f} s after its first"
+            )
 
 
 WHOLE = Excerpt()

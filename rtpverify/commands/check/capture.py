@@ -107,8 +107,9 @@ def _streams_in(capture: CaptureReader) -> str:
 
 def _verify_capture(capture: CaptureReader, specs: Sequence[StreamSpec], options: CheckOptions) -> Result:
     verifier = options.verifier(specs)
-    source = str(capture.path)
+    source, last_ns = str(capture.path), 0
     for batch in capture if options.excerpt.is_whole else options.excerpt.of(capture, source):
+        last_ns = max(last_ns, int(batch.arrival_ns.max(initial=0)))
         if options.clips is not None:
             options.clips.take_packets(batch)
         verifier.feed(batch)
@@ -118,10 +119,13 @@ def _verify_capture(capture: CaptureReader, specs: Sequence[StreamSpec], options
     result = options.result(verifier, source)
     add_counts(result.discarded, {reason: capture.skipped[reason] for reason in _HIDES_AUDIO})
     result.warnings += _doubts(capture)
+    part = "the part that was verified"
+    if options.excerpt.is_whole:
+        part, last_ns = "the capture", capture.last_ns
     for stream, found in zip(verifier.streams, result.streams, strict=False):
-        if silent_ns := verifier.silent_ns(stream, capture.last_ns):
+        if silent_ns := verifier.silent_ns(stream, last_ns):
             after = " after its sender sent RTCP BYE" if stream.rtcp.said_goodbye else ""
-            found.warnings.append(f"no packet in the last {silent_ns / 1e9:.1f} s of the capture{after}")
+            found.warnings.append(f"no packet in the last {silent_ns / 1e9:.1f} s of {part}{after}")
     ours = verifier.discarded["unmatched"] + verifier.discarded["not_selected"]
     if capture.records and not result.streams and not ours:
         seen = in_words(verifier.discarded + capture.skipped)
