@@ -7,7 +7,7 @@ import pytest
 from rtpverify.daemon.metrics.event_sizes import SIZES as MEASURES
 from rtpverify.daemon.web.openapi import document
 from rtpverify.events import SIZES, Event, Kind, SlipSize, figures_of
-from tools.event_figures import PAGE, page
+from tools.result_docs import PAGE, page
 
 
 @pytest.mark.parametrize("kind", Kind)
@@ -43,7 +43,7 @@ def test_the_schema_names_the_figures_of_every_kind():
 
 
 def test_the_documentation_is_up_to_date():
-    assert PAGE.read_text(encoding="utf-8") == page(), "run: PYTHONPATH=. python tools/event_figures.py"
+    assert PAGE.read_text(encoding="utf-8") == page(), "run: PYTHONPATH=. python tools/result_docs.py"
 
 
 def test_what_was_compared_is_named_with_its_probability():

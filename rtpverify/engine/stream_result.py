@@ -344,7 +344,7 @@ def _add_legs(stream: Stream, merger: LegMerger, last_arrival_ns: int, result: S
             Leg(
                 sender=leg.flow.sender if leg.flow else leg.ends.sender,
                 destination=leg.flow.destination if leg.flow else leg.ends.destination,
-                ssrc=leg.ends.ssrc,
+                ssrc=None if leg.ends.ssrc is None else f"0x{leg.ends.ssrc:08x}",
                 packets_received=counts.received,
                 packets_expected=counts.expected,
                 packets_lost=counts.lost,
@@ -355,7 +355,8 @@ def _add_legs(stream: Stream, merger: LegMerger, last_arrival_ns: int, result: S
                 max_skew_seconds=leg.max_skew_seconds,
             )
         )
-        which = result.legs[-1].destination if leg.ends.ssrc is None else f"SSRC 0x{leg.ends.ssrc:08x}"
+        its = result.legs[-1]
+        which = its.destination if its.ssrc is None else f"SSRC {its.ssrc}"
         name = f"leg {len(result.legs)} ({which})"
         if leg.last_arrival_ns is None:
             result.warnings.append(f"no packet arrived on {name}: no redundancy")

@@ -328,7 +328,7 @@ def leg_line(number: int, leg: Leg) -> str:
     """
     lost = f"{leg.packets_received:,} received of {leg.packets_expected:,}, {leg.packets_lost:,} lost"
     skew = f"skew {seconds(leg.skew_seconds)} (at most {seconds(leg.max_skew_seconds)})"
-    ssrc = "" if leg.ssrc is None else f"SSRC 0x{leg.ssrc:08x}, "
+    ssrc = "" if leg.ssrc is None else f"SSRC {leg.ssrc}, "
     return f"{number}: {ssrc}{leg.sender or UNMEASURED} → {leg.destination or UNMEASURED}, {lost}, {skew}"
 
 

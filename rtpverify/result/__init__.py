@@ -158,8 +158,8 @@ class Leg:
 
     sender: str | None
     destination: str | None
-    ssrc: int | None = None
-    """Where the legs differ in it."""
+    ssrc: str | None = None
+    """In hexadecimal, where the legs differ in it."""
     packets_received: int = 0
     packets_expected: int = 0
     packets_lost: int = 0
@@ -478,7 +478,7 @@ class Result:
         Returns
         -------
         dict[str, Any]
-            Values of JSON's types; docs/result.md describes them.
+            Values of JSON's types, as :mod:`rtpverify.result.schema` describes them.
         """
         return {
             "schema": SCHEMA,
@@ -533,7 +533,7 @@ def stream_as_dict(stream: StreamResult) -> dict[str, Any]:
     if stream.transport is not None:
         data |= {"packet_time_seconds": stream.packet_time_seconds, "transport": asdict(stream.transport)}
         data["channel_order"] = stream.channel_order
-        data["legs"] = [leg_as_dict(leg) for leg in stream.legs]
+        data["legs"] = [asdict(leg) for leg in stream.legs]
         data["packets_differing"] = stream.packets_differing
     data["signal"] = [asdict(signal) for signal in stream.signal]
     if stream.comparison is not None:
@@ -541,22 +541,6 @@ def stream_as_dict(stream: StreamResult) -> dict[str, Any]:
     data["events"] = events_as_dicts(stream.events)
     data["warnings"] = stream.warnings
     return data
-
-
-def leg_as_dict(leg: Leg) -> dict[str, Any]:
-    """Return one leg in the published JSON form.
-
-    Parameters
-    ----------
-    leg
-        The leg.
-
-    Returns
-    -------
-    dict[str, Any]
-        Values of JSON's types.
-    """
-    return asdict(leg) | {"ssrc": None if leg.ssrc is None else f"0x{leg.ssrc:08x}"}
 
 
 def events_as_dicts(events: Sequence[Event]) -> list[dict[str, Any]]:

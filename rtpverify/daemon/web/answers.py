@@ -6,22 +6,16 @@ A number that was not measured is None. Names are those of the description witho
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import (
-    Annotated,
-    Literal,
-    NotRequired,  # pydantic asks for it before Python 3.12
-)
+from typing import Annotated, Literal
 
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from rtpverify.events import Cause, Kind
-from rtpverify.result import Leg, Signal, Transport, Verdict
+from rtpverify.events import Kind
+from rtpverify.result import Signal
+from rtpverify.result.schema import Channel, Count, EventDocument, FiguresDocument, Time
 
-Count = Annotated[int, Field(ge=0)]
-Channel = Annotated[int, Field(ge=1)]
 Numbers = list[float | None]
-Time = Annotated[str | None, Field(json_schema_extra={"format": "date-time"})]
 
 
 class Health(StrEnum):
@@ -95,24 +89,8 @@ class StreamsAnswer(TypedDict):
     streams: list[LineAnswer]
 
 
-class ResultAnswer(TypedDict):
+class ResultAnswer(FiguresDocument):
     """One stream of the schema rtpverify.result/1, without its events."""
-
-    verdict: Verdict
-    inconclusive: str | None
-    ssrc: NotRequired[str | None]
-    sender: NotRequired[str | None]
-    destination: NotRequired[str | None]
-    payload_type: NotRequired[int | None]
-    packet_time_seconds: NotRequired[float | None]
-    encoding: str | None
-    sample_rate: int | None
-    channels: int | None
-    frames: Count
-    transport: NotRequired[Transport]
-    legs: NotRequired[list[Leg]]
-    signal: Annotated[list[Signal], Field(description="Over all steady signal.")]
-    warnings: list[str]
 
 
 class StreamAnswer(LineAnswer):
@@ -198,25 +176,10 @@ class FileAnswer(TypedDict):
     size: Count
 
 
-class EventAnswer(TypedDict):
+class EventAnswer(EventDocument):
     """The figures of the event's kind are further properties. Events sent live have no `evidence`."""
 
-    id: str
     stream: str
-    kind: Kind
-    cause: Cause
-    channel: Channel | None
-    start_frame: int
-    duration_frames: Count
-    fault: bool
-    open: Annotated[bool, Field(description="Whether the event is ongoing.")]
-    packets: Annotated[list[int], Field(min_length=2, max_length=2)] | None
-    time: Time
-    message: str
-    confidence: Annotated[
-        float | None, Field(description="Probability of the kind; null where no fault models were compared.")
-    ]
-    alternatives: Annotated[dict[str, float] | None, Field(description="Other kinds with a probability above 0.05.")]
     evidence: Annotated[list[FileAnswer], Field(description="Files of `/api/events/{id}/evidence/{file}`.")]
 
 

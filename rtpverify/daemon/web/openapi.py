@@ -10,8 +10,9 @@ from typing import Any, Literal
 from pydantic import TypeAdapter
 
 from rtpverify.daemon.web.answers import ANSWERS
-from rtpverify.events import SIZES, Cause, Kind, figures_of
+from rtpverify.events import Cause, Kind
 from rtpverify.evidence.folder import FILES
+from rtpverify.result.schema import figures_schema
 from rtpverify.version import __version__
 
 Schema = dict[str, Any]
@@ -143,28 +144,11 @@ def _schemas() -> dict[str, Schema]:
     _, found = TypeAdapter.json_schemas(adapters, ref_template="#/components/schemas/{model}")
     text = _ANSWER.sub(r"\1", json.dumps(found["$defs"]))
     schemas: dict[str, Schema] = json.loads(text)
-    schemas["Event"]["oneOf"] = [_figures(kind) for kind in Kind]
+    schemas["Event"]["oneOf"] = [figures_schema(kind) for kind in Kind]
     return schemas
 
 
 _ANSWER = re.compile(r"(?<=[/\"])(\w+)Answer(?=\")")
-
-
-def _figures(kind: Kind) -> Schema:
-    """Return the schema of what events of one kind have apart from what all have."""
-    properties = {
-        name: {
-            **TypeAdapter(types).json_schema(),
-            "description": f"{figure.documentation[0].upper()}{figure.documentation[1:]}.",
-        }
-        for name, (types, figure) in figures_of(kind).items()
-    }
-    return {
-        "title": str(kind),
-        "description": SIZES[kind].__doc__,
-        "required": list(properties),
-        "properties": {"kind": {"const": str(kind)}, **properties},
-    }
 
 
 def _ref(name: str) -> Schema:

@@ -1,13 +1,17 @@
-"""Write the table of what events measure into docs/result.md, from :mod:`rtpverify.events`."""
+"""Write what docs/ has from the types of a result: the table of what events measure, and the JSON Schema."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from rtpverify.events import Kind, figures_of
+from rtpverify.result.schema import schema
 
-PAGE = Path(__file__).parents[1] / "docs" / "result.md"
-_FIRST = "<!-- figures: written by tools/event_figures.py -->\n"
+DOCS = Path(__file__).parents[1] / "docs"
+PAGE = DOCS / "result.md"
+SCHEMA_FILE = DOCS / "result.schema.json"
+_FIRST = "<!-- figures: written by tools/result_docs.py -->\n"
 _LAST = "<!-- end of figures -->\n"
 
 
@@ -27,5 +31,11 @@ def page() -> str:
     return f"{before}{_FIRST}\n{table()}\n{_LAST}{after}"
 
 
+def schema_text() -> str:
+    """Return the JSON Schema as it is now."""
+    return json.dumps(schema(), indent=2, ensure_ascii=False) + "\n"
+
+
 if __name__ == "__main__":
     PAGE.write_text(page(), encoding="utf-8")
+    SCHEMA_FILE.write_text(schema_text(), encoding="utf-8")
