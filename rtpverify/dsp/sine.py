@@ -146,18 +146,35 @@ class BlockFit:
             self.peak.reshape(shape),
         )
 
-    def take(self, index: NDArray[np.intp]) -> BlockFit:
-        """Return the fits at ``index`` of the first axis, in that order.
+    @classmethod
+    def stacked(cls, fits: Sequence[BlockFit]) -> BlockFit:
+        """Return fits of one leading shape as one, with an axis for them before it.
 
         Parameters
         ----------
-        index
-            Indices of the first axis, shape (m,).
+        fits
+            At least one, of blocks of one length.
 
         Returns
         -------
         BlockFit
-            Copies.
+            Leading shape (len(fits), …).
+        """
+        names = ("z", "slope_z", "dc", "harmonics", "square_sum", "peak")
+        return cls(fits[0].n, *(np.stack([getattr(fit, name) for fit in fits]) for name in names))
+
+    def take(self, index: NDArray[np.intp] | tuple[slice, ...]) -> BlockFit:
+        """Return the fits at ``index`` of the leading axes.
+
+        Parameters
+        ----------
+        index
+            Indices of the first axis, shape (m,), or a part of each leading axis.
+
+        Returns
+        -------
+        BlockFit
+            Copies; of parts, views.
         """
         return BlockFit(
             self.n,
@@ -196,13 +213,13 @@ def fit_blocks(x: NDArray[np.float64], basis: ToneBasis) -> BlockFit:
     return fit_runs(x, [(basis, len(x))])
 
 
-def fit_runs(x: NDArray[np.float64], runs: Sequence[tuple[ToneBasis, int]]) -> BlockFit:
+def fit_runs(x: NDArray[np.floating], runs: Sequence[tuple[ToneBasis, int]]) -> BlockFit:
     """Fit every row of ``x``, shape (r, n), each run of so many rows by a basis of its own, all of ``n`` frames.
 
     Parameters
     ----------
     x
-        One block a row, shape (r, n).
+        One block a row, shape (r, n); float32 becomes float64 in pieces that stay in the cache.
     runs
         Basis and number of rows of each run.
 
@@ -220,9 +237,10 @@ def fit_runs(x: NDArray[np.float64], runs: Sequence[tuple[ToneBasis, int]]) -> B
         columns = basis.columns[:MODEL_COLUMNS]
         for start in range(stop - count, stop, step):
             part = slice(start, min(start + step, stop))
-            solution = x[part] @ basis.solver
+            piece = x[part].astype(np.float64, copy=False)
+            solution = piece @ basis.solver
             residual = solution[:, :MODEL_COLUMNS] @ columns
-            np.subtract(x[part], residual, out=residual)
+            np.subtract(piece, residual, out=residual)
             coefficients[part, : solution.shape[1]] = solution
             np.einsum("rn,rn->r", residual, residual, out=square_sum[part])
             np.maximum(residual.max(axis=1), -residual.min(axis=1), out=peak[part])

@@ -23,8 +23,10 @@ CAUSE_UNKNOWN = (
     "a recording cannot show whether a fault arose on the network or in the sender; "
     "check a capture of the packets to find out"
 )
-_PIECE_SECONDS = 1.28
-"""Frames taken at a time: long enough that the work on whole blocks outweighs that around them."""
+_PIECE_SAMPLES = 1 << 19
+"""Samples taken at a time: enough that the work on them outweighs that around it, and few enough for the cache."""
+_PIECE_BLOCKS = 64
+"""Frames are taken in pieces of so many blocks, or of as many times as many as the samples allow."""
 _TOGETHER_SECONDS = 0.01
 """Channels that begin no farther apart begin together, as a sine needs some time to rise; wrong values no farther apart
 are one event."""
@@ -126,7 +128,8 @@ class FrameVerifier:
         self._missing = _NotFinite(sample_rate_hz, channels)
         self._beginning = _Beginning(sample_rate_hz, channels) if may_begin_late else None
         form = stream_format(sample_rate_hz, channels, 1, reference)
-        self._piece = max(1, int(_PIECE_SECONDS * sample_rate_hz) // form.block_frames) * form.block_frames
+        least = _PIECE_BLOCKS * form.block_frames
+        self._piece = max(1, _PIECE_SAMPLES // (least * channels)) * least
         self._analysis = Analysis(form, self._piece)
         self._row = np.array([self._analysis.add(reference, limits, bits, companded=encoding in COMPANDED)])
         self._events: dict[str, Event] = {}

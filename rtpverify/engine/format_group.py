@@ -28,7 +28,15 @@ SMALL_BLIND_SECONDS = 0.1
 
 
 class Detector(Protocol):
-    """What checks the rows of a timeline. A detector keeps one slot for every row."""
+    """What checks the rows of a timeline. A detector keeps one slot for every row.
+
+    Attributes
+    ----------
+    stretch_blocks
+        Blocks that are best checked at once, or a multiple of them; they begin at multiples.
+    """
+
+    stretch_blocks: int
 
     def place(self, row: int, reference: Any, limits: Limits, bits: int | None, *, companded: bool) -> None:
         """Compare the timeline's newest row, or one that has been finished, with a reference of the detector's kind.
@@ -315,6 +323,8 @@ class Analysis:
         )
         self.detector = _detector(form, self.timeline, history)
         """The detector of every row."""
+        self.stretch_frames = self.detector.stretch_blocks * form.block_frames
+        """Frames that are best checked at once, or a multiple of them; they begin at multiples."""
         self._mergers: list[ChannelMerger] = []
         self._free: list[int] = []
         """Rows of streams that were removed."""

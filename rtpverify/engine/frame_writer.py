@@ -27,6 +27,12 @@ from rtpverify.transport.sequence import SequenceTracker
 
 AHEAD_SECONDS = 0.5
 """How far packets may run ahead of what is settled before a batch is taken in pieces."""
+STORED_AHEAD_SECONDS = 4.0
+"""The same where all of them are there already: what is checked at once is then worth the memory."""
+MANY_STRETCHES = 2
+"""A group that has room for more can wait until a stretch is whole."""
+PIECE_SAMPLES = 1 << 17
+"""Samples that are decoded and written at a time: they stay in a core's own cache."""
 JUDGED_NS = 100_000_000
 """Arrival time for which settled frames may wait to be checked: the cost of checking is by the call."""
 HURRIED_NS = 20_000_000
@@ -81,10 +87,10 @@ class _Group(Rows):
     index: NDArray[np.int64]
     """Stream index of each row; -1 where the stream was removed."""
 
-    def __init__(self, form: Format, encoding: Encoding) -> None:
+    def __init__(self, form: Format, encoding: Encoding, ahead_seconds: float) -> None:
         super().__init__()
         self.encoding = encoding
-        ahead_frames = int(AHEAD_SECONDS * form.sample_rate_hz)
+        ahead_frames = int(ahead_seconds * form.sample_rate_hz)
         self.analysis = Analysis(form, ahead_frames, np.float32)
         self.longest_frames = ahead_frames // 2
         """Frames that are written at once where packets are long or of several lengths."""
@@ -142,6 +148,8 @@ class Tracks(Rows):
         Takes what failed, and of which stream where that is known; it is to be given up then.
     on_frames
         Takes all frames of every stream, where given.
+    ahead_seconds
+        How far packets may run ahead of what is settled before a batch is taken in pieces.
     """
 
     FRESH: ClassVar = {"_origin": -1, "_group": -1, "_row": -1, "_due": NEVER}
@@ -161,7 +169,9 @@ class Tracks(Rows):
         tell: Callable[[Stream, Event], None],
         fail: Fail,
         on_frames: OnFrames | None,
+        ahead_seconds: float,
     ) -> None:
+        self._ahead_seconds = ahead_seconds
         self._table = table
         self._tracker = tracker
         self._tell = tell
@@ -313,7 +323,7 @@ class Tracks(Rows):
             raise RequestError(f"the stream had {MAX_FORMATS} formats before")
         if number == self._next_number:
             self._number[key] = number
-            self._groups[number] = _Group(*key)
+            self._groups[number] = _Group(*key, self._ahead_seconds)
             self._next_number += 1
         group = self._groups[number]
         self._end(stream, group)
@@ -385,15 +395,17 @@ class Tracks(Rows):
         rows = rows[self._row[batch.stream[rows]] >= 0]
         if len(rows) == 0:
             return
-        samples = decode(group.encoding, batch.part.source.arena, batch.part.payload_offset[rows], length)
-        packets = Packets(
-            self._row[batch.stream[rows]],
-            batch.placement.sequence[rows],
-            batch.placement.timestamp[rows],
-            batch.part.arrival_ns[rows],
-            samples,
-        )
-        self._place(group, packets)
+        arrival_ns = batch.part.arrival_ns
+        at_once = max(1, PIECE_SAMPLES // (length * group.encoding.channels))
+        for part in (rows[start : start + at_once] for start in range(0, len(rows), at_once)):
+            packets = Packets(
+                self._row[batch.stream[part]],
+                batch.placement.sequence[part],
+                batch.placement.timestamp[part],
+                arrival_ns[part],
+                decode(group.encoding, batch.part.source.arena, batch.part.payload_offset[part], length),
+            )
+            self._place(group, packets)
 
     def write_one(self, stream: Stream, packet: PlacedPacket) -> None:
         """Write one packet, whatever its encoding, to the track that its stream had there.
@@ -488,7 +500,10 @@ class Tracks(Rows):
         timeline, rows = group.analysis.timeline, np.unique(row)
         first = np.array([frame[row == one].min() for one in rows.tolist()], np.int64)
         of = group.index[rows]
-        for until in (np.minimum(self._tracker.settled[of] - self._origin[of], first), first):
+        settled = np.minimum(self._tracker.settled[of] - self._origin[of], first)
+        stretch = group.analysis.stretch_frames
+        # Whole stretches are less work than parts of them.
+        for until in (settled // stretch * stretch, settled, first):
             full = (first + frames > timeline.limits(rows)[1]) & (group.index[rows] >= 0)
             if full.any():
                 self._advance(group, rows[full], until[full])
@@ -507,18 +522,27 @@ class Tracks(Rows):
         is_due = (self._tracker.end_timestamp >= self._due).any()
         if is_due or not self._judged_ns <= now_ns < self._judged_ns + wait_ns:
             self._judged_ns = now_ns
-            self.judge()
+            self.judge(to_end=False)
             self._in_a_hurry = any(group.analysis.in_a_hurry for group in self._groups.values())
 
-    def judge(self) -> None:
-        """Check every block that is settled, and collect what the detectors show."""
+    def judge(self, *, to_end: bool = True) -> None:
+        """Check every block that is settled, and collect what the detectors show.
+
+        Parameters
+        ----------
+        to_end
+            Whether also a rest that can wait until a whole stretch is there, in groups that have room for it.
+        """
         settled, end = self._tracker.settled, self._tracker.end_timestamp
         for group in list(self._groups.values()):
             streams = group.index[group.rows]
-            self._due[streams] = end[streams] + int(AHEAD_SECONDS * group.analysis.form.sample_rate_hz)
+            self._due[streams] = end[streams] + int(self._ahead_seconds * group.analysis.form.sample_rate_hz)
             origin = self._origin[streams]
             rows, origin = group.rows[origin >= 0], origin[origin >= 0]
-            self._advance(group, rows, settled[group.index[rows]] - origin)
+            until, stretch = settled[group.index[rows]] - origin, group.analysis.stretch_frames
+            if not to_end and 2 * group.longest_frames > MANY_STRETCHES * stretch:
+                until = until // stretch * stretch
+            self._advance(group, rows, until)
             self._take_events(group)
         for stream in [stream for stream, track in self._ending if self._is_settled(stream, track, settled)]:
             with self._contained(stream):

@@ -58,6 +58,8 @@ class Intake(Rows):
         What arrival times count.
     on_frames
         Takes all frames of every stream that has a reference, where given.
+    ahead_seconds
+        How far packets may run ahead of what is settled before a batch is taken in pieces.
 
     Attributes
     ----------
@@ -102,6 +104,7 @@ class Intake(Rows):
         fail: Fail,
         host_clock: HostClock,
         on_frames: OnFrames | None,
+        ahead_seconds: float,
     ) -> None:
         super().__init__(table)
         self._table = table
@@ -114,7 +117,7 @@ class Intake(Rows):
         self.arrivals = Arrivals(table, self._arrivals_failed)
         self.presentation = Presentation(table)
         self.host_drops = HostDrops(table)
-        self.tracks = Tracks(table, self.tracker, tell, fail, on_frames)
+        self.tracks = Tracks(table, self.tracker, tell, fail, on_frames, ahead_seconds)
 
     # Streams --------------------------------------------------------------------------------------------------------
 

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from rtpverify.engine.admission import Admission
 from rtpverify.engine.encodings import FirstPackets, decide, statement
 from rtpverify.engine.expectation import Selection, StreamSpec
-from rtpverify.engine.frame_writer import OnFrames
+from rtpverify.engine.frame_writer import AHEAD_SECONDS, OnFrames
 from rtpverify.engine.isolation import Isolation
 from rtpverify.engine.pipeline import Intake
 from rtpverify.engine.presence import AwaitedStream, Ends, Presence
@@ -81,6 +81,9 @@ class Verifier:
         Takes all frames of every stream that has a reference, where given.
     ends
         What it means that a stream ends before the input does.
+    ahead_seconds
+        How much of a stream may be taken before it is checked; more takes memory, and less time where packets are
+        there already.
 
     Attributes
     ----------
@@ -101,6 +104,7 @@ class Verifier:
         host_clock: HostClock = "utc",
         on_frames: OnFrames | None = None,
         ends: Ends = Ends.FAULT,
+        ahead_seconds: float = AHEAD_SECONDS,
     ) -> None:
         self.streams: list[Stream] = []
         self._rows: RowTable[Stream] = RowTable()
@@ -110,7 +114,7 @@ class Verifier:
         claims = self._identity.claim_of
         self._demux = Demux(max_streams, self._identity.place_of, self._admission, claims, self._rows)
         self._merger: LegMerger | None = None
-        self._intake = Intake(self._rows, self._tell, self._fail, host_clock, on_frames)
+        self._intake = Intake(self._rows, self._tell, self._fail, host_clock, on_frames, ahead_seconds)
         self._presence = Presence(specs, selection, self._intake.arrivals, self._intake.tracker, self._tell, ends=ends)
         self.failures: deque[Failure] = deque(maxlen=MAX_FAILURES)
         self._isolation = Isolation(self._take_together, self._begin_again, self._fail_transport)

@@ -211,6 +211,34 @@ class Timeline:
         blocks = data[row[:, None, None], channel[None, :, None], slot[:, None, :]]
         return blocks.astype(np.float64, copy=False), valid[row[:, None], slot]
 
+    def stretch(
+        self, row: int, first_block: int, count: int
+    ) -> tuple[NDArray[np.float32 | np.float64], NDArray[np.bool_]]:
+        """Return blocks of one row as they are kept, not copied where they lie one after another, and which are whole.
+
+        Parameters
+        ----------
+        row
+            Row of the stream.
+        first_block
+            Index of the first block.
+        count
+            Blocks wanted.
+
+        Returns
+        -------
+        tuple[NDArray[np.float32 or np.float64], NDArray[np.bool_]]
+            Samples of shape (channels, count, block_frames), only to be read and only until the next write, and
+            whether every frame of a block is valid, shape (count,).
+        """
+        data, valid = self._by_block()
+        per_ring = data.shape[2]
+        start = first_block % per_ring
+        if start + count <= per_ring:
+            return data[row, :, start : start + count], np.asarray(valid[row, start : start + count].all(axis=1))
+        slot = np.arange(first_block, first_block + count) % per_ring
+        return data[row][:, slot], np.asarray(valid[row, slot].all(axis=1))
+
     def consume(self, row: NDArray[np.int64], count: NDArray[np.int64]) -> None:
         """Step past ``count`` blocks of each row; what falls out of the history becomes a hole for later frames.
 

@@ -585,26 +585,36 @@ class Timing(Rows):
         transit_ns: NDArray[np.float64],
     ) -> None:
         """Widen the span of transit times, window by window; a window starts with the first packet past the last."""
-        # Behind the last row is what changes nothing: a stretch may end there.
-        row, transit_ns = np.arange(len(arrival_ns)), np.append(transit_ns, np.nan)
         at = np.flatnonzero(known)
         of, start, stop = groups.stream[at], groups.first[at], groups.stop[at]
+        if not len(at):
+            return
+        # Nothing before the first packet of a window is past its end: the latest arrival so far finds that packet.
+        latest_ns, origin_ns, last_ns = _latest_so_far(groups, arrival_ns)
+        origin_ns, last_ns = origin_ns[at], last_ns[at]
+        windows = []
         while len(of):
-            window_end_ns = self._window_start[groups.stream] + self._tsdf_window_ns[groups.stream]
-            past = np.where(arrival_ns >= np.repeat(window_end_ns, groups.count), row, len(row))
-            end = np.minimum(np.minimum.reduceat(np.append(past, len(row)), _ends(start, stop))[::2], stop)
-            some = end > start
-            inside, stretches = of[some], _ends(start[some], end[some])
-            if len(inside):
-                low, high = np.fmin.reduceat(transit_ns, stretches), np.fmax.reduceat(transit_ns, stretches)
-                self._window_low[inside] = np.minimum(self._window_low[inside], low[::2])
-                self._window_high[inside] = np.maximum(self._window_high[inside], high[::2])
+            end_ns = np.minimum(self._window_start[of] + self._tsdf_window_ns[of] + origin_ns, last_ns + 1)
+            end = np.clip(np.searchsorted(latest_ns, end_ns), start, stop)
+            windows.append((of, start, end, end < stop))
             whole = end < stop
-            of, start, stop = of[whole], end[whole], stop[whole]
-            self._tsdf[of] = self._window_high[of] - self._window_low[of]
-            self._max_tsdf[of] = np.maximum(self._max_tsdf[of], self._tsdf[of])
+            of, start, stop, origin_ns, last_ns = (each[whole] for each in (of, end, stop, origin_ns, last_ns))
             self._window_start[of] = arrival_ns[start]
-            self._window_low[of], self._window_high[of] = np.inf, -np.inf
+        of, start, end, whole = (np.concatenate(parts) for parts in zip(*windows, strict=True))
+        low, high = np.full(len(of), np.inf), np.full(len(of), -np.inf)
+        some = np.flatnonzero(end > start)
+        # After the last row is what changes nothing: a window may end there.
+        transit_ns, stretches = np.append(transit_ns, np.nan), _ends(start[some], end[some])
+        low[some] = np.fmin.reduceat(transit_ns, stretches)[::2] if len(some) else 0.0
+        high[some] = np.fmax.reduceat(transit_ns, stretches)[::2] if len(some) else 0.0
+        going_on = slice(len(at))
+        low[going_on] = np.fmin(low[going_on], self._window_low[of[going_on]])
+        high[going_on] = np.fmax(high[going_on], self._window_high[of[going_on]])
+        # Windows of a stream are in order: the last value stays.
+        self._window_low[of], self._window_high[of] = low, high
+        span = high[whole] - low[whole]
+        self._tsdf[of[whole]] = span
+        np.maximum.at(self._max_tsdf, of[whole], span)
 
     def _fill_buckets(
         self, stream: NDArray[np.int64], media_ns: NDArray[np.float64], transit_ns: NDArray[np.float64]
@@ -657,6 +667,20 @@ class Timing(Rows):
 def _distant_pairs(n: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Return every pair of ``n`` points that half of them lie between."""
     return np.triu_indices(n, max(n // 2, 1))
+
+
+def _latest_so_far(
+    groups: Groups, arrival_ns: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Return the latest arrival in each group so far, shape (n,), on a clock on which groups follow one another.
+
+    Also what has to be added to times of each group, and its latest arrival on that clock, shape (groups,).
+    """
+    earliest, latest = (extreme.reduceat(arrival_ns, groups.first) for extreme in (np.minimum, np.maximum))
+    length_ns = latest - earliest + 1
+    origin_ns = np.cumsum(length_ns) - length_ns - earliest
+    on_clock = arrival_ns + np.repeat(origin_ns, groups.count)
+    return np.maximum.accumulate(on_clock), origin_ns, latest + origin_ns
 
 
 def _ends(start: NDArray[np.intp], stop: NDArray[np.intp]) -> NDArray[np.intp]:

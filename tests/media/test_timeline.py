@@ -140,3 +140,17 @@ def test_a_timeline_that_begins_anew_has_forgotten_what_was_before():
     samples, valid = timeline.read(row, 0, 999, 1006)
     assert valid.tolist() == [False, *[True] * 5, False]
     assert (samples[valid] == 2.0).all()
+
+
+@pytest.mark.parametrize("first_block", [2, 9])
+def test_a_stretch_is_what_its_blocks_are(first_block):
+    timeline = Timeline(2, 10, 40, 80)
+    row = timeline.add()
+    x = np.arange(2 * 160.0).reshape(160, 2)
+    timeline.write_run(row, 0, x[:100])
+    timeline.consume(np.array([row]), np.array([9]))
+    timeline.write_run(row, 100, x[100:153])
+    samples, whole = timeline.stretch(row, first_block, 7)
+    blocks, valid = timeline.blocks(np.array([row]), np.array([first_block]), np.array([7]))
+    assert whole.tolist() == valid[0].all(axis=1).tolist()
+    assert (samples == blocks[0])[:, whole].all()

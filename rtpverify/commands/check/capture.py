@@ -106,7 +106,7 @@ def _streams_in(capture: CaptureReader) -> str:
 
 
 def _verify_capture(capture: CaptureReader, specs: Sequence[StreamSpec], options: CheckOptions) -> Result:
-    verifier = options.verifier(specs)
+    verifier = options.verifier(specs, is_stored=True)
     source, last_ns = str(capture.path), 0
     for batch in capture if options.excerpt.is_whole else options.excerpt.of(capture, source):
         last_ns = max(last_ns, int(batch.arrival_ns.max(initial=0)))

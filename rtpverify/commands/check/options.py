@@ -50,13 +50,15 @@ class CheckOptions:
     audible: Audible | None = None
     clips: ClipRecorder | None = None
 
-    def verifier(self, specs: Sequence[StreamSpec], *, may_end: bool = False) -> Verifier:
+    def verifier(self, specs: Sequence[StreamSpec], *, is_stored: bool = False, may_end: bool = False) -> Verifier:
         """Return a verifier for it.
 
         Parameters
         ----------
         specs
             What is expected.
+        is_stored
+            Whether all packets are there already.
         may_end
             Whether streams may end before the input does.
 
@@ -65,6 +67,7 @@ class CheckOptions:
         Verifier
             One that has seen nothing.
         """
+        from rtpverify.engine.frame_writer import AHEAD_SECONDS, STORED_AHEAD_SECONDS
         from rtpverify.engine.presence import Ends
         from rtpverify.engine.verifier import Verifier
 
@@ -74,6 +77,7 @@ class CheckOptions:
             host_clock=self.host_clock,
             on_frames=self._take if self.audible or self.clips else self.on_frames,
             ends=Ends.ALLOWED if may_end else Ends.FAULT,
+            ahead_seconds=STORED_AHEAD_SECONDS if is_stored else AHEAD_SECONDS,
         )
 
     def _take(self, stream: Stream, frame: NDArray[np.int64], samples: NDArray[np.float32]) -> None:

@@ -39,6 +39,8 @@ class RecordingBank:
         How far back they can be read.
     """
 
+    stretch_blocks = 1
+
     def __init__(self, timeline: Timeline, sample_rate_hz: int, history_frames: int) -> None:
         self.timeline = timeline
         self._sample_rate_hz = sample_rate_hz

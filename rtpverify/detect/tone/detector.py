@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from rtpverify.detect.channel_view import Followed, Glance
 from rtpverify.detect.tone.acquisition import LARGEST_RESIDUAL, Acquired
-from rtpverify.detect.tone.blocks.block_test import BlockTest, fit_lines, take_blocks
+from rtpverify.detect.tone.blocks.block_test import BlockTest, fit_lines, take_blocks, take_whole_blocks
 from rtpverify.detect.tone.blocks.channel_models import SEED_BLOCKS, Lines, NewBlocks
 from rtpverify.detect.tone.blocks.crosstalk import Crosstalk
 from rtpverify.detect.tone.blocks.current_figures import present_level, present_tones
@@ -22,6 +22,7 @@ from rtpverify.detect.tone.blocks.figures import Measurements
 from rtpverify.detect.tone.blocks.limit_prefilter import LimitWatch
 from rtpverify.detect.tone.blocks.movement import PREDICTOR_BLOCKS, Innovations, Movement
 from rtpverify.detect.tone.blocks.polarity import inverted
+from rtpverify.detect.tone.blocks.stretches import Stretches, judge_stretches
 from rtpverify.detect.tone.moves import Moves, moving_sigma
 from rtpverify.detect.tone.scanner import Scanner
 from rtpverify.detect.tone.settings import Settings, sensitivity
@@ -38,6 +39,8 @@ from rtpverify.result import Signal
 
 STATE_BLOCKS = 64
 """Noise and thresholds are renewed at multiples of this block number only, whatever way the input is cut."""
+LEAST_STRETCHES, MOST_STRETCHES = 2, 16
+"""Stretches of :data:`STATE_BLOCKS` that are judged together: the more were clean so far, the more."""
 HISTORY_SECONDS = 2.2
 """How far back frames are read: a second before a step, a second after it, and the blocks that are being explained."""
 DISTURBED_BLOCKS = 10
@@ -54,6 +57,8 @@ class ToneBank:
     sample_rate_hz
         Rate of all of them.
     """
+
+    stretch_blocks = STATE_BLOCKS
 
     def __init__(self, timeline: Timeline, sample_rate_hz: int) -> None:
         self.timeline = timeline
@@ -75,6 +80,8 @@ class ToneBank:
         """Rows whose channels have been held against each other."""
         self._unlocked_at = np.zeros(0, np.int64)
         """Block at which each line was last disturbed."""
+        self._ahead = np.zeros(0, np.int64)
+        """How many stretches of each row are judged together next; below :data:`LEAST_STRETCHES`: none."""
         self._start = np.zeros(0, np.int64)
         """Frame from which on each row is of one sender."""
 
@@ -105,6 +112,7 @@ class ToneBank:
         self._word_length += [WordLength(item) for item in settings]
         self._compared = np.append(self._compared, n == 1)
         self._start = np.append(self._start, 0)
+        self._ahead = np.append(self._ahead, 0)
 
     def _replace(self, row: int, settings: list[Settings]) -> None:
         for channel, (line, item) in enumerate(zip(self._lines_of(row), settings, strict=True)):
@@ -139,13 +147,84 @@ class ToneBank:
         """Judge the next ``count`` blocks of each of these rows, and consume them."""
         rows, left = rows[count > 0], count[count > 0]
         while len(rows):
+            judged = self._judge_ahead(rows, left)
+            if judged.any():
+                left -= judged
+                rows, left = rows[left > 0], left[left > 0]
+                continue
             # Cut at the blocks where the state is renewed, and never beyond what the history can give back.
             step = np.minimum(left, STATE_BLOCKS - self.timeline.consumed_block[rows] % STATE_BLOCKS)
             # Rows go together where that wastes little on what the shorter ones have not got.
             now = 2 * step >= step.max()
             self._process(rows[now], step[now])
             left[now] -= step[now]
+            self._ahead[rows[now]] = np.maximum(self._ahead[rows[now]], LEAST_STRETCHES)
             rows, left = rows[left > 0], left[left > 0]
+
+    def _judge_ahead(self, rows: NDArray[np.int64], left: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Judge several stretches of rows at once where that is less work; return how many blocks of each, shape (n,).
+
+        ``left`` tells how many blocks of each are there, shape (n,).
+        """
+        judged = np.zeros(len(rows), np.int64)
+        begins = self.timeline.consumed_block[rows] % STATE_BLOCKS == 0
+        there = np.where(begins, left // STATE_BLOCKS, 0)
+        if there.max() < LEAST_STRETCHES * len(rows):
+            return judged  # together, the next stretch of every row is less
+        for i in np.flatnonzero(np.minimum(there, self._ahead[rows]) >= LEAST_STRETCHES).tolist():
+            row = int(rows[i])
+            judged[i] = STATE_BLOCKS * self._judge_stretches(row, int(min(there[i], self._ahead[row])))
+        return judged
+
+    def _judge_stretches(self, row: int, count: int) -> int:
+        """Judge so many stretches of a row at once, and consume those of them that are clean; return how many."""
+        lines, state, first = np.array(self._lines_of(row)), self._lines, int(self.timeline.consumed_block[row])
+        if not state.locked[lines].all() or state.window > STATE_BLOCKS or self._watch.departed(lines):
+            return 0
+        if not self._compared[row] or any(self._track(line).steps.waiting for line in lines.tolist()):
+            return 0
+        x, is_whole = self.timeline.stretch(row, first, count * STATE_BLOCKS)
+        if not is_whole.all():
+            count = int(is_whole.argmin()) // STATE_BLOCKS
+            if count < LEAST_STRETCHES:
+                return 0
+            x = x[:, : count * STATE_BLOCKS]
+        settings = [self._settings[line] for line in lines.tolist()]
+        new = take_whole_blocks(state, lines, x, np.full(len(lines), first))
+        found = judge_stretches(self._test, self._watch, state, self._movement, new, STATE_BLOCKS, settings)
+        clean = found.clean.all(axis=0)
+        taken = count if clean.all() else int(clean.argmin())
+        self._ahead[row] = min(2 * count, MOST_STRETCHES) if taken == count else 0
+        if taken:
+            self._take_in_stretches(new, found, taken)
+            self.timeline.consume(np.array([row]), np.array([taken * STATE_BLOCKS]))
+        return taken
+
+    def _take_in_stretches(self, new: NewBlocks, found: Stretches, count: int) -> None:
+        """Measure the first ``count`` stretches of lines, which are clean, and go on from the last of them."""
+        state, lines, stop = self._lines, new.lines, count * STATE_BLOCKS
+        kept = np.ones((len(lines), STATE_BLOCKS), np.bool_)
+        for i, line in enumerate(lines.tolist()):
+            for at in range(count):
+                part = slice(at * STATE_BLOCKS, (at + 1) * STATE_BLOCKS)
+                if self._word_length[line].watching:
+                    self._word_length[line].watch(new.x[i, part], self._track(line))
+                block = int(new.first_block[i]) + part.stop
+                self._measure_crosstalk(line, block, found.state, int(found.rows[i, at + 1]))
+        # Only what is remembered longest has to be recorded.
+        for start in range(max(0, stop - 2 * STATE_BLOCKS), stop, STATE_BLOCKS):
+            fit = new.fit.take((slice(None), slice(start, start + STATE_BLOCKS)))
+            self._movement.record(lines, new.first_block + start, fit, kept, fit.square_sum / self._block)
+        for start, end in ((0, stop - STATE_BLOCKS), (stop - STATE_BLOCKS, stop)):
+            if start < end:
+                part = slice(start, end)
+                fit, phase = new.fit.take((slice(None), part)), new.phase[:, state.window :][:, part]
+                counted = np.ones_like(new.is_due[:, part])
+                self._measured.add(lines, state.omega[lines], fit, phase, new.frames[:, part], counted)
+                self._measured.renew_harmonics(lines)
+        self._exact_frames[lines] += stop * self._block
+        state.put(lines, found.state, found.rows[:, count])
+        self._movement.put(lines, found.movement, found.rows[:, count])
 
     def _process(self, rows: NDArray[np.int64], count: NDArray[np.int64]) -> None:
         timeline, channels = self.timeline, self.timeline.channels
@@ -223,7 +302,7 @@ class ToneBank:
         """Judge what is left of a line that ends before frame ``stop``."""
         if self._lines.locked[line]:
             if not self._crosstalk[line].measured:
-                self._measure_crosstalk(line)
+                self._measure_crosstalk(line, int(self.timeline.consumed_block[row]), self._lines, line)
             self._unlock(line, int(self.timeline.consumed_block[row]))
         self._scanners[line].advance(stop, final=True)
         self._scanners[line].finish(stop)
@@ -482,7 +561,7 @@ class ToneBank:
         state, new = self._lines, take_blocks(self._lines, lines, x, valid, first_block, due)
         self._movement.record(lines, first_block, new.fit, new.is_due & ~new.holes, new.fit.square_sum / self._block)
         found = self._test.innovations(state, new)
-        judged = self._test.judge(state, new, found)
+        judged = self._test.judge(state, self._movement, new, found)
         plain = judged.clean & ~judged.faint
         clean_blocks = np.where(plain.all(axis=1), new.count, plain.argmin(axis=1))
         for i in np.flatnonzero(clean_blocks < new.count).tolist():
@@ -496,7 +575,8 @@ class ToneBank:
         self._take_in(new, found, clean_blocks)
         for i in np.flatnonzero(clean_blocks < due).tolist():
             self._unlock(int(lines[i]), int(first_block[i] + clean_blocks[i]))
-        self._renew(lines[((first_block + due) % STATE_BLOCKS == 0) & (clean_blocks == due)])
+        due_now = ((first_block + due) % STATE_BLOCKS == 0) & (clean_blocks == due)
+        self._renew(lines[due_now], (first_block + due)[due_now])
 
     def _take_in(self, new: NewBlocks, found: Innovations, clean_blocks: NDArray[np.int64]) -> None:
         """Measure the clean blocks of each line, and go on from the last of them."""
@@ -512,24 +592,22 @@ class ToneBank:
             if self._word_length[line].watching:
                 self._word_length[line].watch(new.x[i][kept[i] & ~new.holes[i]], self._track(line))
 
-    def _renew(self, lines: NDArray[np.int64]) -> None:
-        """Renew noise and threshold of lines from their last second."""
+    def _renew(self, lines: NDArray[np.int64], blocks: NDArray[np.int64]) -> None:
+        """Renew noise and threshold of lines from their last second, which ends before ``blocks``."""
         self._measured.renew_harmonics(lines)
         self._movement.forget(lines)
-        for line in lines.tolist():
+        for line, block in zip(lines.tolist(), blocks.tolist(), strict=True):
             if self._lines.locked[line]:
                 self._lines.renew_noise(line, self._settings[line])
-                self._measure_crosstalk(line)
+                self._measure_crosstalk(line, block, self._lines, line)
 
-    def _measure_crosstalk(self, line: int) -> None:
-        """Look for the other channels' tones in the last second of a locked line."""
+    def _measure_crosstalk(self, line: int, block: int, state: Lines, at: int) -> None:
+        """Look for the other channels' tones in the second of a line before ``block``, in row ``at`` of ``state``."""
         settings, row = self._settings[line], line // self.timeline.channels
         others = settings.other_omegas
         if not others:
             return
-        block = int(self.timeline.consumed_block[row])
-        start = (block - self._lines.known_blocks(line)) * self._block
+        start = (block - state.known_blocks(at)) * self._block
         x, valid = self.timeline.read(row, settings.channel, start, block * self._block)
         if valid.all():
-            omega = self._lines.sine(line, block).omega
-            self._crosstalk[line].measure(x, omega, others, float(self._lines.sigma[line]))
+            self._crosstalk[line].measure(x, state.sine(at, block).omega, others, float(state.sigma[at]))

@@ -33,7 +33,7 @@ from rtpverify.sources.capture.stored_bytes import (
     reading,
 )
 
-BATCH_RECORDS = 4096
+BATCH_RECORDS = 8192
 _MAGIC_BYTES = 12
 
 

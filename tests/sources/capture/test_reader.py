@@ -16,7 +16,7 @@ from rtpverify.errors import SourceError
 from rtpverify.rtp.batch import Flow
 from rtpverify.sources.capture import reader as module
 from rtpverify.sources.capture import stored_bytes
-from rtpverify.sources.capture.reader import is_capture, read_capture
+from rtpverify.sources.capture.reader import BATCH_RECORDS, is_capture, read_capture
 from tests.helpers import captures as c
 
 START_NS = 1_600_000_000_123_456_789
@@ -151,7 +151,7 @@ def test_records_of_equal_and_unequal_size(tmp_path, form, sizes, runs):
 def test_payloads_stay_in_the_file(tmp_path):
     records = timed([c.ethernet(c.ipv4(c.udp(payload_of(index)))) for index in range(9000)])
     batches = list(read_capture(file_of(tmp_path, c.pcap(records))))
-    assert [len(batch) for batch in batches] == [4096, 4096, 808]
+    assert [len(batch) for batch in batches] == [BATCH_RECORDS, 9000 - BATCH_RECORDS]
     assert all(batch.arena is batches[0].arena for batch in batches)
     assert not batches[0].arena.flags.writeable
 

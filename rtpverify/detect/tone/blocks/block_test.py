@@ -82,13 +82,39 @@ def take_blocks(
     due: NDArray[np.int64],
 ) -> NewBlocks:
     """Fit the first ``due`` blocks of locked lines; ``x`` and ``valid`` have shape (m, count, n)."""
-    m, count, n = x.shape
+    _, count, n = x.shape
     is_due = np.arange(count) < due[:, None]
     holes: NDArray[np.bool_] = np.logical_not(valid.all(axis=2)) & is_due
-    frames = np.full((m, count), n)
+    frames = np.full(holes.shape, n)
     if holes.any():
         frames = np.count_nonzero(valid, axis=2)
         _fill(state, lines, x, valid, holes)
+    return _fitted(state, lines, x, valid, first_block, due, is_due, holes, frames)
+
+
+def take_whole_blocks(
+    state: Lines, lines: NDArray[np.int64], x: NDArray[np.floating], first_block: NDArray[np.int64]
+) -> NewBlocks:
+    """Fit blocks of locked lines of which every frame is there; ``x`` has shape (m, count, n) and is only read."""
+    m, count, n = x.shape
+    every = np.broadcast_to(np.True_, x.shape)
+    due, holes = np.full(m, count), np.zeros((m, count), np.bool_)
+    return _fitted(state, lines, x, every, first_block, due, ~holes, holes, np.full((m, count), n))
+
+
+def _fitted(
+    state: Lines,
+    lines: NDArray[np.int64],
+    x: NDArray[np.floating],
+    valid: NDArray[np.bool_],
+    first_block: NDArray[np.int64],
+    due: NDArray[np.int64],
+    is_due: NDArray[np.bool_],
+    holes: NDArray[np.bool_],
+    frames: NDArray[np.int64],
+) -> NewBlocks:
+    """Return blocks with what a fit shows of them."""
+    m, count, n = x.shape
     fit = fit_lines(state.omega[lines], x)
     rotation = np.exp(-1j * state.omega[lines] * n)
     before = np.concatenate([state.last_z[lines, None], fit.z[:, :-1]], axis=1)
@@ -113,9 +139,12 @@ def take_blocks(
     )
 
 
-def fit_lines(omega: NDArray[np.float64], x: NDArray[np.float64]) -> BlockFit:
-    """Fit all blocks; lines of one basis frequency go through one product of matrices."""
+def fit_lines(omega: NDArray[np.float64], x: NDArray[np.floating]) -> BlockFit:
+    """Fit all blocks; lines of one basis frequency that lie together go through one product of matrices."""
     m, count, n = x.shape
+    if not x.flags.c_contiguous:
+        bases = [tone_basis(value, n) for value in omega.tolist()]
+        return BlockFit.stacked([fit_runs(one, [(basis, count)]) for one, basis in zip(x, bases, strict=True)])
     order = np.argsort(omega, kind="stable")
     first = np.flatnonzero(np.diff(omega[order], prepend=-1.0))
     runs = np.diff(first, append=m) * count
@@ -193,11 +222,11 @@ class BlockTest:
             self._weights[count] = np.concatenate([_banded(form, self._window, count) for form in forms], axis=1)
         return self._weights[count]
 
-    def judge(self, state: Lines, new: NewBlocks, found: Innovations) -> Judged:
+    def judge(self, state: Lines, movement: Movement, new: NewBlocks, found: Innovations) -> Judged:
         """Tell which blocks go on where those before left off, and with which a faint step of the phase shows."""
         lines, n = new.lines, state.block_frames
         level = np.maximum(state.amplitude[lines, -1], SMALLEST_NOISE)
-        limit = self._movement.sigma_before(lines, found, state.sigma[lines], state.omega[lines] * level)
+        limit = movement.sigma_before(lines, found, state.sigma[lines], state.omega[lines] * level)
         limit *= BLOCK_Z
         scale = math.sqrt(n / 2.0)
         # As white noise makes them, the innovations know no unit: so do what is below notice, or within half a limit.
@@ -207,7 +236,7 @@ class BlockTest:
         np.maximum(limit[:, :, 2], (state.half_dc_limit[lines] * scale / DC_FACTOR)[:, None], out=limit[:, :, 2])
         within = found.square <= limit * limit
         rounding = state.sigma[lines] < state.rounding_sigma[lines]
-        low, high = noise_power_range(n, np.where(rounding, 0.0, np.sqrt(self._movement.power[lines])))
+        low, high = noise_power_range(n, np.where(rounding, 0.0, np.sqrt(movement.power[lines])))
         steady = within[:, :, :3].all(axis=2) & new.judgeable
         steady &= (found.noise > low[:, None]) & (found.noise < high[:, None])
         clean = steady & _peaks_fit(state, new, steady)
@@ -278,7 +307,7 @@ def _largest_left(
         for start in range(0, len(same), rows):
             part = same[start : start + rows]
             left = model[part] @ columns
-            np.subtract(new.x[i[part], k[part]], left, out=left)
+            np.subtract(new.samples(i[part], k[part]), left, out=left)
             if new.holes[i[part], k[part]].any():
                 left[~new.valid[i[part], k[part]]] = 0.0
             peak[part] = np.maximum(left.max(axis=1), -left.min(axis=1))

@@ -45,7 +45,8 @@ class NewBlocks:
     lines, first_block, due
         Lines, the number of the first block of each, and how many blocks of each are there, shape (m,).
     x, valid
-        Frames and which of them are there, shape (m, count, n); frames that are not hold the expected tone.
+        Frames and which of them are there, shape (m, count, n); frames that are not hold the expected tone. Where
+        lines are ``stretches`` of fewer ones, those of each line lie one after another: (m / stretches, …, n).
     is_due, holes
         Which blocks are there, and in which of them frames are missing, shape (m, count).
     frames
@@ -59,7 +60,7 @@ class NewBlocks:
     lines: NDArray[np.int64]
     first_block: NDArray[np.int64]
     due: NDArray[np.int64]
-    x: NDArray[np.float64]
+    x: NDArray[np.floating]
     valid: NDArray[np.bool_]
     is_due: NDArray[np.bool_]
     holes: NDArray[np.bool_]
@@ -69,6 +70,12 @@ class NewBlocks:
     amplitude: NDArray[np.float64]
     dc: NDArray[np.float64]
     power: NDArray[np.float64]
+    stretches: int = 1
+
+    def samples(self, i: NDArray[np.intp], k: NDArray[np.intp]) -> NDArray[np.floating]:
+        """Return the frames of blocks ``k`` of lines ``i``, shape (len(i), n)."""
+        part: NDArray[np.floating] = self.x[i // self.stretches, i % self.stretches * self.count + k]
+        return part
 
     @property
     def count(self) -> int:
@@ -80,6 +87,26 @@ class NewBlocks:
         """Blocks that are there, at least half of them, shape (m, count)."""
         judgeable: NDArray[np.bool_] = self.is_due & (self.frames >= self.fit.n // 2)
         return judgeable
+
+
+_COLUMNS = (
+    "locked",
+    "omega",
+    "last_z",
+    "phase",
+    "amplitude",
+    "dc",
+    "power",
+    "count",
+    "sigma",
+    "peak",
+    "threshold",
+    "least_phase",
+    "noticed_phase",
+    "half_level_limit",
+    "half_dc_limit",
+    "rounding_sigma",
+)
 
 
 class Lines:
@@ -134,6 +161,18 @@ class Lines:
         self.half_level_limit = np.zeros(0)
         self.half_dc_limit = np.zeros(0)
         self.rounding_sigma = np.zeros(0)
+
+    def of(self, lines: NDArray[np.int64]) -> Lines:
+        """Return what is known of these lines, in that order and any number of times, apart from this."""
+        part = Lines(self.block_frames, self.window)
+        for name in _COLUMNS:
+            setattr(part, name, getattr(self, name)[lines])
+        return part
+
+    def put(self, lines: NDArray[np.int64], other: Lines, rows: NDArray[np.int64]) -> None:
+        """Take over what is known elsewhere of lines: that of ``rows`` there."""
+        for name in _COLUMNS:
+            getattr(self, name)[lines] = getattr(other, name)[rows]
 
     def add(self, settings: list[Settings]) -> None:
         """Add lines, not locked."""

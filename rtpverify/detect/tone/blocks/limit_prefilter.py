@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +35,47 @@ def step_position(values: NDArray[np.float64]) -> int | None:
     t = block_time(n)
     best = int(explained.argmax())
     return int(before[best]) if explained[best] > (centred @ t) ** 2 / float(t @ t) else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Figures:
+    """What the last blocks of each line show at the end of each new one, shape (m, count).
+
+    Level, offset, residual and frequency are those of the last ``blocks``, level and offset also of the last
+    ``recent`` ones.
+    """
+
+    blocks: NDArray[np.int64]
+    recent: NDArray[np.int64]
+    level: NDArray[np.float64]
+    recent_level: NDArray[np.float64]
+    dc: NDArray[np.float64]
+    recent_dc: NDArray[np.float64]
+    rms: NDArray[np.float64]
+    omega: NDArray[np.float64]
+
+
+def _figures(state: Lines, new: NewBlocks) -> _Figures:
+    """Return what the last second shows at the end of each new block."""
+    lines, count, n, window = new.lines, new.count, state.block_frames, state.window
+    blocks = np.minimum(state.count[lines, None] + np.arange(1, count + 1), window)
+    stop = window + np.arange(1, count + 1)
+    at = np.arange(len(lines))[:, None]
+    # One sum after another of everything that is asked for: of each figure the sum of its last so many blocks.
+    sums = np.zeros((5, len(lines), window + count + 1))
+    phase = new.phase - new.phase[:, -1:]  # keeps the sums small after hours of drift
+    moment = phase * np.arange(window + count, dtype=np.float64)
+    for values, figure in zip((new.amplitude, new.dc, new.power, phase, moment), sums, strict=True):
+        np.cumsum(values, axis=1, out=figure[:, 1:])
+    newest = sums[:, :, window + 1 :]
+    total = newest - sums[:, at, stop - blocks]
+    level, dc, rms = total[0] / blocks, total[1] / blocks, np.sqrt(total[2] / blocks)
+    recent = np.minimum(blocks, PREDICTOR_BLOCKS)
+    recent_level, recent_dc = (newest[:2] - sums[:2, at, stop - recent]) / recent
+    middle = stop - (blocks + 1) / 2.0
+    slope = 12.0 * (total[4] - middle * total[3]) / (blocks * (blocks**2 - 1.0))
+    omega = state.omega[lines, None] + slope / n
+    return _Figures(blocks, recent, level, recent_level, dc, recent_dc, rms, omega)
 
 
 class LimitWatch:
@@ -81,27 +123,13 @@ class LimitWatch:
 
         ``clean_blocks`` tells how many of the new blocks of each line are clean, shape (m,).
         """
-        lines, count, n, window = new.lines, new.count, state.block_frames, state.window
-        blocks = np.minimum(state.count[lines, None] + np.arange(1, count + 1), window)
-        stop = window + np.arange(1, count + 1)
-        at = np.arange(len(lines))[:, None]
-        # One sum after another of everything that is asked for: of each figure the sum of its last so many blocks.
-        sums = np.zeros((5, len(lines), window + count + 1))
-        phase = new.phase - new.phase[:, -1:]  # keeps the sums small after hours of drift
-        moment = phase * np.arange(window + count, dtype=np.float64)
-        for values, figure in zip((new.amplitude, new.dc, new.power, phase, moment), sums, strict=True):
-            np.cumsum(values, axis=1, out=figure[:, 1:])
-        newest = sums[:, :, window + 1 :]
-        total = newest - sums[:, at, stop - blocks]
-        level, dc, rms = total[0] / blocks, total[1] / blocks, np.sqrt(total[2] / blocks)
-        recent = np.minimum(blocks, PREDICTOR_BLOCKS)
-        recent_level, recent_dc = (newest[:2] - sums[:2, at, stop - recent]) / recent
-        middle = stop - (blocks + 1) / 2.0
-        slope = 12.0 * (total[4] - middle * total[3]) / (blocks * (blocks**2 - 1.0))
-        omega = state.omega[lines, None] + slope / n
+        lines, n, window = new.lines, state.block_frames, state.window
+        figures = _figures(state, new)
+        suspicious = self._pass_limits(lines, figures)
+        suspicious &= np.arange(new.count) < clean_blocks[:, None]
+        blocks, recent = figures.blocks, figures.recent
+        level, dc, rms, omega = figures.level, figures.dc, figures.rms, figures.omega
 
-        suspicious = self._pass_limits(lines, level, recent_level, dc, recent_dc, omega, rms)
-        suspicious &= np.arange(count) < clean_blocks[:, None]
         for i, k in np.argwhere(suspicious).tolist():
             line, used = int(lines[i]), int(blocks[i, k]) * n
             last = int(k) + 1 + window
@@ -127,8 +155,8 @@ class LimitWatch:
                     sigma=float(state.sigma[line]),
                     omega=float(omega[i, k]),
                     omega_frames=used,
-                    recent_amplitude=float(recent_level[i, k]),
-                    recent_dc=float(recent_dc[i, k]),
+                    recent_amplitude=float(figures.recent_level[i, k]),
+                    recent_dc=float(figures.recent_dc[i, k]),
                     recent_frames=int(recent[i, k]) * n,
                     moves=movement.shown(line, float(omega[i, k])),
                     level_stepped=stepped(new.amplitude, level_begun),
@@ -138,25 +166,32 @@ class LimitWatch:
                 ),
             )
 
-    def _pass_limits(
-        self,
-        lines: NDArray[np.int64],
-        level: NDArray[np.float64],
-        recent_level: NDArray[np.float64],
-        dc: NDArray[np.float64],
-        recent_dc: NDArray[np.float64],
-        omega: NDArray[np.float64],
-        rms: NDArray[np.float64],
-    ) -> NDArray[np.bool_]:
+    def any_pass(self, state: Lines, new: NewBlocks, lines: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Return whether a monitor would have to be asked at any of the new blocks, shape (m,).
+
+        Parameters
+        ----------
+        state, new
+            What is known of stretches of lines, and their new blocks.
+        lines
+            The line that each of them is of, shape (m,).
+        """
+        return np.asarray(self._pass_limits(lines, _figures(state, new)).any(axis=1))
+
+    def departed(self, lines: NDArray[np.int64]) -> bool:
+        """Return whether a departure of any of these lines goes on."""
+        return bool(self._departed[lines].any())
+
+    def _pass_limits(self, lines: NDArray[np.int64], figures: _Figures) -> NDArray[np.bool_]:
         """Tell where a limit is passed or a departure goes on, shape (lines, blocks)."""
         reference, level_limit, dc_limit, nominal, omega_limit, relative_residual, residual = self._limits[lines].T[
             :, :, None
         ]
-        passed: NDArray[np.bool_] = ~(np.abs(level / reference - 1.0) < level_limit)
-        passed |= ~(np.abs(recent_level / reference - 1.0) < level_limit)
-        passed |= np.abs(dc) > dc_limit
-        passed |= np.abs(recent_dc) > dc_limit
-        passed |= ~(np.abs(omega / nominal - 1.0) <= omega_limit)
-        passed |= rms > relative_residual * level + residual
+        passed: NDArray[np.bool_] = ~(np.abs(figures.level / reference - 1.0) < level_limit)
+        passed |= ~(np.abs(figures.recent_level / reference - 1.0) < level_limit)
+        passed |= np.abs(figures.dc) > dc_limit
+        passed |= np.abs(figures.recent_dc) > dc_limit
+        passed |= ~(np.abs(figures.omega / nominal - 1.0) <= omega_limit)
+        passed |= figures.rms > relative_residual * figures.level + residual
         passed |= self._departed[lines, None]
         return passed

@@ -9,6 +9,7 @@ they are), and the median movement of all its latest blocks, which also tells of
 from __future__ import annotations
 
 import math
+from copy import copy
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -27,6 +28,7 @@ CLOCK_SECONDS = 2e-8
 """RMS by which a clock may err before a second has shown its own: 1.5 ppm of flutter at 4 Hz moves by 42 ns RMS."""
 LEAST_WINDOWS = 24
 """Steps by lines of a length that a line has shown before one of them can stand out: half a second of them."""
+_LEARNED = ("square", "power", "seen", "_waiting", "_waits")
 _MEDIAN_Z = 0.6745
 """Median of the magnitude of a Gaussian, in deviations."""
 _CURVATURE_FACTOR = math.sqrt(6.0)
@@ -107,6 +109,18 @@ class Movement:
             array = getattr(self, name)
             setattr(self, name, np.concatenate([array, np.zeros((lines, *array.shape[1:]), array.dtype)]))
         self._block = np.concatenate([self._block, np.full((lines, RING_BLOCKS), -1)])
+
+    def of(self, lines: NDArray[np.int64]) -> Movement:
+        """Return how these lines move, in that order and any number of times, apart from this and without medians."""
+        part = copy(self)
+        for name in _LEARNED:
+            setattr(part, name, getattr(self, name)[lines])
+        return part
+
+    def put(self, lines: NDArray[np.int64], other: Movement, rows: NDArray[np.int64]) -> None:
+        """Take over what was learned elsewhere of lines: that of ``rows`` there."""
+        for name in _LEARNED:
+            getattr(self, name)[lines] = getattr(other, name)[rows]
 
     def reset(self, line: int) -> None:
         """Forget a line, which becomes another one."""
