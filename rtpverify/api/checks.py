@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -135,6 +136,8 @@ def check(
     wanted = asked(call, encoding=encoding, reference=reference, profile=profile, limits=limits)
     if duration is not None:
         positive(duration, "duration")
+    if not 0 <= start < math.inf:
+        raise RequestError(f"start: {start!r} is not a number from 0")
     if not isinstance(source, str | Path):
         for name, value in options.items():
             if name not in ("start", "duration") and value not in (None, False):

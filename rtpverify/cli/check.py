@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from rtpverify.cli.limit_options import VerifyingCommand, limit_options, limits_of, refuse_transport_limits, request_of
-from rtpverify.cli.options import DURATION, say_listening
+from rtpverify.cli.options import DURATION, SECONDS, say_listening
 from rtpverify.cli.reports import list_streams, report_options, report_places, write_result
 from rtpverify.errors import RequestError
 from rtpverify.live.watcher import Watcher
@@ -60,7 +60,7 @@ from rtpverify.live.watcher import Watcher
 )
 @click.option(
     "--start",
-    type=click.FloatRange(min=0),
+    type=SECONDS,
     default=0.0,
     metavar="SECONDS",
     help="Of a file or capture, skip this much before verifying.",

@@ -6,15 +6,19 @@ from typing import Any
 
 import click
 
-from rtpverify.cli.options import DURATION, FileCommand, OutputFile, rtp_options, say_listening
+from rtpverify.cli.options import DURATION, SECONDS, FileCommand, Number, OutputFile, rtp_options, say_listening
 
 
 @click.command(cls=FileCommand, short_help="Show levels, waveform and spectra of audio as pictures and data.")
 @click.argument("source")
 @click.option(
-    "--at", multiple=True, type=float, metavar="SECONDS", help="Print the sample values at this time; may be repeated."
+    "--at",
+    multiple=True,
+    type=SECONDS,
+    metavar="SECONDS",
+    help="Print the sample values at this time; may be repeated.",
 )
-@click.option("--start", type=float, default=0.0, metavar="SECONDS", help="Start of the section to inspect.")
+@click.option("--start", type=SECONDS, default=0.0, metavar="SECONDS", help="Start of the section to inspect.")
 @click.option(
     "--duration",
     type=DURATION,
@@ -42,7 +46,7 @@ from rtpverify.cli.options import DURATION, FileCommand, OutputFile, rtp_options
 @click.option(
     "--lowest",
     "lowest_hz",
-    type=float,
+    type=Number(min=0, min_open=True),
     default=32.703,
     show_default=True,
     metavar="HZ",

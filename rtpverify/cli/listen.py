@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from rtpverify.cli.options import DURATION, FileCommand, OutputFile, rtp_options, say_listening
+from rtpverify.cli.options import DURATION, SECONDS, FileCommand, OutputFile, rtp_options, say_listening
 from rtpverify.report.printable import printable
 
 
@@ -41,7 +41,7 @@ def _gain(_ctx: click.Context, parameter: click.Parameter, value: str) -> float 
 )
 @click.option("--band", metavar="LOW:HIGH", callback=_band, help="Keep only this frequency band, in Hz.")
 @click.option("--gain", default="0", callback=_gain, metavar="DB|auto", help="Gain in dB; auto: peak at -1 dBFS.")
-@click.option("--start", type=float, default=0.0, metavar="SECONDS", help="Start of the section.")
+@click.option("--start", type=SECONDS, default=0.0, metavar="SECONDS", help="Start of the section.")
 @click.option(
     "--duration", type=DURATION, metavar="SECONDS", help="Length of the section; of a live source, time to receive."
 )

@@ -16,7 +16,24 @@ if TYPE_CHECKING:
 PROGRAM = "rtpverify"
 STANDARD_OUTPUT = Path("-")
 
-DURATION = click.FloatRange(min=0, min_open=True)
+LARGEST = 1e9
+"""The largest number that is taken, in seconds 31 years."""
+
+
+class Number(click.FloatRange):
+    """A number, of which infinity and what is none (``nan``) are no examples."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return the number."""
+        number = float(super().convert(value, param, ctx))
+        if not abs(number) <= LARGEST:
+            self.fail(f"{value!r} is not a number that can be used here (at most {LARGEST:g})", param, ctx)
+        return number
+
+
+DURATION = Number(min=0, min_open=True)
+SECONDS = Number(min=0)
+DECIBELS = Number(min=-1000, max=1000)
 
 
 class OutputFile(click.Path):
@@ -92,14 +109,14 @@ def signal_options(command: Callable[..., Any]) -> Callable[..., Any]:
             ),
             click.option(
                 "--level-dbfs",
-                type=float,
+                type=DECIBELS,
                 default=-20.0,
                 show_default=True,
                 help="RMS level of the tone; a full-scale sine is 0 dBFS.",
             ),
             click.option(
                 "--noise-dbfs",
-                type=click.FloatRange(max=0),
+                type=Number(min=-1000, max=0),
                 metavar="NUMBER",
                 help="RMS level of added white noise, in dBFS.",
             ),

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from rtpverify.cli.limit_options import VerifyingCommand, limit_options, limits_of, request_of
-from rtpverify.cli.options import OutputFile
+from rtpverify.cli.options import DECIBELS, Number, OutputFile
 from rtpverify.cli.reports import report_place, write_report
 
 
@@ -28,13 +28,13 @@ from rtpverify.cli.reports import report_place, write_report
 )
 @click.option(
     "--packet-time",
-    type=click.FloatRange(min=0.000125, max=0.1),
+    type=Number(min=0.000125, max=0.1),
     default=0.001,
     show_default=True,
     metavar="SECONDS",
     help="Duration of the audio in a packet.",
 )
-@click.option("--level-dbfs", type=float, default=-20.0, show_default=True, help="RMS level of the tone.")
+@click.option("--level-dbfs", type=DECIBELS, default=-20.0, show_default=True, help="RMS level of the tone.")
 @click.option(
     "--interface",
     metavar="NAME|ADDRESS",

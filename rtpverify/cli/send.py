@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from rtpverify.cli.options import DURATION, FileCommand, OutputFile, signal_options
+from rtpverify.cli.options import DURATION, FileCommand, Number, OutputFile, signal_options
 
 
 def _whole(_ctx: click.Context, parameter: click.Parameter, value: str | None) -> int | None:
@@ -39,7 +39,7 @@ def _whole(_ctx: click.Context, parameter: click.Parameter, value: str | None) -
 @click.option("--payload-type", type=click.IntRange(0, 127), default=97, show_default=True, help="RTP payload type.")
 @click.option(
     "--packet-time",
-    type=float,
+    type=Number(min=0, min_open=True),
     default=0.001,
     show_default=True,
     metavar="SECONDS",

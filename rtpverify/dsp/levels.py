@@ -29,6 +29,10 @@ def decibels(ratio: float) -> float:
     return 20.0 * math.log10(ratio) if ratio > 0.0 else -math.inf
 
 
+_LARGEST_DB = 6160.0
+"""From here on, no double holds the ratio."""
+
+
 def amplitude_ratio(level_db: float) -> float:
     """Return the amplitude ratio of a level in dB.
 
@@ -42,7 +46,7 @@ def amplitude_ratio(level_db: float) -> float:
     float
         The ratio.
     """
-    return math.pow(10.0, level_db / 20.0)
+    return math.pow(10.0, level_db / 20.0) if level_db < _LARGEST_DB else math.inf
 
 
 def dbfs(rms: float) -> float:

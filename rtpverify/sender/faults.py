@@ -10,7 +10,6 @@ What becomes of the audio is in :mod:`rtpverify.sender.signal_faults`, of the pa
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,6 +18,10 @@ from rtpverify.errors import ConfigurationError
 from rtpverify.events import Kind
 
 Value = int | float | str | tuple[float, ...]
+
+
+LARGEST, LARGEST_WHOLE, LARGEST_DB = 1e9, 1 << 53, 1000.0
+"""The largest number, whole number and level that a fault takes; what it is made of must still be finite."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +172,7 @@ class ExpectedEvent:
 def _integer(low: int, high: int | None = None, default: int | None = None, *, required: bool = False) -> Parameter:
     def read(text: str) -> int:
         value = int(text, 0)
-        if value < low or (high is not None and value > high):
+        if not low <= value <= (LARGEST_WHOLE if high is None else high):
             raise ValueError
         return value
 
@@ -178,34 +181,38 @@ def _integer(low: int, high: int | None = None, default: int | None = None, *, r
 
 
 def _number(
-    low: float = -math.inf, high: float = math.inf, default: float | None = None, *, required: bool = False
+    low: float = -LARGEST, high: float = LARGEST, default: float | None = None, *, required: bool = False
 ) -> Parameter:
     """Take a number from ``low`` to ``high``, both included; 0 itself is refused by :func:`_positive`."""
 
     def read(text: str) -> float:
         value = float(text)
-        if not math.isfinite(value) or not low <= value <= high:
+        if not low <= value <= high:
             raise ValueError
         return value
 
-    bounds = " ".join(f"{word} {bound:g}" for word, bound in (("from", low), ("to", high)) if math.isfinite(bound))
+    bounds = " ".join(f"{word} {bound:g}" for word, bound in (("from", low), ("to", high)) if abs(bound) != LARGEST)
     return Parameter(read, f"a number {bounds}".strip(), default, required)
 
 
-def _positive(high: float = math.inf, *, required: bool = False) -> Parameter:
+def _level(default: float | None = None) -> Parameter:
+    return _number(-LARGEST_DB, LARGEST_DB, default)
+
+
+def _positive(high: float = LARGEST, *, required: bool = False) -> Parameter:
     def read(text: str) -> float:
         value = float(text)
-        if not math.isfinite(value) or not 0 < value <= high:
+        if not 0 < value <= high:
             raise ValueError
         return value
 
-    return Parameter(read, "a number above 0" + (f", up to {high:g}" if math.isfinite(high) else ""), None, required)
+    return Parameter(read, "a number above 0" + ("" if high == LARGEST else f", up to {high:g}"), None, required)
 
 
 def _nonzero() -> Parameter:
     def read(text: str) -> int:
         value = int(text)
-        if value == 0:
+        if value == 0 or abs(value) > LARGEST_WHOLE:
             raise ValueError
         return value
 
@@ -224,7 +231,7 @@ def _choice(*known: str) -> Parameter:
 def _decibels(default: tuple[float, ...]) -> Parameter:
     def read(text: str) -> tuple[float, ...]:
         values = tuple(float(item) for item in text.split("/"))
-        if not all(-math.inf < value <= 0 for value in values):
+        if not all(-LARGEST_DB <= value <= 0 for value in values):
             raise ValueError
         return values
 
@@ -239,11 +246,11 @@ FAULTS: dict[str, FaultKind] = {
         {"size": _number(-2.0, 2.0), "bit": _integer(0, 31), "frames": _integer(1, default=1)}, one_of=("size", "bit")
     ),
     "gain": FaultKind(
-        {"db": _number(), "drift_db_per_second": _number()}, stretch=True, one_of=("db", "drift_db_per_second")
+        {"db": _level(), "drift_db_per_second": _level()}, stretch=True, one_of=("db", "drift_db_per_second")
     ),
     "clipping": FaultKind({"level": _positive(1.0, required=True)}, stretch=True),
     "distortion": FaultKind({"harmonics_db": _decibels((-40.0, -50.0))}, stretch=True),
-    "noise": FaultKind({"dbfs": _number(default=-60.0), "seed": _integer(0, default=1)}, stretch=True),
+    "noise": FaultKind({"dbfs": _level(-60.0), "seed": _integer(0, default=1)}, stretch=True),
     "dc_offset": FaultKind({"offset": _number(-1.0, 1.0, 0.001)}, stretch=True),
     "frequency": FaultKind({"ppm": _number(), "hz": _positive()}, stretch=True, one_of=("ppm", "hz")),
     "sample_rate": FaultKind({"made_for": _integer(1, required=True)}, stretch=True),
