@@ -299,12 +299,8 @@ def _encode_l20(samples: NDArray[np.float64]) -> NDArray[np.generic]:
 
 def _decode_l24(raw: NDArray[np.uint8]) -> NDArray[np.float32]:
     rows, size = raw.shape
-    if size % 4:
-        octets = np.append(raw, np.zeros(-raw.size % 12, np.uint8)).reshape(1, -1)
-    elif raw.size % 12:
-        octets = np.append(raw, np.zeros((-rows % 3, size), np.uint8), axis=0)
-    else:
-        octets = raw
+    # Of four samples each, rows are whole words; others have to be laid one after the other.
+    octets = np.append(raw, np.zeros(-raw.size % 12, np.uint8)).reshape(1, -1) if size % 4 else raw
     # Four samples are in three words, whole: each is moved to the upper three bytes of a word of its own.
     packed = octets.view(">u4").astype(np.uint32).reshape(-1, 3)
     one, two, three = packed.T

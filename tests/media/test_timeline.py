@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rtpverify.media.timeline import Timeline
+from rtpverify.media.timeline import GROWTH, MAX_SHIFTS, MediaTime, Timeline
 
 BLOCK, HISTORY, AHEAD = 20, 100, 60
 
@@ -27,7 +27,7 @@ def one(value):
 
 
 @given(
-    packet_frames=st.sampled_from([1, 3, 5, 10, 20]),
+    packet_frames=st.sampled_from([1, 3, 5, 10, 19, 20, 23]),  # 23 frames fit no ring of whole blocks and packets
     lost=st.sets(st.integers(0, 60), max_size=20),
     offset=st.integers(0, 7),
     packets=st.integers(40, 61),
@@ -94,6 +94,39 @@ def test_what_left_the_history_or_is_not_there_yet_reads_as_holes():
     assert not timeline.read(0, 0, -50, 0)[1].any()
 
 
+def test_what_lies_a_whole_ring_ahead_reads_as_a_hole():
+    timeline = make()
+    timeline.write_run(0, 0, samples_of(np.arange(timeline.capacity), 2))
+    assert timeline.read(0, 0, 0, timeline.capacity + 1)[1].tolist() == [True] * timeline.capacity + [False]
+    assert timeline.read(0, 1, timeline.capacity - 1, timeline.capacity)[0].tolist() == [timeline.capacity - 1 + 1 / 8]
+
+
+def test_stepping_past_blocks_keeps_the_history_of_those_that_step_less():
+    timeline = make(streams=2)
+    for row in range(2):
+        timeline.write_run(row, 0, samples_of(np.arange(10 * BLOCK), 2))
+    timeline.consume(np.array([0, 1]), np.array([9, 7]))
+    for row, blocks in ((0, 9), (1, 7)):
+        oldest = blocks * BLOCK - HISTORY
+        _, valid = timeline.read(row, 0, oldest - 1, 10 * BLOCK)
+        assert valid.tolist() == [False] + [True] * (10 * BLOCK - oldest)
+
+
+@pytest.mark.parametrize(
+    ("packet_frames", "capacity"), [(1, 40), (3, 60), (16, 80), (80, 80), (81, 40), (120, 40), (40, 40), (20, 40)]
+)
+def test_the_ring_is_of_whole_packets_unless_that_doubles_it(packet_frames, capacity):
+    assert Timeline(1, 10, 10, 10, packet_frames).capacity == capacity
+
+
+def test_rings_are_made_as_they_are_needed():
+    timeline = make(streams=1)
+    one_ring = timeline._data.nbytes
+    for streams in range(2, 40):
+        timeline.add()
+        assert streams <= timeline._data.nbytes / one_ring < GROWTH * streams
+
+
 def test_reading_gives_copies():
     timeline = make()
     timeline.write_run(0, 0, samples_of(np.arange(BLOCK), 2))
@@ -154,3 +187,43 @@ def test_a_stretch_is_what_its_blocks_are(first_block):
     blocks, valid = timeline.blocks(np.array([row]), np.array([first_block]), np.array([7]))
     assert whole.tolist() == valid[0].all(axis=1).tolist()
     assert (samples == blocks[0])[:, whole].all()
+
+
+class Moved:
+    """What :class:`MediaTime` says, from every jump by itself."""
+
+    def __init__(self):
+        self.jumps = []
+
+    def jump(self, frame, by_frames):
+        shift = self.shift(frame) + by_frames
+        if frame + shift >= 0:
+            self.jumps.append((frame, shift))
+
+    def shift(self, frame):
+        return next((shift for start, shift in reversed(self.jumps) if start <= frame), 0)
+
+    def kept(self, frame):
+        found = [frame - shift for start, shift in self.jumps if frame - shift >= start]
+        return found[-1] if found else frame
+
+
+@given(jumps=st.lists(st.tuples(st.integers(0, 50), st.integers(-80, 80)), max_size=8))
+def test_frames_move_with_timestamps(jumps):
+    ours, theirs, frame = MediaTime(), Moved(), 0
+    for later, by_frames in jumps:
+        frame += later
+        ours.jump(frame, by_frames)
+        theirs.jump(frame, by_frames)
+    for at in range(frame + 60):
+        assert ours.shift(at) == theirs.shift(at)
+        assert ours.kept(at) == theirs.kept(at)
+
+
+def test_the_latest_jumps_are_remembered():
+    moved = MediaTime()
+    for number in range(MAX_SHIFTS + 5):
+        moved.jump(10 * number, 1)
+    assert moved.shift(49) == 0
+    assert moved.shift(50) == 6
+    assert moved.shift(10 * MAX_SHIFTS + 40) == MAX_SHIFTS + 5

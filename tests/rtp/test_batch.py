@@ -115,6 +115,8 @@ def test_any_datagrams_read_as_one_by_one(datagrams: list[bytes], equal: bool) -
 
 def test_every_prefix_is_read_or_counted() -> None:
     check([FULL[:length] for length in range(len(FULL) + 1)])
+    empty_extension = FULL[:20] + bytes.fromhex("bede0000 0102")
+    check([bytes([first]) + empty_extension[1:length] for first in (0x92, 0xB2) for length in range(12, 27)])
 
 
 def test_every_first_and_second_byte() -> None:

@@ -10,7 +10,15 @@ from hypothesis import strategies as st
 
 from rtpverify.errors import ConfigurationError
 from rtpverify.rtp import payload
-from rtpverify.rtp.payload import Encoding, decode, encode, parse_rtpmap, static_encoding
+from rtpverify.rtp.payload import (
+    Encoding,
+    decode,
+    encode,
+    parse_encodings,
+    parse_rtpmap,
+    static_encoding,
+    static_name,
+)
 
 LINEAR = ["L8", "L16", "L20", "L24", "AM824"]
 
@@ -199,3 +207,49 @@ def test_other_payload_types_are_not_guessed() -> None:
     assert {static_encoding(number) for number in range(128)} - {None} == {
         static_encoding(number) for number in (0, 8, 10, 11)
     }
+
+
+def test_encodings_for_all_payload_types_and_for_some() -> None:
+    l24, l16 = Encoding("L24", 48000, 2), Encoding("L16", 44100, 1)
+    assert parse_encodings([]) == (None, {})
+    assert parse_encodings(["L24/48000/2"]) == (l24, {})
+    texts = ["96=L16/44100", "L24/48000/2", " 127 =L24/48000/2", "0=L16/44100", "96=L16/44100/1", "L24/48000/2"]
+    assert parse_encodings(texts) == (l24, {96: l16, 127: l24, 0: l16})
+
+
+@pytest.mark.parametrize(
+    ("texts", "said"),
+    [
+        (["128=L16/8000"], "--encoding: '128=L16/8000': payload type '128' is not a number from 0 to 127"),
+        (["x=L16/8000"], "--encoding: 'x=L16/8000': payload type 'x' is not a number from 0 to 127"),
+        (["\u0661=L16/8000"], "payload type '\u0661' is not a number from 0 to 127"),
+        (["96=L9/8000"], "--encoding: '96=L9/8000': "),
+        (["L16/8000", "L24/8000"], "--encoding: L16/8000/1 and L24/8000/1 are both given for all payload types; "),
+        (["96=L16/8000", "96=L24/8000"], "--encoding: L16/8000/1 and L24/8000/1 are both given for payload type 96; "),
+    ],
+)
+def test_encodings_that_are_none_or_contradict(texts: list[str], said: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        parse_encodings(texts)
+    assert said in str(caught.value)
+
+
+def test_sample_rates_are_bounded() -> None:
+    assert parse_rtpmap("L24/1536000").sample_rate_hz == 1_536_000
+    with pytest.raises(ConfigurationError, match="1536001"):
+        parse_rtpmap("L24/1536001")
+
+
+def test_static_payload_types_are_those_of_rfc_3551() -> None:
+    audio = {0: "PCMU", 3: "GSM", 4: "G723", 5: "DVI4", 6: "DVI4", 7: "LPC", 8: "PCMA", 9: "G722", 10: "L16", 11: "L16"}
+    audio |= {12: "QCELP", 13: "comfort noise", 14: "MPEG audio", 15: "G728", 16: "DVI4", 17: "DVI4", 18: "G729"}
+    video = {25: "CelB", 26: "JPEG", 28: "nv", 31: "H261", 32: "MPEG", 33: "MPEG", 34: "H263"}
+    for number in range(128):
+        name = static_name(number)
+        if number in audio:
+            assert name == audio[number]
+        elif number in video:
+            assert name is not None
+            assert name.split()[0] == video[number]
+        else:
+            assert name is None

@@ -15,6 +15,8 @@ from rtpverify.rtp.rtcp import (
     SenderReports,
     SourceDescription,
     parse_rtcp,
+    write_goodbye,
+    write_receiver_report,
     write_sender_report,
 )
 
@@ -50,6 +52,9 @@ def test_a_compound_packet():
 
 def test_padding_is_no_content():
     assert parse_rtcp(packet(203, 1, struct.pack(">I", 9), padding=4)).reports == [Bye((9,))]
+    filled = struct.pack(">BBHI", 0xA1, 203, 2, 9) + b"\2hi\4"  # would be a reason
+    assert parse_rtcp(filled).reports == [Bye((9,))]
+    assert parse_rtcp(filled[:-1] + b"\xc8").unread == {"truncated": 1}  # more than there is
 
 
 @pytest.mark.parametrize("length", range(len(WHOLE)))
@@ -96,6 +101,7 @@ def test_against_what_arrived():
     assert reports.drift_ppm == pytest.approx(20.0, abs=1.0)  # to a frame
     assert reports.packets == (10_000, 9_980)
     assert reports.octets == (2_880_000, 0)
+    assert (reports.last_ntp, reports.last_arrival_ns) == (report(10, 0).ntp, 0)
     reports.start_over()
     assert (reports.count, reports.drift_ppm, reports.packets) == (3, None, None)
 
@@ -113,3 +119,37 @@ def test_a_sender_report_is_read_as_it_was_written(ssrc, ntp, timestamp, packets
     report, description = found.reports
     assert report == SenderReport(ssrc, ntp, timestamp & low, packets & low, octets & low)
     assert (description.ssrc, description.items) == (ssrc, ((1, "bench"),))
+
+
+@pytest.mark.parametrize(("seconds", "drift_ppm"), [(0.99, None), (1.0, 0.0), (1.5, 0.0)])
+def test_drift_needs_a_second(seconds, drift_ppm):
+    reports = SenderReports(48_000)
+    reports.add(report(0, 0), Arrived(0, 0), 0)
+    reports.add(report(seconds, 0), Arrived(0, 0), 0)
+    assert reports.drift_ppm == drift_ppm
+
+
+BLOCKS = st.builds(
+    ReceptionBlock,
+    ssrc=st.integers(0, 2**32 - 1),
+    fraction_lost=st.integers(0, 255),
+    cumulative_lost=st.integers(-(2**23), 2**23 - 1),
+    highest_sequence=st.integers(0, 2**32 - 1),
+    jitter=st.integers(0, 2**32 - 1),
+    last_report=st.integers(0, 2**32 - 1),
+    delay_since_last_report=st.integers(0, 2**32 - 1),
+)
+
+
+@given(ssrc=st.integers(0, 2**32 - 1), blocks=st.lists(BLOCKS, max_size=31), cname=st.sampled_from(["", "a", "abcdef"]))
+def test_a_receiver_report_is_read_as_it_was_written(ssrc, blocks, cname):
+    written = write_receiver_report(ssrc, blocks, cname)
+    found = parse_rtcp(written)
+    assert found.reports == [ReceiverReport(ssrc, tuple(blocks)), SourceDescription(ssrc, ((1, cname),))]
+    assert not found.unread
+    assert len(written) % 4 == 0
+
+
+def test_a_goodbye_is_read_as_it_was_written():
+    found = parse_rtcp(write_goodbye(7, "bench"))
+    assert found.reports == [ReceiverReport(7), SourceDescription(7, ((1, "bench"),)), Bye((7,))]
