@@ -47,14 +47,10 @@ class ChannelMerger:
         Channels of the stream.
     sustained_tolerance_frames
         How far the starts of one sustained fault may lie apart.
-    seen_late
-        Whether a channel may show a fault later than it begins, and never sooner: the earliest start counts then, and
-        otherwise the one in the middle.
     """
 
-    def __init__(self, channels: int, sustained_tolerance_frames: int, *, seen_late: bool = False) -> None:
+    def __init__(self, channels: int, sustained_tolerance_frames: int) -> None:
         self._channels = channels
-        self._seen_late = seen_late
         self._sustained_tolerance = sustained_tolerance_frames
         self._waiting: list[tuple[int, Event]] = []
         self._published: dict[int, _Published] = {}
@@ -114,9 +110,8 @@ class ChannelMerger:
     def _publish(self, group: list[tuple[int, Event]]) -> list[Event]:
         if len(group) == self._channels > 1:
             members = [event for _, event in group]
-            starts = sorted(event.start_frame for event in members)
-            start_frame = starts[0 if self._seen_late else len(starts) // 2]
-            merged = replace(members[0], channel=None, start_frame=start_frame)
+            # Some channels show a fault later than it begins: the first of them tells.
+            merged = replace(members[0], channel=None, start_frame=min(event.start_frame for event in members))
             published = [_Published(merged, members)]
             self._update(published[0])
         else:

@@ -351,8 +351,7 @@ class Analysis:
             The row.
         """
         form = self.form
-        is_recording = isinstance(reference, Recording)
-        merger = ChannelMerger(form.channels, TOLERANCE_BLOCKS * form.block_frames, seen_late=is_recording)
+        merger = ChannelMerger(form.channels, TOLERANCE_BLOCKS * form.block_frames)
         if not self._free:
             row = self.timeline.add()
             self._mergers.append(merger)

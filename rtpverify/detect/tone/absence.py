@@ -85,6 +85,12 @@ class Absence:
         track.sine = None
         track.position = frame
 
+    def begin_foreign(self, event: Event, stop: int) -> None:
+        """Something that is neither tone nor silence has begun, and reaches to frame ``stop`` at least."""
+        self.foreign = event
+        self._track.position = stop
+        self._track.teller.grow(event, stop)
+
     def leading_run(self, x: NDArray[np.float64], valid: NDArray[np.bool_]) -> int:
         """Return how many frames at the start hold one value or dithered silence, 0 where a sine might do so too."""
         settings, rate_hz = self._track.settings, self._track.settings.sample_rate_hz

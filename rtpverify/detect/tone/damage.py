@@ -17,7 +17,7 @@ from rtpverify.detect.tone.reference import ToneReference
 from rtpverify.detect.tone.settings import LEAST_WINDOW_FRAMES
 from rtpverify.detect.tone.track import Track
 from rtpverify.dsp.sine import Sine, fit_phasor, wrap_phase
-from rtpverify.events import ClickSize, DcOffsetSize, Event, FrequencySize, GainSize, SlipSize, WordLengthSize
+from rtpverify.events import ClickSize, DcOffsetSize, Event, FrequencySize, GainSize, Kind, SlipSize, WordLengthSize
 
 LONGEST_CLICK_SECONDS = 0.001
 """Longer stretches are vague where they begin: they may be the start of something that stays."""
@@ -119,15 +119,28 @@ def tell_damage(track: Track, start: int, stop: int, model: Sine, known: int | N
     tuple of int
         Which frames are damaged, as far as is found.
     """
-    stretch = _stretch(track, start, stop, model, known)
-    wrong = track.allowance(stretch.start + len(stretch.x), model)
-    found = explain_all(stretch, wrong, TONE_FAULTS) or [anything(stretch)]
+    stretch = stretch_of(track, start, stop, model, known)
+    found = explanations(track, stretch, model) or [anything(stretch)]
     for explanation in found:
-        _tell(track, explanation)
+        tell_explanation(track, explanation)
     return min(start, found[0].start), max(stop, *(explanation.stop for explanation in found))
 
 
-def _stretch(track: Track, start: int, stop: int, model: Sine, known: int | None) -> Stretch:
+def explanations(track: Track, stretch: Stretch, model: Sine) -> list[Explanation]:
+    """Return what explains frames that the sine before, ``model``, does not, in the order of their starts."""
+    wrong = track.allowance(stretch.start + len(stretch.x), model)
+    found = explain_all(stretch, wrong, TONE_FAULTS)
+    if all(item.kind is not Kind.FREQUENCY or _is_another(track, item) for item in found):
+        return found
+    # A frequency within its limit is no fault.
+    return explain_all(stretch, wrong, [fault for fault in TONE_FAULTS if fault.kind is not Kind.FREQUENCY])
+
+
+def _is_another(track: Track, found: Explanation) -> bool:
+    return track.monitor.frequency_event(found.start, found.figure("frequency_hz")) is not None
+
+
+def stretch_of(track: Track, start: int, stop: int, model: Sine, known: int | None) -> Stretch:
     """Return frames that are to be explained, and those around them."""
     settings, rate_hz = track.settings, track.settings.sample_rate_hz
     low = max(start - round(BEFORE_SECONDS * rate_hz), min(track.clean_from, start))
@@ -147,7 +160,7 @@ def _stretch(track: Track, start: int, stop: int, model: Sine, known: int | None
     return Stretch(low, x, valid, start - low, stop - low, history, reference)
 
 
-def _tell(track: Track, found: Explanation) -> None:
+def tell_explanation(track: Track, found: Explanation) -> None:
     """Tell of an explanation, where it passes the limits that its kind has."""
     limits, size, frames = track.settings.limits, found.size, found.stop - found.start
     event = Event(

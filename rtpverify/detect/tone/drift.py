@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from rtpverify.detect.tone.departure import Departure
-from rtpverify.detect.tone.monitor import Reading, bend_rms
+from rtpverify.detect.tone.monitor import Reading
 from rtpverify.detect.tone.phase import go_on_out_of_phase, is_noticed, phase_step
 from rtpverify.detect.tone.regions import equal_run
 from rtpverify.detect.tone.settings import LEAST_WINDOW_FRAMES
@@ -49,23 +49,7 @@ def drifts(track: Track, departure: Departure) -> bool:
         track.values_since = max(low + first, track.values_since)
     track.follow(fit.sine, fit.frames)
     track.position = low + stop
-    track.judge(
-        Reading(
-            start=low + first,
-            frames=stop - first,
-            amplitude=fit.sine.amplitude,
-            dc=fit.sine.dc,
-            rms=fit.rms,
-            sigma=track.sigma,
-            omega=fit.sine.omega,
-            omega_frames=fit.frames,
-            recent_amplitude=fit.sine.amplitude,
-            recent_dc=fit.sine.dc,
-            recent_frames=fit.frames,
-            moves=track.moves,
-            bend=bend_rms(fit.sine.amplitude, fit.sine.amplitude * fit.sine.slope * fit.frames),
-        )
-    )
+    track.judge(Reading.of(low + first, fit, fit, fit, track.sigma, track.moves))
     return True
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from rtpverify.dsp.levels import decibels
 from rtpverify.dsp.sample_words import empty_low_bits
-from rtpverify.dsp.sine import MODEL_COLUMNS, fit_free, tone_basis
+from rtpverify.dsp.sine import MODEL_COLUMNS, FreeFit, fit_free, tone_basis
 from rtpverify.events import Kind
 
 _NEAR_PEAK = 0.995
@@ -35,12 +35,9 @@ def residual_form(x: NDArray[np.float64], omega: float, bits: int | None) -> tup
     fit = fit_free(x, 0, omega)
     if fit is None:
         return Kind.NOISE, {}
-    basis = tone_basis(fit.sine.omega, len(x))
-    coefficients = x @ basis.solver
-    harmonics = float(np.sum(coefficients[MODEL_COLUMNS:] ** 2)) / 2.0
-    if harmonics < 0.5 * fit.rms**2:
+    thd_db = harmonics_db(x, fit)
+    if 10.0 ** (thd_db / 10.0) * fit.sine.amplitude**2 < fit.rms**2:
         return Kind.NOISE, {}
-    thd_db = decibels(math.sqrt(2.0 * harmonics) / fit.sine.amplitude)
     ac = np.abs(x - fit.sine.dc)
     near_peak = float(np.mean(ac >= _NEAR_PEAK * ac.max()))
     # A sine of few phases may have more of them near its peaks than others have.
@@ -49,3 +46,9 @@ def residual_form(x: NDArray[np.float64], omega: float, bits: int | None) -> tup
     if near_peak > 1.8 * expected:
         return Kind.CLIPPING, {"thd_db": thd_db, "clip_level": float(ac.max())}
     return Kind.DISTORTION, {"thd_db": thd_db}
+
+
+def harmonics_db(x: NDArray[np.float64], fit: FreeFit) -> float:
+    """Return the level of the harmonics in frames relative to their tone, a sine fitted to all of them, dB."""
+    coefficients = x @ tone_basis(fit.sine.omega, len(x)).solver
+    return decibels(math.sqrt(float(np.sum(coefficients[MODEL_COLUMNS:] ** 2))) / fit.sine.amplitude)

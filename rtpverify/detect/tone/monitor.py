@@ -10,12 +10,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from rtpverify.detect.noise_thresholds import BLOCK_Z
 from rtpverify.detect.tone.moves import STILL, Moves, moving_sigma
 from rtpverify.detect.tone.settings import Settings
 from rtpverify.dsp.levels import DB_PER_NEPER, FULL_SCALE_SINE_RMS, dbfs, decibels
-from rtpverify.dsp.sine import omega_deviation
+from rtpverify.dsp.sine import FreeFit, omega_deviation
 from rtpverify.events import SIZES, ChannelSwapSize, DcOffsetSize, Event, FrequencySize, GainSize, Kind, SampleRateSize
 
 COMMON_RATES_HZ = (8000, 11025, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000, 176400, 192000)
@@ -55,10 +56,39 @@ class Reading:
     dc_stepped: int | None = None
     rms_stepped: int | None = None
 
+    @classmethod
+    def of(cls, start: int, values: FreeFit, recent: FreeFit, whole: FreeFit, sigma: float, moves: Moves) -> Reading:
+        """Return what fits show of frames from ``start`` on: of the values, their end, and all of the frequency."""
+        sine = values.sine
+        return cls(
+            start=start,
+            frames=values.frames,
+            amplitude=sine.amplitude,
+            dc=sine.dc,
+            rms=values.rms,
+            sigma=sigma,
+            omega=whole.sine.omega,
+            omega_frames=whole.frames,
+            recent_amplitude=recent.sine.amplitude,
+            recent_dc=recent.sine.dc,
+            recent_frames=recent.frames,
+            moves=moves,
+            bend=bend_rms(sine.amplitude, sine.amplitude * sine.slope * values.frames),
+        )
+
     @property
     def stop(self) -> int:
         """First frame after the stretch."""
         return self.start + self.frames
+
+
+class Values(NamedTuple):
+    """Level and offset that are expected, full scale ±1.0, and how many frames either rests on."""
+
+    level: float | None
+    dc: float
+    level_frames: float
+    dc_frames: float
 
 
 Form = tuple[Kind, dict[str, float | int]]
@@ -91,11 +121,12 @@ class Monitor:
         self.level_reference: float | None = None
         self.level_settled = False
         """Whether the reference level stays as it is: after a second without departure, or the first departure."""
+        self.dc_reference, self._dc_frames = 0.0, math.inf
         self._tell = tell
         self._form = form
         self._open: dict[str, Event] = {}
         self._measured_frames: dict[str, int] = {}
-        self._reference_frames = 1
+        self._reference_frames: float = 1
         self._level_before_step: float | None = None
         self._reopen_at: dict[str, int] = {}
         self._ended_at: dict[str, int] = {}
@@ -129,6 +160,22 @@ class Monitor:
             return
         self._judge_level(reading, begun(reading.level_stepped))
         self._judge_dc(reading, begun(reading.dc_stepped))
+
+    def begin(self, aspect: str, event: Event, stop: int) -> None:
+        """Take a departure that is known to have begun, and lasts up to frame ``stop`` at least."""
+        self.close(event.start_frame, aspect)
+        self._depart(aspect, stop, event)
+
+    def expect(self, values: Values) -> Values:
+        """Expect other values: what something else makes of them is no gain. Returns those expected so far."""
+        before = Values(self.level_reference, self.dc_reference, self._reference_frames, self._dc_frames)
+        self.level_reference, self.dc_reference, self._reference_frames, self._dc_frames = values
+        self.level_settled = True
+        return before
+
+    def opened(self, aspect: str) -> Event | None:
+        """Return the open departure of an aspect (level, dc, frequency, residual); None where there is none."""
+        return self._open.get(aspect)
 
     def begun(self, aspect: str) -> int | None:
         """Return where the open departure of an aspect (level, dc, frequency, residual) began, None where none is."""
@@ -220,7 +267,8 @@ class Monitor:
 
     def _telling(self, reading: Reading, frames: int) -> int:
         """Return how many of ``frames`` frames of a reading tell something new."""
-        return self.settings.telling_frames(reading.omega, reading.amplitude, reading.sigma, frames)
+        step = self.rounding_step
+        return self.settings.telling_frames(reading.omega, reading.amplitude, reading.sigma, frames, step)
 
     def _moves_by(self, noise: float, move: float) -> float:
         """Return by how much a value moves from block to block beyond what noise does, full scale ±1.0.
@@ -265,9 +313,11 @@ class Monitor:
         moves = self._moves_by(noise, reading.moves.dc)
 
         def spread(frames: int) -> float:
-            return BLOCK_Z * math.hypot(noise / math.sqrt(self._telling(reading, frames)), moves)
+            expected = noise / math.sqrt(self._dc_frames)
+            return BLOCK_Z * math.hypot(noise / math.sqrt(self._telling(reading, frames)), expected, moves)
 
-        dc = self._departure("dc", reading, reading.recent_dc, reading.dc, limit, spread)
+        recent, whole = reading.recent_dc - self.dc_reference, reading.dc - self.dc_reference
+        dc = self._departure("dc", reading, recent, whole, limit, spread)
         if dc is None:
             self._depart("dc", since, None)
             return

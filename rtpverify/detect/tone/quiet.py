@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtpverify.detect.noise_thresholds import BLOCK_Z, SMALLEST_NOISE
-from rtpverify.detect.tone.monitor import Reading, bend_rms
+from rtpverify.detect.tone.monitor import Reading
 from rtpverify.detect.tone.phase import go_on_out_of_phase, phase_step
 from rtpverify.detect.tone.regions import change_point, variance_change_point
 from rtpverify.detect.tone.settings import noise_power_range
@@ -52,24 +52,8 @@ def follow_quiet(track: Track, start: int, x: NDArray[np.float64], valid: NDArra
     track.follow(whole.sine, whole.frames)
     # Values that changed since are measured on what came after the change.
     moved = track.values_since > low
-    values, values_from, values_frames = (local, start, frames) if moved else (whole, low, whole.frames)
-    track.judge(
-        Reading(
-            start=values_from,
-            frames=values_frames,
-            amplitude=values.sine.amplitude,
-            dc=values.sine.dc,
-            rms=values.rms,
-            sigma=track.sigma,
-            omega=whole.sine.omega,
-            omega_frames=whole.frames,
-            recent_amplitude=local.sine.amplitude,
-            recent_dc=local.sine.dc,
-            recent_frames=frames,
-            moves=track.moves,
-            bend=bend_rms(values.sine.amplitude, values.sine.amplitude * values.sine.slope * values_frames),
-        )
-    )
+    values, values_from = (local, start) if moved else (whole, low)
+    track.judge(Reading.of(values_from, values, local, whole, track.sigma, track.moves))
 
 
 def _phase_steps(track: Track, start: int, x: NDArray[np.float64], local: FreeFit) -> bool:

@@ -14,12 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtpverify.detect.tone.absence import Absence
-from rtpverify.detect.tone.acquisition import acquire, is_silent
+from rtpverify.detect.tone.acquisition import Acquired, acquire, is_silent
 from rtpverify.detect.tone.adoption import adopt
 from rtpverify.detect.tone.damage import fills_the_end, passes
 from rtpverify.detect.tone.departure import LOOKAHEAD_SECONDS, RETURN_SECONDS, Departure, look_around
 from rtpverify.detect.tone.drift import drifts
 from rtpverify.detect.tone.jump import ends_out_of_step, goes_on_as_another_sine, jumps_ahead
+from rtpverify.detect.tone.lasting import finish, lasts, returns, seems_as_before
 from rtpverify.detect.tone.moves import SETTLING_BLOCKS
 from rtpverify.detect.tone.muted import begins_muted, follow_muted
 from rtpverify.detect.tone.quiet import follow_quiet
@@ -98,6 +99,8 @@ class Scanner:
             track.teller.end(track.muted.event, stop, track.muted.text)
         self._absence.finish(stop)
         track.steps.end_inversion(stop)
+        if track.lasting:
+            finish(track, stop)
         track.monitor.close(stop)
 
     def _acquire(self, limit: int, final: bool) -> bool:
@@ -126,7 +129,7 @@ class Scanner:
                 if run < len(x):
                     absence.end_silence(track.position)
             return True
-        found = acquire(track.settings, x, valid, track.position, track.monitor.nominal_hz)
+        found = self._find(x, valid)
         if found is None:
             self._do_without(x, valid, stop)
         elif not found.confirmed and found.start > track.position and not final:
@@ -140,6 +143,18 @@ class Scanner:
             track.moves_until = max(track.moves_until, self._settled)
             adopt(track, absence, found, _explain_all)
         return True
+
+    def _find(self, x: NDArray[np.float64], valid: NDArray[np.bool_]) -> Acquired | None:
+        """Return the tone in frames ``x`` from the present position on.
+
+        Within something else it is one where it is as clean as the tone before was, or as the limits ask for.
+        """
+        track = self.track
+        found = acquire(track.settings, x, valid, track.position, track.monitor.nominal_hz)
+        if found is None or self._absence.foreign is None or not track.ever_acquired:
+            return found
+        limit = track.settings.residual_limit(found.sine.amplitude)
+        return found if found.sigma <= max(track.rms_allowance(found.stop - found.start), limit) else None
 
     def _do_without(self, x: NDArray[np.float64], valid: NDArray[np.bool_], stop: int) -> None:
         """Go on through frames ``x`` from the present position to ``stop``, which hold no tone."""
@@ -184,6 +199,12 @@ class Scanner:
         # A sine that has just been found behind here is as uncertain at the start as at the end.
         bad = valid & (np.abs(residual) > max(track.allowance(start), track.allowance(stop)))
         if not bad.any():
+            if track.lasting and seems_as_before(track, start, x, valid):
+                later = self._look(start, RETURN_SECONDS, limit, final)
+                if later is None:
+                    return False
+                if returns(track, later):
+                    return True
             track.position = stop
             follow_quiet(track, start, x, valid)
             return True
@@ -191,24 +212,32 @@ class Scanner:
 
     def _explain(self, frame: int, limit: int, final: bool) -> bool:
         """Explain what begins at a frame; return whether that could be decided."""
-        track, settings = self.track, self.track.settings
-        least = 3 * settings.block_frames
-        looks = [
-            frame + max(least, round(seconds * settings.sample_rate_hz))
-            for seconds in (LOOKAHEAD_SECONDS, RETURN_SECONDS)
-        ]
-        if limit < looks[0] and not final:
+        track = self.track
+        soon = self._look(frame, LOOKAHEAD_SECONDS, limit, final)
+        later = self._look(frame, RETURN_SECONDS, limit, final)
+        if soon is None or (later is None and track.lasting):
             return False
         track.quiet_blocks = 0
         track.steps.interrupt(frame)
-        soon, later = (look_around(track, frame, min(look, limit), final=final and limit <= look) for look in looks)
+        if track.lasting and later is not None and returns(track, later):
+            return True
         if any(explains(track, soon) for explains in PASSING):
             return True
-        if limit < looks[1] and not final:
+        if later is None:
             return False
-        if not passes(track, later) and not any(explains(track, soon) for explains in LASTING):
+        if passes(track, later) or lasts(track, self._absence, later):
+            return True
+        if not any(explains(track, soon) for explains in LASTING):
             self._absence.lose_tone(frame)
         return True
+
+    def _look(self, frame: int, seconds: float, limit: int, final: bool) -> Departure | None:
+        """Return what begins at a frame, with so much after it; None where that is not known yet."""
+        settings = self.track.settings
+        look = frame + max(3 * settings.block_frames, round(seconds * settings.sample_rate_hz))
+        if limit < look and not final:
+            return None
+        return look_around(self.track, frame, min(look, limit), final=final and limit <= look)
 
 
 def _explain_all(track: Track, stop: int) -> None:

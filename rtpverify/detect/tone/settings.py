@@ -124,14 +124,19 @@ class Settings:
         # Rounded, so that it need not be found anew for every block.
         return rounding_beat(round(omega, 9), float(f"{amplitude / step:.3g}"), self.block_frames)
 
-    def telling_frames(self, omega: float, amplitude: float, sigma: float, frames: int) -> int:
+    def telling_frames(
+        self, omega: float, amplitude: float, sigma: float, frames: int, step: float | None = None
+    ) -> int:
         """Return how many of ``frames`` frames tell something new of level and offset.
+
+        ``step`` is that of values that are rounded to fewer bits than the encoding has.
 
         The error of rounding without dither repeats with the phases that the tone takes, and does not average out.
         """
-        if self.bits is None or sigma > _UNDITHERED_STEPS * self.step:
+        step = step or self.step
+        if self.bits is None or sigma > _UNDITHERED_STEPS * step:
             return frames
-        return distinct_errors(omega, amplitude / self.step, frames)
+        return distinct_errors(omega, amplitude / step, frames)
 
     @property
     def rounding_sigma(self) -> float:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from rtpverify.detect.noise_thresholds import EVENT_Z, SMALLEST_NOISE
 from rtpverify.detect.tone.acquisition import Acquired
 from rtpverify.detect.tone.forms import residual_form
-from rtpverify.detect.tone.monitor import Form, Monitor, Reading
+from rtpverify.detect.tone.monitor import Form, Monitor, Reading, Values
 from rtpverify.detect.tone.moves import STILL, Moves, moving_sigma
 from rtpverify.detect.tone.settings import ACQUISITION_BLOCKS, FLOAT_BITS, Settings
 from rtpverify.detect.tone.steps import Step, StepResolver
@@ -51,6 +51,22 @@ class Muted:
     def text(self) -> str:
         """What happened; a number of frames follows."""
         return "muted for" if self.value == 0.0 else f"held at {self.value:+.6f} for"
+
+
+@dataclass(frozen=True, slots=True)
+class Lasting:
+    """A fault that lasts, and the tone, its noise and threshold as they were before it, full scale ±1.0.
+
+    ``values`` are what was expected then, where it changes level and offset itself; None where it does not.
+    """
+
+    kind: Kind
+    aspect: str
+    start: int
+    before: Sine
+    sigma: float
+    threshold: float
+    values: Values | None = None
 
 
 class Track:
@@ -106,6 +122,8 @@ class Track:
         """Wrong bits in wrong frames, counted while the residual is that of plain rounding."""
         self.muted: Muted | None = None
         """The dropout that goes on."""
+        self.lasting: list[Lasting] = []
+        """Faults that last, each within those before it."""
         self.moves_until = 0
         """Frame up to which the first blocks have told how the channel moves."""
         self._moves_at = moves_at
@@ -218,11 +236,14 @@ class Track:
             return self.sigma
         return max(self.sigma, quantisation_rms(self.settings.bits or FLOAT_BITS))
 
-    def rms_allowance(self, frames: int) -> float:
-        """Return the largest RMS that noise and rounding leave of a fit over so many frames, whatever the level."""
+    def rms_allowance(self, frames: int, sigma: float | None = None) -> float:
+        """Return the largest RMS that noise and rounding leave of a fit over so many frames, whatever the level.
+
+        ``sigma`` is the noise where it is not that of now.
+        """
         if self.settings.companded:
             return math.inf  # the noise follows the level
-        sigma = max(self.sigma, quantisation_rms(self.settings.bits or FLOAT_BITS))
+        sigma = max(sigma or self.sigma, quantisation_rms(self.settings.bits or FLOAT_BITS))
         return sigma * (1.0 + EVENT_Z / math.sqrt(2.0 * frames))
 
     def values_differ(self, sine: Sine, model: Sine, frames: int) -> bool:
@@ -313,7 +334,15 @@ class Track:
         located = self.values_since >= recent
         since = self.values_since if located else max(newest, self._judged_until)
         self.monitor.judge(reading, since, located=located)
+        self.forget(*(item for item in self.lasting if self.monitor.opened(item.aspect) is None))
         self._judged_until = reading.stop
+
+    def forget(self, *ended: Lasting) -> None:
+        """Expect no more what faults made of the tone that are over."""
+        for item in reversed(ended):
+            self.lasting.remove(item)
+            if item.values is not None:
+                self.monitor.expect(item.values)
 
     def judge_end(self, stop: int) -> None:
         """Judge values that began in the last frames, which fill no block."""

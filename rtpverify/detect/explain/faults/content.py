@@ -134,7 +134,7 @@ class Slip:
         """Return the reference from wherever it knows the content of the frames to be."""
         part = slice(core.start, min(core.stop, core.start + departure.frames(_PIECE_SECONDS)))
         moved = departure.reference.elsewhere(departure.start + part.start, departure.x[part], departure.valid[part])
-        return [
+        fitted = (
             with_noise(
                 departure,
                 core,
@@ -144,7 +144,8 @@ class Slip:
                 item.prior,
             )
             for item in moved
-        ]
+        )
+        return [item for found in fitted for item in following(departure, core, found)]
 
 
 def _slipped(size: EventSize) -> str:

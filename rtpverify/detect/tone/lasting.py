@@ -1,0 +1,232 @@
+"""Faults that last: from the frame at which one begins, what it makes of the tone is what is expected.
+
+A departure that is not over soon is explained by its first frames. The sine that is there then is followed, with the
+noise that is there, until frames are again as they were before the fault; the frames around its end tell where that is.
+Faults within it depart from what is expected then, and are explained as all others.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtpverify.detect.explain import FAULTS, Explanation, explain
+from rtpverify.detect.explain import Departure as Stretch
+from rtpverify.detect.noise_thresholds import EVENT_Z, SMALLEST_NOISE
+from rtpverify.detect.tone.absence import Absence
+from rtpverify.detect.tone.acquisition import LARGEST_RESIDUAL
+from rtpverify.detect.tone.damage import explanations, stretch_of, tell_explanation
+from rtpverify.detect.tone.departure import Departure
+from rtpverify.detect.tone.forms import harmonics_db
+from rtpverify.detect.tone.monitor import Reading, Values
+from rtpverify.detect.tone.quiet import MODEL_BLOCKS
+from rtpverify.detect.tone.reference import ToneReference
+from rtpverify.detect.tone.settings import LEAST_WINDOW_FRAMES, noise_power_range
+from rtpverify.detect.tone.track import Lasting, Track
+from rtpverify.dsp.levels import DB_PER_NEPER, FULL_SCALE_SINE_RMS, dbfs, decibels
+from rtpverify.dsp.sine import FreeFit, Sine, fit_free, omega_deviation
+from rtpverify.events import SIZES, Event, Kind
+
+ASPECTS = {
+    Kind.GAIN: "level",
+    Kind.DC_OFFSET: "dc",
+    Kind.FREQUENCY: "frequency",
+    Kind.CLIPPING: "residual",
+    Kind.DISTORTION: "residual",
+    Kind.NOISE: "residual",
+    Kind.WORD_LENGTH: "residual",
+}
+"""Which limit a fault that leaves a tone passes."""
+_WITH_VALUES = frozenset({"frequency", "residual"})
+"""Those of faults that come with a level and an offset of their own."""
+_SURROUNDINGS_BLOCKS = 4
+"""Blocks before a fault is seen to be over that are searched for its end: the first half of them is the fault's."""
+
+
+def lasts(track: Track, absence: Absence, departure: Departure) -> bool:
+    """Explain what has begun and is not over, and go on with what it makes of the tone."""
+    stretch = stretch_of(track, departure.frame, departure.look, track.model, None)
+    found = explanations(track, stretch, track.model)
+    lasting = next((item for item in found if not item.ended), None)
+    if lasting is None:
+        return False
+    # What begins within it and is not over is explained by itself.
+    within = [item.start for item in found if not item.ended and item.start > lasting.start]
+    known = min([departure.look, *within])
+    if known - lasting.start < LEAST_WINDOW_FRAMES:
+        return False
+    if lasting.kind is Kind.BYTE_ORDER:
+        absence.lose_tone(lasting.start)
+        absence.begin_foreign(_event_of(lasting), known)
+    elif lasting.kind not in ASPECTS or not _follow(track, absence, stretch, lasting, known):
+        return False
+    for item in found:
+        if item.ended and item.start < known:
+            tell_explanation(track, item)
+    return True
+
+
+def _follow(track: Track, absence: Absence, stretch: Stretch, found: Explanation, look: int) -> bool:
+    """Go on with the sine that is there while a fault lasts; return whether there is one, or surely none."""
+    settings, before = track.settings, track.model
+    start = max(found.start, look - MODEL_BLOCKS * settings.block_frames)
+    part = slice(start - stretch.start, look - stretch.start)
+    omega = before.omega
+    if found.kind is Kind.FREQUENCY:
+        omega = 2.0 * math.pi * found.figure("frequency_hz") / settings.sample_rate_hz
+    fit = fit_free(stretch.x[part], start, omega, (stretch.valid & found.fits)[part])
+    if found.kind is Kind.NOISE and (fit is None or fit.rms > LARGEST_RESIDUAL * fit.sine.amplitude):
+        absence.lose_tone(found.start)
+        absence.begin_foreign(_event_of(found), look)
+        return True
+    if fit is None or (found.kind is Kind.NOISE and fit.rms <= track.rms_allowance(fit.frames)):
+        return False  # the same tone as clean as before, but elsewhere
+    lasting = Lasting(found.kind, ASPECTS[found.kind], found.start, before, track.sigma, track.threshold)
+    _take(track, fit, found.start)
+    if lasting.aspect in _WITH_VALUES:
+        values = Values(fit.sine.amplitude, fit.sine.dc, fit.frames, fit.frames)
+        lasting = replace(lasting, values=track.monitor.expect(values))
+    track.lasting.append(lasting)
+    if lasting.aspect == "residual":
+        if fit.rms > settings.residual_limit(fit.sine.amplitude):
+            track.monitor.begin(lasting.aspect, _residual_event(track, found, stretch.x[part], fit), look)
+    else:
+        track.monitor.judge(_reading(track, fit), found.start)
+    opened = track.monitor.opened(lasting.aspect)
+    if opened is not None and opened.start_frame == found.start:
+        opened.confidence, opened.alternatives = found.confidence, found.alternatives
+    else:
+        track.forget(lasting)
+    track.position = look
+    return True
+
+
+def returns(track: Track, departure: Departure) -> bool:
+    """End what lasts where frames are as they were before it, and go on with them."""
+    for depth, lasting in enumerate(track.lasting):
+        start = max(departure.frame, departure.look - MODEL_BLOCKS * track.settings.block_frames)
+        part = slice(start - departure.low, None)
+        fit = fit_free(departure.x[part], start, lasting.before.omega, departure.valid[part])
+        if fit is not None and _is_as_before(track, lasting, fit):
+            low = max(lasting.start, departure.frame - _SURROUNDINGS_BLOCKS * track.settings.block_frames)
+            around, spread = slice(low, departure.look), fit.rms * math.sqrt(5.0 / fit.frames)
+            found = _among_order(track, lasting, around, fit.sine, spread, (departure.frame - low) // 2)
+            stop = departure.frame if found is None else found.stop
+            track.add_step(stop, stop, track.model, fit.sine)
+            track.sigma, track.threshold = lasting.sigma, lasting.threshold
+            ended = track.lasting[depth:]
+            track.forget(*ended)
+            _take(track, fit, stop)
+            track.monitor.judge(_reading(track, fit), stop)
+            track.monitor.close(stop, *(item.aspect for item in ended))
+            track.position = departure.look
+            return True
+    return False
+
+
+def finish(track: Track, stop: int) -> None:
+    """End what lasts up to the end of the stream, at the last frame that shows it."""
+    for lasting in reversed(track.lasting):
+        if lasting.aspect != "residual" or track.sine is None:
+            continue
+        low = max(lasting.start, stop - _SURROUNDINGS_BLOCKS * track.settings.block_frames)
+        x, valid = track.read(low, stop)
+        fit = fit_free(x, low, track.model.omega, valid)
+        if fit is None:
+            continue
+        sine = replace(fit.sine, amplitude=lasting.before.amplitude, dc=lasting.before.dc, slope=0.0)
+        found = _among_order(track, lasting, slice(low, stop), sine, fit.rms * math.sqrt(5.0 / fit.frames))
+        if found is None:
+            continue
+        # The sine is known better by the frames that the fault leaves as they are.
+        same = valid & (np.abs(found.signal - sine.at(low, stop)) <= SMALLEST_NOISE)
+        again = fit_free(x, low, sine.omega, same) if np.count_nonzero(same) >= LEAST_WINDOW_FRAMES else None
+        if again is not None:
+            spread = again.rms * math.sqrt(5.0 / again.frames)
+            found = _among_order(track, lasting, slice(low, stop), again.sine, spread) or found
+        track.monitor.close(found.stop, lasting.aspect)
+
+
+def seems_as_before(track: Track, start: int, x: NDArray[np.float64], valid: NDArray[np.bool_]) -> bool:
+    """Tell whether frames ``start`` … in which none departs, half a block at least, are as before what lasts."""
+    if np.count_nonzero(valid) < track.settings.block_frames // 2:
+        return False
+    fits = [(lasting, fit_free(x, start, lasting.before.omega, valid)) for lasting in track.lasting]
+    return any(fit is not None and _is_as_before(track, lasting, fit) for lasting, fit in fits)
+
+
+def _is_as_before(track: Track, lasting: Lasting, fit: FreeFit) -> bool:
+    """Tell whether frames are those of the tone as it was before a fault, at whatever phase."""
+    limits, before, sine, n = track.settings.limits, lasting.before, fit.sine, fit.frames
+    spread = EVENT_Z * lasting.sigma * math.sqrt(4.0 / n)
+    rate_spread = EVENT_Z * omega_deviation(lasting.sigma / before.amplitude, n)
+    level = limits.max_level_change_db / DB_PER_NEPER / 2.0 * before.amplitude
+    return (
+        fit.rms <= track.rms_allowance(n, lasting.sigma)
+        and abs(sine.omega - before.omega) <= limits.max_frequency_error_ppm / 2e6 * before.omega + rate_spread
+        and abs(sine.amplitude - before.amplitude) <= max(spread, level)
+        and abs(sine.dc - before.dc) <= max(spread, limits.max_dc_offset / 2.0)
+    )
+
+
+def _among_order(
+    track: Track, lasting: Lasting, frames: slice, sine: Sine, spread: float, wrong: int | None = None
+) -> Explanation | None:
+    """Return what a fault that lasts explains better than ``sine``, the tone in order, does.
+
+    Parameters
+    ----------
+    frames
+        Around the end of the fault.
+    spread
+        How far noise may have taken the sine.
+    wrong
+        So many of the frames are surely the fault's; None: all.
+    """
+    settings = track.settings
+    x, valid = track.read(frames.start, frames.stop)
+    plain = settings.is_plain(lasting.threshold)
+    reference = ToneReference(sine, settings, track.code, lasting.sigma, spread, plain, track.mirrored)
+    stop = len(x) if wrong is None else max(1, wrong)
+    stretch = Stretch(frames.start, x, valid, 0, stop, np.zeros(0), reference)
+    return explain(stretch, [fault for fault in FAULTS if fault.kind is lasting.kind])
+
+
+def _take(track: Track, fit: FreeFit, frame: int) -> None:
+    """Go on with a sine that holds from a frame on, and with its noise where that is another."""
+    low, high = noise_power_range(fit.frames, np.array(track.power_spread))
+    if fit.peak > track.threshold or not low < (fit.rms / track.sigma) ** 2 < high:
+        track.sigma = max(fit.rms, SMALLEST_NOISE)
+        track.threshold = track.settings.frame_threshold(track.sigma, fit.peak)
+    track.values_since = frame
+    track.unsettled = False
+    track.start_anew(frame)
+    track.follow(fit.sine, fit.frames)
+
+
+def _reading(track: Track, fit: FreeFit) -> Reading:
+    start = round(fit.sine.anchor - (fit.frames - 1) / 2.0)
+    return Reading.of(start, fit, fit, fit, track.sigma, track.moves)
+
+
+def _residual_event(track: Track, found: Explanation, x: NDArray[np.float64], fit: FreeFit) -> Event:
+    """Return the event of what leaves a residual of the tone, with all that its kind measures."""
+    size = found.size.as_dict()
+    measured = {
+        "residual_dbfs": round(dbfs(fit.rms), 4),
+        "thd_plus_n_db": round(decibels(fit.rms / (fit.sine.amplitude * FULL_SCALE_SINE_RMS)), 4),
+        "thd_db": harmonics_db(x, fit) if "thd_db" in size else None,
+    }
+    size |= {name: value for name, value in measured.items() if name in size}
+    event = _event_of(replace(found, size=SIZES[found.kind](**size)))
+    event.fault = found.kind is not Kind.WORD_LENGTH or track.settings.limits.word_length_is_fault
+    return event
+
+
+def _event_of(found: Explanation) -> Event:
+    return Event(
+        found.size, found.start, message=found.message, confidence=found.confidence, alternatives=found.alternatives
+    )
