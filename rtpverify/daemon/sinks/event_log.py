@@ -1,7 +1,9 @@
 """``[event_log]``: events as JSON lines, to standard output or a file.
 
-A line is written whole or not at all, also where the disk fills up. A file that was moved away (logrotate) or removed
-is begun again with the next event; without such a helper the file is rotated here once it reaches its size.
+A line is written whole or not at all, also where the disk fills up. Nothing but a regular file is opened: a pipe would
+hold the writer up until somebody reads it, and can be neither rotated nor cut back. A file that was moved away
+(logrotate) or removed is begun again with the next event; without such a helper the file is rotated here once it
+reaches its size.
 """
 
 from __future__ import annotations
@@ -16,11 +18,12 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, ValidationInfo
 
-from rtpverify.daemon.config.base import path_of
+from rtpverify.daemon.config.base import mistake, path_of
 from rtpverify.daemon.sinks.base import ReportedEvent, Sink, SinkContext
 from rtpverify.daemon.sinks.event_filter import ChoosingTable
 from rtpverify.daemon.sinks.queue import Backlog
 from rtpverify.report.json import strict
+from rtpverify.sources.small_file import require_regular
 
 STANDARD_OUTPUT = Path("-")
 CAPACITY = 20_000
@@ -30,7 +33,16 @@ STOP_SECONDS = 2.0
 
 
 def _target(value: object, info: ValidationInfo) -> Path:
-    return STANDARD_OUTPUT if value == "-" else path_of(value, info)
+    if value == "-":
+        return STANDARD_OUTPUT
+    path = path_of(value, info)
+    try:
+        require_regular(path.stat())
+    except FileNotFoundError:
+        pass  # it is made with the first event
+    except OSError as error:
+        raise mistake(f"{error.strerror}; - is standard output") from None
+    return path
 
 
 class EventLogTable(ChoosingTable):
@@ -167,6 +179,7 @@ class LineFile:
         """Return the file that bears the name at present, with room for some more."""
         try:
             named = self._path.stat()
+            require_regular(named)
         except FileNotFoundError:
             self.close()
         else:
@@ -177,7 +190,14 @@ class LineFile:
                 self.close()
         if self._descriptor < 0:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NONBLOCK", 0)
+            descriptor = os.open(self._path, flags, 0o666)
+            try:
+                require_regular(os.fstat(descriptor))  # another may have taken the name meanwhile
+            except OSError:
+                os.close(descriptor)
+                raise
+            self._descriptor = descriptor
         return self._descriptor
 
     def _put_aside(self) -> None:

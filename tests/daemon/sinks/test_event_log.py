@@ -7,6 +7,7 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from rtpverify.daemon.sinks.event_log import EventLog, EventLogTable, LineFile
 from tests.helpers.documents import Telling
@@ -48,6 +49,25 @@ async def test_events_go_to_standard_output(opened: Opening, bench: Telling, cap
         sink.tell([bench.told(1), Telling("right").told(2)])
     (line,) = capfd.readouterr().out.splitlines()
     assert (json.loads(line)["stream"], json.loads(line)["start_frame"]) == ("right", 2)
+
+
+async def test_what_is_no_regular_file_is_not_waited_for(opened: Opening, bench: Telling, tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    os.mkfifo(path)
+    with pytest.raises(ValidationError, match="is not a regular file; - is standard output"):
+        opened(path)
+    path.unlink()
+    async with opened(path) as sink:
+        sink.tell([bench.told(1)])
+        await until(lambda: sink.counts["written"] == 1)
+        path.unlink()
+        os.mkfifo(path)  # while it runs
+        sink.tell([bench.told(2)])
+        await until(lambda: sink.trouble is not None)
+        assert sink.trouble == f"{path}: is not a regular file"
+        path.unlink()
+        await until(lambda: sink.counts["written"] == 2)
+    assert frames(path) == [2]
 
 
 async def test_a_file_that_was_moved_away_is_begun_anew(opened: Opening, bench: Telling, tmp_path: Path) -> None:
