@@ -166,7 +166,7 @@ def send(
     loop: bool = False,
     last_packet: LastPacket | None = None,
     payload_type: int = 97,
-    packet_time: float = 0.001,
+    packet_time: float | None = None,
     ssrc: int | None = None,
     ttl: int = 16,
     interface: str | None = None,
@@ -194,7 +194,8 @@ def send(
         A recording to send instead of a tone; whether it is repeated; whether the frames at its end that fill no packet
         are sent (``"short"``, also if None) or dropped (``"drop"``).
     payload_type, packet_time, ssrc
-        Of the packets; ``packet_time`` in seconds, ``ssrc`` None is drawn at random.
+        Of the packets; ``packet_time`` in seconds, None is 1 ms, or less where that fits no Ethernet frame; ``ssrc``
+        None is drawn at random.
     ttl, interface
         Time to live of multicast packets, and the network interface that they leave by.
 

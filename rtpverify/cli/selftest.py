@@ -29,10 +29,9 @@ from rtpverify.cli.reports import report_place, write_report
 @click.option(
     "--packet-time",
     type=Number(min=0.000125, max=0.1),
-    default=0.001,
-    show_default=True,
+    default=None,
     metavar="SECONDS",
-    help="Duration of the audio in a packet.",
+    help="Duration of the audio in a packet.  [default: 0.001, or less where that fits no Ethernet frame]",
 )
 @click.option("--level-dbfs", type=DECIBELS, default=-20.0, show_default=True, help="RMS level of the tone.")
 @click.option(

@@ -40,10 +40,9 @@ def _whole(_ctx: click.Context, parameter: click.Parameter, value: str | None) -
 @click.option(
     "--packet-time",
     type=Number(min=0, min_open=True),
-    default=0.001,
-    show_default=True,
+    default=None,
     metavar="SECONDS",
-    help="Duration of the audio in a packet.",
+    help="Duration of the audio in a packet.  [default: 0.001, or less where that fits no Ethernet frame]",
 )
 @click.option("--ssrc", callback=_whole, metavar="NUMBER", help="SSRC, decimal or hexadecimal (0x...).  [random]")
 @click.option("--ttl", type=click.IntRange(0, 255), default=16, show_default=True, help="TTL of multicast packets.")

@@ -26,7 +26,14 @@ from rtpverify.rtp.sdp_writer import DescribedStream, write_sdp
 from rtpverify.sender.announcer import Announcer
 from rtpverify.sender.fault_plan import Sent, plan_faults
 from rtpverify.sender.faults import parse_fault
-from rtpverify.sender.rtp_sender import DEFAULT_DESTINATION, DEFAULT_ENCODING, LastPacket, Sender, StreamSettings
+from rtpverify.sender.rtp_sender import (
+    DEFAULT_DESTINATION,
+    DEFAULT_ENCODING,
+    MAX_PAYLOAD_BYTES,
+    LastPacket,
+    Sender,
+    StreamSettings,
+)
 from rtpverify.sender.sender_reports import ReportSender
 from rtpverify.sender.signal import Dither, SentSignal
 from rtpverify.sender.signal_faults import DamagedSignal
@@ -120,10 +127,15 @@ def send(
         try:  # who reads that Ctrl-C ends it may press it at once
             _say(f"sending {what} as {base.encoding}, {first}{others}")
             for leg in legs[0]:
-                last = f" to {legs[-1][0].destination.destination}" if extras.streams > 1 and leg is legs[0][0] else ""
+                last = f" … {legs[-1][0].destination}" if extras.streams > 1 and leg is legs[0][0] else ""
                 _say(f"to {leg.destination}{last}{'' if duration else '; Ctrl-C ends it'}")
             for text in faults:
                 _say(f"fault {text}")
+            if base.payload_bytes > MAX_PAYLOAD_BYTES:
+                _say(
+                    f"payloads of {base.payload_bytes:,} bytes leave in IP fragments: more than the "
+                    f"{MAX_PAYLOAD_BYTES:,} that fit an Ethernet frame; a shorter --packet-time avoids it"
+                )
             companions.begin()
             sender.run(lambda _progress: companions.tick(), _TICK_SECONDS)
         except KeyboardInterrupt:
@@ -328,7 +340,7 @@ def stream_settings(
     last_packet: LastPacket | None,
     encoding: str | None,
     payload_type: int,
-    packet_time: float,
+    packet_time: float | None,
     ssrc: int | None,
     ttl: int,
 ) -> StreamSettings:
@@ -361,7 +373,7 @@ def stream_settings(
     payload_type
         RTP payload type.
     packet_time
-        In seconds.
+        In seconds; None: 1 ms, or less where that fits no Ethernet frame.
     ssrc
         SSRC; None: a random one.
     ttl

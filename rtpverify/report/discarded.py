@@ -17,7 +17,7 @@ REASONS = {
     "probation": "of senders that did not send enough packets in sequence to be a stream",
     "flows": "of senders past the limit of senders remembered",
     "sender": "from another sender than the one requested",
-    "truncated": "truncated within their headers, or longer than the receive buffer",
+    "truncated": "truncated within their headers, or longer than the receive buffer (2,048 bytes)",
     "fragment": "parts of fragmented IP packets",
     "malformed": "with headers that contradict each other",
     "cut_off": "cut off at the end of the capture",

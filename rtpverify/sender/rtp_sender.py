@@ -59,6 +59,11 @@ _HEADER = np.dtype([("first", "u1"), ("second", "u1"), ("sequence", ">u2"), ("ti
 """The fixed RTP header (RFC 3550 section 5.1)."""
 _VERSION = 0x80
 
+USUAL_PACKET_SECONDS = (0.001, 1 / 3000, 0.00025, 0.000125)
+"""Packet times of AES67 (section 7.2) and ST 2110-30, the longest first."""
+MAX_PAYLOAD_BYTES = 1440
+"""Longest payload that AES67 (section 6.3) allows; with its headers it fits an Ethernet frame."""
+
 LastPacket = Literal["short", "drop"]
 """What becomes of the frames at the end of a signal that fill no packet: a shorter packet, or none."""
 
@@ -77,7 +82,7 @@ class StreamSettings:
     signal
         The audio; None is the default tone. Its format must be the encoding's.
     packet_time_seconds
-        Rounded to whole frames.
+        Rounded to whole frames; None: the longest in ``USUAL_PACKET_SECONDS`` whose payload fits an Ethernet frame.
     last_packet
         Whether the last frames of a signal that ends are sent though they fill no packet.
     ssrc, sequence, timestamp
@@ -91,7 +96,7 @@ class StreamSettings:
     destination: Endpoint = DEFAULT_DESTINATION
     encoding: Encoding = DEFAULT_ENCODING
     signal: SentSignal | None = None
-    packet_time_seconds: float = 0.001
+    packet_time_seconds: float | None = None
     last_packet: LastPacket = "short"
     payload_type: int = DEFAULT_PAYLOAD_TYPE
     ssrc: int | None = None
@@ -106,7 +111,16 @@ class StreamSettings:
     @property
     def packet_frames(self) -> int:
         """Frames of one packet."""
-        return round(self.packet_time_seconds * self.encoding.sample_rate_hz)
+        if self.packet_time_seconds is not None:
+            return round(self.packet_time_seconds * self.encoding.sample_rate_hz)
+        most = MAX_PAYLOAD_BYTES // self.encoding.bytes_per_frame
+        usual = (round(seconds * self.encoding.sample_rate_hz) for seconds in USUAL_PACKET_SECONDS)
+        return next((frames for frames in usual if 1 <= frames <= most), max(1, most))
+
+    @property
+    def payload_bytes(self) -> int:
+        """Bytes of one packet's payload."""
+        return self.packet_frames * self.encoding.bytes_per_frame
 
 
 class _Stream:
@@ -121,10 +135,11 @@ class _Stream:
                 f"{place}: audio of {signal.sample_rate_hz} Hz and {signal.channels} channel(s) does not fit {encoding}"
             )
         self.packet_frames = settings.packet_frames
-        self.payload_bytes = self.packet_frames * encoding.bytes_per_frame
+        self.payload_bytes = settings.payload_bytes
         if not 1 <= self.payload_bytes <= _MAX_DATAGRAM_BYTES - HEADER_BYTES:
             raise RequestError(
-                f"{place}: packet time {settings.packet_time_seconds:g} s makes payloads of {self.payload_bytes} bytes"
+                f"{place}: packet time {self.packet_frames / encoding.sample_rate_hz:g} s makes payloads of "
+                f"{self.payload_bytes} bytes"
             )
         for name, value, limit in (
             ("payload type", settings.payload_type, 127),

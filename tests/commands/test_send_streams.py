@@ -31,7 +31,7 @@ OPTIONS = {
     "last_packet": None,
     "encoding": None,
     "payload_type": 97,
-    "packet_time": 0.001,
+    "packet_time": None,
     "ssrc": None,
     "ttl": 1,
     "duration": 0.5,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pytest
 
 from rtpverify.errors import RequestError, SourceError
-from rtpverify.rtp.payload import Encoding, encode
+from rtpverify.rtp.payload import Encoding, encode, parse_rtpmap
 from rtpverify.rtp.rtcp import Bye, ReceiverReport, SourceDescription, parse_rtcp
 from rtpverify.sender.faults import parse_fault
 from rtpverify.sender.rtp_sender import Sender, StreamSettings, send
@@ -50,6 +50,26 @@ class Receiver:
             except BlockingIOError:
                 return found
             found.append(Packet(*struct.unpack("!BBHII", data[:12]), data[12:], source))
+
+
+@pytest.mark.parametrize(
+    ("encoding", "frames"),
+    [
+        ("L24/48000/2", 48),
+        ("L24/48000/8", 48),
+        ("L16/44100/2", 44),
+        ("PCMU/8000/1", 8),
+        ("L24/96000/8", 32),
+        ("L16/48000/64", 6),
+        ("F32/192000/128", 2),
+    ],
+)
+def test_packets_fit_an_ethernet_frame_unless_something_else_is_asked_for(encoding, frames):
+    settings = StreamSettings(encoding=parse_rtpmap(encoding))
+    assert settings.packet_frames == frames
+    assert settings.payload_bytes + 12 + 8 + 20 <= 1500
+    asked = StreamSettings(encoding=settings.encoding, packet_time_seconds=0.004)
+    assert asked.packet_frames == round(0.004 * asked.encoding.sample_rate_hz)
 
 
 @pytest.fixture

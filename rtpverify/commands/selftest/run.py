@@ -20,8 +20,10 @@ from rtpverify.errors import ConfigurationError, RequestError
 from rtpverify.events import Kind
 from rtpverify.reference import Recording, Tone
 from rtpverify.report import wording
+from rtpverify.rtp.batch import HEADER_BYTES
 from rtpverify.rtp.payload import decode, encode
 from rtpverify.sender.faults import parse_fault
+from rtpverify.sender.rtp_sender import StreamSettings
 from rtpverify.sender.signal_faults import DamagedSignal
 from rtpverify.sender.tone import DEFAULT_FREQUENCY_HZ
 
@@ -62,7 +64,7 @@ class Bench:
     encoding: str | None
     reference: Reference
     limits: Limits
-    packet_seconds: float
+    packet_seconds: float | None
     level_dbfs: float
     interface: str | None
     offline: bool
@@ -97,8 +99,10 @@ def selftest(bench: Bench, request: Request, say: Progress) -> SelfTest:
     encoding, signal = _signal(bench, bench.reference)
     at = _BEFORE_SECONDS if isinstance(bench.reference, Tone) else _loudest(signal)
     around = signal.read(round(at * signal.sample_rate_hz), signal.sample_rate_hz // 2)
-    packet_frames = round(bench.packet_seconds * encoding.sample_rate_hz)
-    setting = Setting(encoding, bench.reference, bench.limits, packet_frames, float(np.abs(around[:, 0]).max()))
+    packet = StreamSettings(encoding=encoding, packet_time_seconds=bench.packet_seconds)
+    if not bench.offline:
+        _require_receivable(packet)
+    setting = Setting(encoding, bench.reference, bench.limits, packet.packet_frames, float(np.abs(around[:, 0]).max()))
     path = "the engine alone" if bench.offline else _path(bench.interface)
     test = SelfTest(str(encoding), path, request)
     engine = _Engine(bench, setting, at)
@@ -125,6 +129,18 @@ def selftest(bench: Bench, request: Request, say: Progress) -> SelfTest:
     test.tried += engine.try_all(smaller)
     test.seconds = time.monotonic() - began
     return test
+
+
+def _require_receivable(packet: StreamSettings) -> None:
+    """Refuse packets that nothing would receive."""
+    from rtpverify.sources.live.recvmmsg import MAX_DATAGRAM_BYTES
+
+    most = MAX_DATAGRAM_BYTES - HEADER_BYTES
+    if packet.payload_bytes > most:
+        raise RequestError(
+            f"--packet-time: {packet.packet_frames} frames of {packet.encoding} are payloads of "
+            f"{packet.payload_bytes:,} bytes; up to {most:,} are received: give a shorter one"
+        )
 
 
 def _path(interface: str | None) -> str:

@@ -34,7 +34,7 @@ class Wire:
 
     interface: str | None
     seconds: float
-    packet_seconds: float
+    packet_seconds: float | None
     seed: int
 
 

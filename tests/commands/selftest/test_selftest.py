@@ -38,6 +38,12 @@ def test_every_fault_can_be_written(encoding, profile):
             assert parse_fault(case.text(2.0)).kind == case.kind
 
 
+def test_packets_that_nothing_receives_are_refused():
+    outcome = run("selftest", "--encoding", "L24/96000/8", "--packet-time", 0.001)
+    assert outcome.exit_code == 2
+    assert "96 frames of L24/96000/8 are payloads of 2,304 bytes; up to 2,036 are received" in outcome.stderr
+
+
 def test_what_a_format_cannot_have_has_a_reason():
     reasons = {case.kind: case.why_not for case in each_kind(setting("PCMU/8000")) if case.why_not}
     assert set(reasons) == {"channel_swap", "word_length", "byte_order"}
