@@ -226,7 +226,6 @@ def send(
         noise_dbfs=noise_dbfs,
         dither=dither,
         seed=seed,
-        faults=(),
         file=None if file is None else Path(file),
         loop=loop,
         last_packet=last_packet,

@@ -25,7 +25,6 @@ from rtpverify.rtp.payload import Encoding, parse_rtpmap
 from rtpverify.rtp.sdp_writer import DescribedStream, write_sdp
 from rtpverify.sender.announcer import Announcer
 from rtpverify.sender.fault_plan import Sent, plan_faults
-from rtpverify.sender.faults import parse_fault
 from rtpverify.sender.rtp_sender import (
     DEFAULT_DESTINATION,
     DEFAULT_ENCODING,
@@ -116,7 +115,7 @@ def send(
     RequestError
         Where an option is unusable, or sending fails.
     """
-    base = stream_settings(destination, frequency=frequency, level_dbfs=level_dbfs, file=file, faults=(), **options)
+    base = stream_settings(destination, frequency=frequency, level_dbfs=level_dbfs, file=file, **options)
     legs = legs_of(base, faults, duration, extras)
     settings = [leg for stream in legs for leg in stream]
     with Sender(settings, duration_seconds=duration) as sender, _Companions(sender, legs, extras) as companions:
@@ -334,7 +333,6 @@ def stream_settings(
     noise_dbfs: float | None,
     dither: Dither,
     seed: int,
-    faults: Sequence[str],
     file: Path | None,
     loop: bool,
     last_packet: LastPacket | None,
@@ -360,8 +358,6 @@ def stream_settings(
         Added before the quantiser.
     seed
         Of noise and dither.
-    faults
-        Faults of the signal and of packets.
     file
         A recording in place of the tone.
     loop
@@ -401,7 +397,6 @@ def stream_settings(
         last_packet=last_packet or "short",
         payload_type=payload_type,
         ssrc=ssrc,
-        faults=[parse_fault(text) for text in faults],
         dither=dither,
         noise_dbfs=noise_dbfs,
         seed=seed,
@@ -453,9 +448,10 @@ def tone(
     name = next((name for name in _WAV_FORMS if name == form.name), None)
     if name is None:
         raise RequestError(f"--encoding: {encoding!r}: a WAV file is written as {' or '.join(_WAV_FORMS)}")
+    planned = plan_faults(faults, Sent(1, 1, 1 / form.sample_rate_hz, duration, seed))
     signal = DamagedSignal(
         _tone(frequency, form, level_dbfs),
-        [parse_fault(text) for text in faults],
+        planned[0, 0],
         bits=form.bits,
         dither=dither,
         noise_dbfs=noise_dbfs,

@@ -59,6 +59,12 @@ def test_tone_takes_faults_of_the_signal_only(tmp_path):
     run("tone", faulty, "--duration", 0.1, "--fault", "click:at=0.05,size=0.25,channel=2")
     [[frame, column]] = np.argwhere(_frames(clean) != _frames(faulty))
     assert (frame, column) == (2400, 1)
+    drawn = ("--duration", 0.5, "--fault", "click:per_second=20,size=0.25", "--seed", 3)
+    for path in (clean, faulty):
+        assert run("tone", path, *drawn).exit_code == 0
+    assert (_frames(clean) == _frames(faulty)).all()
+    run("tone", clean, "--duration", 0.5)
+    assert 5 < (_frames(clean) != _frames(faulty)).any(axis=1).sum() < 20
     outcome = run("tone", faulty, "--fault", "loss:at=0.5,packets=1")
     assert outcome.exit_code == 2
     assert "loss" in outcome.stderr
