@@ -60,10 +60,14 @@ th, td { padding: .3rem .9rem .3rem 0; border-bottom: 1px solid var(--line); ver
 td.text { white-space: normal; min-width: 18rem; }
 .number { text-align: right; }
 .quiet { color: var(--quiet); }
-svg { display: block; width: 100%; height: auto; }
+.timeline { display: grid; grid-template-columns: max-content 1fr; gap: 0 1.2rem; padding-right: 1rem; }
+.timeline div { font-size: 12px; line-height: 26px; }
+svg { display: block; width: 100%; overflow: visible; }
+svg rect { stroke-width: 2px; }
 svg text { fill: var(--quiet); font-size: 12px; }
 svg .rule { stroke: var(--line); }
-.network { fill: var(--network); } .upstream { fill: var(--upstream); } .unknown { fill: var(--unknown); }
+.network { fill: var(--network); stroke: var(--network); } .upstream { fill: var(--upstream); stroke: var(--upstream); }
+.unknown { fill: var(--unknown); stroke: var(--unknown); }
 .key { display: inline-block; width: .7rem; height: .7rem; margin: 0 .3rem 0 0; }
 .key.network { background: var(--network); } .key.upstream { background: var(--upstream); }
 .key.unknown { background: var(--unknown); }
@@ -92,7 +96,11 @@ svg a { cursor: pointer; }
   summary { grid-template-columns: auto auto 1fr; }
   summary .size { grid-column: 1 / -1; }
   .pair { grid-template-columns: 1fr; }
-  .timeline { min-width: 48rem; }
+  .timeline { gap: 0 .6rem; }
+  .events, .events tbody { display: block; } .events thead { display: none; }
+  .events tr { display: grid; grid-template-columns: auto auto 1fr; gap: 0 .9rem; padding: .4rem 0;
+    border-bottom: 1px solid var(--line); }
+  .events td { border: 0; padding: 0; text-align: left; } .events td.text { grid-column: 1 / -1; min-width: 0; }
   .plots .wave { height: 19rem; } .plots canvas { height: 12rem; }
 }
 @media print {
@@ -103,7 +111,6 @@ svg a { cursor: pointer; }
   .scroll { overflow: visible; } th, td { white-space: normal; padding-right: .5rem; }
   summary { grid-template-columns: 5.5rem 4rem 3rem 6.5rem 4.5rem 1fr; gap: 0 .5rem; break-inside: avoid; }
   .plots, tr, .title, .first { break-inside: avoid; } h3 { break-after: avoid; }
-  .timeline { min-width: 0; }
   .plots .wave { height: 17rem; } .plots canvas { height: 11rem; }
 }
 """
@@ -228,8 +235,7 @@ def _drawn_events(stream: StreamResult, clips: Mapping[str, EventClip], drawn: l
         time, frame, channel, kind, cause, _, size = event_wording.event_row(event, stream.sample_rate)
         cells = [f"<span>{time} s</span>", f"<span>{frame}</span>", f"<span>ch {channel}</span>"]
         cells += [f'<span class="kind">{escape(kind)}</span>', f"<span>{cause}</span>"]
-        message = f'<br><span class="quiet">{escape(event.message)}</span>' if event.message else ""
-        cells.append(f'<span class="size">{escape(size)}{message}</span>')
+        cells.append(f'<span class="size">{escape(size)}{_words(event)}</span>')
         plots = event_plots.PLOTS.format(number=len(drawn))
         parts.append(
             f'<details class="event" id="{_anchor(event)}"{"" if drawn else " open"}>'
@@ -254,11 +260,16 @@ def _events(stream: StreamResult, clips: Mapping[str, EventClip]) -> str:
     for event in shown:
         *cells, size = event_wording.event_row(event, stream.sample_rate)
         row = [_cell(text, style) for text, (_, style) in zip(cells, titles[:-1], strict=True)]
-        message = f'<br><span class="quiet">{escape(event.message)}</span>' if event.message else ""
-        moment = rfc3339(event.time_ns) or event_wording.UNMEASURED
-        rows.append([*row, f'<td class="text">{escape(size)}{message}</td>', _cell(moment, "")])
+        rows.append([*row, f'<td class="text">{escape(size)}{_words(event)}</td>'])
     more = f"<p>and {len(rest):,} more: {escape(event_wording.by_kind(rest))}</p>" if rest else ""
-    return _table([*titles, ("Arrival", "")], rows) + more
+    return _table(titles, rows, "events") + more
+
+
+def _words(event: Event) -> str:
+    """Return what happened, and when it arrived, as a line below the size."""
+    arrived = f"arrived {rfc3339(event.time_ns)}" if event.time_ns is not None else ""
+    words = "; ".join(part for part in (event.message, arrived) if part)
+    return f'<br><span class="quiet">{escape(words)}</span>' if words else ""
 
 
 def _cell(text: str, style: str) -> str:
@@ -266,16 +277,21 @@ def _cell(text: str, style: str) -> str:
     return f"<td{attribute}>{escape(text)}</td>"
 
 
-def _table(titles: Sequence[tuple[str, str]], rows: Iterable[Sequence[str]]) -> str:
+def _table(titles: Sequence[tuple[str, str]], rows: Iterable[Sequence[str]], style: str = "") -> str:
     head = "".join(
         f'<th class="{style}">{escape(title)}</th>' if style else f"<th>{escape(title)}</th>" for title, style in titles
     )
     body = "\n".join(f"<tr>{''.join(row)}</tr>" for row in rows)
-    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>\n{body}\n</tbody></table></div>'
+    return (
+        f'<div class="scroll"><table class="{style}"><thead><tr>{head}</tr></thead>'
+        f"<tbody>\n{body}\n</tbody></table></div>"
+    )
 
 
-_WIDTH, _LEFT, _LANE, _BAR = 1100, 150, 26, 14
-"""Of the timeline, in SVG units: whole width, room for the lanes' names, height of a lane and of a mark in it."""
+_LANE, _BAR = 26, 14
+"""Height of a lane of the timeline, and of a mark in it, in pixels; widths are shares of whatever there is."""
+_SPOTS = 1000
+"""Events that start within the same so many part of the timeline, and are as long, share a mark."""
 
 
 def _timeline(stream: StreamResult, clips: Mapping[str, EventClip]) -> str:
@@ -285,24 +301,24 @@ def _timeline(stream: StreamResult, clips: Mapping[str, EventClip]) -> str:
     events = sorted(stream.events, key=lambda event: event.start_frame)
     kinds = list(dict.fromkeys(event.kind for event in events))
     bottom = _LANE * len(kinds)
-    scale = (_WIDTH - _LEFT - 10) / span
-    parts = []
+    names, parts, marks = [], [], []
     for lane, kind in enumerate(kinds):
         y = lane * _LANE
-        count = sum(event.kind is kind for event in events)
-        parts.append(f'<text x="0" y="{y + 17}">{kind} ({count:,})</text>')
-        parts.append(f'<line class="rule" x1="{_LEFT}" x2="{_WIDTH - 10}" y1="{y + _LANE}" y2="{y + _LANE}"/>')
-        parts += _marks([event for event in events if event.kind is kind], y + (_LANE - _BAR) / 2, scale, stream, clips)
+        here = [event for event in events if event.kind is kind]
+        names.append(f"<div>{kind} ({len(here):,})</div>")
+        parts.append(f'<line class="rule" x1="0" x2="100%" y1="{y + _LANE}" y2="{y + _LANE}"/>')
+        marks += _marks(here, y + (_LANE - _BAR) / 2, _SPOTS / span, stream, clips)
     rate, unit = (stream.sample_rate, " s") if stream.sample_rate else (1, "")
     for time in ticks(first / rate, (first + span) / rate):
-        x = _LEFT + (time * rate - first) * scale
-        parts.append(f'<line class="rule" x1="{x:.1f}" x2="{x:.1f}" y1="0" y2="{bottom + 5}"/>')
-        parts.append(f'<text x="{x:.1f}" y="{bottom + 20}" text-anchor="middle">{time:g}{unit}</text>')
+        x = f"{100 * (time * rate - first) / span:.2f}%"
+        parts.append(f'<line class="rule" x1="{x}" x2="{x}" y1="0" y2="{bottom + 5}"/>')
+        parts.append(f'<text x="{x}" y="{bottom + 20}" text-anchor="middle">{time:g}{unit}</text>')
     causes = dict.fromkeys(str(event.cause) for event in events)
     legend = "".join(f'<span><i class="key {cause}"></i>{cause}</span>' for cause in causes)
+    drawn = "".join(parts + marks)
     return (
-        f'<div class="scroll"><svg class="timeline" viewBox="0 0 {_WIDTH} {bottom + 28}" role="img" '
-        f'aria-label="Events over time">{"".join(parts)}</svg></div>'
+        f'<div class="timeline"><div class="quiet">{"".join(names)}</div>'
+        f'<svg role="img" aria-label="Events over time" style="height:{bottom + 28}px">{drawn}</svg></div>'
         f'<div class="legend quiet">{legend}</div>'
     )
 
@@ -313,7 +329,7 @@ def _marks(
     """Return a lane's marks; events that fall on the same spot share one."""
     spots: dict[tuple[int, int, str], list[Event]] = defaultdict(list)
     for event in events:
-        width = max(3, round(event.duration_frames * scale))
+        width = max(1, round(event.duration_frames * scale))
         spots[round((event.start_frame - stream.first_frame) * scale), width, str(event.cause)].append(event)
     marks = []
     for (x, width, cause), here in spots.items():
@@ -321,8 +337,9 @@ def _marks(
         title = f"{here[0].kind} at {time} s, frame {frame}, channel {channel}: {size}"
         if len(here) > 1:
             title += f" (and {len(here) - 1:,} more here)"
+        left, length = 100 * x / _SPOTS, 100 * width / _SPOTS
         mark = (
-            f'<rect class="{cause}" x="{_LEFT + x}" y="{y:g}" width="{width}" height="{_BAR}" rx="1">'
+            f'<rect class="{cause}" x="{left:g}%" y="{y:g}" width="{length:g}%" height="{_BAR}" rx="1">'
             f"<title>{escape(title)}</title></rect>"
         )
         pictured = next((event for event in here if event.id in clips), None)

@@ -55,6 +55,8 @@ async def test_what_is_seen(page):
                 await browser.size(width, 800)
                 await browser.until(f"document.documentElement.clientWidth === {width}")
                 assert await browser.see("document.documentElement.scrollWidth") <= width
+                end = "document.querySelectorAll('.timeline rect')[2].getBoundingClientRect()"
+                assert width / 2 < await browser.see(f"{end}.left") < await browser.see(f"{end}.right") < width
             assert (await browser.see("getComputedStyle(document.body).backgroundColor")) == "rgb(20, 23, 28)"
 
             paper = await browser.call("Page.printToPDF")

@@ -51,7 +51,7 @@ def test_shows_verdict_figures_and_events(failed):
     assert '<span class="verdict fail">Fail</span>\n<h1>4 faults in 1 of 2 streams' in page
     assert "1283.00000" in page
     assert "the content jumped ahead by 48 frames" in page
-    assert "2026-09-21T14:13:21.000000Z" in page
+    assert "; arrived 2026-09-21T14:13:21.000000Z</span>" in page
     assert page.index("0x5eed0001") < page.index("0x007c3d72")
 
 
@@ -65,7 +65,7 @@ def test_text_from_outside_is_escaped(failed):
 def test_timeline_draws_every_kind(failed, passed):
     page = html.render(failed)
     for kind in ("gap (1)", "slip (1)", "click (1)", "stall (1)", "word_length (1)"):
-        assert f">{kind}</text>" in page
+        assert f">{kind}</div>" in page
     assert page.count("<rect") == 5
     assert "<svg" not in html.render(passed)
 
