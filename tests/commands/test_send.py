@@ -157,7 +157,7 @@ def test_send_a_recording_that_fills_no_number_of_packets(receiver, tmp_path, op
         (("rtp://nowhere:5004",), "'nowhere'"),
         (("--encoding", "L99/1"), "L99"),
         (("--file", "none.wav"), "none.wav: No such file or directory"),
-        (("--packet-time", "0"), "packet time 0 s"),
+        (("--packet-time", "0.000001"), "packet time 0 s"),
         (("--last-packet", "drop"), "--last-packet drop: applies only to a recording that ends: a tone never ends"),
         (("--last-packet", "short", "--file", "x.wav", "--loop"), "with --loop it never ends"),
     ],
