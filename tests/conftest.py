@@ -1,5 +1,6 @@
 """Inputs that tests of the whole program share."""
 
+import os
 import signal
 import struct
 import subprocess
@@ -20,6 +21,13 @@ settings.load_profile("untimed")
 # Where the tests run in the background of a shell, Ctrl-C is ignored, and what they start would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Start two workers more than there are cores: some tests wait for programs and packets."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return cores + 2
 
 
 def pytest_report_header() -> str:

@@ -10,7 +10,8 @@ import ast
 import json
 import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import click
@@ -79,24 +80,27 @@ def prose(markdown: str) -> str:
     return re.sub(r"\]\([^)]*\)", "]", text)
 
 
-def shown(path: Path) -> Iterator[str]:
-    """Yield the texts of a module that may be shown: strings of several words that are no docstrings."""
+def shown(path: Path) -> str:
+    """Return the texts of a module that may be shown: strings of several words that are no docstrings."""
     tree = ast.parse(path.read_text())
     quiet = {id(part) for node in ast.walk(tree) if isinstance(node, ast.Expr) for part in ast.walk(node.value)}
     quiet -= {id(part) for node in ast.walk(tree) if isinstance(node, ast.Call) for part in ast.walk(node)}
-    for node in ast.walk(tree):
-        if not isinstance(node, ast.Constant) or not isinstance(node.value, str) or id(node) in quiet:
-            continue
-        if " " in node.value.strip() and "\n" not in node.value:
-            yield node.value
+    strings = [
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in quiet
+    ]
+    return "\n".join(text for text in strings if " " in text.strip() and "\n" not in text)
 
 
-def docstrings(path: Path) -> Iterator[str]:
-    """Yield what documents a module, its objects and their attributes, without code, and names of parameters."""
+def docstrings(path: Path) -> str:
+    """Return what documents a module, its objects and their attributes, without code, and names of parameters."""
+    texts = []
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
             lines = (line for line in node.value.value.split("\n") if not re.match(r"\s*[*\w]+(, [*\w]+)*$", line))
-            yield re.sub(r'``[^`]+``|:\w+:`[^`]+`|`[^`]+`|"[^"\n]+"', "", "\n".join(lines))
+            texts.append(re.sub(r'``[^`]+``|:\w+:`[^`]+`|`[^`]+`|"[^"\n]+"', "", "\n".join(lines)))
+    return "\n".join(texts)
 
 
 def commands(command: click.Command = main) -> Iterator[click.Command]:
@@ -106,42 +110,73 @@ def commands(command: click.Command = main) -> Iterator[click.Command]:
             yield from commands(each)
 
 
-def texts() -> Iterator[tuple[str, str]]:
-    """Yield name and text of everything that users read."""
-    for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
-        if page not in NOT_READ:
-            yield page.name, prose(page.read_text())
-    yield "CHANGELOG.md", prose((ROOT / "CHANGELOG.md").read_text().split("\n## ")[1])
+def page(path: Path) -> str:
+    """Return the prose of a page of the documentation."""
+    return prose(path.read_text())
+
+
+def changes() -> str:
+    """Return the prose of the newest version's changes."""
+    return prose((ROOT / "CHANGELOG.md").read_text().split("\n## ")[1])
+
+
+def scripts(path: Path) -> str:
+    """Return the texts of a script of the live page."""
+    return "\n".join(found for found in re.findall(r'"[^"\n]*"|`[^`]*`', path.read_text()) if " " in found)
+
+
+def helps(command: click.Command) -> str:
+    """Return the help of a command."""
+    options = [option.help or "" for option in command.params if isinstance(option, click.Option)]
+    return "\n".join([command.help or "", command.short_help or "", *options])
+
+
+def alerts(path: Path) -> str:
+    """Return the texts of the alerts."""
+    text = re.sub(r"\{\{.*?\}\}", "", path.read_text())
+    return "\n".join(re.findall(r"(?:summary|description): (.*)", text))
+
+
+def dashboard(path: Path) -> str:
+    """Return the texts of a dashboard."""
+    found = re.findall(r'"(?:title|description)": ("(?:[^"\\]|\\.)*")', path.read_text())
+    return "\n".join(map(json.loads, found))
+
+
+def comments(path: Path) -> str:
+    """Return the comments of a configuration."""
+    tomllib.loads(path.read_text())
+    return "\n".join(re.findall(r"#(.*)", path.read_text()))
+
+
+def texts() -> Iterator[tuple[str, Callable[[], str]]]:
+    """Yield the name of everything that users read, and what reads it: only the test does, and not each worker."""
+    for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
+        if path not in NOT_READ:
+            yield path.name, partial(page, path)
+    yield "CHANGELOG.md", changes
     for path in sorted(PACKAGE.rglob("*.py")):
         if NOT_READ[0] not in path.parents:
-            yield str(path.relative_to(ROOT)), "\n".join(shown(path))
+            yield str(path.relative_to(ROOT)), partial(shown, path)
     for folder in DOCUMENTED:
         for path in sorted((PACKAGE / folder).rglob("*.py")):
-            yield f"docstrings of {path.relative_to(ROOT)}", "\n".join(docstrings(path))
+            yield f"docstrings of {path.relative_to(ROOT)}", partial(docstrings, path)
     for path in sorted(PACKAGE.rglob("page/*.js")):
-        yield (
-            path.name,
-            "\n".join(found for found in re.findall(r'"[^"\n]*"|`[^`]*`', path.read_text()) if " " in found),
-        )
+        yield path.name, partial(scripts, path)
     for command in commands():
-        helps = [command.help or "", command.short_help or ""]
-        helps += [option.help or "" for option in command.params if isinstance(option, click.Option)]
-        yield f"--help of {command.name}", "\n".join(helps)
-    [alerts] = (ROOT / "configs").rglob("alerts.yml")
-    yield (
-        alerts.name,
-        "\n".join(re.findall(r"(?:summary|description): (.*)", re.sub(r"\{\{.*?\}\}", "", alerts.read_text()))),
-    )
-    for board in sorted((ROOT / "configs").rglob("dashboards/*.json")):
-        found = re.findall(r'"(?:title|description)": ("(?:[^"\\]|\\.)*")', board.read_text())
-        yield board.name, "\n".join(map(json.loads, found))
-    [example] = (ROOT / "configs").rglob("bench.toml")
-    tomllib.loads(example.read_text())
-    yield example.name, "\n".join(re.findall(r"#(.*)", example.read_text()))
+        yield f"--help of {command.name}", partial(helps, command)
+    configs = ROOT / "configs"
+    [path] = configs.rglob("alerts.yml")
+    yield path.name, partial(alerts, path)
+    for path in sorted(configs.rglob("dashboards/*.json")):
+        yield path.name, partial(dashboard, path)
+    [path] = configs.rglob("bench.toml")
+    yield path.name, partial(comments, path)
 
 
-@pytest.mark.parametrize(("name", "text"), [pytest.param(*each, id=each[0]) for each in texts()])
-def test_old_words_stay_out(name: str, text: str) -> None:
+@pytest.mark.parametrize(("name", "read"), [pytest.param(*each, id=each[0]) for each in texts()])
+def test_old_words_stay_out(name: str, read: Callable[[], str]) -> None:
+    text = read()
     found = [f"{name}: {text[max(hit.start() - 50, 0) : hit.end() + 30]!r}" for hit in _OLD.finditer(text)]
     assert not found, "\n".join(found)
 

@@ -33,9 +33,13 @@ _NEWER = {"Haswell": ("AVX512", "X86_V4"), "Sandybridge": ("",)}
 CLOCKLESS = ("tests/detect", "tests/dsp", "tests/engine", "tests/media", "tests/rtp", "tests/transport")
 """Tests of what has neither a clock nor a socket, as lint proves: nothing that runs beside them can matter."""
 NOT_NUMERICAL = (
-    "tests/commands/demo", "tests/daemon", "tests/end_to_end", "tests/evidence", "tests/history", "tests/observability",
+    "tests/cli", "tests/commands/batch", "tests/commands/demo", "tests/commands/test_ending.py", "tests/daemon",
+    "tests/end_to_end", "tests/evidence", "tests/history", "tests/live", "tests/observability", "tests/report",
+    "tests/result", "tests/sources/capture", "tests/sources/live", "tests/sources/ring", "tests/test_import_cost.py",
+    "tests/test_other_systems.py", "tests/test_package.py", "tests/test_pytest_plugin.py",
+    "tests/test_robot_library.py", "tests/tools",
 )  # fmt: skip
-"""Tests of what hands on, stores and shows the numbers that the rest computes."""
+"""Tests of what receives, hands on, stores and shows the numbers that the rest computes."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +94,7 @@ class Run:
     Attributes
     ----------
     left_out
-        Folders of tests for which the run makes no difference.
+        Tests, files and folders of them, for which the run makes no difference.
     environment
         What it adds to the environment.
     switched_off, kernels
@@ -175,7 +179,7 @@ def outcome(run: Run, pytest: Sequence[str]) -> tuple[bool, str]:
     fault = run.fault(Processor.within(run.environment))
     if fault:
         return False, f"not run, the environment has no effect: {fault}"
-    command = [sys.executable, "-m", "pytest", *(f"--ignore={folder}" for folder in run.left_out), *pytest]
+    command = [sys.executable, "-m", "pytest", *(f"--ignore={path}" for path in run.left_out), *pytest]
     with busy_cores() if run.loaded else nullcontext(0) as count:
         print(f"{count} busy processes beside it", flush=True)
         status = subprocess.run(command, cwd=ROOT, env={**os.environ, **run.environment}, check=False).returncode

@@ -401,9 +401,7 @@ def strongest_line(x: NDArray[np.float64]) -> float | None:
     n = len(x)
     if n < 16:
         return None
-    import scipy.fft
-
-    power = np.abs(scipy.fft.rfft((x - x.mean()) * _hann(n))) ** 2
+    power = np.abs(np.fft.rfft((x - x.mean()) * _hann(n))) ** 2
     power[:2] = 0.0
     peak = int(power.argmax())
     if power[peak] <= 0.0 or not np.isfinite(power[peak]):
@@ -432,10 +430,8 @@ def share_near(x: NDArray[np.float64], omega: float) -> NDArray[np.float64]:
     NDArray[np.float64]
         From 0 to 1, shape (m,).
     """
-    import scipy.fft
-
     n = x.shape[1]
-    power = np.abs(scipy.fft.rfft((x - x.mean(axis=1, keepdims=True)) * _hann(n), axis=1)) ** 2
+    power = np.abs(np.fft.rfft((x - x.mean(axis=1, keepdims=True)) * _hann(n), axis=1)) ** 2
     middle = round(omega * n / (2.0 * math.pi))
     near = power[:, max(middle - _NEAR_BINS, 0) : middle + _NEAR_BINS + 1].sum(axis=1)
     total = power.sum(axis=1)

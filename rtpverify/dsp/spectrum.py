@@ -174,15 +174,13 @@ class Stft:
         yield from self._take(np.zeros((max(0, last - have), self._waiting.shape[1])))
 
     def _take(self, block: NDArray[np.float64]) -> Iterator[NDArray[np.complex128]]:
-        import scipy.fft
-
         joined = np.concatenate([self._waiting, block])
         count = max(0, 1 + (len(joined) - self._size) // self._hop)
         if count:
             windows = np.lib.stride_tricks.sliding_window_view(joined, self._size, axis=0)[:: self._hop][:count]
             for start in range(0, count, _COLUMNS_AT_ONCE):
                 part = windows[start : start + _COLUMNS_AT_ONCE] * self._window
-                yield np.asarray(scipy.fft.rfft(part, axis=-1), np.complex128)
+                yield np.asarray(np.fft.rfft(part, axis=-1), np.complex128)
             self._columns += count
         self._waiting = joined[count * self._hop :].copy()
 
@@ -213,8 +211,6 @@ def inverse(
     RequestError
         Where the number of bins does not belong to ``fft_frames``, or an argument is unusable.
     """
-    import scipy.fft
-
     check_window(fft_frames, hop_frames)
     channels, bins, columns = values.shape
     if bins != fft_frames // 2 + 1:
@@ -224,7 +220,7 @@ def inverse(
     audio, weight = np.zeros((length, channels)), np.zeros(length)
     scale = window.sum() / 2.0
     for first in range(0, columns, _COLUMNS_AT_ONCE):
-        part = scipy.fft.irfft(values[:, :, first : first + _COLUMNS_AT_ONCE] * scale, fft_frames, axis=1)
+        part = np.fft.irfft(values[:, :, first : first + _COLUMNS_AT_ONCE] * scale, fft_frames, axis=1)
         for index in range(part.shape[2]):
             start = (first + index) * hop_frames
             audio[start : start + fft_frames] += (part[:, :, index] * window).T

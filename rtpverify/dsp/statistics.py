@@ -267,10 +267,8 @@ class _Spectra:
 
     def _take(self, segments: NDArray[np.float64]) -> None:
         """Take segments of shape (k, size, channels)."""
-        import scipy.fft
-
         centred = segments - segments.mean(axis=1, keepdims=True)
-        power = np.abs(scipy.fft.rfft(centred.transpose(0, 2, 1) * self._window, axis=-1)) ** 2 * self._scale
+        power = np.abs(np.fft.rfft(centred.transpose(0, 2, 1) * self._window, axis=-1)) ** 2 * self._scale
         power[..., : self._clear] = 0.0
         median = np.median(power[..., self._clear :], axis=-1) / _MEDIAN_OF_NOISE
         sounds = (segments != segments[:, :1]).any(axis=1)

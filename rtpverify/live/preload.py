@@ -16,8 +16,8 @@ from rtpverify.sources.audio import libav
 _FOR_PACKETS = ("numpy.ma",)
 """``numpy.unique`` imports it at its first call."""
 _FOR_REFERENCE: dict[type, tuple[str, ...]] = {
-    Tone: ("rtpverify.detect.tone.detector", "scipy.fft"),
-    Recording: ("rtpverify.detect.recording.detector", "scipy.fft"),
+    Tone: ("rtpverify.detect.tone.detector", "numpy.fft"),
+    Recording: ("rtpverify.detect.recording.detector", "numpy.fft"),
 }
 _FOR_FILES = ("rtpverify.sources.audio.recording", "soundfile", "soxr")
 _FOR_NATS = ("nats.aio.client", "nats.js.errors", "nkeys")

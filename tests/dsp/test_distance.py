@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from dtw import dtw
 
 from rtpverify.dsp.distance import mfcc_distance, mono
 
@@ -55,6 +54,8 @@ def warping(request, monkeypatch):
 
 
 def librosas(reference, received):
+    from dtw import dtw
+
     librosa = pytest.importorskip("librosa", reason="librosa is not installed")
     x, y = (librosa.feature.mfcc(y=signal, sr=RATE_HZ).T for signal in (reference, received))
     return dtw(x, y, distance_only=True).normalizedDistance

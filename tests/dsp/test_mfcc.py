@@ -5,8 +5,6 @@ import math
 
 import numpy as np
 import pytest
-import scipy.fft
-import scipy.signal
 
 from rtpverify.dsp.mfcc import Cepstra, mel_filters, mfcc
 
@@ -26,6 +24,9 @@ def material(frames, rate_hz=48000, seed=0):
 
 def in_double_precision(signal, rate_hz):
     """Return the coefficients by their definition, step by step, with scipy's transforms."""
+    import scipy.fft
+    import scipy.signal
+
     padded = np.pad(np.asarray(signal, dtype=np.float64), 1024)
     windows = np.lib.stride_tricks.sliding_window_view(padded, 2048)[::512] * scipy.signal.get_window("hann", 2048)
     power = np.abs(scipy.fft.rfft(windows, axis=1)) ** 2

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import scipy.signal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -37,6 +36,8 @@ def test_a_click_stands_in_its_column():
 
 
 def test_like_scipy():
+    import scipy.signal
+
     audio = noise(9000, 1)[:, 0]
     window = scipy.signal.get_window("hann", 1024)
     oracle = scipy.signal.ShortTimeFFT(window, 256, RATE_HZ, phase_shift=None)

@@ -131,12 +131,12 @@ ZERO_BEHIND_A_LOSS = {
 
 @given(plan=plans(), batch_packets=st.sampled_from([3, 50, 1000, 4096]), fine_from=st.integers(1, 20_000))
 @example(plan=ZERO_BEHIND_A_LOSS, batch_packets=50, fine_from=1)
-@settings(max_examples=25, deadline=None, phases=UNSHRUNK)
+@settings(max_examples=15, deadline=None, phases=UNSHRUNK)
 def test_the_cut_changes_no_packets_and_no_times(plan, batch_packets, fine_from):
     packets = packets_of(plan)
-    # Small batches take long: a thousand of them are enough.
+    # Small batches take long: so many of them are enough.
     first = 1 + fine_from % (len(packets) - 1) if batch_packets < 50 else batch_packets
-    last = first + 1000 * batch_packets
+    last = first + 300 * batch_packets
     whole = facts(verify(packets, SPEC)[0])
     assert all(packets and time_ns for events in whole.values() for *_, packets, time_ns in events)
     cuts = [cut for cut in plan["cuts"] if cut < len(packets)]

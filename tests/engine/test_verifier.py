@@ -510,7 +510,7 @@ def measured(event):
 class TestSameAnswer:
     """From any cut into batches, and from packets and frames alike."""
 
-    @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow], phases=UNSHRUNK)
+    @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow], phases=UNSHRUNK)
     @given(plans=st.lists(plans(), min_size=1, max_size=3), data=st.data())
     def test_the_cut_into_batches_changes_nothing(self, plans, data):
         senders = [sender_of(plan, index) for index, plan in enumerate(plans)]

@@ -130,7 +130,7 @@ class Oracle:
         return [(first, last) for first, last in runs]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     seed=st.integers(0, 1 << 32),
     frames=st.sampled_from([6, 48, 160]),
@@ -216,7 +216,7 @@ PATTERNS = [
 ]  # fmt: skip
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(
     seed=st.integers(0, 1 << 32),
     pattern=st.sampled_from(PATTERNS),

@@ -6,9 +6,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import pytest
-from openapi_spec_validator import OpenAPIV31SpecValidator
 from yarl import URL
 
 from rtpverify.daemon.sinks.evidence import Recorder, RecorderTable
@@ -22,12 +20,16 @@ DESCRIPTION = openapi.document()
 
 def conforms(answer: Any, path: str, status: int = 200) -> None:
     """Assert that an answer is what the description says of it."""
+    import jsonschema  # it takes a second to load, and every worker would
+
     (content,) = DESCRIPTION["paths"][path]["get"]["responses"][str(status)]["content"].values()
     schema = {**content["schema"], "components": DESCRIPTION["components"]}
     jsonschema.validate(answer, schema, jsonschema.Draft202012Validator, format_checker=jsonschema.FormatChecker())
 
 
 def test_the_description_is_openapi() -> None:
+    from openapi_spec_validator import OpenAPIV31SpecValidator
+
     OpenAPIV31SpecValidator(DESCRIPTION).validate()
 
 
