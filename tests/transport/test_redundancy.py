@@ -201,6 +201,47 @@ def test_another_sender_may_begin_with_the_same_numbers():
     assert counted(merger) == [(4, 0), (4, 0)]
 
 
+def test_the_legs_of_a_stream_that_is_gone_are_another_s():
+    table = RowTable()
+    assert [table.allocate(), table.allocate()] == [0, 1]
+    merger = LegMerger(table)
+    merge([(0, 0, packet(1)), (50, 1, packet(1)), (60, 0, packet(2)), (70, 1, packet(2))], merger=merger)
+    assert merger.flows_in_use() == {0, 1}
+    table.retire(0)
+    assert table.allocate() == 0
+    assert (merger.legs(0), merger.flows_in_use()) == ([], set())
+    merger, kept = merge([(100, 2, packet(1)), (110, 3, packet(2))], merger=merger)
+    assert kept == [True, True]  # no copies of what the other stream had
+    assert [leg.flow for leg in merger.legs(0)] == [FLOWS[2], FLOWS[3]]
+    assert [leg.skew_seconds for leg in merger.legs(0)] == [None, None]
+    assert [leg.counts.received for leg in merger.legs(0)] == [1, 1]
+
+
+def test_legs_stay_known_when_flows_are_forgotten():
+    arrived = [(0, 1, packet(1)), (50, 3, packet(1))]
+    merger, _ = merge(arrived)
+    assert merger.flows_in_use() == {1, 3}
+    merger.renumber({1: 3, 3: 1})
+    merger, kept = merge([(60, 1, packet(2)), (70, 3, packet(2))], merger=merger)
+    assert kept == [True, False]
+    assert counted(merger) == [(2, 0), (2, 0)]
+    assert merger.legs(0)[1].skew_seconds == 0  # now the first one is late
+    merger.renumber({1: 0})
+    assert merger.flows_in_use() == {0}
+    assert merger.legs(0)[1].last_arrival_ns == 60
+
+
+@pytest.mark.parametrize("by_ns", [-3600 * 10**9, 7 * 10**9])
+def test_a_clock_that_is_set_changes_no_skew(by_ns):
+    merger, _ = merge([(10**18, 0, packet(1)), (10**18 + 50, 1, packet(1)), (10**18 + 60, 0, packet(2))])
+    merger.shift_clock(by_ns)
+    merger, kept = merge([(10**18 + 90 + by_ns, 1, packet(2))], merger=merger)
+    assert kept == [False]
+    assert merger.legs(0)[1].max_skew_seconds == pytest.approx(50e-9)
+    assert merger.legs(0)[1].skew_seconds == pytest.approx(30e-9)
+    assert merger.legs(0)[0].last_arrival_ns == 10**18 + 60 + by_ns
+
+
 def test_length_and_place_change_the_digest():
     arena = np.frombuffer(b"\1" * 8 + b"\2" * 8 + b"\2" * 8 + b"\1" * 8 + bytes(9), np.uint8)
     digest = payload_digest(arena, np.array([0, 16, 32, 32]), np.array([16, 16, 8, 9]))
