@@ -410,7 +410,7 @@ class _Run:
     costs: dict[int, NDArray[np.float64]]
 
 
-class _BothWays:
+class BothWays:
     """Costs of the cheapest paths from the start of a band to its pairs, and from their mirror images to its end.
 
     The mirror image of row i and column k of the band is row n - 1 - i and column -1 - k. What is where no column
@@ -418,6 +418,15 @@ class _BothWays:
 
     To the end F[j] = min(F[j+1] + d[j+1], c[j]), with c the cost of continuing to the row after: the distance that
     counts is that of the pair after.
+
+    Parameters
+    ----------
+    x
+        Shape (n, features).
+    y
+        Shape (m, features).
+    band
+        The pairs that a path may go through.
     """
 
     def __init__(self, x: NDArray[np.float64], y: NDArray[np.float64], band: Band) -> None:
@@ -435,19 +444,35 @@ class _BothWays:
     def all(self) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
         """Return costs at the first columns, at the last one, and all those of the last row, of both ways.
 
-        Shapes (2, rows, most), (2, rows) and (2, columns).
+        Returns
+        -------
+        first : NDArray[np.float64]
+            Shape (2, rows, most).
+        last : NDArray[np.float64]
+            Shape (2, rows).
+        of_last_row : NDArray[np.float64]
+            Shape (2, columns).
         """
-        found = self._in_pieces()
+        found = self.in_pieces()
         if found is None:
             run = self.follow(np.zeros(1, dtype=np.int64), len(self._x), set())
             found = run.first, run.last, run.costs[len(self._x) - 1]
         return found
 
-    def _in_pieces(self) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]] | None:
+    def in_pieces(self) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]] | None:
         """Return the same from pieces that are followed at once; None where that cannot be.
 
         What a piece starts with is not known: it starts with no cost anywhere, some rows early. Where the cheapest
         paths to all columns have come together since, the costs after are those from the start, less a constant.
+
+        Returns
+        -------
+        first : NDArray[np.float64]
+            Shape (2, rows, most).
+        last : NDArray[np.float64]
+            Shape (2, rows).
+        of_last_row : NDArray[np.float64]
+            Shape (2, columns).
         """
         n, band = len(self._x), self._band
         hop = -(-(n - _EARLY_ROWS) // _PIECES)
@@ -483,6 +508,20 @@ class _BothWays:
 
         What starts at row 0 starts at the first pair there, all else with no cost at any pair. The last row, and those
         that are asked for, are counted from the start of each way.
+
+        Parameters
+        ----------
+        starts
+            First row of each, shape (n,).
+        rows
+            How many rows are followed.
+        asked
+            Rows, counted from the start of each way, whose costs are wanted.
+
+        Returns
+        -------
+        _Run
+            What :meth:`all` returns, and the costs of the rows asked for.
         """
         width, ways = self._band.columns, 2 * len(starts)
         steps = self._steps[:, starts[:, None] + np.arange(rows)].transpose(2, 1, 0).reshape(rows, ways)
@@ -557,7 +596,7 @@ class _BothWays:
 
 def _band_edges(x: NDArray[np.float64], y: NDArray[np.float64], band: Band) -> _BandEdges:
     """Return the cost of the cheapest path within a band, and what it costs to get to its edges from both ends."""
-    ways = _BothWays(x, y, band)
+    ways = BothWays(x, y, band)
     # In the mirror, rows are counted from the end, and right is left.
     (to_left, from_right), (to_right, from_left), (last, _) = ways.all()
     from_right, from_left, most = from_right[::-1].copy(), from_left[::-1].copy(), ways.most

@@ -38,7 +38,9 @@ def script() -> str:
     str
         JavaScript.
     """
-    return (files("rtpverify.report") / "page" / "event_plots.js").read_text(encoding="utf-8")
+    page = files("rtpverify.report") / "page"
+    axes, plots = ((page / name).read_text(encoding="utf-8") for name in ("axes.js", "event_plots.js"))
+    return f'"use strict";\n{axes.replace("export function", "function")}\n{plots}'
 
 
 def encoded(stream: StreamResult, event: Event, clip: EventClip) -> dict[str, Any]:

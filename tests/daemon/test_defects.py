@@ -36,6 +36,7 @@ from rtpverify.engine.verifier import Verifier
 from rtpverify.errors import SourceError
 from rtpverify.live.receiver_reports import Feedback
 from rtpverify.rtp.batch import PacketBatch
+from rtpverify.sources.live.recvmmsg import UdpReceiver
 from tests.daemon.beside import free_ports, running, sending
 
 CONFIGURATION = """
@@ -208,15 +209,15 @@ async def test_daemon_receives_again_once_it_can(
     one, two = free_ports(2)
     async with running(tmp_path / "bench.toml", CONFIGURATION.format(one=one, two=two)) as bench:
         service = bench.service
-        original, fails = service._receiver.drain, [True]
+        original, fails = UdpReceiver.drain, [True]
 
-        def drain() -> PacketBatch | None:
+        def drain(receiver: UdpReceiver) -> PacketBatch | None:
             if fails[0]:
                 raise error
-            return original()
+            return original(receiver)
 
         await bench.until(lambda: service.unready() == [])
-        monkeypatch.setattr(service._receiver, "drain", drain)
+        monkeypatch.setattr(UdpReceiver, "drain", drain)
         with sending(one, two, faults=["loss:at=0.3,packets=3"], seconds=0.5) as sender:
             await asyncio.to_thread(sender.wait, 60)
         reason = "cannot receive: 127" if isinstance(error, SourceError) else "InjectedError: in the middle of it"

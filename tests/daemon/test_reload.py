@@ -11,8 +11,11 @@ import soundfile
 
 from rtpverify.daemon import service as module
 from rtpverify.daemon import supervisor
+from rtpverify.daemon.reload import ConfigurationFiles
+from rtpverify.rtp.batch import PacketBatch
 from rtpverify.sender.rtp_sender import Sender, StreamSettings
 from rtpverify.sources.live.endpoint import Endpoint
+from rtpverify.sources.live.recvmmsg import UdpReceiver
 from rtpverify.transport import demux
 from tests.daemon.beside import free_ports, running, sending
 from tests.helpers.programme import music
@@ -41,6 +44,19 @@ def sdp(port: int, encoding: str = "L24/48000/2") -> str:
         "v=0\no=- 1 1 IN IP4 127.0.0.1\ns=x\nt=0 0\n"
         f"m=audio {port} RTP/AVP 97\nc=IN IP4 127.0.0.1\na=rtpmap:97 {encoding}\n"
     )
+
+
+@pytest.fixture
+def looks(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """What each look at the files of a configuration found, as they come: whether something has changed."""
+    original, found = ConfigurationFiles.have_changed, []
+
+    def have_changed(files: ConfigurationFiles) -> bool:
+        found.append(original(files))
+        return found[-1]
+
+    monkeypatch.setattr(ConfigurationFiles, "have_changed", have_changed)
+    return found
 
 
 async def done(sender: Sender) -> None:
@@ -92,7 +108,9 @@ async def test_streams_that_did_not_change_lose_nothing(tmp_path: Path) -> None:
         ('[metrics]\nlisten = "127.0.0.1:TCP"\n', ["Address already in use"]),
     ],
 )
-async def test_a_bad_one_changes_nothing_and_is_told(tmp_path: Path, broken: str | None, reasons: list[str]) -> None:
+async def test_a_bad_one_changes_nothing_and_is_told(
+    tmp_path: Path, broken: str | None, reasons: list[str], looks: list[bool]
+) -> None:
     port, other = free_ports(2)
     good = HEAD + stream("a", port)
     with (
@@ -114,7 +132,8 @@ async def test_a_bad_one_changes_nothing_and_is_told(tmp_path: Path, broken: str
             else:
                 bench.write(good + broken)
             await bench.until(lambda: bench.told("configuration not"))
-            await asyncio.sleep(0.15)
+            seen = len(looks)
+            await bench.until(lambda: len(looks) > seen + 3)
             lines = bench.told("configuration not")
             assert len(lines) == len(reasons)
             for line, reason in zip(lines, reasons, strict=True):
@@ -244,10 +263,10 @@ async def test_a_recording_that_a_stream_is_held_against_is_looked_at_too(tmp_pa
         assert [followed.name for followed in bench.service.roster] == ["a", "b"]
 
 
-async def test_being_asked_reads_a_configuration_that_did_not_change(tmp_path: Path) -> None:
+async def test_being_asked_reads_a_configuration_that_did_not_change(tmp_path: Path, looks: list[bool]) -> None:
     (port,) = free_ports(1)
     async with running(tmp_path / "bench.toml", HEAD + stream("a", port)) as bench:
-        await asyncio.sleep(0.3)
+        await bench.until(lambda: len(looks) > 3)
         assert not bench.told("configuration")
         bench.service.ask_reload()
         await bench.until(lambda: bench.told("configuration applied"))
@@ -260,6 +279,13 @@ async def test_a_sender_is_heard_however_many_others_were_there_before(
 ) -> None:
     monkeypatch.setattr(module, "MANY_FLOWS", 20)
     monkeypatch.setattr(demux, "RECENT_NS", 0)
+    drain, receivers = UdpReceiver.drain, set()
+
+    def noted(receiver: UdpReceiver) -> PacketBatch | None:
+        receivers.add(receiver)
+        return drain(receiver)
+
+    monkeypatch.setattr(UdpReceiver, "drain", noted)
     first, second = free_ports(2)
     async with running(tmp_path / "bench.toml", HEAD + stream("a", first) + stream("b", second)) as bench:
         with sending(first, seconds=1) as sender:
@@ -273,7 +299,8 @@ async def test_a_sender_is_heard_however_many_others_were_there_before(
         with sending(second, seconds=0.3) as sender:
             await done(sender)
         await bench.until(lambda: (bench.packets("a"), bench.packets("b")) == (1000, 300))
-        assert len(bench.service._receiver.flows) <= 30
+        (receiver,) = receivers
+        assert len(receiver.flows) <= 30
     assert bench.result is not None
     assert all(one.events == [] for one in bench.result.streams)
 

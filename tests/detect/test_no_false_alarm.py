@@ -52,7 +52,7 @@ def test_a_tone_that_wanders_ends_between_blocks(frames):
 def test_the_generator_wanders_as_it_says():
     stream = Clean(wander_ppm_per_second=0.1, bits=24)
     seconds = np.arange(0, 41) * stream.rate_hz
-    wandered = np.array([np.broadcast_to(stream._wandered_cycles(int(at), 1), 1)[0] for at in seconds])
+    wandered = np.array([np.broadcast_to(stream.wandered_cycles(int(at), 1), 1)[0] for at in seconds])
     ppm = np.diff(wandered) / stream.frequency_hz * 1e6
     assert ppm.max() == pytest.approx(WANDER_PPM, abs=0.06)
     assert ppm.min() == pytest.approx(-WANDER_PPM, abs=0.06)

@@ -84,8 +84,8 @@ def test_pieces_are_joined_where_their_paths_have_come_together(monkeypatch, ear
     monkeypatch.setattr(module, "_PIECES", 4)
     monkeypatch.setattr(module, "_EARLY_ROWS", early_rows)
     x, y = sequences(7, 400, 400, "even")
-    ways = module._BothWays(x, y, straight_band(400, 400, 6))
-    joined = ways._in_pieces()
+    ways = module.BothWays(x, y, straight_band(400, 400, 6))
+    joined = ways.in_pieces()
     assert (joined is not None) == found
     if joined is not None:
         whole = ways.follow(np.zeros(1, dtype=np.int64), 400, set())

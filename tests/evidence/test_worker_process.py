@@ -16,6 +16,7 @@ from rtpverify.evidence.worker_process import NICENESS, Maker
 from rtpverify.rtp.payload import parse_rtpmap
 from tests.helpers.faulty import packets
 from tests.helpers.patience import PATIENCE_SECONDS
+from tests.helpers.processes import started_processes
 
 SPAN = Span(10**9, 10**9, 10**9)
 
@@ -42,15 +43,17 @@ def maker() -> Iterator[Maker]:
     maker.close()
 
 
-def test_the_process_makes_what_we_would_make(maker: Maker, case: tuple[Case, Kept]) -> None:
+def test_the_process_makes_what_we_would_make(
+    maker: Maker, case: tuple[Case, Kept], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    processes = started_processes(monkeypatch)
     assert maker.files_of(*case) == files_of(*case)
-    process = maker._process
-    assert process
+    (process,) = processes
     assert os.getpriority(os.PRIO_PROCESS, process.pid) == min(19, os.getpriority(os.PRIO_PROCESS, 0) + NICENESS)
     for number in (signal.SIGTERM, signal.SIGINT):
         process.send_signal(number)
     assert maker.files_of(*case) == files_of(*case)
-    assert maker._process is process
+    assert processes == [process]
 
 
 def test_a_mistake_of_ours_is_told_and_the_next_case_is_made(maker: Maker, case: tuple[Case, Kept]) -> None:

@@ -99,7 +99,7 @@ def fuzz(name: str, guided_by: Sequence[str]) -> None:
 
     with atheris.instrument_imports(include=sorted({one.partition(".")[0] for one in guided_by})):
         finder = next(one for one in sys.meta_path if hasattr(one, "_exclude_modules"))
-        finder._exclude_modules = Others()
+        finder._exclude_modules = Others()  # noqa: SLF001 - atheris has no other way
         from tests.fuzz.targets import TARGETS
 
         target = TARGETS[name]

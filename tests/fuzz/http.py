@@ -48,7 +48,7 @@ def opened_server() -> Iterator[Callable[[bytes], None]]:
             ours, theirs = socket.socketpair()
             ours.setblocking(False)
             theirs.setblocking(False)
-            await server.connections._admit(theirs)
+            await server.connections.admit(theirs)
             loop, answer = asyncio.get_running_loop(), b""
             try:
                 with suppress(TimeoutError, ConnectionError):

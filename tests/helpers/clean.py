@@ -69,14 +69,14 @@ class Clean(NoiseFloor):
         step = Fraction(str(self.frequency_hz)) / self.rate_hz
         first = start * step.numerator % step.denominator
         residue = (first + step.numerator * np.arange(frames, dtype=np.int64)) % step.denominator
-        cycles = residue / step.denominator + self._wandered_cycles(start, frames) + self.seed % 997 / 997
+        cycles = residue / step.denominator + self.wandered_cycles(start, frames) + self.seed % 997 / 997
         wave = 10 ** (self.level_dbfs / 20) * np.sin(2 * np.pi * cycles)
         samples = np.repeat(wave[:, None], self.channels, axis=1)
         if self.noise_dbfs is not None:
             samples += 10 ** (self.noise_dbfs / 20) / np.sqrt(2) * gaussian(self.seed, start, frames, self.channels)
         return quantise(samples, self.bits, self.dither, self.seed, start)
 
-    def _wandered_cycles(self, start: int, frames: int) -> NDArray[np.float64] | float:
+    def wandered_cycles(self, start: int, frames: int) -> NDArray[np.float64] | float:
         """Return the integral of a triangular wave of ±WANDER_PPM with this slope, cycles."""
         if not self.wander_ppm_per_second:
             return 0.0

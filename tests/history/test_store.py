@@ -291,7 +291,8 @@ def test_a_store_of_before_knows_no_runs(tmp_path):
     path = tmp_path / "events.sqlite"
     with store(path) as opened:
         opened.write([document(1)], NOW_NS)
-        opened._database.execute("DROP TABLE run")
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("DROP TABLE run")
     with store(path) as opened:
         assert opened.begin(NOW_NS) is None
         opened.write([document(2)], NOW_NS)

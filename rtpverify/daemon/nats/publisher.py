@@ -220,7 +220,7 @@ class NatsPublisher(Sink):
     async def _publish_events(self, connection: NatsConnection, outbox: Outbox) -> None:
         """Publish all events that wait."""
         while unsent := outbox.next(MOST_EVENTS):
-            failures = await connection.publish([self._message(item, outbox.place) for item in unsent], EVENTS)
+            failures = await connection.publish([self.message_of(item, outbox.place) for item in unsent], EVENTS)
             refused = [
                 item
                 for item, failure in zip(unsent, failures, strict=True)
@@ -241,7 +241,25 @@ class NatsPublisher(Sink):
         self._waiting = 0
         self.counts["dropped"] = outbox.lost - self._lost_before
 
-    def _message(self, unsent: Unsent, place: str) -> tuple[str, bytes, dict[str, str]]:
+    def message_of(self, unsent: Unsent, place: str) -> tuple[str, bytes, dict[str, str]]:
+        """Return the message of an event.
+
+        Parameters
+        ----------
+        unsent
+            The event.
+        place
+            What distinguishes this history from others of the bench.
+
+        Returns
+        -------
+        subject : str
+            Where it is published.
+        content : bytes
+            JSON.
+        headers : dict of str to str
+            With the identity by which the server knows copies.
+        """
         site, bench = self._names
         document = unsent.document
         stream = document["stream"]

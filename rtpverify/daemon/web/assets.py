@@ -20,8 +20,10 @@ class Assets:
     """Serves the page at ``/`` and its files below ``/page/``."""
 
     def __init__(self) -> None:
-        folder = files("rtpverify.daemon.web").joinpath("page")
-        self._files = {item.name: item.read_bytes() for item in folder.iterdir() if item.name.split(".")[-1] in _TYPES}
+        page = files("rtpverify.daemon.web").joinpath("page")
+        shared = files("rtpverify.report").joinpath("page", "axes.js")
+        items = [*(item for item in page.iterdir() if item.name.split(".")[-1] in _TYPES), shared]
+        self._files = {item.name: item.read_bytes() for item in items}
 
     def add_routes(self, app: web.Application) -> None:
         """Add what is served to an application.

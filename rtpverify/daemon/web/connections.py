@@ -160,11 +160,17 @@ class Connections:
                 retry_seconds = min(2 * retry_seconds, LONGEST_RETRY_SECONDS)
             else:
                 retry_seconds = FIRST_RETRY_SECONDS
-                await self._admit(accepted)
+                await self.admit(accepted)
                 await asyncio.sleep(0)
 
-    async def _admit(self, accepted: socket.socket) -> None:
-        """Serve a connection, or refuse it."""
+    async def admit(self, accepted: socket.socket) -> None:
+        """Serve a connection, or refuse it.
+
+        Parameters
+        ----------
+        accepted
+            Its socket, which is owned from now on.
+        """
         reserved = accepted.fileno() >= first_reserved()
         if reserved or len(self._open) >= MAX_CONNECTIONS:
             made_room = self._end_one_that_waits()

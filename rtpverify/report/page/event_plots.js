@@ -1,5 +1,4 @@
 // Draws audio, packets and spectra around events. Everything is in the page; nothing is loaded.
-"use strict";
 const clips = JSON.parse(document.getElementById("clips").textContent);
 const paper = document.body.appendChild(Object.assign(document.createElement("i"), {className: "paper", hidden: true}));
 let palette = document.documentElement;
@@ -16,14 +15,6 @@ function sheet(canvas) {
   pen.clearRect(0, 0, box.width, box.height);
   pen.font = "11px system-ui, sans-serif";
   return [pen, box.width, box.height];
-}
-
-function steps(low, high, most) {
-  const raw = (high - low) / most, power = 10 ** Math.floor(Math.log10(raw));
-  const step = power * [1, 2, 5, 10].find((factor) => factor * power >= raw);
-  const found = [];
-  for (let value = Math.ceil(low / step) * step; value <= high + step * 1e-6; value += step) found.push(value);
-  return found.map((value) => Number(value.toPrecision(12)));
 }
 
 class Wave {
@@ -91,7 +82,7 @@ class Wave {
     for (const [from, to] of clip.holes) pen.fillRect(x(from), 0, Math.max(2, x(to) - x(from)), foot);
     pen.globalAlpha = 1;
     pen.textAlign = "center";
-    for (const time of steps((low - clip.at) / clip.rate * 1e3, (high - clip.at) / clip.rate * 1e3, width / 90)) {
+    for (const time of ticks((low - clip.at) / clip.rate * 1e3, (high - clip.at) / clip.rate * 1e3, width / 90)) {
       const place = x(clip.at + time / 1e3 * clip.rate);
       pen.fillStyle = colour("line");
       pen.fillRect(place, 0, 1, foot);
@@ -262,7 +253,7 @@ function spectrogram(canvas, clip) {
   pen.fillRect(x(0) - 1, top, 2, foot - top);
   pen.fillStyle = colour("quiet");
   pen.textAlign = "center";
-  for (const time of steps(begin, begin + span, width / 80)) pen.fillText(`${time} s`, x(time), height - 5);
+  for (const time of ticks(begin, begin + span, width / 80)) pen.fillText(`${time} s`, x(time), height - 5);
   pen.textAlign = "right";
   for (const part of [0, 0.5, 1]) pen.fillText(`${(clip.rate / 2000 * part).toFixed(0)}k`, left - 4, foot - part * (foot - top) + 4);
   pen.textAlign = "left";

@@ -533,7 +533,7 @@ def interface_index(interface: str) -> int:
     if _LINUX:
         with contextlib.suppress(ValueError):
             wanted = ipaddress.ip_address(interface)
-            for name, address in _interface_addresses():
+            for name, address in interface_addresses():
                 if address == wanted:
                     return socket.if_nametoindex(name)
     known = ", ".join(name for _, name in socket.if_nameindex())
@@ -552,8 +552,19 @@ _InterfaceAddress._fields_ = [
 ]
 
 
-def _interface_addresses() -> list[tuple[str, ipaddress.IPv4Address | ipaddress.IPv6Address]]:
-    """Return every IP address of this host with the name of its interface (getifaddrs(3), Linux layout)."""
+def interface_addresses() -> list[tuple[str, ipaddress.IPv4Address | ipaddress.IPv6Address]]:
+    """Return every IP address of this host with the name of its interface (getifaddrs(3), Linux layout).
+
+    Returns
+    -------
+    list of tuple of str and IPv4Address or IPv6Address
+        Name and address.
+
+    Raises
+    ------
+    OSError
+        Where the system does not say.
+    """
     libc = ctypes.CDLL(None, use_errno=True)
     head = ctypes.POINTER(_InterfaceAddress)()
     if libc.getifaddrs(ctypes.byref(head)) != 0:

@@ -152,7 +152,7 @@ async def test_what_was_stored_without_being_confirmed_is_not_published_again(
                 made.write([document(number) for number in range(5)], NOW_NS)
             sender = NatsPublisher(table(server), bench)  # type: ignore[arg-type]
             with closing(Outbox(store)) as outbox:  # sends three, and is killed before the server confirms
-                unsent = [sender._message(item, outbox.place) for item in outbox.next(3)]
+                unsent = [sender.message_of(item, outbox.place) for item in outbox.next(3)]
             await connection.publish(unsent, EVENTS)
         await asyncio.sleep(0.3)  # past the window
         async with publishing(bench, server, store) as (_, sink):

@@ -21,6 +21,7 @@ from rtpverify.sources.audio.reference_text import parse_reference
 from tests.helpers.documents import Telling
 from tests.helpers.faulty import packets
 from tests.helpers.patience import PATIENCE_SECONDS, until
+from tests.helpers.processes import started_processes
 from tests.helpers.sinks import started
 
 Opening = Callable[..., AbstractAsyncContextManager[Recorder]]
@@ -135,14 +136,15 @@ async def test_a_folder_that_cannot_be_made_is_told_at_once(opened: Opening, ben
     assert [line["event"] for line in bench.logged] == ["evidence not written"]
 
 
-async def test_a_process_that_dies_costs_one_event(opened: Opening, bench: Telling, tmp_path: Path) -> None:
+async def test_a_process_that_dies_costs_one_event(
+    opened: Opening, bench: Telling, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    processes = started_processes(monkeypatch)
     async with opened(tmp_path) as sink:
         feed(sink, ["click:at=1,size=0.1"])
         await until(lambda: sink.counts["written"] == 1)
-        process = sink._maker._process
-        assert process
-        process.kill()
-        process.wait()
+        processes[0].kill()
+        processes[0].wait()
         feed(sink, ["slip:at=1,frames=5"], ssrc=5)
         await until(lambda: sink.counts["failed"] == 1)
         feed(sink, ["slip:at=1,frames=7"], ssrc=6)
@@ -166,7 +168,7 @@ async def test_what_is_not_made_in_time_at_the_end_is_dropped_without_a_word(
     async with opened(tmp_path) as sink:
         feed(sink, ["slip:at=1,frames=5"])  # the process that makes it takes longer to start
         await until(lambda: sink.waiting == 0)
-    await until(lambda: not sink._thread.is_alive())
+    await until(lambda: not any(thread.name == "recorder" for thread in threading.enumerate()))
     assert sink.counts["dropped"] + sink.counts["written"] == 1
     assert bench.logged == []
 

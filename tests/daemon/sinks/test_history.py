@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -65,7 +66,7 @@ async def test_of_an_event_that_goes_on_not_every_change_but_the_last_is_written
 
 
 async def test_only_what_went_on_before_the_daemon_began_is_cut_off(
-    opened: Opening, bench: Telling, tmp_path: Path
+    opened: Opening, bench: Telling, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "events.sqlite"
     async with opened(path) as sink:
@@ -73,7 +74,15 @@ async def test_only_what_went_on_before_the_daemon_began_is_cut_off(
     async with opened(path) as sink:
         sink.tell([bench.told(2, open=True)])
         await until(lambda: sink.counts["written"] == 1)
-        sink._close()  # as after an error
+        write, failed = Store.write, []
+
+        def fail_once(store: Store, *args: object) -> int:
+            if not failed:
+                failed.append(store)
+                raise sqlite3.OperationalError("disk I/O error")
+            return write(store, *args)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(Store, "write", fail_once)
         sink.tell([bench.told(3)])
         await until(lambda: sink.counts["written"] == 2)
         events = find(path, Query()).events
@@ -160,9 +169,15 @@ async def test_a_read_only_disk_is_told_and_verification_goes_on(
 
 @pytest.mark.parametrize("when", ["before", "while it runs"])
 async def test_a_broken_store_is_moved_aside_and_begun_anew(
-    opened: Opening, bench: Telling, tmp_path: Path, when: str
+    opened: Opening, bench: Telling, tmp_path: Path, when: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "events.sqlite"
+    connect, connections = sqlite3.connect, []
+
+    def noted(*args: Any, **options: Any) -> sqlite3.Connection:
+        connections.append(connect(*args, **options))
+        return connections[-1]
+
     with closing(Store(path, max_age_seconds=1e9, max_bytes=1 << 30)) as store:
         store.write([document(number) for number in range(2000)], NOW_NS)
 
@@ -173,11 +188,11 @@ async def test_a_broken_store_is_moved_aside_and_begun_anew(
 
     if when == "before":
         damage()
+    monkeypatch.setattr(sqlite3, "connect", noted)
     async with opened(path) as sink:
         if when != "before":
-            assert sink._store
             for pragma in ("cache_size = 1", "shrink_memory"):  # else it may not read them again for long
-                sink._store._database.execute(f"PRAGMA {pragma}")
+                connections[-1].execute(f"PRAGMA {pragma}")
             damage()
         sink.tell([bench.told(1)])
         await until(lambda: sink.counts["written"] == 1)

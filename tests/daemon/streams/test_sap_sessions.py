@@ -9,6 +9,7 @@ import structlog
 
 from rtpverify.daemon.configuration import AnnouncedTable, parse_config
 from rtpverify.daemon.service import Service
+from rtpverify.daemon.streams import sap_sessions
 from rtpverify.daemon.streams.sap_sessions import AnnouncedSessions
 from rtpverify.errors import ConfigurationError
 from rtpverify.rtp.sap import PORT, SessionDirectory
@@ -79,15 +80,17 @@ def test_a_session_that_is_announced_anew_keeps_its_name_and_one_with_another_na
     assert follow(sessions, [renamed]) == []
 
 
-def test_a_session_that_its_source_withdraws_goes_and_one_that_ceases_stays():
-    sessions, directory, waiting = AnnouncedSessions(table()), SessionDirectory(), []
+def test_a_session_that_its_source_withdraws_goes_and_one_that_ceases_stays(monkeypatch):
+    directory, waiting = SessionDirectory(), []
 
     def drain():
         taken = [directory.take(datagram) for datagram in waiting]
         waiting.clear()
         return [item for item in taken if item]
 
-    sessions._listener = SimpleNamespace(directory=directory, drain=drain)
+    listener = SimpleNamespace(directory=directory, drain=drain)
+    monkeypatch.setattr(sap_sessions, "SapListener", lambda *_: listener)
+    sessions = AnnouncedSessions(table())
     waiting += [sap(sdp("tone 1"), identifier=1), sap(sdp("tone 2", session=2), identifier=2)]
     assert [one.name for streams in sessions.hear([]).values() for one in streams] == ["tone-1", "tone-2"]
     assert len(sessions.hear(["tone-1", "tone-2"])) == 2

@@ -1,7 +1,7 @@
 // What each plot of a stream shows, made of what the API answers.
 
 import { NONE, count, duration, exponent, fixed, short, significant } from "./format.js";
-import { roundUp, ticks } from "./plot.js";
+import { roundUp, ticks } from "./axes.js";
 
 const HISTORY_SECONDS = 600;
 const DOT_FRAMES = 300;
