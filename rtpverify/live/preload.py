@@ -13,11 +13,11 @@ from importlib.util import find_spec
 from rtpverify.reference import Recording, Reference, Tone
 from rtpverify.sources.audio import libav
 
-_FOR_PACKETS = ("numpy.ma",)
-"""``numpy.unique`` imports it at its first call."""
+_FOR_PACKETS = ("numpy.ma", "hashlib")
+"""``numpy.unique`` imports the first at its first call, and the first event needs the second."""
 _FOR_REFERENCE: dict[type, tuple[str, ...]] = {
-    Tone: ("rtpverify.detect.tone.detector", "numpy.fft"),
-    Recording: ("rtpverify.detect.recording.detector", "numpy.fft"),
+    Tone: ("rtpverify.detect.tone.detector", "numpy.fft", "numpy.polynomial"),
+    Recording: ("rtpverify.detect.recording.detector", "numpy.fft", "numpy.polynomial"),
 }
 _FOR_FILES = ("rtpverify.sources.audio.recording", "soundfile", "soxr")
 _FOR_NATS = ("nats.aio.client", "nats.js.errors", "nkeys")
