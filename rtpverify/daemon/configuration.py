@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal, Self, TypeVar, get_args, get_origin
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError, ValidationInfo, model_validator
 from pydantic_core import ErrorDetails, PydanticCustomError
 
-from rtpverify.daemon.config.base import Table, text_of, told
+from rtpverify.daemon.config.base import Table, mistake, text_of, told
 from rtpverify.daemon.config.toml_lines import Place, find_lines, line_of, write_mistake
 from rtpverify.daemon.nats.table import NatsTable
 from rtpverify.daemon.sinks.event_log import EventLogTable
@@ -37,6 +37,7 @@ from rtpverify.rtp.payload import Encoding, parse_rtpmap
 from rtpverify.sources.live.endpoint import Endpoint, parse_endpoint
 from rtpverify.sources.live.sockets import RECEIVE_BUFFER_BYTES
 from rtpverify.sources.open_receiver import Backend
+from rtpverify.sources.ring.tap import is_tap
 from rtpverify.sources.small_file import read_small
 from rtpverify.transport.places import MAX_STREAMS
 from rtpverify.transport.presentation import HostClock
@@ -46,6 +47,8 @@ AnyTable = TypeVar("AnyTable", bound=Table)
 
 def _source(value: object) -> Endpoint:
     text = text_of(value)
+    if is_tap(text):
+        raise mistake("names no stream: write it as interface, and where the stream is sent to as source")
     try:
         return parse_endpoint(text, "source")
     except RequestError as error:

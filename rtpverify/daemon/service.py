@@ -38,8 +38,8 @@ from rtpverify.live.preload import load_all
 from rtpverify.live.receiver_reports import Feedback
 from rtpverify.result import Result
 from rtpverify.rtp.batch import PacketBatch
+from rtpverify.sources.joint_receiver import open_joint_receiver
 from rtpverify.sources.live.flow_table import MAX_FLOWS
-from rtpverify.sources.open_receiver import open_receiver
 
 REFRESH_NS = 2_000_000_000
 """How old a measurement in the metrics may be. Counts of events are never older than a tick."""
@@ -144,7 +144,8 @@ class Service:
         receive = configuration.receive
         load_all()
         async with AsyncExitStack() as opening:
-            self._receiver = opening.enter_context(open_receiver([], receive.backend, receive.buffer_bytes))
+            receiver = open_joint_receiver([], receive.backend, receive.buffer_bytes)
+            self._receiver = opening.enter_context(receiver)
             if self._feedback is not None:
                 opening.enter_context(self._feedback)
             self.roster = Roster(self._receiver)

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rtpverify.live.sdp_session import is_session
+from rtpverify.sources.joint_receiver import open_joint_receiver
 from rtpverify.sources.live.endpoint import SCHEME, Endpoint
 from rtpverify.sources.live.receiver import LiveInput
-from rtpverify.sources.open_receiver import Backend, open_receiver
+from rtpverify.sources.open_receiver import Backend
 from rtpverify.sources.ring import tap
 from rtpverify.sources.ring.tap import Tap
 
@@ -27,22 +28,6 @@ def is_live(source: str | Path) -> bool:
         Whether packets are to be received.
     """
     return str(source).startswith((SCHEME, tap.SCHEME)) or is_session(source)
-
-
-def is_tap(source: str) -> bool:
-    """Return whether a source is an interface of which everything that passes is taken.
-
-    Parameters
-    ----------
-    source
-        What the caller names.
-
-    Returns
-    -------
-    bool
-        Whether it begins with ``capture://``.
-    """
-    return source.startswith(tap.SCHEME)
 
 
 def open_input(places: Sequence[Endpoint | Tap], backend: Backend | None) -> LiveInput:
@@ -70,4 +55,4 @@ def open_input(places: Sequence[Endpoint | Tap], backend: Backend | None) -> Liv
         from rtpverify.sources.ring.receiver import TapReceiver
 
         return TapReceiver(taps)
-    return open_receiver([place for place in places if isinstance(place, Endpoint)], backend)
+    return open_joint_receiver([place for place in places if isinstance(place, Endpoint)], backend)

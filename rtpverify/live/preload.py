@@ -19,6 +19,7 @@ _FOR_REFERENCE: dict[type, tuple[str, ...]] = {
     Tone: ("rtpverify.detect.tone.detector", "numpy.fft", "numpy.polynomial"),
     Recording: ("rtpverify.detect.recording.detector", "numpy.fft", "numpy.polynomial"),
 }
+_FOR_TAPS = ("rtpverify.sources.ring.receiver",)
 _FOR_FILES = ("rtpverify.sources.audio.recording", "soundfile", "soxr")
 _FOR_NATS = ("nats.aio.client", "nats.js.errors", "nkeys")
 _FOR_HOST_NAMES = ("encodings.idna",)
@@ -40,7 +41,7 @@ def load_for(references: Iterable[Reference]) -> None:
 def load_all() -> None:
     """Load what any stream may need, any reference read later, and any sink of a later configuration."""
     extras = [("av",) if libav.is_installed() else (), _FOR_NATS if find_spec("nats") and find_spec("nkeys") else ()]
-    _load(_FOR_PACKETS, *_FOR_REFERENCE.values(), _FOR_FILES, _FOR_HOST_NAMES, *extras)
+    _load(_FOR_PACKETS, *_FOR_REFERENCE.values(), _FOR_TAPS, _FOR_FILES, _FOR_HOST_NAMES, *extras)
 
 
 def _load(*modules: Iterable[str]) -> None:

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 
 from rtpverify.errors import RequestError
 from rtpverify.rtp.sap import GROUPS, PORT, Announcement, SessionDirectory
+from rtpverify.sources.joint_receiver import open_joint_receiver
 from rtpverify.sources.live.endpoint import Endpoint
 from rtpverify.sources.live.receiver import Receiver
-from rtpverify.sources.open_receiver import Backend, open_receiver
+from rtpverify.sources.open_receiver import Backend
+from rtpverify.sources.ring.tap import is_tap
 
 if TYPE_CHECKING:
     from rtpverify.rtp.batch import PacketBatch
@@ -21,7 +23,7 @@ class SapListener:
     Parameters
     ----------
     interface
-        Name or address of the interface; None: that of the route.
+        Name or address of the interface, or a tap (``capture://eth1``); None: that of the route.
     backend
         What receives; None: what this system has.
     groups
@@ -51,12 +53,13 @@ class SapListener:
         self._receivers: list[Receiver] = []
 
     def __enter__(self) -> SapListener:
-        for group in self._groups:
+        endpoints = [Endpoint(group, PORT, None, self._interface) for group in self._groups]
+        # One each: a host without IPv6, or without a route to one group, hears the others. A tap joins none.
+        for together in [endpoints] if is_tap(self._interface) else [[one] for one in endpoints]:
             try:
-                # One each: a host without IPv6, or without a route to one group, hears the others.
-                self._receivers.append(open_receiver([Endpoint(group, PORT, None, self._interface)], self._backend))
+                self._receivers.append(open_joint_receiver(together, self._backend))
             except RequestError as error:
-                self.refused[group] = str(error)
+                self.refused |= {endpoint.address: str(error) for endpoint in together}
         if not self._receivers:
             raise RequestError(next(iter(self.refused.values())))
         return self

@@ -118,6 +118,18 @@ def test_the_commented_defaults_of_the_file_are_the_defaults() -> None:
             STREAM.replace(":5004", ":70000"),
             ["bench.toml:4: stream[1].source = \"rtp://127.0.0.1:70000\": port '70000'"],
         ),
+        (
+            STREAM + 'interface = "capture://"',
+            ["bench.toml:7: stream[1].interface = \"capture://\": '' is not the name of a network interface"],
+        ),
+        (
+            STREAM + 'interface = "capture://eth1?ring_mb=0"',
+            ["ring_mb '0' is not one of 1 to 16384"],
+        ),
+        (
+            STREAM.replace("rtp://127.0.0.1:5004", "capture://eth1"),
+            ['bench.toml:4: stream[1].source = "capture://eth1": names no stream: write it as interface'],
+        ),
         (STREAM + "[stream.limits]\nmax_dc = 1", ["bench.toml:8: stream[1].limits.max_dc = 1: unknown limit 'max_dc'"]),
         (STREAM + "[stream.limits]\nmax_late = -1", ["bench.toml:8: stream[1].limits.max_late = -1: is negative"]),
         (STREAM + "profile = 'loud'", ["bench.toml:7: stream[1].profile = \"loud\": should be 'digital' or 'analog'"]),

@@ -49,6 +49,8 @@ AT_THE_START_ALONE = {
     "rtpverify.sources.live.asyncio_udp",
     "rtpverify.sources.live.recvmmsg",
     "rtpverify.sources.ring.endpoint_receiver",
+    # Captures that are read, which a daemon does not do.
+    "compression.zstd",
     "rtpverify.daemon.log",
     # What a result says in a test or notebook.
     "rtpverify.result.complaint",

@@ -27,11 +27,11 @@ from rtpverify.commands.standard_input import STANDARD_INPUT
 from rtpverify.engine.expectation import Selection, StreamSpec
 from rtpverify.errors import RequestError
 from rtpverify.limits import Limits
-from rtpverify.live.live_source import is_live, is_tap
+from rtpverify.live.live_source import is_live
 from rtpverify.live.watcher import Watcher
 from rtpverify.reference import Reference, Tone
 from rtpverify.sources.live.endpoint import Endpoint
-from rtpverify.sources.ring.tap import Tap
+from rtpverify.sources.ring.tap import Tap, is_tap
 
 if TYPE_CHECKING:
     from rtpverify.engine.frame_writer import OnFrames

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, ValidationInfo
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 
 from rtpverify.daemon.config.base import Table, text_of, told
 from rtpverify.engine.expectation import DOWN_AFTER_SECONDS, MISSING_AFTER_SECONDS, StreamSpec
@@ -18,6 +18,7 @@ from rtpverify.live.sdp_session import Session
 from rtpverify.reference import Reference
 from rtpverify.sources.audio.reference_text import parse_reference
 from rtpverify.sources.live.endpoint import Endpoint
+from rtpverify.sources.ring.tap import is_tap, parse_taps
 
 LABEL_LENGTH = 48
 """Of a name that is made from a session's or a file's; a number may follow."""
@@ -57,8 +58,18 @@ def _reference_field(value: object, info: ValidationInfo) -> Reference:
 Patience = Annotated[float, Field(strict=True, ge=1, le=86400)]
 """Seconds for which nothing comes of a stream without that being a fault."""
 
-InterfaceField = Annotated[str, Field(strict=True, min_length=1)]
-"""Name or address of a network interface."""
+
+def _interface(text: str) -> str:
+    if is_tap(text):
+        try:
+            parse_taps(text, "interface")
+        except RequestError as error:
+            raise told(error, f"interface: {text!r}") from None
+    return text
+
+
+InterfaceField = Annotated[str, Field(strict=True, min_length=1), AfterValidator(_interface)]
+"""Name or address of a network interface, or a tap."""
 
 
 class PresenceTable(Table):

@@ -16,6 +16,7 @@ from rtpverify.errors import SourceError
 from rtpverify.sources.live.endpoint import Endpoint, join_address
 from rtpverify.sources.live.receiver import Receiver
 from rtpverify.sources.live.sockets import interface_index
+from rtpverify.sources.ring.tap import EVERY_INTERFACE, is_tap, parse_taps
 from rtpverify.transport.places import MAX_STREAMS
 
 CONFIGURED = "the configuration"
@@ -63,7 +64,7 @@ class Roster:
     def __init__(self, receiver: Receiver) -> None:
         self._receiver = receiver
         self._streams: dict[str, Sequence[FollowedStream]] = {}
-        self._interfaces: dict[str, int | None] = {}
+        self._interfaces: dict[str, tuple[int, ...] | None] = {}
 
     def __iter__(self) -> Iterator[FollowedStream]:
         for streams in self._streams.values():
@@ -174,10 +175,14 @@ class Roster:
         return sorted(name for name, index in self._interfaces.items() if index is None)
 
 
-def _index(interface: str, before: int | None) -> int | None:
-    """Return the index of an interface, None where there is none; where the system cannot say, what it was before."""
+def _index(interface: str, before: tuple[int, ...] | None) -> tuple[int, ...] | None:
+    """Return the index of an interface, of those of a tap; None where one is not there.
+
+    Where the system cannot say, what it was before.
+    """
+    names = [one.interface for one in parse_taps(interface)] if is_tap(interface) else [interface]
     try:
-        return interface_index(interface)
+        return tuple(interface_index(name) for name in names if name != EVERY_INTERFACE)
     except OSError as error:
         return None if error.errno in (None, errno.ENODEV, errno.ENXIO) else before
 

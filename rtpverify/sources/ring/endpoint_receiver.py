@@ -12,7 +12,6 @@ import socket
 import time
 from collections import Counter
 from collections.abc import Iterable
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Self
 
@@ -25,13 +24,13 @@ from rtpverify.sources.capture.datagrams import DatagramFinder
 from rtpverify.sources.live.endpoint import Endpoint
 from rtpverify.sources.live.flow_table import MAX_FLOWS
 from rtpverify.sources.live.sockets import RECEIVE_BUFFER_BYTES, SocketTable, interface_index
+from rtpverify.sources.ring.addressees import Addressees
 from rtpverify.sources.ring.packet_filter import attach, nothing_program, ports_program
 from rtpverify.sources.ring.packet_ring import PacketRing
 from rtpverify.sources.ring.receiver import HIDES_AUDIO, MAX_BATCH
 from rtpverify.sources.ring.tap import EVERY_INTERFACE, RING_MB, Tap
 
 _SMALLEST_BUFFER_BYTES = 4096
-_EVERY_ADDRESS = {4: "0.0.0.0", 6: "::"}  # noqa: S104 - what endpoints call it
 _INTERFACES = Path("/sys/class/net")
 _LOOK_AGAIN_NS = 1_000_000_000
 """How long what is known of interfaces is taken for right."""
@@ -71,8 +70,8 @@ class RingReceiver:
         self._abandoned = 0
         self._fill: float | None = None
         self._sockets = SocketTable(_SMALLEST_BUFFER_BYTES)
-        self._places: dict[tuple[str, int], list[Endpoint]] = {}
-        self._finder = DatagramFinder(max_flows, self._place_of)
+        self._addressees = Addressees(every_group=False)
+        self._finder = DatagramFinder(max_flows, self._addressees.of)
         self._discarded: Counter[str] = Counter()
         self._is_through: dict[tuple[int, int], bool] = {}
         """Whether a flow is received at an interface, by both their numbers."""
@@ -173,30 +172,13 @@ class RingReceiver:
         self._places_changed()
 
     def _places_changed(self) -> None:
-        self._places = {}
+        endpoints: dict[tuple[str, int], list[Endpoint]] = {}
         for item in self._sockets:
-            key = item.endpoint.address, item.endpoint.port
-            self._places.setdefault(key, []).extend(item.endpoints)
+            endpoints.setdefault((item.endpoint.address, item.endpoint.port), []).extend(item.endpoints)
+        self._addressees.endpoints = endpoints
         self._finder.places_changed()
         self._is_through.clear()
-        self._ring.pass_only(ports_program(port for _, port in self._places))
-
-    def _place_of(self, sender: str, address: str, port: int) -> tuple[str, frozenset[str] | None] | None:
-        """Return the destination and senders of the endpoints that take what comes to an address.
-
-        None where there are none, or a group was joined for other senders: a socket would not see that either.
-        """
-        parsed = ip_address(address)
-        there = self._places.get((address, port))
-        if there is None and not parsed.is_multicast:
-            there = self._places.get((_EVERY_ADDRESS[parsed.version], port))
-        if there is None:
-            return None
-        named = frozenset(endpoint.sender for endpoint in there if endpoint.sender is not None)
-        senders = named if all(endpoint.sender is not None for endpoint in there) else None
-        if parsed.is_multicast and senders is not None and sender not in senders:
-            return None
-        return there[0].destination, senders
+        self._ring.pass_only(ports_program(port for _, port in endpoints))
 
     def drain(self) -> PacketBatch | None:
         """Take what has arrived, without waiting; None where nothing has.
@@ -245,7 +227,7 @@ class RingReceiver:
         known = self._is_through.get((flow, interface))
         if known is None:
             address, _, port = self.flows[flow].destination.rpartition(":")
-            there = self._places.get((address.strip("[]"), int(port)), [])
+            there = self._addressees.endpoints.get((address.strip("[]"), int(port)), [])
             wanted = {None if one.interface is None else _index(one.interface) for one in there}
             known = self._is_through[flow, interface] = None in wanted or interface in wanted
         return known

@@ -14,7 +14,9 @@ from rtpverify.errors import SourceError
 from rtpverify.rtp.batch import Flow, PacketBatch
 from rtpverify.sources.capture.datagrams import DatagramFinder
 from rtpverify.sources.capture.records import RecordBatch
+from rtpverify.sources.live.endpoint import Endpoint
 from rtpverify.sources.live.flow_table import MAX_FLOWS
+from rtpverify.sources.ring.addressees import Addressees
 from rtpverify.sources.ring.packet_ring import PacketRing
 from rtpverify.sources.ring.tap import Tap
 
@@ -31,6 +33,8 @@ class TapReceiver:
     ----------
     taps
         One for each interface, at least one.
+    endpoints
+        Only what is sent to these is taken; None: all.
 
     Attributes
     ----------
@@ -43,9 +47,16 @@ class TapReceiver:
         Where a ring cannot be obtained; the message names the interface and what to do.
     """
 
-    def __init__(self, taps: Sequence[Tap]) -> None:
+    def __init__(self, taps: Sequence[Tap], endpoints: Iterable[Endpoint] | None = None) -> None:
         self.clear_ns = 0
-        self._finder = DatagramFinder(MAX_FLOWS)
+        self._endpoints: Counter[Endpoint] | None = None
+        self._addressees = Addressees(every_group=True)
+        if endpoints is None:
+            self._finder = DatagramFinder(MAX_FLOWS)
+        else:
+            self._endpoints = Counter()
+            self._finder = DatagramFinder(MAX_FLOWS, self._addressees.of)
+            self.add(endpoints)
         self._rings: list[PacketRing] = []
         self._dropped_before = 0
         """Frames that were dropped in rings closed since."""
@@ -88,6 +99,41 @@ class TapReceiver:
     def receive_buffer_bytes(self) -> int:
         """The size of the smallest ring."""
         return min(ring.slots * ring.tap.slot_bytes for ring in self._rings)
+
+    @property
+    def destinations(self) -> list[str]:
+        """Where what is taken is sent to, as ``address:port``; empty where all is taken."""
+        return [part.destination for endpoint in self._endpoints or () for part in endpoint.parts]
+
+    def add(self, endpoints: Iterable[Endpoint]) -> None:
+        """Take what is sent to more endpoints.
+
+        Parameters
+        ----------
+        endpoints
+            Where packets are sent to.
+        """
+        self._take_of(Counter(endpoints), Counter())
+
+    def remove(self, endpoints: Iterable[Endpoint]) -> None:
+        """Take no longer what is sent to endpoints that were added.
+
+        Parameters
+        ----------
+        endpoints
+            Where packets are sent to.
+        """
+        self._take_of(Counter(), Counter(endpoints))
+
+    def _take_of(self, more: Counter[Endpoint], fewer: Counter[Endpoint]) -> None:
+        """Change which endpoints' packets are taken."""
+        self._endpoints = (self._endpoints or Counter()) + more - fewer
+        by_place: dict[tuple[str, int], list[Endpoint]] = {}
+        for endpoint in self._endpoints:
+            for part in endpoint.parts:
+                by_place.setdefault((part.address, part.port), []).append(part)
+        self._addressees.endpoints = by_place
+        self._finder.places_changed()
 
     def take_fill(self) -> float | None:
         """Return which part of a ring was full before it was read, the most since the last call.

@@ -57,6 +57,22 @@ class Tap:
         return f"{SCHEME}{self.interface}{'?' if query else ''}{query}"
 
 
+def is_tap(text: str | None) -> bool:
+    """Return whether a source or an interface is a tap: packets are picked from all that passes.
+
+    Parameters
+    ----------
+    text
+        Source or interface; None: none is given.
+
+    Returns
+    -------
+    bool
+        Whether it begins with ``capture://``.
+    """
+    return text is not None and text.startswith(SCHEME)
+
+
 def parse_taps(text: str, place: str = "SOURCE") -> list[Tap]:
     """Read ``capture://NAME[,NAME...][?option=value&...]``: one tap for each interface, with the same options.
 
