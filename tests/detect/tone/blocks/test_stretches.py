@@ -23,13 +23,14 @@ def judge(x, per_call, monkeypatch, most):
     monkeypatch.setattr(detector, "MOST_STRETCHES", most)
     monkeypatch.setattr(detector, "LEAST_STRETCHES", 2 if most else 1000)
     taken = []
-    take_in = detector.ToneBank._take_in_stretches
+    judge_stretches = detector.judge_stretches
 
-    def count(bank, new, found, stretches):
-        taken.append(stretches)
-        take_in(bank, new, found, stretches)
+    def count(*of):
+        found = judge_stretches(*of)
+        taken.append(int(np.logical_and.accumulate(found.clean.all(axis=0)).sum()))
+        return found
 
-    monkeypatch.setattr(detector.ToneBank, "_take_in_stretches", count)
+    monkeypatch.setattr(detector, "judge_stretches", count)
     reference = Tone(TONES[: x.shape[1]])
     analysis = Analysis(stream_format(RATE_HZ, x.shape[1], 1, reference), per_call, np.float32)
     row = np.array([analysis.add(reference, Limits(), 16)])
