@@ -21,10 +21,25 @@ LARGEST = 1e9
 
 
 class Number(click.FloatRange):
-    """A number, of which infinity and what is none (``nan``) are no examples."""
+    """A number: neither infinity nor ``nan``."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Return the number."""
+        """Return the number.
+
+        Parameters
+        ----------
+        value
+            As it was given.
+        param
+            The option.
+        ctx
+            The context.
+
+        Returns
+        -------
+        float
+            Finite, and at most :data:`LARGEST` either way.
+        """
         number = float(super().convert(value, param, ctx))
         if not abs(number) <= LARGEST:
             self.fail(f"{value!r} is not a number that can be used here (at most {LARGEST:g})", param, ctx)
