@@ -25,8 +25,10 @@ if TYPE_CHECKING:
     metavar="DIR",
     help="Folder for the results; a run that was stopped continues from what is there.",
 )
-@click.option("--reference", default="tone", show_default=True, metavar="REFERENCE", help="As of check.")
-@click.option("--encoding", metavar="NAME/RATE[/CHANNELS]", help="Encoding of captured packets, as of check.")
+@click.option(
+    "--reference", default="tone", show_default=True, metavar="REFERENCE", help="Signal to compare with, as for check."
+)
+@click.option("--encoding", metavar="NAME/RATE[/CHANNELS]", help="Encoding of captured packets, as for check.")
 @click.option(
     "--sdp", metavar="FILE", type=click.Path(path_type=Path), help="Session description (SDP) of the captured streams."
 )
@@ -38,7 +40,7 @@ if TYPE_CHECKING:
     help="Verify only captured streams with this SSRC (0x...), sender or destination; may be repeated.",
 )
 @click.option("--redundant", is_flag=True, help="Treat packets of one SSRC on several flows as copies of one stream.")
-@click.option("--duration", type=DURATION, metavar="SECONDS", help="Verify at most this much of each member.")
+@click.option("--duration", type=DURATION, metavar="SECONDS", help="Verify at most this much of each file.")
 @click.option("--processes", type=click.IntRange(min=1), metavar="N", help="Processes on this machine.  [one per core]")
 @click.option(
     "--scheduler", metavar="ADDRESS", help="Verify on a Dask cluster with this scheduler, such as tcp://10.0.0.5:8786."

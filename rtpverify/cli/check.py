@@ -63,7 +63,7 @@ from rtpverify.live.watcher import Watcher
     type=SECONDS,
     default=0.0,
     metavar="SECONDS",
-    help="Of a file or capture, skip this much before verifying.",
+    help="Skip this much of a file or capture first.",
 )
 @click.option(
     "--duration",
