@@ -40,6 +40,10 @@ COVERED_ELSEWHERE = {
     "make demo",  # .ci/run's tests of the demo
     "pip install 'rtpverify[nats]'",
     "nats-server -js",  # tests/daemon/nats
+    "rtpverify fleet nats://nats.example.com:4222",  # tests/commands/fleet
+    "rtpverify fleet nats://nats.example.com:4222 --watch",
+    "rtpverify fleet nats://nats.example.com:4222 --json",
+    "rtpverify fleet nats://nats.example.com:4222 --listen 127.0.0.1:9465",
     "make test",
     "make lint",
     "make format",

@@ -20,6 +20,7 @@ from rtpverify.cli.demo import demo
 from rtpverify.cli.discover import discover
 from rtpverify.cli.events import events
 from rtpverify.cli.example_config import example_config
+from rtpverify.cli.fleet import fleet
 from rtpverify.cli.inspect import inspect
 from rtpverify.cli.listen import listen
 from rtpverify.cli.options import PROGRAM, name_environment_variables
@@ -82,6 +83,7 @@ for _command in (
     discover,
     events,
     example_config,
+    fleet,
     inspect,
     listen,
     selftest,

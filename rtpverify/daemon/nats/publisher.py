@@ -140,7 +140,7 @@ class NatsPublisher(Sink):
                     "version": __version__,
                     "started": self._started,
                     "state_seconds": self._table.state_seconds,
-                    "url": self._table.url or web.network_url,
+                    "url": self._table.url or web.http.network_url,
                     "reasons": self._service.unready(),
                     "host": answer["host"],
                     "streams": [line["name"] for line in answer["streams"]],

@@ -36,7 +36,7 @@ def test_the_description_is_openapi() -> None:
 async def test_the_description_is_whole() -> None:
     async with serving() as client:
         assert await client.get("/api/openapi.json") == DESCRIPTION
-        routes = {path for _, path in client.server.routes}
+        routes = {path for _, path in client.server.http.routes}
     assert routes - set(DESCRIPTION["paths"]) == {"/", "/page/{name}", "/api/openapi.json"}
 
 

@@ -83,7 +83,7 @@ async def test_every_answer_is_kept_from_harm(path: str) -> None:
 async def test_nothing_is_changed_by_a_request() -> None:
     """What a page from elsewhere can have a browser send changes nothing, as nothing does."""
     async with serving() as client:
-        routes = [(method, re.sub(r"{\w+}", "a", path)) for method, path in sorted(client.server.routes)]
+        routes = [(method, re.sub(r"{\w+}", "a", path)) for method, path in sorted(client.server.http.routes)]
         assert {method for method, _ in routes} == {"GET", "HEAD"}
         for _, path in routes:
             for method in ("POST", "PUT", "DELETE", "PATCH"):

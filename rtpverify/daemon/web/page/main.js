@@ -1,6 +1,7 @@
 // Puts the page together: the connection, the view that the address asks for, and what is said of everything.
 
 import { make, setText } from "./dom.js";
+import { FleetView } from "./fleet.js";
 import { RANKS, WORDS, counted, kindName } from "./format.js";
 import { Live } from "./live.js";
 import { Overview } from "./overview.js";
@@ -13,12 +14,14 @@ const find = (id) => document.getElementById(id);
 const main = find("main");
 const live = new Live();
 let view = null;
+let isFleet = false;
 
 function open() {
   const [, name] = location.hash.match(/^#\/streams\/([^/]+)$/) ?? [];
   const first = view === null;
   view?.close();
-  view = name ? new StreamView(live, decodeURIComponent(name)) : new Overview(live);
+  if (isFleet) view = new FleetView(live, chosenBench());
+  else view = name ? new StreamView(live, decodeURIComponent(name)) : new Overview(live);
   main.replaceChildren(view.element);
   if (!first) {
     main.focus({ preventScroll: true });
@@ -27,19 +30,35 @@ function open() {
   showTitle();
 }
 
+function chosenBench() {
+  const [, site, bench] = location.hash.match(/^#\/benches\/([^/]+)\/([^/]+)$/) ?? [];
+  return bench ? { site: decodeURIComponent(site), bench: decodeURIComponent(bench) } : null;
+}
+
+// How many streams are in each state: a fleet counts them for each bench.
+function tally({ benches, streams }) {
+  const number = (health) =>
+    benches
+      ? benches.reduce((sum, bench) => sum + bench.streams[health], 0)
+      : streams.filter((line) => line.health === health).length;
+  return new Map(RANKS.map((health) => [health, number(health)]));
+}
+
 function showTitle() {
-  const lines = live.state?.streams ?? [];
-  const bad = lines.filter((line) => line.health === "fault" || line.health === "down").length;
-  const parts = [bad ? `✕ ${bad} of ${lines.length}` : "", view.title, "rtpverify"];
+  const numbers = tally(live.state ?? { streams: [] });
+  const bad = numbers.get("fault") + numbers.get("down");
+  const all = [...numbers.values()].reduce((sum, number) => sum + number, 0);
+  const parts = [bad ? `✕ ${bad} of ${all}` : "", view.title, "rtpverify"];
   document.title = parts.filter(Boolean).join(" – ");
   const icon = bad ? "/page/icon-fault.svg" : "/page/icon.svg";
   if (find("icon").getAttribute("href") !== icon) find("icon").setAttribute("href", icon);
 }
 
-function showSummary(lines) {
+function showSummary(state) {
   const summary = find("summary");
+  const numbers = tally(state);
   RANKS.forEach((health, index) => {
-    const number = lines.filter((line) => line.health === health).length;
+    const number = numbers.get(health);
     const chip = summary.children[index] ?? summary.appendChild(make("span", { "data-health": health }));
     chip.hidden = number === 0;
     setText(chip, `${number} ${WORDS[health]}`);
@@ -85,10 +104,18 @@ function announce(events) {
   }, ANNOUNCE_MS);
 }
 
-live.addEventListener("hello", ({ detail }) => setText(find("version"), `rtpverify ${detail.version}`));
+live.addEventListener("hello", ({ detail }) => {
+  setText(find("version"), `rtpverify ${detail.version}`);
+  if ((detail.shows === "fleet") === isFleet) return;
+  isFleet = !isFleet;
+  find("metrics").setAttribute("href", isFleet ? "/api/sd" : "/metrics");
+  setText(find("metrics"), isFleet ? "Targets" : "Metrics");
+  find("api").setAttribute("href", isFleet ? "/api/fleet" : "/api/openapi.json");
+  open();
+});
 live.addEventListener("state", ({ detail }) => {
   view.show(detail);
-  showSummary(detail.streams);
+  showSummary(detail);
   showHost(detail.host);
   showTitle();
 });
@@ -101,6 +128,6 @@ live.addEventListener("connection", showConnection);
 addEventListener("hashchange", open);
 addEventListener("keydown", (event) => {
   const writing = event.target instanceof HTMLInputElement || event.target instanceof HTMLSelectElement;
-  if (event.key === "Escape" && !writing && location.hash.startsWith("#/streams/")) location.hash = "#/";
+  if (event.key === "Escape" && !writing && location.hash.length > 2) location.hash = "#/";
 });
 open();

@@ -39,6 +39,7 @@ class Row {
 
   show(line) {
     this.element.dataset.health = line.health;
+    if (line.href !== undefined) line.href ? this.link.setAttribute("href", line.href) : this.link.removeAttribute("href");
     this.badge.show(line.health, WORDS[line.health]);
     const down = line.health === "down" || line.health === "waiting";
     const silent = !down && line.followed.length > 0 && greatest(line.level_dbfs) === null;
