@@ -62,7 +62,15 @@ class ChannelMerger:
         return bool(self._waiting)
 
     def add(self, channel: int | None, event: Event) -> None:
-        """Take an event of a channel (from 0), or one of all channels; one that was taken before has changed."""
+        """Take an event of a channel (from 0), or one of all channels; one that was taken before has changed.
+
+        Parameters
+        ----------
+        channel
+            Counted from 0; None: all of them.
+        event
+            The event.
+        """
         if channel is None:
             self._changed.append(_Published(event, [event]))
             return
@@ -74,7 +82,18 @@ class ChannelMerger:
             self._waiting.append((channel, event))
 
     def take(self, horizon: int | None) -> list[Event]:
-        """Return events that are new or have changed; channels are explained up to ``horizon`` (None: to the end)."""
+        """Return events that are new or have changed; channels are explained up to ``horizon`` (None: to the end).
+
+        Parameters
+        ----------
+        horizon
+            Frame; None: to the end.
+
+        Returns
+        -------
+        list[Event]
+            In the order of their starts.
+        """
         told: list[Event] = []
         for published in self._changed:
             self._update(published)

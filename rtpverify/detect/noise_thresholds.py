@@ -10,7 +10,18 @@ FALSE_ALARMS_PER_DAY = 0.001
 
 
 def false_alarm_z(tests_per_second: float) -> float:
-    """Return the deviations of a Gaussian that so many tests a second exceed by chance at that rate (both sides)."""
+    """Return the deviations of a Gaussian that so many tests a second exceed by chance at that rate (both sides).
+
+    Parameters
+    ----------
+    tests_per_second
+        How often it is tested.
+
+    Returns
+    -------
+    float
+        In standard deviations.
+    """
     return -NormalDist().inv_cdf(FALSE_ALARMS_PER_DAY / (86400.0 * tests_per_second) / 2.0)
 
 
@@ -48,13 +59,33 @@ def frame_threshold(step: float | None, sigma: float, peak: float) -> float:
         Of the quantiser; None where there is no uniform one.
     sigma, peak
         RMS and largest value of the residual.
+
+    Returns
+    -------
+    float
+        As a fraction of full scale.
     """
     bound = quantiser_bound(step, sigma, peak)
     return bound if bound is not None else FRAME_Z * max(sigma, SMALLEST_NOISE)
 
 
 def quantiser_bound(step: float | None, sigma: float, peak: float) -> float | None:
-    """Return what the residual of rounding or dither stays below, None where a residual is not of that kind."""
+    """Return what the residual of rounding or dither stays below, None where a residual is not of that kind.
+
+    Parameters
+    ----------
+    step
+        Of the quantiser; None where there is no uniform one.
+    sigma
+        RMS of the residual.
+    peak
+        Largest value of the residual.
+
+    Returns
+    -------
+    float or None
+        As a fraction of full scale.
+    """
     if step is not None:
         if peak <= _PLAIN_BOUND * step and sigma < _QUANTISERS[0][0] * ROUNDING_MARGIN * step:
             return _PLAIN_BOUND * step
@@ -68,5 +99,18 @@ def quantiser_bound(step: float | None, sigma: float, peak: float) -> float | No
 
 
 def is_plain(step: float, threshold: float) -> bool:
-    """Tell whether a threshold is that of plain rounding, where every clean frame equals the rounded signal."""
+    """Return whether a threshold is that of plain rounding, where every clean frame equals the rounded signal.
+
+    Parameters
+    ----------
+    step
+        Of the quantiser.
+    threshold
+        What :func:`frame_threshold` returned.
+
+    Returns
+    -------
+    bool
+        Whether it is.
+    """
     return threshold < _QUANTISERS[0][1] * 1.2 * step

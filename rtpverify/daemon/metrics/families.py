@@ -334,7 +334,7 @@ def _host(snapshot: Snapshot) -> Iterator[Family]:
         discarded.add(labels({"reason": reason}), count)
     yield discarded
     refused = Family(
-        "rtpverify_streams_refused", "counter", "Streams that are not verified, as strangers had taken all places."
+        "rtpverify_streams_refused", "counter", "Streams that are not verified because all places are taken."
     )
     for stream in snapshot.streams:
         refused.add(labels({"stream": stream.name}), snapshot.streams_refused.get(stream.name, 0))
