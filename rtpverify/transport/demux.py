@@ -353,7 +353,10 @@ class Demux:
         self.sources[stream] = None
         self._table.retire(stream)
         self.places.release(stream)
-        self._at_place[self._place(source.flow, source.payload_type)].remove(stream)
+        place = self._place(source.flow, source.payload_type)
+        self._at_place[place].remove(stream)
+        if not self._at_place[place]:
+            del self._at_place[place]  # there are as many as senders have addresses
         kept = self._key_stream != stream
         self._keys, self._key_stream = self._keys[kept], self._key_stream[kept]
         if self._flow_stream[source.flow] == stream:

@@ -2,7 +2,8 @@
 
 import struct
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from rtpverify.rtp.batch import Flow, PacketBatch, parse
 from rtpverify.transport import demux as module
 from rtpverify.transport import places
-from rtpverify.transport.demux import Demux, Source
+from rtpverify.transport.demux import Demux, Part, Source
 from rtpverify.transport.places import RESERVED, Claim
 
 FLOWS = [Flow(f"192.0.2.{i}:5004", "239.1.2.3:5004") for i in range(4)]
@@ -114,6 +115,15 @@ def test_a_released_index_is_used_again() -> None:
     assert demux.sources == [None]
     assert numbers(run(demux, [(0, 8, 1, 96), (0, 8, 2, 96), (0, 7, 3, 96)])) == {0: [0, 1]}
     assert demux.sources == [Source(0, 8, 96)]
+
+
+def test_nothing_is_kept_of_streams_that_are_forgotten() -> None:
+    demux = Demux()
+    for ssrc in range(30):
+        run(demux, [(ssrc % 4, ssrc, 1, 96), (ssrc % 4, ssrc, 2, 96)])
+        demux.release(0)
+    assert not demux._at_place
+    assert len(demux._keys) == 0
 
 
 def test_a_flood_of_unknown_sources_costs_bounded_memory() -> None:
@@ -244,3 +254,164 @@ def test_cuts_change_nothing_and_every_packet_is_accounted_for(
     assert sum(map(len, streams.values())) + sum(whole.refused.values()) == len(packets)
     for arrivals in numbers(streams).values():
         assert arrivals == sorted(arrivals)
+
+
+# --- one source after another in its place --------------------------------------------------------------------------
+
+Timed = tuple[int, Sent]
+"""When it arrives, in ns, and the packet."""
+GAPS_NS = (1, 1, 1, 1, module.SILENT_NS // 3, module.SILENT_NS, module.SILENT_NS + 1)
+
+
+def timed(packets: list[Timed], number_of: Sequence[int] = (0, 1, 2, 3)) -> PacketBatch:
+    """Return packets whose flows are known by other numbers."""
+    batch = batch_of([(number_of[flow], *rest) for _, (flow, *rest) in packets])
+    return replace(batch, arrival_ns=np.array([at_ns for at_ns, _ in packets], np.int64))
+
+
+class Went:
+    """Runs packets through a demultiplexer, and notes which stream each packet of which sender is of."""
+
+    def __init__(self, *, by_type: bool = False, max_streams: int = 8) -> None:
+        self.demux = Demux(max_streams, lambda flow, kind: kind if by_type else self.number_of.index(flow))
+        self.streams: dict[int, list[tuple[int, int]]] = {}
+        self.newcomers: list[tuple[int, Source]] = []
+        self.number_of = [0, 1, 2, 3]
+        self.later_ns = 0
+
+    def feed(self, packets: list[Timed]) -> None:
+        shifted = [(at_ns + self.later_ns, packet) for at_ns, packet in packets]
+        self._take(self.demux.assign(parse(timed(shifted, self.number_of))))
+
+    def settle(self) -> None:
+        self._take(self.demux.settle(timed([])))
+
+    def _take(self, parts: list[Part]) -> None:
+        for rtp, stream, newcomer in parts:
+            if newcomer is not None:
+                self.newcomers.append((int(stream[0]), replace(newcomer, flow=self.number_of.index(newcomer.flow))))
+            for i in range(len(rtp)):
+                # The second byte of a payload says which number it bears, the header who sent it.
+                self.streams.setdefault(int(stream[i]), []).append((int(rtp.ssrc[i]), int(rtp.sequence[i])))
+
+
+def alternating(ssrc: int, first: int, count: int, at_ns: int, *, flow: int = 0) -> list[Timed]:
+    return [(at_ns + 1000 * number, (flow, ssrc, first + number, 96)) for number in range(count)]
+
+
+LATER_NS = 2 * module.SILENT_NS
+
+
+@pytest.mark.parametrize("cut", [False, True])
+@pytest.mark.parametrize("flow", [0, 1])
+def test_after_a_silence_another_source_continues_the_stream(cut: bool, flow: int) -> None:
+    went = Went(by_type=True)
+    packets = alternating(7, 1, 5, 0) + alternating(8, 50, 5, LATER_NS, flow=flow)
+    for part in [[packet] for packet in packets] if cut else [packets]:
+        went.feed(part)
+    assert went.streams == {0: [(7, number) for number in range(1, 6)] + [(8, number) for number in range(50, 55)]}
+    assert went.newcomers == [(0, Source(flow, 8, 96))]
+    assert went.demux.sources == [Source(flow, 8, 96)]
+    # What still comes of the one before has to prove itself again.
+    went.feed(alternating(7, 6, 1, LATER_NS + 6000))
+    assert len(went.streams[0]) == 10
+    assert went.demux.waiting_sources == 1
+
+
+@pytest.mark.parametrize(("silent_ns", "continues"), [(module.SILENT_NS, False), (module.SILENT_NS + 1, True)])
+def test_how_long_a_silence_it_takes(silent_ns: int, continues: bool) -> None:
+    went = Went()
+    went.feed([(0, (0, 7, 1, 96)), (0, (0, 7, 2, 96)), (1, (0, 8, 1, 96)), (2, (0, 8, 2, 96))])
+    went.feed([(silent_ns, (0, 8, 3, 96))])
+    assert went.streams[0] == [(7, 1), (7, 2), *([(8, 1), (8, 2), (8, 3)] if continues else [])]
+
+
+def test_stragglers_are_no_sign_that_a_stream_continues() -> None:
+    went = Went()
+    went.feed(alternating(7, 1, 3, 0))
+    went.feed(alternating(8, 1, 2, 4000))
+    went.feed(alternating(7, 4, module.STRAGGLERS - 1, 7000))
+    went.feed(alternating(8, 3, 2, 20_000))
+    assert went.demux.sources == [Source(0, 7, 96)]
+    went.feed(alternating(7, 3 + module.STRAGGLERS, 1, 30_000))
+    went.feed(alternating(8, 5, 1, 40_000))
+    assert went.demux.sources == [Source(0, 7, 96), Source(0, 8, 96)]
+    assert went.streams[1] == [(8, number) for number in range(1, 6)]
+    assert went.newcomers == []
+
+
+def test_a_newcomer_does_not_wait_for_ever() -> None:
+    went = Went()
+    went.feed(alternating(7, 1, 3, 0))
+    went.feed(alternating(8, 1, module.MAX_WAITING_PACKETS, 10_000))
+    assert went.demux.sources == [Source(0, 7, 96)]
+    went.feed(alternating(8, module.MAX_WAITING_PACKETS + 1, 1, 90_000_000))
+    assert went.demux.sources == [Source(0, 8, 96)]
+    assert len(went.streams[0]) == 3 + module.MAX_WAITING_PACKETS + 1
+
+
+@pytest.mark.parametrize(("stragglers", "sources"), [(0, [8]), (1, [7, 8])])
+def test_at_the_end_a_newcomer_continues_what_was_silent_since(stragglers: int, sources: list[int]) -> None:
+    went = Went()
+    went.feed(alternating(7, 1, 3, 0) + alternating(8, 1, 3, 4000) + alternating(7, 4, stragglers, 8000))
+    went.settle()
+    assert [source.ssrc for source in went.demux.sources if source] == sources
+    assert sum(map(len, went.streams.values())) == 6 + stragglers
+
+
+def test_at_the_end_there_may_be_no_room_for_a_newcomer() -> None:
+    went = Went(max_streams=1)
+    went.feed(alternating(7, 1, 3, 0) + alternating(8, 1, 3, 4000) + alternating(7, 4, 1, 8000))
+    went.settle()
+    assert [source.ssrc for source in went.demux.sources if source] == [7]
+    assert went.demux.refused == Counter(too_many_streams=3)
+    assert went.demux.held_bytes == 0
+
+
+def test_nobody_waits_for_a_stream_that_is_forgotten() -> None:
+    went = Went()
+    went.feed(alternating(7, 1, 3, 0) + alternating(8, 1, 3, 4000))
+    went.demux.release(0)
+    assert went.demux.sources == [None]
+    assert went.demux.refused == Counter(probation=3)
+    assert (went.demux.waiting_sources, went.demux.held_bytes) == (0, 0)
+
+
+TIMED = st.lists(
+    st.tuples(st.sampled_from(GAPS_NS), st.integers(0, 3), st.integers(0, 2), st.integers(0, 30)), max_size=50
+)
+
+
+@given(
+    steps=TIMED,
+    cuts=st.lists(st.integers(0, 50), max_size=6),
+    shift_ns=st.sampled_from([-(10**18), 3 * module.SILENT_NS]),
+    order=st.permutations(range(4)),
+    by_type=st.booleans(),
+)
+def test_neither_cuts_nor_clocks_nor_the_numbers_of_flows_change_anything(
+    steps: list[tuple[int, int, int, int]], cuts: list[int], shift_ns: int, order: list[int], by_type: bool
+) -> None:
+    at_ns, packets = 2 * 10**18, []
+    for gap_ns, flow, ssrc, sequence in steps:
+        at_ns += gap_ns
+        packets.append((at_ns, (flow, ssrc, sequence, 96)))
+    whole, other = Went(by_type=by_type), Went(by_type=by_type)
+    whole.feed(packets)
+    for start, stop in pairwise([0, *sorted(min(cut, len(packets)) for cut in cuts), len(packets)]):
+        other.feed(packets[start:stop])
+        other.demux.shift_clock(shift_ns)
+        other.later_ns += shift_ns
+        if set(range(4)) <= other.demux.flows_in_use():  # no source is given up
+            renumbered = {number: order.index(number) for number in range(4)}
+            other.number_of = [renumbered[number] for number in other.number_of]
+            other.demux.renumber(np.array(order), renumbered)
+    for went in (whole, other):
+        went.settle()
+        went.demux.finish()
+    assert other.streams == whole.streams
+    assert other.newcomers == whole.newcomers
+    assert other.demux.refused == whole.demux.refused
+    back = {number: flow for flow, number in enumerate(other.number_of)}
+    assert [source and replace(source, flow=back[source.flow]) for source in other.demux.sources] == whole.demux.sources
+    assert sum(map(len, whole.streams.values())) + sum(whole.demux.refused.values()) == len(packets)
