@@ -30,6 +30,15 @@ def _section(title):
     return re.search(rf"^## {title}\n(.*?)(?=^## |\Z)", DESIGN, re.MULTILINE | re.DOTALL)[1]
 
 
+def test_every_module_that_a_page_names_is_there():
+    """By its whole path in the repository or the package, or by its end; the tutorial makes files of its own."""
+    names = {path.relative_to(ROOT).as_posix() for folder in (PACKAGE, ROOT / "tests") for path in folder.rglob("*.py")}
+    for page in sorted((ROOT / "docs").glob("*.md")):
+        for name in re.findall(r"`([\w/-]+\.py)\b", page.read_text(encoding="utf-8")):
+            known = any(one == name or one.endswith(f"/{name}") for one in names)
+            assert known or (ROOT / name).exists() or page.name == "tutorial.md", f"{page.name}: {name}"
+
+
 @pytest.mark.parametrize("text", [DESIGN, CONTRIBUTING], ids=["design", "contributing"])
 def test_every_file_that_is_named_is_there(text):
     # A name alone is that of a file in the folder named before it.

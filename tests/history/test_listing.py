@@ -59,7 +59,7 @@ def test_the_table_has_one_line_an_event_and_says_what_is_left_out():
 def test_on_a_narrow_terminal_what_happened_stands_below(monkeypatch):
     for name, value in (("COLUMNS", "80"), ("TERM", "xterm")):
         monkeypatch.setenv(name, value)
-    long = document(5, message="content jumped while the timeline went on: 48 frames are missing (1.000 ms) " * 2)
+    long = document(5, message="content jumped while the timeline continued: 48 frames are missing (1.000 ms) " * 2)
     title, first, *below = re.sub(r"\x1b\[[\d;]*m", "", written("table", [long], 1, Terminal())).splitlines()
     assert "What" not in title
     assert "content" not in first

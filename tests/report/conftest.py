@@ -61,7 +61,7 @@ def faulty_stream() -> StreamResult:
         Event(
             SlipSize(slip_frames=48),
             70_000,
-            message="the content jumped ahead by 48 frames while the timeline went on: the sender dropped them",
+            message="the content jumped ahead by 48 frames while the timeline continued: the sender dropped them",
             packets=(67_000, 67_000),
             time_ns=_START_NS + 1_458_333_000,
         ),

@@ -124,7 +124,7 @@ class Track:
         """Judge frames up to ``stop`` or the first one that is wrong."""
         model, block = self.model, self.settings.block_frames
         if model is None:
-            raise AssertionError(f"channel {self.channel} has no model to judge by")
+            raise AssertionError(f"channel {self.channel} has no model")
         # What is followed, or depends on its surroundings, is judged in fixed pieces, however the input is cut.
         single = not model.is_static or self.calm is not None
         whole = self.position // block + (1 if single else SPAN_BLOCKS)

@@ -410,7 +410,7 @@ class Monitor:
 
 
 _FORM_TEXT = {
-    Kind.NOISE: "noise beside the tone",
+    Kind.NOISE: "noise above the limit",
     Kind.DISTORTION: "harmonic distortion",
     Kind.CLIPPING: "clipped peaks",
     Kind.WORD_LENGTH: "word length shortened",

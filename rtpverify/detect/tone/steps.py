@@ -336,13 +336,13 @@ class StepResolver:
                 if self.code and self.settings.packet_frames > 1
                 else []
             )
-            text = f"content jumped: phase step of {phase_step:+.5f} rad, too noisy to tell how many frames"
+            text = f"content jumped: phase step of {phase_step:+.5f} rad, too noisy to say how many frames"
             if candidates:
                 size = replace(size, candidate_slip_frames=candidates)
                 text += f"; whole packets that fit: {', '.join(map(str, candidates))}"
             return Event(size, frame, message=text)
         missing = f"{slip_frames} frames are missing" if slip_frames > 0 else f"{-slip_frames} frames were inserted"
-        text = f"content jumped while the timeline went on: {missing} ({1000 * abs(slip_frames) / rate_hz:.3f} ms)"
+        text = f"content jumped while the timeline continued: {missing} ({1000 * abs(slip_frames) / rate_hz:.3f} ms)"
         if self.code and self.code.blind_frames < rate_hz:
             text += f", known modulo {self.code.blind_frames} frames"
         return Event(size, frame, message=text)
