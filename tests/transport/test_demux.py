@@ -16,6 +16,7 @@ from rtpverify.transport import demux as module
 from rtpverify.transport import places
 from rtpverify.transport.demux import Demux, Part, Source
 from rtpverify.transport.places import RESERVED, Claim
+from tests.helpers.memory import held_bytes
 
 FLOWS = [Flow(f"192.0.2.{i}:5004", "239.1.2.3:5004") for i in range(4)]
 Sent = tuple[int, int, int, int]  # flow, SSRC, sequence, payload type
@@ -118,12 +119,13 @@ def test_a_released_index_is_used_again() -> None:
 
 
 def test_nothing_is_kept_of_streams_that_are_forgotten() -> None:
-    demux = Demux()
-    for ssrc in range(30):
+    demux, held = Demux(), []
+    for ssrc in range(40):
         run(demux, [(ssrc % 4, ssrc, 1, 96), (ssrc % 4, ssrc, 2, 96)])
+        assert [one.stream for one in demux.take_admitted()] == [0]
         demux.release(0)
-    assert not demux._at_place
-    assert len(demux._keys) == 0
+        held.append(held_bytes(demux))
+    assert held[-1] <= held[8]
 
 
 def test_a_flood_of_unknown_sources_costs_bounded_memory() -> None:
