@@ -18,7 +18,7 @@ from rtpverify.transport.demux import Demux, Part, Source
 from rtpverify.transport.places import RESERVED, Claim
 from tests.helpers.memory import held_bytes
 
-FLOWS = [Flow(f"192.0.2.{i}:5004", "239.1.2.3:5004") for i in range(4)]
+FLOWS = [Flow(f"192.0.2.{i}:5004", "239.1.2.3:5004") for i in range(40)]
 Sent = tuple[int, int, int, int]  # flow, SSRC, sequence, payload type
 
 
@@ -119,13 +119,20 @@ def test_a_released_index_is_used_again() -> None:
 
 
 def test_nothing_is_kept_of_streams_that_are_forgotten() -> None:
-    demux, held = Demux(), []
-    for ssrc in range(40):
-        run(demux, [(ssrc % 4, ssrc, 1, 96), (ssrc % 4, ssrc, 2, 96)])
-        assert [one.stream for one in demux.take_admitted()] == [0]
-        demux.release(0)
+    """As much is kept where each came from a place of its own as where all came from one."""
+    held = []
+    for place in (lambda flow, _: flow, lambda *_: 0):
+        demux = Demux(place=place)
+        for ssrc in range(len(FLOWS)):
+            run(demux, [(ssrc, ssrc, sequence, 96) for sequence in (1, 2)])
+            assert [one.stream for one in demux.take_admitted()] == [0]
+            demux.release(0)
         held.append(held_bytes(demux))
-    assert held[-1] <= held[8]
+    assert held[0] == held[1]
+    run(demux, [(0, 1000, sequence, 96) for sequence in (1, 2)])
+    assert [one.stream for one in demux.take_admitted()] == [0]
+    demux.release(0)
+    assert held_bytes(demux) == held[1]
 
 
 def test_a_flood_of_unknown_sources_costs_bounded_memory() -> None:
