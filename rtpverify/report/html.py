@@ -75,7 +75,7 @@ svg .rule { stroke: var(--line); }
 .first { font-size: 1.1rem; border-left: 4px solid var(--fail); padding: .4rem .8rem; margin: .8rem 0; }
 .first b { font-weight: 600; } a { color: var(--network); }
 details.event { border-bottom: 1px solid var(--line); }
-summary { display: grid; grid-template-columns: 7rem 7rem 4rem 9rem 6rem 1fr; gap: 0 .9rem; padding: .4rem 0;
+summary { display: grid; grid-template-columns: 8.5rem 7rem 4rem 9rem 6rem 1fr; gap: 0 .9rem; padding: .4rem 0;
   cursor: pointer; font-variant-numeric: tabular-nums; list-style-position: inside; }
 summary::marker { content: ""; }
 summary > :first-child::before { content: "▸ "; color: var(--quiet); }
@@ -109,7 +109,7 @@ svg a { cursor: pointer; }
   body { max-width: none; padding: 0; font-size: 10.5pt; background: #fff; }
   section { border: 0; padding: 0; } .tools { display: none; }
   .scroll { overflow: visible; } th, td { white-space: normal; padding-right: .5rem; }
-  summary { grid-template-columns: 5.5rem 4rem 3rem 6.5rem 4.5rem 1fr; gap: 0 .5rem; break-inside: avoid; }
+  summary { grid-template-columns: 7.5rem 6rem 3.5rem 6.5rem 5rem 1fr; gap: 0 .5rem; break-inside: avoid; }
   .plots, tr, .title, .first { break-inside: avoid; } h3 { break-after: avoid; }
   .plots .wave { height: 17rem; } .plots canvas { height: 11rem; }
 }
