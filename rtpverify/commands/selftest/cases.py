@@ -167,7 +167,7 @@ def each_kind(setting: Setting) -> Iterator[FaultCase]:
         swap = "all channels carry the same: give a frequency for each, such as tone:997,1499"
     yield FaultCase("channel_swap", "", why_not=swap, is_blind=channels > 1)
     yield FaultCase("polarity", "")
-    kept = max(2, (bits or 16) - 8)
+    kept = bits - 8 if bits and bits > 8 else 6
     yield FaultCase("word_length", f"bits={kept}", f"{kept} bits", limits.word_length_is_fault, linear)
     yield FaultCase("byte_order", "", why_not=whole_bytes)
 

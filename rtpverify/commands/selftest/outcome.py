@@ -105,6 +105,7 @@ def judged(
     *,
     counted: bool = False,
     usual: Collection[Kind] = (),
+    required: bool = True,
 ) -> tuple[bool, tuple[str, ...]]:
     """Return whether a fault was found, and which faults were reported that it does not explain.
 
@@ -120,6 +121,8 @@ def judged(
         Whether what is only counted was.
     usual
         Kinds of faults that are reported of clean audio, too, and are no news here.
+    required
+        Whether it must be found; what is seen of a smaller fault, while it lasts, may go by any name.
 
     Returns
     -------
@@ -131,14 +134,18 @@ def judged(
     near = round(_NEAR_SECONDS * sample_rate_hz)
     faults = [event for event in found if event.fault]
 
-    def explains(item: ExpectedEvent, event: Event) -> bool:
+    def is_within(item: ExpectedEvent, event: Event) -> bool:
         stop = math.inf if item.duration_frames is None else item.start_frame + item.duration_frames + near
         of_it = item.channel is None or event.channel in (None, item.channel)
-        return event.kind is item.kind and of_it and item.start_frame - near <= event.start_frame <= stop
+        return of_it and item.start_frame - near <= event.start_frame <= stop
 
+    def explains(item: ExpectedEvent, event: Event) -> bool:
+        return event.kind is item.kind and is_within(item, event)
+
+    is_explained = explains if required else is_within
     seen = [counted if item.counted_only else any(explains(item, event) for event in faults) for item in expected]
     news = [event for event in faults if event.kind not in usual]
-    false = [event for event in news if not any(explains(item, event) for item in expected)]
+    false = [event for event in news if not any(is_explained(item, event) for item in expected)]
     return bool(seen) and all(seen), tuple(
         f"{event.kind} at {event.start_frame / sample_rate_hz:.3f} s: {event.message or event.kind}" for event in false
     )

@@ -202,7 +202,14 @@ def _over_the_wire(
         results, this = send_all(texts, setting, signal, wire)
         host = host | this
         for case, text, found in zip(part, texts, results, strict=True):
-            was_found, false = judged(found.expected, found.events, rate_hz, counted=found.was_counted, usual=usual)
+            was_found, false = judged(
+                found.expected,
+                found.events,
+                rate_hz,
+                counted=found.was_counted,
+                usual=usual,
+                required=case is None or case.required,
+            )
             if case is None or text is None:
                 yield Tried(None, "", f"{seconds:g} s", "wire", None, false=false)
             else:
@@ -216,9 +223,6 @@ def _over_the_wire(
 def _tried(case: FaultCase, text: str, over: str, was_found: bool, false: tuple[str, ...]) -> Tried:
     unseen = Outcome.MISSED if case.required else Outcome.BELOW
     outcome = Outcome.FOUND if was_found else unseen
-    if not was_found and not case.required:
-        # What is seen of so small a fault may go by another name.
-        false = ()
     return Tried(case.event_kind, text, case.size, over, outcome, false=false)
 
 
@@ -255,7 +259,7 @@ class _Engine:
                 continue
             found = self._verified(damaged, self._at + _SIZES_AFTER_SECONDS)
             rate_hz = self._encoding.sample_rate_hz
-            was_found, false = judged(damaged.expected, found.events, rate_hz, usual=self.usual)
+            was_found, false = judged(damaged.expected, found.events, rate_hz, usual=self.usual, required=case.required)
             yield _tried(case, text, "engine", was_found, false)
 
     def verify(self, faults: list[str], seconds: float) -> StreamResult:

@@ -77,6 +77,12 @@ class TestJudged:
         noise = self.event(Kind.NOISE)
         assert judged(self.MADE, [self.event(), noise], 48_000, usual=[Kind.NOISE]) == (True, ())
 
+    def test_what_is_seen_of_a_fault_too_small_to_be_required_may_go_by_any_name_while_it_lasts(self):
+        during, after = self.event(Kind.NOISE), self.event(Kind.NOISE, frame=100_000)
+        for required, beyond in ((True, 2), (False, 1)):
+            found, false = judged(self.MADE, [self.event(), during, after], 48_000, required=required)
+            assert (found, len(false)) == (True, beyond)
+
     def test_what_is_counted_only(self):
         made = [ExpectedEvent(Kind.REORDER, 48_000, counted_only=True)]
         assert judged(made, [], 48_000, counted=True) == (True, ())
