@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rtpverify.transport.counts import PacketCounts
-from rtpverify.transport.placement import Discontinuity, Gap, Jump, TimestampError
+from rtpverify.transport.placement import Discontinuity, Gap, Jump, Mark, TimestampError
 from rtpverify.transport.sequence import Placement, SequenceTracker
 from rtpverify.transport.stream_order import StreamOrder
 
@@ -34,7 +34,9 @@ class Report:
     origin: list[int] = field(default_factory=list)
 
 
-def run(packets: list[Sent], cuts: list[int] | None = None, window: int = WINDOW) -> Report:
+def run(
+    packets: list[Sent], cuts: list[int] | None = None, window: int = WINDOW, marks: list[int] | None = None
+) -> Report:
     tracker = SequenceTracker()
     report = Report()
     streams = sorted({packet[0] for packet in packets})
@@ -47,7 +49,8 @@ def run(packets: list[Sent], cuts: list[int] | None = None, window: int = WINDOW
     placements: list[tuple[int, Placement]] = []
     for start, stop in pairwise([0, *sorted(cuts or []), len(packets)]):
         stream, sequence, timestamp, frames = np.array(packets[start:stop], np.int64).reshape(-1, 4).T
-        out = tracker.update(stream, sequence & 0xFFFF, timestamp & 0xFFFFFFFF, frames)
+        said = None if marks is None else np.array(marks[start:stop], np.int64)
+        out = tracker.update(stream, sequence & 0xFFFF, timestamp & 0xFFFFFFFF, frames, said)
         placements.append((start, out))
         assert (tracker.settled[: len(settled)] >= settled)[begun].all()
         settled = tracker.settled
@@ -74,6 +77,10 @@ def run(packets: list[Sent], cuts: list[int] | None = None, window: int = WINDOW
     report.errors.sort(key=lambda item: (item.stream, item.start_frame))
     report.counts = {stream: tracker.counts(stream) for stream in streams}
     report.run_lengths = {stream: tracker.run_lengths(stream) for stream in streams}
+    for stream, counts in report.counts.items():
+        assert tracker.expected_and_lost(stream) == (counts.expected, counts.lost)
+        placed = [sequence for row, (sequence, _) in report.placed.items() if packets[row][0] == stream]
+        assert tracker.head_sequence(stream) == max(placed, default=tracker.head_sequence(stream))
     report.origin = tracker.origin_timestamp.tolist()
     assert tracker.origin_settled[streams].all()
     assert (tracker.settled[streams] == tracker.end_timestamp[streams]).all()
@@ -85,12 +92,12 @@ def steady(count: int, first: int = 0, timestamp: int | None = None, frames: int
     return [(stream, first + i, start + i * frames, frames) for i in range(count)]
 
 
-def every_cut(packets: list[Sent], window: int = WINDOW) -> Report:
+def every_cut(packets: list[Sent], window: int = WINDOW, marks: list[int] | None = None) -> Report:
     """Run whole, packet by packet, and cut once at every place: the same must come out."""
-    whole = run(packets, window=window)
-    assert run(packets, list(range(1, len(packets))), window) == whole
+    whole = run(packets, window=window, marks=marks)
+    assert run(packets, list(range(1, len(packets))), window, marks) == whole
     for cut in range(1, len(packets)):
-        assert run(packets, [cut], window) == whole
+        assert run(packets, [cut], window, marks) == whole
     return whole
 
 
@@ -270,17 +277,18 @@ SOUP = st.lists(
         st.tuples(st.just("wild"), st.integers(0, 1 << 48)),
         st.tuples(st.just("frames"), st.sampled_from([0, 6, 48, 48, 192, -1])),
         st.tuples(st.just("step"), st.sampled_from([0, 0, 24, 96])),
+        st.tuples(st.just("mark"), st.sampled_from([*Mark])),
     ),
     max_size=30,
 )
 
 
-@settings(max_examples=200, deadline=None)
-@given(parts=SOUP, cuts=st.lists(st.integers(0, 400), max_size=30), window=st.sampled_from([0, 100, 480]))
-def test_whatever_comes_cuts_change_nothing(parts: list[tuple[str, int]], cuts: list[int], window: int) -> None:
+def sent_of(parts: list[tuple[str, int]]) -> tuple[list[Sent], list[int]]:
+    """Return the packets that parts make, and what each says of itself."""
     packets: list[Sent] = [(0, 10, 10, 48)]
-    sequence, timestamp, frames, step = 11, 58, 48, 0
+    sequence, timestamp, frames, step, mark, marks = 11, 58, 48, 0, 0, [0]
     for what, value in parts:
+        marks += [mark] * (len(packets) - len(marks))
         if what == "next":
             for _ in range(value):
                 packets.append((0, sequence, timestamp, frames))
@@ -299,10 +307,20 @@ def test_whatever_comes_cuts_change_nothing(parts: list[tuple[str, int]], cuts: 
             packets.append((0, value & 0xFFFF, value >> 16, frames))
         elif what == "frames":
             frames = value
+        elif what == "mark":
+            mark = value
         else:
             step = value
-    whole = run(packets, window=window)
-    assert run(packets, [min(cut, len(packets)) for cut in cuts], window) == whole
+    marks += [mark] * (len(packets) - len(marks))
+    return packets, marks
+
+
+@settings(max_examples=200, deadline=None)
+@given(parts=SOUP, cuts=st.lists(st.integers(0, 400), max_size=30), window=st.sampled_from([0, 100, 480]))
+def test_whatever_comes_cuts_change_nothing(parts: list[tuple[str, int]], cuts: list[int], window: int) -> None:
+    packets, marks = sent_of(parts)
+    whole = run(packets, window=window, marks=marks)
+    assert run(packets, [min(cut, len(packets)) for cut in cuts], window, marks) == whole
     counts = whole.counts[0]
     assert counts.received == len(whole.placed)
     assert counts.received + counts.duplicated + counts.late + counts.stray == len(packets)
@@ -606,3 +624,115 @@ def test_what_fails_of_one_stream_costs_no_other_what_was_found(monkeypatch: pyt
     placement = tracker.finish()
     assert [(gap.stream, gap.first_sequence) for gap in placement.found.gaps] == [(1, 20)]
     assert [(stream, type(error)) for stream, error in placement.failed] == [(0, ZeroDivisionError)]
+
+
+# --- silence that is left out, and packets beside the audio ----------------------------------------------------------
+
+FRAMES = 160
+
+
+def spoken(count: int, first: int, timestamp: int) -> list[Sent]:
+    return steady(count, first, timestamp, FRAMES)
+
+
+@pytest.mark.parametrize("mark", [Mark.SPURT, Mark.NONE])
+def test_silence_that_was_left_out_is_a_pause_where_the_sender_says_so(mark: int) -> None:
+    packets = spoken(5, 0, 0) + spoken(5, 5, 5 * FRAMES + 8000)
+    report = every_cut(packets, marks=[Mark.SPEECH] * 5 + [mark] + [Mark.SPEECH] * 4)
+    assert (report.counts[0].received, report.counts[0].lost) == (10, 0)
+    [jump] = report.discontinuities
+    assert (jump.frames, jump.to_sequence, jump.to_timestamp) == (8000, 5, 5 * FRAMES + 8000)
+    assert (jump.kind is Jump.PAUSE) == (mark == Mark.SPURT)
+    assert report.placed[5] == (5, 5 * FRAMES)  # frames are kept one after the other
+    assert report.breaks == [(0, 5)]
+
+
+def test_what_is_lost_before_a_pause_is_lost() -> None:
+    packets = spoken(5, 0, 0) + spoken(5, 7, 7 * FRAMES + 8000)
+    report = every_cut(packets, marks=[Mark.SPEECH] * 5 + [Mark.SPURT] + [Mark.SPEECH] * 4)
+    [jump], [gap] = report.discontinuities, report.gaps
+    assert (jump.kind, jump.frames) == (Jump.PAUSE, 8000)
+    assert (gap.first_sequence, gap.last_sequence, gap.start_frame, gap.frames) == (5, 6, 5 * FRAMES, 2 * FRAMES)
+
+
+def test_a_spurt_without_silence_is_nothing_at_all() -> None:
+    report = every_cut(spoken(10, 0, 0), marks=[Mark.SPEECH] * 5 + [Mark.SPURT] + [Mark.SPEECH] * 4)
+    assert report.discontinuities == []
+    assert report.gaps == []
+
+
+def beside(first: int, count: int, timestamp: int) -> list[Sent]:
+    """Packets that take numbers and no media time, such as telephone events."""
+    return [(0, first + i, timestamp, -1) for i in range(count)]
+
+
+def test_packets_beside_the_audio_take_numbers_and_no_time() -> None:
+    packets = spoken(4, 0, 0) + beside(4, 3, 4 * FRAMES) + spoken(4, 7, 4 * FRAMES)
+    report = every_cut(packets, marks=[0] * 4 + [Mark.BESIDE] * 3 + [0] * 4)
+    assert (report.counts[0].received, report.counts[0].lost) == (11, 0)
+    assert report.discontinuities == []
+    assert [report.placed[row][0] for row in range(11)] == list(range(11))
+    assert [report.placed[row][1] for row in range(7, 11)] == [FRAMES * number for number in range(4, 8)]
+
+
+def test_silence_after_packets_beside_the_audio_is_a_pause() -> None:
+    packets = spoken(4, 0, 0) + beside(4, 2, 4 * FRAMES) + spoken(4, 6, 4 * FRAMES + 3200)
+    report = every_cut(packets, marks=[0] * 4 + [Mark.BESIDE] * 2 + [0] * 4)
+    [jump] = report.discontinuities
+    assert (jump.kind, jump.frames, jump.from_sequence) == (Jump.PAUSE, 3200, 6)
+    assert report.counts[0].lost == 0
+
+
+@pytest.mark.parametrize(
+    ("order", "reordered"), [([4, 5, 6], 0), ([5, 4, 6], 1), ([6, 5, 4], 2), ([4, 6], 0), ([6], 0)]
+)
+def test_packets_beside_the_audio_out_of_order_and_lost(order: list[int], reordered: int) -> None:
+    packets = spoken(4, 0, 0) + [(0, number, 4 * FRAMES, -1) for number in order] + spoken(8, 7, 4 * FRAMES)
+    marks = [0] * 4 + [Mark.BESIDE] * len(order) + [0] * 8
+    report = every_cut(packets, marks=marks)
+    counts = report.counts[0]
+    assert (counts.received, counts.lost, counts.reordered) == (12 + len(order), 3 - len(order), reordered)
+    assert (counts.duplicated, counts.late, counts.stray) == (0, 0, 0)
+    assert sum(gap.packets for gap in report.gaps) == 3 - len(order)
+
+
+def test_copies_of_packets_beside_the_audio_are_copies() -> None:
+    packets = spoken(4, 0, 0) + beside(4, 1, 640) + beside(4, 1, 640) + spoken(2, 5, 640) + beside(4, 1, 640)
+    report = every_cut(packets, marks=[0] * 4 + [Mark.BESIDE] * 2 + [0] * 2 + [Mark.BESIDE])
+    assert (report.counts[0].received, report.counts[0].duplicated) == (7, 2)
+
+
+def test_a_packet_beside_the_audio_that_comes_too_late_is_late() -> None:
+    packets = spoken(4, 0, 0) + spoken(9, 5, 640) + beside(4, 1, 640)
+    report = every_cut(packets, marks=[0] * 13 + [Mark.BESIDE])
+    assert (report.counts[0].lost, report.counts[0].late) == (1, 1)
+
+
+def test_one_that_is_held_is_settled_by_a_packet_beside_the_audio() -> None:
+    # Number 4 continues with a wild timestamp: nothing says yet what that means when the event comes.
+    packets = [*spoken(4, 0, 0), (0, 4, 99_999, FRAMES), *beside(5, 1, 5 * FRAMES), *spoken(4, 6, 5 * FRAMES)]
+    report = every_cut(packets, marks=[0] * 5 + [Mark.BESIDE] + [0] * 4)
+    assert (report.counts[0].received, report.counts[0].lost, report.counts[0].stray) == (10, 0, 0)
+    assert report.placed[4] == (4, 4 * FRAMES)
+
+
+# --- packets that are not decoded ------------------------------------------------------------------------------------
+
+
+def test_packets_that_are_not_decoded_before_the_first_are_taken_within_the_window() -> None:
+    for first, taken in ((9, True), (8, True), (6, False)):
+        packets = [
+            (0, 10, 1000, -1),
+            (0, first, 1000 - 100 * (10 - first), -1),
+            *[(0, 11 + i, 1100, -1) for i in range(6)],
+        ]
+        report = every_cut(packets)
+        counts = report.counts[0]
+        assert (counts.received, counts.late) == ((8, 0) if taken else (7, 1))
+        assert counts.lost == (max(9 - first, 0) if taken else 0)
+
+
+def test_one_frame_more_than_the_window_before_the_first_is_late() -> None:
+    for count, late in ((10, 0), (11, 1)):
+        report = every_cut([*steady(count, 1, 48), (0, 0, 0, 48)], window=480)
+        assert report.counts[0].late == late, count
