@@ -46,7 +46,7 @@ class Probe:
 
 
 def probe(heard: NDArray[np.float64], around: NDArray[np.float64]) -> Probe | None:
-    """Hold a piece against the stretch of the reference in which it lies; None where it is not there.
+    """Compare a piece with the stretch of the reference in which it lies.
 
     Parameters
     ----------
@@ -54,6 +54,11 @@ def probe(heard: NDArray[np.float64], around: NDArray[np.float64]) -> Probe | No
         Shape (4096,).
     around
         Shape (4096 + 2 · 128,), the place that is expected in its middle.
+
+    Returns
+    -------
+    Probe or None
+        None where it is not there.
     """
     found = candidates(correlate(heard, around), 1, 1)
     if not found:
@@ -79,7 +84,18 @@ def probe(heard: NDArray[np.float64], around: NDArray[np.float64]) -> Probe | No
 
 
 def is_codec(probes: list[Probe]) -> bool:
-    """Tell whether what is left in pieces from all over a recording is the noise of a lossy codec."""
+    """Return whether the residual of pieces from all over a recording is the noise of a lossy codec.
+
+    Parameters
+    ----------
+    probes
+        What :func:`probe` found.
+
+    Returns
+    -------
+    bool
+        Whether it is.
+    """
     content, left, unbent = (
         np.stack([getattr(item, name) for item in probes]) + _LEAST_POWER for name in ("content", "left", "unbent")
     )

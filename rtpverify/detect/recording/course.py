@@ -39,14 +39,36 @@ class Piece:
     slope: float
 
     def lag_at(self, frame: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the lag of received frames, beyond the ends of the piece by its slope."""
+        """Return the lag of received frames, beyond the ends of the piece by its slope.
+
+        Parameters
+        ----------
+        frame
+            Received frames, of any shape.
+
+        Returns
+        -------
+        NDArray[np.float64]
+            In frames, of the same shape.
+        """
         inside = np.interp(frame, self.centre, self.lag)
         beyond = np.minimum(frame - self.centre[0], 0.0) + np.maximum(frame - self.centre[-1], 0.0)
         return np.asarray(inside + self.slope * beyond)
 
 
 def pieces_of(trail: Trail) -> list[Piece]:
-    """Return the pieces of a trail, in order, without those that match too poorly to be one."""
+    """Return the pieces of a trail, in order, without those that match too poorly to be one.
+
+    Parameters
+    ----------
+    trail
+        Where the blocks of a recording lie.
+
+    Returns
+    -------
+    list[Piece]
+        In order of time.
+    """
     slope = common_slope(trail)
     typical = float(median(trail.correlation))
     blocks = [np.flatnonzero(trail.piece == number) for number in np.unique(trail.piece)]
@@ -58,7 +80,18 @@ def pieces_of(trail: Trail) -> list[Piece]:
 
 
 def common_slope(trail: Trail) -> float:
-    """Return the slope of the lag that all pieces share, by least squares without outliers."""
+    """Return the slope of the lag that all pieces share, by least squares without outliers.
+
+    Parameters
+    ----------
+    trail
+        Where the blocks of a recording lie.
+
+    Returns
+    -------
+    float
+        In frames of lag for each frame received.
+    """
     x, y = trail.centre.copy(), trail.lag.copy()
     weight = np.ones(len(x))
     slope = 0.0

@@ -71,10 +71,19 @@ def find(
         Both recordings, with as many channels.
     piece
         How they lie to each other.
+    start
+        First received frame.
+    stop
+        The one after the last.
     gain
         Of the received recording over its reference.
     power
-        Mean square of each channel received.
+        Mean square of each channel received, shape (channels,).
+
+    Returns
+    -------
+    list[Damage]
+        In order of time.
     """
     steps = max(0, (stop - start) // STEP)
     bad, faint = np.zeros((2, steps, len(power)), dtype=bool)

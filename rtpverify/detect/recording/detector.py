@@ -49,7 +49,21 @@ class RecordingBank:
         self.followers: list[Follower] = []
 
     def place(self, row: int, reference: Recording, limits: Limits, bits: int | None, *, companded: bool) -> None:
-        """Hold the timeline's newest row, or one that has been finished, against a recording."""
+        """Compare the timeline's newest row, or one that has been finished, with a recording.
+
+        Parameters
+        ----------
+        row
+            The row.
+        reference
+            The recording.
+        limits
+            How much of something is no fault.
+        bits
+            Word length of the encoding; None where it has none.
+        companded
+            Whether the encoding is G.711.
+        """
         timeline, rate_hz = self.timeline, self._sample_rate_hz
         audio = reference.at_rate(rate_hz)
         programme = Programme(audio, rate_hz, looped=reference.looped, in_step=reference.in_step)
@@ -66,7 +80,20 @@ class RecordingBank:
         return read
 
     def process(self, rows: NDArray[np.int64], count: NDArray[np.int64]) -> None:
-        """Judge the next ``count`` blocks of each of these rows, and consume them."""
+        """Check the next ``count`` blocks of each of these rows, and consume them.
+
+        Parameters
+        ----------
+        rows
+            Shape (n,).
+        count
+            Blocks of each, shape (n,).
+
+        Raises
+        ------
+        RowError
+            Where checking failed in one row; those before it were checked.
+        """
         rows, count = rows[count > 0], count[count > 0]
         for row, blocks in zip(rows.tolist(), count.tolist(), strict=True):
             stop = int(self.timeline.consumed_block[row]) + blocks
@@ -78,37 +105,111 @@ class RecordingBank:
             self.timeline.consume(rows, count)
 
     def finish(self, row: int, stop: int) -> None:
-        """Judge what is left of a row that ends before frame ``stop``."""
+        """Check the rest of a row that ends before frame ``stop``.
+
+        Parameters
+        ----------
+        row
+            The row.
+        stop
+            The frame after its last.
+        """
         self.followers[row].finish(stop)
 
     def restart(self, row: int, frame: int) -> None:
-        """Judge what is left of a row before ``frame``, where its sender started over, and what follows anew."""
+        """Check the rest of a row before ``frame``, where its sender started over, and what follows by itself.
+
+        Parameters
+        ----------
+        row
+            The row.
+        frame
+            First frame of the sender that started over.
+        """
         self.followers[row].restart(frame)
 
     def begin(self, row: int, frame: int) -> None:
-        """Judge a row that has ended, or is new, from ``frame`` on."""
+        """Check a row that has ended, or is new, from ``frame`` on.
+
+        Parameters
+        ----------
+        row
+            The row.
+        frame
+            Its first frame.
+        """
         self.followers[row].begin(frame)
 
     def horizon(self, row: int) -> int:
-        """Return the frame up to which every event of a row has been told."""
+        """Return the frame up to which every event of a row has been reported.
+
+        Parameters
+        ----------
+        row
+            The row.
+
+        Returns
+        -------
+        int
+            Frame of the timeline.
+        """
         return self.followers[row].horizon
 
     def rows_with_events(self) -> set[int]:
-        """Return the rows of which events have been told."""
+        """Return the rows that have events to be taken.
+
+        Returns
+        -------
+        set[int]
+            Rows.
+        """
         return {row for row, follower in enumerate(self.followers) if follower.events}
 
     def take_events(self, row: int) -> list[tuple[int | None, Event]]:
-        """Return the events told since the last call, each with its channel (from 0), None where it is of all."""
+        """Return the events since the last call, each with its channel (from 0), None where it is of all.
+
+        Parameters
+        ----------
+        row
+            The row.
+
+        Returns
+        -------
+        list[tuple[int or None, Event]]
+            In the order in which they were found.
+        """
         follower = self.followers[row]
         told, follower.events = follower.events, []
         return told
 
     def signal(self, row: int) -> list[Signal]:
-        """Return what each channel of a row measured so far."""
+        """Return what each channel of a row measured so far.
+
+        Parameters
+        ----------
+        row
+            The row.
+
+        Returns
+        -------
+        list[Signal]
+            One for each channel.
+        """
         return [_signal(track) for track in self.followers[row].tracks]
 
     def comparison(self, row: int) -> Comparison:
-        """Return how the channels of a row follow from the recording so far."""
+        """Return how the channels of a row follow from the recording so far.
+
+        Parameters
+        ----------
+        row
+            The row.
+
+        Returns
+        -------
+        Comparison
+            Place, gain and clock of each channel, and how much of it is the recording's.
+        """
         follower, recording = self.followers[row], self._recordings[row]
         block = max(track.measured.bin_frames for track in follower.tracks)
         channels = [_compared(track) for track in follower.tracks]
@@ -119,6 +220,18 @@ class RecordingBank:
         """Return what each channel of a row carries now: level and offset of the last second.
 
         The rest is as in ``measured``, what :meth:`signal` returned.
+
+        Parameters
+        ----------
+        row
+            The row.
+        measured
+            What :meth:`signal` returned.
+
+        Returns
+        -------
+        list[Signal]
+            One for each channel.
         """
         signals = []
         for track, signal in zip(self.followers[row].tracks, measured, strict=True):
@@ -138,7 +251,18 @@ class RecordingBank:
         return x[valid], (x - model.expected(start, stop))[valid]
 
     def glance(self, rows: NDArray[np.int64]) -> Glance:
-        """Return what is seen of every channel of these rows at a glance."""
+        """Return what is seen of every channel of these rows at a glance.
+
+        Parameters
+        ----------
+        rows
+            Shape (n,).
+
+        Returns
+        -------
+        Glance
+            Figures of each channel, shape (n, channels) each.
+        """
         shape = len(rows), self.timeline.channels
         followed, rms, residual_rms = np.zeros(shape, np.bool_), np.full(shape, np.nan), np.full(shape, np.nan)
         for at, row in enumerate(rows.tolist()):
@@ -152,7 +276,20 @@ class RecordingBank:
         return Glance(followed, rms, residual_rms, np.full(shape, np.nan))
 
     def followed(self, row: int, channel: int) -> Followed:
-        """Return what a channel (from 0) is held against now: no sine."""
+        """Return what a channel (from 0) is compared with now: no sine.
+
+        Parameters
+        ----------
+        row
+            The row.
+        channel
+            Counted from 0.
+
+        Returns
+        -------
+        Followed
+            With the frames of the recording, where the channel was found in it.
+        """
         track = self.followers[row].tracks[channel]
         if track.model is None:
             return Followed(None, None, None)
@@ -169,7 +306,18 @@ class RecordingBank:
         return False
 
     def ever_acquired(self, row: int) -> bool:
-        """Tell whether the recording was found on any channel of a row."""
+        """Return whether the recording was found on any channel of a row.
+
+        Parameters
+        ----------
+        row
+            The row.
+
+        Returns
+        -------
+        bool
+            Whether it was.
+        """
         return any(track.ever_acquired for track in self.followers[row].tracks)
 
 

@@ -45,12 +45,14 @@ def locate(
     step: float | None,
     everywhere: bool,
 ) -> Model | None:
-    """Find where a piece of a channel stands in the recording.
+    """Find where a piece of a channel lies in the recording.
 
     Parameters
     ----------
+    programme
+        The recording.
     x, valid, start
-        The piece, which of its frames are there, and the number of its first frame.
+        The piece, which of its frames are there (shape (n,) each), and the number of its first frame.
     channel
         Channel of the recording that it is likeliest to be.
     likely
@@ -124,7 +126,20 @@ def _undamaged(model: Model, x: NDArray[np.float64], valid: NDArray[np.bool_], s
 
 
 def is_telling(x: NDArray[np.float64], step: float | None) -> bool:
-    """Tell whether there is enough in a piece to know it by: more than silence and a few wrong frames."""
+    """Return whether there is enough in a piece to know it by: more than silence and a few wrong frames.
+
+    Parameters
+    ----------
+    x
+        The piece, shape (n,).
+    step
+        Of the quantiser, None where there is none.
+
+    Returns
+    -------
+    bool
+        Whether there is.
+    """
     return int(np.count_nonzero(np.abs(np.diff(x)) > (step or 1e-9))) > max(32, len(x) // 50)
 
 
@@ -155,7 +170,26 @@ def _best_near(
 def refine(
     model: Model, x: NDArray[np.float64], valid: NDArray[np.bool_], start: int, step: float | None
 ) -> Model | None:
-    """Return a model, known to the frame, with gain, offset, place between the frames, clock and noise of a piece."""
+    """Return a model, known to the frame, with gain, offset, place between the frames, clock and noise of a piece.
+
+    Parameters
+    ----------
+    model
+        Known to the frame.
+    x
+        The piece, shape (n,).
+    valid
+        Which of its frames are there, shape (n,).
+    start
+        Number of its first frame.
+    step
+        Of the quantiser, None where there is none.
+
+    Returns
+    -------
+    Model or None
+        None where the piece is not what the recording has there.
+    """
     static = static_fit(model, x, valid, start, step)
     if static is None:
         return None

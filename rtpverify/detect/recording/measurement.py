@@ -71,7 +71,19 @@ class Measurement:
     def compare(
         self, start: int, x: NDArray[np.float64], content: NDArray[np.float64], valid: NDArray[np.bool_]
     ) -> None:
-        """Count frames, and those that are the recording's bit by bit."""
+        """Count frames, and those that are the recording's bit by bit.
+
+        Parameters
+        ----------
+        start
+            Number of the first frame.
+        x
+            What arrived, shape (n,).
+        content
+            What the recording has there, shape (n,).
+        valid
+            Which frames are there, shape (n,).
+        """
         different = (x != content) & valid
         count = int(np.count_nonzero(valid))
         unequal = int(np.count_nonzero(different))
@@ -91,7 +103,26 @@ class Measurement:
         residual: NDArray[np.float64],
         valid: NDArray[np.bool_],
     ) -> list[Window]:
-        """Take frames that follow from the recording; return the windows that they complete."""
+        """Take frames that follow from the recording; return the windows that they complete.
+
+        Parameters
+        ----------
+        start
+            Number of the first frame.
+        x
+            What arrived, shape (n,).
+        content
+            What the recording has there, shape (n,).
+        residual
+            What remains without it, shape (n,).
+        valid
+            Which frames are there, shape (n,).
+
+        Returns
+        -------
+        list[Window]
+            In order of time.
+        """
 
         def sums(part: slice) -> Sums:
             return _sums(x[part], content[part], residual[part], valid[part])
@@ -113,19 +144,49 @@ class Measurement:
         return windows
 
     def add_equal(self, start: int, x: NDArray[np.float64]) -> list[Window]:
-        """Take frames that are the recording's bit by bit; return the windows that they complete."""
+        """Take frames that are the recording's bit by bit; return the windows that they complete.
+
+        Parameters
+        ----------
+        start
+            Number of the first frame.
+        x
+            What arrived, shape (n,).
+
+        Returns
+        -------
+        list[Window]
+            In order of time.
+        """
         self.compared += len(x)
         self.equal += len(x)
         return self._take(start, len(x), lambda part: _sums_of_equal(x[part]))
 
     def finish(self, stop: int) -> list[Window]:
-        """Return the window that ends with the stream, before a frame, where enough of it is there."""
+        """Return the window that ends with the stream, before a frame, where enough of it is there.
+
+        Parameters
+        ----------
+        stop
+            The frame after the last.
+
+        Returns
+        -------
+        list[Window]
+            At most one.
+        """
         window = [self._window(stop)] if self._sums[0] >= LEAST_WINDOW_FRAMES else []
         self.begin(stop)
         return window
 
     def begin(self, frame: int) -> None:
-        """Begin a new window: what comes follows another model."""
+        """Begin a new window: what comes follows another model.
+
+        Parameters
+        ----------
+        frame
+            Its first frame.
+        """
         self._sums[:] = 0.0
         self._window_start = frame
 

@@ -42,17 +42,42 @@ class Noise:
     relative: float = 0.0
 
     def threshold(self, expected: NDArray[np.float64]) -> NDArray[np.float64] | float:
-        """Return the deviation that no clean frame reaches, for frames that are expected to be ``expected``."""
+        """Return the deviation that no clean frame reaches, for frames that are expected to be ``expected``.
+
+        Parameters
+        ----------
+        expected
+            What the frames should be, shape (n,).
+
+        Returns
+        -------
+        NDArray[np.float64] or float
+            As a fraction of full scale, shape (n,) where it differs.
+        """
         if self.relative == 0.0 or len(expected) == 0:
             return self.floor
         return self.floor + self.relative * _envelope(expected)
 
 
 def learn_noise(residual: NDArray[np.float64], expected: NDArray[np.float64], step: float | None) -> Noise:
-    """Tell what noise a stretch has in which nothing is wrong.
+    """Return the noise of a stretch in which nothing is wrong.
 
-    Rounding and dither are known by their RMS and peak. Otherwise the quietest stretches tell the noise, and what the
-    others have more of goes with the signal (interpolation, distortion).
+    Rounding and dither are known by their RMS and peak. Otherwise the quietest stretches show the noise, and what the
+    others have more of is proportional to the signal (interpolation, distortion).
+
+    Parameters
+    ----------
+    residual
+        What remains without the recording, shape (n,).
+    expected
+        What the recording has there, shape (n,).
+    step
+        Of the quantiser, None where there is none.
+
+    Returns
+    -------
+    Noise
+        The noise.
     """
     sigma, peak = float(np.sqrt(np.mean(np.square(residual)))), float(np.abs(residual).max(initial=0.0))
     if peak <= SMALLEST_NOISE:
@@ -127,27 +152,90 @@ class Model:
         return not self.between_frames and not self.gain_drifts and self.gain == 1.0 and self.dc == 0.0
 
     def content(self, start: int, stop: int) -> NDArray[np.float64]:
-        """Return the recording's frames for ``start`` to ``stop``, neither gained nor offset."""
+        """Return the recording's frames for ``start`` to ``stop``, neither gained nor offset.
+
+        Parameters
+        ----------
+        start
+            First frame.
+        stop
+            The one after the last.
+
+        Returns
+        -------
+        NDArray[np.float64]
+            Shape (stop - start,).
+        """
         if not self.between_frames:
             return self.programme.read(self.source, start + self.shift, stop + self.shift)
         return self.programme.between(self.source, self.positions(start, stop)).value
 
     def positions(self, start: int, stop: int) -> NDArray[np.float64]:
-        """Return where in the recording each frame from ``start`` to ``stop`` stands."""
+        """Return where in the recording each frame from ``start`` to ``stop`` lies.
+
+        Parameters
+        ----------
+        start
+            First frame.
+        stop
+            The one after the last.
+
+        Returns
+        -------
+        NDArray[np.float64]
+            In frames of the recording, shape (stop - start,).
+        """
         frame = np.arange(start, stop, dtype=np.float64)
         return frame + self.shift + self.fraction + self.rate * (frame - self.anchor)
 
     def holds(self, start: int, stop: int) -> NDArray[np.bool_]:
-        """Tell of each frame from ``start`` to ``stop`` whether it lies within the recording, shape (stop - start,)."""
+        """Return of each frame from ``start`` to ``stop`` whether it lies within the recording, shape (stop - start,).
+
+        Parameters
+        ----------
+        start
+            First frame.
+        stop
+            The one after the last.
+
+        Returns
+        -------
+        NDArray[np.bool_]
+            Whether it does.
+        """
         first = round(self.position(start))
         return self.programme.holds(first, first + stop - start)
 
     def position(self, frame: int) -> float:
-        """Return where in the recording a frame stands."""
+        """Return where in the recording a frame lies.
+
+        Parameters
+        ----------
+        frame
+            The frame.
+
+        Returns
+        -------
+        float
+            In frames of the recording.
+        """
         return frame + self.shift + self.fraction + self.rate * (frame - self.anchor)
 
     def expected(self, start: int, stop: int) -> NDArray[np.float64]:
-        """Return what the channel should hold from ``start`` to ``stop``."""
+        """Return what the channel should hold from ``start`` to ``stop``.
+
+        Parameters
+        ----------
+        start
+            First frame.
+        stop
+            The one after the last.
+
+        Returns
+        -------
+        NDArray[np.float64]
+            Shape (stop - start,).
+        """
         content = self.content(start, stop)
         return content if self.gain == 1.0 and self.dc == 0.0 else self.gain * content + self.dc
 
@@ -158,6 +246,22 @@ class Model:
 
         ``expected`` is what they should be, ``x`` what they are. Next to half the sample rate nothing is known of what
         lies between the frames, and of a recording that was resampled.
+
+        Parameters
+        ----------
+        start
+            First frame.
+        stop
+            The one after the last.
+        expected
+            What the frames should be, shape (stop - start,).
+        x
+            What they are, shape (stop - start,).
+
+        Returns
+        -------
+        NDArray[np.float64] or float
+            As a fraction of full scale, shape (stop - start,) where it differs.
         """
         threshold = self.noise.threshold(expected)
         if (not self.between_frames and self.programme.is_whole) or stop == start:
@@ -171,7 +275,18 @@ class Model:
         return threshold
 
     def moved(self, frames: int) -> Model:
-        """Return the same, that many frames further on in the recording."""
+        """Return the same, that many frames further on in the recording.
+
+        Parameters
+        ----------
+        frames
+            How far.
+
+        Returns
+        -------
+        Model
+            A copy.
+        """
         return replace(self, shift=self.shift + frames)
 
 
@@ -188,7 +303,26 @@ def _edge_taps(edge: float) -> NDArray[np.float64]:
 def static_fit(
     model: Model, x: NDArray[np.float64], valid: NDArray[np.bool_], start: int, step: float | None
 ) -> Model | None:
-    """Return the model with gain and offset of a stretch, None where the recording is silent in it, or not in it."""
+    """Return the model with gain and offset of a stretch, None where the recording is silent in it, or not in it.
+
+    Parameters
+    ----------
+    model
+        Where the stretch lies.
+    x
+        The stretch, shape (n,).
+    valid
+        Which of its frames are there, shape (n,).
+    start
+        Number of its first frame.
+    step
+        Of the quantiser, None where there is none.
+
+    Returns
+    -------
+    Model or None
+        A copy.
+    """
     content = model.content(start, start + len(x))
     found = fit(x, content, valid)
     if not np.any(content[valid]) or found.gain == 0.0:
@@ -215,6 +349,21 @@ def static_fit(
 
 
 def in_step(programme: Programme, channel: int, step: float | None) -> Model:
-    """Return the model of a channel of which frame n is frame n of the recording, as it is."""
+    """Return the model of a channel of which frame n is frame n of the recording, as it is.
+
+    Parameters
+    ----------
+    programme
+        The recording.
+    channel
+        Channel of the recording, from 0.
+    step
+        Of the quantiser, None where there is none.
+
+    Returns
+    -------
+    Model
+        Without gain, offset or a clock of its own.
+    """
     noise = learn_noise(np.zeros(1), np.zeros(1), step)
     return Model(programme, min(channel, programme.channels - 1), 0, noise)

@@ -58,7 +58,22 @@ class Programme:
         self._section_frames = SECTION_SECONDS * sample_rate_hz // self.decimation * self.decimation
 
     def read(self, channel: int, start: int, stop: int) -> NDArray[np.float64]:
-        """Return positions ``start`` to ``stop`` of a channel, shape (stop - start,)."""
+        """Return positions ``start`` to ``stop`` of a channel, shape (stop - start,).
+
+        Parameters
+        ----------
+        channel
+            Counted from 0.
+        start
+            First position.
+        stop
+            The one after the last.
+
+        Returns
+        -------
+        NDArray[np.float64]
+            Zeros outside the recording.
+        """
         if not self.looped:
             return self.audio.read(start, stop)[:, channel]
         first = start % self.frames
@@ -73,20 +88,59 @@ class Programme:
         return np.concatenate(parts)
 
     def holds(self, start: int, stop: int) -> NDArray[np.bool_]:
-        """Tell which of the positions from ``start`` to ``stop`` are of the recording, shape (stop - start,)."""
+        """Return which of the positions from ``start`` to ``stop`` are of the recording, shape (stop - start,).
+
+        Parameters
+        ----------
+        start
+            First position.
+        stop
+            The one after the last.
+
+        Returns
+        -------
+        NDArray[np.bool_]
+            Whether each is.
+        """
         held = np.ones(stop - start, np.bool_)
         if not self.looped:
             held[: max(0, -start)] = held[max(0, self.frames - start) :] = False
         return held
 
     def between(self, channel: int, position: NDArray[np.float64]) -> Interpolated:
-        """Return the signal and its slope at rising positions between the frames, shape (n,)."""
+        """Return the signal and its slope at rising positions between the frames, shape (n,).
+
+        Parameters
+        ----------
+        channel
+            Counted from 0.
+        position
+            Rising positions, shape (n,).
+
+        Returns
+        -------
+        Interpolated
+            Signal and slope, shape (n,) each.
+        """
         first = int(np.rint(position[0])) - HALF_TAPS
         last = int(np.rint(position[-1])) + HALF_TAPS + 1
         return interpolate(self.read(channel, first, last), position - first)
 
     def distance(self, position: int, other: int) -> int:
-        """Return how far ``position`` is ahead of another; in a loop the shorter way round."""
+        """Return how far ``position`` is ahead of another; in a loop the shorter way round.
+
+        Parameters
+        ----------
+        position
+            A position.
+        other
+            Another one.
+
+        Returns
+        -------
+        int
+            In frames; negative where it is before.
+        """
         apart = position - other
         if not self.looped:
             return apart
@@ -96,6 +150,18 @@ class Programme:
         """Yield where a piece may begin, as channel and position, from the whole recording, the likeliest first.
 
         Sections are searched outwards from the expected position; positions are good to a few frames.
+
+        Parameters
+        ----------
+        piece
+            Of one channel, shape (n,).
+        expected
+            Where it is expected.
+
+        Yields
+        ------
+        tuple[int, int]
+            Channel and position.
         """
         sketch = _sketch(piece, self.decimation)
         for section in self._sections_around(expected):

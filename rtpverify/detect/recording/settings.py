@@ -42,7 +42,18 @@ class Settings:
         return self.companded or self.limits.max_thd_n_db is not None
 
     def residual_limit(self, level: float) -> float:
-        """Return the largest residual RMS that is allowed where the signal has this RMS."""
+        """Return the largest residual RMS that is allowed where the signal has this RMS.
+
+        Parameters
+        ----------
+        level
+            RMS of the signal.
+
+        Returns
+        -------
+        float
+            RMS, as a fraction of full scale.
+        """
         if self.limits.max_thd_n_db is not None:
             return level * amplitude_ratio(self.limits.max_thd_n_db)
         margin = amplitude_ratio(6.0)
@@ -59,7 +70,17 @@ class Settings:
     def max_level_change_db(self, level: float | None = None) -> float:
         """Return the largest change of level that is allowed where the recording has this RMS, None: a usual one.
 
-        What G.711 rounds off goes with the signal, and changes its level by as much as it is large.
+        What G.711 rounds off is proportional to the signal, and changes its level by as much as it is large.
+
+        Parameters
+        ----------
+        level
+            RMS of the recording.
+
+        Returns
+        -------
+        float
+            In dB.
         """
         if not self.companded:
             return self.limits.max_level_change_db
@@ -71,13 +92,46 @@ class Settings:
 
     @staticmethod
     def companding_rms(level: float) -> float:
-        """Return the RMS of what G.711 rounds off a signal of this RMS."""
+        """Return the RMS of what G.711 rounds off a signal of this RMS.
+
+        Parameters
+        ----------
+        level
+            RMS of the signal.
+
+        Returns
+        -------
+        float
+            As a fraction of full scale.
+        """
         return max(level * amplitude_ratio(COMPANDED_RESIDUAL_DB), quantisation_rms(COMPANDED_BITS))
 
     def companding(self, expected: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return how far G.711 may be off values, shape (n,): a step of theirs, where an encoder truncates."""
+        """Return how far G.711 may be off values, shape (n,): a step of theirs, where an encoder truncates.
+
+        Parameters
+        ----------
+        expected
+            The values, shape (n,).
+
+        Returns
+        -------
+        NDArray[np.float64]
+            As a fraction of full scale, shape (n,).
+        """
         return 2.0 ** (1 - COMPANDED_BITS) + COMPANDED_SHARE * np.abs(expected)
 
     def frames(self, seconds: float) -> int:
-        """Return a duration in frames, one at least."""
+        """Return a duration in frames, one at least.
+
+        Parameters
+        ----------
+        seconds
+            The duration.
+
+        Returns
+        -------
+        int
+            At least 1.
+        """
         return max(1, round(seconds * self.sample_rate_hz))

@@ -62,6 +62,11 @@ def locate(
         Of the received recording over its reference.
     power
         Mean square of the received recording.
+
+    Returns
+    -------
+    Splice
+        Where the one gives way to the other.
     """
     before, after = sides
     first = max(int(before.centre[0]), int(before.centre[-1]) - _BACK)

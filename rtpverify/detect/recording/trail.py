@@ -128,7 +128,18 @@ class Tracker:
         return _QUIET * self.power * BLOCK
 
     def begin(self, blocks: int = RATE_BLOCKS) -> Trail:
-        """Return where the first blocks lie, less surely than :meth:`follow`: the rates of the clocks are learnt."""
+        """Return where the first blocks lie, less surely than :meth:`follow`: the rates of the clocks are learnt.
+
+        Parameters
+        ----------
+        blocks
+            How many.
+
+        Returns
+        -------
+        Trail
+            Their lags.
+        """
         self._follow(min(blocks, self._blocks))
         found, self._found, self._piece = self._found, _Found(), 0
         if len(found.lag) >= _SLOPE_BLOCKS:
@@ -137,7 +148,13 @@ class Tracker:
         return found.trail()
 
     def follow(self) -> Trail:
-        """Return where every block lies that could be found."""
+        """Return where every block lies that could be found.
+
+        Returns
+        -------
+        Trail
+            Their lags.
+        """
         if not self._has_begun:
             self.begin()
         self._follow(self._blocks)
@@ -323,6 +340,16 @@ def period_of(signal: BoundedSignal) -> int | None:
     """Return after how many frames a signal repeats itself all along, None where it does not within a second.
 
     What is missing of such a signal, as of a steady tone, leaves no trace where it is as long, or many times as long.
+
+    Parameters
+    ----------
+    signal
+        The signal.
+
+    Returns
+    -------
+    int or None
+        In frames.
     """
     shifts = np.zeros(_LONGEST_PERIOD + 1)
     pieces = 0

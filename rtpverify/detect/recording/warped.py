@@ -91,22 +91,59 @@ def compare_warped(reference: Frames, received: Frames, rate_hz: int) -> WarpedC
     Content is followed through clocks that differ by up to 2 % and wander. Where both have as many channels, each is
     judged; otherwise their means are. Positions are good to some milliseconds, the length of what is missing or was
     inserted to less than one, as long as the content tells one place from another.
+
+    Parameters
+    ----------
+    reference
+        The reference, shape (n, channels).
+    received
+        What was received, shape (n, channels).
+    rate_hz
+        Sample rate of both.
+
+    Returns
+    -------
+    WarpedComparison
+        Passages, and the events between and within them.
     """
     return Pair(reference, received, rate_hz).compare()
 
 
 def is_recoded(reference: Frames, received: Frames, rate_hz: int) -> bool:
-    """Tell whether a recording plays its reference, but went through a lossy codec: by its first half minute.
+    """Return whether a recording plays its reference, but went through a lossy codec: by its first half minute.
 
     Takes the same as :func:`compare_warped`, and less time.
+
+    Parameters
+    ----------
+    reference
+        The reference.
+    received
+        What was received.
+    rate_hz
+        Sample rate of both.
+
+    Returns
+    -------
+    bool
+        Whether it does.
     """
     return Pair(reference, received, rate_hz).is_recoded()
 
 
 class Pair:
-    """Two recordings, of which the received one is judged by what it plays.
+    """Two recordings, of which the received one is checked by what it plays.
 
-    At the low rate, with channels mixed to one to follow them. Parameters are those of :func:`compare_warped`.
+    At the low rate, with channels mixed to one to follow them.
+
+    Parameters
+    ----------
+    reference
+        The reference.
+    received
+        What was received.
+    rate_hz
+        Sample rate of both.
     """
 
     def __init__(self, reference: Frames, received: Frames, rate_hz: int) -> None:
@@ -119,7 +156,13 @@ class Pair:
         """A tracker that has learnt the start, and how channels were mixed for it."""
 
     def is_recoded(self) -> bool:
-        """Tell as :func:`is_recoded`."""
+        """Return the same as :func:`is_recoded`.
+
+        Returns
+        -------
+        bool
+            Whether it went through a codec.
+        """
         probes = self._probes
         return len(probes) >= _PROBES // 4 and codec.is_codec(probes)
 
@@ -143,7 +186,13 @@ class Pair:
         return [found for centre, lag in places if (found := self._probe(int(centre), float(lag)))]
 
     def compare(self) -> WarpedComparison:
-        """Compare as :func:`compare_warped`."""
+        """Return the same as :func:`compare_warped`.
+
+        Returns
+        -------
+        WarpedComparison
+            Passages, and the events between and within them.
+        """
         trail = self._mix(None).follow()
         if not len(trail.centre):
             return WarpedComparison(related=False)
@@ -197,7 +246,18 @@ class Pair:
         return codec.probe(heard, np.asarray(reference[low:high] @ self._weights[0], dtype=np.float64))
 
     def gain(self, pieces: list[Piece]) -> float:
-        """Return the gain over the reference, negative where inverted: the median of blocks all over the pieces."""
+        """Return the gain over the reference, negative where inverted: the median of blocks all over the pieces.
+
+        Parameters
+        ----------
+        pieces
+            How the recordings lie to each other.
+
+        Returns
+        -------
+        float
+            As a ratio.
+        """
         centres = np.concatenate([piece.centre for piece in pieces])
         owner = np.concatenate([np.full(len(piece.centre), index) for index, piece in enumerate(pieces)])
         gains = []
@@ -211,7 +271,22 @@ class Pair:
         return float(median(gains)) if gains else 1.0
 
     def join(self, pieces: list[Piece], gain: float) -> tuple[list[Piece], list[splice.Splice]]:
-        """Return the pieces without those that their neighbours explain as well, and what joins them."""
+        """Return the pieces without those that their neighbours explain as well, and what joins them.
+
+        Parameters
+        ----------
+        pieces
+            How the recordings lie to each other.
+        gain
+            Of the received recording over its reference.
+
+        Returns
+        -------
+        pieces : list of Piece
+            Those that remain.
+        splices : list of Splice
+            One between each two of them.
+        """
 
         def between(before: Piece, after: Piece) -> splice.Splice:
             return splice.locate(self.reference, self.received, (before, after), gain, self.power)
@@ -228,14 +303,40 @@ class Pair:
         return kept, splices
 
     def received_of(self, piece: Piece, position: float) -> float:
-        """Return the received frame, both at the low rate, at which a piece holds a position of the reference."""
+        """Return the received frame, both at the low rate, at which a piece holds a position of the reference.
+
+        Parameters
+        ----------
+        piece
+            How the recordings lie to each other.
+        position
+            Frame of the reference.
+
+        Returns
+        -------
+        float
+            Frame received.
+        """
         frame = position + float(piece.lag[0])
         for _ in range(8):
             frame = position + float(piece.lag_at(np.array([frame]))[0])
         return frame
 
     def passages(self, pieces: list[Piece], splices: list[splice.Splice]) -> list[tuple[int, int]]:
-        """Return the received frames at which each piece begins and ends; the reference bounds the first and last."""
+        """Return the received frames at which each piece begins and ends; the reference bounds the first and last.
+
+        Parameters
+        ----------
+        pieces
+            How the recordings lie to each other.
+        splices
+            What joins them.
+
+        Returns
+        -------
+        list[tuple[int, int]]
+            First frame, and the one after the last, at the low rate.
+        """
         begin = max(0, math.ceil(self.received_of(pieces[0], 0.0)))
         end = min(len(self.received), math.floor(self.received_of(pieces[-1], float(len(self.reference)))))
         starts = [begin, *(found.stop for found in splices)]
@@ -243,7 +344,22 @@ class Pair:
         return list(zip(starts, stops, strict=True))
 
     def passage(self, piece: Piece, start: int, stop: int) -> Passage:
-        """Return a passage in frames of both recordings; an end of the reference within a few frames is that end."""
+        """Return a passage in frames of both recordings; an end of the reference within a few frames is that end.
+
+        Parameters
+        ----------
+        piece
+            How the recordings lie to each other.
+        start
+            First received frame, at the low rate.
+        stop
+            The one after the last.
+
+        Returns
+        -------
+        Passage
+            In frames of the full rate.
+        """
         bounds = np.array([start, stop], dtype=np.float64)
         first, last = np.rint((bounds - piece.lag_at(bounds)) * self.factor).astype(int).tolist()
         if first <= _END_STEPS * self.factor:
@@ -253,7 +369,18 @@ class Pair:
         return Passage(start * self.factor, min(stop * self.factor, self._received_frames), first, last)
 
     def slips(self, splices: list[splice.Splice]) -> list[Event]:
-        """Return the events of the jumps; there and back again is content of another place."""
+        """Return the events of the jumps; there and back again is content of another place.
+
+        Parameters
+        ----------
+        splices
+            What joins the pieces.
+
+        Returns
+        -------
+        list[Event]
+            In order of time.
+        """
         events = []
         at = 0
         while at < len(splices):
@@ -303,7 +430,24 @@ class Pair:
         )
 
     def damages(self, piece: Piece, start: int, stop: int, gain: float) -> list[Event]:
-        """Return the events within a piece; what all channels share at once is one event."""
+        """Return the events within a piece; what all channels share at once is one event.
+
+        Parameters
+        ----------
+        piece
+            How the recordings lie to each other.
+        start
+            First received frame, at the low rate.
+        stop
+            The one after the last.
+        gain
+            Of the received recording over its reference.
+
+        Returns
+        -------
+        list[Event]
+            In order of time.
+        """
         found = damage.find(*self._judged, piece, start, stop, gain, self._powers)
         found.sort(key=lambda item: item.start)
         same = _SAME_SECONDS * self._rate_hz / self.factor
