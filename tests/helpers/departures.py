@@ -27,6 +27,7 @@ class Signal:
     bits: int | None = 24
     sigma: float | None = None
     omega: float | None = None
+    backwards: bool = False
     lags: tuple[int, ...] = ()
     other: NDArray[np.float64] | None = field(default=None, repr=False)
     sample_rate_hz: int = RATE_HZ

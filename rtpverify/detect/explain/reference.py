@@ -24,6 +24,8 @@ class Reference(Protocol):
         Word length of the encoding; None where it has no uniform quantiser.
     omega
         Frequency of a tone, rad per frame; None where the reference is no tone.
+    backwards
+        Whether time runs backwards.
     """
 
     @property
@@ -34,6 +36,9 @@ class Reference(Protocol):
 
     @property
     def omega(self) -> float | None: ...  # noqa: D102
+
+    @property
+    def backwards(self) -> bool: ...  # noqa: D102
 
     def expected(self, start: int, stop: int) -> NDArray[np.float64]:
         """Return what is expected of frames ``start`` to ``stop``, shape (stop - start,)."""

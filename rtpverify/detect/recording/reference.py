@@ -47,6 +47,11 @@ class ModelReference:
         """A recording has no frequency."""
         return None
 
+    @property
+    def backwards(self) -> bool:
+        """Whether time runs backwards: never."""
+        return False
+
     def expected(self, start: int, stop: int) -> NDArray[np.float64]:
         """Return what is expected of frames ``start`` to ``stop``, shape (stop - start,)."""
         return self.model.expected(start, stop)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import replace
 
@@ -76,6 +77,8 @@ def _same_after(track: Track, departure: Departure, end: int) -> bool:
     if sine is None:
         return True
     model, frames, deviation = track.model, int(np.count_nonzero(valid)), track.deviation(stop)
+    if EVENT_Z * deviation > model.amplitude / 2.0:
+        return False  # anything would do
     rms = float((x - model.at(start, stop))[valid].std())
     if rms > track.sigma * (1.0 + EVENT_Z / math.sqrt(2.0 * frames)) + deviation:
         return False
@@ -130,10 +133,14 @@ def explanations(track: Track, stretch: Stretch, model: Sine) -> list[Explanatio
     """Return what explains frames that the sine before, ``model``, does not, in the order of their starts."""
     wrong = track.allowance(stretch.start + len(stretch.x), model)
     found = explain_all(stretch, wrong, TONE_FAULTS)
-    if all(item.kind is not Kind.FREQUENCY or _is_another(track, item) for item in found):
-        return found
-    # A frequency within its limit is no fault.
-    return explain_all(stretch, wrong, [fault for fault in TONE_FAULTS if fault.kind is not Kind.FREQUENCY])
+    if not all(item.kind is not Kind.FREQUENCY or _is_another(track, item) for item in found):
+        # A frequency within its limit is no fault.
+        found = explain_all(stretch, wrong, [fault for fault in TONE_FAULTS if fault.kind is not Kind.FREQUENCY])
+    # Frames that neither of two explains as it should tell nothing of their edges: the first one was found for them.
+    for index, (one, other) in enumerate(itertools.pairwise(found), start=1):
+        if one.start < other.start < one.stop < other.stop:
+            found[index] = replace(other, start=one.stop)
+    return found
 
 
 def _is_another(track: Track, found: Explanation) -> bool:

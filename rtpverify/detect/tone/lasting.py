@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from rtpverify.detect.explain import FAULTS, Explanation, explain
 from rtpverify.detect.explain import Departure as Stretch
-from rtpverify.detect.noise_thresholds import EVENT_Z, SMALLEST_NOISE
+from rtpverify.detect.noise_thresholds import EVENT_Z, FRAME_Z, SMALLEST_NOISE
 from rtpverify.detect.tone.absence import Absence
 from rtpverify.detect.tone.acquisition import LARGEST_RESIDUAL
 from rtpverify.detect.tone.damage import explanations, stretch_of, tell_explanation
@@ -25,7 +25,7 @@ from rtpverify.detect.tone.monitor import Reading, Values
 from rtpverify.detect.tone.quiet import MODEL_BLOCKS
 from rtpverify.detect.tone.reference import ToneReference
 from rtpverify.detect.tone.settings import LEAST_WINDOW_FRAMES, noise_power_range
-from rtpverify.detect.tone.track import Lasting, Track
+from rtpverify.detect.tone.track import Lasting, Muted, Track
 from rtpverify.dsp.levels import DB_PER_NEPER, FULL_SCALE_SINE_RMS, dbfs, decibels
 from rtpverify.dsp.sine import FreeFit, Sine, fit_free, omega_deviation
 from rtpverify.events import SIZES, Event, Kind
@@ -58,7 +58,9 @@ def lasts(track: Track, absence: Absence, departure: Departure) -> bool:
     known = min([departure.look, *within])
     if known - lasting.start < LEAST_WINDOW_FRAMES:
         return False
-    if lasting.kind is Kind.BYTE_ORDER:
+    if lasting.kind is Kind.DROPOUT:
+        _begin_muted(track, stretch, lasting, known)
+    elif lasting.kind is Kind.BYTE_ORDER:
         absence.lose_tone(lasting.start)
         absence.begin_foreign(_event_of(lasting), known)
     elif lasting.kind not in ASPECTS or not _follow(track, absence, stretch, lasting, known):
@@ -102,6 +104,25 @@ def _follow(track: Track, absence: Absence, stretch: Stretch, found: Explanation
         track.forget(lasting)
     track.position = look
     return True
+
+
+def _begin_muted(track: Track, stretch: Stretch, found: Explanation, known: int) -> None:
+    """Begin a dropout of which frames up to ``known`` are known."""
+    value = found.figure("held_value")
+    inside = slice(found.start - stretch.start, known - stretch.start)
+    off = np.abs(stretch.x - value)[inside][(stretch.valid & found.fits)[inside]]
+    bound = FRAME_Z * found.noise.rms if off.any() else 0.0
+    track.muted = Muted(_event_of(found), value, bound)
+    track.position = known
+    track.teller.grow(track.muted.event, known, track.muted.text)
+
+
+def ends_muted(track: Track, muted: Muted, departure: Departure) -> None:
+    """End a dropout that a departure is no part of, and before it what the signal of before explains as well."""
+    low = max(muted.event.start_frame, departure.frame - _SURROUNDINGS_BLOCKS * track.settings.block_frames)
+    stretch = stretch_of(track, low, departure.frame, track.model, departure.look)
+    found = explain(stretch, [fault for fault in FAULTS if fault.kind is Kind.DROPOUT])
+    track.end_muted(departure.frame if found is None else found.stop)
 
 
 def returns(track: Track, departure: Departure) -> bool:

@@ -20,12 +20,11 @@ from rtpverify.detect.tone.damage import fills_the_end, passes
 from rtpverify.detect.tone.departure import LOOKAHEAD_SECONDS, RETURN_SECONDS, Departure, look_around
 from rtpverify.detect.tone.drift import drifts
 from rtpverify.detect.tone.jump import ends_out_of_step, goes_on_as_another_sine, jumps_ahead
-from rtpverify.detect.tone.lasting import finish, lasts, returns, seems_as_before
+from rtpverify.detect.tone.lasting import ends_muted, finish, lasts, returns, seems_as_before
 from rtpverify.detect.tone.moves import SETTLING_BLOCKS
-from rtpverify.detect.tone.muted import begins_muted, follow_muted
 from rtpverify.detect.tone.quiet import follow_quiet
 from rtpverify.detect.tone.settings import ACQUISITION_BLOCKS, LEAST_WINDOW_FRAMES
-from rtpverify.detect.tone.track import Track
+from rtpverify.detect.tone.track import Muted, Track
 from rtpverify.events import Event
 
 MOST_TRIES = 8
@@ -34,7 +33,7 @@ MOST_TRIES = 8
 Explanation = Callable[[Track, Departure], bool]
 """Tells of a departure and takes the track past it, or returns False and leaves all as it is."""
 
-PASSING: tuple[Explanation, ...] = (begins_muted, drifts, passes, jumps_ahead)
+PASSING: tuple[Explanation, ...] = (drifts, passes, jumps_ahead)
 """What a departure may be that shows at once, the most certain first; what passes may need longer."""
 LASTING: tuple[Explanation, ...] = (goes_on_as_another_sine, ends_out_of_step, fills_the_end)
 """What it may be where the tone of before does not return."""
@@ -193,8 +192,7 @@ class Scanner:
             stop = limit
         x, valid = track.read(start, stop)
         if track.muted is not None:
-            follow_muted(track, track.muted, x, valid)
-            return True
+            return self._follow_muted(track.muted, x, valid, limit, final)
         residual = x - track.model.at(start, stop)
         # A sine that has just been found behind here is as uncertain at the start as at the end.
         bad = valid & (np.abs(residual) > max(track.allowance(start), track.allowance(stop)))
@@ -209,6 +207,21 @@ class Scanner:
             follow_quiet(track, start, x, valid)
             return True
         return self._explain(start + int(bad.argmax()), limit, final)
+
+    def _follow_muted(
+        self, muted: Muted, x: NDArray[np.float64], valid: NDArray[np.bool_], limit: int, final: bool
+    ) -> bool:
+        """Go on with a dropout through frames ``x`` from the present position, or to where the signal is back."""
+        track = self.track
+        back = np.flatnonzero(valid & (np.abs(x - muted.value) > muted.bound))
+        if len(back) == 0:
+            track.position += len(x)
+            track.teller.grow(muted.event, track.position, muted.text)
+            return True
+        departure = self._look(track.position + int(back[0]), LOOKAHEAD_SECONDS, limit, final)
+        if departure is not None:
+            ends_muted(track, muted, departure)
+        return departure is not None
 
     def _explain(self, frame: int, limit: int, final: bool) -> bool:
         """Explain what begins at a frame; return whether that could be decided."""

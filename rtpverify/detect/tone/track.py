@@ -313,17 +313,14 @@ class Track:
         self.quiet_blocks = 0
         self.unsettled = False
 
-    def end_muted(self, stop: int, *, held_last: bool = False) -> None:
-        """End the dropout: frame ``stop`` is the first of the signal again.
-
-        ``held_last`` tells that the frame before it is a good one, which a mirrored track meets at the far end.
-        """
+    def end_muted(self, stop: int) -> None:
+        """End the dropout: frame ``stop`` is the first of the signal again."""
         muted, self.muted = self.muted, None
         if muted is None:
             return
         self.position = stop
         self.note_damage(muted.event.start_frame, stop)
-        self.teller.end(muted.event, stop - 1 if held_last else stop, muted.text)
+        self.teller.end(muted.event, stop, muted.text)
 
     # Limits ---------------------------------------------------------------------------------------------------------
 

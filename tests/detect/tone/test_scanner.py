@@ -48,8 +48,11 @@ def explain(faults, piece=FRAMES, holes=(), dither="none"):
     [
         ("click:at=0.5,size=0.1", ("click", 24_000, 1)),
         ("click:at=0.5,size=0.1,frames=4", ("click", 24_000, 4)),
-        ("dropout:at=0.5,frames=50", ("dropout", 24_000, 50)),
-        ("dropout:at=0.5,frames=5000", ("dropout", 24_000, 5000)),
+        # The tone is 0 at frame 24,000: muting does not change that one.
+        ("dropout:at=0.5,frames=50", ("dropout", 24_001, 49)),
+        ("dropout:at=0.5,frames=5000", ("dropout", 24_001, 4999)),
+        ("dropout:at=0.50025,frames=50", ("dropout", 24_012, 50)),
+        ("dropout:at=0.50025,frames=5000", ("dropout", 24_012, 5000)),
         ("repeat:at=0.5,frames=480", ("repeat", 24_000, 480)),
         ("slip:at=0.5,frames=100", ("slip", 24_000, 0)),
     ],

@@ -32,6 +32,8 @@ _FAR = 3.0
 """Frames are cut where they are off by more than so many times the noise."""
 _LEAST_HELD_FRAMES = 3
 """Fewer equal frames come about by chance on any crest."""
+_PLAUSIBLE = 4.5
+"""Nats below the likeliest at which a frame is three deviations off."""
 _NARROW = 8.0
 """Levels apart by less than so many times the noise are one value."""
 
@@ -100,11 +102,27 @@ class Dropout(Cheap):
         if len(x) < _LEAST_HELD_FRAMES or np.ptp(y) < moves:
             return []
         value = float(np.median(x))
+        near = x[np.abs(x - value) <= moves]
+        value = float(near.mean()) if len(near) else value
         low = 2.0 * max(float(np.mean(departure.noise.sigma)), departure.step or 0.0)
-        text = "muted" if (abs(value) <= low and np.ptp(x) > 0.0) or value == 0.0 else f"held at {value:.6g}"
+        is_muted = value == 0.0 or (abs(value) <= low and np.ptp(x) > 0.0)
+        text = "muted" if is_muted else f"held at {value:.6g}"
+        size = DropoutSize(held_value=0.0 if is_muted else value)
         signal = np.full(len(departure.x), value)
-        found = without_chain(departure, core, signal, 1, told(DropoutSize(held_value=value), text), most=1.5)
-        return [] if found is None else [found]
+        found = without_chain(departure, core, signal, 1, told(size, text), most=1.5)
+        if found is None:
+            return []
+        return [found if is_muted else _Held(**vars(found))]
+
+
+class _Held(Explained):
+    """The value of the frame before, which is in order."""
+
+    def log_likelihood(self, departure: Departure) -> NDArray[np.float64]:
+        """Return that of each frame; the last in order before others is the one that was held, and is in order."""
+        right = departure.in_order > departure.in_order.max() - _PLAUSIBLE
+        after = np.insert(right[:-1], 0, False) if departure.reference.backwards else np.append(right[1:], False)
+        return np.where(right & ~after, departure.in_order, super().log_likelihood(departure))
 
 
 class Clipping(Cheap):
