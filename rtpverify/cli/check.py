@@ -92,6 +92,12 @@ from rtpverify.live.watcher import Watcher
     "--watch", is_flag=True, help="Live: show levels, loss, residual and events in the terminal while it runs."
 )
 @click.option(
+    "--interface",
+    metavar="NAME|ADDRESS",
+    help="Live: network interface to receive by, where SOURCE names none; capture://NAME takes what passes there.  "
+    "[chosen by the routing table]",
+)
+@click.option(
     "--backend",
     type=click.Choice(["ring", "recvmmsg", "asyncio-dgram"]),
     help="Live: method of receiving packets; ring needs the right to capture packets.  [recvmmsg on Linux, "
@@ -155,6 +161,7 @@ def check(ctx: click.Context, /, source: str, **options: Any) -> None:
             backend=options["backend"],
             on_listening=say_listening,
             watcher=watcher,
+            interface=options["interface"],
             streams=options["streams"],
             redundant=options["redundant"],
             host_clock=options["host_clock"],

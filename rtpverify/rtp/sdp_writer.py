@@ -81,7 +81,7 @@ def _medium(stream: DescribedStream, address: str, port: int, sender: str, mid: 
         f"a=framecount:{stream.packet_frames}",
         "a=sendonly",
     ]
-    if ip.is_multicast:
+    if ip.is_multicast and not ip_address(sender).is_unspecified:
         lines.append(f"a=source-filter: incl {_net(address)} {sender}")
     if stream.has_rtcp:
         lines.append(f"a=rtcp:{port + 1}")

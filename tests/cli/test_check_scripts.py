@@ -320,3 +320,10 @@ def test_wait_is_for_live_sources(tone_wav):
 
 def test_start_is_for_files_and_captures():
     assert "--start is for files and captures" in refused("check", "rtp://127.0.0.1:5004", "--start", 1)
+
+
+def test_the_interface_of_a_description_that_names_none(tmp_path, tone_wav):
+    description = tmp_path / "stream.sdp"
+    description.write_text("v=0\ns=x\nm=audio 5004 RTP/AVP 96\nc=IN IP4 239.1.2.3/32\na=rtpmap:96 L24/48000/2\n")
+    assert "no interface 'eth99' on this host" in refused("check", description, "--interface", "eth99")
+    assert "--interface is for live sources" in refused("check", tone_wav, "--interface", "eth99")

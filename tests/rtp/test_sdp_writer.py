@@ -1,5 +1,7 @@
 """Descriptions of what is sent say what the reader of descriptions understands."""
 
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -46,3 +48,9 @@ def test_what_is_written_is_read(described):
         if len(legs) > 1:
             assert tuple(medium.mid for medium in legs) in [tuple(group) for group in found.duplicates]
     assert next(media, None) is None
+
+
+def test_a_sender_that_nobody_knows_filters_nothing():
+    known = DescribedStream("tone", (("239.1.2.3", 5004),), ("192.0.2.1",), 97, Encoding("L24", 48_000, 2), 48, 1, False)
+    assert "a=source-filter: incl IN IP4 239.1.2.3 192.0.2.1" in write_sdp("bench", 17, [known])
+    assert "source-filter" not in write_sdp("bench", 17, [replace(known, senders=("0.0.0.0",))])  # noqa: S104
