@@ -1,11 +1,13 @@
 # The wheel and its dependencies are put into an environment of their own, which alone goes into the image.
 FROM python:3.12.8-slim-bookworm AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
+ARG EXTRAS=nats
+ARG MORE=
 WORKDIR /src
 COPY pyproject.toml README.md LICENSE ./
 COPY configs configs
 COPY rtpverify rtpverify
-RUN python -m venv /opt/rtpverify && /opt/rtpverify/bin/pip install .
+RUN python -m venv /opt/rtpverify && /opt/rtpverify/bin/pip install ".[${EXTRAS}]" ${MORE}
 
 FROM python:3.12.8-slim-bookworm
 LABEL org.opencontainers.image.title="rtpverify" \

@@ -49,7 +49,7 @@ from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 FOLDER = Path(__file__).parents[1] / "configs" / "grafana" / "dashboards"
 SOURCE = DataSourceRef(type_val="prometheus", uid="rtpverify-prometheus")
 """The data source that configs/grafana/provisioning makes."""
-BENCH, STREAM = "rtpverify-bench", "rtpverify-stream"
+FLEET, BENCH, STREAM = "rtpverify-fleet", "rtpverify-bench", "rtpverify-stream"
 GOOD, NOTICE, BAD, NOTHING = "green", "orange", "red", "#808080"
 DB, DBFS, PPM, SECONDS, PER_SECOND, PART = "dB", "suffix: dBFS", "ppm", "s", "cps", "percentunit"
 
@@ -812,17 +812,91 @@ def one_stream() -> dict[str, Any]:
     return finished(board, ONE, "{{kind}}", "cause {{cause}}")
 
 
-def finished(board: dashboard.Dashboard, selector: str, title: str, text: str) -> dict[str, Any]:
+def fleet() -> dict[str, Any]:
+    """Return the sites at a glance: what configs/prometheus/rules/sites.yml records."""
+    board = frame(FLEET, "rtpverify: fleet", "All sites at a glance; a site's name leads to its benches.")
+    board.with_variable(variable("site", "Site", "label_values(site:rtpverify_benches:count, site)", multi=True))
+    chosen = 'site=~"$site"'
+
+    def of(name: str, how: str = "sum") -> str:
+        return f"{how}(site:rtpverify_{name}{{{chosen}}})"
+
+    def each(name: str) -> str:
+        return f"site:rtpverify_{name}{{{chosen}}}"
+
+    faulty = each("streams_with_open_faults:count")
+    add(
+        board,
+        "Now",
+        figure("Benches", now(of("benches:count")), NEUTRAL, description="Daemons that are scraped."),
+        figure("Streams", now(of("streams:count")), NEUTRAL),
+        figure("Not up", now(f"{of('streams:count')} - {of('streams_up:sum')}"), NONE_IS_GOOD),
+        figure("With an ongoing event", now(f"sum({faulty}) or vector(0)"), NONE_IS_GOOD),
+        figure(
+            "Packets lost",
+            now(of("packets_lost:ratio_rate1m", "max")),
+            NONE_IS_GOOD,
+            unit=PART,
+            description="Of the worst site.",
+            decimals=None,
+        ),
+        figure("Events in the last minute", now(of("events:increase1m")), NONE_IS_GOOD),
+    )
+    add(
+        board,
+        "Sites",
+        listing(
+            "Sites",
+            "site",
+            "Site",
+            [
+                ("Benches", each("benches:count"), "none", None),
+                ("Streams", each("streams:count"), "none", None),
+                ("Not up", f"{each('streams:count')} - {each('streams_up:sum')}", "none", NONE_IS_GOOD),
+                ("With an ongoing event", faulty, "none", NONE_IS_GOOD),
+                ("Lost", each("packets_lost:ratio_rate1m"), PART, NONE_IS_GOOD),
+                ("Busiest bench", each("busy:max_ratio_rate1m"), PART, steps((None, GOOD), (0.7, NOTICE), (0.9, BAD))),
+                ("Dropped by hosts", each("receive_buffer_dropped:increase1m"), "none", NONE_IS_GOOD),
+                ("Internal errors", each("internal_errors:increase1m"), "none", NONE_IS_GOOD),
+            ],
+            description="Absent: nothing of it. A site that is missing altogether is not scraped.",
+            link=f"/d/{BENCH}?${{__url_time_range}}",
+        ),
+    )
+    add(
+        board,
+        "Over time",
+        graph("Streams up", "none", query(each("streams_up:sum"), "{{site}}"), width=12, least=0),
+        graph(
+            "Events a minute",
+            "none",
+            query(f"sum by (site, kind) ({each('events:increase1m')}) > 0", "{{site}} {{kind}}"),
+            width=12,
+            least=0,
+        ),
+        graph("Packets lost", PART, query(each("packets_lost:ratio_rate1m"), "{{site}}"), width=12, least=0),
+        graph("Busiest bench", PART, query(each("busy:max_ratio_rate1m"), "{{site}}"), width=12, least=0),
+    )
+    return without_events(board)
+
+
+def without_events(board: dashboard.Dashboard) -> dict[str, Any]:
     """Return a dashboard as Grafana reads it, its panels numbered."""
     data: dict[str, Any] = json.loads(json.dumps(board.build(), cls=JSONEncoder))
     for number, panel in enumerate(data["panels"], 1):
         panel["id"] = number
     data["annotations"] = {"list": []}
+    return data
+
+
+def finished(board: dashboard.Dashboard, selector: str, title: str, text: str) -> dict[str, Any]:
+    """Return a dashboard as Grafana reads it, with events marked."""
+    data = without_events(board)
     annotation(data, selector, title, text)
     return data
 
 
-DASHBOARDS = {"bench.json": bench, "stream.json": one_stream}
+DASHBOARDS = {"fleet.json": fleet, "bench.json": bench, "stream.json": one_stream}
 
 
 def written(name: str) -> str:

@@ -18,7 +18,8 @@ import pytest
 from tests.helpers.patience import PATIENCE_SECONDS, until
 
 
-def _free_port() -> int:
+def free_tcp_port() -> int:
+    """Return a TCP port of loopback that nobody uses."""
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         port: int = sock.getsockname()[1]
@@ -32,7 +33,7 @@ class NatsServer:
         if shutil.which("nats-server") is None:
             pytest.skip("nats-server is not there")
         pytest.importorskip("nats")
-        self.port = _free_port()
+        self.port = free_tcp_port()
         self.url = f"{scheme}://127.0.0.1:{self.port}"
         self.folder = folder
         self._configuration = folder / "nats.conf"

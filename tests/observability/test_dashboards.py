@@ -35,8 +35,8 @@ def test_the_files_are_what_the_generator_makes() -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_there_is_an_overview_and_one_stream_in_depth() -> None:
-    assert {board["uid"] for board in BOARDS.values()} == {"rtpverify-bench", "rtpverify-stream"}
+def test_there_is_a_fleet_a_bench_and_one_stream_in_depth() -> None:
+    assert {board["uid"] for board in BOARDS.values()} == {"rtpverify-fleet", "rtpverify-bench", "rtpverify-stream"}
 
 
 def test_every_query_goes_to_the_provisioned_data_source(board: dict[str, Any]) -> None:
@@ -89,7 +89,7 @@ def test_variables_of_every_expression_are_defined(board: dict[str, Any]) -> Non
         if word[0] == "$"
     }
     assert used <= names
-    assert "instance" in used
+    assert used & {"instance", "site"}
 
 
 def test_links_lead_to_dashboards_that_are_there() -> None:

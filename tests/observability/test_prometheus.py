@@ -32,6 +32,11 @@ def test_prometheus_takes_its_configuration() -> None:
     checked("promtool", "check", "config", PROMETHEUS / "prometheus.yml")
 
 
+@pytest.mark.parametrize("name", ["prometheus-site.yml", "prometheus-central.yml"])
+def test_prometheus_takes_the_configurations_of_a_fleet(name: str) -> None:
+    checked("promtool", "check", "config", ROOT / "examples" / "fleet" / name)
+
+
 def test_the_rules_pass_their_unit_tests() -> None:
     checked("promtool", "test", "rules", UNIT_TESTS)
 

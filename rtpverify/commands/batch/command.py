@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
+from hashlib import blake2s
 
 from rtpverify.commands.batch import summary, tables
-from rtpverify.commands.batch.folder import open_folder
+from rtpverify.commands.batch.folder import Folder, open_folder
 from rtpverify.commands.batch.job import Job, Row
 from rtpverify.commands.batch.journal import Journal
 from rtpverify.commands.batch.members import find_members
 from rtpverify.commands.batch.workers import in_processes, on_cluster, usable_cores
+from rtpverify.version import __version__
 
 PAGE = "summary.html"
 
@@ -73,7 +75,7 @@ def batch(
         say(done, len(members))
         try:
             for rows in groups:
-                journal.add(rows)
+                journal.add([_with_traceback_kept(folder, row) for row in rows])
                 done += len(rows)
                 say(done, len(members))
         finally:
@@ -82,6 +84,17 @@ def batch(
     folder.write(tables.table_name(form), tables.table(rows, form))
     folder.write(PAGE, summary.page(rows, job.request).encode("utf-8", "backslashreplace"))
     return rows
+
+
+def _with_traceback_kept(folder: Folder, row: Row) -> Row:
+    """Write the traceback of an internal error to a file of the run; the same one of many members is one file."""
+    text = row.get("traceback")
+    if text is None:
+        return row
+    content = f"rtpverify {__version__}\n\n{text}".encode("utf-8", "backslashreplace")
+    name = f"defect-{blake2s(content, digest_size=6).hexdigest()}.txt"
+    folder.write(name, content)
+    return {**row, "traceback": name}
 
 
 def _ignore(_done: int, _members: int) -> None:

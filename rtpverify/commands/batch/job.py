@@ -14,6 +14,7 @@ from typing import Any
 
 from rtpverify.commands.batch.members import Member, at_hand, is_remote
 from rtpverify.errors import DamagedError, RequestError, SourceError
+from rtpverify.failure import in_one_line
 from rtpverify.limits import Limits
 from rtpverify.result import Request
 from rtpverify.version import __version__
@@ -126,8 +127,13 @@ def _outcome(job: Job, member: Member) -> tuple[Row, bool]:
         return {"status": Status.UNREADABLE, "error": str(error), "result": None}, failed and not gone
     except RequestError as error:
         return {"status": Status.UNREADABLE, "error": str(error), "result": None}, False
-    except Exception:
-        return {"status": Status.DEFECT, "error": traceback.format_exc(), "result": None}, False
+    except Exception as error:
+        return _defect(in_one_line(error), traceback.format_exc(), None), False
+
+
+def _defect(message: str, text: str, result: Any) -> Row:
+    """Return the outcome of an internal error; ``traceback`` is its text until whoever gathers rows keeps it."""
+    return {"status": Status.DEFECT, "error": message, "traceback": text, "result": result}
 
 
 def _checked(job: Job, member: Member, path: Path) -> Row:
@@ -147,7 +153,8 @@ def _checked(job: Job, member: Member, path: Path) -> Row:
     result.source = member.address
     result.request = job.request
     if result.failures:
-        return {"status": Status.DEFECT, "error": result.failures[0].traceback, "result": strict(result.to_dict())}
+        failure = result.failures[0]
+        return _defect(failure.message, failure.traceback, strict(result.to_dict()))
     return {"status": Status(str(result.verdict)), "error": None, "result": strict(result.to_dict())}
 
 

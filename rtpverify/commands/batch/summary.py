@@ -78,6 +78,8 @@ def reason(row: Row) -> str:
     str
         Without a full stop.
     """
+    if row.get("traceback"):
+        return f"internal error: {row['error']}; please report it with {row['traceback']}, where the traceback is"
     if row["error"]:
         return str(row["error"]).strip().splitlines()[-1]
     kinds = Counter(event["kind"] for event in _faults(row))

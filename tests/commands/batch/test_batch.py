@@ -6,9 +6,10 @@ import pytest
 
 from rtpverify.commands.batch import command, workers
 from rtpverify.commands.batch.folder import open_folder
-from rtpverify.commands.batch.job import Status
+from rtpverify.commands.batch.job import Status, verify
 from rtpverify.commands.batch.journal import Journal
-from rtpverify.commands.batch.summary import exit_status
+from rtpverify.commands.batch.members import find_members
+from rtpverify.commands.batch.summary import exit_status, lines
 from rtpverify.errors import RequestError
 from rtpverify.version import __version__
 from tests.helpers.archive import job, write_archive, write_tone
@@ -110,6 +111,46 @@ def test_nothing_that_matches(tmp_path):
 )
 def test_exit_status(found, status):
     assert exit_status([{"status": Status(name)} for name in found]) == status
+
+
+def test_an_internal_error_names_the_file_with_its_traceback(archive, tmp_path, monkeypatch):
+    folder, _ = archive
+    text = "Traceback ...\\nZeroDivisionError: \udcff\n"
+
+    def groups(_job, members, _processes):
+        for member in members:
+            row = {
+                "member": member.address,
+                "size_bytes": 1,
+                "version": "",
+                "attempts": 1,
+                "seconds": 0.0,
+                "worker": "w",
+            }
+            yield [row | {"status": Status.DEFECT, "error": "ZeroDivisionError", "traceback": text, "result": None}]
+
+    monkeypatch.setattr(command, "in_processes", groups)
+    out = tmp_path / "out"
+    rows = command.batch([str(folder)], str(out), job())
+    [name] = {row["traceback"] for row in rows}  # the same error of all members
+    assert "Traceback ..." in (out / name).read_text()
+    assert f"please report it with {name}" in "\n".join(lines(rows))
+    assert name in (out / "summary.html").read_text()
+    monkeypatch.undo()
+    again = command.batch([str(folder)], str(out), job(), processes=1)  # such a folder is that of a run, too
+    assert not any(row["status"] is Status.DEFECT for row in again)
+
+
+def test_a_defect_in_a_check_is_a_row(archive, monkeypatch):
+    folder, _ = archive
+
+    def fail(*_arguments, **_options):
+        raise ZeroDivisionError("by zero")
+
+    monkeypatch.setattr("rtpverify.commands.check.check", fail)
+    [row] = verify(job(), find_members([str(folder)])[:1])
+    assert (row["status"], row["error"]) == (Status.DEFECT, "ZeroDivisionError: by zero")
+    assert row["traceback"].startswith("Traceback")
 
 
 def test_parquet(archive, tmp_path):

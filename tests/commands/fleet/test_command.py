@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,9 +20,10 @@ import pytest
 from rtpverify.daemon.nats.server import NatsConnection, ServerTable, connected
 from tests.daemon.web import chromium
 from tests.helpers.fleet import line, publish, publish_event
-from tests.helpers.nats_server import NatsServer
+from tests.helpers.nats_server import NatsServer, free_tcp_port
 from tests.helpers.patience import PATIENCE_SECONDS, until
 
+ROOT = Path(__file__).parents[3]
 PICTURES = os.environ.get("RTPVERIFY_PICTURES")
 """Where the page is pictured, for whoever wants to look."""
 
@@ -207,3 +209,40 @@ async def test_a_page_that_asks_for_a_token(server: NatsServer, tmp_path: Path) 
                     headers = {"Authorization": f"Bearer {token}"} if token else {}
                     async with session.get(url + path, headers=headers) as answer:
                         assert answer.status == status, path
+
+
+async def test_prometheus_finds_the_daemons(server: NatsServer, tmp_path: Path) -> None:
+    if shutil.which("prometheus") is None:
+        pytest.skip("prometheus is not there")
+    log, found = tmp_path / "fleet.log", set()
+
+    async def look(session: aiohttp.ClientSession, url: str) -> bool:
+        nonlocal found
+        try:
+            async with session.get(f"{url}/api/v1/targets") as answer:
+                targets = (await answer.json())["data"]["activeTargets"]
+        except aiohttp.ClientError:
+            return False
+        found = {(one["labels"]["site"], one["labels"]["bench"], one["scrapeUrl"]) for one in targets}
+        return bool(found)
+
+    async with published(server):
+        with serving(log, server.url, "--listen", "127.0.0.1:0"):
+            await until(lambda: "nats reached" in log.read_text() and "page=" in log.read_text(), log.read_text)
+            page = log.read_text().partition("page=")[2].split()[0]
+            text = (ROOT / "examples" / "fleet" / "prometheus-site.yml").read_text()
+            text = text.partition("remote_write:")[0].replace("http://127.0.0.1:9465/", page)
+            (tmp_path / "prometheus.yml").write_text(text.replace("../../configs", str(ROOT / "configs")))
+            place = f"127.0.0.1:{free_tcp_port()}"
+            command = ["prometheus", "--config.file=prometheus.yml", f"--web.listen-address={place}"]
+            with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.DEVNULL) as prometheus:
+                try:
+                    async with asyncio.timeout(PATIENCE_SECONDS), aiohttp.ClientSession() as session:
+                        while not await look(session, f"http://{place}"):
+                            await asyncio.sleep(0.05)
+                finally:
+                    prometheus.kill()
+    assert found == {
+        ("north", "bench-1", "http://bench-1.example.com:9464/metrics"),
+        ("north", "bench-2", "http://bench-2.example.com:9464/metrics"),
+    }
