@@ -50,6 +50,24 @@ def acquire(
     """Find the tone in frames ``start`` …, first at its nominal frequency, then anywhere.
 
     Returns None where no sine stands out of the rest.
+
+    Parameters
+    ----------
+    settings
+        How the channel is checked.
+    x
+        The frames, shape (n,).
+    valid
+        Which of them are there, shape (n,).
+    start
+        Number of the first one.
+    nominal_hz
+        Frequency that it should have; None where it is to be found.
+
+    Returns
+    -------
+    Acquired or None
+        None where no sine is distinct from the rest.
     """
     if nominal_hz is not None:
         found = _at(settings, x, valid, start, 2.0 * math.pi * nominal_hz / settings.sample_rate_hz)
@@ -135,14 +153,44 @@ def _is_tone(fit: FreeFit) -> bool:
 
 
 def is_silent(settings: Settings, x: NDArray[np.float64]) -> bool:
-    """Tell whether frames in which no tone was found are silence and not some other signal."""
+    """Return whether frames in which no tone was found are silence and not some other signal.
+
+    Parameters
+    ----------
+    settings
+        How the channel is checked.
+    x
+        The frames, shape (n,).
+
+    Returns
+    -------
+    bool
+        Whether they are.
+    """
     return float(x.std()) < max(QUIET_RMS, 4.0 * settings.step)
 
 
 def is_byte_swapped(
     settings: Settings, x: NDArray[np.float64], valid: NDArray[np.bool_], nominal_hz: float | None
 ) -> bool:
-    """Tell whether frames in which no tone was found hold one once their bytes are swapped."""
+    """Return whether frames in which no tone was found hold one once their bytes are swapped.
+
+    Parameters
+    ----------
+    settings
+        How the channel is checked.
+    x
+        The frames, shape (n,).
+    valid
+        Which of them are there, shape (n,).
+    nominal_hz
+        Frequency that it should have; None where it is to be found.
+
+    Returns
+    -------
+    bool
+        Whether they do.
+    """
     if settings.bits not in (16, 24, 32):
         return False
     return acquire(settings, swap_bytes(x, settings.bits), valid, 0, nominal_hz) is not None

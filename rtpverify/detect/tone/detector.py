@@ -88,7 +88,21 @@ class ToneBank:
     # Rows -----------------------------------------------------------------------------------------------------------
 
     def place(self, row: int, reference: Tone, limits: Limits, bits: int | None, *, companded: bool) -> None:
-        """Hold the timeline's newest row, or one that has been finished, against a tone."""
+        """Compare the timeline's newest row, or one that has been finished, with a tone.
+
+        Parameters
+        ----------
+        row
+            The row.
+        reference
+            The tone.
+        limits
+            How much of something is no fault.
+        bits
+            Word length of the encoding; None where it has none.
+        companded
+            Whether the encoding is G.711.
+        """
         timeline, rate_hz = self.timeline, self._sample_rate_hz
         of_channels = range(timeline.channels)
         references = tuple(reference.frequency_hz(channel) for channel in of_channels)
@@ -144,7 +158,15 @@ class ToneBank:
         return self._scanners[line].track
 
     def process(self, rows: NDArray[np.int64], count: NDArray[np.int64]) -> None:
-        """Judge the next ``count`` blocks of each of these rows, and consume them."""
+        """Check the next ``count`` blocks of each of these rows, and consume them.
+
+        Parameters
+        ----------
+        rows
+            Shape (n,).
+        count
+            Blocks of each, shape (n,).
+        """
         rows, left = rows[count > 0], count[count > 0]
         while len(rows):
             judged = self._judge_ahead(rows, left)
@@ -278,19 +300,43 @@ class ToneBank:
                 self._track(line).steps.resolve(limit)
 
     def finish(self, row: int, stop: int) -> None:
-        """Judge what is left of a row that ends before frame ``stop``."""
+        """Check the rest of a row that ends before frame ``stop``.
+
+        Parameters
+        ----------
+        row
+            The row.
+        stop
+            The frame after its last.
+        """
         for line in self._lines_of(row):
             self._end_line(row, line, stop)
             self._word_length[line].finish(stop, self._track(line))
 
     def restart(self, row: int, frame: int) -> None:
-        """Judge what is left of a row before ``frame``, where its sender started over, and what follows anew."""
+        """Check the rest of a row before ``frame``, where its sender started over, and what follows by itself.
+
+        Parameters
+        ----------
+        row
+            The row.
+        frame
+            First frame of the sender that started over.
+        """
         for line in self._lines_of(row):
             self._end_line(row, line, frame)
         self.begin(row, frame)
 
     def begin(self, row: int, frame: int) -> None:
-        """Judge a row that has ended, or is new, from ``frame`` on."""
+        """Check a row that has ended, or is new, from ``frame`` on.
+
+        Parameters
+        ----------
+        row
+            The row.
+        frame
+            Its first frame.
+        """
         for channel, line in enumerate(self._lines_of(row)):
             scanner = self._scanner(row, channel, self._settings[line])
             scanner.track.begin_at(frame, self._track(line))
@@ -311,7 +357,18 @@ class ToneBank:
         return range(row * self.timeline.channels, (row + 1) * self.timeline.channels)
 
     def horizon(self, row: int) -> int:
-        """Return the frame up to which every event of a row has been told."""
+        """Return the frame up to which every event of a row has been reported.
+
+        Parameters
+        ----------
+        row
+            The row.
+
+        Returns
+        -------
+        int
+            Frame of the timeline.
+        """
         consumed = int(self.timeline.consumed_block[row]) * self._block
         return min(
             self._track(line).steps.horizon(consumed) if self._lines.locked[line] else self._scanners[line].horizon
@@ -319,11 +376,28 @@ class ToneBank:
         )
 
     def rows_with_events(self) -> set[int]:
-        """Return the rows of which events have been told."""
+        """Return the rows that have events to be taken.
+
+        Returns
+        -------
+        set[int]
+            Rows.
+        """
         return {line // self.timeline.channels for line, scanner in enumerate(self._scanners) if scanner.events}
 
     def take_events(self, row: int) -> list[tuple[int, Event]]:
-        """Return the events told since the last call, each with its channel (from 0)."""
+        """Return the events since the last call, each with its channel (from 0).
+
+        Parameters
+        ----------
+        row
+            The row.
+
+        Returns
+        -------
+        list[tuple[int, Event]]
+            In the order in which they were found.
+        """
         told = []
         for channel, line in enumerate(self._lines_of(row)):
             events = self._scanners[line].events
@@ -332,10 +406,27 @@ class ToneBank:
         return told
 
     def comparison(self, row: int) -> None:
-        """Return None: a tone is no recording."""
+        """Return None: a tone is no recording.
+
+        Parameters
+        ----------
+        row
+            The row.
+        """
 
     def signal(self, row: int) -> list[Signal]:
-        """Return what each channel of a row measured so far."""
+        """Return what each channel of a row measured so far.
+
+        Parameters
+        ----------
+        row
+            The row.
+
+        Returns
+        -------
+        list[Signal]
+            One for each channel.
+        """
         signals = [self._signal(line) for line in self._lines_of(row)]
         amplitudes = {
             channel: amplitude_ratio(signal.level_dbfs)
@@ -375,6 +466,18 @@ class ToneBank:
         last :data:`STATE_BLOCKS` blocks that were measured together). A line that is not has no tone that holds, only a
         level and an offset, those of its last blocks. What is counted, or true of the channel as such, is as in
         ``measured``, what :meth:`signal` returned.
+
+        Parameters
+        ----------
+        row
+            The row.
+        measured
+            What :meth:`signal` returned.
+
+        Returns
+        -------
+        list[Signal]
+            One for each channel.
         """
         lines, present = np.array(self._lines_of(row)), list(measured)
         locked = self._lines.locked[lines]
@@ -399,13 +502,35 @@ class ToneBank:
         return bool((~self._lines.locked & (block - self._unlocked_at < DISTURBED_BLOCKS)).any())
 
     def ever_acquired(self, row: int) -> bool:
-        """Tell whether a tone was found on any channel of a row."""
+        """Return whether a tone was found on any channel of a row.
+
+        Parameters
+        ----------
+        row
+            The row.
+
+        Returns
+        -------
+        bool
+            Whether one was.
+        """
         return any(self._track(line).ever_acquired for line in self._lines_of(row))
 
     # Looking on -----------------------------------------------------------------------------------------------------
 
     def glance(self, rows: NDArray[np.int64]) -> Glance:
-        """Return what is seen of every channel of these rows at a glance, all of them in a few array operations."""
+        """Return what is seen of every channel of these rows at a glance, all of them in a few array operations.
+
+        Parameters
+        ----------
+        rows
+            Shape (n,).
+
+        Returns
+        -------
+        Glance
+            Figures of each channel, shape (n, channels) each.
+        """
         state, timeline, n = self._lines, self.timeline, self._block
         lines = rows[:, None] * timeline.channels + np.arange(timeline.channels)
         followed = state.locked[lines]
@@ -436,7 +561,20 @@ class ToneBank:
         return np.array([math.nan if hz is None else hz for hz in nominal]).reshape(lines.shape)
 
     def followed(self, row: int, channel: int) -> Followed:
-        """Return what a channel (from 0) is held against now."""
+        """Return what a channel (from 0) is compared with now.
+
+        Parameters
+        ----------
+        row
+            The row.
+        channel
+            Counted from 0.
+
+        Returns
+        -------
+        Followed
+            With its sine, where a tone was found.
+        """
         line = row * self.timeline.channels + channel
         track = self._track(line)
         sine = self._present_sine(line, int(self.timeline.consumed_block[row]))

@@ -18,7 +18,7 @@ _SINE_NEAR_PEAK = 2.0 / math.pi * math.acos(_NEAR_PEAK)
 
 
 def residual_form(x: NDArray[np.float64], omega: float, bits: int | None) -> tuple[Kind, dict[str, float | int]]:
-    """Tell what kind of departure the frames of a tone show, and its size.
+    """Return what kind of departure the frames of a tone show, and its size.
 
     Parameters
     ----------
@@ -28,6 +28,13 @@ def residual_form(x: NDArray[np.float64], omega: float, bits: int | None) -> tup
         Frequency of the tone, rad per frame.
     bits
         Word length of the encoding, None where it has none.
+
+    Returns
+    -------
+    kind : Kind
+        The kind.
+    size : dict of str to float or int
+        Its figures by name.
     """
     empty = empty_low_bits(x, bits) if bits is not None else 0
     if bits is not None and empty > 0:
@@ -49,6 +56,19 @@ def residual_form(x: NDArray[np.float64], omega: float, bits: int | None) -> tup
 
 
 def harmonics_db(x: NDArray[np.float64], fit: FreeFit) -> float:
-    """Return the level of the harmonics in frames relative to their tone, a sine fitted to all of them, dB."""
+    """Return the level of the harmonics in frames relative to their tone, a sine fitted to all of them, dB.
+
+    Parameters
+    ----------
+    x
+        The frames, shape (n,).
+    fit
+        The sine.
+
+    Returns
+    -------
+    float
+        In dB.
+    """
     coefficients = x @ tone_basis(fit.sine.omega, len(x)).solver
     return decibels(math.sqrt(float(np.sum(coefficients[MODEL_COLUMNS:] ** 2))) / fit.sine.amplitude)

@@ -58,7 +58,23 @@ class Reading:
 
     @classmethod
     def of(cls, start: int, values: FreeFit, recent: FreeFit, whole: FreeFit, sigma: float, moves: Moves) -> Reading:
-        """Return what fits show of frames from ``start`` on: of the values, their end, and all of the frequency."""
+        """Return what fits show of frames from ``start`` on: of the values, their end, and all of the frequency.
+
+        Parameters
+        ----------
+        start
+            First frame.
+        values
+            Fit of level and offset.
+        recent
+            Fit of their end.
+        whole
+            Fit of the frequency.
+        sigma
+            RMS of the noise.
+        moves
+            How much the channel moves by itself.
+        """
         sine = values.sine
         return cls(
             start=start,
@@ -135,7 +151,13 @@ class Monitor:
         self._shaped_until = 0
 
     def expect_tone_of(self, other: Monitor) -> None:
-        """Expect the frequency that another monitor of the same channel expects."""
+        """Expect the frequency that another monitor of the same channel expects.
+
+        Parameters
+        ----------
+        other
+            The other monitor.
+        """
         self.nominal_hz, self.frequency_settled = other.nominal_hz, other.frequency_settled
         self._nominal_spread = other._nominal_spread
 
@@ -145,9 +167,19 @@ class Monitor:
         return bool(self._open)
 
     def judge(self, reading: Reading, since: int, *, located: bool = True) -> None:
-        """Judge a steady stretch; ``since`` is where its values began to hold.
+        """Check a steady stretch.
 
-        It is only about there where they are not ``located``: then the steps that the reading shows tell more.
+        Where its values began to hold is only known about where they are not ``located``: then the steps that the
+        reading shows say more.
+
+        Parameters
+        ----------
+        reading
+            What the stretch shows.
+        since
+            Frame from which on its values hold.
+        located
+            Whether that is exact.
         """
 
         def begun(stepped: int | None) -> int:
@@ -162,23 +194,66 @@ class Monitor:
         self._judge_dc(reading, begun(reading.dc_stepped))
 
     def begin(self, aspect: str, event: Event, stop: int) -> None:
-        """Take a departure that is known to have begun, and lasts up to frame ``stop`` at least."""
+        """Take a departure that is known to have begun, and lasts up to frame ``stop`` at least.
+
+        Parameters
+        ----------
+        aspect
+            Level, dc, frequency or residual.
+        event
+            The departure.
+        stop
+            The frame after the last that shows it.
+        """
         self.close(event.start_frame, aspect)
         self._depart(aspect, stop, event)
 
     def expect(self, values: Values) -> Values:
-        """Expect other values: what something else makes of them is no gain. Returns those expected so far."""
+        """Expect other values: what something else makes of them is no gain. Returns those expected so far.
+
+        Parameters
+        ----------
+        values
+            What is expected from now on.
+
+        Returns
+        -------
+        Values
+            Those before.
+        """
         before = Values(self.level_reference, self.dc_reference, self._reference_frames, self._dc_frames)
         self.level_reference, self.dc_reference, self._reference_frames, self._dc_frames = values
         self.level_settled = True
         return before
 
     def opened(self, aspect: str) -> Event | None:
-        """Return the open departure of an aspect (level, dc, frequency, residual); None where there is none."""
+        """Return the open departure of an aspect (level, dc, frequency, residual); None where there is none.
+
+        Parameters
+        ----------
+        aspect
+            Level, dc, frequency or residual.
+
+        Returns
+        -------
+        Event or None
+            The departure.
+        """
         return self._open.get(aspect)
 
     def begun(self, aspect: str) -> int | None:
-        """Return where the open departure of an aspect (level, dc, frequency, residual) began, None where none is."""
+        """Return where the open departure of an aspect (level, dc, frequency, residual) began, None where none is.
+
+        Parameters
+        ----------
+        aspect
+            Level, dc, frequency or residual.
+
+        Returns
+        -------
+        int or None
+            Frame.
+        """
         event = self._open.get(aspect)
         return None if event is None else event.start_frame
 
@@ -191,11 +266,30 @@ class Monitor:
         return float(2.0 ** (1 - getattr(residual.size, "effective_bits", 0)))
 
     def tells(self, kind: Kind) -> bool:
-        """Tell whether a departure of this kind is open."""
+        """Return whether a departure of this kind is open.
+
+        Parameters
+        ----------
+        kind
+            The kind.
+
+        Returns
+        -------
+        bool
+            Whether one is.
+        """
         return any(event.kind is kind for event in self._open.values())
 
     def close(self, frame: int, *keys: str) -> None:
-        """End the departures of these aspects (all without an argument) at a frame."""
+        """End the departures of these aspects (all without an argument) at a frame.
+
+        Parameters
+        ----------
+        frame
+            The frame.
+        *keys
+            Level, dc, frequency or residual.
+        """
         for key in keys or tuple(self._open):
             event = self._open.pop(key, None)
             if event is not None:
@@ -204,7 +298,15 @@ class Monitor:
                 self._tell(event)
 
     def step(self, frame: int, level: float) -> None:
-        """Part at a located step what was open before it, at this level, from what goes on after it."""
+        """Separate at a located step what was open before it, at this level, from what continues after it.
+
+        Parameters
+        ----------
+        frame
+            The frame.
+        level
+            Amplitude before it.
+        """
         for key in ("level", "dc"):
             event = self._open.get(key)
             if event is not None and event.start_frame < frame - _SAME_STEP_FRAMES:
@@ -351,7 +453,20 @@ class Monitor:
         self._depart("frequency", reading.stop, self._frequency_event(since, hz, error_ppm), reading.omega_frames)
 
     def frequency_event(self, start: int, hz: float) -> Event | None:
-        """Return the event of a tone of this frequency that begins at a frame; None where the limit holds."""
+        """Return the event of a tone of this frequency that begins at a frame; None where the limit holds.
+
+        Parameters
+        ----------
+        start
+            First frame.
+        hz
+            Frequency.
+
+        Returns
+        -------
+        Event or None
+            The event.
+        """
         error_ppm = (hz / (self.nominal_hz or hz) - 1.0) * 1e6
         if abs(error_ppm) <= self.settings.limits.max_frequency_error_ppm:
             return None
@@ -426,6 +541,11 @@ def bend_rms(amplitude: float, change: float) -> float:
         Amplitude of the tone.
     change
         How much it changes over the frames of the fit.
+
+    Returns
+    -------
+    float
+        Full scale ±1.0.
 
     Notes
     -----

@@ -45,7 +45,18 @@ class Moves:
     block_frames: int = 1
 
     def phase_over(self, frames: float) -> float:
-        """Return the movement that counts between stretches of so many frames: up to that of the next longer lines."""
+        """Return the movement that counts between stretches of so many frames: up to that of the next longer lines.
+
+        Parameters
+        ----------
+        frames
+            Their distance.
+
+        Returns
+        -------
+        float
+            Full scale ±1.0.
+        """
         blocks = frames / self.block_frames
         scales = 2 + sum(half < blocks for half in self.halves)
         return max(self.phase[:scales])
@@ -56,5 +67,18 @@ STILL = Moves()
 
 
 def moving_sigma(sigma: float, move: float) -> float:
-    """Return the noise that moves a value, full scale ±1.0: the residual's unless the movement is beyond chance."""
+    """Return the noise that moves a value, full scale ±1.0: the residual's unless the movement is beyond chance.
+
+    Parameters
+    ----------
+    sigma
+        RMS of the residual.
+    move
+        RMS of the movement.
+
+    Returns
+    -------
+    float
+        RMS, full scale ±1.0.
+    """
     return move if move > SIGNIFICANT * sigma else sigma

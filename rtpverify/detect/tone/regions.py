@@ -11,12 +11,46 @@ from rtpverify.dsp.sine import Sine, block_time
 
 
 def equal_run(x: NDArray[np.float64], index: int) -> tuple[int, int]:
-    """Return start and end of the run of equal values that contains ``index``."""
+    """Return start and end of the run of equal values that contains ``index``.
+
+    Parameters
+    ----------
+    x
+        Shape (n,).
+    index
+        Where it is.
+
+    Returns
+    -------
+    start : int
+        First index.
+    stop : int
+        The one after the last.
+    """
     return band_run(x, index, float(x[index]), 0.0)
 
 
 def band_run(x: NDArray[np.float64], index: int, value: float, bound: float) -> tuple[int, int]:
-    """Return start and end of the run around ``index`` that stays within ``bound`` of ``value``; empty where none."""
+    """Return start and end of the run around ``index`` that stays within ``bound`` of ``value``; empty where none.
+
+    Parameters
+    ----------
+    x
+        Shape (n,).
+    index
+        Where it is.
+    value
+        The middle of the band.
+    bound
+        Half its width.
+
+    Returns
+    -------
+    start : int
+        First index.
+    stop : int
+        The one after the last.
+    """
     outside = np.abs(x - value) > bound
     if outside[index]:
         return index, index
@@ -26,7 +60,20 @@ def band_run(x: NDArray[np.float64], index: int, value: float, bound: float) -> 
 
 
 def first_cluster_end(bad: NDArray[np.bool_], guard: int) -> int:
-    """Return the end of the first group of bad frames that is followed by ``guard`` good ones, or by none bad."""
+    """Return the end of the first group of bad frames that is followed by ``guard`` good ones, or by none bad.
+
+    Parameters
+    ----------
+    bad
+        Shape (n,).
+    guard
+        Good frames that end a group.
+
+    Returns
+    -------
+    int
+        Index.
+    """
     position = np.flatnonzero(bad)
     gaps = np.flatnonzero(np.diff(position) > guard)
     return int(position[gaps[0]] if len(gaps) else position[-1]) + 1
@@ -37,13 +84,25 @@ def change_point(before: NDArray[np.float64], after: NDArray[np.float64]) -> int
 
     ``before`` and ``after`` are the residuals of the same frames under either model; the result is the first frame
     that belongs to the second.
+
+    Parameters
+    ----------
+    before
+        Residual under the model before, shape (n,).
+    after
+        Residual under the model after, shape (n,).
+
+    Returns
+    -------
+    int
+        Index, 0 to n.
     """
     cost = np.concatenate([[0.0], np.cumsum(before**2 - after**2)])
     return int(cost.argmin())
 
 
 def phase_step_position(residual: NDArray[np.float64], slope: NDArray[np.float64]) -> tuple[int, float, float]:
-    """Return at which frame, and by how much, the phase of a sine steps by least squares, and the power that tells it.
+    """Return at which frame, and by how much, the phase of a sine steps by least squares, and the power that shows it.
 
     Parameters
     ----------
@@ -51,6 +110,15 @@ def phase_step_position(residual: NDArray[np.float64], slope: NDArray[np.float64
         What the sine leaves of the frames, shape (n,).
     slope
         Its derivative by its phase, shape (n,).
+
+    Returns
+    -------
+    frame : int
+        Index.
+    step_rad : float
+        The step.
+    power : float
+        What it explains of the residual.
     """
     products, powers = (np.cumsum(values[::-1])[::-1] for values in (residual * slope, slope * slope))
     explained = np.divide(products**2, powers, out=np.zeros_like(powers), where=powers > 0.0)
@@ -63,6 +131,16 @@ def variance_change_point(residual: NDArray[np.float64]) -> int:
     """Return the frame at which the variance of a residual changes most likely (Gaussian likelihood).
 
     The first, where one variance explains all of it as well: two parameters more have to pay (BIC).
+
+    Parameters
+    ----------
+    residual
+        Shape (n,).
+
+    Returns
+    -------
+    int
+        Index.
     """
     n = len(residual)
     energy = np.cumsum(residual**2)
@@ -90,7 +168,11 @@ def first_steady_window(
     Parameters
     ----------
     x, valid
-        Frames ``start`` … and which of them are there.
+        Frames ``start`` … and which of them are there, shape (n,) each.
+    start
+        Number of the first frame.
+    omega
+        Frequency, rad per frame.
     length, peak_limit, rms_limit
         Window length in frames, and the largest residual and its largest RMS that noise explains: a window of louder
         noise may have no peak by chance.

@@ -51,6 +51,20 @@ def noise_power_range(frames: int, moves: NDArray[np.float64]) -> tuple[NDArray[
 
     The power of n Gaussian frames has a relative standard deviation of √(2/n); ``moves`` are those that channels have
     shown, shape (m,).
+
+    Parameters
+    ----------
+    frames
+        Frames of a block.
+    moves
+        Relative deviations that channels have shown, shape (m,).
+
+    Returns
+    -------
+    least : NDArray[np.float64]
+        Shape (m,).
+    most : NDArray[np.float64]
+        Shape (m,).
     """
     spread = np.maximum(LEAST_NOISE_CHANGE, BLOCK_Z * np.maximum(math.sqrt(2.0 / frames), moves))
     return np.maximum(1.0 - spread, 0.2 / np.maximum(spread, 1.0)), 1.0 + spread
@@ -93,7 +107,18 @@ class Settings:
         return 2.0 ** (1 - (self.bits or FLOAT_BITS))
 
     def residual_limit(self, amplitude: float) -> float:
-        """Return the largest residual RMS that the limits allow for a tone of this amplitude."""
+        """Return the largest residual RMS that the limits allow for a tone of this amplitude.
+
+        Parameters
+        ----------
+        amplitude
+            Amplitude of the tone.
+
+        Returns
+        -------
+        float
+            Full scale ±1.0.
+        """
         if self.limits.max_thd_n_db is not None:
             return amplitude * FULL_SCALE_SINE_RMS * amplitude_ratio(self.limits.max_thd_n_db)
         if self.companded:
@@ -101,14 +126,45 @@ class Settings:
         return quantisation_rms(self.bits or FLOAT_BITS) * amplitude_ratio(6.0)
 
     def frame_threshold(self, sigma: float, peak: float) -> float:
-        """Return the deviation that no frame of clean signal reaches, by RMS and peak of the residual."""
+        """Return the deviation that no frame of clean signal reaches, by RMS and peak of the residual.
+
+        Parameters
+        ----------
+        sigma
+            RMS of the residual.
+        peak
+            Its largest value.
+
+        Returns
+        -------
+        float
+            Full scale ±1.0.
+        """
         return frame_threshold(None if self.bits is None else self.step, sigma, peak)
 
     def least_phase(self, omega: float, amplitude: float, sigma: float, quantum: float, step: float) -> float:
-        """Return the phase step, rad, below which nothing is told, however many frames say so.
+        """Return the phase step, rad, below which nothing is reported, however many frames show it.
 
         Half the smallest step of any slip (``quantum``), and what rounding to multiples of ``step`` without dither does
         to a tone that takes few different phases, or that beats with the rounding's harmonics.
+
+        Parameters
+        ----------
+        omega
+            Frequency, rad per frame.
+        amplitude
+            Amplitude of the tone.
+        sigma
+            RMS of the noise.
+        quantum
+            Smallest step of any slip, rad.
+        step
+            Of the quantiser.
+
+        Returns
+        -------
+        float
+            In rad.
         """
         least = quantum / 2.0
         if self.bits is None or sigma > _UNDITHERED_STEPS * step:
@@ -118,7 +174,24 @@ class Settings:
         return max(least, _STEP_OF_BEAT * self.beat(omega, amplitude, sigma, step))
 
     def beat(self, omega: float, amplitude: float, sigma: float, step: float) -> float:
-        """Return how far rounding to multiples of ``step`` without dither makes the phase go to and fro, rad."""
+        """Return how far rounding to multiples of ``step`` without dither makes the phase oscillate, rad.
+
+        Parameters
+        ----------
+        omega
+            Frequency, rad per frame.
+        amplitude
+            Amplitude of the tone.
+        sigma
+            RMS of the noise.
+        step
+            Of the quantiser.
+
+        Returns
+        -------
+        float
+            In rad.
+        """
         if self.bits is None or sigma > _UNDITHERED_STEPS * step or amplitude > _BEATING_STEPS * step:
             return 0.0
         # Rounded, so that it need not be found anew for every block.
@@ -127,11 +200,27 @@ class Settings:
     def telling_frames(
         self, omega: float, amplitude: float, sigma: float, frames: int, step: float | None = None
     ) -> int:
-        """Return how many of ``frames`` frames tell something new of level and offset.
-
-        ``step`` is that of values that are rounded to fewer bits than the encoding has.
+        """Return how many of ``frames`` frames say something new of level and offset.
 
         The error of rounding without dither repeats with the phases that the tone takes, and does not average out.
+
+        Parameters
+        ----------
+        omega
+            Frequency, rad per frame.
+        amplitude
+            Amplitude of the tone.
+        sigma
+            RMS of the noise.
+        frames
+            How many there are.
+        step
+            Of values that are rounded to fewer bits than the encoding has.
+
+        Returns
+        -------
+        int
+            Frames.
         """
         step = step or self.step
         if self.bits is None or sigma > _UNDITHERED_STEPS * step:
@@ -147,7 +236,18 @@ class Settings:
         return 0.0 if self.bits is None else ROUNDING_MARGIN * quantisation_rms(self.bits)
 
     def is_plain(self, threshold: float) -> bool:
-        """Tell whether a threshold is that of plain rounding, where every clean frame equals the rounded sine."""
+        """Return whether a threshold is that of plain rounding, where every clean frame equals the rounded sine.
+
+        Parameters
+        ----------
+        threshold
+            What :meth:`frame_threshold` returned.
+
+        Returns
+        -------
+        bool
+            Whether it is.
+        """
         return self.bits is not None and is_plain(self.step, threshold)
 
 
@@ -155,6 +255,20 @@ def wander_phase(omega: float, sample_rate_hz: int, frames: float) -> float:
     """Return the phase step, rad, that lines through ``frames`` frames on either side of a turn of the wander show.
 
     A line through T seconds of a parabola of curvature c misses its end by c T²/12.
+
+    Parameters
+    ----------
+    omega
+        Frequency, rad per frame.
+    sample_rate_hz
+        Frames per second.
+    frames
+        Length of either line.
+
+    Returns
+    -------
+    float
+        In rad.
     """
     return omega * sample_rate_hz * WANDER_TURN * (frames / sample_rate_hz) ** 2 / 12.0
 
@@ -164,6 +278,20 @@ def phase_window_frames(omega: float, sample_rate_hz: int, ratio: float) -> int:
 
     ``ratio`` is noise over amplitude. Noise asks for long stretches (6.3 · 4 ``ratio`` / √n), wander for short ones
     (:func:`wander_phase`); their sum is least here.
+
+    Parameters
+    ----------
+    omega
+        Frequency, rad per frame.
+    sample_rate_hz
+        Frames per second.
+    ratio
+        Noise over amplitude.
+
+    Returns
+    -------
+    int
+        Frames.
     """
     wander = wander_phase(omega, sample_rate_hz, 1.0)
     return int(min((FALSE_ALARM_Z * ratio / wander) ** 0.4, sample_rate_hz))
@@ -182,6 +310,28 @@ def sensitivity(
 
     Noise may hide a fault as well as feign one, and so may what the tone ``moves`` by itself: what is stated lies above
     the threshold by as much as noise takes away once in a thousand times. ``omega`` is in rad per frame.
+
+    Parameters
+    ----------
+    settings
+        How the channel is checked.
+    omega
+        Frequency, rad per frame.
+    amplitude
+        Amplitude of the tone.
+    sigma
+        RMS of the noise.
+    threshold
+        Deviation that no clean frame reaches.
+    code
+        Which slips the tone can distinguish; None where it has no frequency of its own.
+    moves
+        How much the channel moves by itself.
+
+    Returns
+    -------
+    Sensitivity
+        The smallest faults.
     """
     second = settings.sample_rate_hz
     level_step_db = DB_PER_NEPER * FOUND_Z * sigma / amplitude * math.sqrt(4.0 / second)
@@ -209,6 +359,18 @@ def block_frames(sample_rate_hz: int, frequencies_hz: tuple[float | None, ...]) 
     """Return the length of an analysis block: 20 ms, or more where a tone needs it.
 
     Four periods, and four of the distance to half the rate, keep the fit well conditioned; one second is the most.
+
+    Parameters
+    ----------
+    sample_rate_hz
+        Frames per second.
+    frequencies_hz
+        Of each channel; None where it is to be found.
+
+    Returns
+    -------
+    int
+        Frames.
     """
     twentieth = max(sample_rate_hz // 50, 64)
     blocks = 1

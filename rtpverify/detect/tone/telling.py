@@ -22,17 +22,43 @@ class Teller:
         self._open_frames = TELL_OPEN_SECONDS * sample_rate_hz
 
     def tell(self, event: Event) -> None:
-        """Tell of an event."""
+        """Report an event.
+
+        Parameters
+        ----------
+        event
+            The event.
+        """
         self.events.append(event)
 
     def is_long(self, event: Event, stop: int) -> bool:
-        """Tell whether an event that lasts up to frame ``stop`` is long enough to be told while it goes on."""
+        """Return whether an event that lasts up to frame ``stop`` is long enough to be reported while it continues.
+
+        Parameters
+        ----------
+        event
+            The event.
+        stop
+            The frame.
+
+        Returns
+        -------
+        bool
+            Whether it is.
+        """
         return stop - event.start_frame >= self._open_frames
 
     def grow(self, event: Event, stop: int, text: str = "") -> None:
-        """Follow an event that goes on up to frame ``stop``; tell of it once it is long.
+        """Follow an event that continues up to frame ``stop``; report it once it is long.
 
-        ``text`` becomes its message, with the number of frames after it; without, the message stays.
+        Parameters
+        ----------
+        event
+            The event.
+        stop
+            The frame.
+        text
+            Becomes its message, with the number of frames after it; without, the message stays.
         """
         event.duration_frames = stop - event.start_frame
         if text:
@@ -42,13 +68,31 @@ class Teller:
             self.events.append(event)
 
     def end(self, event: Event, stop: int, text: str = "") -> None:
-        """End an event before frame ``stop`` and tell of it; ``text`` as for :meth:`grow`."""
+        """End an event before frame ``stop`` and report it.
+
+        Parameters
+        ----------
+        event
+            The event.
+        stop
+            The frame.
+        text
+            As for :meth:`grow`.
+        """
         event.duration_frames, event.open = max(0, stop - event.start_frame), False
         if text or event.kind is Kind.SILENCE:
             event.message = f"{text or 'no signal for'} {event.duration_frames} frames"
         self.events.append(event)
 
     def call_silence(self, event: Event, stop: int) -> None:
-        """Call a dropout that is long and never ended what it is: a channel without signal."""
+        """Call a dropout that is long and never ended what it is: a channel without signal.
+
+        Parameters
+        ----------
+        event
+            The dropout.
+        stop
+            The frame after its last.
+        """
         if self.is_long(event, stop):
             event.size = SilenceSize(held_value=getattr(event.size, "held_value", None))

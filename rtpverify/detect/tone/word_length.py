@@ -32,7 +32,15 @@ class WordLength:
         self._event: Event | None = None
 
     def watch(self, x: NDArray[np.float64], track: Track) -> None:
-        """Take in clean frames ``x`` of any shape."""
+        """Take in clean frames ``x`` of any shape.
+
+        Parameters
+        ----------
+        x
+            The frames, of any shape.
+        track
+            Their channel.
+        """
         settings = self._settings
         if not self.watching or settings.bits is None or x.size == 0:
             return
@@ -44,7 +52,15 @@ class WordLength:
             self._settle(track)
 
     def finish(self, stop: int, track: Track) -> None:
-        """End the stream at frame ``stop``."""
+        """End the stream at frame ``stop``.
+
+        Parameters
+        ----------
+        stop
+            The frame after its last.
+        track
+            The channel.
+        """
         self._settle(track)
         if self._event is not None:
             self._event.duration_frames, self._event.open = stop, False

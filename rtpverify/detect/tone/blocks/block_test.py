@@ -81,7 +81,28 @@ def take_blocks(
     first_block: NDArray[np.int64],
     due: NDArray[np.int64],
 ) -> NewBlocks:
-    """Fit the first ``due`` blocks of locked lines; ``x`` and ``valid`` have shape (m, count, n)."""
+    """Fit the first ``due`` blocks of locked lines.
+
+    Parameters
+    ----------
+    state
+        What is known of all lines.
+    lines
+        The lines, shape (m,).
+    x
+        Their frames, shape (m, count, n).
+    valid
+        Which of them are there, shape (m, count, n).
+    first_block
+        Number of the first block of each, shape (m,).
+    due
+        Blocks of each, shape (m,).
+
+    Returns
+    -------
+    NewBlocks
+        The fits, shape (m, count) each.
+    """
     _, count, n = x.shape
     is_due = np.arange(count) < due[:, None]
     holes: NDArray[np.bool_] = np.logical_not(valid.all(axis=2)) & is_due
@@ -95,7 +116,24 @@ def take_blocks(
 def take_whole_blocks(
     state: Lines, lines: NDArray[np.int64], x: NDArray[np.floating], first_block: NDArray[np.int64]
 ) -> NewBlocks:
-    """Fit blocks of locked lines of which every frame is there; ``x`` has shape (m, count, n) and is only read."""
+    """Fit blocks of locked lines of which every frame is there.
+
+    Parameters
+    ----------
+    state
+        What is known of all lines.
+    lines
+        The lines, shape (m,).
+    x
+        Their frames, shape (m, count, n); only read.
+    first_block
+        Number of the first block of each, shape (m,).
+
+    Returns
+    -------
+    NewBlocks
+        The fits, shape (m, count) each.
+    """
     m, count, n = x.shape
     every = np.broadcast_to(np.True_, x.shape)
     due, holes = np.full(m, count), np.zeros((m, count), np.bool_)
@@ -140,7 +178,20 @@ def _fitted(
 
 
 def fit_lines(omega: NDArray[np.float64], x: NDArray[np.floating]) -> BlockFit:
-    """Fit all blocks; lines of one basis frequency that lie together go through one product of matrices."""
+    """Fit all blocks; lines of one basis frequency that lie together go through one product of matrices.
+
+    Parameters
+    ----------
+    omega
+        Frequency of each line, rad per frame, shape (m,).
+    x
+        Their frames, shape (m, count, n).
+
+    Returns
+    -------
+    BlockFit
+        The fits, shape (m, count) each.
+    """
     m, count, n = x.shape
     if not x.flags.c_contiguous:
         bases = [tone_basis(value, n) for value in omega.tolist()]
@@ -200,7 +251,20 @@ class BlockTest:
         )
 
     def innovations(self, state: Lines, new: NewBlocks) -> Innovations:
-        """Return what the new blocks hold that those before do not predict."""
+        """Return what the new blocks hold that those before do not predict.
+
+        Parameters
+        ----------
+        state
+            What is known of all lines.
+        new
+            The blocks.
+
+        Returns
+        -------
+        Innovations
+            Shape (m, count, 3 + scales).
+        """
         lines, count, scales = new.lines, new.count, len(self._steps)
         off = np.empty((len(lines), count, 3 + scales))
         phases = (new.phase @ self._phase_weights(count)).reshape(len(lines), 1 + scales, count)
@@ -223,7 +287,24 @@ class BlockTest:
         return self._weights[count]
 
     def judge(self, state: Lines, movement: Movement, new: NewBlocks, found: Innovations) -> Judged:
-        """Tell which blocks go on where those before left off, and with which a faint step of the phase shows."""
+        """Return which blocks continue where those before ended, and with which a faint step of the phase shows.
+
+        Parameters
+        ----------
+        state
+            What is known of all lines.
+        movement
+            How they move by themselves.
+        new
+            The blocks.
+        found
+            What :meth:`innovations` returned of them.
+
+        Returns
+        -------
+        Judged
+            Shape (m, count).
+        """
         lines, n = new.lines, state.block_frames
         level = np.maximum(state.amplitude[lines, -1], SMALLEST_NOISE)
         limit = movement.sigma_before(lines, found, state.sigma[lines], state.omega[lines] * level)
@@ -260,7 +341,26 @@ class BlockTest:
         return excess.max(axis=2) > 1.0, excess.argmax(axis=2)
 
     def faint_step(self, state: Lines, line: int, block: int, phase: NDArray[np.float64], scale: int) -> Step:
-        """Return the step in the phases of the blocks up to ``block``, to be measured."""
+        """Return the step in the phases of the blocks up to ``block``, to be measured.
+
+        Parameters
+        ----------
+        state
+            What is known of all lines.
+        line
+            The line.
+        block
+            Number of the latest block.
+        phase
+            Phases of the latest blocks, rad, shape (n,).
+        scale
+            Which of the lengths of straight lines shows it.
+
+        Returns
+        -------
+        Step
+            Where one sine gives way to the other, as far as blocks show.
+        """
         moves = self._movement.moves(line, block, float(state.omega[line]))
         return self._steps[scale].step(state, line, block, phase, moves)
 
@@ -343,12 +443,42 @@ class FaintStep:
         self._corners = _scored(_change_estimators(blocks, lambda t: np.maximum(t + 0.5, 0.0)))
 
     def is_corner(self, phase: NDArray[np.float64]) -> bool:
-        """Tell whether the phases of the latest blocks show a change of the frequency rather than a step."""
+        """Return whether the phases of the latest blocks show a change of the frequency rather than a step.
+
+        Parameters
+        ----------
+        phase
+            Phases of the latest blocks, rad, shape (n,).
+
+        Returns
+        -------
+        bool
+            Whether they do.
+        """
         phase = phase[-self._blocks :]
         return float(np.abs(self._corners @ phase).max()) > float(np.abs(self._steps @ phase).max())
 
     def step(self, state: Lines, line: int, block: int, phase: NDArray[np.float64], moves: Moves) -> Step:
-        """Return the step in the phases of the blocks up to ``block``, to be measured."""
+        """Return the step in the phases of the blocks up to ``block``, to be measured.
+
+        Parameters
+        ----------
+        state
+            What is known of all lines.
+        line
+            The line.
+        block
+            Number of the latest block.
+        phase
+            Phases of the latest blocks, rad, shape (n,).
+        moves
+            How much the line moves by itself.
+
+        Returns
+        -------
+        Step
+            Where one sine gives way to the other, as far as blocks show.
+        """
         n, phase = state.block_frames, phase[-self._blocks :]
         at = int(np.abs(self._steps @ phase).argmax())
         frame = (block + 1 - self._blocks + at) * n

@@ -24,14 +24,40 @@ SEED_BLOCKS = 2
 
 
 def line_ends(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the straight line through each row of values at its last point, and its slope, shape (rows,) each."""
+    """Return the straight line through each row of values at its last point, and its slope, shape (rows,) each.
+
+    Parameters
+    ----------
+    values
+        Shape (rows, n).
+
+    Returns
+    -------
+    end : NDArray[np.float64]
+        Value at the last point, shape (rows,).
+    slope : NDArray[np.float64]
+        For each point, shape (rows,).
+    """
     t = block_time(values.shape[1])
     slope = values @ t / float(t @ t)
     return values.mean(axis=1) + slope * float(t[-1]), slope
 
 
 def line_end(values: NDArray[np.float64]) -> tuple[float, float]:
-    """Return the straight line through values at its last point, and its slope."""
+    """Return the straight line through values at its last point, and its slope.
+
+    Parameters
+    ----------
+    values
+        Shape (n,).
+
+    Returns
+    -------
+    end : float
+        Value at the last point.
+    slope : float
+        For each point.
+    """
     end, slope = line_ends(values[None])
     return float(end[0]), float(slope[0])
 
@@ -73,7 +99,20 @@ class NewBlocks:
     stretches: int = 1
 
     def samples(self, i: NDArray[np.intp], k: NDArray[np.intp]) -> NDArray[np.floating]:
-        """Return the frames of blocks ``k`` of lines ``i``, shape (len(i), n)."""
+        """Return the frames of blocks ``k`` of lines ``i``, shape (len(i), n).
+
+        Parameters
+        ----------
+        i
+            Which of the lines, shape (k,).
+        k
+            Which of their blocks, shape (k,).
+
+        Returns
+        -------
+        NDArray[np.floating]
+            Full scale ±1.0.
+        """
         part: NDArray[np.floating] = self.x[i // self.stretches, i % self.stretches * self.count + k]
         return part
 
@@ -163,19 +202,46 @@ class Lines:
         self.rounding_sigma = np.zeros(0)
 
     def of(self, lines: NDArray[np.int64]) -> Lines:
-        """Return what is known of these lines, in that order and any number of times, apart from this."""
+        """Return what is known of these lines, in that order and any number of times, apart from this.
+
+        Parameters
+        ----------
+        lines
+            The lines, shape (m,).
+
+        Returns
+        -------
+        Lines
+            Copies.
+        """
         part = Lines(self.block_frames, self.window)
         for name in _COLUMNS:
             setattr(part, name, getattr(self, name)[lines])
         return part
 
     def put(self, lines: NDArray[np.int64], other: Lines, rows: NDArray[np.int64]) -> None:
-        """Take over what is known elsewhere of lines: that of ``rows`` there."""
+        """Take over what is known elsewhere of lines: that of ``rows`` there.
+
+        Parameters
+        ----------
+        lines
+            The lines, shape (m,).
+        other
+            Where more is known of them.
+        rows
+            Their rows there, shape (m,).
+        """
         for name in _COLUMNS:
             getattr(self, name)[lines] = getattr(other, name)[rows]
 
     def add(self, settings: list[Settings]) -> None:
-        """Add lines, not locked."""
+        """Add lines, not locked.
+
+        Parameters
+        ----------
+        settings
+            How each of them is checked.
+        """
         n = len(settings)
         for name in (
             "locked",
@@ -198,14 +264,34 @@ class Lines:
         self.rounding_sigma = np.append(self.rounding_sigma, [item.rounding_sigma for item in settings])
 
     def reset(self, line: int, settings: Settings) -> None:
-        """Make a line that is not needed any more another one, not locked."""
+        """Make a line that is not needed any more another one, not locked.
+
+        Parameters
+        ----------
+        line
+            The line.
+        settings
+            How it is checked.
+        """
         self.locked[line] = False
         self.half_level_limit[line] = settings.limits.max_level_change_db / DB_PER_NEPER / 2.0
         self.half_dc_limit[line] = settings.limits.max_dc_offset / 2.0
         self.rounding_sigma[line] = settings.rounding_sigma
 
     def lock(self, line: int, track: Track, block: int, seed: BlockFit) -> None:
-        """Take a line over from a track that is quiet up to ``block``; ``seed`` are the fits of its last blocks."""
+        """Take a line over from a track that is undisturbed up to ``block``.
+
+        Parameters
+        ----------
+        line
+            The line.
+        track
+            The track.
+        block
+            Number of its next block.
+        seed
+            Fits of its last blocks.
+        """
         n, model = self.block_frames, track.model
         self.omega[line] = model.omega
         self.last_z[line] = seed.z[-1]
@@ -226,13 +312,36 @@ class Lines:
         self.locked[line] = True
 
     def known_blocks(self, line: int) -> int:
-        """Return how many clean blocks are remembered."""
+        """Return how many clean blocks are remembered.
+
+        Parameters
+        ----------
+        line
+            The line.
+
+        Returns
+        -------
+        int
+            Blocks.
+        """
         return min(int(self.count[line]), self.window)
 
     def sine(self, line: int, block: int) -> Sine:
         """Return the sine of a line whose last clean block is the one before ``block``.
 
         Phase and level are the straight lines through those of the latest blocks.
+
+        Parameters
+        ----------
+        line
+            The line.
+        block
+            Number of its next block.
+
+        Returns
+        -------
+        Sine
+            With the phase at the first frame of that block.
         """
         n = self.block_frames
         newest = slice(self.window - PREDICTOR_BLOCKS, None)
@@ -245,7 +354,15 @@ class Lines:
         return replace(sine, anchor=sine.anchor + (block - 1) * n)
 
     def renew_noise(self, line: int, settings: Settings) -> None:
-        """Renew noise and threshold from the last second."""
+        """Renew noise and threshold from the last second.
+
+        Parameters
+        ----------
+        line
+            The line.
+        settings
+            How it is checked.
+        """
         sigma = math.sqrt(float(self.power[line, -self.known_blocks(line) :].mean()))
         self.sigma[line] = max(sigma, SMALLEST_NOISE)
         self.threshold[line] = settings.frame_threshold(sigma, float(self.peak[line]))

@@ -65,6 +65,16 @@ class Crosstalk:
         """Return the strongest crosstalk relative to the tone where it belongs, by amplitudes of the channels.
 
         None where nothing stands out of the noise.
+
+        Parameters
+        ----------
+        amplitudes
+            Amplitude of the tone of each channel, full scale ±1.0.
+
+        Returns
+        -------
+        float or None
+            In dB; None where nothing is distinct from the noise.
         """
         levels = [
             decibels(math.sqrt((power - self._noise) / self._stretches) / amplitudes[channel])

@@ -24,6 +24,11 @@ def present_level(measured: Signal, x: NDArray[np.float64]) -> Signal:
         What was measured so far; what is counted there stays.
     x
         Frames, shape (n,), full scale ±1.0.
+
+    Returns
+    -------
+    Signal
+        A copy.
     """
     rms = float(np.sqrt(np.mean(np.square(x)))) if len(x) else 0.0
     level_dbfs = dbfs(rms) if rms > 0.0 else None
@@ -41,10 +46,21 @@ def present_tones(
 
     Parameters
     ----------
-    measured, which, settings
-        What was measured so far, the lines, shape (m,), and how each is judged.
+    measured
+        What was measured so far of each; what is counted there stays.
+    lines
+        What is known of all lines.
+    which
+        The lines, shape (m,).
+    settings
+        How each of them is checked.
     harmonics
         Sum of the squared amplitudes of harmonics, shape (m,); NaN where not measured.
+
+    Returns
+    -------
+    list[Signal]
+        One for each of ``which``.
     """
     known = np.minimum(lines.count[which], lines.window)
     weight = (np.arange(lines.window) >= lines.window - known[:, None]) / known[:, None]

@@ -19,6 +19,16 @@ def turned_harmonics(fit: BlockFit) -> NDArray[np.complex128]:
     """Return the harmonics of blocks with the phase of the fundamental taken out, one axis more than ``fit``.
 
     They add up over blocks, while noise averages away.
+
+    Parameters
+    ----------
+    fit
+        The blocks.
+
+    Returns
+    -------
+    NDArray[np.complex128]
+        Complex amplitudes, shape of the fit and one axis more.
     """
     amplitude = np.abs(fit.z)
     unit = np.divide(fit.z.conj(), amplitude, out=np.zeros_like(fit.z), where=amplitude > 0)
@@ -45,7 +55,13 @@ class Measurements:
         self._block = 0
 
     def grow(self, lines: int) -> None:
-        """Add lines."""
+        """Add lines.
+
+        Parameters
+        ----------
+        lines
+            How many.
+        """
         self._sums = np.concatenate([self._sums, np.zeros((lines, 5))])
         self._harmonics = np.concatenate([self._harmonics, np.zeros((lines, MAX_HARMONIC - 1))])
         self._stretch_start = np.concatenate([self._stretch_start, np.zeros((lines, MAX_HARMONIC))])
@@ -55,19 +71,37 @@ class Measurements:
         self._omega = np.concatenate([self._omega, np.zeros((lines, 2))])
 
     def reset(self, line: int) -> None:
-        """Forget a line, which becomes another one."""
+        """Forget a line, which becomes another one.
+
+        Parameters
+        ----------
+        line
+            The line.
+        """
         for sums in (self._sums, self._harmonics, self._stretch_start, self._run, self._run_omega, self._omega):
             sums[line] = 0.0
         self._stretch_harmonics[line] = np.nan
 
     def begin(self, lines: NDArray[np.int64]) -> None:
-        """Begin an undisturbed run of blocks on these lines."""
+        """Begin an undisturbed run of blocks on these lines.
+
+        Parameters
+        ----------
+        lines
+            The lines, shape (m,).
+        """
         self._run[lines] = 0.0
         self._begin_stretch(lines)
         self._stretch_harmonics[lines] = np.nan
 
     def renew_harmonics(self, lines: NDArray[np.int64]) -> None:
-        """End a stretch of blocks whose harmonics are measured together, and begin the next."""
+        """End a stretch of blocks whose harmonics are measured together, and begin the next.
+
+        Parameters
+        ----------
+        lines
+            The lines, shape (m,).
+        """
         self._stretch_harmonics[lines] = self._harmonics_since(lines)
         self._begin_stretch(lines)
 
@@ -75,6 +109,16 @@ class Measurements:
         """Return the sum of the squared amplitudes of harmonics in the last whole stretch of each line.
 
         In the run so far, where there was none; NaN where no block is measured.
+
+        Parameters
+        ----------
+        lines
+            The lines, shape (m,).
+
+        Returns
+        -------
+        NDArray[np.float64]
+            Full scale ±1.0 squared, shape (m,).
         """
         latest = self._stretch_harmonics[lines]
         return np.where(np.isnan(latest), self._harmonics_since(lines), latest)
@@ -132,7 +176,13 @@ class Measurements:
         self._run[lines] += np.stack([count, (phase * kept).sum(axis=1), (index * phase * kept).sum(axis=1)], axis=1)
 
     def end(self, line: int) -> None:
-        """End the undisturbed run of a line."""
+        """End the undisturbed run of a line.
+
+        Parameters
+        ----------
+        line
+            The line.
+        """
         self._omega[line] += self._run_weight(line)
         self._run[line] = 0.0
 
@@ -146,7 +196,24 @@ class Measurements:
         return weight, weight * (self._run_omega[line] + slope / self._block)
 
     def signal(self, line: int, settings: Settings, model: Sine | None, sigma: float) -> Signal:
-        """Return the figures of a line; ``model`` stands in where too little was steady for any block to count."""
+        """Return the figures of a line.
+
+        Parameters
+        ----------
+        line
+            The line.
+        settings
+            How it is checked.
+        model
+            Used where too little was steady for any block to count.
+        sigma
+            RMS of its noise.
+
+        Returns
+        -------
+        Signal
+            What was not measured is None.
+        """
         blocks, power, offset, residual, frames = self._sums[line]
         result = Signal(settings.channel + 1)
         if blocks == 0:

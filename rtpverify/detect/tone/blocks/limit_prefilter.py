@@ -24,7 +24,18 @@ LEAST_STEP_BLOCKS = 2
 
 
 def step_position(values: NDArray[np.float64]) -> int | None:
-    """Return the index of the first of ``values`` behind a step, None where a straight line fits them as well."""
+    """Return the index of the first value after the best-fitting step; None where a straight line explains as much.
+
+    Parameters
+    ----------
+    values
+        Shape (n,).
+
+    Returns
+    -------
+    int or None
+        Index, at least 1.
+    """
     n = len(values)
     if n < 2 * LEAST_STEP_BLOCKS:
         return None
@@ -90,17 +101,39 @@ class LimitWatch:
         self._begun = np.zeros((0, 3), np.int64)
 
     def grow(self, lines: int) -> None:
-        """Add lines."""
+        """Add lines.
+
+        Parameters
+        ----------
+        lines
+            How many.
+        """
         self._departed = np.append(self._departed, np.zeros(lines, np.bool_))
         self._limits = np.concatenate([self._limits, np.full((lines, 7), math.nan)])
         self._begun = np.concatenate([self._begun, np.zeros((lines, 3), np.int64)])
 
     def reset(self, line: int) -> None:
-        """Forget a line, which becomes another one."""
+        """Forget a line, which becomes another one.
+
+        Parameters
+        ----------
+        line
+            The line.
+        """
         self._departed[line], self._limits[line], self._begun[line] = False, math.nan, 0
 
     def learn(self, line: int, settings: Settings, monitor: Monitor) -> None:
-        """Write down what the monitor of a line holds now; a limit that is not known yet is always passed."""
+        """Write down what the monitor of a line holds now; a limit that is not known yet is always passed.
+
+        Parameters
+        ----------
+        line
+            The line.
+        settings
+            How it is checked.
+        monitor
+            Its monitor.
+        """
         limits = settings.limits
         self._departed[line] = monitor.departed
         self._begun[line] = [monitor.begun(aspect) or 0 for aspect in ("level", "dc", "residual")]
@@ -119,9 +152,23 @@ class LimitWatch:
     def readings(
         self, state: Lines, movement: Movement, new: NewBlocks, clean_blocks: NDArray[np.int64]
     ) -> Iterator[tuple[int, Reading]]:
-        """Yield what the monitors have to judge, in order: the line, and its reading at the end of a clean block.
+        """Yield what the monitors have to check, in order.
 
-        ``clean_blocks`` tells how many of the new blocks of each line are clean, shape (m,).
+        Parameters
+        ----------
+        state
+            What is known of all lines.
+        movement
+            How they move by themselves.
+        new
+            The blocks.
+        clean_blocks
+            How many of the new blocks of each line are clean, shape (m,).
+
+        Yields
+        ------
+        tuple[int, Reading]
+            The line, and its reading at the end of a clean block.
         """
         lines, n, window = new.lines, state.block_frames, state.window
         figures = _figures(state, new)
@@ -175,11 +222,27 @@ class LimitWatch:
             What is known of stretches of lines, and their new blocks.
         lines
             The line that each of them is of, shape (m,).
+
+        Returns
+        -------
+        NDArray[np.bool_]
+            Whether one would.
         """
         return np.asarray(self._pass_limits(lines, _figures(state, new)).any(axis=1))
 
     def departed(self, lines: NDArray[np.int64]) -> bool:
-        """Return whether a departure of any of these lines goes on."""
+        """Return whether a departure of any of these lines continues.
+
+        Parameters
+        ----------
+        lines
+            The lines, shape (m,).
+
+        Returns
+        -------
+        bool
+            Whether one does.
+        """
         return bool(self._departed[lines].any())
 
     def _pass_limits(self, lines: NDArray[np.int64], figures: _Figures) -> NDArray[np.bool_]:

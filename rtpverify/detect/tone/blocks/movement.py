@@ -104,26 +104,59 @@ class Movement:
         self._block = np.zeros((0, RING_BLOCKS), np.int64)
 
     def grow(self, lines: int) -> None:
-        """Add lines."""
+        """Add lines.
+
+        Parameters
+        ----------
+        lines
+            How many.
+        """
         for name in ("square", "power", "seen", "_waiting", "_waits", "_ring"):
             array = getattr(self, name)
             setattr(self, name, np.concatenate([array, np.zeros((lines, *array.shape[1:]), array.dtype)]))
         self._block = np.concatenate([self._block, np.full((lines, RING_BLOCKS), -1)])
 
     def of(self, lines: NDArray[np.int64]) -> Movement:
-        """Return how these lines move, in that order and any number of times, apart from this and without medians."""
+        """Return how these lines move, in that order and any number of times, apart from this and without medians.
+
+        Parameters
+        ----------
+        lines
+            The lines, shape (m,).
+
+        Returns
+        -------
+        Movement
+            Copies.
+        """
         part = copy(self)
         for name in _LEARNED:
             setattr(part, name, getattr(self, name)[lines])
         return part
 
     def put(self, lines: NDArray[np.int64], other: Movement, rows: NDArray[np.int64]) -> None:
-        """Take over what was learned elsewhere of lines: that of ``rows`` there."""
+        """Take over what was learned elsewhere of lines: that of ``rows`` there.
+
+        Parameters
+        ----------
+        lines
+            The lines, shape (m,).
+        other
+            Where more was learned of them.
+        rows
+            Their rows there, shape (m,).
+        """
         for name in _LEARNED:
             getattr(self, name)[lines] = getattr(other, name)[rows]
 
     def reset(self, line: int) -> None:
-        """Forget a line, which becomes another one."""
+        """Forget a line, which becomes another one.
+
+        Parameters
+        ----------
+        line
+            The line.
+        """
         self.square[line], self.power[line], self.seen[line], self._block[line] = 0.0, 0.0, 0.0, -1
 
     def record(
@@ -160,16 +193,19 @@ class Movement:
 
         Parameters
         ----------
-        lines, sigma
-            Lines and the noise of each, shape (m,).
+        lines
+            The lines, shape (m,).
         new
             What the blocks hold that is new; each counts for those that follow it.
+        sigma
+            Noise of each line, shape (m,).
         omega_level
             Frequency times amplitude, full scale per frame, shape (m,).
 
         Returns
         -------
-        Shape (m, count, 3 + scales).
+        NDArray[np.float64]
+            Shape (m, count, 3 + scales).
         """
         square, counts = self._due(lines, new)
         earlier, count = np.zeros_like(square), np.zeros_like(square)
@@ -205,7 +241,17 @@ class Movement:
         return self.seen[lines][:, [0, 0, 0, *range(1, 1 + len(self.halves))]]
 
     def learn(self, lines: NDArray[np.int64], new: Innovations, kept: NDArray[np.bool_]) -> None:
-        """Learn from the blocks that were ``kept``, the first so many of each line, shape (m, count)."""
+        """Learn from the blocks that were ``kept``, the first so many of each line, shape (m, count).
+
+        Parameters
+        ----------
+        lines
+            The lines, shape (m,).
+        new
+            What the blocks hold that is new.
+        kept
+            The first so many of each line, shape (m, count).
+        """
         each = kept[:, :, None]
         square, counts = self._due(lines, new)
         added = (counts * each).sum(axis=1)
@@ -222,11 +268,25 @@ class Movement:
             store[lines] = np.concatenate([store[lines], values[:, :, 3:]], axis=1)[at, newest]
 
     def forget(self, lines: NDArray[np.int64]) -> None:
-        """Let what was seen long ago count less."""
+        """Let what was seen long ago count less.
+
+        Parameters
+        ----------
+        lines
+            The lines, shape (m,).
+        """
         self.seen[lines] = np.minimum(self.seen[lines], self._memory)
 
     def lock(self, line: int, block: int) -> None:
-        """Begin to judge a line by blocks, from ``block`` on: it moves as most of those before."""
+        """Begin to check a line by blocks, from ``block`` on: it moves as most of those before.
+
+        Parameters
+        ----------
+        line
+            The line.
+        block
+            Number of its first block.
+        """
         self._waits[line] = self._waiting[line] = 0.0
         phase, level, dc, power = self._medians(line, block)
         self.square[line, :3] = np.maximum(self.square[line, :3], np.square([phase, level, dc]))
@@ -235,7 +295,20 @@ class Movement:
             self.seen[line, 0] = max(self.seen[line, 0], MEDIAN_BLOCKS)
 
     def shown(self, line: int, omega: float) -> Moves:
-        """Return how much a line of frequency ``omega``, rad per frame, moves, as its blocks in order have shown."""
+        """Return how much a line of frequency ``omega``, rad per frame, moves, as its blocks in order have shown.
+
+        Parameters
+        ----------
+        line
+            The line.
+        omega
+            Its frequency, rad per frame.
+
+        Returns
+        -------
+        Moves
+            Its movement.
+        """
         phase, level, dc, *steps = np.sqrt(self.square[line]).tolist()
         power, clock_rad = math.sqrt(self.power[line]), self._clock_frames * omega
         if self.seen[line, 0] >= self._window:
@@ -243,7 +316,22 @@ class Movement:
         return Moves((phase, *steps), level, dc, power, clock_rad, self.halves, self._block_frames)
 
     def moves(self, line: int, block: int, omega: float) -> Moves:
-        """Return how much a line moves, as its blocks in order and most of those before ``block`` have shown."""
+        """Return how much a line moves, as its blocks in order and most of those before ``block`` have shown.
+
+        Parameters
+        ----------
+        line
+            The line.
+        block
+            Number of its next block.
+        omega
+            Its frequency, rad per frame.
+
+        Returns
+        -------
+        Moves
+            Its movement.
+        """
         shown, (phase, level, dc, power) = self.shown(line, omega), self._medians(line, block)
         return replace(
             shown,

@@ -19,9 +19,9 @@ BEGINS_RAD = 0.02
 
 
 def inverted(sines: Mapping[int, Sine], deviations: Mapping[int, float], block_frames: int) -> list[int]:
-    """Return the keys of the sines that are the same tone as the others, upside down.
+    """Return the keys of the sines that are the same tone as the others, inverted.
 
-    Only those of the same frequency as the first, as far as it can be known, are held against it. One that is not half
+    Only those of the same frequency as the first, as far as it can be known, are compared with it. One that is not half
     a period off, as far as noise leaves that open, has another phase. The few are taken for the inverted ones; of two,
     the one that does not begin as a sine does.
 
@@ -31,6 +31,11 @@ def inverted(sines: Mapping[int, Sine], deviations: Mapping[int, float], block_f
         Of each channel, and the standard deviation of its phase, rad.
     block_frames
         Length of a block.
+
+    Returns
+    -------
+    list[int]
+        Keys.
     """
     first = next(iter(sines.values()))
     frame = first.anchor

@@ -53,7 +53,7 @@ def judge_stretches(
     blocks: int,
     settings: Sequence[Settings],
 ) -> Stretches:
-    """Judge whole blocks of locked lines, stretches of so many of them at once.
+    """Check whole blocks of locked lines, stretches of so many of them at once.
 
     Parameters
     ----------
@@ -67,6 +67,11 @@ def judge_stretches(
         Blocks of a stretch, no fewer than those that are remembered.
     settings
         How each of the lines is judged, shape (m,).
+
+    Returns
+    -------
+    Stretches
+        What was found of each stretch.
     """
     lines, m, count = new.lines, len(new.lines), new.count // blocks
     rows = np.arange(m * (count + 1)).reshape(m, count + 1)
