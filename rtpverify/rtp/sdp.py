@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from rtpverify.rtp.payload import Encoding
+from rtpverify.rtp.payload import Encoding, static_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +130,8 @@ class Media:
         if self.is_encrypted:
             return f"the payload is encrypted ({self.protocol})"
         if payload_type is not None and payload_type not in self.rtpmaps:
-            return f"payload type {payload_type}: encoding unknown"
+            name = static_name(payload_type)
+            return f"payload type {payload_type}: " + (f"{name} is not supported" if name else "encoding unknown")
         asked = self.rtpmaps if payload_type is None else {payload_type: self.rtpmaps[payload_type]}
         if not asked:
             return "no valid a=rtpmap line describes its encoding"

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from rtpverify.rtp.channel_order import channel_labels
-from rtpverify.rtp.payload import FIRST_DYNAMIC, Encoding
+from rtpverify.rtp.payload import FIRST_DYNAMIC, Encoding, static_name
 from rtpverify.rtp.sdp import Media
 
 
@@ -52,7 +52,9 @@ class Announced:
         bool
             True for static payload types too, where they are listed.
         """
-        return self.medium.is_encrypted or payload_type in self.medium.rtpmaps
+        medium = self.medium
+        is_static = payload_type in medium.payload_types and static_name(payload_type) is not None
+        return medium.is_encrypted or payload_type in medium.rtpmaps or is_static
 
     def channel_order(self, payload_type: int) -> str | None:
         """Return the channel order announced; of a payload type that is not, the only one there is.

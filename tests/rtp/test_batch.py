@@ -140,6 +140,12 @@ def test_gather_returns_the_bytes_at_each_offset(offset: list[int], length: int)
 
 
 def test_sockets_behind_one_another_are_put_in_order_of_arrival() -> None:
+    near = np.array([3, 9, 8], np.int64)  # only the last is out of order
+    assert PacketBatch(np.arange(3, dtype=np.uint8), near, near, near, near, []).by_arrival().offset.tolist() == [
+        3,
+        8,
+        9,
+    ]
     arrival = np.array([5, 7, 9, 4, 7], np.int64)
     index = np.arange(5, dtype=np.int64)
     batch = PacketBatch(np.arange(5, dtype=np.uint8), index, index, arrival, index, [])
@@ -148,3 +154,36 @@ def test_sockets_behind_one_another_are_put_in_order_of_arrival() -> None:
     for field in (ordered.offset, ordered.length, ordered.flow):
         assert field.tolist() == [3, 0, 1, 4, 2]  # those of one moment stay as they stood
     assert ordered.by_arrival() is ordered
+
+
+@pytest.mark.parametrize("padding", [0, 5])
+@pytest.mark.parametrize("there", [12, 13, 20, 31, 32])
+def test_of_a_packet_that_was_cut_off_the_payload_is_what_was_sent(there: int, padding: int) -> None:
+    """The byte that says how long padding is, is the first that a capture omits: only a whole packet has any."""
+    datagram = bytes([0xA0 if padding else 0x80]) + FULL[1:12] + bytes(19) + bytes([padding or 1])
+    batch = batch_of([datagram[:there], datagram])
+    batch.cut_bytes = np.array([len(datagram) - there, 0])
+    rtp = parse(batch)
+    assert rtp.payload_length.tolist() == [20 - (padding if there == 32 else 0), 20 - padding]
+    assert rtp.payload_offset.tolist() == [12, there + 12]
+    assert rtp.cut_bytes is not None
+    assert rtp.cut_bytes.tolist() == [32 - there, 0]
+    assert rtp.is_whole.tolist() == [there == 32, True]
+
+
+@pytest.mark.parametrize(("there", "counted"), [(12, 1), (15, 1), (16, 0), (20, 0)])
+def test_of_an_extension_that_was_cut_off_its_length_must_be_there(there: int, counted: int) -> None:
+    datagram = bytes([0x90]) + FULL[1:12] + bytes.fromhex("bede0001 10aa0000") + bytes(8)
+    batch = batch_of([datagram[:there]])
+    batch.cut_bytes = np.array([len(datagram) - there])
+    rtp = parse(batch)
+    assert rtp.discarded == Counter({"extension": 1} if counted else {})
+    assert rtp.payload_length.tolist() == ([] if counted else [8])
+
+
+def test_reports_that_were_cut_off_say_nothing() -> None:
+    report = b"\x80\xc8" + bytes(26)
+    batch = batch_of([report, report])
+    assert parse(batch).rtcp.tolist() == [0, 1]
+    batch.cut_bytes = np.array([4, 0])
+    assert parse(batch).rtcp.tolist() == [1]

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rtpverify.rtp.payload import encode, parse_rtpmap
-from rtpverify.rtp.readings import SampleEvidence, is_audio, readings
+from rtpverify.rtp.readings import MIN_FRAMES, SampleEvidence, code_bits, is_audio, readings
 
 ENCODINGS = (
     "L16/48000/1",
@@ -156,3 +156,36 @@ def test_every_encoding_of_a_frame_size():
         "PCMA/48000/6",
     ]
     assert readings(4096, 48_000) != []
+
+
+def test_where_there_is_nothing_to_choose_from_nothing_is_said():
+    form = parse_rtpmap("L16/48000")
+    payload = said_bytes(form)
+    assert SampleEvidence([form], payload).said is None
+    assert SampleEvidence([form, parse_rtpmap("L8/48000/2")], payload[: 2 * (MIN_FRAMES - 1)]).said is None
+
+
+def said_bytes(form):
+    frame = np.arange(200)[:, None]
+    return bytes(encode(form, 0.5 * np.sin(0.13 * frame) * np.ones(form.channels)))
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_the_code_of_a_tone_is_as_long_as_what_it_leaves_open(channels):
+    """A sine follows from the samples before it: what is left is rounding, and in floats the noise of theirs."""
+    frames = 400
+    for name, most_bits in (("L16", 3.0), ("L24", 3.0), ("F32", 12.0), ("PCMU", 8.0), ("AM824", 4.0)):
+        form = parse_rtpmap(f"{name}/48000/{channels}")
+        tone = 0.5 * np.sin(0.05 * np.arange(frames)[:, None] + np.arange(channels))
+        octets = np.frombuffer(encode(form, tone), np.uint8)
+        assert code_bits(form, octets) / (frames * channels) < most_bits, name
+        noise = np.random.default_rng(1).uniform(-1, 1, (frames, channels))
+        whole = code_bits(form, np.frombuffer(encode(form, noise), np.uint8)) / (frames * channels)
+        assert 0.85 * (24 if name == "AM824" else form.bits or 8) < whole <= 34, name
+
+
+def test_the_code_of_a_constant_is_the_constant():
+    for name, bits in (("L16", 16), ("L24", 24), ("PCMU", 8), ("AM824", 8 + 24)):
+        form = parse_rtpmap(f"{name}/48000")
+        octets = np.frombuffer(encode(form, np.full((100, 1), 0.25)), np.uint8)
+        assert code_bits(form, octets) == bits

@@ -129,6 +129,13 @@ def test_drift_needs_a_second(seconds, drift_ppm):
     assert reports.drift_ppm == drift_ppm
 
 
+def test_a_goodbye_of_several_and_why():
+    body = struct.pack(">III", 9, 8, 7) + b"\x07the end"
+    assert parse_rtcp(packet(203, 3, body)).reports == [Bye((9, 8, 7), "the end")]
+    assert parse_rtcp(packet(203, 3, body[:12])).reports == [Bye((9, 8, 7))]
+    assert parse_rtcp(packet(203, 0, b"\x02no")).reports == [Bye((), "no")]
+
+
 BLOCKS = st.builds(
     ReceptionBlock,
     ssrc=st.integers(0, 2**32 - 1),

@@ -199,3 +199,23 @@ def test_what_is_announced_is_read(origin, text, deletes):
 )
 def test_sessions_are_announced_in_the_group_of_their_scope(address, group):
     assert group_for(address) == group
+
+
+def test_without_an_origin_line_a_session_is_known_by_its_identifier():
+    directory = SessionDirectory()
+    nameless = b"v=0\r\ns=x\r\nm=audio 5004 RTP/AVP 0\r\nc=IN IP4 239.1.2.3\r\n"
+    for identifier in (1, 2, 1):
+        directory.take(sap(nameless, identifier=identifier))
+    assert len(directory.sessions) == 2
+    directory.take(sap(nameless.replace(b"s=x", b"o=odd\r\ns=x"), identifier=3))
+    directory.take(sap(nameless.replace(b"s=x", b"o=odd\r\ns=y"), identifier=4))
+    assert len(directory.sessions) == 3  # an origin line of another form is one all the same
+    assert set(directory.sessions) == {"192.0.2.7 0001", "192.0.2.7 0002", "192.0.2.7 odd"}
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_a_text_may_be_so_long(more):
+    text = sdp() + b"i=" + b"x" * (MAX_TEXT_BYTES - len(b"application/sdp\0") - len(sdp()) - 2 + more)
+    message = parse_sap(sap(text, compressed=True))
+    assert message == "compression" if more else message.text == text.decode()
+    assert MAX_TEXT_BYTES == 65_536

@@ -352,6 +352,10 @@ def test_warnings_are_bounded_and_short() -> None:
     session = parse_sdp(STUDIO + "a=ptime:x\n" * 5000 + "a=ptime:" + "x" * 60_000, "x.sdp")
     assert len(session.warnings) == MAX_WARNINGS + 1
     assert session.warnings[-1] == f"x.sdp: {5001 - MAX_WARNINGS} further lines could not be read"
+    for count in (MAX_WARNINGS - 1, MAX_WARNINGS):
+        assert len(parse_sdp(STUDIO + "a=ptime:x\n" * count, "x.sdp").warnings) == count
+    one_more = parse_sdp(STUDIO + "a=ptime:x\n" * (MAX_WARNINGS + 1), "x.sdp").warnings
+    assert one_more[-1] == "x.sdp: 1 further lines could not be read"
     [warning] = parse_sdp(STUDIO + "a=ptime:" + "\x1b" * 60_000, "x.sdp").warnings
     assert len(warning) < 500
     assert warning.isprintable()
@@ -470,3 +474,17 @@ def test_ssrcs_that_carry_the_same():
     lines = ["v=0", "c=IN IP4 239.1.2.3", "m=audio 5004 RTP/AVP 97", "a=rtpmap:97 L16/48000"]
     lines += ["a=ssrc:1000 cname:x", "a=ssrc-group:DUP 1000 1010", "a=ssrc-group:FID 1 2"]
     assert parse_sdp("\n".join(lines), "x.sdp").audio[0].duplicate_ssrcs == [(1000, 1010)]
+
+
+@pytest.mark.parametrize(("second", "warned"), [("239.1.2.3", 0), ("239.1.2.3/32", 0), ("239.1.2.4", 1)])
+def test_an_address_that_is_given_twice_is_one(second: str, warned: int) -> None:
+    text = f"v=0\nm=audio 5004 RTP/AVP 0\nc=IN IP4 239.1.2.3\nc=IN IP4 {second}\n"
+    session = parse_sdp(text, "x")
+    assert session.media[0].destination == "239.1.2.3:5004"
+    assert len(session.warnings) == warned
+
+
+def test_a_medium_without_an_address_has_no_destination() -> None:
+    [medium] = parse_sdp("v=0\nm=audio 5004 RTP/AVP 0\n", "x").media
+    assert medium.destination is None
+    assert medium.unusable == "x:2: no c= line says where this medium goes"
