@@ -51,6 +51,7 @@ def test_what_is_written_is_read(described):
 
 
 def test_a_sender_that_nobody_knows_filters_nothing():
-    known = DescribedStream("tone", (("239.1.2.3", 5004),), ("192.0.2.1",), 97, Encoding("L24", 48_000, 2), 48, 1, False)
+    form = Encoding("L24", 48_000, 2)
+    known = DescribedStream("tone", (("239.1.2.3", 5004),), ("192.0.2.1",), 97, form, 48, 1, False)
     assert "a=source-filter: incl IN IP4 239.1.2.3 192.0.2.1" in write_sdp("bench", 17, [known])
     assert "source-filter" not in write_sdp("bench", 17, [replace(known, senders=("0.0.0.0",))])  # noqa: S104
