@@ -250,6 +250,32 @@ def encode(encoding: Encoding, samples: NDArray[np.float64]) -> bytes:
     return FORMATS[encoding.name].encode(samples.reshape(-1)).tobytes()
 
 
+def is_rounded_to(name: str, exact: NDArray[np.float64], coded: NDArray[np.float64], slack: float) -> bool:
+    """Return whether samples are others as an encoding rounds them.
+
+    Parameters
+    ----------
+    name
+        Name of the encoding.
+    exact
+        What was encoded, full scale ±1.0.
+    coded
+        What the code means, of the same shape.
+    slack
+        How far from the middle between two levels either of them will do: encoders differ there.
+
+    Returns
+    -------
+    bool
+        Whether all of them are.
+    """
+    form = FORMATS[name]
+    coded_off = (form.encode((exact + off).reshape(-1)).view(np.uint8).reshape(1, -1) for off in (-slack, slack))
+    low, high = (form.decode(raw)[0] for raw in coded_off)
+    flat = coded.reshape(-1)
+    return bool(np.all((low <= flat) & (flat <= high)))
+
+
 def _quantise(samples: NDArray[np.float64], bits: int) -> NDArray[np.int64]:
     """Round to integers of ``bits`` bits, clipped."""
     full_scale = 1 << (bits - 1)

@@ -365,6 +365,20 @@ def test_content_of_a_narrow_band_that_is_inverted_is_not_called_late(tmp_path, 
     assert result.streams[0].comparison.channels[0].offset_frames == pytest.approx(0.0, abs=1.0)
 
 
+@pytest.mark.parametrize("subtype", ["ALAW", "ULAW"])
+@pytest.mark.parametrize("peak_dbfs", [-90.0, -72.0, -60.0, -40.0])
+def test_what_companding_makes_of_faint_audio_is_no_fault(tmp_path, subtype, peak_dbfs):
+    """A-law writes half a step for whatever is smaller: that is much louder, and square."""
+    x = speech(3, seed=2)[:, :1] * (np.sin(2 * np.pi * 0.4 * np.arange(3 * RATE_HZ) / RATE_HZ) > 0.0)[:, None]
+    x = quantised(10 ** (peak_dbfs / 20) * x / np.abs(x).max())
+    one, other = write(tmp_path, x, "one.wav"), write(tmp_path, x, "other.wav", subtype)
+    assert compare(one, other, with_distance=False).verdict is Verdict.PASS
+    damaged = x.copy()
+    damaged[50_000, 0] += 2.0**-8
+    result = compare(one, write(tmp_path, damaged, "other.wav", subtype), with_distance=False)
+    assert result.exit_status == 1
+
+
 def test_faint_steps_that_are_equal_to_the_last_bit_tell_their_place(tmp_path):
     """What came first and again is inserted, though it moves by no more than a few steps of eight bits."""
     x = np.round(100 * music(5, seed=1)[:10_450, :1]) / 128

@@ -14,6 +14,7 @@ from rtpverify.rtp.payload import (
     Encoding,
     decode,
     encode,
+    is_rounded_to,
     parse_encodings,
     parse_rtpmap,
     static_encoding,
@@ -253,3 +254,14 @@ def test_static_payload_types_are_those_of_rfc_3551() -> None:
             assert name.split()[0] == video[number]
         else:
             assert name is None
+
+
+@pytest.mark.parametrize("name", ["PCMU", "PCMA", "L16", "L20"])
+def test_what_an_encoding_rounds_to_is_known(name):
+    x = np.random.default_rng(1).uniform(-0.9, 0.9, (500, 2))
+    form = Encoding(name, 8000, 2)
+    payload = np.frombuffer(encode(form, x), np.uint8)
+    coded = decode(form, payload, np.zeros(1, np.int64), 500)[0].astype(np.float64)
+    assert is_rounded_to(name, x, coded, 0.0)
+    coded[77, 1] += 0.1
+    assert not is_rounded_to(name, x, coded, 1e-3)
