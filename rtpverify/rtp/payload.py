@@ -324,18 +324,19 @@ def _encode_l20(samples: NDArray[np.float64]) -> NDArray[np.generic]:
 
 
 def _decode_l24(raw: NDArray[np.uint8]) -> NDArray[np.float32]:
-    rows, size = raw.shape
-    # Of four samples each, rows are whole words; others have to be laid one after the other.
-    octets = np.append(raw, np.zeros(-raw.size % 12, np.uint8)).reshape(1, -1) if size % 4 else raw
-    # Four samples are in three words, whole: each is moved to the upper three bytes of a word of its own.
-    packed = octets.view(">u4").astype(np.uint32).reshape(-1, 3)
-    one, two, three = packed.T
-    words = np.empty((len(packed), 4), np.uint32)
-    np.bitwise_and(one, 0xFFFFFF00, out=words[:, 0])
-    words[:, 1] = one << 24 | two >> 8 & 0xFFFF00
-    words[:, 2] = two << 16 | three >> 16 & 0xFF00
-    np.left_shift(three, 8, out=words[:, 3])
-    return _from_high_bits(words.view(np.int32).reshape(-1)[: raw.size // 3]).reshape(rows, size // 3)
+    rows, count = raw.shape[0], raw.shape[1] // 3
+    words = np.empty((rows, count), np.int32)
+    if words.size == 0:
+        return words.astype(np.float32)
+    if count > 1:
+        # Four bytes every three: the lowest is of the next sample. Only the last one has no next.
+        raw = raw if raw.strides[1] == 1 else np.ascontiguousarray(raw)
+        apart = raw.strides[0], 3
+        np.copyto(words[:, :-1], np.lib.stride_tricks.as_strided(raw[0, :4].view(">i4"), (rows, count - 1), apart))
+    high, middle, low = raw[:, -3:].T.astype(np.int32)
+    words[:, -1] = high << 24 | middle << 16 | low << 8
+    words &= np.int32(-256)
+    return _from_high_bits(words)
 
 
 def _encode_l24(samples: NDArray[np.float64]) -> NDArray[np.generic]:

@@ -28,9 +28,11 @@ from rtpverify.sources.ring.addressees import Addressees
 from rtpverify.sources.ring.packet_filter import attach, nothing_program, ports_program
 from rtpverify.sources.ring.packet_ring import PacketRing
 from rtpverify.sources.ring.receiver import HIDES_AUDIO, MAX_BATCH
-from rtpverify.sources.ring.tap import EVERY_INTERFACE, RING_MB, Tap
+from rtpverify.sources.ring.tap import EVERY_INTERFACE, Tap
 
 _SMALLEST_BUFFER_BYTES = 4096
+_RING_MB = 128
+"""One ring has to last as long as the buffers of all sockets do: a second of 64 streams of 1 ms."""
 _INTERFACES = Path("/sys/class/net")
 _LOOK_AGAIN_NS = 1_000_000_000
 """How long what is known of interfaces is taken for right."""
@@ -44,7 +46,7 @@ class RingReceiver:
     endpoints
         Where to receive.
     receive_buffer_bytes
-        Size of the ring, where that is more than 32 MiB.
+        Size of the ring, where that is more than 128 MiB.
     max_flows
         Datagrams of further senders are discarded.
 
@@ -77,7 +79,7 @@ class RingReceiver:
         """Whether a flow is received at an interface, by both their numbers."""
         self._has_master: dict[int, bool] = {}
         self._asked_ns = 0
-        ring_mb = max(RING_MB, receive_buffer_bytes >> 20)
+        ring_mb = max(_RING_MB, receive_buffer_bytes >> 20)
         self._ring = PacketRing(Tap(EVERY_INTERFACE, ring_mb=ring_mb, outgoing=True), nothing_program())
         try:
             self.add(endpoints)
