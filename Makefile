@@ -1,7 +1,7 @@
 # Needs Python 3.11 or newer (with venv) and make; everything else comes into .venv from the package registry.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-processors lint format bench-live bench-latency bench-check bench-detection bench-roc bench-compare docs corpus soak fuzz mutants soak-daemon check-release sbom dashboards docker clean
+.PHONY: help demo test test-processors lint format bench-live bench-latency bench-files bench-capture bench-scale bench-regression bench-detection bench-roc bench-compare docs corpus soak fuzz mutants soak-daemon check-release sbom dashboards docker clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -41,8 +41,17 @@ bench-live: $(VENV)/.run ## CPU per packet: a bare receive loop, rtpverify and G
 bench-latency: $(VENV)/.run ## from an event on the wire to metric, page and webhook, with 64 streams
 	$(BIN)/python benchmarks/latency.py
 
-bench-check: $(VENV)/.run ## speed and memory of checking an hour of audio
-	$(BIN)/python benchmarks/check.py
+bench-files: $(VENV)/.run ## speed and memory of checking hours of audio, next to sox and ffmpeg
+	$(BIN)/python -m benchmarks.files
+
+bench-capture: $(VENV)/.run ## speed and memory of checking a capture, next to tshark
+	$(BIN)/python -m benchmarks.capture
+
+bench-scale: $(VENV)/.dev ## how time and memory grow with streams, channels, length and loss (MOST=1: to the largest)
+	$(BIN)/python -m benchmarks.scale --most $(or $(MOST),0.25)
+
+bench-regression: $(VENV)/.run ## fails where a ratio is 20 % worse than the recorded one of this class of processors
+	$(BIN)/python -m benchmarks.regression
 
 bench-detection: $(BENCH_VENV)/.run ## faults found by rtpverify and by other tools, side by side
 	$(BENCH_VENV)/bin/python benchmarks/detection.py

@@ -45,7 +45,9 @@ bare       recvmmsg through ctypes on the daemon's tick ({1000 * TICK_SECONDS:g}
            socket a stream, one call a socket and tick, all datagrams into one 2 KiB, no address, no time; in C it
            would save some of the Python around it
 drain      (on request) the daemon's receiver alone, with addresses and arrival times, its batches thrown away
-rtpverify  `rtpverify serve` with its detectors on, its metrics read at the end only
+rtpverify  `rtpverify serve` with its detectors on, its metrics read at the end only; what receives is what it takes
+           by itself
+ring       the same with `backend = "ring"`, where this process may read packets from a ring
 gstreamer  does less than the daemon: it takes the packets apart and throws the samples away, nothing is verified;
            it does more, too: it wakes for each packet as a player must, where the daemon may let a tick pass
 all        the kernel charges the way of a packet through loopback to the sender; CPU is user and system time of all
@@ -161,9 +163,10 @@ def program(command: list[str], log: Path) -> Iterator[int]:
         raise SystemExit(f"{command[:4]} ended with {process.returncode}:\n{log.read_text(errors='replace')[-2000:]}")
 
 
-def daemon_config(first_port: int, streams: int, metrics_port: int) -> str:
+def daemon_config(first_port: int, streams: int, metrics_port: int, backend: str | None = None) -> str:
     """Return the daemon's configuration."""
     text = f'[metrics]\nlisten = "{ADDRESS}:{metrics_port}"\n'
+    text += f'[receive]\nbackend = "{backend}"\n' if backend else ""
     for k, port in enumerate(ports(first_port, streams)):
         text += f'\n[[stream]]\nname = "bench-{k}"\nsource = "rtp://{ADDRESS}:{port}"\nencoding = "L24/48000/2"\n'
         text += f'reference = "tone:{frequency_hz(k):g}"\n'
@@ -181,6 +184,7 @@ def gstreamer_command(first_port: int, streams: int) -> list[str]:
     return ["gst-launch-1.0", "-q", *" ".join(pipelines).split()]
 
 
+DAEMONS = ("rtpverify", "ring")
 LOOPS = {"bare": run_bare, "drain": run_drain}
 
 
@@ -221,7 +225,8 @@ def measure(receiver: str, first_port: int, streams: int, seconds: float, folder
         running = program(gstreamer_command(first_port, streams), folder / "gstreamer.log")
     else:
         configuration = folder / f"bench-{streams}.toml"
-        configuration.write_text(daemon_config(first_port, streams, metrics_port))
+        backend = receiver if receiver == "ring" else None
+        configuration.write_text(daemon_config(first_port, streams, metrics_port, backend))
         running = program([sys.executable, "-m", "rtpverify", "serve", str(configuration)], folder / "rtpverify.log")
     with running as process_id:
         mine = set(ports(first_port, streams))
@@ -248,7 +253,9 @@ def measure(receiver: str, first_port: int, streams: int, seconds: float, folder
             core_percent=used_ns / elapsed_seconds / 1e7,
             lost_by_host=sum(drops[port] for port in mine),
         )
-        if receiver == "rtpverify":
+        if receiver == "ring":
+            row.lost_by_host = metric_sum(metrics_port, "rtpverify_receive_buffer_dropped_total")
+        if receiver in DAEMONS:
             row.lost_by_stream = metric_sum(metrics_port, "rtpverify_packets_lost_total")
             row.events = metric_sum(metrics_port, "rtpverify_events_total")
     return row
@@ -293,7 +300,7 @@ def write_table(rows: list[Row]) -> None:
 
 def main() -> None:
     """Run the benchmark."""
-    usual = ["bare", "rtpverify", "gstreamer"]
+    usual = ["bare", "rtpverify", "ring", "gstreamer"]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=10.0, help="how long each measurement lasts (10)")
     parser.add_argument("--streams", type=int, nargs="+", default=[1, 16, 64], help="loads to measure (1 16 64)")

@@ -49,7 +49,10 @@ COVERED_ELSEWHERE = {
     "make format",
     "make bench-live",
     "make bench-latency",
-    "make bench-check",
+    "make bench-files",
+    "make bench-capture",
+    "make bench-scale",
+    "make bench-regression",
     "make dashboards",  # tests/observability
     "docker compose --profile demo up",
     "promtool check rules configs/prometheus/rules/recording.yml configs/prometheus/rules/alerts.yml",

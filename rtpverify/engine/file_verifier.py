@@ -312,6 +312,10 @@ class _NotFinite:
 
     def finite_stretches(self, frame: int, samples: NDArray[np.float64]) -> list[tuple[int, int]]:
         """Take in frames from ``frame`` on; return the stretches of them that lie in no run of any channel."""
+        with np.errstate(invalid="ignore", over="ignore"):
+            total = samples.sum()
+        if np.isfinite(total):  # what is not would be in the sum
+            return [(0, len(samples))]
         finite = np.isfinite(samples)
         if finite.all():
             return [(0, len(samples))]
