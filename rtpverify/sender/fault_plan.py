@@ -8,8 +8,9 @@ for each packet, from ``at`` to the end of what is sent: the faults are drawn be
 from __future__ import annotations
 
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
@@ -45,6 +46,10 @@ class Sent:
     seed: int
 
 
+_SEEDS_APART = 1_000_003
+"""More than there are streams, whose seeds count up by one."""
+
+
 def plan_faults(texts: Sequence[str], sent: Sent) -> dict[Target, list[Fault]]:
     """Return the faults of each leg of each stream.
 
@@ -67,15 +72,19 @@ def plan_faults(texts: Sequence[str], sent: Sent) -> dict[Target, list[Fault]]:
         where it can't be drawn from.
     """
     plan: dict[Target, list[Fault]] = {(stream, leg): [] for stream in range(sent.streams) for leg in range(sent.legs)}
+    earlier: Counter[str] = Counter()
     for text in texts:
         kind, values = split_fault(text)
+        # Two faults of a kind, such as the losses of two legs, come independently of each other.
+        own = replace(sent, seed=sent.seed + _SEEDS_APART * earlier[kind])
+        earlier[kind] += 1
         place = f"--fault: {text!r}"
         streams = _chosen(values, "stream", sent.streams, place)
         if "leg" in values and not (kind in FAULTS and FAULTS[kind].transport):
             raise ConfigurationError(f"{place}: leg is for faults of packets; {kind} is in the audio, on both legs")
         legs = _chosen(values, "leg", sent.legs, place)
         for stream in streams:
-            faults = list(_faults(kind, values, sent, stream, place))
+            faults = list(_faults(kind, values, own, stream, place))
             for leg in legs:
                 plan[stream, leg] += faults
     return plan

@@ -52,6 +52,14 @@ def test_the_seed_decides():
     assert list(map(str, drawn(f"{text},seed=7", replace(ONE, seed=8)))) == list(map(str, drawn(text)))
 
 
+@pytest.mark.parametrize("fault", ["loss:{}rate=0.01", "reorder:{}rate=0.01"])
+def test_faults_of_two_legs_are_drawn_apart(fault):
+    plan = plan_faults([fault.format("leg=1,"), fault.format("leg=2,")], MANY)
+    first, second = ([(one.at_seconds, str(one.values)) for one in plan[0, leg]] for leg in (0, 1))
+    assert first
+    assert not set(first) & set(second)
+
+
 def test_streams_and_kinds_are_drawn_apart():
     """But the legs of one stream are the same, unless a leg is named."""
     plan = plan_faults(["click:per_second=1,bit=3", "slip:per_second=1,frames=4"], MANY)
