@@ -61,7 +61,18 @@ class Absence:
         return self.lost.frame if self.lost is not None else self._track.position
 
     def horizon(self, frame: int) -> int:
-        """Return up to which frame every event has been told, where all before ``frame`` are explained."""
+        """Return up to which frame every event has been reported, where all before ``frame`` are explained.
+
+        Parameters
+        ----------
+        frame
+            The frame.
+
+        Returns
+        -------
+        int
+            A frame, at most that one.
+        """
         if self.unknown is not None and self._may_look_back(frame):
             frame = min(frame, self.unknown)
         for event in (self.silence, self.foreign):
@@ -78,7 +89,13 @@ class Absence:
         return frame - self.unknown <= LOOK_BACK_SECONDS * self._track.settings.sample_rate_hz
 
     def lose_tone(self, frame: int) -> None:
-        """Nothing explains what begins at ``frame``: look for the tone anew."""
+        """Nothing explains what begins at ``frame``: look for the tone again.
+
+        Parameters
+        ----------
+        frame
+            The frame.
+        """
         track = self._track
         track.note_damage(frame, frame)
         self.lost = Lost(frame, track.model)
@@ -86,13 +103,34 @@ class Absence:
         track.position = frame
 
     def begin_foreign(self, event: Event, stop: int) -> None:
-        """Something that is neither tone nor silence has begun, and reaches to frame ``stop`` at least."""
+        """Something that is neither tone nor silence has begun, and reaches to frame ``stop`` at least.
+
+        Parameters
+        ----------
+        event
+            What it is taken for.
+        stop
+            The frame.
+        """
         self.foreign = event
         self._track.position = stop
         self._track.teller.grow(event, stop)
 
     def leading_run(self, x: NDArray[np.float64], valid: NDArray[np.bool_]) -> int:
-        """Return how many frames at the start hold one value or dithered silence, 0 where a sine might do so too."""
+        """Return how many frames at the start hold one value or dithered silence, 0 where a sine might do so too.
+
+        Parameters
+        ----------
+        x
+            The frames, shape (n,).
+        valid
+            Which of them are there, shape (n,).
+
+        Returns
+        -------
+        int
+            Frames.
+        """
         settings, rate_hz = self._track.settings, self._track.settings.sample_rate_hz
         first = int(valid.argmax())
         filled = np.where(valid, x, x[first])
@@ -107,7 +145,20 @@ class Absence:
         return run if int(np.count_nonzero(valid[:run])) >= min(least, int(np.count_nonzero(valid))) else 0
 
     def silent_since(self, x: NDArray[np.float64], valid: NDArray[np.bool_]) -> int:
-        """Return from which frame on it is as silent as in the frames ``x`` at the track's position."""
+        """Return from which frame on it is as silent as in the frames ``x`` at the track's position.
+
+        Parameters
+        ----------
+        x
+            The frames, shape (n,).
+        valid
+            Which of them are there, shape (n,).
+
+        Returns
+        -------
+        int
+            Frame.
+        """
         if self.silence is not None:
             return self.silence.start_frame
         track = self._track
@@ -120,7 +171,15 @@ class Absence:
         return low + int(loud[-1]) + 1 if len(loud) else low
 
     def go_on_silent(self, stop: int, start: int) -> None:
-        """Go on with silence up to frame ``stop``; it began at ``start`` where it is new."""
+        """Continue with silence up to frame ``stop``; it began at ``start`` where it is new.
+
+        Parameters
+        ----------
+        stop
+            The frame.
+        start
+            First frame of the silence.
+        """
         track = self._track
         if self.silence is None:
             self.end_foreign(start)
@@ -129,7 +188,17 @@ class Absence:
         track.teller.grow(self.silence, stop, "no signal for")
 
     def stay(self, x: NDArray[np.float64], valid: NDArray[np.bool_], stop: int) -> None:
-        """Something that is neither tone nor silence is in the frames ``x`` from the track's position to ``stop``."""
+        """Something that is neither tone nor silence is in the frames ``x`` from the track's position to ``stop``.
+
+        Parameters
+        ----------
+        x
+            The frames, shape (n,).
+        valid
+            Which of them are there, shape (n,).
+        stop
+            The frame after the last of them.
+        """
         track = self._track
         self.end_silence(track.position)
         start = self.lost.frame if self.lost else track.position
@@ -146,7 +215,13 @@ class Absence:
             track.teller.grow(self.foreign, stop)
 
     def end_silence(self, stop: int) -> None:
-        """End the silence, if there is one, before frame ``stop``."""
+        """End the silence, if there is one, before frame ``stop``.
+
+        Parameters
+        ----------
+        stop
+            The frame.
+        """
         event, self.silence = self.silence, None
         if event is None:
             return
@@ -163,8 +238,13 @@ class Absence:
     def settle_unknown(self, frame: int) -> None:
         """Decide about what is unknown before a tone that was found at ``frame``.
 
-        It is explained backwards from there, or told as something else where it is too long ago or what followed it has
-        been told.
+        It is explained backwards from there, or reported as something else where it is too long ago or what followed it
+        has been reported.
+
+        Parameters
+        ----------
+        frame
+            First frame of the tone.
         """
         track, unknown = self._track, self.unknown
         if unknown is not None and self._may_look_back(frame):
@@ -184,14 +264,31 @@ class Absence:
             self._left.append(Event(NoiseSize(), unknown, stop - unknown, message=_BEFORE_THE_TONE))
 
     def end_foreign(self, stop: int) -> bool:
-        """End what is neither tone nor silence before frame ``stop``; return whether there was such."""
+        """End what is neither tone nor silence before frame ``stop``.
+
+        Parameters
+        ----------
+        stop
+            The frame.
+
+        Returns
+        -------
+        bool
+            Whether there was such.
+        """
         event, self.foreign = self.foreign, None
         if event is not None:
             self._track.teller.end(event, stop)
         return event is not None
 
     def finish(self, stop: int) -> None:
-        """End everything at the end of the stream."""
+        """End everything at the end of the stream.
+
+        Parameters
+        ----------
+        stop
+            The frame after the last.
+        """
         if self.silence is not None:
             if not self._track.mirrored:
                 self._track.teller.call_silence(self.silence, stop)

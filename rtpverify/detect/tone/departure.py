@@ -77,7 +77,24 @@ class Departure:
 
 
 def look_around(track: Track, frame: int, look: int, *, final: bool) -> Departure:
-    """Return the departure at ``frame`` with the signal up to frame ``look``; ``final`` where that is its end."""
+    """Return the departure at ``frame`` with the signal up to frame ``look``; ``final`` where that is its end.
+
+    Parameters
+    ----------
+    track
+        The channel.
+    frame
+        First frame that deviates.
+    look
+        The frame after the last that is known.
+    final
+        Whether the signal ends there.
+
+    Returns
+    -------
+    Departure
+        The frames, and what departs among them.
+    """
     low = max(frame - track.settings.block_frames, min(track.clean_from, frame))
     x, valid = track.read(low, look)
     residual = np.where(valid, x - track.model.at(low, look), 0.0)

@@ -21,7 +21,20 @@ RECURRENCES = 3
 
 
 def drifts(track: Track, departure: Departure) -> bool:
-    """Follow a departure that is only a slow change of the sine: one fit across it leaves nothing."""
+    """Follow a departure that is only a slow change of the sine: one fit across it leaves nothing.
+
+    Parameters
+    ----------
+    track
+        The channel; it continues after the departure where it is one.
+    departure
+        The departure.
+
+    Returns
+    -------
+    bool
+        Whether it is.
+    """
     block, low, at = track.settings.block_frames, departure.low, departure.at
     stop = min(at + block // 2, len(departure.x))
     first = max(stop - block, track.clean_from - low, 0)

@@ -38,7 +38,22 @@ class PhaseStep:
 
 
 def phase_step(track: Track, low: int, stop: int) -> PhaseStep:
-    """Find the step of the phase that explains frames ``low`` to ``stop`` best."""
+    """Find the step of the phase that explains frames ``low`` to ``stop`` best.
+
+    Parameters
+    ----------
+    track
+        The channel.
+    low
+        First frame.
+    stop
+        The one after the last.
+
+    Returns
+    -------
+    PhaseStep
+        Where it lies, and how large it is.
+    """
     model = track.model
     x, valid = track.read(low, stop)
     residual = np.where(valid, x - model.at(low, stop), 0.0)
@@ -58,12 +73,33 @@ def phase_step(track: Track, low: int, stop: int) -> PhaseStep:
 
 
 def is_noticed(track: Track, step: PhaseStep) -> bool:
-    """Tell whether a step stands out of what noise and the model's own uncertainty do."""
+    """Return whether a step exceeds what noise and the model's own uncertainty do.
+
+    Parameters
+    ----------
+    track
+        The channel.
+    step
+        The step.
+
+    Returns
+    -------
+    bool
+        Whether it does.
+    """
     return abs(step.size) > max(BLOCK_Z * step.deviation, track.noticed_phase)
 
 
 def go_on_out_of_phase(track: Track, step: PhaseStep) -> None:
-    """Have a step measured, and go on with the sine behind it."""
+    """Have a step measured, and continue with the sine after it.
+
+    Parameters
+    ----------
+    track
+        The channel.
+    step
+        The step.
+    """
     track.add_step(step.frame, step.frame, track.model, step.after)
     track.start_anew(step.frame)
     # Its frequency may have changed as well: it rests on no more than a block.

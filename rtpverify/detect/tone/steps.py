@@ -56,7 +56,18 @@ class Step:
     stop: int | None = None
 
     def ratio(self, frames: float) -> float:
-        """Return the noise over the amplitude that moves the phase between stretches of so many frames."""
+        """Return the noise over the amplitude that moves the phase between stretches of so many frames.
+
+        Parameters
+        ----------
+        frames
+            Length of either stretch.
+
+        Returns
+        -------
+        float
+            A ratio.
+        """
         return moving_sigma(self.sigma, self.moves.phase_over(frames)) / self.before.amplitude
 
 
@@ -71,7 +82,19 @@ class _Held:
 
 
 class StepResolver:
-    """Turns located steps into events, in order."""
+    """Turns located steps into events, in order.
+
+    Parameters
+    ----------
+    settings
+        How the channel is checked.
+    read
+        Returns frames of the channel.
+    tell
+        Called with each event.
+    level_jumped
+        Called with the frame of a step and the level before it.
+    """
 
     def __init__(
         self, settings: Settings, read: Read, tell: Callable[[Event], None], level_jumped: Callable[[int, float], None]
@@ -92,7 +115,18 @@ class StepResolver:
         return self._pending is not None or self._held is not None
 
     def horizon(self, frame: int) -> int:
-        """Return up to which frame every step has been told, where all before ``frame`` are known."""
+        """Return up to which frame every step has been reported, where all before ``frame`` are known.
+
+        Parameters
+        ----------
+        frame
+            The frame.
+
+        Returns
+        -------
+        int
+            A frame, at most that one.
+        """
         if self._held is not None:
             frame = min(frame, self._held.event.start_frame)
         if self._pending is not None:
@@ -102,7 +136,12 @@ class StepResolver:
     def add(self, step: Step) -> None:
         """Take a new step; one that still waits is resolved with what lies between.
 
-        The frames next to a step may belong to either side: where there are enough others, they are left out.
+        The frames next to a step may belong to either side: where there are enough others, they are not used.
+
+        Parameters
+        ----------
+        step
+            The step.
         """
         self.interrupt(step.frame)
         if step.before_stop - step.before_start >= 4 * GRACE_FRAMES:
@@ -111,13 +150,27 @@ class StepResolver:
         self._pending = step
 
     def interrupt(self, frame: int) -> None:
-        """Another event begins at ``frame``: the signal after a waiting step is undisturbed only up to there."""
+        """Another event begins at ``frame``: the signal after a waiting step is undisturbed only up to there.
+
+        Parameters
+        ----------
+        frame
+            The frame.
+        """
         if self._pending is not None:
             self._pending.stop = max(frame, self._pending.resume)
             self.resolve(frame)
 
     def resolve(self, limit: int, *, final: bool = False) -> None:
-        """Resolve what can be with the signal up to ``limit``."""
+        """Resolve what can be with the signal up to ``limit``.
+
+        Parameters
+        ----------
+        limit
+            The frame after the last that is known.
+        final
+            Whether the signal ends there.
+        """
         step = self._pending
         if step is not None:
             length = self._length_after(step, limit, final)
@@ -206,12 +259,24 @@ class StepResolver:
         return abs(slip_frames) <= _LONGEST_LOST_BUFFER_SECONDS * self.settings.sample_rate_hz
 
     def begin_inversion(self, frame: int) -> None:
-        """Tell that the channel is inverted from ``frame`` on."""
+        """Report that the channel is inverted from ``frame`` on.
+
+        Parameters
+        ----------
+        frame
+            The frame.
+        """
         self.inverted = _inversion(frame)
         self._tell(self.inverted)
 
     def end_inversion(self, frame: int) -> None:
-        """End an inversion: the polarity is back, or the stream has ended."""
+        """End an inversion: the polarity is back, or the stream has ended.
+
+        Parameters
+        ----------
+        frame
+            The first frame with the polarity of before.
+        """
         event, self.inverted = self.inverted, None
         if event is not None:
             event.duration_frames, event.open = frame - event.start_frame, False
@@ -223,7 +288,20 @@ class StepResolver:
         return self.code is not None and self.code.blind_frames < 0.02 * self.settings.sample_rate_hz
 
     def is_from_ahead(self, phase_step: float, deviation: float) -> bool:
-        """Tell whether a step of the phase is a slip to content that has not arrived before."""
+        """Return whether a step of the phase is a slip to content that has not arrived before.
+
+        Parameters
+        ----------
+        phase_step
+            In rad.
+        deviation
+            Its standard deviation.
+
+        Returns
+        -------
+        bool
+            Whether it is.
+        """
         slip_frames = self.code.decode(phase_step, deviation) if self.code else None
         return slip_frames is not None and self._longest_repeat(slip_frames) == 0
 
@@ -236,10 +314,22 @@ class StepResolver:
         return min(nearest, longest) if slip_frames < 0 or nearest <= longest else 0
 
     def repeat_distance(self, slip_frames: int, frames: int) -> int | None:
-        """Return from how many frames before a stretch comes that is out of step by so many.
+        """Return how many frames earlier a stretch arrived first that is phase-shifted by so many.
 
         It cannot come from ahead. Of the distances that the step allows, the one nearest to the length of the stretch
         counts, as of a buffer that is sent twice. None where they are too many, or all too far.
+
+        Parameters
+        ----------
+        slip_frames
+            By how many frames it is shifted.
+        frames
+            Its length.
+
+        Returns
+        -------
+        int or None
+            Frames.
         """
         if self.code is None or self.ambiguous:
             return None
@@ -353,11 +443,39 @@ class StepResolver:
         )
 
     def distance_out_of_step(self, frames: int, slip_frames: int | None) -> int | None:
-        """Return from how far back ``frames`` frames come that are out of step by so many; None where unknown."""
+        """Return how far back ``frames`` frames come from that are phase-shifted by so many; None where unknown.
+
+        Parameters
+        ----------
+        frames
+            Their number.
+        slip_frames
+            By how many frames they are shifted.
+
+        Returns
+        -------
+        int or None
+            Frames.
+        """
         return None if slip_frames is None else self.repeat_distance(slip_frames, frames)
 
     def repeat_out_of_step(self, start: int, frames: int, slip_frames: int | None) -> Event:
-        """Return the event of ``frames`` frames that are out of step by so many (None: unknown)."""
+        """Return the event of ``frames`` frames that are phase-shifted by so many (None: unknown).
+
+        Parameters
+        ----------
+        start
+            First frame.
+        frames
+            Their number.
+        slip_frames
+            By how many frames they are shifted.
+
+        Returns
+        -------
+        Event
+            A ``repeat``.
+        """
         distance = self.distance_out_of_step(frames, slip_frames)
         event = repeat_event(start, frames, distance)
         if distance is not None and self.code and self.code.blind_frames < self.settings.sample_rate_hz:
@@ -366,7 +484,22 @@ class StepResolver:
 
 
 def repeat_event(start: int, frames: int, distance: int | None) -> Event:
-    """Return the event of ``frames`` frames that are those of ``distance`` frames before (None: unknown)."""
+    """Return the event of ``frames`` frames that are those of ``distance`` frames before (None: unknown).
+
+    Parameters
+    ----------
+    start
+        First frame.
+    frames
+        Their number.
+    distance
+        In frames.
+
+    Returns
+    -------
+    Event
+        A ``repeat``.
+    """
     message = f"{frames} frames were replaced by earlier ones"
     if distance is not None:
         message = f"{frames} frames were replaced by those of {distance} frames before"

@@ -183,6 +183,16 @@ class Track:
 
         Rounding without dither repeats, and moves blocks by more than a frame can tell. ``lost`` is the model where it
         has been lost.
+
+        Parameters
+        ----------
+        lost
+            The model where it has been lost.
+
+        Returns
+        -------
+        float
+            RMS, full scale ±1.0.
         """
         if self.settings.is_plain(self.threshold):
             return self.sigma
@@ -199,13 +209,38 @@ class Track:
         """Return the standard deviation of the model carried to frame ``stop``, full scale ±1.0 (Cramér–Rao bounds).
 
         ``lost`` is the model where it has been lost.
+
+        Parameters
+        ----------
+        stop
+            The frame.
+        lost
+            The model where it has been lost.
+
+        Returns
+        -------
+        float
+            RMS, full scale ±1.0.
         """
         away = abs(stop - (lost or self.model).anchor)
         frames = max(self.frames, 16)
         return self.phase_sigma(lost) * math.sqrt(5.0 / frames + 48.0 * away**2 / max(self.rate_frames, 16) ** 3)
 
     def allowance(self, stop: int, lost: Sine | None = None) -> float:
-        """Return the largest deviation up to frame ``stop`` that noise and the model's own uncertainty explain."""
+        """Return the largest deviation up to frame ``stop`` that noise and the model's own uncertainty explain.
+
+        Parameters
+        ----------
+        stop
+            The frame.
+        lost
+            The model where it has been lost.
+
+        Returns
+        -------
+        float
+            Full scale ±1.0.
+        """
         model = lost or self.model
         bend = _bend(model, abs(stop - model.anchor) + self.frames / 2.0)
         return self.threshold + 3.5 * self.deviation(stop, lost) + bend
@@ -216,12 +251,33 @@ class Track:
         A fit takes on some of the errors of plain rounding where the tone takes few phases, the more the fewer. As long
         as the phases stay the same, that does not show; once the errors change it does, at the same frames again and
         again.
+
+        Parameters
+        ----------
+        fit
+            The fit.
+
+        Returns
+        -------
+        float
+            Full scale ±1.0.
         """
         spread = 3.5 * self._rounding_sigma * math.sqrt(16.0 / self._telling(fit))
         return self.threshold + spread + _bend(fit.sine, fit.frames / 2.0)
 
     def fit_rms_allowance(self, fit: FreeFit) -> float:
-        """Return the largest RMS that noise leaves of a fit whose frequency and slope are free."""
+        """Return the largest RMS that noise leaves of a fit whose frequency and slope are free.
+
+        Parameters
+        ----------
+        fit
+            The fit.
+
+        Returns
+        -------
+        float
+            Full scale ±1.0.
+        """
         return self._rounding_sigma * (1.0 + EVENT_Z / math.sqrt(2.0 * self._telling(fit)))
 
     def _telling(self, fit: FreeFit) -> int:
@@ -240,6 +296,18 @@ class Track:
         """Return the largest RMS that noise and rounding leave of a fit over so many frames, whatever the level.
 
         ``sigma`` is the noise where it is not that of now.
+
+        Parameters
+        ----------
+        frames
+            How many.
+        sigma
+            The noise where it is not that of now.
+
+        Returns
+        -------
+        float
+            Full scale ±1.0.
         """
         if self.settings.companded:
             return math.inf  # the noise follows the level
@@ -247,9 +315,21 @@ class Track:
         return sigma * (1.0 + EVENT_Z / math.sqrt(2.0 * frames))
 
     def values_differ(self, sine: Sine, model: Sine, frames: int) -> bool:
-        """Tell whether level or offset of two sines differ beyond noise and half their limits.
+        """Return whether level or offset of two sines differ beyond noise and half their limits.
 
-        ``sine`` rests on so many frames, ``model`` on those of the track.
+        Parameters
+        ----------
+        sine
+            A sine fitted to some frames.
+        model
+            One that rests on those of the track.
+        frames
+            How many ``sine`` rests on.
+
+        Returns
+        -------
+        bool
+            Whether they do.
         """
         limits = self.settings.limits
         spread = EVENT_Z * math.sqrt(2.0 / frames + 2.0 / max(self.frames, 8))
@@ -263,16 +343,40 @@ class Track:
     # Following ------------------------------------------------------------------------------------------------------
 
     def follow(self, sine: Sine, frames: int, rate_frames: int | None = None) -> None:
-        """Carry on with a sine fitted to ``frames`` frames; its frequency may rest on more."""
+        """Continue with a sine fitted to ``frames`` frames; its frequency may rest on more.
+
+        Parameters
+        ----------
+        sine
+            The sine.
+        frames
+            Frames that level, offset and phase rest on.
+        rate_frames
+            Frames that its frequency rests on.
+        """
         self.sine, self.frames, self.rate_frames = sine, frames, rate_frames or frames
 
     def start_anew(self, frame: int) -> None:
-        """Another sine begins at ``frame``: nothing before it tells about what follows."""
+        """Another sine begins at ``frame``: nothing before it shows anything of what follows.
+
+        Parameters
+        ----------
+        frame
+            Its first frame.
+        """
         self.clean_from = frame
         self._undisturbed_before = (frame, frame)
 
     def note_damage(self, start: int, stop: int) -> None:
-        """Frames ``start`` to ``stop`` are damaged; the sine goes on after them as far as is known."""
+        """Note that frames ``start`` to ``stop`` are damaged; the sine continues after them as far as is known.
+
+        Parameters
+        ----------
+        start
+            First frame.
+        stop
+            The one after the last.
+        """
         before = (self.clean_from, start)
         longest = self._undisturbed_before[1] - self._undisturbed_before[0]
         if start - self.clean_from >= min(longest, self.settings.block_frames):
@@ -283,6 +387,19 @@ class Track:
         """Have a step measured between the longest undisturbed stretch before it and what follows.
 
         Where the frequency is another, nothing can be said of the phase.
+
+        Parameters
+        ----------
+        frame
+            First frame of the new sine.
+        resume
+            Frame from which on it is undisturbed.
+        before
+            The sine before.
+        after
+            The sine after.
+        sigma
+            Noise on the noisier side, where it is not that of now.
         """
         if abs(after.omega / before.omega - 1.0) > LARGEST_WANDER:
             self.steps.interrupt(frame)
@@ -295,7 +412,14 @@ class Track:
     def begin_at(self, frame: int, earlier: Track) -> None:
         """Begin at ``frame``, where another sine may begin, in place of a track that has ended.
 
-        What was told, and which tone is expected, stay; its level, phase and noise are found anew.
+        What was reported, and which tone is expected, stay; its level, phase and noise are found again.
+
+        Parameters
+        ----------
+        frame
+            The frame.
+        earlier
+            The track that has ended.
         """
         self.position = self.values_since = self._judged_until = frame
         self.start_anew(frame)
@@ -306,7 +430,21 @@ class Track:
         self.teller.events += earlier.teller.events
 
     def take_over(self, frame: int, model: Sine, frames: int, sigma: float, threshold: float) -> None:
-        """Go on from ``frame`` with the sine of somebody else, which rests on ``frames`` frames."""
+        """Continue from ``frame`` with the sine of somebody else, which rests on ``frames`` frames.
+
+        Parameters
+        ----------
+        frame
+            The frame.
+        model
+            The sine.
+        frames
+            What it rests on.
+        sigma
+            RMS of the noise.
+        threshold
+            Deviation that no clean frame reaches.
+        """
         self.position = frame
         self.follow(model, frames)
         self.sigma, self.threshold = sigma, threshold
@@ -325,7 +463,13 @@ class Track:
     # Limits ---------------------------------------------------------------------------------------------------------
 
     def judge(self, reading: Reading) -> None:
-        """Hold a steady stretch against the limits; a departure began where the values last changed, if just now."""
+        """Compare a steady stretch with the limits; a departure began where the values last changed, if just now.
+
+        Parameters
+        ----------
+        reading
+            What the stretch shows.
+        """
         recent = self._judged_until - 2 * self.settings.block_frames
         newest = reading.stop - self.settings.block_frames
         located = self.values_since >= recent
@@ -335,14 +479,26 @@ class Track:
         self._judged_until = reading.stop
 
     def forget(self, *ended: Lasting) -> None:
-        """Expect no more what faults made of the tone that are over."""
+        """Expect no more what faults made of the tone that are over.
+
+        Parameters
+        ----------
+        *ended
+            The faults that are over.
+        """
         for item in reversed(ended):
             self.lasting.remove(item)
             if item.values is not None:
                 self.monitor.expect(item.values)
 
     def judge_end(self, stop: int) -> None:
-        """Judge values that began in the last frames, which fill no block."""
+        """Check values that began in the last frames, which fill no block.
+
+        Parameters
+        ----------
+        stop
+            The frame after the last.
+        """
         if self.sine is None or not self._judged_until <= self.values_since < stop:
             return
         frames = min(self.frames, stop - self.values_since)
