@@ -42,7 +42,7 @@ def verify(stream: Stream, frames: Frames, profile: str = "digital", allowed_db:
     limits = PROFILES[profile]
     if stream.reference == "recording" and stream.noise_dbfs is not None:
         limits = replace(limits, max_thd_n_db=0.0)
-    elif profile == "digital" and (stream.noise_dbfs is not None or stream.dither != "none"):
+    elif profile == "digital" and stream.is_noisy and (stream.noise_dbfs is not None or stream.dither != "none"):
         limits = replace(limits, max_thd_n_db=20 * log10(sqrt(2) * stream.sigma) - stream.level_dbfs + allowed_db)
     reference: Tone | Recording
     if stream.reference == "tone":

@@ -37,6 +37,7 @@ from rtpverify.detect.explain.engine import Explanation, anything, change_frame,
 from rtpverify.detect.explain.faults import FAULTS
 from rtpverify.detect.explain.faults.level import Clipping
 from rtpverify.detect.explain.likelihood import Noise
+from rtpverify.detect.explain.model import FaultModel
 from rtpverify.detect.explain.reference import Moved, Reference
 
 __all__ = [
@@ -44,6 +45,7 @@ __all__ = [
     "Clipping",
     "Departure",
     "Explanation",
+    "FaultModel",
     "Moved",
     "Noise",
     "Reference",

@@ -27,13 +27,11 @@ class Departure:
     first, stop
         The first frame that is wrong, and the frame after the last one.
     history
-        Frames before ``start``, shape (m,), NaN for those that never arrived.
+        Frames before ``start``, shape (m,), 0 for those that never arrived.
     reference
         What the channel should carry.
     assumed
         What is taken as expected, and its noise, instead of what the reference says; shape (n,).
-    fitting
-        Frames that parameters are fitted to, shape (n,); all that arrived where it is None.
     """
 
     start: int
@@ -44,7 +42,6 @@ class Departure:
     history: NDArray[np.float64]
     reference: Reference
     assumed: tuple[NDArray[np.float64], Noise] | None = None
-    fitting: NDArray[np.bool_] | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.first < self.stop <= len(self.x) == len(self.valid):
@@ -65,33 +62,36 @@ class Departure:
         """Log-likelihood of each frame if all is in order, shape (n,)."""
         return self.noise.log_likelihood(self.x - self.expected)
 
+    @cached_property
+    def is_whole(self) -> bool:
+        """Whether all frames arrived."""
+        return bool(self.valid.all())
+
     @property
     def step(self) -> float | None:
         """Step of the quantiser, full scale ±1.0; None where there is none."""
         bits = self.reference.bits
         return None if bits is None else 2.0 ** (1 - bits)
 
-    @property
+    @cached_property
     def past(self) -> NDArray[np.float64]:
         """All frames that are known, those before the first of ``x`` too; 0 for those that never arrived."""
-        known: NDArray[np.float64] = np.concatenate([self.history, np.where(self.valid, self.x, 0.0)])
-        return np.nan_to_num(known)
-
-    @property
-    def fitted_frames(self) -> NDArray[np.bool_]:
-        """Frames that parameters are fitted to, shape (n,)."""
-        return self.valid if self.fitting is None else self.fitting
+        return np.concatenate([self.history, self.x if self.is_whole else np.where(self.valid, self.x, 0.0)])
 
     def at(self, reference: Reference, lag: int = 0) -> NDArray[np.float64]:
         """Return what another reference, or this one so many frames later, expects of the frames, shape (n,)."""
         return reference.expected(self.start + lag, self.start + lag + len(self.x))
 
-    def seen(self, frames: slice, *signals: NDArray[np.float64]) -> list[NDArray[np.float64]]:
-        """Return, of signals over the whole departure, those of some frames that arrived and are fitted to."""
-        valid = self.fitted_frames[frames]
-        if valid.all():
-            return [signal[frames] for signal in signals]
-        return [signal[frames][valid] for signal in signals]
+    def part(self, frames: slice, among: NDArray[np.bool_] | None = None) -> FittedFrames:
+        """Return those of some frames that arrived, or only those ``among`` all of the departure, shape (n,)."""
+        return FittedFrames(self, frames, self.valid if among is None else among)
+
+    def thinned(self, frames: slice, most: int) -> Departure:
+        """Return at most so many of some frames, evenly spread, as if they were all; they have no place any more."""
+        count = frames.stop - frames.start
+        at = frames.start + np.arange(min(most, count)) * count // min(most, count)
+        few = replace(self, x=self.x[at], valid=self.valid[at], first=0, stop=len(at), history=self.history[:0])
+        return replace(few, assumed=(self.expected[at], self.noise.part(slice(None), at)))
 
     def frames(self, seconds: float) -> int:
         """Return a duration in frames, one at least."""
@@ -103,3 +103,59 @@ class Departure:
         expected[frames] = signal[frames]
         sigma[frames] = noise.part(frames).sigma_over(self.noise.bound)
         return replace(self, assumed=(expected, Noise(sigma, self.noise.bound)))
+
+
+@dataclass(frozen=True)
+class FittedFrames:
+    """Frames of a departure that parameters are fitted to.
+
+    Parameters
+    ----------
+    departure
+        What they are of.
+    frames
+        Where they are in it.
+    among
+        Which frames of the departure may be taken, shape (n,).
+    """
+
+    departure: Departure
+    frames: slice
+    among: NDArray[np.bool_]
+
+    def of(self, signal: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return those frames of a signal over the whole departure, shape (m,)."""
+        kept = self._kept
+        return signal[self.frames] if kept is None else signal[self.frames][kept]
+
+    @cached_property
+    def _kept(self) -> NDArray[np.bool_] | None:
+        among = self.among[self.frames]
+        return None if among.all() else among
+
+    @cached_property
+    def x(self) -> NDArray[np.float64]:
+        """What arrived, shape (m,)."""
+        return self.of(self.departure.x)
+
+    @cached_property
+    def expected(self) -> NDArray[np.float64]:
+        """What was expected of them, shape (m,)."""
+        return self.of(self.departure.expected)
+
+    @cached_property
+    def residual(self) -> NDArray[np.float64]:
+        """What the expected signal leaves of them, shape (m,)."""
+        return np.asarray(self.x - self.expected)
+
+    @cached_property
+    def noise(self) -> Noise:
+        """How noisy they are in order."""
+        kept = self._kept
+        return self.departure.noise.part(self.frames, slice(None) if kept is None else kept)
+
+    @cached_property
+    def spread(self) -> float:
+        """Energy of what arrived about its mean."""
+        centred = self.x - self.x.mean()
+        return float(centred @ centred)

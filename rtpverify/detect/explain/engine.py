@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -23,6 +23,10 @@ ANYTHING = frozenset({Kind.NOISE, Kind.MISMATCH, Kind.CLICK})
 """Kinds whose frames may hold anything: within them nothing departs any more."""
 _WORTH_MORE = 0.3
 """Share of the best score, as first fitted, from which on an explanation may become the best with its edges."""
+_AS_GOOD = 0.8
+"""The same where the best one leaves nothing: others are no better, only as good."""
+_FEW = 256
+"""Frames of many that tell which explanations of memoryless faults are far from the best, if a quarter are wrong."""
 ALTERNATIVE = 0.05
 """Posterior from which on another explanation is named."""
 SURE = 14.0
@@ -111,14 +115,38 @@ class _Scored:
         return self.score - self.prior
 
 
+@dataclass(frozen=True)
+class _Candidate:
+    """A model as it first explains what looks wrong, but for its edges.
+
+    Attributes
+    ----------
+    core
+        The frames it was fitted to.
+    fitted
+        None where only a few of them were taken.
+    weight
+        Its score less its prior, for all of them.
+    complete
+        Whether it leaves nothing but the noise.
+    """
+
+    fault: FaultModel
+    core: slice
+    fitted: Fitted | None
+    weight: float
+    complete: bool
+
+
 def explain(departure: Departure, faults: Iterable[FaultModel] = FAULTS) -> Explanation | None:
     """Return the best explanation of a departure; None where nothing explains it better than order does."""
-    faults = list(faults)
-    scored = _settled(departure, [fault for fault in faults if not fault.costly(departure)], 0.0)
+    faults = [fault for fault in faults if _lasts(departure, fault, departure.stop - departure.first)]
+    first = _screened(departure, [fault for fault in faults if not fault.costly(departure)])
+    scored = _settled(departure, first, 0.0)
     most = max(scored, key=lambda item: item.weight, default=None)
-    if most is None or not most.fitted.complete:
-        least = 0.0 if most is None else most.weight
-        scored += _settled(departure, [fault for fault in faults if fault.costly(departure)], least)
+    if most is None or not (most.fitted.complete and _explains_all(departure, most)):
+        costly = _screened(departure, [fault for fault in faults if fault.costly(departure)])
+        scored += _settled(departure, costly, 0.0 if most is None else most.weight)
     top = max((item.weight for item in scored), default=0.0)
     if top <= 0.0:
         return None
@@ -153,27 +181,69 @@ def explain(departure: Departure, faults: Iterable[FaultModel] = FAULTS) -> Expl
     )
 
 
-def _settled(departure: Departure, faults: Iterable[FaultModel], least: float) -> list[_Scored]:
-    """Return how well faults explain a departure, with both edges where they explain it best.
-
-    Those that are far from the best, or from ``least``, as they are first fitted are left out.
-    """
-    first = [item for fault in faults for item in _first_fits(departure, fault)]
-    enough = _WORTH_MORE * max([least, *(item.weight for item in first)])
-    settled = (_settle(departure, item) for item in first if item.weight >= enough)
-    return [item for item in settled if item and item.start < departure.stop and item.stop > departure.first]
-
-
-def _first_fits(departure: Departure, fault: FaultModel) -> list[_Scored]:
-    """Return how a fault explains what looks wrong, but for its edges."""
-    if not _lasts(departure, fault, departure.stop - departure.first):
-        return []
+def _screened(departure: Departure, faults: Iterable[FaultModel]) -> list[_Candidate]:
+    """Return how faults explain what looks wrong, but for its edges: memoryless ones by a few frames of it."""
     edge = departure.frames(_EDGE_SECONDS)
     inner = min(max(departure.stop - departure.first - 2 * edge, 0) // 2, edge)
     whole = slice(departure.first, departure.stop)
-    cores = [slice(whole.start + inner, whole.stop - inner), whole]
-    fitted = next((found for core in cores if (found := fault.fit(departure, core))), [])
-    return [item for model in fitted if (item := _score(departure, fault, model))]
+    core = slice(whole.start + inner, whole.stop - inner)
+    few, all_few = _thinned(departure, core), slice(0, _FEW)
+    found: list[_Candidate] = []
+    for fault in faults:
+        if few is not None and fault.memoryless:
+            for fitted in fault.fit(few.part(all_few)):
+                weight = _weight(few, fault, fitted, (whole.stop - whole.start) / _FEW)
+                found.append(_Candidate(fault, core, None, weight, fitted.complete))
+        else:
+            # Nearer to its edges there may be enough of it.
+            for frames in (core, whole):
+                fits = fault.fit(departure.part(frames))
+                found += [
+                    _Candidate(fault, frames, item, _weight(departure, fault, item), item.complete) for item in fits
+                ]
+                if fits:
+                    break
+    return found
+
+
+def _thinned(departure: Departure, core: slice) -> Departure | None:
+    """Return a few frames of many, where enough of them are wrong to tell by what."""
+    if core.stop - core.start <= 2 * _FEW:
+        return None
+    few = departure.thinned(core, _FEW)
+    wrong = np.abs(few.x - few.expected) > few.noise.reach
+    return few if 4 * np.count_nonzero(wrong & few.valid) >= _FEW else None
+
+
+def _settled(departure: Departure, candidates: Sequence[_Candidate], least: float) -> list[_Scored]:
+    """Return how candidates explain a departure, with both edges where they explain it best; the likeliest first.
+
+    Those that are far from the best, or from ``least``, as they are first fitted are left out; so are those that leave
+    more than noise, and explain no more than it does.
+    """
+    plain = max((item.weight for item in candidates if item.fault.kind is Kind.NOISE), default=0.0)
+    enough = _WORTH_MORE * max([least, *(item.weight for item in candidates)], default=0.0)
+    settled: list[_Scored] = []
+    for item in sorted(candidates, key=lambda item: -item.weight):
+        if item.weight < enough:
+            break
+        if not item.complete and item.weight < plain:
+            continue
+        found = _settle(departure, item)
+        if found is None or found.start >= departure.stop or found.stop <= departure.first:
+            continue
+        settled.append(found)
+        if found.fitted.complete and _explains_all(departure, found):
+            enough = max(enough, _AS_GOOD * item.weight)
+    return settled
+
+
+def _explains_all(departure: Departure, found: _Scored) -> bool:
+    """Tell whether nothing could explain what looks wrong better, but for being likelier beforehand."""
+    looks_wrong = slice(departure.first, departure.stop)
+    best = np.maximum(departure.noise.part(looks_wrong).peak - departure.in_order[looks_wrong], 0.0)
+    possible = float(np.sum(best, where=departure.valid[looks_wrong]))
+    return float(found.gain[found.start : found.stop].sum()) >= (1.0 - _ALIKE) * possible
 
 
 def _is_click(departure: Departure, frames: int) -> bool:
@@ -195,21 +265,29 @@ def _cost(departure: Departure, fitted: Fitted, frames: int) -> float:
     return (fitted.parameters + fitted.spreads) * each + fitted.parameters * math.log(2.0 / departure.noise.rms)
 
 
-def _reach(departure: Departure, fault: FaultModel) -> NDArray[np.bool_]:
-    """Return which frames a fault of its longest duration may hold that is where the departure is, shape (n,)."""
-    most = fault.most_seconds * departure.reference.sample_rate_hz
-    if most >= len(departure.x):
-        return departure.valid
-    reach = departure.valid.copy()
-    reach[: max(0, departure.stop - max(1, int(most)))] = False
-    reach[departure.first + max(1, int(most)) :] = False
-    return reach
+def _gain(departure: Departure, fault: FaultModel, likelihood: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the log-likelihood of each frame over that of order, 0 where nothing arrived or the fault cannot reach."""
+    gain = likelihood - departure.in_order
+    if not departure.is_whole:
+        gain[~departure.valid] = 0.0
+    most = max(1.0, fault.most_seconds * departure.reference.sample_rate_hz)
+    if most < len(departure.x):
+        gain[: max(0, departure.stop - int(most))] = gain[departure.first + int(most) :] = 0.0
+    return gain
+
+
+def _weight(departure: Departure, fault: FaultModel, fitted: Fitted, times: float = 1.0) -> float:
+    """Return the score of a fitted model less its prior; each frame stands for so many."""
+    gain = _gain(departure, fault, fitted.log_likelihood(departure)) - _ENDS
+    start, stop, total = best_interval(gain)
+    frames = round(times * (stop - start))
+    return times * total - _cost(departure, fitted, frames) - fault.prior - fitted.prior if frames else -math.inf
 
 
 def _score(departure: Departure, fault: FaultModel, fitted: Fitted) -> _Scored | None:
     """Return a fitted model with the interval that it explains best; None where that is none, or too long or short."""
     likelihood = fitted.log_likelihood(departure)
-    gain = np.where(_reach(departure, fault), likelihood - departure.in_order, 0.0)
+    gain = _gain(departure, fault, likelihood)
     start, stop, total = best_interval(gain - _ENDS)
     frames = int(np.count_nonzero(departure.valid[start:stop]))
     if frames == 0 or not _lasts(departure, fault, stop - start):
@@ -218,24 +296,30 @@ def _score(departure: Departure, fault: FaultModel, fitted: Fitted) -> _Scored |
     return _Scored(fault, fitted, start, stop, gain, fits, total - _cost(departure, fitted, frames))
 
 
-def _settle(departure: Departure, found: _Scored) -> _Scored | None:
+def _settle(departure: Departure, candidate: _Candidate) -> _Scored | None:
     """Return a model fitted inside its interval again until it moves no more; None where it explains nothing then."""
+    fault, fitted = candidate.fault, candidate.fitted
+    if fitted is None:
+        fitted = next(iter(fault.fit(departure.part(candidate.core))), None)
+    found = None if fitted is None else _score(departure, fault, fitted)
+    if found is None:
+        return None
     for _ in range(ROUNDS - 1):
         inside = slice(found.start, found.stop)
         # What it does not explain says nothing of its parameters.
         count = int(np.count_nonzero(found.fits[inside]))
         few = 2 * count < np.count_nonzero(departure.valid[inside])
-        again = found.fault.fit(departure if few else replace(departure, fitting=found.fits), inside)
-        if not again:
+        again = fault.again(found.fitted, departure.part(inside, None if few else found.fits))
+        if again is None:
             return None
-        scored = _score(departure, found.fault, again[0])
+        scored = _score(departure, fault, again)
         if scored is None:
             break
         moved = (scored.start, scored.stop) != (found.start, found.stop) or np.any(scored.fits != found.fits)
         found = scored
         if not moved:
             break
-    if found.fitted.complete or found.fault.kind is Kind.CLICK or not _is_click(departure, found.stop - found.start):
+    if found.fitted.complete or fault.kind is Kind.CLICK or not _is_click(departure, found.stop - found.start):
         return found
     return None  # so few frames look like any curve
 

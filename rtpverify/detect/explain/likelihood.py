@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from rtpverify.dsp.median import median
+
 OUTLIER = math.log(1e-6 / 2.0)
 """Log-density of a frame that is anything: one in a million is, anywhere within full scale, 2 wide. A Gaussian alone
 would let one wrong frame outweigh all others, and its sums leave float64."""
@@ -47,14 +49,24 @@ class Noise:
     @property
     def rms(self) -> float:
         """All of it, over all frames."""
-        return math.sqrt(float(np.mean(np.square(self.sigma))) + self.bound**2 / 3.0)
+        power = self.sigma**2 if isinstance(self.sigma, float) else float(np.mean(np.square(self.sigma)))
+        return math.sqrt(power + self.bound**2 / 3.0)
+
+    @property
+    def level(self) -> float:
+        """Deviation that is usual: the Gaussian part on average, over what is as likely as none."""
+        return (self.sigma if isinstance(self.sigma, float) else float(np.mean(self.sigma))) + self.bound
 
     def sigma_over(self, bound: float) -> float | NDArray[np.float64]:
         """Return the Gaussian part that makes the same noise of another bound."""
         more = (self.bound**2 - bound**2) / 3.0
-        return self.sigma if more == 0.0 else np.sqrt(np.maximum(np.square(self.sigma) + more, SMALLEST_SIGMA**2))
+        if more == 0.0:
+            return self.sigma
+        if isinstance(self.sigma, float):
+            return math.sqrt(max(self.sigma**2 + more, SMALLEST_SIGMA**2))
+        return np.asarray(np.sqrt(np.maximum(np.square(self.sigma) + more, SMALLEST_SIGMA**2)))
 
-    def part(self, frames: slice, among: NDArray[np.bool_] | slice = slice(None)) -> Noise:
+    def part(self, frames: slice, among: NDArray[np.bool_] | NDArray[np.intp] | slice = slice(None)) -> Noise:
         """Return that of some of the frames, or of some among them."""
         return self if isinstance(self.sigma, float) else replace(self, sigma=self.sigma[frames][among])
 
@@ -63,8 +75,14 @@ class Noise:
         if scale == 1.0:
             return self
         if self.bound and scale > _TWICE_ROUNDED:
-            return Noise(scale * np.sqrt(np.square(self.sigma) + self.bound**2 / 3.0))
+            return Noise(scale * self.sigma_over(0.0))
         return Noise(self.sigma * scale, self.bound * scale)
+
+    def scaled(self, residual: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return residuals in standard deviations of all of the noise, shape (n,)."""
+        if isinstance(self.sigma, float):
+            return residual / math.sqrt(self.sigma**2 + self.bound**2 / 3.0)
+        return np.asarray(residual / np.sqrt(np.square(self.sigma) + self.bound**2 / 3.0))
 
     def excess(self, residual: NDArray[np.float64], *, robust: bool = True) -> tuple[float, float]:
         """Return how many times as large the noise is that residuals show, 1 at least, and the share that shows it.
@@ -78,25 +96,37 @@ class Noise:
         """
         if len(residual) == 0:
             return 1.0, 1.0
-        whole = residual / np.sqrt(np.square(self.sigma) + self.bound**2 / 3.0)
+        whole, size = self.scaled(residual), np.abs(residual)
         if not robust:
             return max(1.0, math.sqrt(float(whole @ whole) / len(whole))), 1.0
-        scale = max(1.0, _GAUSSIAN * float(np.median(np.abs(whole))))
+        scale = max(1.0, usual_deviation(np.abs(whole)))
         for _ in range(2):
-            likely = self.times(scale).log_likelihood(residual) > OUTLIER
-            if likely.all():
-                kept = whole
-            elif likely.any():
-                kept = whole[likely]
-            else:
+            likely = size < self.times(scale).reach
+            count = int(np.count_nonzero(likely))
+            if count == 0:
                 return scale, 0.0
-            scale = max(1.0, math.sqrt(float(kept @ kept) / len(kept)))
-            if len(kept) == len(whole):
+            kept = whole if count == len(whole) else whole[likely]
+            scale = max(1.0, math.sqrt(float(kept @ kept) / count))
+            if count == len(whole):
                 return scale, 1.0
         if self.bound and scale < _TWICE_ROUNDED:
             once, twice = (float(self.times(item).log_likelihood(residual).sum()) for item in (scale, _TWICE_ROUNDED))
             scale = _TWICE_ROUNDED if twice > once else scale
-        return scale, float(np.mean(self.times(scale).log_likelihood(residual) > OUTLIER))
+        return scale, np.count_nonzero(size < self.times(scale).reach) / len(size)
+
+    @property
+    def peak(self) -> float | NDArray[np.float64]:
+        """Log-likelihood of a frame that is as expected, in nats; one number, or one for each frame."""
+        if isinstance(self.sigma, float):
+            return -math.log(self.sigma * _ROOT + 2.0 * self.bound)
+        return np.asarray(-np.log(self.sigma * _ROOT + 2.0 * self.bound))
+
+    @property
+    def reach(self) -> float | NDArray[np.float64]:
+        """Deviation from which on a frame is likelier anything; one number, or one for each frame."""
+        if isinstance(self.sigma, float):
+            return self.bound + self.sigma * math.sqrt(max(2.0 * (self.peak - OUTLIER), 0.0))
+        return np.asarray(self.bound + self.sigma * np.sqrt(np.maximum(2.0 * (self.peak - OUTLIER), 0.0)))
 
     def log_likelihood(self, residual: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the log-likelihood of each residual, in nats, shape (n,)."""
@@ -104,11 +134,15 @@ class Noise:
         if self.bound:
             z -= self.bound
             np.maximum(z, 0.0, out=z)
-        z /= self.sigma
-        np.square(z, out=z)
-        z *= -0.5
-        z -= np.log(self.sigma * _ROOT + 2.0 * self.bound)
+        z *= math.sqrt(0.5) / self.sigma
+        np.multiply(z, z, out=z)
+        np.subtract(self.peak, z, out=z)
         return np.maximum(z, OUTLIER, out=z)
+
+
+def usual_deviation(magnitude: NDArray[np.float64]) -> float:
+    """Return the standard deviation of Gaussian noise of the same median magnitude, shape (n,)."""
+    return _GAUSSIAN * float(median(magnitude))
 
 
 def best_interval(gain: NDArray[np.float64]) -> tuple[int, int, float]:
@@ -116,7 +150,8 @@ def best_interval(gain: NDArray[np.float64]) -> tuple[int, int, float]:
 
     Of those that are within a nat of it at either edge it is the shortest: what chance adds is no part of a fault.
     """
-    total = np.concatenate([[0.0], np.cumsum(gain)])
+    total = np.zeros(len(gain) + 1)
+    np.cumsum(gain, out=total[1:])
     rise = total - np.minimum.accumulate(total)
     stop = int(rise.argmax())
     start = stop - int(total[: stop + 1][::-1].argmin())

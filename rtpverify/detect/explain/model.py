@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -10,8 +11,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from rtpverify.detect.explain.departure import Departure
-from rtpverify.detect.explain.likelihood import SMALLEST_SIGMA, Noise
+from rtpverify.detect.explain.departure import Departure, FittedFrames
+from rtpverify.detect.explain.likelihood import SMALLEST_SIGMA, Noise, usual_deviation
 from rtpverify.events import EventSize, Kind
 
 LONGEST_CLICK_SECONDS = 0.001
@@ -25,8 +26,6 @@ _FOLLOWS = 0.5
 """What leaves more than noise explains frames only where it leaves less than this share of their energy."""
 _STANDS_OUT = 6.3
 """Standard deviations that no frame of a second is off by chance."""
-_GAUSSIAN = 1.4826
-"""Standard deviation of Gaussian noise over its median magnitude."""
 
 Description = tuple[EventSize, str]
 """Size of an event, and its message."""
@@ -82,15 +81,7 @@ class Fitted(Protocol):
         """What tells size and message of its event."""
 
 
-class Cheap:
-    """What every model is that does not search."""
-
-    def costly(self, departure: Departure) -> bool:  # noqa: ARG002
-        """Tell that it is always tried."""
-        return False
-
-
-class FaultModel(Protocol):
+class FaultModel(ABC):
     """One kind of fault: what it makes of the expected signal.
 
     Attributes
@@ -101,18 +92,28 @@ class FaultModel(Protocol):
         What it costs, in nats, however well it explains: the logarithm of how much rarer it is than the commonest.
     least_seconds, most_seconds
         How long it lasts.
+    memoryless
+        Whether what it makes of a frame depends on nothing but what is expected of that frame: a few frames of many
+        tell how well it explains them.
     """
 
     kind: Kind
-    prior: float
-    least_seconds: float
-    most_seconds: float
+    prior: float = 0.0
+    least_seconds: float = LONGEST_CLICK_SECONDS
+    most_seconds: float = math.inf
+    memoryless: bool = True
 
-    def costly(self, departure: Departure) -> bool:
-        """Tell whether it is tried only where all others leave more than noise: it searches for milliseconds."""
+    def costly(self, departure: Departure) -> bool:  # noqa: ARG002
+        """Tell whether it is tried only where all others leave something: it searches for milliseconds."""
+        return False
 
-    def fit(self, departure: Departure, core: slice) -> Sequence[Fitted]:
+    @abstractmethod
+    def fit(self, part: FittedFrames) -> Sequence[Fitted]:
         """Return how it explains some frames, with fitted parameters, once for each place it can lie; or not at all."""
+
+    def again(self, found: Fitted, part: FittedFrames) -> Fitted | None:  # noqa: ARG002
+        """Return what it has found fitted to other frames, or None where it does not explain them."""
+        return next(iter(self.fit(part)), None)
 
 
 @dataclass(frozen=True)
@@ -139,8 +140,7 @@ class Explained:
 
 
 def with_noise(
-    departure: Departure,
-    core: slice,
+    part: FittedFrames,
     signal: NDArray[np.float64],
     parameters: int,
     describe: Describe,
@@ -152,24 +152,23 @@ def with_noise(
 
     Where it is ``robust`` frames that are wrong all the same, as a click within is, say nothing of the noise.
     """
-    noise = departure.noise
-    x, m = departure.seen(core, departure.x, signal)
-    scale, share = noise.part(core, departure.fitted_frames[core]).excess(x - m, robust=robust)
+    noise = part.departure.noise
+    scale, share = part.noise.excess(part.x - part.of(signal), robust=robust)
     louder = noise.times(scale)
     complete = share >= _NEARLY_ALL and louder.rms <= _LITTLE_MORE * noise.rms
     return Explained(signal, louder, parameters, describe, complete, prior, int(scale > _LOUDER))
 
 
-def following(departure: Departure, core: slice, found: Explained) -> list[Explained]:
+def following(part: FittedFrames, found: Explained) -> list[Explained]:
     """Return an explanation in a list, empty where the frames do not follow the signal: they are anything else."""
-    x, signal = departure.seen(core, departure.x, found.signal)
-    centred, left = x - x.mean(), x - signal
-    return [found] if found.complete or float(left @ left) < _FOLLOWS * float(centred @ centred) else []
+    if found.complete:
+        return [found]
+    left = part.x - part.of(found.signal)
+    return [found] if float(left @ left) < _FOLLOWS * part.spread else []
 
 
 def without_chain(
-    departure: Departure,
-    core: slice,
+    part: FittedFrames,
     signal: NDArray[np.float64],
     parameters: int,
     describe: Describe,
@@ -181,13 +180,13 @@ def without_chain(
 
     Half of the frames decide how exact, so that a click within does not.
     """
-    x, m = departure.seen(core, departure.x, signal)
+    x = part.x
     if len(x) == 0:
         return None
-    step = departure.step
+    step = part.departure.step
     least = Noise.of_rounding(step) if step is not None else Noise(SMALLEST_SIGMA)
-    sigma = _usual_deviation(x - m, max(0.5 * (step or 0.0), SMALLEST_SIGMA))
-    if sigma > most * max(departure.noise.rms, 0.5 * (step or 0.0)):
+    sigma = _usual_deviation(x - part.of(signal), max(0.5 * (step or 0.0), SMALLEST_SIGMA))
+    if sigma > most * max(part.departure.noise.rms, 0.5 * (step or 0.0)):
         return None
     noise = least if sigma <= least.rms else Noise(sigma)
     return Explained(signal, noise, parameters, describe, prior=prior)
@@ -196,5 +195,6 @@ def without_chain(
 def _usual_deviation(residual: NDArray[np.float64], least: float) -> float:
     """Return the standard deviation of residuals, shape (n,), without those that stand out of it, or of the least."""
     off = np.abs(residual)
-    usual = off[off <= _STANDS_OUT * max(_GAUSSIAN * float(np.median(off)), least)]
+    most = _STANDS_OUT * max(usual_deviation(off), least)
+    usual = off if off.max() <= most else off[off <= most]
     return math.sqrt(float(usual @ usual) / len(usual))

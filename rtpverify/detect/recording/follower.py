@@ -14,7 +14,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from rtpverify.detect.explain import FAULTS, Clipping, Explanation, anything, explain_all
+from rtpverify.detect.explain import FAULTS, Clipping, Explanation, FaultModel, anything, explain, explain_all
 from rtpverify.detect.recording.limits import NOISY, LimitWatch
 from rtpverify.detect.recording.locate import is_telling, locate
 from rtpverify.detect.recording.model import Model, Noise, in_step, learn_noise, static_fit
@@ -49,7 +49,9 @@ REACH_SECONDS = 1.0
 UNEXPLAINED_SECONDS = 0.1
 """Then a departure is told, whatever it is."""
 PENDING_SECONDS = 0.12
-"""So long a jump may turn out to have been a stretch from elsewhere."""
+"""So long a jump may turn out to have been a stretch from elsewhere before it is told."""
+RETURN_SECONDS = 0.25
+"""So long its event may become that of such a stretch."""
 ANCHORED_SECONDS = 0.1
 CLIPPING_HOLD_SECONDS = 1.0
 DRIFTING_RELATIVE = 1e-3
@@ -76,10 +78,11 @@ _CHANGES: dict[Kind, Callable[[Model, Explanation], Model]] = {
 
 @dataclass(slots=True)
 class _Jump:
-    """A jump of the content that is not told yet: its event, and the models from before it."""
+    """A jump of the content that may be taken back: its event, the models from before it, and whether it is told."""
 
     event: Event
     before: dict[int, Model]
+    told: bool = False
 
 
 class Follower:
@@ -134,7 +137,7 @@ class Follower:
     def finish(self, stop: int) -> None:
         """Judge all that is left, before frame ``stop``."""
         self._advance(stop, final=True)
-        self._tell_pending()
+        self._tell_rest()
         for track, watch in zip(self.tracks, self.watches, strict=True):
             if track.model is not None:
                 self._anchor(track, track.model)
@@ -152,7 +155,7 @@ class Follower:
     def horizon(self) -> int:
         """The frame up to which every event has been told."""
         frames = [track.broken.frame if track.broken else track.position for track in self.tracks]
-        return min([*frames, *(jump.event.start_frame for jump in self._pending)])
+        return min([*frames, *(jump.event.start_frame for jump in self._pending if not jump.told)])
 
     def _advance(self, stop: int, *, final: bool) -> None:
         going = True
@@ -160,10 +163,8 @@ class Follower:
             # In step, so that what happens on all channels is seen on all of them.
             steps = [self._step(track, stop, final=final) for track in self.tracks]
             going = any(steps)
-            if self._pending and self._settled() > self._pending[0].event.start_frame + self.settings.frames(
-                PENDING_SECONDS
-            ):
-                self._tell_pending()
+            if self._pending:
+                self._tell_pending(self._settled())
 
     def _settled(self) -> int:
         return min(track.broken.frame if track.broken else track.position for track in self.tracks)
@@ -403,7 +404,7 @@ class Follower:
             last = right[-1:] if len(at) else [(broken.wrong_until, stop)]
             if not last or last[0][1] < stop or not self._holds(track, model, *last[0], patient=True):
                 return False
-            self._end_broken(track, broken, model, last[0][0])
+            self._end_broken(track, broken, model, last[0][0], known=stop)
             return True
         passed = [end for end, until in right if self._holds(track, model, end, until, patient=False)]
         if not passed:
@@ -601,31 +602,47 @@ class Follower:
     def _takes_back(self, members: list[Track], first: int, go_on: int, apart: int, stop: int) -> bool:
         """Tell of a stretch from elsewhere instead, where jumps cancel out."""
         channels = {item.channel for item in members}
-        run = [jump for jump in self._pending if set(jump.before) == channels]
-        if len(members) < len(self.tracks):
-            run = [jump for jump in self._pending if set(jump.before) <= channels]
-        if (
-            not run
-            or sum(getattr(jump.event.size, "slip_frames", 0) for jump in run)
-            // max(1, len(channels) if len(members) < len(self.tracks) else 1)
-            + apart
-        ):
+        whole = len(members) == len(self.tracks)
+        run = [
+            jump for jump in self._pending if (set(jump.before) == channels if whole else set(jump.before) <= channels)
+        ]
+        back = sum(getattr(jump.event.size, "slip_frames", 0) for jump in run) // (
+            1 if whole else max(1, len(channels))
+        )
+        if not run or back + apart:
+            return False
+        told = {channel: [jump.event for jump in run if jump.told and channel in jump.before] for channel in channels}
+        if any(len(events) > 1 for events in told.values()):
             return False
         start = run[0].event.start_frame
         for item in members:
             model = next(jump.before[item.channel] for jump in run if item.channel in jump.before)
             until = max(go_on if go_on > first else first, start + 1)
-            for found in self._explanations(item, model, start, until, max(stop, until)):
-                self._tell(item, event_of(found))
+            events = [event_of(found) for found in self._explanations(item, model, start, until, max(stop, until))]
+            for known in told[item.channel]:
+                longest = max(events, key=lambda event: event.duration_frames)
+                events = [event for event in events if event is not longest]
+                _become(known, longest)
+                if not whole or item is members[0]:
+                    self._tell(None if whole else item, known)
+            self._tell_all(item, events)
         self._pending = [jump for jump in self._pending if all(jump is not other for other in run)]
         return True
 
-    def _tell_pending(self) -> None:
+    def _tell_pending(self, settled: int) -> None:
+        """Tell of jumps that have lasted, up to a frame; what lasts longer is not taken back any more."""
+        told, final = (settled - self.settings.frames(seconds) for seconds in (PENDING_SECONDS, RETURN_SECONDS))
         for jump in self._pending:
-            whole = len(jump.before) == len(self.tracks)
-            track = None if whole else self.tracks[next(iter(jump.before))]
-            self._tell(track, jump.event)
-        self._pending.clear()
+            event = jump.event
+            if event.start_frame < (final if jump.told else told):
+                event.open, jump.told = event.start_frame >= final, True
+                whole = len(jump.before) == len(self.tracks)
+                self._tell(None if whole else self.tracks[next(iter(jump.before))], event)
+        self._pending = [jump for jump in self._pending if not jump.told or jump.event.open]
+
+    def _tell_rest(self) -> None:
+        """Tell of jumps that nothing takes back any more."""
+        self._tell_pending(max((jump.event.start_frame for jump in self._pending), default=0) + self.history_frames)
 
     # Departures that last -------------------------------------------------------------------------------------------
 
@@ -639,10 +656,11 @@ class Follower:
             # What follows the last wrong frame may be right, and only tell too little to be sure.
             until = min(max(broken.wrong_until, broken.frame + 1), stop)
             event = event_of(self._explanations(track, model, broken.frame, until, stop)[-1], is_open=True)
-            broken.event = replace(event, duration_frames=stop - event.start_frame)
+            broken.event = self.watches[track.channel].resume(event)
+            broken.event.duration_frames = stop - broken.event.start_frame
             self._tell(track, broken.event)
         else:
-            broken.event.duration_frames = stop - broken.frame
+            broken.event.duration_frames = stop - broken.event.start_frame
         length, search = stop - broken.frame, self.settings.frames(SEARCH_SECONDS)
         if length < search * (1 << broken.searches) * 1.1:
             return
@@ -694,7 +712,9 @@ class Follower:
 
     def _is_noisier(self, track: Track, broken: Broken, model: Model, stop: int) -> bool:
         """Go on with more noise where the recording plays on under it."""
-        start = max(broken.frame, stop - self.settings.frames(UNEXPLAINED_SECONDS))
+        # What was told as something else needs more to become noise.
+        seconds = UNEXPLAINED_SECONDS if broken.event is None else EXPLAINED_SECONDS
+        start = max(broken.frame, stop - self.settings.frames(seconds))
         if broken.event is None and self._gain_drifts(track, model, broken.frame, stop):
             return True
         x, valid = track.read(start, stop)
@@ -707,12 +727,21 @@ class Follower:
         found = track.explain_to(model, start, stop)
         if found is None or found.kind not in NOISY:
             return False
+        if broken.event is not None and broken.event.kind not in NOISY and found.confidence < SURE_CONFIDENCE:
+            return False
         residual = (x - content)[valid]
         sigma, peak = float(np.sqrt(np.mean(np.square(residual)))), float(np.abs(residual).max())
         noise = Noise(max(sigma, model.noise.sigma), max(1.5 * peak, model.noise.floor), model.noise.relative)
         first = found.start if start == broken.frame else broken.frame
         event = replace(event_of(found, is_open=True), start_frame=first, duration_frames=stop - first)
-        self._tell_all(track, self.watches[track.channel].begin_noise(event))
+        if broken.event is not None:
+            first = broken.event.start_frame
+            _become(broken.event, replace(event, start_frame=first, duration_frames=stop - first))
+            event = broken.event
+        told = self.watches[track.channel].begin_noise(event)
+        if not told:
+            self._close(track, broken, start)
+        self._tell_all(track, told)
         if track.calm is None:
             track.calm, track.noisy_until = model.noise, max(first, broken.wrong_until)
         track.skip(broken.frame, start)
@@ -741,11 +770,11 @@ class Follower:
 
     def _close(self, track: Track, broken: Broken, stop: int) -> None:
         """End the event of a departure that was told while it went on."""
-        if broken.event is not None:
-            broken.event.duration_frames = max(0, stop - broken.event.start_frame)
-            broken.event.open = False
-            self._tell(track, broken.event)
-            broken.event = None
+        event, broken.event = broken.event, None
+        if event is not None and event is not self.watches[track.channel].noisy:
+            event.duration_frames = max(0, stop - event.start_frame)
+            event.open = False
+            self._tell(track, event)
 
     def _end_broken(
         self,
@@ -755,16 +784,21 @@ class Follower:
         stop: int,
         found: list[Explanation] | None = None,
         *,
+        known: int | None = None,
         last: bool = False,
     ) -> None:
-        """Tell of a stretch that has ended, and go on behind it."""
+        """Tell of a stretch that has ended, and go on behind it; frames are known up to ``known``."""
         event = broken.event
         if event is None:
             for item in found or self._explanations(track, model, broken.frame, stop, stop):
                 self._tell_stretch(track, item, stop, last=last)
         else:
             self._call_silence(track, event, stop, last=last)
-            self._close(track, broken, stop)
+            if known is None or self._is_over(track, model, event, stop, known):
+                self._close(track, broken, stop)
+            else:
+                event.duration_frames, broken.event = stop - event.start_frame, None
+                self._tell_all(track, self.watches[track.channel].recur(event))
         track.skip(broken.frame, stop)
         track.explained = stop
         track.follow(model, stop)
@@ -787,14 +821,35 @@ class Follower:
     def _explanations(self, track: Track, model: Model, start: int, stop: int, known: int) -> list[Explanation]:
         """Return what a stretch is that is wrong by a model, where frames are known up to ``known``; one at least."""
         longest = self.settings.frames(EXPLAINED_SECONDS)
-        whole = track.departure(model, start, min(stop, start + longest), min(known, start + longest))
+        # What follows shows whether it is over.
+        known = min(known, start + longest + self.settings.frames(JUMP_SECONDS))
+        whole = track.departure(model, start, min(stop, start + longest), known)
         wrong = track.threshold(model, whole.start, whole.start + len(whole.x), whole.expected, whole.x)
-        level = self.watches[track.channel].clip_level
-        faults = FAULTS if level is None else (*FAULTS, Clipping(level))
-        return explain_all(whole, wrong, faults) or [anything(whole)]
+        return explain_all(whole, wrong, _faults(self.watches[track.channel].clip_level)) or [anything(whole)]
+
+    def _is_over(self, track: Track, model: Model, event: Event, stop: int, known: int) -> bool:
+        """Tell whether frames after ``stop``, up to ``known``, show that an event told before is over."""
+        start = max(event.start_frame, stop - self.settings.frames(EXPLAINED_SECONDS))
+        if start >= stop:
+            return True
+        whole = track.departure(model, start, stop, min(known, stop + self.settings.frames(JUMP_SECONDS)))
+        found = explain(whole, _faults(getattr(event.size, "clip_level", None)))
+        return found is None or found.ended or found.kind is not event.kind
 
     def _oldest(self, stop: int) -> int:
         return max(0, stop - self.history_frames)
+
+
+def _faults(clip_level: float | None) -> tuple[FaultModel, ...]:
+    """Return the faults that are tried where peaks are being cut off at a level, or None is."""
+    return FAULTS if clip_level is None else (*FAULTS, Clipping(clip_level))
+
+
+def _become(event: Event, other: Event) -> None:
+    """Let an event that was told be another one."""
+    event.size, event.message, event.open = other.size, other.message, other.open
+    event.start_frame, event.duration_frames = other.start_frame, other.duration_frames
+    event.confidence, event.alternatives = other.confidence, other.alternatives
 
 
 def _calmer(one: Noise, other: Noise) -> Noise:

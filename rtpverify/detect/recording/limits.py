@@ -151,13 +151,16 @@ class LimitWatch:
 
     def recurs(self, event: Event) -> bool:
         """Tell whether an event is one that has not ended for sure, once more."""
-        known = self._recurring.get(event.kind)
+        known = self._lasting(event.kind)
         return known is not None and _are_alike(known.size, event.size)
+
+    def _lasting(self, kind: Kind) -> Event | None:
+        return self.noisy if self.noisy is not None and self.noisy.kind is kind else self._recurring.get(kind)
 
     def recur(self, event: Event) -> list[Event]:
         """Take a stretch of what comes and goes; return its event, and the one of its kind that was another."""
-        if self.recurs(event):
-            known = self._recurring[event.kind]
+        known = self._lasting(event.kind)
+        if known is not None and self.recurs(event):
             known.duration_frames = event.start_frame + event.duration_frames - known.start_frame
             return [known]
         over = [self._recurring.pop(event.kind)] if event.kind in self._recurring else []
@@ -166,6 +169,15 @@ class LimitWatch:
         event.open = True
         self._recurring[event.kind] = event
         return [*over, event]
+
+    def resume(self, event: Event) -> Event:
+        """Return the event that has not ended for sure, where this is it once more; it is followed elsewhere then."""
+        known = self._lasting(event.kind)
+        if known is None or not self.recurs(event):
+            return event
+        if known is not self.noisy:
+            del self._recurring[event.kind]
+        return known
 
     @property
     def clip_level(self) -> float | None:

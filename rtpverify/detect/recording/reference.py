@@ -76,7 +76,8 @@ class ModelReference:
         reach, model = self.settings.frames(REACH_SECONDS), self.model
         place = round(model.position(start))
         around = model.programme.read(model.source, place - reach, place + len(x) + reach)
-        match = math.copysign(1.0, model.gain) * correlate(np.diff(np.where(valid, x, 0.0)), np.diff(around))
+        piece = np.diff(np.where(valid, x, 0.0)).astype(np.float32)
+        match = math.copysign(1.0, model.gain) * correlate(piece, np.diff(around).astype(np.float32))
         found = candidates(np.maximum(match, 0.0), _MOST_PLACES, apart=1, share=_SHARE)
         lags = sorted((item.offset - reach for item in found if item.offset != reach), key=abs)
         moved = [replace(self, model=model.moved(lag)) for lag in lags]

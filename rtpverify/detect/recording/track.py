@@ -243,7 +243,7 @@ class Track:
         before = max(self.begin, min(self.explained, start), start - self.settings.frames(BEFORE_SECONDS), 0)
         x, valid = self.read(before, known)
         past, there = self.read(max(0, before - self.settings.frames(HISTORY_SECONDS)), before)
-        history = np.where(there, past, np.nan)
+        history = past if there.all() else np.where(there, past, 0.0)
         reference = ModelReference(model, self.settings)
         return Departure(before, x, valid, start - before, stop - before, history, reference)
 

@@ -161,7 +161,7 @@ def stretch_of(track: Track, start: int, stop: int, model: Sine, known: int | No
     history = np.zeros(0)
     if not track.mirrored:
         past, there = track.read(low - rate_hz, low)
-        history = np.where(there, past, math.nan)
+        history = past if there.all() else np.where(there, past, 0.0)
     uncertain, plain = track.deviation(high, model), settings.is_plain(track.threshold)
     reference = ToneReference(model, settings, track.code, track.sigma, uncertain, plain, track.mirrored)
     return Stretch(low, x, valid, start - low, stop - low, history, reference)

@@ -8,13 +8,13 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from rtpverify.detect.explain.departure import Departure
+from rtpverify.detect.explain.departure import Departure, FittedFrames
 from rtpverify.detect.explain.likelihood import SMALLEST_SIGMA, Noise
 from rtpverify.detect.explain.model import (
-    LONGEST_CLICK_SECONDS,
-    Cheap,
+    Describe,
     Description,
     Explained,
+    FaultModel,
     Fitted,
     following,
     told,
@@ -22,7 +22,7 @@ from rtpverify.detect.explain.model import (
     without_chain,
 )
 from rtpverify.dsp.align import candidates, correlate
-from rtpverify.dsp.sine import FreeFit, find_omega, fit_free, omega_deviation
+from rtpverify.dsp.sine import FreeFit, fit_free, omega_deviation, refine_omega, share_near, strongest_line
 from rtpverify.events import ChannelSwapSize, EventSize, FrequencySize, Kind, MismatchSize, RepeatSize, SlipSize
 
 LEAST_COPY_FRAMES = 8
@@ -44,52 +44,70 @@ _MOST_TONE_FRAMES = 4096
 """So many tell a frequency that predicts a quarter of a second."""
 _PURE = 0.05
 """A tone leaves less than this share of its amplitude."""
+_LEAST_SHARE = 0.9
+"""Of the power of a tone that is as pure lies near its line, whatever its edges do to the spectrum."""
 
 
-class Repeat(Cheap):
+class _Found(FaultModel):
+    """Content that is searched for once: other frames tell how noisy it is, and where it holds."""
+
+    memoryless = False
+
+    def again(self, found: Fitted, part: FittedFrames) -> Fitted | None:
+        """Return the same content, with the noise of other frames."""
+        return with_noise(part, found.signal, found.parameters, found.describe, found.prior)
+
+
+class Repeat(_Found):
     """Frames that arrived before, exactly."""
 
     kind = Kind.REPEAT
     prior = 3.0
-    least_seconds, most_seconds = 0.0, math.inf
+    least_seconds = 0.0
 
-    def fit(self, departure: Departure, core: slice) -> Sequence[Fitted]:
+    def fit(self, part: FittedFrames) -> Sequence[Fitted]:
         """Return the past from as far back as it holds the same frames."""
-        past, piece = departure.past, _piece(departure, core)
-        back = _exact_copy(departure.x[piece], past[: len(departure.history) + piece.start])
-        return [] if back is None else _repeated(departure, core, past, [back])
+        piece = _piece(part)
+        back = _exact_copy(part.departure.x[piece], _before(part, piece))
+        return [] if back is None else _repeated(part, [back])
+
+    def again(self, found: Fitted, part: FittedFrames) -> Fitted | None:
+        """Return the same past, with the noise of other frames."""
+        return _copied(part, found.signal, found.describe)
 
 
-class NoisyRepeat:
+class NoisyRepeat(Repeat):
     """The same with noise of its own."""
-
-    kind = Kind.REPEAT
-    prior = 3.0
-    least_seconds, most_seconds = 0.0, math.inf
 
     def costly(self, departure: Departure) -> bool:  # noqa: ARG002
         """Tell that it correlates frames with the whole past."""
         return True
 
-    def fit(self, departure: Departure, core: slice) -> Sequence[Fitted]:
+    def fit(self, part: FittedFrames) -> Sequence[Fitted]:
         """Return the past from as far back as it resembles the frames most."""
-        past, piece = departure.past, _piece(departure, core)
-        x, past_only = departure.x[piece], past[: len(departure.history) + piece.start]
-        level = float(np.mean(departure.noise.sigma)) + departure.noise.bound
-        if not LEAST_COPY_FRAMES <= len(x) <= len(past_only) or np.ptp(x) <= _TELLING_COPY * level:
+        piece = _piece(part)
+        x, past = part.departure.x[piece], _before(part, piece)
+        level = part.departure.noise.level
+        if not LEAST_COPY_FRAMES <= len(x) <= len(past) or np.ptp(x) <= _TELLING_COPY * level:
             return []
-        places = candidates(correlate(x, past_only), _MOST_COPIES, apart=1, share=_COPY_SHARE)
-        back = sorted(len(past_only) - place.offset for place in places if place.correlation > 0.0)
-        return _repeated(departure, core, past, back)
+        match = correlate(x.astype(np.float32), past.astype(np.float32))
+        places = candidates(match, _MOST_COPIES, apart=1, share=_COPY_SHARE)
+        return _repeated(part, sorted(len(past) - place.offset for place in places if place.correlation > 0.0))
 
 
-def _piece(departure: Departure, core: slice) -> slice:
+def _piece(part: FittedFrames) -> slice:
     """Return so many frames that arrived, all of them, as tell where they come from: of the longest run of such."""
+    core, departure = part.frames, part.departure
     edges = np.flatnonzero(np.diff(departure.valid[core], prepend=False, append=False)).reshape(-1, 2)
     if len(edges) == 0:
         return slice(core.start, core.start)
     first, last = edges[int(np.diff(edges, axis=1).argmax())].tolist()
     return slice(core.start + first, core.start + min(last, first + departure.frames(_PIECE_SECONDS)))
+
+
+def _before(part: FittedFrames, piece: slice) -> NDArray[np.float64]:
+    """Return all that is known from before a piece."""
+    return part.departure.past[: len(part.departure.history) + piece.start]
 
 
 def _exact_copy(x: NDArray[np.float64], past: NDArray[np.float64]) -> int | None:
@@ -104,48 +122,56 @@ def _exact_copy(x: NDArray[np.float64], past: NDArray[np.float64]) -> int | None
     return next((len(past) - start for start in same), None)
 
 
-def _repeated(departure: Departure, core: slice, past: NDArray[np.float64], back: Sequence[int]) -> list[Explained]:
+def _repeated(part: FittedFrames, back: Sequence[int]) -> list[Explained]:
     """Return the nearest place in the past that explains the frames."""
-    before = len(departure.history)
+    departure = part.departure
+    past, before = departure.past, len(departure.history)
     for lag in back:
         signal = np.zeros(len(departure.x))
         first = max(0, lag - before)
         signal[first:] = past[before + first - lag : before + len(departure.x) - lag]
         text, size = f"had arrived {lag} frames before", RepeatSize(repeat_distance_frames=lag)
-        # Which of all lags it is has to be said; nearer ones are likelier, and found first.
-        found = without_chain(departure, core, signal, 0, told(size, text), most=2.0, prior=math.log(len(past)))
+        found = _copied(part, signal, told(size, text))
         if found is not None:
             return [found]
     return []
 
 
-class Slip:
+def _copied(part: FittedFrames, signal: NDArray[np.float64], describe: Describe) -> Explained | None:
+    # Which of all lags it is has to be said; nearer ones are likelier, and found first.
+    return without_chain(part, signal, 0, describe, most=2.0, prior=math.log(len(part.departure.past)))
+
+
+class Slip(_Found):
     """Content of another place of the reference: as if frames were missing, or came twice."""
 
     kind = Kind.SLIP
     prior = 2.0
-    least_seconds, most_seconds = LONGEST_CLICK_SECONDS, math.inf
 
     def costly(self, departure: Departure) -> bool:
         """Tell whether it correlates frames with a recording."""
         return departure.reference.omega is None
 
-    def fit(self, departure: Departure, core: slice) -> Sequence[Fitted]:
+    def fit(self, part: FittedFrames) -> Sequence[Fitted]:
         """Return the reference from wherever it knows the content of the frames to be."""
-        part = slice(core.start, min(core.stop, core.start + departure.frames(_PIECE_SECONDS)))
-        moved = departure.reference.elsewhere(departure.start + part.start, departure.x[part], departure.valid[part])
-        fitted = (
+        departure, piece = part.departure, _start(part)
+        moved = departure.reference.elsewhere(departure.start + piece.start, departure.x[piece], departure.valid[piece])
+        places = (
             with_noise(
-                departure,
-                core,
-                departure.at(item.reference),
-                item.parameters,
-                told(item.size, _slipped(item.size)),
-                item.prior,
+                part, departure.at(item.reference), item.parameters, told(item.size, _slipped(item.size)), item.prior
             )
             for item in moved
         )
-        return [item for found in fitted for item in following(departure, core, found)]
+        # Of the many places of a recording some resemble any frames; the right one leaves nothing of them.
+        return [
+            found for place in places for found in following(part, place) if found.complete or departure.reference.omega
+        ]
+
+
+def _start(part: FittedFrames) -> slice:
+    """Return so many frames from the first on as tell where they come from."""
+    core = part.frames
+    return slice(core.start, min(core.stop, core.start + part.departure.frames(_PIECE_SECONDS)))
 
 
 def _slipped(size: EventSize) -> str:
@@ -160,29 +186,32 @@ def _exchanged(size: EventSize) -> str:
     return f"carries channel {channel} of the reference"
 
 
-class ChannelSwap(Cheap):
+class ChannelSwap(_Found):
     """What another channel should carry."""
 
     kind = Kind.CHANNEL_SWAP
-    prior = 3.0
-    least_seconds, most_seconds = LONGEST_CLICK_SECONDS, math.inf
+    prior = 1.5
 
-    def fit(self, departure: Departure, core: slice) -> Sequence[Fitted]:
+    def costly(self, departure: Departure) -> bool:
+        """Tell whether it reads all channels of a recording."""
+        return departure.reference.omega is None
+
+    def fit(self, part: FittedFrames) -> Sequence[Fitted]:
         """Return what is expected of the channel that the frames resemble most."""
+        departure = part.departure
         others = departure.reference.others()
         if not others:
             return []
-        part = slice(core.start, min(core.stop, core.start + departure.frames(_PIECE_SECONDS)))
-        first, last = departure.start + part.start, departure.start + part.stop
-        [x] = departure.seen(part, departure.x)
-        left = [item.reference.expected(first, last)[departure.fitted_frames[part]] - x for item in others]
-        item = others[int(np.argmin([float(residual @ residual) for residual in left]))]
+        piece = departure.part(_start(part), part.among)
+        first, last = departure.start + piece.frames.start, departure.start + piece.frames.stop
+        left = [item.reference.expected(first, last) - departure.x[piece.frames] for item in others]
+        energy = [float(np.sum(np.square(residual), where=part.among[piece.frames])) for residual in left]
+        item = others[int(np.argmin(energy))]
         text = told(item.size, _exchanged(item.size))
-        found = with_noise(departure, core, departure.at(item.reference), item.parameters, text, item.prior)
-        return following(departure, core, found)
+        return following(part, with_noise(part, departure.at(item.reference), item.parameters, text, item.prior))
 
 
-class Exchanged:
+class Exchanged(_Found):
     """Two neighbouring blocks of equal length, each in the other's place."""
 
     kind = Kind.MISMATCH
@@ -193,14 +222,28 @@ class Exchanged:
         """Tell that it compares the frames with many places."""
         return True
 
-    def fit(self, departure: Departure, core: slice) -> Sequence[Fitted]:  # noqa: ARG002
+    def fit(self, part: FittedFrames) -> Sequence[Fitted]:
         """Return the blocks whose middle lies where the one gives way to the other."""
+        departure = part.departure
         n = departure.stop - departure.first
         if n < 2 * LEAST_COPY_FRAMES or departure.reference.omega is not None:
             return []
         half = (n + 1) // 2
-        found = [self._of(departure, block) for block in range(half, half + min(_CHANCE, n // 8) + 1)]
+        blocks = range(half, half + min(_CHANCE, n // 8) + 1)
+        found = (self._of(departure, block) for block in self._likely(departure, blocks))
         return [item for item in found if item is not None][:1]
+
+    @staticmethod
+    def _likely(departure: Departure, blocks: range) -> list[int]:
+        """Return the lengths at which most frames in the midst of the first block are those expected a block later."""
+        quarter = (departure.stop - departure.first) // 4
+        first = departure.first + quarter // 2
+        x = departure.x[first : first + quarter]
+        start = departure.start + first + blocks[0]
+        later = departure.reference.expected(start, start + quarter + len(blocks))
+        reach = departure.noise.part(slice(first, first + quarter)).reach
+        likely = (np.count_nonzero(np.abs(x - later[k : k + quarter]) < reach) for k in range(len(blocks)))
+        return [block for block, count in zip(blocks, likely, strict=True) if 2 * count > quarter]
 
     @staticmethod
     def _of(departure: Departure, block: int) -> Explained | None:
@@ -214,39 +257,45 @@ class Exchanged:
         signal = departure.expected.copy()
         signal[start:middle], signal[middle:stop] = later[start:middle], earlier[middle:stop]
         text = f"two blocks of {block} frames, each in the other's place"
-        found = with_noise(departure, slice(start, stop), signal, 2, told(MismatchSize(exchanged_frames=block), text))
+        found = with_noise(
+            departure.part(slice(start, stop)), signal, 2, told(MismatchSize(exchanged_frames=block), text)
+        )
         return found if found.complete else None
 
 
-class Frequency:
+class Frequency(FaultModel):
     """Another tone."""
 
     kind = Kind.FREQUENCY
     prior = 2.0
-    least_seconds, most_seconds = _LEAST_TONE_SECONDS, math.inf
+    least_seconds = _LEAST_TONE_SECONDS
+    memoryless = False
 
     def costly(self, departure: Departure) -> bool:  # noqa: ARG002
         """Tell that it searches a spectrum, and fits a frequency."""
         return True
 
-    def fit(self, departure: Departure, core: slice) -> Sequence[Fitted]:
+    def fit(self, part: FittedFrames) -> Sequence[Fitted]:
         """Return the tone that the frames are, where its frequency is not the one expected."""
-        valid = departure.valid[core]
-        found = _tone(departure.x[core], valid, departure.start + core.start)
+        departure, core = part.departure, part.frames
+        valid, start = departure.valid[core], departure.start + core.start
+        found = _tone(departure.x[core], valid, start)
+        if found is None:
+            return []
         omega = departure.reference.omega
         if omega is None:
-            should = _tone(departure.expected[core], valid, departure.start + core.start)
+            should = _tone(departure.expected[core], valid, start)
             omega = None if should is None else should.sine.omega
-        if found is None or omega is None:
+        if omega is None:
             return []
         sine = found.sine
-        noise = max(found.rms, float(np.mean(departure.noise.sigma))) / sine.amplitude
+        noise = max(found.rms, departure.noise.level - departure.noise.bound) / sine.amplitude
         if abs(sine.omega - omega) < 4.0 * omega_deviation(noise, core.stop - core.start):
             return []
         frequency_hz = sine.omega * departure.reference.sample_rate_hz / (2.0 * math.pi)
         signal = sine.at(departure.start, departure.start + len(departure.x))
         text = f"a tone of {frequency_hz:.3f} Hz"
-        return [with_noise(departure, core, signal, 4, told(FrequencySize(frequency_hz=frequency_hz), text))]
+        return [with_noise(part, signal, 4, told(FrequencySize(frequency_hz=frequency_hz), text))]
 
 
 def _tone(x: NDArray[np.float64], valid: NDArray[np.bool_], start: int) -> FreeFit | None:
@@ -254,30 +303,32 @@ def _tone(x: NDArray[np.float64], valid: NDArray[np.bool_], start: int) -> FreeF
     first = max(0, len(x) - _MOST_TONE_FRAMES) // 2
     part = slice(first, first + _MOST_TONE_FRAMES)
     x, valid, start = x[part], valid[part], start + first
-    omega = find_omega(np.where(valid, x, 0.0))
+    x = np.where(valid, x, 0.0)
+    line = strongest_line(x)
+    if line is None or (valid.all() and share_near(x[None], line)[0] < _LEAST_SHARE):
+        return None
+    omega = refine_omega(x, line)
     found = None if omega is None else fit_free(x, start, omega, valid)
     return None if found is None or found.rms > _PURE * found.sine.amplitude else found
 
 
 def describe_mismatch(departure: Departure, frames: slice) -> Description:
     """Return size and message of anything but the reference."""
-    x, expected = departure.seen(frames, departure.x, departure.expected)
-    off = float(np.abs(x - expected).max(initial=0.0))
+    off = float(np.abs(departure.part(frames).residual).max(initial=0.0))
     return MismatchSize(deviation=off), f"not what the recording holds, off by up to {off:.3g} of full scale"
 
 
-class Mismatch(Cheap):
+class Mismatch(FaultModel):
     """Frames that have nothing to do with the recording."""
 
     kind = Kind.MISMATCH
     prior = 2.0
-    least_seconds, most_seconds = LONGEST_CLICK_SECONDS, math.inf
 
-    def fit(self, departure: Departure, core: slice) -> Sequence[Fitted]:
+    def fit(self, part: FittedFrames) -> Sequence[Fitted]:
         """Return noise of the level of the frames, whatever was expected."""
-        [x] = departure.seen(core, departure.x)
+        x, departure = part.x, part.departure
         if departure.reference.omega is not None or len(x) == 0:
             return []
-        middle, spread = float(x.mean()), float(x.std())
-        noise = Noise(max(spread, SMALLEST_SIGMA, departure.step or 0.0))
+        middle = float(x.mean())
+        noise = Noise(max(math.sqrt(part.spread / len(x)), SMALLEST_SIGMA, departure.step or 0.0))
         return [Explained(np.full(len(departure.x), middle), noise, 1, describe_mismatch, complete=False, spreads=1)]

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rtpverify.detect.explain.departure import Departure
+from rtpverify.detect.explain.departure import Departure, FittedFrames
 from rtpverify.detect.explain.faults.noise import residual_dbfs
 from rtpverify.detect.explain.model import (
-    LONGEST_CLICK_SECONDS,
-    Cheap,
     Description,
     Explained,
+    FaultModel,
     Fitted,
     following,
     told,
@@ -22,6 +20,7 @@ from rtpverify.detect.explain.model import (
     without_chain,
 )
 from rtpverify.dsp.levels import decibels
+from rtpverify.dsp.median import median
 from rtpverify.events import ClippingSize, DcOffsetSize, DistortionSize, DropoutSize, GainSize, Kind, PolaritySize
 
 LEAST_GAIN, MOST_GAIN = 1e-3, 1e3
@@ -38,78 +37,70 @@ _NARROW = 8.0
 """Levels apart by less than so many times the noise are one value."""
 
 
-class Gain(Cheap):
+class Gain(FaultModel):
     """Another level."""
 
     kind = Kind.GAIN
     prior = 0.5
-    least_seconds, most_seconds = LONGEST_CLICK_SECONDS, math.inf
 
-    def fit(self, departure: Departure, core: slice) -> Sequence[Fitted]:
+    def fit(self, part: FittedFrames) -> Sequence[Fitted]:
         """Return the expected signal at the gain of least squares."""
-        x, y = departure.seen(core, departure.x, departure.expected)
-        energy = float(y @ y)
-        gain = float(x @ y) / energy if energy > 0.0 else 0.0
+        energy = float(part.expected @ part.expected)
+        gain = float(part.x @ part.expected) / energy if energy > 0.0 else 0.0
         if not LEAST_GAIN < gain < MOST_GAIN:
             return []
         change_db = decibels(gain)
         text = f"level changed by {change_db:+.3f} dB"
-        found = with_noise(departure, core, gain * departure.expected, 1, told(GainSize(gain_db=change_db), text))
-        return following(departure, core, found)
+        signal = gain * part.departure.expected
+        return following(part, with_noise(part, signal, 1, told(GainSize(gain_db=change_db), text)))
 
 
-class Polarity(Cheap):
+class Polarity(FaultModel):
     """Inverted."""
 
     kind = Kind.POLARITY
     prior = 2.0
-    least_seconds, most_seconds = LONGEST_CLICK_SECONDS, math.inf
 
-    def fit(self, departure: Departure, core: slice) -> Sequence[Fitted]:
+    def fit(self, part: FittedFrames) -> Sequence[Fitted]:
         """Return the expected signal, inverted."""
-        return following(
-            departure, core, with_noise(departure, core, -departure.expected, 0, told(PolaritySize(), "inverted"))
-        )
+        return following(part, with_noise(part, -part.departure.expected, 0, told(PolaritySize(), "inverted")))
 
 
-class DcOffset(Cheap):
+class DcOffset(FaultModel):
     """An offset."""
 
     kind = Kind.DC_OFFSET
     prior = 0.5
-    least_seconds, most_seconds = LONGEST_CLICK_SECONDS, math.inf
 
-    def fit(self, departure: Departure, core: slice) -> Sequence[Fitted]:
+    def fit(self, part: FittedFrames) -> Sequence[Fitted]:
         """Return the expected signal with the mean of what it leaves."""
-        x, y = departure.seen(core, departure.x, departure.expected)
-        offset = float(np.mean(x - y)) if len(x) else 0.0
+        offset = float(part.residual.mean()) if len(part.x) else 0.0
         text = f"offset of {offset:+.2e} of full scale"
-        found = with_noise(departure, core, departure.expected + offset, 1, told(DcOffsetSize(dc_offset=offset), text))
-        return following(departure, core, found)
+        signal = part.departure.expected + offset
+        return following(part, with_noise(part, signal, 1, told(DcOffsetSize(dc_offset=offset), text)))
 
 
-class Dropout(Cheap):
+class Dropout(FaultModel):
     """One value, held: often zero."""
 
     kind = Kind.DROPOUT
     prior = 0.5
-    least_seconds, most_seconds = 0.0, math.inf
+    least_seconds = 0.0
 
-    def fit(self, departure: Departure, core: slice) -> Sequence[Fitted]:
+    def fit(self, part: FittedFrames) -> Sequence[Fitted]:
         """Return the middle value."""
-        x, y = departure.seen(core, departure.x, departure.expected)
-        moves = _NARROW * (float(np.mean(departure.noise.sigma)) + departure.noise.bound)
-        if len(x) < _LEAST_HELD_FRAMES or np.ptp(y) < moves:
+        x, noise = part.x, part.departure.noise
+        if len(x) < _LEAST_HELD_FRAMES or np.ptp(part.expected) < _NARROW * noise.level:
             return []
-        value = float(np.median(x))
-        near = x[np.abs(x - value) <= moves]
+        value = float(median(x))
+        near = x[np.abs(x - value) <= _NARROW * noise.level]
         value = float(near.mean()) if len(near) else value
-        low = 2.0 * max(float(np.mean(departure.noise.sigma)), departure.step or 0.0)
+        low = 2.0 * max(noise.level - noise.bound, part.departure.step or 0.0)
         is_muted = value == 0.0 or (abs(value) <= low and np.ptp(x) > 0.0)
         text = "muted" if is_muted else f"held at {value:.6g}"
         size = DropoutSize(held_value=0.0 if is_muted else value)
-        signal = np.full(len(departure.x), value)
-        found = without_chain(departure, core, signal, 1, told(size, text), most=1.5)
+        signal = np.full(len(part.departure.x), value)
+        found = without_chain(part, signal, 1, told(size, text), most=1.5)
         if found is None:
             return []
         return [found if is_muted else _Held(**vars(found))]
@@ -125,7 +116,7 @@ class _Held(Explained):
         return np.where(right & ~after, departure.in_order, super().log_likelihood(departure))
 
 
-class Clipping(Cheap):
+class Clipping(FaultModel):
     """Cut off above one level, and as far below.
 
     Parameters
@@ -136,57 +127,53 @@ class Clipping(Cheap):
 
     kind = Kind.CLIPPING
     prior = 0.0
-    least_seconds, most_seconds = 0.0, math.inf
+    least_seconds = 0.0
 
     def __init__(self, level: float | None = None) -> None:
         self._level = level
 
-    def fit(self, departure: Departure, core: slice) -> Sequence[Fitted]:
+    def fit(self, part: FittedFrames) -> Sequence[Fitted]:
         """Return the expected signal within the level beyond which it does not go."""
-        x, y, sigma = _cuttable(departure, core)
-        level = self._level or _ceiling(x * np.sign(y), np.abs(y), sigma)
-        return [] if level is None else _cut(departure, core, -level, level, int(self._level is None))
+        x, y = part.x, part.expected
+        level = self._level or _ceiling(x * np.sign(y), np.abs(y), part.departure.noise.level)
+        return [] if level is None else _cut(part, -level, level, int(self._level is None))
 
 
-class OneSidedClipping(Cheap):
+class OneSidedClipping(FaultModel):
     """Cut off above one level, or below another."""
 
     kind = Kind.CLIPPING
     prior = 0.0
-    least_seconds, most_seconds = 0.0, math.inf
+    least_seconds = 0.0
 
-    def fit(self, departure: Departure, core: slice) -> Sequence[Fitted]:
+    def fit(self, part: FittedFrames) -> Sequence[Fitted]:
         """Return the expected signal between the levels beyond which it does not go."""
-        x, y, sigma = _cuttable(departure, core)
+        x, y, sigma = part.x, part.expected, part.departure.noise.level
         high, low = _ceiling(x, y, sigma), _ceiling(-x, -y, sigma)
         if high is None and low is None:
             return []
-        return _cut(departure, core, None if low is None else -low, high, (high is not None) + (low is not None))
+        return _cut(part, None if low is None else -low, high, (high is not None) + (low is not None))
 
 
-def _cuttable(departure: Departure, core: slice) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
-    """Return frames that arrived, what they should be, and their noise."""
-    arrived = departure.valid[core]
-    sigma = float(np.mean(departure.noise.sigma)) + departure.noise.bound
-    return departure.x[core][arrived], departure.expected[core][arrived], sigma
-
-
-def _cut(departure: Departure, core: slice, low: float | None, high: float | None, parameters: int) -> list[Explained]:
-    signal = np.clip(departure.expected, low, high)
+def _cut(part: FittedFrames, low: float | None, high: float | None, parameters: int) -> list[Explained]:
+    signal = np.clip(part.departure.expected, low, high)
     level = max(abs(item) for item in (low, high) if item is not None)
     describe = told(ClippingSize(clip_level=level), f"clipped at {level:.4g} of full scale")
-    if _goes_on_higher(departure, core, signal):
+    if _goes_on_higher(part, signal):
         return []
-    return following(departure, core, with_noise(departure, core, signal, parameters, describe))
+    return following(part, with_noise(part, signal, parameters, describe))
 
 
-def _goes_on_higher(departure: Departure, core: slice, signal: NDArray[np.float64]) -> bool:
+def _goes_on_higher(part: FittedFrames, signal: NDArray[np.float64]) -> bool:
     """Tell whether all is one crest, as high as it should be on both sides of what is cut: nothing is cut off."""
-    off, cut = (np.abs(departure.expected - other) for other in (departure.x, signal))
-    least = _FAR * departure.noise.rms
-    if core.start == 0 or core.stop == len(signal) or not np.all(cut[core.start - 1 : core.stop + 1] > least):
+    departure, before, after = part.departure, part.frames.start - 1, part.frames.stop
+    if before < 0 or after >= len(signal):
         return False
-    return bool(max(off[core.start - 1], off[core.stop]) <= least)
+    around = slice(before, after + 1)
+    least = _FAR * departure.noise.rms
+    if not np.all(np.abs(departure.expected[around] - signal[around]) > least):
+        return False
+    return bool(max(abs(departure.expected[at] - departure.x[at]) for at in (before, after)) <= least)
 
 
 def _ceiling(x: NDArray[np.float64], y: NDArray[np.float64], sigma: float) -> float | None:
@@ -196,7 +183,7 @@ def _ceiling(x: NDArray[np.float64], y: NDArray[np.float64], sigma: float) -> fl
     for _ in range(2):
         if not cut.any():
             return None
-        level = float(np.median(x[cut]))
+        level = float(median(x[cut]))
         cut = y > level + sigma
     return level if level > 0.0 else None
 
@@ -206,26 +193,24 @@ def _describe_bent(departure: Departure, frames: slice) -> Description:
     return DistortionSize(residual_dbfs=level), f"distorted, residual of {level:.1f} dBFS"
 
 
-class Distortion(Cheap):
+class Distortion(FaultModel):
     """Bent by a curve without memory; gain and offset are special cases of it, likelier where they are enough."""
 
     kind = Kind.DISTORTION
     prior = 6.0
-    least_seconds, most_seconds = LONGEST_CLICK_SECONDS, math.inf
 
-    def fit(self, departure: Departure, core: slice) -> Sequence[Fitted]:
+    def fit(self, part: FittedFrames) -> Sequence[Fitted]:
         """Return a polynomial of the expected signal."""
-        x, y = departure.seen(core, departure.x, departure.expected)
-        peak = float(np.abs(departure.expected).max(initial=0.0))
+        x, expected = part.x, part.departure.expected
+        peak = float(np.abs(expected).max(initial=0.0))
         if len(x) <= 2 * _DEGREE or peak == 0.0:
             return []
-        curve = np.polynomial.chebyshev.chebvander(y / peak, _DEGREE)
+        curve = np.polynomial.chebyshev.chebvander(part.expected / peak, _DEGREE)
         products = curve.T @ curve
         # A ridge far below rounding: some columns vanish where the signal takes few values.
         products += 1e-12 * float(np.trace(products)) * np.eye(_DEGREE + 1)
         weights = np.linalg.solve(products, curve.T @ x)
         if weights[1] <= 0.0:
             return []
-        signal = np.polynomial.chebyshev.chebval(departure.expected / peak, weights)
-        found = with_noise(departure, core, signal, _DEGREE + 1, _describe_bent)
-        return following(departure, core, found)
+        signal = np.polynomial.chebyshev.chebval(expected / peak, weights)
+        return following(part, with_noise(part, signal, _DEGREE + 1, _describe_bent))

@@ -9,9 +9,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from rtpverify.detect.explain.departure import Departure
-from rtpverify.detect.explain.likelihood import OUTLIER, Noise
-from rtpverify.detect.explain.model import LONGEST_CLICK_SECONDS, Cheap, Describe, Description, Fitted, with_noise
+from rtpverify.detect.explain.departure import Departure, FittedFrames
+from rtpverify.detect.explain.likelihood import Noise
+from rtpverify.detect.explain.model import (
+    LONGEST_CLICK_SECONDS,
+    Describe,
+    Description,
+    FaultModel,
+    Fitted,
+    with_noise,
+)
 from rtpverify.dsp.levels import dbfs
 from rtpverify.dsp.sample_words import wrong_bits
 from rtpverify.events import ClickSize, Kind, NoiseSize
@@ -22,7 +29,7 @@ _LEAST_SCATTERED = 4
 
 def residual_dbfs(departure: Departure, frames: slice) -> float:
     """Return the level of what the expected signal leaves of some frames."""
-    [left] = departure.seen(frames, departure.x - departure.expected)
+    left = departure.part(frames).residual
     return dbfs(math.sqrt(max(float(np.mean(np.square(left))), 1e-30))) if len(left) else -300.0
 
 
@@ -34,24 +41,22 @@ def describe_noise(departure: Departure, frames: slice) -> Description:
 
 def describe_click(departure: Departure, frames: slice) -> Description:
     """Return size and message of a frame or a few that are anything."""
-    x, expected = departure.seen(frames, departure.x, departure.expected)
-    off, bits = float(np.abs(x - expected).max(initial=0.0)), departure.reference.bits
-    errors = wrong_bits(x, expected, bits) if bits is not None and departure.noise.bound else None
+    part = departure.part(frames)
+    off, bits = float(np.abs(part.residual).max(initial=0.0)), departure.reference.bits
+    errors = wrong_bits(part.x, part.expected, bits) if bits is not None and departure.noise.bound else None
     return ClickSize(
         deviation=off, bit_errors=errors
     ), f"{frames.stop - frames.start} frame(s) off by up to {off:.3g} of full scale"
 
 
-class Hiss(Cheap):
+class Hiss(FaultModel):
     """Noise, louder than in order."""
 
     kind = Kind.NOISE
-    prior = 0.0
-    least_seconds, most_seconds = LONGEST_CLICK_SECONDS, math.inf
 
-    def fit(self, departure: Departure, core: slice) -> Sequence[Fitted]:
+    def fit(self, part: FittedFrames) -> Sequence[Fitted]:
         """Return the expected signal with the noise that is there."""
-        found = with_noise(departure, core, departure.expected, 0, describe_noise, robust=False)
+        found = with_noise(part, part.departure.expected, 0, describe_noise, robust=False)
         return [] if found.complete else [found]
 
 
@@ -75,31 +80,27 @@ class _Mixed:
         return np.logaddexp(likely, math.log(self.share * self.density))
 
 
-class Scattered(Cheap):
+class Scattered(FaultModel):
     """Many wrong frames among right ones."""
 
     kind = Kind.NOISE
-    prior = 0.0
-    least_seconds, most_seconds = LONGEST_CLICK_SECONDS, math.inf
 
-    def fit(self, departure: Departure, core: slice) -> Sequence[Fitted]:
+    def fit(self, part: FittedFrames) -> Sequence[Fitted]:
         """Return how many frames are wrong, and how far they may be off."""
-        left, likely = departure.seen(core, np.abs(departure.x - departure.expected), departure.in_order)
-        wrong = likely <= OUTLIER
-        count = int(np.count_nonzero(wrong))
+        departure, left = part.departure, np.abs(part.residual)
+        count = int(np.count_nonzero(left >= part.noise.reach))
         if not _LEAST_SCATTERED <= count < len(left):
             return []
-        density = 0.5 / float(left[wrong].max())
+        density = 0.5 / float(left.max())
         return [_Mixed(departure.expected, departure.noise, count / len(left), density, describe_noise)]
 
 
-class Click(Cheap):
+class Click(FaultModel):
     """One or a few frames that are anything."""
 
     kind = Kind.CLICK
-    prior = 0.0
     least_seconds, most_seconds = 0.0, LONGEST_CLICK_SECONDS
 
-    def fit(self, departure: Departure, core: slice) -> Sequence[Fitted]:  # noqa: ARG002
+    def fit(self, part: FittedFrames) -> Sequence[Fitted]:
         """Return the expected signal, or anything up to full scale."""
-        return [_Mixed(departure.expected, departure.noise, 0.5, 0.5, describe_click, spreads=0)]
+        return [_Mixed(part.departure.expected, part.departure.noise, 0.5, 0.5, describe_click, spreads=0)]

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from rtpverify.detect.explain.departure import Departure
+from rtpverify.detect.explain.departure import Departure, FittedFrames
 from rtpverify.detect.explain.likelihood import OUTLIER, Noise
-from rtpverify.detect.explain.model import LONGEST_CLICK_SECONDS, Cheap, Describe, Fitted, told
+from rtpverify.detect.explain.model import Describe, FaultModel, Fitted, told
 from rtpverify.dsp.sample_words import empty_low_bits, swap_bytes
 from rtpverify.events import ByteOrderSize, Kind, WordLengthSize
 
@@ -47,25 +47,18 @@ class _Empty:
         return told(WordLengthSize(effective_bits=self.bits - self.empty), f"the lowest {self.empty} bits are empty")
 
 
-class WordLength(Cheap):
+class WordLength(FaultModel):
     """The lowest bits are empty, and are not in what was expected."""
 
     kind = Kind.WORD_LENGTH
-    prior = 0.0
-    least_seconds, most_seconds = LONGEST_CLICK_SECONDS, math.inf
 
-    def fit(self, departure: Departure, core: slice) -> Sequence[Fitted]:
+    def fit(self, part: FittedFrames) -> Sequence[Fitted]:
         """Return the grid that all frames are on."""
-        bits = departure.reference.bits
-        if bits is None:
+        departure, bits = part.departure, part.departure.reference.bits
+        empty = 0 if bits is None else empty_low_bits(part.x, bits)
+        if bits is None or not empty or empty_low_bits(part.expected, bits) >= empty:
             return []
-        x, y = departure.seen(core, departure.x, departure.expected)
-        empty = empty_low_bits(x, bits)
-        return (
-            [_Empty(departure.expected, departure.noise, bits, empty)]
-            if empty and empty_low_bits(y, bits) < empty
-            else []
-        )
+        return [_Empty(departure.expected, departure.noise, bits, empty)]
 
 
 @dataclass(frozen=True)
@@ -90,16 +83,16 @@ class _Swapped:
         return told(ByteOrderSize(), "bytes of each sample in the wrong order")
 
 
-class ByteOrder(Cheap):
+class ByteOrder(FaultModel):
     """Bytes of each sample in the wrong order."""
 
     kind = Kind.BYTE_ORDER
     prior = 2.0
-    least_seconds, most_seconds = 0.0, math.inf
+    least_seconds = 0.0
 
-    def fit(self, departure: Departure, core: slice) -> Sequence[Fitted]:  # noqa: ARG002
+    def fit(self, part: FittedFrames) -> Sequence[Fitted]:
         """Return the samples with their bytes exchanged."""
-        bits = departure.reference.bits
+        departure, bits = part.departure, part.departure.reference.bits
         if bits not in _SWAPPED_BITS:
             return []
         return [_Swapped(swap_bytes(departure.expected, bits), departure.noise, bits)]

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtpverify.detect.tone.moves import MEDIAN_BLOCKS, Moves
+from rtpverify.dsp.median import median
 from rtpverify.dsp.sine import BlockFit, block_time
 
 PREDICTOR_BLOCKS = 8
@@ -354,13 +355,13 @@ class Movement:
         advance = z[1:] * z[:-1].conj()
         bend = np.angle(advance[1:] * advance[:-1].conj())[whole]
         scale = math.sqrt(self._block_frames / 2.0) / _CURVATURE_FACTOR / _MEDIAN_Z
-        middle = float(np.median(level[known]))
+        middle = float(median(level[known]))
         # What moves from block to block moves within them; where something jumps now and then, most blocks are still.
         within = math.sqrt(self._block_frames**3 / 24.0) / _MEDIAN_Z * middle
-        turns, fades = (float(np.median(np.abs(part - np.median(part)))) for part in (turn[known], fade[known]))
-        phase_rms = min(float(np.median(np.abs(bend))) * scale * middle, turns * within)
-        level_rms = min(float(np.median(np.abs(np.diff(level, 2)[whole]))) * scale, fades * within)
-        dc_rms = float(np.median(np.abs(np.diff(dc, 2)[whole]))) * scale
-        usual = float(np.median(noise[known]))
-        spread = float(np.median(np.abs(noise[known] / usual - 1.0))) / _MEDIAN_Z if usual > 0.0 else 0.0
+        turns, fades = (float(median(np.abs(part - median(part)))) for part in (turn[known], fade[known]))
+        phase_rms = min(float(median(np.abs(bend))) * scale * middle, turns * within)
+        level_rms = min(float(median(np.abs(np.diff(level, 2)[whole]))) * scale, fades * within)
+        dc_rms = float(median(np.abs(np.diff(dc, 2)[whole]))) * scale
+        usual = float(median(noise[known]))
+        spread = float(median(np.abs(noise[known] / usual - 1.0))) / _MEDIAN_Z if usual > 0.0 else 0.0
         return phase_rms, level_rms, dc_rms, spread
