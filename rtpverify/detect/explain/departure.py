@@ -79,26 +79,91 @@ class Departure:
         return np.concatenate([self.history, self.x if self.is_whole else np.where(self.valid, self.x, 0.0)])
 
     def at(self, reference: Reference, lag: int = 0) -> NDArray[np.float64]:
-        """Return what another reference, or this one so many frames later, expects of the frames, shape (n,)."""
+        """Return what another reference, or this one so many frames later, expects of the frames, shape (n,).
+
+        Parameters
+        ----------
+        reference
+            A reference.
+        lag
+            By how many frames its content is earlier.
+
+        Returns
+        -------
+        NDArray[np.float64]
+            Full scale ±1.0.
+        """
         return reference.expected(self.start + lag, self.start + lag + len(self.x))
 
     def part(self, frames: slice, among: NDArray[np.bool_] | None = None) -> FittedFrames:
-        """Return those of some frames that arrived, or only those ``among`` all of the departure, shape (n,)."""
+        """Return those of some frames that arrived, or only those ``among`` all of the departure, shape (n,).
+
+        Parameters
+        ----------
+        frames
+            The frames.
+        among
+            Which of all that departs, shape (n,).
+
+        Returns
+        -------
+        FittedFrames
+            What models are fitted to.
+        """
         return FittedFrames(self, frames, self.valid if among is None else among)
 
     def thinned(self, frames: slice, most: int) -> Departure:
-        """Return at most so many of some frames, evenly spread, as if they were all; they have no place any more."""
+        """Return at most so many of some frames, evenly spread, as if they were all; they have no place any more.
+
+        Parameters
+        ----------
+        frames
+            The frames.
+        most
+            How many at most.
+
+        Returns
+        -------
+        Departure
+            A departure of these frames.
+        """
         count = frames.stop - frames.start
         at = frames.start + np.arange(min(most, count)) * count // min(most, count)
         few = replace(self, x=self.x[at], valid=self.valid[at], first=0, stop=len(at), history=self.history[:0])
         return replace(few, assumed=(self.expected[at], self.noise.part(slice(None), at)))
 
     def frames(self, seconds: float) -> int:
-        """Return a duration in frames, one at least."""
+        """Return a duration in frames, one at least.
+
+        Parameters
+        ----------
+        seconds
+            The duration.
+
+        Returns
+        -------
+        int
+            Frames.
+        """
         return max(1, round(seconds * self.reference.sample_rate_hz))
 
     def assuming(self, signal: NDArray[np.float64], noise: Noise, frames: slice) -> Departure:
-        """Return the same, with a signal and its noise taken as expected of some frames."""
+        """Return the same, with a signal and its noise taken as expected of some frames.
+
+        Parameters
+        ----------
+        signal
+            What is expected, shape (n,).
+        noise
+            Its noise.
+        frames
+            Where it holds.
+
+        Returns
+        -------
+        Departure
+            A copy.
+        """
         expected, sigma = self.expected.copy(), np.broadcast_to(self.noise.sigma, len(self.x)).copy()
         expected[frames] = signal[frames]
         sigma[frames] = noise.part(frames).sigma_over(self.noise.bound)
@@ -124,7 +189,18 @@ class FittedFrames:
     among: NDArray[np.bool_]
 
     def of(self, signal: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return those frames of a signal over the whole departure, shape (m,)."""
+        """Return those frames of a signal over the whole departure, shape (m,).
+
+        Parameters
+        ----------
+        signal
+            Over the whole departure, shape (n,).
+
+        Returns
+        -------
+        NDArray[np.float64]
+            Shape (m,).
+        """
         kept = self._kept
         return signal[self.frames] if kept is None else signal[self.frames][kept]
 

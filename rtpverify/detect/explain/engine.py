@@ -84,7 +84,18 @@ class Explanation:
         return self.size.kind
 
     def figure(self, name: str) -> float:
-        """Return a figure of the size that its kind has."""
+        """Return a figure of the size that its kind has.
+
+        Parameters
+        ----------
+        name
+            Name of the figure.
+
+        Returns
+        -------
+        float
+            Its value.
+        """
         return float(getattr(self.size, name))
 
 
@@ -139,7 +150,20 @@ class _Candidate:
 
 
 def explain(departure: Departure, faults: Iterable[FaultModel] = FAULTS) -> Explanation | None:
-    """Return the best explanation of a departure; None where nothing explains it better than order does."""
+    """Return the best explanation of a departure; None where nothing explains it better than order does.
+
+    Parameters
+    ----------
+    departure
+        The frames that depart.
+    faults
+        Those that are tried.
+
+    Returns
+    -------
+    Explanation or None
+        The best one.
+    """
     faults = [fault for fault in faults if _lasts(departure, fault, departure.stop - departure.first)]
     first = _screened(departure, [fault for fault in faults if not fault.costly(departure)])
     scored = _settled(departure, first, 0.0)
@@ -325,7 +349,18 @@ def _settle(departure: Departure, candidate: _Candidate) -> _Scored | None:
 
 
 def anything(departure: Departure) -> Explanation:
-    """Return what can be said of frames that are wrong for sure, and that nothing explains better than order does."""
+    """Return what can be said of frames that are wrong for sure, and that nothing explains better than order does.
+
+    Parameters
+    ----------
+    departure
+        The frames that depart.
+
+    Returns
+    -------
+    Explanation
+        A ``click``, ``noise`` or ``mismatch``.
+    """
     frames = slice(departure.first, departure.stop)
     describe = describe_mismatch if departure.reference.omega is None else describe_noise
     if _is_click(departure, departure.stop - departure.first):
@@ -356,7 +391,7 @@ def explain_all(
     departure
         The frames.
     wrong
-        Deviation from which on a single frame is wrong, one number or one for each frame.
+        Deviation from which on a single frame is wrong: one number, or one for each frame, shape (n,).
     faults
         Those that are tried.
 

@@ -43,7 +43,13 @@ class Noise:
 
     @classmethod
     def of_rounding(cls, step: float) -> Noise:
-        """Return that of a quantiser without dither, whose input is known."""
+        """Return that of a quantiser without dither, whose input is known.
+
+        Parameters
+        ----------
+        step
+            Of the quantiser.
+        """
         return cls(_UNCERTAIN * step, step / 2.0)
 
     @property
@@ -58,7 +64,18 @@ class Noise:
         return (self.sigma if isinstance(self.sigma, float) else float(np.mean(self.sigma))) + self.bound
 
     def sigma_over(self, bound: float) -> float | NDArray[np.float64]:
-        """Return the Gaussian part that makes the same noise of another bound."""
+        """Return the Gaussian part that makes the same noise of another bound.
+
+        Parameters
+        ----------
+        bound
+            The other bound.
+
+        Returns
+        -------
+        float or NDArray[np.float64]
+            RMS, shape (n,) where the noise differs from frame to frame.
+        """
         more = (self.bound**2 - bound**2) / 3.0
         if more == 0.0:
             return self.sigma
@@ -67,11 +84,35 @@ class Noise:
         return np.asarray(np.sqrt(np.maximum(np.square(self.sigma) + more, SMALLEST_SIGMA**2)))
 
     def part(self, frames: slice, among: NDArray[np.bool_] | NDArray[np.intp] | slice = slice(None)) -> Noise:
-        """Return that of some of the frames, or of some among them."""
+        """Return that of some of the frames, or of some among them.
+
+        Parameters
+        ----------
+        frames
+            The frames.
+        among
+            Which of them, shape (n,).
+
+        Returns
+        -------
+        Noise
+            A copy.
+        """
         return self if isinstance(self.sigma, float) else replace(self, sigma=self.sigma[frames][among])
 
     def times(self, scale: float) -> Noise:
-        """Return the same, so many times as large: what is louder than two roundings is no rounding."""
+        """Return the same, so many times as large: what is louder than two roundings is no rounding.
+
+        Parameters
+        ----------
+        scale
+            The factor.
+
+        Returns
+        -------
+        Noise
+            A copy.
+        """
         if scale == 1.0:
             return self
         if self.bound and scale > _TWICE_ROUNDED:
@@ -79,7 +120,18 @@ class Noise:
         return Noise(self.sigma * scale, self.bound * scale)
 
     def scaled(self, residual: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return residuals in standard deviations of all of the noise, shape (n,)."""
+        """Return residuals in standard deviations of all of the noise, shape (n,).
+
+        Parameters
+        ----------
+        residual
+            Shape (n,).
+
+        Returns
+        -------
+        NDArray[np.float64]
+            Shape (n,).
+        """
         if isinstance(self.sigma, float):
             return residual / math.sqrt(self.sigma**2 + self.bound**2 / 3.0)
         return np.asarray(residual / np.sqrt(np.square(self.sigma) + self.bound**2 / 3.0))
@@ -93,6 +145,13 @@ class Noise:
             Shape (n,).
         robust
             Whether to leave out frames that are likelier anything than noise (the mixture's likelihood at its maximum).
+
+        Returns
+        -------
+        scale : float
+            The factor.
+        share : float
+            From 0 to 1.
         """
         if len(residual) == 0:
             return 1.0, 1.0
@@ -129,7 +188,18 @@ class Noise:
         return np.asarray(self.bound + self.sigma * np.sqrt(np.maximum(2.0 * (self.peak - OUTLIER), 0.0)))
 
     def log_likelihood(self, residual: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the log-likelihood of each residual, in nats, shape (n,)."""
+        """Return the log-likelihood of each residual, in nats, shape (n,).
+
+        Parameters
+        ----------
+        residual
+            Shape (n,).
+
+        Returns
+        -------
+        NDArray[np.float64]
+            In nats.
+        """
         z = np.abs(residual)
         if self.bound:
             z -= self.bound
@@ -141,7 +211,18 @@ class Noise:
 
 
 def usual_deviation(magnitude: NDArray[np.float64]) -> float:
-    """Return the standard deviation of Gaussian noise of the same median magnitude, shape (n,)."""
+    """Return the standard deviation of Gaussian noise of the same median magnitude, shape (n,).
+
+    Parameters
+    ----------
+    magnitude
+        Shape (n,).
+
+    Returns
+    -------
+    float
+        The standard deviation.
+    """
     return _GAUSSIAN * float(median(magnitude))
 
 
@@ -149,6 +230,20 @@ def best_interval(gain: NDArray[np.float64]) -> tuple[int, int, float]:
     """Return start, end and sum of the interval of greatest sum (Kadane's maximum subarray).
 
     Of those that are within a nat of it at either edge it is the shortest: what chance adds is no part of a fault.
+
+    Parameters
+    ----------
+    gain
+        Log-likelihood won by each frame, in nats, shape (n,).
+
+    Returns
+    -------
+    start : int
+        First index.
+    stop : int
+        The one after the last.
+    sum : float
+        In nats.
     """
     total = np.zeros(len(gain) + 1)
     np.cumsum(gain, out=total[1:])

@@ -34,7 +34,20 @@ Describe = Callable[[Departure, slice], Description]
 
 
 def told(size: EventSize, text: str) -> Describe:
-    """Return what tells a size and a message that are known beforehand."""
+    """Return what describes frames by a size and a message that are known beforehand.
+
+    Parameters
+    ----------
+    size
+        The size.
+    text
+        The message.
+
+    Returns
+    -------
+    Describe
+        A function of departure and frames.
+    """
     return lambda *_: (size, text)
 
 
@@ -74,7 +87,18 @@ class Fitted(Protocol):
         """How noisy they are then."""
 
     def log_likelihood(self, departure: Departure) -> NDArray[np.float64]:
-        """Return that of each frame of the departure, in nats, shape (n,)."""
+        """Return that of each frame of the departure, in nats, shape (n,).
+
+        Parameters
+        ----------
+        departure
+            The frames that depart.
+
+        Returns
+        -------
+        NDArray[np.float64]
+            In nats.
+        """
 
     @property
     def describe(self) -> Describe:
@@ -104,15 +128,50 @@ class FaultModel(ABC):
     memoryless: bool = True
 
     def costly(self, departure: Departure) -> bool:  # noqa: ARG002
-        """Tell whether it is tried only where all others leave something: it searches for milliseconds."""
+        """Return whether it is tried only where all others leave more than noise.
+
+        Parameters
+        ----------
+        departure
+            The frames that depart.
+
+        Returns
+        -------
+        bool
+            Whether it is.
+        """
         return False
 
     @abstractmethod
     def fit(self, part: FittedFrames) -> Sequence[Fitted]:
-        """Return how it explains some frames, with fitted parameters, once for each place it can lie; or not at all."""
+        """Return how it explains some frames, with fitted parameters, once for each place it can lie; or not at all.
+
+        Parameters
+        ----------
+        part
+            The frames that are fitted.
+
+        Returns
+        -------
+        Sequence[Fitted]
+            The explanations with their parameters; none where it does not hold.
+        """
 
     def again(self, found: Fitted, part: FittedFrames) -> Fitted | None:  # noqa: ARG002
-        """Return what it has found fitted to other frames, or None where it does not explain them."""
+        """Return what it has found fitted to other frames, or None where it does not explain them.
+
+        Parameters
+        ----------
+        found
+            What was found.
+        part
+            The frames that are fitted.
+
+        Returns
+        -------
+        Fitted or None
+            None where it does not hold there.
+        """
         return next(iter(self.fit(part)), None)
 
 
@@ -135,7 +194,18 @@ class Explained:
     spreads: int = 0
 
     def log_likelihood(self, departure: Departure) -> NDArray[np.float64]:
-        """Return that of each frame of the departure, in nats, shape (n,)."""
+        """Return that of each frame of the departure, in nats, shape (n,).
+
+        Parameters
+        ----------
+        departure
+            The frames that depart.
+
+        Returns
+        -------
+        NDArray[np.float64]
+            In nats.
+        """
         return self.noise.log_likelihood(departure.x - self.signal)
 
 
@@ -151,6 +221,26 @@ def with_noise(
     """Return an explanation by a signal, and the noise of the channel in order or as much more as it leaves.
 
     Where it is ``robust`` frames that are wrong all the same, as a click within is, say nothing of the noise.
+
+    Parameters
+    ----------
+    part
+        The frames that are fitted.
+    signal
+        What is expected of all frames of the departure, shape (n,).
+    parameters
+        How many were fitted.
+    describe
+        Makes size and message.
+    prior
+        What the explanation costs beforehand, in nats.
+    robust
+        Whether frames that are wrong all the same say nothing of the noise.
+
+    Returns
+    -------
+    Explained
+        The explanation.
     """
     noise = part.departure.noise
     scale, share = part.noise.excess(part.x - part.of(signal), robust=robust)
@@ -160,7 +250,20 @@ def with_noise(
 
 
 def following(part: FittedFrames, found: Explained) -> list[Explained]:
-    """Return an explanation in a list, empty where the frames do not follow the signal: they are anything else."""
+    """Return an explanation in a list, empty where the frames do not follow the signal: they are anything else.
+
+    Parameters
+    ----------
+    part
+        The frames that are fitted.
+    found
+        What was found.
+
+    Returns
+    -------
+    list[Explained]
+        The same in a list, or an empty list.
+    """
     if found.complete:
         return [found]
     left = part.x - part.of(found.signal)
@@ -179,6 +282,26 @@ def without_chain(
     """Return an explanation of frames that bypass the noise of the channel: exact, or at most ``most`` times as noisy.
 
     Half of the frames decide how exact, so that a click within does not.
+
+    Parameters
+    ----------
+    part
+        The frames that are fitted.
+    signal
+        What is expected of all frames of the departure, shape (n,).
+    parameters
+        How many were fitted.
+    describe
+        Makes size and message.
+    most
+        The noise that is allowed, relative to that of the channel.
+    prior
+        What the explanation costs beforehand, in nats.
+
+    Returns
+    -------
+    Explained or None
+        None where the frames are noisier.
     """
     x = part.x
     if len(x) == 0:

@@ -41,15 +41,40 @@ class Reference(Protocol):
     def backwards(self) -> bool: ...  # noqa: D102
 
     def expected(self, start: int, stop: int) -> NDArray[np.float64]:
-        """Return what is expected of frames ``start`` to ``stop``, shape (stop - start,)."""
+        """Return what is expected of frames ``start`` to ``stop``, shape (stop - start,).
+
+        Parameters
+        ----------
+        start
+            First frame.
+        stop
+            The frame after the last.
+        """
 
     def noise(self, start: int, stop: int) -> Noise:
-        """Return the noise of these frames in order."""
+        """Return the noise of these frames in order.
+
+        Parameters
+        ----------
+        start
+            First frame.
+        stop
+            The frame after the last.
+        """
 
     def elsewhere(self, start: int, x: NDArray[np.float64], valid: NDArray[np.bool_]) -> Sequence[Moved]:
         """Return from where else the content of frames ``start`` … may be; the likeliest first, few, or none.
 
         Other places of a recording, other phases of a tone.
+
+        Parameters
+        ----------
+        start
+            First frame.
+        x
+            The frames, shape (n,).
+        valid
+            Which of them are there, shape (n,).
         """
 
     def others(self) -> Sequence[Moved]:

@@ -90,6 +90,10 @@ class Follower:
 
     Parameters
     ----------
+    programme
+        The recording.
+    settings
+        How it is compared.
     read
         Gives frames of each channel, and which of them are there.
     history_frames
@@ -112,7 +116,13 @@ class Follower:
         self.begin(0)
 
     def begin(self, frame: int) -> None:
-        """Judge from ``frame`` on, whatever came before."""
+        """Check from ``frame`` on, whatever came before.
+
+        Parameters
+        ----------
+        frame
+            The frame.
+        """
         for track in self.tracks:
             track.model, track.broken, track.begin, track.position = None, None, frame, frame
             track.first_frame, track.normal = frame, None
@@ -131,11 +141,23 @@ class Follower:
     # Input ----------------------------------------------------------------------------------------------------------
 
     def advance(self, stop: int) -> None:
-        """Judge frames before ``stop``, which ends a block."""
+        """Check frames before ``stop``, which ends a block.
+
+        Parameters
+        ----------
+        stop
+            The frame.
+        """
         self._advance(stop, final=False)
 
     def finish(self, stop: int) -> None:
-        """Judge all that is left, before frame ``stop``."""
+        """Check all the rest, before frame ``stop``.
+
+        Parameters
+        ----------
+        stop
+            The frame.
+        """
         self._advance(stop, final=True)
         self._tell_rest()
         for track, watch in zip(self.tracks, self.watches, strict=True):
@@ -147,7 +169,13 @@ class Follower:
             track.calm = None
 
     def restart(self, frame: int) -> None:
-        """Judge what is left before ``frame``, and what follows anew."""
+        """Check the rest before ``frame``, and what follows by itself.
+
+        Parameters
+        ----------
+        frame
+            The frame.
+        """
         self.finish(frame)
         self.begin(frame)
 

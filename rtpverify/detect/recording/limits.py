@@ -32,6 +32,13 @@ _STEADY_DB = 0.001
 class LimitWatch:
     """Departures of one channel that last: each is one event, from where it begins to where it ends.
 
+    Parameters
+    ----------
+    channel
+        Counted from 0.
+    settings
+        How it is checked.
+
     Attributes
     ----------
     noisy
@@ -53,13 +60,39 @@ class LimitWatch:
     # As it is found, and changes ------------------------------------------------------------------------------------
 
     def begin(self, model: Model, frame: int) -> list[Event]:
-        """Return what is wrong with a channel as it was found."""
+        """Return what is wrong with a channel as it was found.
+
+        Parameters
+        ----------
+        model
+            The model.
+        frame
+            Its first frame.
+
+        Returns
+        -------
+        list[Event]
+            Events that begin.
+        """
         if self._gain is None:
             self._gain = 1.0 if self._settings.limits.max_gain_db is not None else abs(model.gain)
         return self.change(model, frame)
 
     def change(self, model: Model, frame: int) -> list[Event]:
-        """Return the events of a channel that follows another model from a frame on: begun, and ended."""
+        """Return the events of a channel that follows another model from a frame on: begun, and ended.
+
+        Parameters
+        ----------
+        model
+            The model.
+        frame
+            The frame.
+
+        Returns
+        -------
+        list[Event]
+            In order of time.
+        """
         own = self._channel if model.programme.channels > 1 else 0
         size = {"reference_channel": model.source + 1}
         text = f"carries channel {model.source + 1} of the recording"
@@ -96,13 +129,38 @@ class LimitWatch:
     # As it goes on --------------------------------------------------------------------------------------------------
 
     def follow_gain(self, model: Model, frame: int) -> list[Event]:
-        """Return the events of a gain that drifts, known for the block at a frame."""
+        """Return the events of a gain that drifts, known for the block at a frame.
+
+        Parameters
+        ----------
+        model
+            The model.
+        frame
+            The frame.
+
+        Returns
+        -------
+        list[Event]
+            In order of time.
+        """
         return self._judge_gain(model.gain, 0.0, frame) if self.noisy is None else []
 
     def judge(self, window: Window, model: Model, *, last: bool = False) -> list[Event]:
         """Return the events of what a window shows to be past a limit, or within it again.
 
-        ``last`` tells that no other follows.
+        Parameters
+        ----------
+        window
+            The window.
+        model
+            The model.
+        last
+            Whether no other follows.
+
+        Returns
+        -------
+        list[Event]
+            In order of time.
         """
         if self.noisy is not None or self._recurring:
             return []
@@ -131,7 +189,20 @@ class LimitWatch:
         return told + self._set(Kind.NOISE, too_much, window.start, size, text)
 
     def learn(self, window: Window, model: Model) -> Model:
-        """Return the model with its gain as a window tells it better than the short piece it was learnt from."""
+        """Return the model with its gain as a window shows it, better than the short piece that it was learned from.
+
+        Parameters
+        ----------
+        window
+            The window.
+        model
+            The model.
+
+        Returns
+        -------
+        Model
+            A copy.
+        """
         gain, last = window.gain, self._last_gain
         self._last_gain = gain
         if self.noisy is not None or model.between_frames or model.is_static or gain is None or gain * model.gain <= 0:
@@ -150,7 +221,18 @@ class LimitWatch:
     # What comes and goes --------------------------------------------------------------------------------------------
 
     def recurs(self, event: Event) -> bool:
-        """Tell whether an event is one that has not ended for sure, once more."""
+        """Return whether an event is one that has not ended for sure, once more.
+
+        Parameters
+        ----------
+        event
+            The event.
+
+        Returns
+        -------
+        bool
+            Whether it is.
+        """
         known = self._lasting(event.kind)
         return known is not None and _are_alike(known.size, event.size)
 
@@ -158,7 +240,18 @@ class LimitWatch:
         return self.noisy if self.noisy is not None and self.noisy.kind is kind else self._recurring.get(kind)
 
     def recur(self, event: Event) -> list[Event]:
-        """Take a stretch of what comes and goes; return its event, and the one of its kind that was another."""
+        """Take a stretch of what comes and goes; return its event, and the one of its kind that was another.
+
+        Parameters
+        ----------
+        event
+            The event.
+
+        Returns
+        -------
+        list[Event]
+            The event, and the one of its kind that was another.
+        """
         known = self._lasting(event.kind)
         if known is not None and self.recurs(event):
             known.duration_frames = event.start_frame + event.duration_frames - known.start_frame
@@ -171,7 +264,18 @@ class LimitWatch:
         return [*over, event]
 
     def resume(self, event: Event) -> Event:
-        """Return the event that has not ended for sure, where this is it once more; it is followed elsewhere then."""
+        """Return the event that has not ended for sure, where this is it once more; it is followed elsewhere then.
+
+        Parameters
+        ----------
+        event
+            The event.
+
+        Returns
+        -------
+        Event
+            The event.
+        """
         known = self._lasting(event.kind)
         if known is None or not self.recurs(event):
             return event
@@ -186,7 +290,18 @@ class LimitWatch:
         return None if known is None else getattr(known.size, "clip_level", None)
 
     def expire(self, frame: int) -> list[Event]:
-        """Return the events of what has not come again up to a frame."""
+        """Return the events of what has not come again up to a frame.
+
+        Parameters
+        ----------
+        frame
+            The frame.
+
+        Returns
+        -------
+        list[Event]
+            Those that have ended.
+        """
         hold = self._settings.frames(RECURRING_SECONDS)
         over = [
             kind for kind, event in self._recurring.items() if event.start_frame + event.duration_frames + hold < frame
@@ -199,7 +314,18 @@ class LimitWatch:
     # Noise ----------------------------------------------------------------------------------------------------------
 
     def begin_noise(self, event: Event) -> list[Event]:
-        """Take the event of noise that has begun."""
+        """Take the event of noise that has begun.
+
+        Parameters
+        ----------
+        event
+            The event.
+
+        Returns
+        -------
+        list[Event]
+            That event, and what it ends.
+        """
         if event.kind is Kind.WORD_LENGTH:
             event.fault = self._settings.limits.word_length_is_fault
         if self.noisy is not None or any(kind in self._open for kind in NOISY):
@@ -209,7 +335,18 @@ class LimitWatch:
         return [self.noisy]
 
     def end_noise(self, frame: int) -> list[Event]:
-        """Return the event of noise that has ended before a frame."""
+        """Return the event of noise that has ended before a frame.
+
+        Parameters
+        ----------
+        frame
+            The frame.
+
+        Returns
+        -------
+        list[Event]
+            That event.
+        """
         event, self.noisy = self.noisy, None
         if event is None:
             return []
@@ -217,7 +354,20 @@ class LimitWatch:
         return [event]
 
     def finish(self, stop: int, noisy_until: int) -> list[Event]:
-        """Return the events that went on to the end, noise to the last frame that it made wrong."""
+        """Return the events that lasted to the end, noise to the last frame that it made wrong.
+
+        Parameters
+        ----------
+        stop
+            The frame after the last.
+        noisy_until
+            The last frame that noise made wrong.
+
+        Returns
+        -------
+        list[Event]
+            In order of time.
+        """
         for event in self._open.values():
             event.duration_frames = max(event.duration_frames, stop - event.start_frame)
         lasting = [*self._open.values(), *([self.noisy] if self.noisy else [])]

@@ -53,11 +53,37 @@ class ModelReference:
         return False
 
     def expected(self, start: int, stop: int) -> NDArray[np.float64]:
-        """Return what is expected of frames ``start`` to ``stop``, shape (stop - start,)."""
+        """Return what is expected of frames ``start`` to ``stop``, shape (stop - start,).
+
+        Parameters
+        ----------
+        start
+            First frame.
+        stop
+            The frame after the last.
+
+        Returns
+        -------
+        NDArray[np.float64]
+            Full scale ±1.0.
+        """
         return self.model.expected(start, stop)
 
     def noise(self, start: int, stop: int) -> Spread:
-        """Return the noise of these frames in order."""
+        """Return the noise of these frames in order.
+
+        Parameters
+        ----------
+        start
+            First frame.
+        stop
+            The frame after the last.
+
+        Returns
+        -------
+        Spread
+            The noise.
+        """
         model, settings, step = self.model, self.settings, self.settings.step
         if step is not None and is_plain(step, model.noise.floor):
             return Spread.of_rounding(step)
@@ -72,7 +98,22 @@ class ModelReference:
         return Spread(np.maximum(np.broadcast_to(threshold, expected.shape), sigma))
 
     def elsewhere(self, start: int, x: NDArray[np.float64], valid: NDArray[np.bool_]) -> Sequence[Moved]:
-        """Return where else in the recording, within a second, frames may be."""
+        """Return where else in the recording, within a second, frames may be.
+
+        Parameters
+        ----------
+        start
+            First frame.
+        x
+            The frames, shape (n,).
+        valid
+            Which of them are there, shape (n,).
+
+        Returns
+        -------
+        Sequence[Moved]
+            Few, the likeliest first.
+        """
         reach, model = self.settings.frames(REACH_SECONDS), self.model
         place = round(model.position(start))
         around = model.programme.read(model.source, place - reach, place + len(x) + reach)
@@ -91,7 +132,13 @@ class ModelReference:
         ]
 
     def others(self) -> Sequence[Moved]:
-        """Return what the other channels of the recording hold at the same place."""
+        """Return what the other channels of the recording hold at the same place.
+
+        Returns
+        -------
+        Sequence[Moved]
+            One for each other channel.
+        """
         model = self.model
         sources = (source for source in range(model.programme.channels) if source != model.source)
         return [
@@ -101,7 +148,20 @@ class ModelReference:
 
 
 def event_of(found: Explanation, *, is_open: bool = False) -> Event:
-    """Return the event of an explanation: content from earlier on, and back in step afterwards, is a repeat."""
+    """Return the event of an explanation: content from earlier on, and in phase again afterwards, is a repeat.
+
+    Parameters
+    ----------
+    found
+        The explanation.
+    is_open
+        Whether it continues.
+
+    Returns
+    -------
+    Event
+        The event.
+    """
     size, message = found.size, found.message
     if found.ended and isinstance(size, SlipSize) and size.slip_frames is not None and size.slip_frames < 0:
         size = RepeatSize(repeat_distance_frames=-size.slip_frames)

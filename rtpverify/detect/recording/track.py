@@ -56,6 +56,15 @@ class Broken:
 class Track:
     """One channel, judged up to ``position``.
 
+    Parameters
+    ----------
+    channel
+        Counted from 0.
+    settings
+        How it is checked.
+    read
+        Returns frames of the channel, and which of them are there.
+
     Attributes
     ----------
     model
@@ -108,7 +117,15 @@ class Track:
         """Frames that had left the history before the channel was found."""
 
     def follow(self, model: Model, position: int) -> None:
-        """Go on with a model from a frame."""
+        """Continue with a model from a frame.
+
+        Parameters
+        ----------
+        model
+            The model.
+        position
+            The frame.
+        """
         self._followed.append((position, model))
         self.model = self.last = model
         self.position = position
@@ -116,12 +133,29 @@ class Track:
         self.measured.begin(position)
 
     def model_before(self, frame: int) -> Model | None:
-        """Return the model that was followed up to a frame, the oldest that is known at least."""
+        """Return the model that was followed up to a frame, the oldest that is known at least.
+
+        Parameters
+        ----------
+        frame
+            The frame.
+
+        Returns
+        -------
+        Model or None
+            None where none was followed.
+        """
         known = [model for position, model in self._followed if position < frame]
         return known[-1] if known else self._followed[0][1] if self._followed else None
 
     def judge(self, stop: int) -> None:
-        """Judge frames up to ``stop`` or the first one that is wrong."""
+        """Check frames up to ``stop`` or the first one that is wrong.
+
+        Parameters
+        ----------
+        stop
+            The frame after the last.
+        """
         model, block = self.model, self.settings.block_frames
         if model is None:
             raise AssertionError(f"channel {self.channel} has no model")
@@ -226,20 +260,62 @@ class Track:
         return min(max(relative, min(seen / 0.7, 1.15 * relative)), MOST_RELATIVE)
 
     def skip(self, start: int, stop: int) -> None:
-        """Count frames of a stretch that is not judged, because it is wrong."""
+        """Count frames of a stretch that is not checked, because it is wrong.
+
+        Parameters
+        ----------
+        start
+            First frame.
+        stop
+            The frame after the last.
+        """
         if self.model is not None and start < stop:
             x, valid = self.read(start, stop)
             held = self.model.content(start, stop) if not self.model.between_frames else np.full(len(x), np.nan)
             self.measured.compare(start, x, held, valid & self.model.holds(start, stop))
 
     def residual(self, model: Model, start: int, stop: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        """Return which frames are wrong under a model, and which of them are there."""
+        """Return which frames are wrong under a model, and which of them are there.
+
+        Parameters
+        ----------
+        model
+            The model.
+        start
+            First frame.
+        stop
+            The frame after the last.
+
+        Returns
+        -------
+        wrong : NDArray[np.bool_]
+            Shape (stop - start,).
+        valid : NDArray[np.bool_]
+            Shape (stop - start,).
+        """
         x, valid = self.read(start, stop)
         expected = model.expected(start, stop)
         return valid & (np.abs(x - expected) > self.threshold(model, start, stop, expected, x)), valid
 
     def departure(self, model: Model, start: int, stop: int, known: int) -> Departure:
-        """Return frames ``start`` to ``stop``, which are wrong by a model, and what is around them up to ``known``."""
+        """Return frames ``start`` to ``stop``, which are wrong by a model, and what is around them up to ``known``.
+
+        Parameters
+        ----------
+        model
+            The model.
+        start
+            First frame.
+        stop
+            The frame after the last.
+        known
+            The frame after the last that is known.
+
+        Returns
+        -------
+        Departure
+            The departure.
+        """
         before = max(self.begin, min(self.explained, start), start - self.settings.frames(BEFORE_SECONDS), 0)
         x, valid = self.read(before, known)
         past, there = self.read(max(0, before - self.settings.frames(HISTORY_SECONDS)), before)
@@ -248,14 +324,46 @@ class Track:
         return Departure(before, x, valid, start - before, stop - before, history, reference)
 
     def explain_to(self, model: Model, start: int, stop: int) -> Explanation | None:
-        """Return the best explanation of frames that are wrong by a model, up to the last that is known."""
+        """Return the best explanation of frames that are wrong by a model, up to the last that is known.
+
+        Parameters
+        ----------
+        model
+            The model.
+        start
+            First frame.
+        stop
+            The frame after the last.
+
+        Returns
+        -------
+        Explanation or None
+            None where nothing explains them.
+        """
         key = model, start, stop
         if self._explanation is None or self._explanation[0] != key:
             self._explanation = key, explain(self.departure(model, start, stop, stop))
         return self._explanation[1]
 
     def turn(self, old: Model, new: Model, first: int, stop: int) -> int:
-        """Return the frame at which one model gives way to another, near the first frame that is wrong by the old."""
+        """Return the frame at which one model gives way to another, near the first frame that is wrong by the old.
+
+        Parameters
+        ----------
+        old
+            The model before.
+        new
+            The model after.
+        first
+            The first frame that is wrong by the old one.
+        stop
+            The frame after the last.
+
+        Returns
+        -------
+        int
+            First frame of the new one.
+        """
         reach = self.settings.frames(TURN_SECONDS)
         start, stop = max(self.begin, first - reach, 0), min(stop, first + reach)
         x, valid = self.read(start, stop)
@@ -270,8 +378,26 @@ class Track:
     ) -> NDArray[np.float64] | float:
         """Return the deviation that no clean frame reaches under a model.
 
-        What G.711 rounds off is known, however quiet the frames were that the noise was learnt from; where it rounds
+        What G.711 rounds off is known, however quiet the frames were that the noise was learned from; where it rounds
         nothing, because the recording is of its values, each frame has to be exact.
+
+        Parameters
+        ----------
+        model
+            The model.
+        start
+            First frame.
+        stop
+            The frame after the last.
+        expected
+            What the frames should be, shape (stop - start,).
+        x
+            What they are, shape (stop - start,).
+
+        Returns
+        -------
+        NDArray[np.float64] or float
+            Full scale ±1.0, shape (stop - start,) where it differs.
         """
         threshold = model.threshold(start, stop, expected, x)
         if self.settings.companded and model.noise.sigma > 0.0:

@@ -31,7 +31,20 @@ BEFORE_SECONDS, AFTER_SECONDS = 0.015, 0.025
 
 
 def passes(track: Track, departure: Departure) -> bool:
-    """Explain wrong frames behind which the model of before holds again."""
+    """Explain wrong frames after which the model of before holds again.
+
+    Parameters
+    ----------
+    track
+        The channel; it continues after the departure where it is one.
+    departure
+        The frames that depart.
+
+    Returns
+    -------
+    bool
+        Whether it is.
+    """
     end = _end(track, departure)
     if end is None:
         return False
@@ -54,7 +67,20 @@ def _end(track: Track, departure: Departure) -> int | None:
 
 
 def fills_the_end(track: Track, departure: Departure) -> bool:
-    """Tell of wrong frames at the end of the stream, where nothing that follows can say more."""
+    """Report wrong frames at the end of the stream, where nothing that follows can say more.
+
+    Parameters
+    ----------
+    track
+        The channel.
+    departure
+        The frames that depart.
+
+    Returns
+    -------
+    bool
+        Whether there are such.
+    """
     if departure.final:
         pass_over(track, departure.frame, departure.end_frame, departure.end_frame)
     return departure.final
@@ -103,17 +129,37 @@ def _is_vague(track: Track, departure: Departure, end: int) -> bool:
 
 
 def pass_over(track: Track, start: int, stop: int, known: int) -> None:
-    """Explain damaged frames, and follow the model of before behind them; frames are known up to ``known``."""
+    """Explain damaged frames, and follow the model of before after them; frames are known up to ``known``.
+
+    Parameters
+    ----------
+    track
+        The channel.
+    start
+        First frame.
+    stop
+        The frame after the last.
+    known
+        The frame after the last that is known.
+    """
     damaged = tell_damage(track, start, stop, track.model, known)
     track.note_damage(*damaged)
     track.position = damaged[1]
 
 
 def tell_damage(track: Track, start: int, stop: int, model: Sine, known: int | None = None) -> tuple[int, int]:
-    """Tell what frames ``start`` to ``stop`` are that the sine before, ``model``, does not explain.
+    """Report what frames ``start`` to ``stop`` are that the sine before, ``model``, does not explain.
 
     Parameters
     ----------
+    track
+        The channel.
+    start
+        First frame.
+    stop
+        The frame after the last.
+    model
+        The sine before.
     known
         Up to where the frames behind are held against the model, too; None where something else follows.
 
@@ -130,7 +176,22 @@ def tell_damage(track: Track, start: int, stop: int, model: Sine, known: int | N
 
 
 def explanations(track: Track, stretch: Stretch, model: Sine) -> list[Explanation]:
-    """Return what explains frames that the sine before, ``model``, does not, in the order of their starts."""
+    """Return what explains frames that the sine before, ``model``, does not, in the order of their starts.
+
+    Parameters
+    ----------
+    track
+        The channel.
+    stretch
+        The frames.
+    model
+        The sine before.
+
+    Returns
+    -------
+    list[Explanation]
+        In order of time.
+    """
     wrong = track.allowance(stretch.start + len(stretch.x), model)
     found = explain_all(stretch, wrong, TONE_FAULTS)
     if not all(item.kind is not Kind.FREQUENCY or _is_another(track, item) for item in found):
@@ -148,7 +209,26 @@ def _is_another(track: Track, found: Explanation) -> bool:
 
 
 def stretch_of(track: Track, start: int, stop: int, model: Sine, known: int | None) -> Stretch:
-    """Return frames that are to be explained, and those around them."""
+    """Return frames that are to be explained, and those around them.
+
+    Parameters
+    ----------
+    track
+        The channel.
+    start
+        First frame.
+    stop
+        The frame after the last.
+    model
+        The sine before.
+    known
+        The frame after the last that is known.
+
+    Returns
+    -------
+    Stretch
+        The stretch.
+    """
     settings, rate_hz = track.settings, track.settings.sample_rate_hz
     low = max(start - round(BEFORE_SECONDS * rate_hz), min(track.clean_from, start))
     high = stop if known is None else min(known, stop + round(AFTER_SECONDS * rate_hz))
@@ -168,7 +248,15 @@ def stretch_of(track: Track, start: int, stop: int, model: Sine, known: int | No
 
 
 def tell_explanation(track: Track, found: Explanation) -> None:
-    """Tell of an explanation, where it passes the limits that its kind has."""
+    """Report an explanation, where it passes the limits that its kind has.
+
+    Parameters
+    ----------
+    track
+        The channel.
+    found
+        The explanation.
+    """
     limits, size, frames = track.settings.limits, found.size, found.stop - found.start
     event = Event(
         size, found.start, frames, message=found.message, confidence=found.confidence, alternatives=found.alternatives

@@ -47,7 +47,22 @@ _SURROUNDINGS_BLOCKS = 4
 
 
 def lasts(track: Track, absence: Absence, departure: Departure) -> bool:
-    """Explain what has begun and is not over, and go on with what it makes of the tone."""
+    """Explain what has begun and is not over, and continue with what it makes of the tone.
+
+    Parameters
+    ----------
+    track
+        The channel.
+    absence
+        What is known of a tone that is not there.
+    departure
+        The frames that depart.
+
+    Returns
+    -------
+    bool
+        Whether something explains it.
+    """
     stretch = stretch_of(track, departure.frame, departure.look, track.model, None)
     found = explanations(track, stretch, track.model)
     lasting = next((item for item in found if not item.ended), None)
@@ -118,7 +133,17 @@ def _begin_muted(track: Track, stretch: Stretch, found: Explanation, known: int)
 
 
 def ends_muted(track: Track, muted: Muted, departure: Departure) -> None:
-    """End a dropout that a departure is no part of, and before it what the signal of before explains as well."""
+    """End a dropout that a departure is no part of, and before it what the signal of before explains as well.
+
+    Parameters
+    ----------
+    track
+        The channel.
+    muted
+        The dropout.
+    departure
+        The frames that depart.
+    """
     low = max(muted.event.start_frame, departure.frame - _SURROUNDINGS_BLOCKS * track.settings.block_frames)
     stretch = stretch_of(track, low, departure.frame, track.model, departure.look)
     found = explain(stretch, [fault for fault in FAULTS if fault.kind is Kind.DROPOUT])
@@ -126,7 +151,20 @@ def ends_muted(track: Track, muted: Muted, departure: Departure) -> None:
 
 
 def returns(track: Track, departure: Departure) -> bool:
-    """End what lasts where frames are as they were before it, and go on with them."""
+    """End what lasts where frames are as they were before it, and continue with them.
+
+    Parameters
+    ----------
+    track
+        The channel.
+    departure
+        The frames that depart.
+
+    Returns
+    -------
+    bool
+        Whether they are.
+    """
     for depth, lasting in enumerate(track.lasting):
         start = max(departure.frame, departure.look - MODEL_BLOCKS * track.settings.block_frames)
         part = slice(start - departure.low, None)
@@ -149,7 +187,15 @@ def returns(track: Track, departure: Departure) -> bool:
 
 
 def finish(track: Track, stop: int) -> None:
-    """End what lasts up to the end of the stream, at the last frame that shows it."""
+    """End what lasts up to the end of the stream, at the last frame that shows it.
+
+    Parameters
+    ----------
+    track
+        The channel.
+    stop
+        The frame after the last.
+    """
     for lasting in reversed(track.lasting):
         if lasting.aspect != "residual" or track.sine is None:
             continue
@@ -172,7 +218,24 @@ def finish(track: Track, stop: int) -> None:
 
 
 def seems_as_before(track: Track, start: int, x: NDArray[np.float64], valid: NDArray[np.bool_]) -> bool:
-    """Tell whether frames ``start`` … in which none departs, half a block at least, are as before what lasts."""
+    """Return whether frames ``start`` … in which none departs, half a block at least, are as before what lasts.
+
+    Parameters
+    ----------
+    track
+        The channel.
+    start
+        First frame.
+    x
+        The frames, shape (n,).
+    valid
+        Which of them are there, shape (n,).
+
+    Returns
+    -------
+    bool
+        Whether they are.
+    """
     if np.count_nonzero(valid) < track.settings.block_frames // 2:
         return False
     fits = [(lasting, fit_free(x, start, lasting.before.omega, valid)) for lasting in track.lasting]

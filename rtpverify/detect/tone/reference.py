@@ -58,18 +58,59 @@ class ToneReference:
         return self.sine.omega
 
     def expected(self, start: int, stop: int) -> NDArray[np.float64]:
-        """Return what is expected of frames ``start`` to ``stop``, shape (stop - start,)."""
+        """Return what is expected of frames ``start`` to ``stop``, shape (stop - start,).
+
+        Parameters
+        ----------
+        start
+            First frame.
+        stop
+            The frame after the last.
+
+        Returns
+        -------
+        NDArray[np.float64]
+            Full scale ±1.0.
+        """
         return self.sine.at(start, stop)
 
     def noise(self, start: int, stop: int) -> Noise:  # noqa: ARG002
-        """Return the noise of these frames in order."""
+        """Return the noise of these frames in order.
+
+        Parameters
+        ----------
+        start
+            First frame.
+        stop
+            The frame after the last.
+
+        Returns
+        -------
+        Noise
+            The noise.
+        """
         if self.plain:
             rounding = Noise.of_rounding(self.settings.step)
             return replace(rounding, sigma=max(float(np.mean(rounding.sigma)), self.uncertain))
         return Noise(math.hypot(self.sigma, self.uncertain))
 
     def elsewhere(self, start: int, x: NDArray[np.float64], valid: NDArray[np.bool_]) -> Sequence[Moved]:
-        """Return the same tone at the phase that frames show: from an earlier place, or a later one."""
+        """Return the same tone at the phase that frames show: from an earlier place, or a later one.
+
+        Parameters
+        ----------
+        start
+            First frame.
+        x
+            The frames, shape (n,).
+        valid
+            Which of them are there, shape (n,).
+
+        Returns
+        -------
+        Sequence[Moved]
+            Few, the likeliest first.
+        """
         if np.count_nonzero(valid) < LEAST_WINDOW_FRAMES:
             return []
         sine = self.sine
@@ -85,5 +126,11 @@ class ToneReference:
         return [Moved(moved, size, 1, math.log(self.sample_rate_hz))]
 
     def others(self) -> Sequence[Moved]:
-        """Return nothing: another channel's tone shows by its frequency."""
+        """Return nothing: another channel's tone shows by its frequency.
+
+        Returns
+        -------
+        Sequence[Moved]
+            Nothing.
+        """
         return []

@@ -76,7 +76,15 @@ class Scanner:
         return self.track.steps.horizon(self._absence.horizon(frame))
 
     def advance(self, limit: int, *, final: bool = False) -> None:
-        """Explain the channel up to frame ``limit``, as far as that can be decided, or until it is quiet again."""
+        """Explain the channel up to frame ``limit``, as far as that can be decided, or until it is undisturbed again.
+
+        Parameters
+        ----------
+        limit
+            The frame.
+        final
+            Whether the signal ends there.
+        """
         track = self.track
         while track.position < limit and (final or not self.quiet):
             start = track.position
@@ -88,7 +96,13 @@ class Scanner:
         track.steps.resolve(min(limit, track.position), final=final)
 
     def finish(self, stop: int) -> None:
-        """End everything that is still open at the end of the stream."""
+        """End everything that is still open at the end of the stream.
+
+        Parameters
+        ----------
+        stop
+            The frame after the last.
+        """
         track = self.track
         track.steps.resolve(stop, final=True)
         track.judge_end(stop)

@@ -452,7 +452,13 @@ class Track:
         self.unsettled = False
 
     def end_muted(self, stop: int) -> None:
-        """End the dropout: frame ``stop`` is the first of the signal again."""
+        """End the dropout: frame ``stop`` is the first of the signal again.
+
+        Parameters
+        ----------
+        stop
+            The frame.
+        """
         muted, self.muted = self.muted, None
         if muted is None:
             return

@@ -66,13 +66,37 @@ class Repeat(_Found):
     least_seconds = 0.0
 
     def fit(self, part: FittedFrames) -> Sequence[Fitted]:
-        """Return the past from as far back as it holds the same frames."""
+        """Return the past from as far back as it holds the same frames.
+
+        Parameters
+        ----------
+        part
+            The frames that are fitted.
+
+        Returns
+        -------
+        Sequence[Fitted]
+            The explanations with their parameters; none where it does not hold.
+        """
         piece = _piece(part)
         back = _exact_copy(part.departure.x[piece], _before(part, piece))
         return [] if back is None else _repeated(part, [back])
 
     def again(self, found: Fitted, part: FittedFrames) -> Fitted | None:
-        """Return the same past, with the noise of other frames."""
+        """Return the same past, with the noise of other frames.
+
+        Parameters
+        ----------
+        found
+            What was found.
+        part
+            The frames that are fitted.
+
+        Returns
+        -------
+        Fitted or None
+            None where it does not hold there.
+        """
         return _copied(part, found.signal, found.describe)
 
 
@@ -80,11 +104,33 @@ class NoisyRepeat(Repeat):
     """The same with noise of its own."""
 
     def costly(self, departure: Departure) -> bool:  # noqa: ARG002
-        """Tell that it correlates frames with the whole past."""
+        """Return whether it is tried only where all others leave more than noise.
+
+        Parameters
+        ----------
+        departure
+            The frames that depart.
+
+        Returns
+        -------
+        bool
+            Whether it is.
+        """
         return True
 
     def fit(self, part: FittedFrames) -> Sequence[Fitted]:
-        """Return the past from as far back as it resembles the frames most."""
+        """Return the past from as far back as it resembles the frames most.
+
+        Parameters
+        ----------
+        part
+            The frames that are fitted.
+
+        Returns
+        -------
+        Sequence[Fitted]
+            The explanations with their parameters; none where it does not hold.
+        """
         piece = _piece(part)
         x, past = part.departure.x[piece], _before(part, piece)
         level = part.departure.noise.level
@@ -149,11 +195,33 @@ class Slip(_Found):
     prior = 2.0
 
     def costly(self, departure: Departure) -> bool:
-        """Tell whether it correlates frames with a recording."""
+        """Return whether it is tried only where all others leave more than noise.
+
+        Parameters
+        ----------
+        departure
+            The frames that depart.
+
+        Returns
+        -------
+        bool
+            Whether it is.
+        """
         return departure.reference.omega is None
 
     def fit(self, part: FittedFrames) -> Sequence[Fitted]:
-        """Return the reference from wherever it knows the content of the frames to be."""
+        """Return the reference from wherever it knows the content of the frames to be.
+
+        Parameters
+        ----------
+        part
+            The frames that are fitted.
+
+        Returns
+        -------
+        Sequence[Fitted]
+            The explanations with their parameters; none where it does not hold.
+        """
         departure, piece = part.departure, _start(part)
         moved = departure.reference.elsewhere(departure.start + piece.start, departure.x[piece], departure.valid[piece])
         places = (
@@ -193,11 +261,33 @@ class ChannelSwap(_Found):
     prior = 1.5
 
     def costly(self, departure: Departure) -> bool:
-        """Tell whether it reads all channels of a recording."""
+        """Return whether it is tried only where all others leave more than noise.
+
+        Parameters
+        ----------
+        departure
+            The frames that depart.
+
+        Returns
+        -------
+        bool
+            Whether it is.
+        """
         return departure.reference.omega is None
 
     def fit(self, part: FittedFrames) -> Sequence[Fitted]:
-        """Return what is expected of the channel that the frames resemble most."""
+        """Return what is expected of the channel that the frames resemble most.
+
+        Parameters
+        ----------
+        part
+            The frames that are fitted.
+
+        Returns
+        -------
+        Sequence[Fitted]
+            The explanations with their parameters; none where it does not hold.
+        """
         departure = part.departure
         others = departure.reference.others()
         if not others:
@@ -219,11 +309,33 @@ class Exchanged(_Found):
     least_seconds, most_seconds = 0.0, _MOST_EXCHANGED_SECONDS
 
     def costly(self, departure: Departure) -> bool:  # noqa: ARG002
-        """Tell that it compares the frames with many places."""
+        """Return whether it is tried only where all others leave more than noise.
+
+        Parameters
+        ----------
+        departure
+            The frames that depart.
+
+        Returns
+        -------
+        bool
+            Whether it is.
+        """
         return True
 
     def fit(self, part: FittedFrames) -> Sequence[Fitted]:
-        """Return the blocks whose middle lies where the one gives way to the other."""
+        """Return the blocks whose middle lies where the one gives way to the other.
+
+        Parameters
+        ----------
+        part
+            The frames that are fitted.
+
+        Returns
+        -------
+        Sequence[Fitted]
+            The explanations with their parameters; none where it does not hold.
+        """
         departure = part.departure
         n = departure.stop - departure.first
         if n < 2 * LEAST_COPY_FRAMES or departure.reference.omega is not None:
@@ -272,11 +384,33 @@ class Frequency(FaultModel):
     memoryless = False
 
     def costly(self, departure: Departure) -> bool:  # noqa: ARG002
-        """Tell that it searches a spectrum, and fits a frequency."""
+        """Return whether it is tried only where all others leave more than noise.
+
+        Parameters
+        ----------
+        departure
+            The frames that depart.
+
+        Returns
+        -------
+        bool
+            Whether it is.
+        """
         return True
 
     def fit(self, part: FittedFrames) -> Sequence[Fitted]:
-        """Return the tone that the frames are, where its frequency is not the one expected."""
+        """Return the tone that the frames are, where its frequency is not the one expected.
+
+        Parameters
+        ----------
+        part
+            The frames that are fitted.
+
+        Returns
+        -------
+        Sequence[Fitted]
+            The explanations with their parameters; none where it does not hold.
+        """
         departure, core = part.departure, part.frames
         valid, start = departure.valid[core], departure.start + core.start
         found = _tone(departure.x[core], valid, start)
@@ -313,7 +447,20 @@ def _tone(x: NDArray[np.float64], valid: NDArray[np.bool_], start: int) -> FreeF
 
 
 def describe_mismatch(departure: Departure, frames: slice) -> Description:
-    """Return size and message of anything but the reference."""
+    """Return size and message of anything but the reference.
+
+    Parameters
+    ----------
+    departure
+        The frames that depart.
+    frames
+        The frames.
+
+    Returns
+    -------
+    Description
+        Size and message.
+    """
     off = float(np.abs(departure.part(frames).residual).max(initial=0.0))
     return MismatchSize(deviation=off), f"not what the recording holds, off by up to {off:.3g} of full scale"
 
@@ -325,7 +472,18 @@ class Mismatch(FaultModel):
     prior = 2.0
 
     def fit(self, part: FittedFrames) -> Sequence[Fitted]:
-        """Return noise of the level of the frames, whatever was expected."""
+        """Return noise of the level of the frames, whatever was expected.
+
+        Parameters
+        ----------
+        part
+            The frames that are fitted.
+
+        Returns
+        -------
+        Sequence[Fitted]
+            The explanations with their parameters; none where it does not hold.
+        """
         x, departure = part.x, part.departure
         if departure.reference.omega is not None or len(x) == 0:
             return []

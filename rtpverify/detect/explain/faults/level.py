@@ -44,7 +44,18 @@ class Gain(FaultModel):
     prior = 0.5
 
     def fit(self, part: FittedFrames) -> Sequence[Fitted]:
-        """Return the expected signal at the gain of least squares."""
+        """Return the expected signal at the gain of least squares.
+
+        Parameters
+        ----------
+        part
+            The frames that are fitted.
+
+        Returns
+        -------
+        Sequence[Fitted]
+            The explanations with their parameters; none where it does not hold.
+        """
         energy = float(part.expected @ part.expected)
         gain = float(part.x @ part.expected) / energy if energy > 0.0 else 0.0
         if not LEAST_GAIN < gain < MOST_GAIN:
@@ -62,7 +73,18 @@ class Polarity(FaultModel):
     prior = 2.0
 
     def fit(self, part: FittedFrames) -> Sequence[Fitted]:
-        """Return the expected signal, inverted."""
+        """Return the expected signal, inverted.
+
+        Parameters
+        ----------
+        part
+            The frames that are fitted.
+
+        Returns
+        -------
+        Sequence[Fitted]
+            The explanations with their parameters; none where it does not hold.
+        """
         return following(part, with_noise(part, -part.departure.expected, 0, told(PolaritySize(), "inverted")))
 
 
@@ -73,7 +95,18 @@ class DcOffset(FaultModel):
     prior = 0.5
 
     def fit(self, part: FittedFrames) -> Sequence[Fitted]:
-        """Return the expected signal with the mean of what it leaves."""
+        """Return the expected signal with the mean of what it leaves.
+
+        Parameters
+        ----------
+        part
+            The frames that are fitted.
+
+        Returns
+        -------
+        Sequence[Fitted]
+            The explanations with their parameters; none where it does not hold.
+        """
         offset = float(part.residual.mean()) if len(part.x) else 0.0
         text = f"offset of {offset:+.2e} of full scale"
         signal = part.departure.expected + offset
@@ -88,7 +121,18 @@ class Dropout(FaultModel):
     least_seconds = 0.0
 
     def fit(self, part: FittedFrames) -> Sequence[Fitted]:
-        """Return the middle value."""
+        """Return the middle value.
+
+        Parameters
+        ----------
+        part
+            The frames that are fitted.
+
+        Returns
+        -------
+        Sequence[Fitted]
+            The explanations with their parameters; none where it does not hold.
+        """
         x, noise = part.x, part.departure.noise
         if len(x) < _LEAST_HELD_FRAMES or np.ptp(part.expected) < _NARROW * noise.level:
             return []
@@ -133,7 +177,18 @@ class Clipping(FaultModel):
         self._level = level
 
     def fit(self, part: FittedFrames) -> Sequence[Fitted]:
-        """Return the expected signal within the level beyond which it does not go."""
+        """Return the expected signal within the level beyond which it does not go.
+
+        Parameters
+        ----------
+        part
+            The frames that are fitted.
+
+        Returns
+        -------
+        Sequence[Fitted]
+            The explanations with their parameters; none where it does not hold.
+        """
         x, y = part.x, part.expected
         level = self._level or _ceiling(x * np.sign(y), np.abs(y), part.departure.noise.level)
         return [] if level is None else _cut(part, -level, level, int(self._level is None))
@@ -147,7 +202,18 @@ class OneSidedClipping(FaultModel):
     least_seconds = 0.0
 
     def fit(self, part: FittedFrames) -> Sequence[Fitted]:
-        """Return the expected signal between the levels beyond which it does not go."""
+        """Return the expected signal between the levels beyond which it does not go.
+
+        Parameters
+        ----------
+        part
+            The frames that are fitted.
+
+        Returns
+        -------
+        Sequence[Fitted]
+            The explanations with their parameters; none where it does not hold.
+        """
         x, y, sigma = part.x, part.expected, part.departure.noise.level
         high, low = _ceiling(x, y, sigma), _ceiling(-x, -y, sigma)
         if high is None and low is None:
@@ -200,7 +266,18 @@ class Distortion(FaultModel):
     prior = 6.0
 
     def fit(self, part: FittedFrames) -> Sequence[Fitted]:
-        """Return a polynomial of the expected signal."""
+        """Return a polynomial of the expected signal.
+
+        Parameters
+        ----------
+        part
+            The frames that are fitted.
+
+        Returns
+        -------
+        Sequence[Fitted]
+            The explanations with their parameters; none where it does not hold.
+        """
         x, expected = part.x, part.departure.expected
         peak = float(np.abs(expected).max(initial=0.0))
         if len(x) <= 2 * _DEGREE or peak == 0.0:

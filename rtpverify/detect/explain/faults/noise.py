@@ -28,19 +28,58 @@ _LEAST_SCATTERED = 4
 
 
 def residual_dbfs(departure: Departure, frames: slice) -> float:
-    """Return the level of what the expected signal leaves of some frames."""
+    """Return the level of what the expected signal leaves of some frames.
+
+    Parameters
+    ----------
+    departure
+        The frames that depart.
+    frames
+        The frames.
+
+    Returns
+    -------
+    float
+        In dBFS.
+    """
     left = departure.part(frames).residual
     return dbfs(math.sqrt(max(float(np.mean(np.square(left))), 1e-30))) if len(left) else -300.0
 
 
 def describe_noise(departure: Departure, frames: slice) -> Description:
-    """Return size and message of noise over what was expected."""
+    """Return size and message of noise over what was expected.
+
+    Parameters
+    ----------
+    departure
+        The frames that depart.
+    frames
+        The frames.
+
+    Returns
+    -------
+    Description
+        Size and message.
+    """
     level = residual_dbfs(departure, frames)
     return NoiseSize(residual_dbfs=level), f"residual of {level:.1f} dBFS"
 
 
 def describe_click(departure: Departure, frames: slice) -> Description:
-    """Return size and message of a frame or a few that are anything."""
+    """Return size and message of a frame or a few that are anything.
+
+    Parameters
+    ----------
+    departure
+        The frames that depart.
+    frames
+        The frames.
+
+    Returns
+    -------
+    Description
+        Size and message.
+    """
     part = departure.part(frames)
     off, bits = float(np.abs(part.residual).max(initial=0.0)), departure.reference.bits
     errors = wrong_bits(part.x, part.expected, bits) if bits is not None and departure.noise.bound else None
@@ -55,7 +94,18 @@ class Hiss(FaultModel):
     kind = Kind.NOISE
 
     def fit(self, part: FittedFrames) -> Sequence[Fitted]:
-        """Return the expected signal with the noise that is there."""
+        """Return the expected signal with the noise that is there.
+
+        Parameters
+        ----------
+        part
+            The frames that are fitted.
+
+        Returns
+        -------
+        Sequence[Fitted]
+            The explanations with their parameters; none where it does not hold.
+        """
         found = with_noise(part, part.departure.expected, 0, describe_noise, robust=False)
         return [] if found.complete else [found]
 
@@ -86,7 +136,18 @@ class Scattered(FaultModel):
     kind = Kind.NOISE
 
     def fit(self, part: FittedFrames) -> Sequence[Fitted]:
-        """Return how many frames are wrong, and how far they may be off."""
+        """Return how many frames are wrong, and how far they may be off.
+
+        Parameters
+        ----------
+        part
+            The frames that are fitted.
+
+        Returns
+        -------
+        Sequence[Fitted]
+            The explanations with their parameters; none where it does not hold.
+        """
         departure, left = part.departure, np.abs(part.residual)
         count = int(np.count_nonzero(left >= part.noise.reach))
         if not _LEAST_SCATTERED <= count < len(left):
@@ -102,5 +163,16 @@ class Click(FaultModel):
     least_seconds, most_seconds = 0.0, LONGEST_CLICK_SECONDS
 
     def fit(self, part: FittedFrames) -> Sequence[Fitted]:
-        """Return the expected signal, or anything up to full scale."""
+        """Return the expected signal, or anything up to full scale.
+
+        Parameters
+        ----------
+        part
+            The frames that are fitted.
+
+        Returns
+        -------
+        Sequence[Fitted]
+            The explanations with their parameters; none where it does not hold.
+        """
         return [_Mixed(part.departure.expected, part.departure.noise, 0.5, 0.5, describe_click, spreads=0)]

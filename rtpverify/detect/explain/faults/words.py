@@ -53,7 +53,18 @@ class WordLength(FaultModel):
     kind = Kind.WORD_LENGTH
 
     def fit(self, part: FittedFrames) -> Sequence[Fitted]:
-        """Return the grid that all frames are on."""
+        """Return the grid that all frames are on.
+
+        Parameters
+        ----------
+        part
+            The frames that are fitted.
+
+        Returns
+        -------
+        Sequence[Fitted]
+            The explanations with their parameters; none where it does not hold.
+        """
         departure, bits = part.departure, part.departure.reference.bits
         empty = 0 if bits is None else empty_low_bits(part.x, bits)
         if bits is None or not empty or empty_low_bits(part.expected, bits) >= empty:
@@ -91,7 +102,18 @@ class ByteOrder(FaultModel):
     least_seconds = 0.0
 
     def fit(self, part: FittedFrames) -> Sequence[Fitted]:
-        """Return the samples with their bytes exchanged."""
+        """Return the samples with their bytes exchanged.
+
+        Parameters
+        ----------
+        part
+            The frames that are fitted.
+
+        Returns
+        -------
+        Sequence[Fitted]
+            The explanations with their parameters; none where it does not hold.
+        """
         departure, bits = part.departure, part.departure.reference.bits
         if bits not in _SWAPPED_BITS:
             return []
