@@ -224,10 +224,13 @@ class AudioFile:
     def _unpacked(
         self, packing: Packing, frames_per_block: int, start: int, dtype: sndfile.Float
     ) -> Iterator[NDArray[Any]]:
-        """Yield samples that lie in wider containers."""
+        """Yield samples that are read as they lie in the file."""
         with _opened(self.path, self.source) as file:
             for first in range(start, self.frames, frames_per_block):
-                block = packing.read(file, first, min(frames_per_block, self.frames - first))
+                wanted = min(frames_per_block, self.frames - first)
+                block = packing.read(file, first, wanted)
+                if len(block) < wanted:
+                    raise SourceError(f"{self.path}: cut off: {first + len(block)} of {self.frames} frames are there")
                 yield np.multiply(block, 2.0**-31, dtype=dtype)
 
 
@@ -294,6 +297,8 @@ def open_audio(path: str | Path) -> AudioFile:
         wave, audio = container.wave, container.audio
         if wave is not None and audio is not None and wave.is_wide and not by_libav:
             found, packing = _unpack(file, found, wave, audio, size)
+        elif wave is not None and audio is not None and wave.is_24_bit and not by_libav and not container.spans:
+            packing = Packing(audio.start, wave.sample_bytes, wave.channels, wave.valid_bits)
     if found.frames == 0:
         raise SourceError(f"{path}: holds no audio frames")
     return AudioFile(

@@ -1,5 +1,6 @@
 """Audio files against samples that were written, and against files cut off at every kind of place."""
 
+import itertools
 import os
 import shutil
 import struct
@@ -375,3 +376,28 @@ def test_mp3_with_a_picture_before_its_length(tmp_path):
     size = bytes([0, 20000 >> 14, 20000 >> 7 & 0x7F, 20000 & 0x7F])
     path.write_bytes(b"ID3\x04\x00\x00" + size + picture + path.read_bytes())
     assert open_audio(path).frames == 24000
+
+
+@pytest.mark.parametrize("form", ["WAV", "RF64", "W64"])
+@pytest.mark.parametrize("channels", [1, 2, 7])
+def test_samples_of_three_bytes_are_those_of_libsndfile(tmp_path, form, channels):
+    words = np.random.default_rng(channels).integers(-(2**23), 2**23, (1001, channels)) << 8
+    path = tmp_path / "a.wav"
+    soundfile.write(path, words.astype(np.int32), 48000, "PCM_24", format=form)
+    audio = open_audio(path)
+    assert audio.encoding == "L24"
+    for start, frames_per_block in ((0, 4096), (0, 100), (333, 1), (1000, 7)):
+        blocks = list(itertools.islice(audio.blocks(frames_per_block, start=start), 20))
+        found = np.concatenate(blocks)
+        expected, _ = soundfile.read(path, start=start, dtype="float64", always_2d=True)
+        assert (found == expected[: len(found)]).all()
+        assert all(len(block) == frames_per_block for block in blocks[:-1])
+
+
+def test_samples_of_three_bytes_that_go_while_they_are_read(tmp_path):
+    path = tmp_path / "a.wav"
+    soundfile.write(path, np.zeros((1000, 2)), 48000, "PCM_24")
+    audio = open_audio(path)
+    os.truncate(path, path.stat().st_size - 6)
+    with pytest.raises(SourceError, match=r"a\.wav"):
+        list(audio.blocks(100))
