@@ -38,6 +38,9 @@ DOCUMENTED = (
     "api",
     "commands",
     "cli",
+    "detect/explain",
+    "detect/recording",
+    "detect/tone/blocks",
 )
 """Folders whose docstrings are read as well."""
 

@@ -45,18 +45,18 @@ class Content(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Followed:
-    """What one channel is held against now.
+    """What one channel is compared with now.
 
     Attributes
     ----------
     sine
-        The sine that is expected to go on; None where there is no tone.
+        The sine that is expected to continue; None where there is no tone.
     reference_hz
         Frequency that the sine should have; None before a tone was found where it is to be found.
     threshold
         Deviation that no frame of clean signal reaches, full scale ±1.0; None without a reference.
     content
-        The recording that is expected to go on; None where there is none.
+        The recording that is expected to continue; None where there is none.
     """
 
     sine: Sine | None

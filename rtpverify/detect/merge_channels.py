@@ -1,6 +1,6 @@
 """One fault on all channels at once is one event.
 
-Channels are judged apart. What they tell of one instant is put together once every channel has been explained past it:
+Channels are checked apart. What they report of one instant is put together once every channel is explained past it:
 events of one kind and size on *all* channels become one event without a channel; anything else stays one event per
 channel.
 """
@@ -32,7 +32,7 @@ INSTANT_TOLERANCE_FRAMES = 8
 
 @dataclass(slots=True)
 class _Published:
-    """An event that was told, and the channels' events that it stands for."""
+    """An event that was reported, and the channels' events that it replaces."""
 
     event: Event
     members: list[Event]
@@ -159,5 +159,5 @@ class ChannelMerger:
 
 
 def _same_fault(a: Event, b: Event) -> bool:
-    """Tell whether events of two channels are the same fault: kind and whole-number sizes agree."""
+    """Return whether events of two channels are the same fault: kind and whole-number sizes agree."""
     return a.kind is b.kind and getattr(a.size, "slip_frames", None) == getattr(b.size, "slip_frames", None)

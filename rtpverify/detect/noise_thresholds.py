@@ -33,14 +33,14 @@ EVENT_Z = false_alarm_z(1.0 / 60.0)
 """What is measured where a frame or a block has departed already: once a minute at most, in a channel in order."""
 
 SMALLEST_NOISE = 1e-10
-"""Residual RMS below which float64 arithmetic, not the signal, would be judged."""
+"""Residual RMS below which float64 arithmetic, not the signal, would be checked."""
 
 # Sum of rounding and dither as (RMS, bound), both in steps of the quantiser: plain rounding, RPDF and TPDF dither.
 _QUANTISERS = ((1 / math.sqrt(12), 0.5), (1 / math.sqrt(6), 1.0), (0.5, 1.5))
 
 _TAIL_Z = 5.3
 """Deviations of Gaussian noise by which its sum with TPDF dither passes the dither's bound as rarely as it alone passes
-``FRAME_Z``: of noise of s steps φ(z)·s³/z⁴ of the frames do (s is 0.13 where it just begins to tell)."""
+``FRAME_Z``: of noise of s steps φ(z)·s³/z⁴ of the frames do (s is 0.13 where it just begins to show)."""
 ROUNDING_MARGIN = 1.2
 """A signal that takes few different values has less noise than the formula of rounding says, or so much more."""
 _PLAIN_BOUND = 0.55
@@ -50,7 +50,7 @@ _PLAIN_BOUND = 0.55
 def frame_threshold(step: float | None, sigma: float, peak: float) -> float:
     """Return the deviation that no frame of clean signal reaches.
 
-    Rounding and dither are bounded, so where the residual is theirs a single wrong step stands out; other noise is
+    Rounding and dither are bounded, so where the residual is theirs a single wrong step shows; other noise is
     taken as Gaussian.
 
     Parameters

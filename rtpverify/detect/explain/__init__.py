@@ -21,7 +21,7 @@ and there is no order in which explanations are tried.
   (edges are looked for in all of them) up to what is known, those lost marked in ``valid``, the frames before as
   ``history`` (a second of it; copies are looked for there), and ``first`` and ``stop``: which frames look wrong.
 
-``Explanation.ended`` tells whether the frames after ``stop`` show that it is over; where it is False the fault reaches
+``Explanation.ended`` shows whether the frames after ``stop`` show that it is over; where it is False the fault reaches
 as far as anything is known. :func:`explain_all` explains what the best explanation leaves, too. Where a fault that
 stays gives way to order, or to another one, :func:`change_frame` finds the frame.
 

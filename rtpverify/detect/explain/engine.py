@@ -26,7 +26,7 @@ _WORTH_MORE = 0.3
 _AS_GOOD = 0.8
 """The same where the best one leaves nothing: others are no better, only as good."""
 _FEW = 256
-"""Frames of many that tell which explanations of memoryless faults are far from the best, if a quarter are wrong."""
+"""Frames of many that show which explanations of memoryless faults are far from the best, if a quarter are wrong."""
 ALTERNATIVE = 0.05
 """Posterior from which on another explanation is named."""
 SURE = 14.0
@@ -35,7 +35,7 @@ _ALIKE = 0.04
 """Rounding and dither are no white noise, which the score takes them for: of explanations that leave nothing but noise,
 those within this share of the best score are as good, and priors decide."""
 _EDGE_SECONDS = 0.005
-"""So much at either edge of what looks wrong is left out of the first fit, where as much is left."""
+"""So much at either edge of what looks wrong is omitted from the first fit, where as much is left."""
 _ENDS = 1e-3
 """Chance that a fault ends at a frame: what does nothing for 1000 frames has to be worth a nat to belong to it."""
 _MOST = 8
@@ -103,7 +103,7 @@ class Explanation:
 class _Scored:
     """A fitted model with its interval.
 
-    ``gain`` is its log-likelihood over that of order, frame by frame, 0 where it cannot be; ``fits`` tells which frames
+    ``gain`` is its log-likelihood over that of order, frame by frame, 0 where it cannot be; ``fits`` shows which frames
     it explains.
     """
 
@@ -231,7 +231,7 @@ def _screened(departure: Departure, faults: Iterable[FaultModel]) -> list[_Candi
 
 
 def _thinned(departure: Departure, core: slice) -> Departure | None:
-    """Return a few frames of many, where enough of them are wrong to tell by what."""
+    """Return a few frames of many, where enough of them are wrong to show by what."""
     if core.stop - core.start <= 2 * _FEW:
         return None
     few = departure.thinned(core, _FEW)
@@ -242,7 +242,7 @@ def _thinned(departure: Departure, core: slice) -> Departure | None:
 def _settled(departure: Departure, candidates: Sequence[_Candidate], least: float) -> list[_Scored]:
     """Return how candidates explain a departure, with both edges where they explain it best; the likeliest first.
 
-    Those that are far from the best, or from ``least``, as they are first fitted are left out; so are those that leave
+    Those that are far from the best, or from ``least``, as they are first fitted are omitted; so are those that leave
     more than noise, and explain no more than it does.
     """
     plain = max((item.weight for item in candidates if item.fault.kind is Kind.NOISE), default=0.0)
@@ -263,7 +263,7 @@ def _settled(departure: Departure, candidates: Sequence[_Candidate], least: floa
 
 
 def _explains_all(departure: Departure, found: _Scored) -> bool:
-    """Tell whether nothing could explain what looks wrong better, but for being likelier beforehand."""
+    """Return whether nothing could explain what looks wrong better, but for being likelier beforehand."""
     looks_wrong = slice(departure.first, departure.stop)
     best = np.maximum(departure.noise.part(looks_wrong).peak - departure.in_order[looks_wrong], 0.0)
     possible = float(np.sum(best, where=departure.valid[looks_wrong]))
@@ -282,7 +282,7 @@ def _lasts(departure: Departure, fault: FaultModel, frames: int) -> bool:
 def _cost(departure: Departure, fitted: Fitted, frames: int) -> float:
     """Return what the parameters of a model cost, in nats: the logarithm of how many values each could have had.
 
-    As many as the noise of so many frames tells apart: of those that may be anything within full scale, 2 wide; of
+    As many as the noise of so many frames distinguishes: of those that may be anything within full scale, 2 wide; of
     those of the noise about as many as the square root of the frames.
     """
     each = 0.5 * math.log(max(frames, 2))
@@ -301,7 +301,7 @@ def _gain(departure: Departure, fault: FaultModel, likelihood: NDArray[np.float6
 
 
 def _weight(departure: Departure, fault: FaultModel, fitted: Fitted, times: float = 1.0) -> float:
-    """Return the score of a fitted model less its prior; each frame stands for so many."""
+    """Return the score of a fitted model less its prior; each frame counts as so many."""
     gain = _gain(departure, fault, fitted.log_likelihood(departure)) - _ENDS
     start, stop, total = best_interval(gain)
     frames = round(times * (stop - start))

@@ -28,7 +28,7 @@ _GAUSSIAN = 1.4826
 
 @dataclass(frozen=True, slots=True)
 class Noise:
-    """What is left of frames that are as expected.
+    """The residual of frames that are as expected.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""What every fault model tells, and the form that nearly all of them have: a signal, and noise."""
+"""What every fault model says, and the form that nearly all of them have: a signal, and noise."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _STANDS_OUT = 6.3
 Description = tuple[EventSize, str]
 """Size of an event, and its message."""
 Describe = Callable[[Departure, slice], Description]
-"""Tells them of the frames of a departure that the event has in the end."""
+"""Makes them of the frames of a departure that the event has in the end."""
 
 
 def told(size: EventSize, text: str) -> Describe:
@@ -102,7 +102,7 @@ class Fitted(Protocol):
 
     @property
     def describe(self) -> Describe:
-        """What tells size and message of its event."""
+        """What makes size and message of its event."""
 
 
 class FaultModel(ABC):
@@ -118,7 +118,7 @@ class FaultModel(ABC):
         How long it lasts.
     memoryless
         Whether what it makes of a frame depends on nothing but what is expected of that frame: a few frames of many
-        tell how well it explains them.
+        show how well it explains them.
     """
 
     kind: Kind
@@ -182,7 +182,7 @@ class Explained:
     Attributes
     ----------
     describe
-        Tells size and message of its event.
+        Makes size and message of its event.
     """
 
     signal: NDArray[np.float64]
@@ -316,7 +316,7 @@ def without_chain(
 
 
 def _usual_deviation(residual: NDArray[np.float64], least: float) -> float:
-    """Return the standard deviation of residuals, shape (n,), without those that stand out of it, or of the least."""
+    """Return the standard deviation of residuals, shape (n,), without those that exceed it, or of the least."""
     off = np.abs(residual)
     most = _STANDS_OUT * max(usual_deviation(off), least)
     usual = off if off.max() <= most else off[off <= most]

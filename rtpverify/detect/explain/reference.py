@@ -1,4 +1,4 @@
-"""What a detector tells about the signal that a channel should carry."""
+"""What a detector says of the signal that a channel should carry."""
 
 from __future__ import annotations
 

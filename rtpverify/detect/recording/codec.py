@@ -1,6 +1,6 @@
-"""Whether what is left of a recording beside its reference is what a lossy codec leaves.
+"""Whether the residual of a recording is what a lossy codec leaves.
 
-Pieces of the recording are held against the reference to below the frame, and what is left is looked at in bands.
+Pieces of the recording are compared with the reference to below the frame, and the residual is examined in bands.
 Codecs hide their noise under the content: in every band it rises and falls with it, and where the content is faint it
 comes near to it. The noise of converters and quantisers stays as it is; what a wandering clock leaves rises with the
 content, but is far below it in every band; distortion is a function of the sample.
@@ -24,21 +24,21 @@ _MOST_OFF = (-1.0, -0.02), (1.0, 0.02)
 """By how much a fit may correct delay (frames) and rate: what resembles nothing would go anywhere."""
 _BANDS = 16
 _HIGHEST = 0.4
-"""Share of the sample rate up to which is looked at: interpolation leaves something of its own near half the rate."""
+"""Share of the sample rate that is examined: interpolation leaves something of its own near half the rate."""
 _LEAST_POWER = 1e-20
 _FOLLOWS = 0.43
-"""By how much what is left in a band rises with the content there, in dB per dB: codecs 0.49 to 1, noise 0."""
+"""By how much the residual in a band rises with the content there, in dB per dB: codecs 0.49 to 1, noise 0."""
 _LEAST_SPREAD = 1.0
-"""Mean square by which the content must rise and fall, in dB: of a steady tone nothing can be told."""
+"""Mean square by which the content must rise and fall, in dB: of a steady tone nothing can be said."""
 _BELOW_DB = -33.0
-"""What is left in most bands, against the content there: codecs leave -28 dB and more, a clock that wanders -37 dB."""
+"""The residual in most bands, against the content there: codecs leave -28 dB and more, a clock that wanders -37 dB."""
 _BENT_DB = 1.5
 """Distortion is explained so far by a function of the sample; what a codec leaves, by 0.2 dB, seldom 0.7."""
 
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """Powers in bands, each of shape (16,): of the reference, of what is left beside it, and with its scale bent."""
+    """Powers in bands, each of shape (16,): of the reference, of the residual, and with its scale bent."""
 
     content: NDArray[np.float64]
     left: NDArray[np.float64]

@@ -1,7 +1,7 @@
-"""Stretches in which a recording, in step with its reference, does not hold the reference's content.
+"""Stretches in which a recording, in phase with its reference, does not hold the reference's content.
 
-Positions count in frames of the low rate. Of each channel, what is left of the received recording when the reference is
-taken away is held against the powers of both: a codec leaves a small part of them, other content as much as both.
+Positions count in frames of the low rate. The residual of each channel, received less reference, is compared with the
+powers of both: a codec leaves a small part of them, other content as much as both.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ STEP = 40
 _UNEXPLAINED = 0.65
 """Share of both powers that is left where the content is another."""
 _WINDOWS = ((4, 1e-2), (16, 1e-3))
-"""Steps of a window, and the least power in it against the mean: fainter content is judged over longer windows."""
+"""Steps of a window, and the least power in it against the mean: fainter content is checked over longer windows."""
 _CHUNK_STEPS = 2048
 _JOINED_STEPS = 4
 _AROUND = 8 * STEP
@@ -127,7 +127,7 @@ def _weakened(frames: NDArray[np.float64]) -> NDArray[np.float64]:
 def _departures(
     heard: NDArray[np.float64], expected: NDArray[np.float64], power: NDArray[np.float64]
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Tell of each step and channel whether a window that holds it departs, and whether it is too faint to say.
+    """Return of each step and channel whether a window that holds it departs, and whether it is too faint to say.
 
     Both of shape (steps, channels).
     """

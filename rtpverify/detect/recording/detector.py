@@ -23,7 +23,7 @@ from rtpverify.reference import Recording
 from rtpverify.result import ChannelComparison, Comparison, Signal
 
 HISTORY_SECONDS = 4.0
-"""How far back a piece may be looked at again: what is searched for, and a second before a stretch."""
+"""How far back a piece may be examined again: what is searched for, and a second before a stretch."""
 
 
 class RecordingBank:
@@ -302,7 +302,7 @@ class RecordingBank:
 
     @property
     def in_a_hurry(self) -> bool:
-        """Whether the next blocks are waited for: a recording is judged by longer stretches anyway."""
+        """Whether the next blocks are waited for: a recording is checked by longer stretches anyway."""
         return False
 
     def ever_acquired(self, row: int) -> bool:

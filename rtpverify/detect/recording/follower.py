@@ -1,6 +1,6 @@
-"""One stream against the recording: its channels found, judged, and their departures explained.
+"""One stream against the recording: its channels found, checked, and their departures explained.
 
-What is decided depends on frames alone, never on how they were cut into calls: pieces are looked at when they end at
+What is decided depends on frames alone, never on how they were cut into calls: pieces are examined when they end at
 fixed frames.
 """
 
@@ -34,22 +34,22 @@ LEAST_SEARCH_SECONDS = 0.05
 LEAST_SEARCH_FRAMES = 64
 """The same, of places near the one that is expected."""
 GUARD_SECONDS = 0.005
-"""A stretch has ended where so much behind it is right."""
+"""A stretch has ended where so much after it is right."""
 SURE_SECONDS = 0.2
-"""A stretch has ended where so much behind it is right, however little it tells."""
+"""A stretch has ended where so much after it is right, however little it shows."""
 EXPLAINED_SECONDS = 0.25
-"""So much of a departure is explained at once: within this time it has to be told, whatever follows."""
+"""So much of a departure is explained at once: within this time it has to be reported, whatever follows."""
 SURE_CONFIDENCE = 0.99
 """An explanation less likely than this waits for more frames, as long as it may."""
 SCALED_SECONDS = 0.04
-"""What changed for good is told from so much of it."""
+"""What changed for good is reported from so much of it."""
 JUMP_SECONDS = 0.02
-"""What plays from elsewhere is told from so much of it at least, and at most three times that."""
+"""What plays from elsewhere is reported from so much of it at least, and at most three times that."""
 REACH_SECONDS = 1.0
 UNEXPLAINED_SECONDS = 0.1
-"""Then a departure is told, whatever it is."""
+"""Then a departure is reported, whatever it is."""
 PENDING_SECONDS = 0.12
-"""So long a jump may turn out to have been a stretch from elsewhere before it is told."""
+"""So long a jump may turn out to have been a stretch from elsewhere before it is reported."""
 RETURN_SECONDS = 0.25
 """So long its event may become that of such a stretch."""
 ANCHORED_SECONDS = 0.1
@@ -57,11 +57,11 @@ CLIPPING_HOLD_SECONDS = 1.0
 DRIFTING_RELATIVE = 1e-3
 """What a gain that drifts may change within a block."""
 MOST_ATTEMPTS = 3
-"""So often a departure may look explained, and not be; then it is told as it is."""
+"""So often a departure may look explained, and not be; then it is reported as it is."""
 NOISY_SHARE = 0.1
-"""Noise that has been going on leaves so much of the frames wrong."""
+"""Noise that has lasted leaves so much of the frames wrong."""
 RETRY_BLOCKS = 5
-"""A departure that lasts is looked at this much less often."""
+"""A departure that lasts is examined this much less often."""
 _FARTHER = 1e-4
 """By so much less a place that is as far as is sought at all is worth."""
 _HEARD = 3.0
@@ -78,7 +78,7 @@ _CHANGES: dict[Kind, Callable[[Model, Explanation], Model]] = {
 
 @dataclass(slots=True)
 class _Jump:
-    """A jump of the content that may be taken back: its event, the models from before it, and whether it is told."""
+    """A jump of the content that may be taken back: event, models from before it, and whether it is reported."""
 
     event: Event
     before: dict[int, Model]
@@ -133,7 +133,7 @@ class Follower:
 
     @staticmethod
     def _acquire(track: Track, model: Model) -> None:
-        """Go on with the model of a channel that has been found, from where it is to be judged."""
+        """Continue with the model of a channel that has been found, from where it is to be checked."""
         track.ever_acquired = True
         track.follow(model, track.begin)
         track.anchored_at = -1
@@ -181,7 +181,7 @@ class Follower:
 
     @property
     def horizon(self) -> int:
-        """The frame up to which every event has been told."""
+        """The frame up to which every event has been reported."""
         frames = [track.broken.frame if track.broken else track.position for track in self.tracks]
         return min([*frames, *(jump.event.start_frame for jump in self._pending if not jump.told)])
 
@@ -198,7 +198,7 @@ class Follower:
         return min(track.broken.frame if track.broken else track.position for track in self.tracks)
 
     def _step(self, track: Track, stop: int, *, final: bool) -> bool:
-        """Let a channel go on; return whether it got any further."""
+        """Let a channel continue; return whether it got any further."""
         if track.model is None:
             return self._search(track, stop, final=final)
         if track.broken is not None:
@@ -278,7 +278,7 @@ class Follower:
     # Judging --------------------------------------------------------------------------------------------------------
 
     def _watch(self, track: Track) -> None:
-        """Hold what was measured against the limits, once the model is sure."""
+        """Compare what was measured with the limits, once the model is sure."""
         model = track.model
         if model is None:
             return
@@ -355,11 +355,11 @@ class Follower:
         return (last or length >= self.settings.frames(JUMP_SECONDS)) and self._has_jumped(track, broken, model, stop)
 
     def _retries(self, stop: int) -> bool:
-        """Tell whether a departure that lasts is to be explained again in the block that ends at a frame."""
+        """Return whether a departure that lasts is to be explained again in the block that ends at a frame."""
         return stop // self.settings.block_frames % RETRY_BLOCKS == 0
 
     def _has_changed(self, track: Track, broken: Broken, model: Model, stop: int) -> bool:
-        """Go on where gain, polarity, offset or channel changed, and the latest frames do not show that it is over."""
+        """Continue where gain, polarity, offset or channel changed, and no frames show yet that it is over."""
         start = max(broken.frame, stop - self.settings.frames(SURE_SECONDS))
         if broken.event is not None and start == broken.frame:
             start = stop - self.settings.frames(SCALED_SECONDS)
@@ -415,7 +415,7 @@ class Follower:
         return max(2.0 * sigma, 0.6 * (self.settings.step or 0.0), 1e-9)
 
     def _has_passed(self, track: Track, broken: Broken, model: Model, stop: int) -> bool:
-        """Go on where the model holds again behind a stretch."""
+        """Continue where the model holds again after a stretch."""
         start = max(broken.frame, stop - 2 * self.settings.frames(SURE_SECONDS))
         at = np.flatnonzero(track.residual(model, start, stop)[0])
         if len(at) == 0 and broken.event is None:
@@ -445,9 +445,9 @@ class Follower:
         return True
 
     def _holds(self, track: Track, model: Model, start: int, stop: int, *, patient: bool) -> bool:
-        """Tell whether frames that are right are enough, and tell enough, to be sure of the model.
+        """Return whether frames that are right are enough, and show enough, to be sure of the model.
 
-        What was told already can wait until something tells; silence does not.
+        What was reported already can wait until something is conclusive; silence is not.
         """
         x, valid = track.read(start, stop)
         there = int(np.count_nonzero(valid))
@@ -458,7 +458,7 @@ class Follower:
         return self._tells_its_place(model, x, valid, start)
 
     def _tells_its_place(self, model: Model, x: NDArray[np.float64], valid: NDArray[np.bool_], start: int) -> bool:
-        """Tell whether frames that are right under a model would not be right at any other place as well."""
+        """Return whether frames that are right under a model would not be right at any other place as well."""
         if np.count_nonzero(valid) < 2:
             return False
         if self._is_in_step(model, x, valid, start):
@@ -468,7 +468,7 @@ class Follower:
 
     @staticmethod
     def _is_in_step(model: Model, x: NDArray[np.float64], valid: NDArray[np.bool_], start: int) -> bool:
-        """Tell whether frames show, beyond what noise may do, that they are not even half a frame off the model."""
+        """Return whether frames show, beyond what noise may do, that they are not even half a frame off the model."""
         expected = model.expected(start, start + len(x))
         slope = np.gradient(expected)[valid]
         energy = float(slope @ slope)
@@ -480,11 +480,11 @@ class Follower:
 
     @staticmethod
     def _may_tell_more(found: list[Explanation]) -> bool:
-        """Tell whether the next frames may say more: what it is, or that it is over."""
+        """Return whether the next frames may say more: what it is, or that it is over."""
         return not found or any(item.confidence < SURE_CONFIDENCE for item in found) or not found[-1].ended
 
     def _has_jumped(self, track: Track, broken: Broken, model: Model, stop: int) -> bool:
-        """Go on where the recording plays from elsewhere."""
+        """Continue where the recording plays from elsewhere."""
         start = max(broken.frame, stop - 3 * self.settings.frames(JUMP_SECONDS))
         x, valid = track.read(start, stop)
         if not is_telling(x[valid], self.settings.step):
@@ -511,19 +511,19 @@ class Follower:
 
     @staticmethod
     def _is_heard(model: Model, start: int, stop: int) -> bool:
-        """Tell whether what a model expects stands out of the noise: a pause of the recording fits any silence."""
+        """Return whether what a model expects exceeds the noise: a pause of the recording fits any silence."""
         change = np.diff(model.expected(start, stop))
         return float(np.sqrt(np.mean(np.square(change)))) > _HEARD * model.noise.sigma
 
     @staticmethod
     def _is_nearer(one: Model, other: Model, x: NDArray[np.float64], start: int) -> bool:
-        """Tell whether a piece is clearly what one model expects, and not the other."""
+        """Return whether a piece is clearly what one model expects, and not the other."""
         near, far = (x - model.expected(start, start + len(x)) for model in (one, other))
         return float(near @ near) < 0.25 * float(far @ far)
 
     @staticmethod
     def _fitted(model: Model, x: NDArray[np.float64], valid: NDArray[np.bool_], start: int) -> Model:
-        """Return a model between the frames at the fraction of a frame that a piece tells."""
+        """Return a model between the frames at the fraction of a frame that a piece shows."""
         for _ in range(2 if model.between_frames else 0):
             between = model.programme.between(model.source, model.positions(start, start + len(x)))
             found = fit(x, between.value, valid, between.slope)
@@ -531,7 +531,7 @@ class Follower:
         return model
 
     def _jump(self, track: Track, broken: Broken, model: Model, new: Model, stop: int) -> None:
-        """Go on with content from elsewhere on every channel that plays it, and tell so."""
+        """Continue with content from elsewhere on every channel that plays it, and report it."""
         apart = self.programme.distance(round(new.position(stop) - model.position(stop)), 0)
         members = [track]
         members += [
@@ -569,7 +569,7 @@ class Follower:
         return replace(track.model, shift=track.model.shift + new.shift - old.shift, fraction=fraction)
 
     def _jumps_along(self, other: Track, model: Model, new: Model, frame: int, stop: int) -> bool:
-        """Tell whether another channel plays from the same place, or is silent and cannot tell."""
+        """Return whether another channel plays from the same place, or is silent and cannot show it."""
         while other.model is not None and other.broken is None and other.position < stop:
             other.judge(stop)
             self._watch(other)
@@ -583,7 +583,7 @@ class Follower:
     def _tell_jump(
         self, members: list[Track], before: dict[int, Model], first: int, go_on: int, apart: int, stop: int
     ) -> None:
-        """Tell of a jump, unless it takes back one before it, or it is where the stream was found."""
+        """Report a jump, unless it takes back one before it, or it is where the stream was found."""
         if all(self._may_be_unfound(item, before[item.channel], first) for item in members):
             for item in members:
                 item.begin = go_on
@@ -609,14 +609,14 @@ class Follower:
                 self._pending.append(jump)
 
     def _may_be_unfound(self, track: Track, model: Model, frame: int) -> bool:
-        """Tell whether the model of a channel up to a frame was perhaps never its: it has not held for long yet."""
+        """Return whether the model of a channel up to a frame was perhaps never its: it has not held for long yet."""
         if track.anchored_at >= 0 or frame - track.begin >= self.settings.frames(ANCHORED_SECONDS):
             return False
         x, valid = track.read(track.begin, frame)
         return not self._tells_its_place(model, x, valid, track.begin)
 
     def _rename(self, track: Track, event: Event, go_on: int) -> bool:
-        """Make what was told of a channel meanwhile the event that it was, where nothing else is left of it.
+        """Make what was reported of a channel meanwhile the event that it was, where nothing else remains of it.
 
         A jump into silence looks like a dropout until there is sound again.
         """
@@ -628,7 +628,7 @@ class Follower:
         return True
 
     def _takes_back(self, members: list[Track], first: int, go_on: int, apart: int, stop: int) -> bool:
-        """Tell of a stretch from elsewhere instead, where jumps cancel out."""
+        """Report a stretch from elsewhere instead, where jumps cancel out."""
         channels = {item.channel for item in members}
         whole = len(members) == len(self.tracks)
         run = [
@@ -658,7 +658,7 @@ class Follower:
         return True
 
     def _tell_pending(self, settled: int) -> None:
-        """Tell of jumps that have lasted, up to a frame; what lasts longer is not taken back any more."""
+        """Report jumps that have lasted, up to a frame; what lasts longer is not taken back any more."""
         told, final = (settled - self.settings.frames(seconds) for seconds in (PENDING_SECONDS, RETURN_SECONDS))
         for jump in self._pending:
             event = jump.event
@@ -669,13 +669,13 @@ class Follower:
         self._pending = [jump for jump in self._pending if not jump.told or jump.event.open]
 
     def _tell_rest(self) -> None:
-        """Tell of jumps that nothing takes back any more."""
+        """Report jumps that nothing takes back any more."""
         self._tell_pending(max((jump.event.start_frame for jump in self._pending), default=0) + self.history_frames)
 
     # Departures that last -------------------------------------------------------------------------------------------
 
     def _go_on_unexplained(self, track: Track, broken: Broken, model: Model, stop: int) -> None:
-        """Tell of a departure that has not ended, and look for the content in other forms and elsewhere."""
+        """Report a departure that has not ended, and look for the content in other forms and elsewhere."""
         if broken.event is None and self._is_back(track, broken, model, stop):
             return
         if (broken.event is None or self._retries(stop)) and self._is_noisier(track, broken, model, stop):
@@ -713,7 +713,7 @@ class Follower:
             self._go_on_otherwise(track, broken, found, start, stop)
 
     def _is_back(self, track: Track, broken: Broken, model: Model, stop: int) -> bool:
-        """Go on from before a jump that is not told yet, where that explains all: silence alone tells no place."""
+        """Continue from before a jump that is not reported yet, where that explains all: silence shows no place."""
         for before in (jump.before[track.channel] for jump in self._pending if track.channel in jump.before):
             if not track.residual(before, broken.frame, stop)[0].any():
                 self._jump(track, broken, model, before, stop)
@@ -721,7 +721,7 @@ class Follower:
         return False
 
     def _go_on_otherwise(self, track: Track, broken: Broken, found: Model, start: int, stop: int) -> None:
-        """Go on with a model that was found anew, from where it holds."""
+        """Continue with a model that was found again, from where it holds."""
         wrong, _ = track.residual(found, start, stop)
         reached = start + int(np.flatnonzero(wrong)[-1]) + 1 if wrong.any() else start
         if stop - reached < self.settings.frames(JUMP_SECONDS):
@@ -734,12 +734,12 @@ class Follower:
     def _is_better(
         self, found: Model, model: Model, x: NDArray[np.float64], valid: NDArray[np.bool_], start: int
     ) -> bool:
-        """Tell whether a piece follows from another place clearly, and not only as poorly as from where it should."""
+        """Return whether a piece follows from another place clearly, and not only as poorly as from where it should."""
         before = static_fit(model, x, valid, start, self.settings.step)
         return before is None or found.noise.sigma < 0.5 * before.noise.sigma
 
     def _is_noisier(self, track: Track, broken: Broken, model: Model, stop: int) -> bool:
-        """Go on with more noise where the recording plays on under it."""
+        """Continue with more noise where the recording continues under it."""
         # What was told as something else needs more to become noise.
         seconds = UNEXPLAINED_SECONDS if broken.event is None else EXPLAINED_SECONDS
         start = max(broken.frame, stop - self.settings.frames(seconds))
@@ -777,7 +777,7 @@ class Follower:
         return True
 
     def _gain_drifts(self, track: Track, model: Model, start: int, stop: int) -> bool:
-        """Go on with a gain that is followed, where it changes along a line."""
+        """Continue with a gain that is followed, where it changes along a line."""
         x, valid = track.read(start, stop)
         if model.between_frames or not is_telling(x[valid], self.settings.step):
             return False
@@ -797,7 +797,7 @@ class Follower:
         return True
 
     def _close(self, track: Track, broken: Broken, stop: int) -> None:
-        """End the event of a departure that was told while it went on."""
+        """End the event of a departure that was reported while it continued."""
         event, broken.event = broken.event, None
         if event is not None and event is not self.watches[track.channel].noisy:
             event.duration_frames = max(0, stop - event.start_frame)
@@ -815,7 +815,7 @@ class Follower:
         known: int | None = None,
         last: bool = False,
     ) -> None:
-        """Tell of a stretch that has ended, and go on behind it; frames are known up to ``known``."""
+        """Report a stretch that has ended, and continue after it; frames are known up to ``known``."""
         event = broken.event
         if event is None:
             for item in found or self._explanations(track, model, broken.frame, stop, stop):
@@ -832,7 +832,7 @@ class Follower:
         track.follow(model, stop)
 
     def _tell_stretch(self, track: Track, found: Explanation, stop: int, *, last: bool) -> None:
-        """Tell of what a stretch was; where nothing shows that it is over it may come again."""
+        """Report what a stretch was; where nothing shows that it is over it may come again."""
         event = event_of(found)
         self._call_silence(track, event, stop, last=last)
         watch = self.watches[track.channel]
@@ -856,7 +856,7 @@ class Follower:
         return explain_all(whole, wrong, _faults(self.watches[track.channel].clip_level)) or [anything(whole)]
 
     def _is_over(self, track: Track, model: Model, event: Event, stop: int, known: int) -> bool:
-        """Tell whether frames after ``stop``, up to ``known``, show that an event told before is over."""
+        """Return whether frames after ``stop``, up to ``known``, show that an event reported before is over."""
         start = max(event.start_frame, stop - self.settings.frames(EXPLAINED_SECONDS))
         if start >= stop:
             return True
@@ -874,7 +874,7 @@ def _faults(clip_level: float | None) -> tuple[FaultModel, ...]:
 
 
 def _become(event: Event, other: Event) -> None:
-    """Let an event that was told be another one."""
+    """Let an event that was reported be another one."""
     event.size, event.message, event.open = other.size, other.message, other.open
     event.start_frame, event.duration_frames = other.start_frame, other.duration_frames
     event.confidence, event.alternatives = other.confidence, other.alternatives

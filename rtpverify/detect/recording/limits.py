@@ -42,7 +42,7 @@ class LimitWatch:
     Attributes
     ----------
     noisy
-        The event of noise, or whatever else is left over the recording, that goes on.
+        The event of noise, or whatever else remains over the recording, that continues.
     """
 
     def __init__(self, channel: int, settings: Settings) -> None:
@@ -382,7 +382,7 @@ class LimitWatch:
         return lasting + recurring
 
     def _set(self, kind: Kind, wrong: bool, frame: int, size: dict[str, Any], text: str) -> list[Event]:
-        """Begin, go on with or end the event of a kind."""
+        """Begin, continue with or end the event of a kind."""
         known = self._open.get(kind)
         if known is None:
             if not wrong:
@@ -402,6 +402,6 @@ class LimitWatch:
 
 
 def _are_alike(one: EventSize, other: EventSize) -> bool:
-    """Tell whether two sizes are those of one fault, seen twice."""
+    """Return whether two sizes are those of one fault, seen twice."""
     pairs = ((value, other.as_dict().get(name)) for name, value in one.as_dict().items())
     return all(a == b or (a is not None and b is not None and math.isclose(a, b, rel_tol=_ALIKE)) for a, b in pairs)

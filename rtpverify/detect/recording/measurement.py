@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 MOST_BINS = 600
 """Residuals that are kept of one channel; beyond, two neighbours become one."""
 LEAST_WINDOW_FRAMES = 64
-"""Fewer frames tell no residual from a few wrong frames."""
+"""Fewer frames distinguish no residual from a few wrong frames."""
 Sums = tuple[float, float, float, float, float, float, float]
 """Of some frames: their number; x and content; the products x x, content content, x content; energy of the residual."""
 
@@ -37,14 +37,14 @@ class Window:
 
 @dataclass(slots=True)
 class Measurement:
-    """Sums over the frames of one channel that were held against the recording.
+    """Sums over the frames of one channel that were compared with the recording.
 
     Attributes
     ----------
     window_frames
-        The length over which gain, offset and residual are judged.
+        The length over which gain, offset and residual are checked.
     compared, equal
-        Frames held against the recording, and those that are what it holds, bit by bit.
+        Frames compared with the recording, and those that are what it holds, bit by bit.
     first_different
         First frame that is not.
     """

@@ -25,7 +25,7 @@ _GAIN_TOLERANCE = 1e-7
 
 @dataclass(frozen=True, slots=True)
 class Noise:
-    """What is left of a clean channel.
+    """The residual of a clean channel.
 
     Attributes
     ----------
@@ -142,7 +142,7 @@ class Model:
 
     @property
     def is_static(self) -> bool:
-        """Whether every frame is judged by the same figures."""
+        """Whether every frame is checked by the same figures."""
         followed = self.between_frames or self.gain_drifts
         return not followed and self.noise.relative == 0.0 and self.programme.is_whole
 

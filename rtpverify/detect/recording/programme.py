@@ -1,6 +1,6 @@
-"""The recording as the detector sees it: one channel at a time, once or over and over, and where a piece of it lies.
+"""The recording as the detector sees it: one channel at a time, once or repeatedly, and where a piece of it lies.
 
-Positions count in frames of the recording; in a looped one they go on counting from pass to pass.
+Positions count in frames of the recording; in a looped one they continue counting from pass to pass.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _LEAST_CORRELATION = 0.4
 
 
 class Programme:
-    """A recording that audio is held against.
+    """A recording that audio is compared with.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ class Programme:
     sample_rate_hz
         That rate.
     looped
-        Whether it is played over and over.
+        Whether it is played repeatedly.
     in_step
         Whether frame n of a stream is known to be its frame n.
     """

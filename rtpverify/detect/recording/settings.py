@@ -22,7 +22,7 @@ COMPANDED_SHARE = 1 / 16
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Format and limits of one stream; ``bits`` is None without linear quantisation, ``companded`` tells G.711."""
+    """Format and limits of one stream; ``bits`` is None without linear quantisation, ``companded`` is G.711."""
 
     sample_rate_hz: int
     channels: int

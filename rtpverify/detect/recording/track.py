@@ -1,4 +1,4 @@
-"""One channel of one stream: its model, what is judged of it, and the departure that is being explained."""
+"""One channel of one stream: its model, what is checked of it, and the departure that is being explained."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from rtpverify.events import Event
 Read = Callable[[int, int], tuple[NDArray[np.float64], NDArray[np.bool_]]]
 
 SPAN_BLOCKS = 64
-"""Blocks that are judged at once where nothing has to be followed."""
+"""Blocks that are checked at once where nothing has to be followed."""
 WINDOW_SECONDS = 1.0
 HISTORY_SECONDS = 1.0
 """How long before a departure the same frames are looked for."""
 BEFORE_SECONDS = 0.005
-"""An edge may lie so long before the first frame that stands out."""
+"""An edge may lie so long before the first frame that shows."""
 TURN_SECONDS = 0.04
 """How far from the first frame that is wrong for sure a change may have begun: noise hides a small one for so long."""
 _DELAY_WANDER = 0.001
@@ -41,9 +41,9 @@ _MODELS_KEPT = 16
 
 @dataclass(slots=True)
 class Broken:
-    """A departure: its first wrong frame, up to where it was looked at, and its event once it is told.
+    """A departure: its first wrong frame, up to where it was examined, and its event once it is reported.
 
-    ``wrong_until`` is the frame behind the last wrong one that was seen.
+    ``wrong_until`` is the frame after the last wrong one that was seen.
     """
 
     frame: int
@@ -54,7 +54,7 @@ class Broken:
 
 
 class Track:
-    """One channel, judged up to ``position``.
+    """One channel, checked up to ``position``.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ class Track:
     model
         None as long as the channel has not been found in the recording.
     begin, first_frame
-        Frame from which it is to be judged, while it has no model, and that from which on it is of one sender.
+        Frame from which it is to be checked, while it has no model, and that from which on it is of one sender.
     searches, search_at
         How often it was looked for, and the frame up to which the next piece is taken.
     anchored
@@ -78,7 +78,7 @@ class Track:
     broken
         The departure that is being explained.
     windows
-        Completed windows that wait to be judged.
+        Completed windows that wait to be checked.
     """
 
     def __init__(self, channel: int, settings: Settings, read: Read) -> None:
@@ -99,16 +99,16 @@ class Track:
         self._explanation: tuple[tuple[Model, int, int], Explanation | None] | None = None
         """The latest, and what it is of: in one block it is asked for more than once."""
         self.explained = 0
-        """The frame up to which all that departs is told."""
+        """The frame up to which all that departs is reported."""
         self.attempts = 0
         """How often what explained the departure at ``broken_at`` did not hold there."""
         self.measured = Measurement(settings.frames(WINDOW_SECONDS))
         self.windows: list[Window] = []
         self.ever_acquired = False
         self.calm: Noise | None = None
-        """Noise from before a noisy stretch that goes on."""
+        """Noise from before a noisy stretch that continues."""
         self.noisy_until = 0
-        """The frame behind the last one that is wrong for that noise."""
+        """The frame after the last one that is wrong for that noise."""
         self.calm_frames = 0
         """Frames since then that were not silent."""
         self._followed: deque[tuple[int, Model]] = deque(maxlen=_MODELS_KEPT)

@@ -38,7 +38,7 @@ _PERIODIC, _OTHERWISE = 0.98, 0.5
 _FARTHER_PLACE, _INVERTED_PLACE = 0.02, 0.01
 """By how much less a place is worth that is as far as is sought, and one where content would be inverted."""
 _AS_GOOD, _SAME = 4.0, 1e-4
-"""A place is as good as the best where so many times as much energy is unexplained, and so much of the whole beside."""
+"""A place is as good as the best where so many times as much is unexplained, and so much of the whole besides."""
 _LEAST_HERE, _LEAST_ANCHOR = 0.5, 0.6
 RATE_BLOCKS = 256
 """Blocks from which the rates of the clocks are taken first: 16 s at 8 kHz."""
@@ -57,7 +57,7 @@ _REACHES = ((0, 16_384), (64, 131_072), (512, 2_400_000))
 _ANCHOR_STEPS = (4, 16, 64)
 """Blocks from one anchor to the next, at each of these reaches."""
 _QUIET = 1e-5
-"""Power of a block, against the mean of the recording, under which it tells nothing: 50 dB."""
+"""Power of a block, against the mean of the recording, under which it shows nothing: 50 dB."""
 _PEAKS = 4
 _SEARCHED = 1 << 18
 """Frames of the reference that are searched at once."""
@@ -124,7 +124,7 @@ class Tracker:
 
     @property
     def _quiet(self) -> float:
-        """Energy of a block under which it tells nothing."""
+        """Energy of a block under which it shows nothing."""
         return _QUIET * self.power * BLOCK
 
     def begin(self, blocks: int = RATE_BLOCKS) -> Trail:
@@ -250,7 +250,7 @@ class Tracker:
         return lag, middle, power
 
     def _seek(self, block: int, last: int) -> int:
-        """Seek content from a block on, wherever it may be; return the block to go on with, ``last`` if none is."""
+        """Seek content from a block on, wherever it may be; return the block to continue with, ``last`` if none is."""
         since = block
         while block < last:
             reach, step = self._reach(block - since)

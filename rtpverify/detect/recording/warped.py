@@ -27,7 +27,7 @@ _WORK_RATE_HZ = 8000
 _GAIN_BLOCKS = 100
 _SHORTEST_SLIP_SECONDS = 0.001
 _REPLACED_SECONDS = 0.02
-"""Frames at a jump that match neither side and are more than the jump explains, from which on they are told."""
+"""Frames at a jump that match neither side and are more than the jump explains, from which on they are reported."""
 _END_STEPS = 4
 """Frames of the low rate from an end of the reference that are as good as the end."""
 _EXPLAINED = 0.1
@@ -35,7 +35,7 @@ _EXPLAINED = 0.1
 _SAME_SECONDS = 0.03
 _LONGEST_EXCURSION_SECONDS = 10.0
 _CANCELLED = 0.01
-"""Power of the mean of all channels, against that of the loudest, under which the loudest stands for all."""
+"""Power of the mean of all channels, against that of the loudest, under which the loudest is taken for all."""
 
 
 _PROBED_SECONDS = 30.0
@@ -89,8 +89,8 @@ def compare_warped(reference: Frames, received: Frames, rate_hz: int) -> WarpedC
     """Compare two recordings of one sample rate, each of shape (n, channels), full scale ±1.0.
 
     Content is followed through clocks that differ by up to 2 % and wander. Where both have as many channels, each is
-    judged; otherwise their means are. Positions are good to some milliseconds, the length of what is missing or was
-    inserted to less than one, as long as the content tells one place from another.
+    checked; otherwise their means are. Positions are good to some milliseconds, the length of what is missing or was
+    inserted to less than one, as long as the content distinguishes one place from another.
 
     Parameters
     ----------
@@ -168,7 +168,7 @@ class Pair:
 
     @property
     def left_db(self) -> float | None:
-        """What is left beside the reference in the first half minute, relative to it; None where it was not found."""
+        """The residual in the first half minute, relative to it; None where it was not found."""
         if not self._probes:
             return None
         left, content = (sum(float(getattr(item, name).sum()) for item in self._probes) for name in ("left", "content"))
@@ -176,7 +176,7 @@ class Pair:
 
     @cached_property
     def _probes(self) -> list[codec.Probe]:
-        """What is left of pieces from all over the first half minute."""
+        """The residual of pieces from all over the first half minute."""
         frames = int(_PROBED_SECONDS * self._rate_hz) // self.factor
         trail = self._mix(frames).begin(max(0, (frames - BLOCK) // HOP + 1))
         if not len(trail.centre):
@@ -235,7 +235,7 @@ class Pair:
         return tracker
 
     def _probe(self, centre: int, lag: float) -> codec.Probe | None:
-        """Return what is left of the frames about one; None where they are not all there, or silent."""
+        """Return the residual of the frames about one; None where they are not all there, or silent."""
         reference, received = self._at_full_rate
         start = centre - codec.PIECE_FRAMES // 2
         low = round(start - lag) - codec.REACH_FRAMES

@@ -32,7 +32,7 @@ _PIECE_SECONDS = 0.05
 _MOST_COPIES, _COPY_SHARE = 8, 0.9
 """So many places are compared frame by frame, those that correlate nearly as well as the best."""
 _MOST_EXACT = 64
-"""Places whose first frames are the same; content that repeats itself more often is told by the nearest anyway."""
+"""Places whose first frames are the same; content that repeats itself more often is found by the nearest anyway."""
 _TELLING_COPY = 16.0
 """Range of a stretch, over the noise, from which on its copy differs from others by more than chance."""
 _MOST_EXCHANGED_SECONDS = 0.2
@@ -41,7 +41,7 @@ _CHANCE = 8
 """Frames at an edge that are right by chance."""
 _LEAST_TONE_SECONDS = 0.005
 _MOST_TONE_FRAMES = 4096
-"""So many tell a frequency that predicts a quarter of a second."""
+"""So many show a frequency that predicts a quarter of a second."""
 _PURE = 0.05
 """A tone leaves less than this share of its amplitude."""
 _LEAST_SHARE = 0.9
@@ -49,7 +49,7 @@ _LEAST_SHARE = 0.9
 
 
 class _Found(FaultModel):
-    """Content that is searched for once: other frames tell how noisy it is, and where it holds."""
+    """Content that is searched for once: other frames show how noisy it is, and where it holds."""
 
     memoryless = False
 
@@ -142,7 +142,7 @@ class NoisyRepeat(Repeat):
 
 
 def _piece(part: FittedFrames) -> slice:
-    """Return so many frames that arrived, all of them, as tell where they come from: of the longest run of such."""
+    """Return so many frames that arrived, all of them, as show where they come from: of the longest run of such."""
     core, departure = part.frames, part.departure
     edges = np.flatnonzero(np.diff(departure.valid[core], prepend=False, append=False)).reshape(-1, 2)
     if len(edges) == 0:
@@ -157,7 +157,7 @@ def _before(part: FittedFrames, piece: slice) -> NDArray[np.float64]:
 
 
 def _exact_copy(x: NDArray[np.float64], past: NDArray[np.float64]) -> int | None:
-    """Return how many frames back a piece stands in the past, which ends where it begins; None where it does not."""
+    """Return how many frames back a piece lies in the past, which ends where it begins; None where it does not."""
     n = len(x)
     if not LEAST_COPY_FRAMES <= n <= len(past) or np.ptp(x) == 0.0:
         return None
@@ -237,7 +237,7 @@ class Slip(_Found):
 
 
 def _start(part: FittedFrames) -> slice:
-    """Return so many frames from the first on as tell where they come from."""
+    """Return so many frames from the first on as show where they come from."""
     core = part.frames
     return slice(core.start, min(core.stop, core.start + part.departure.frames(_PIECE_SECONDS)))
 

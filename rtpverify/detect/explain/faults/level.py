@@ -231,7 +231,7 @@ def _cut(part: FittedFrames, low: float | None, high: float | None, parameters: 
 
 
 def _goes_on_higher(part: FittedFrames, signal: NDArray[np.float64]) -> bool:
-    """Tell whether all is one crest, as high as it should be on both sides of what is cut: nothing is cut off."""
+    """Return whether all is one crest, as high as it should be on both sides of what is cut: nothing is cut off."""
     departure, before, after = part.departure, part.frames.start - 1, part.frames.stop
     if before < 0 or after >= len(signal):
         return False

@@ -43,7 +43,7 @@ class _Empty:
 
     @property
     def describe(self) -> Describe:
-        """What tells size and message of its event."""
+        """What makes size and message of its event."""
         return told(WordLengthSize(effective_bits=self.bits - self.empty), f"the lowest {self.empty} bits are empty")
 
 
@@ -90,7 +90,7 @@ class _Swapped:
 
     @property
     def describe(self) -> Describe:
-        """What tells size and message of its event."""
+        """What makes size and message of its event."""
         return told(ByteOrderSize(), "bytes of each sample in the wrong order")
 
 

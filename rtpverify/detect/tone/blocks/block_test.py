@@ -1,4 +1,4 @@
-"""New blocks of many lines, and whether each goes on where those before left off.
+"""New blocks of many lines, and whether each continues where those before ended.
 
 A block is *steady* when phase, level, offset and noise are those that the blocks before predict, and *clean* when no
 frame of it departs either. Steps too faint for single blocks show in the straight line through a second of phases.
@@ -29,7 +29,7 @@ from rtpverify.detect.tone.steps import Step
 from rtpverify.dsp.sine import CACHED_SAMPLES, MODEL_COLUMNS, BlockFit, Sine, block_time, fit_runs, tone_basis
 
 Change = Callable[[NDArray[np.float64]], NDArray[np.float64]]
-"""Form of a change, by the points that it lies behind."""
+"""Form of a change, by the points that it lies after."""
 
 
 def _change_estimators(n: int, change: Change) -> NDArray[np.float64]:
@@ -209,7 +209,7 @@ def fit_lines(omega: NDArray[np.float64], x: NDArray[np.floating]) -> BlockFit:
 def _fill(
     state: Lines, lines: NDArray[np.int64], x: NDArray[np.float64], valid: NDArray[np.bool_], holes: NDArray[np.bool_]
 ) -> None:
-    """Put the expected tone where frames are missing, so that the rest of the block can still be judged."""
+    """Put the expected tone where frames are missing, so that the rest of the block can still be checked."""
     n = state.block_frames
     for i, k in np.argwhere(holes).tolist():
         start = (k + 1) * n  # frames from the start of the last clean block
@@ -218,10 +218,10 @@ def _fill(
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class BlockVerdicts:
     """Which new blocks are clean, and with which a step too faint for single blocks shows, shape (m, count).
 
-    ``by`` tells for each of these the scale at which it stands out most, shape (m, count).
+    ``by`` is for each of these the scale at which it shows most, shape (m, count).
     """
 
     clean: NDArray[np.bool_]
@@ -230,7 +230,7 @@ class Judged:
 
 
 class BlockTest:
-    """Holds new blocks against those before.
+    """Compares new blocks with those before.
 
     Parameters
     ----------
@@ -286,7 +286,7 @@ class BlockTest:
             self._weights[count] = np.concatenate([_banded(form, self._window, count) for form in forms], axis=1)
         return self._weights[count]
 
-    def judge(self, state: Lines, movement: Movement, new: NewBlocks, found: Innovations) -> Judged:
+    def judge(self, state: Lines, movement: Movement, new: NewBlocks, found: Innovations) -> BlockVerdicts:
         """Return which blocks continue where those before ended, and with which a faint step of the phase shows.
 
         Parameters
@@ -302,7 +302,7 @@ class BlockTest:
 
         Returns
         -------
-        Judged
+        BlockVerdicts
             Shape (m, count).
         """
         lines, n = new.lines, state.block_frames
@@ -321,12 +321,12 @@ class BlockTest:
         steady = within[:, :, :3].all(axis=2) & new.judgeable
         steady &= (found.noise > low[:, None]) & (found.noise < high[:, None])
         clean = steady & _peaks_fit(state, new, steady)
-        return Judged(clean, *self._faint_steps(state, new, found, limit[:, :, 3:], clean))
+        return BlockVerdicts(clean, *self._faint_steps(state, new, found, limit[:, :, 3:], clean))
 
     def _faint_steps(
         self, state: Lines, new: NewBlocks, found: Innovations, limit: NDArray[np.float64], clean: NDArray[np.bool_]
     ) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
-        """Tell with which clean blocks a step shows, and at which scale most."""
+        """Return with which clean blocks a step shows, and at which scale most."""
         if not self._steps:
             return np.zeros_like(clean), np.zeros(clean.shape, np.int64)
         lines = new.lines
@@ -366,7 +366,7 @@ class BlockTest:
 
 
 def _peaks_fit(state: Lines, new: NewBlocks, steady: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Tell in which blocks no frame departs, shape (m, count).
+    """Return in which blocks no frame departs, shape (m, count).
 
     A block's own fit is least certain at its edges. Where it leaves a little more than the threshold, the sine of
     the latest blocks together decides.
@@ -417,7 +417,7 @@ def _largest_left(
 class FaintStep:
     """Steps of the phase too faint for single blocks.
 
-    A straight line with a step in its middle is laid through the latest phases. The middle is looked at because there a
+    A straight line with a step in its middle is laid through the latest phases. The middle is examined because there a
     constant change of the frequency has no part in the step. Where one is found, it lies where the line with a step
     leaves least.
 

@@ -80,7 +80,7 @@ class NewBlocks:
     fit
         Fits of leading shape (m, count).
     phase, amplitude, dc, power
-        As in :class:`Lines`, with the new blocks behind those that are remembered, shape (m, window + count).
+        As in :class:`Lines`, with the new blocks after those that are remembered, shape (m, window + count).
     """
 
     lines: NDArray[np.int64]
@@ -161,7 +161,7 @@ class Lines:
     Attributes
     ----------
     locked
-        Whether the line is judged block by block; what follows holds only where it is.
+        Whether the line is checked block by block; what follows holds only where it is.
     omega
         Basis frequency, rad per frame.
     last_z
@@ -174,7 +174,7 @@ class Lines:
     sigma, peak, threshold
         RMS and largest value of the residual, and the deviation that no clean frame reaches.
     least_phase, noticed_phase
-        Phase step, rad, below which nothing is told, and that by which a block may be off unnoticed.
+        Phase step, rad, below which nothing is reported, and that by which a block may be off unnoticed.
     half_level_limit, half_dc_limit
         Half the limits: of a relative change of level, and of the offset.
     rounding_sigma
@@ -368,7 +368,7 @@ class Lines:
         self.threshold[line] = settings.frame_threshold(sigma, float(self.peak[line]))
 
     def go_on(self, new: NewBlocks, clean_blocks: NDArray[np.int64], kept: NDArray[np.bool_]) -> None:
-        """Go on from the last clean block of each line.
+        """Continue from the last clean block of each line.
 
         Parameters
         ----------

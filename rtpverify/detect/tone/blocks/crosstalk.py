@@ -13,7 +13,7 @@ from rtpverify.dsp.levels import decibels
 from rtpverify.dsp.sine import block_time
 
 _LEAST_PERIODS_APART = 3.0
-"""Tones must differ by this many periods over the stretch that is looked at, or they can't be told apart."""
+"""Tones must differ by this many periods over the stretch that is examined, or they can't be distinguished."""
 _SIGNIFICANT = 10.0
 """Leaked power over that of the noise in the same line of the spectrum, above which it counts as measured."""
 
@@ -64,7 +64,7 @@ class Crosstalk:
     def worst_db(self, amplitudes: Mapping[int, float]) -> float | None:
         """Return the strongest crosstalk relative to the tone where it belongs, by amplitudes of the channels.
 
-        None where nothing stands out of the noise.
+        None where nothing exceeds the noise.
 
         Parameters
         ----------

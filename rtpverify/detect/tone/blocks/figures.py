@@ -40,7 +40,7 @@ class Measurements:
     """Sums over the clean blocks of every line.
 
     The frequency is the slope of the straight line through the phases of each undisturbed run of blocks, runs weighted
-    by what they tell (the inverse of the variance, n³ - n for n blocks). Harmonics are summed with the phase of the
+    by what they show (the inverse of the variance, n³ - n for n blocks). Harmonics are summed with the phase of the
     fundamental taken out, so that noise averages away.
     """
 
@@ -144,7 +144,7 @@ class Measurements:
         frames: NDArray[np.int64],
         kept: NDArray[np.bool_],
     ) -> None:
-        """Add blocks that go on where the run's blocks before left off.
+        """Add blocks that continue where the run's blocks before ended.
 
         Parameters
         ----------

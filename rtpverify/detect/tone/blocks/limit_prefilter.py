@@ -1,6 +1,6 @@
 """Where the monitor of a line has to be asked: level, offset, frequency and residual of its last second, at once.
 
-The limits here are those of :mod:`.monitor` without its allowance for noise: whatever passes them is nothing to tell,
+The limits here are those of :mod:`.monitor` without its allowance for noise: whatever passes them is nothing to report,
 and the rest is left to the monitor.
 """
 
@@ -246,7 +246,7 @@ class LimitWatch:
         return bool(self._departed[lines].any())
 
     def _pass_limits(self, lines: NDArray[np.int64], figures: _Figures) -> NDArray[np.bool_]:
-        """Tell where a limit is passed or a departure goes on, shape (lines, blocks)."""
+        """Return where a limit is passed or a departure continues, shape (lines, blocks)."""
         reference, level_limit, dc_limit, nominal, omega_limit, relative_residual, residual = self._limits[lines].T[
             :, :, None
         ]

@@ -3,7 +3,7 @@
 A synthetic tone moves by no more than its noise explains. Clocks wander and flutter, converters drift, a codec moves
 phase and level from block to block; none of that is a fault within the limits. Two things are learned of every line:
 the mean square of the innovations of blocks in order (with a memory of :data:`MEMORY_SECONDS`, so that tails count as
-they are), and the median movement of all its latest blocks, which also tells of a line most of whose blocks depart.
+they are), and the median movement of all its latest blocks, which holds even where most blocks depart.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ RING_BLOCKS = 128
 CLOCK_SECONDS = 2e-8
 """RMS by which a clock may err before a second has shown its own: 1.5 ppm of flutter at 4 Hz moves by 42 ns RMS."""
 LEAST_WINDOWS = 24
-"""Steps by lines of a length that a line has shown before one of them can stand out: half a second of them."""
+"""Steps by lines of a length that a line has shown before one of them can show: half a second of them."""
 _LEARNED = ("square", "power", "seen", "_waiting", "_waits")
 _MEDIAN_Z = 0.6745
 """Median of the magnitude of a Gaussian, in deviations."""

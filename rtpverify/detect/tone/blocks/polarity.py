@@ -1,4 +1,4 @@
-"""Channels that carry one tone, held against each other: which are upside down."""
+"""Channels that carry one tone, compared with each other: which are inverted."""
 
 from __future__ import annotations
 

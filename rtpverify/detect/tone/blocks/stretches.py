@@ -1,9 +1,9 @@
-"""Several stretches of blocks of the same lines at once, each judged by what those before it leave if all are in order.
+"""Several stretches of blocks of the same lines at once, each checked as if all those before it were in order.
 
 Noise and thresholds are renewed at the end of each stretch. What they become is known beforehand where every block is
-clean, so stretches can be judged together as if each were a line of its own; what lies before the first that is not
-clean holds, the rest is judged again one stretch after another. The work for a stretch of a few lines is mostly that of
-calling array operations, and so nearly that for many.
+clean, so stretches can be checked together as if each were a line of its own; what lies before the first that is not
+clean holds, the rest is checked again one stretch after another. The work for a stretch of a few lines is mostly that
+of calling array operations, and so nearly that for many.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def judge_stretches(
     Parameters
     ----------
     test, watch
-        What judges blocks and their figures.
+        What checks blocks and their figures.
     state, movement
         What is known of all lines.
     new
@@ -66,7 +66,7 @@ def judge_stretches(
     blocks
         Blocks of a stretch, no fewer than those that are remembered.
     settings
-        How each of the lines is judged, shape (m,).
+        How each of the lines is checked, shape (m,).
 
     Returns
     -------
