@@ -30,6 +30,8 @@ _PIECE_BLOCKS = 64
 _TOGETHER_SECONDS = 0.01
 """Channels that begin no farther apart begin together, as a sine needs some time to rise; wrong values no farther apart
 are one event."""
+_AT_ONCE_SECONDS = 0.001
+"""A recording that is heard so soon begins with its signal: a sine begins at its zero."""
 _LEAST_DROPOUT_FRAMES = 3
 """Shorter runs without samples are wrong frames, not a dropout."""
 
@@ -371,6 +373,7 @@ class _Beginning:
 
     def __init__(self, sample_rate_hz: int, channels: int) -> None:
         self._tolerance = round(_TOGETHER_SECONDS * sample_rate_hz)
+        self._at_once = round(_AT_ONCE_SECONDS * sample_rate_hz)
         self._heard: list[int | None] = [None] * channels
 
     def look(self, frame: int, samples: NDArray[np.float64]) -> None:
@@ -395,6 +398,8 @@ class _Beginning:
         kept = [event for event in events if event not in silent and not self._is_muted_before(event, lead_in)]
         if lead_in == 0 or len(kept) == len(events):
             return events, 0
+        if lead_in <= self._at_once:
+            lead_in = 0
         for channel, frame in enumerate(self._heard, start=1):
             # Of all channels together only the last end is known: one that is heard before it has its own.
             of_it = [event.duration_frames for event in silent if event.channel == channel]
