@@ -46,6 +46,42 @@ def test_labgrid(pytest_in, fault, status):
     assert ("1 dropout" in ended.stdout) == bool(fault)
 
 
+NOTEBOOK = """
+import rtpverify
+stream, form = "{stream}", "L16/48000/1"
+asked = dict(encoding=form, reference="tone:997", limits=dict(max_stall_seconds=60))
+with rtpverify.verify(stream, **asked) as verifier:
+    with rtpverify.send(stream, encoding=form, frequency=997, faults=["loss:at=0.2,packets=3"], duration=0.4) as sender:
+        verifier.wait_for_audio(timeout=60)
+        sender.wait()
+        verifier.stop()
+verifier.result
+%%
+async with rtpverify.verify(stream, **asked) as verifier:
+    async with rtpverify.send(stream, encoding=form, frequency=997):
+        await verifier.wait_for_audio_async(timeout=60)
+        await verifier.stop_async()
+rtpverify.envelope(rtpverify.tone(997, seconds=0.1), 48000)
+"""
+
+
+@pytest.mark.skipif(find_spec("nbclient") is None or find_spec("ipykernel") is None, reason="needs nbclient, ipykernel")
+def test_a_notebook(monkeypatch, tmp_path):
+    """In a real kernel, whose event loop runs."""
+    import nbclient
+    import nbformat
+
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path))
+    cells = NOTEBOOK.format(stream=f"rtp://127.0.0.1:{free_port()}").split("%%")
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell.strip()) for cell in cells])
+    nbclient.NotebookClient(notebook, kernel_name="python3", timeout=120).execute()
+    first, second = (cell.outputs[-1]["data"] for cell in notebook.cells)
+    assert first["text/plain"].startswith("<Result FAIL: 1 gap (1 stream of rtp://127.0.0.1:")
+    assert "<svg" in first["text/html"]
+    assert second["text/plain"].startswith("Envelope(minimum=<float64 (1, 10)>")
+
+
 def test_a_script_without_a_test_framework():
     command = [sys.executable, ROOT / "examples" / "verify_a_device.py", f"rtp://127.0.0.1:{free_port()}"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}

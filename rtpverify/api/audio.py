@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from rtpverify.dsp.arrays import as_frames, positive
+from rtpverify.dsp.arrays import ShowsShapes, as_frames, positive
 from rtpverify.errors import RequestError
 from rtpverify.sender.tone import DEFAULT_FREQUENCY_HZ, DEFAULT_LEVEL_DBFS
 
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from rtpverify.dsp.griffin_lim import Reconstruction
 
 
-@dataclass(frozen=True, slots=True)
-class Audio:
+@dataclass(frozen=True, slots=True, repr=False)
+class Audio(ShowsShapes):
     """All of an audio file.
 
     Attributes
@@ -54,8 +54,8 @@ class Audio:
     warnings: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Mfcc:
+@dataclass(frozen=True, slots=True, repr=False)
+class Mfcc(ShowsShapes):
     """Mel-frequency cepstral coefficients, as librosa has them by default.
 
     Attributes

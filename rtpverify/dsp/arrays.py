@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+from typing import Any, cast
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from rtpverify.errors import RequestError
+
+_SHOWN_VALUES = 8
+"""Most values of an array that are shown."""
 
 
 def as_frames(frames: ArrayLike, name: str = "frames") -> NDArray[np.float64]:
@@ -58,3 +64,19 @@ def positive(value: float, name: str) -> None:
     """
     if not 0 < value < float("inf"):
         raise RequestError(f"{name}: {value!r} is not a number above 0")
+
+
+class ShowsShapes:
+    """A dataclass of arrays whose ``repr`` has their shapes: thousands of numbers help nobody."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        shown = (f"{item.name}={_shown(getattr(self, item.name))}" for item in fields(cast("Any", self)))
+        return f"{type(self).__name__}({', '.join(shown)})"
+
+
+def _shown(value: object) -> str:
+    if not isinstance(value, np.ndarray):
+        return repr(value)
+    return repr(value.tolist()) if value.size <= _SHOWN_VALUES else f"<{value.dtype} {value.shape}>"

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from rtpverify.dsp.arrays import as_frames, positive
+from rtpverify.dsp.arrays import ShowsShapes, as_frames, positive
 from rtpverify.dsp.resample import resample
 from rtpverify.dsp.spectrum import HOP_FRAMES, column_times, to_db
 from rtpverify.errors import RequestError
@@ -39,8 +39,8 @@ _WINDOWS_AT_ONCE = 1 << 21
 """Samples gathered at a time."""
 
 
-@dataclass(frozen=True, slots=True)
-class ConstantQ:
+@dataclass(frozen=True, slots=True, repr=False)
+class ConstantQ(ShowsShapes):
     """Spectra at equal ratios over time.
 
     Attributes

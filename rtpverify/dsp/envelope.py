@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from rtpverify.dsp.arrays import as_frames, positive
+from rtpverify.dsp.arrays import ShowsShapes, as_frames, positive
 from rtpverify.dsp.hilbert import HALF_FRAMES, HilbertMeter, analytic_magnitude
 from rtpverify.errors import RequestError
 
@@ -16,8 +16,8 @@ _POINTS_A_HOP = 16
 """Of the Hilbert envelope, so that it is followed between hops as well."""
 
 
-@dataclass(frozen=True, slots=True)
-class EnvelopePoint:
+@dataclass(frozen=True, slots=True, repr=False)
+class EnvelopePoint(ShowsShapes):
     """The envelope at one time, one number per channel, full scale ±1.0.
 
     Attributes
@@ -35,8 +35,8 @@ class EnvelopePoint:
     hilbert: NDArray[np.float64]
 
 
-@dataclass(frozen=True, slots=True)
-class Envelope:
+@dataclass(frozen=True, slots=True, repr=False)
+class Envelope(ShowsShapes):
     """Extremes, RMS and Hilbert envelope of each hop.
 
     Attributes

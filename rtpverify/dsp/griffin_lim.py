@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from rtpverify.dsp.arrays import ShowsShapes
 from rtpverify.dsp.levels import decibels
 from rtpverify.dsp.spectrum import FFT_FRAMES, HOP_FRAMES, inverse, spectrogram
 from rtpverify.errors import RequestError
@@ -19,8 +20,8 @@ ITERATIONS = 64
 MOMENTUM = 0.99
 
 
-@dataclass(frozen=True, slots=True)
-class Reconstruction:
+@dataclass(frozen=True, slots=True, repr=False)
+class Reconstruction(ShowsShapes):
     """Audio made from a spectrogram.
 
     Attributes

@@ -13,15 +13,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from rtpverify.dsp.arrays import as_frames
+from rtpverify.dsp.arrays import ShowsShapes, as_frames
 
 HALF_BINS = 2048
 """Bins on each side of zero."""
 _FINEST = 2.0**-40
 
 
-@dataclass(frozen=True, slots=True)
-class Histogram:
+@dataclass(frozen=True, slots=True, repr=False)
+class Histogram(ShowsShapes):
     """How often values occur.
 
     Attributes

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from rtpverify.dsp.arrays import as_frames, positive
+from rtpverify.dsp.arrays import ShowsShapes, as_frames, positive
 from rtpverify.errors import RequestError
 
 if TYPE_CHECKING:
@@ -31,8 +31,8 @@ FLOOR_DB = -200.0
 _COLUMNS_AT_ONCE = 512
 
 
-@dataclass(frozen=True, slots=True)
-class Spectrogram:
+@dataclass(frozen=True, slots=True, repr=False)
+class Spectrogram(ShowsShapes):
     """Spectra over time.
 
     Attributes

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from rtpverify.dsp.arrays import ShowsShapes
 from rtpverify.dsp.constant_q import BINS_PER_OCTAVE, LOWEST_HZ, ConstantQStream, Plan
 from rtpverify.dsp.envelope import Envelope, EnvelopeMeter, PointMeter
 from rtpverify.dsp.histogram import Histogram, HistogramMeter
@@ -106,8 +107,8 @@ class Value:
     hilbert: tuple[float, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Grid:
+@dataclass(frozen=True, slots=True, repr=False)
+class Grid(ShowsShapes):
     """Numbers over time and something else.
 
     Attributes
@@ -185,8 +186,8 @@ class InspectedSource:
         return self.frames_seen / self.sample_rate_hz
 
 
-@dataclass(frozen=True, slots=True)
-class Inspection:
+@dataclass(frozen=True, slots=True, repr=False)
+class Inspection(ShowsShapes):
     """What there is to see of audio.
 
     Attributes
