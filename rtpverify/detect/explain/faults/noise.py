@@ -83,9 +83,10 @@ def describe_click(departure: Departure, frames: slice) -> Description:
     part = departure.part(frames)
     off, bits = float(np.abs(part.residual).max(initial=0.0)), departure.reference.bits
     errors = wrong_bits(part.x, part.expected, bits) if bits is not None and departure.noise.bound else None
+    count = frames.stop - frames.start
     return ClickSize(
         deviation=off, bit_errors=errors
-    ), f"{frames.stop - frames.start} frame(s) off by up to {off:.3g} of full scale"
+    ), f"{count} frame{'s' if count > 1 else ''} off by up to {off:.3g} of full scale"
 
 
 class Hiss(FaultModel):
