@@ -379,7 +379,7 @@ class Intake(Rows):
         try:
             self.tracks.switch(stream, encoding, packet_frames, frame)
         except RequestError as error:
-            stream.not_judged = str(error)
+            stream.not_checked = str(error)
         if encoding is None or (before is not None and before.sample_rate_hz == encoding.sample_rate_hz):
             return
         self._set_rate(stream, encoding.sample_rate_hz)

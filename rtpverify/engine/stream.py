@@ -318,7 +318,7 @@ class Stream:
         Where frames went before the encoding changed, the latest ones.
     encoding_since
         Frame from which on the present encoding holds.
-    not_judged
+    not_checked
         Why what comes since then is not checked.
     origin
         Unwrapped timestamp of frame 0, None until the earliest packet is known.
@@ -346,7 +346,7 @@ class Stream:
     track: FormatRow | None = None
     earlier: list[FormatRow] = field(default_factory=list)
     encoding_since: int = 0
-    not_judged: str | None = None
+    not_checked: str | None = None
     origin: int | None = None
     ssrc_before: int = 0
     rtcp: SenderRtcp = field(default_factory=SenderRtcp)
@@ -424,7 +424,7 @@ class Stream:
         frame
             Frame of the stream, counted from its earliest packet.
         """
-        self.not_judged = None if encoding else self.spec.why_undecodable(self.payload_type)
+        self.not_checked = None if encoding else self.spec.why_undecodable(self.payload_type)
         self.encoding, self.encoding_since = encoding or self.encoding, frame
 
     def end_within(self, start_ns: int, stop_ns: int) -> Event | None:

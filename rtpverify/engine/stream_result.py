@@ -436,7 +436,7 @@ def _add_signal(stream: Stream, result: StreamResult) -> None:
         result.signal = track.analysis.detector.signal(track.row)
         result.comparison = track.analysis.detector.comparison(track.row)
         result.warnings += blindness(result.signal, track.encoding.sample_rate_hz)
-    if stream.earlier and stream.not_judged is None:
+    if stream.earlier and stream.not_checked is None:
         result.warnings.append(
             f"the encoding is {stream.encoding} from frame {stream.encoding_since} on; "
             "signal measurements cover the time since then"
@@ -456,11 +456,11 @@ def _reasons(stream: Stream, doubt: str | None, end_frame: int, cut: str | None)
     if cut:
         yield cut
     if not tracks:
-        yield stream.not_judged or "no complete audio packet arrived"
+        yield stream.not_checked or "no complete audio packet arrived"
     why_not = [track.analysis.why_inconclusive(track.row, reference, end_frame) for track in tracks]
     yield from (why for why in why_not[-1:] if why is not None and None not in why_not)
-    if stream.not_judged is not None:
-        yield f"from frame {stream.encoding_since} on nothing is checked: {stream.not_judged}"
+    if stream.not_checked is not None:
+        yield f"from frame {stream.encoding_since} on nothing is checked: {stream.not_checked}"
 
 
 def _is_aside(stream: Stream) -> bool:
