@@ -316,6 +316,8 @@ class Tracks(Rows):
         reference = stream.spec.reference
         if reference is None or encoding is None or packet_frames <= 0 or stream.failure is not None:
             return
+        if not stream.is_checked:
+            return
         key = stream_format(encoding.sample_rate_hz, encoding.channels, packet_frames, reference), encoding
         formats = [number for number, group in self._groups.items() if group.has(stream)]
         number = self._number.get(key, self._next_number)

@@ -332,6 +332,8 @@ class Stream:
         What was found, where it continues as another stream and nothing more comes to this one.
     restarted_frame
         Frame from which on its signal is checked from nothing, as something failed that others had a part in.
+    is_checked
+        Whether its audio is checked here (:mod:`rtpverify.engine.share`).
     """
 
     index: int
@@ -355,6 +357,7 @@ class Stream:
     failure: Failure | None = None
     closed: Closed | None = None
     restarted_frame: int | None = None
+    is_checked: bool = True
     log: StreamLog = field(init=False)
 
     def __post_init__(self) -> None:

@@ -31,6 +31,7 @@ from rtpverify.engine.isolation import Isolation
 from rtpverify.engine.pipeline import Intake
 from rtpverify.engine.presence import AwaitedStream, Ends, Presence
 from rtpverify.engine.rtcp_matching import report_rows, reports_of
+from rtpverify.engine.share import WHOLE, Share
 from rtpverify.engine.silent_start import FirstSound, Hearing
 from rtpverify.engine.stream import Closed, Stream
 from rtpverify.engine.stream_matching import Identity
@@ -84,6 +85,8 @@ class Verifier:
     ahead_seconds
         How much of a stream may be taken before it is checked; more takes memory, and less time where packets are
         there already.
+    share
+        The streams whose audio is checked; transport is followed of all.
 
     Attributes
     ----------
@@ -105,7 +108,9 @@ class Verifier:
         on_frames: OnFrames | None = None,
         ends: Ends = Ends.FAULT,
         ahead_seconds: float = AHEAD_SECONDS,
+        share: Share = WHOLE,
     ) -> None:
+        self._share = share
         self.streams: list[Stream] = []
         self._rows: RowTable[Stream] = RowTable()
         self._identity = Identity(specs, selection)
@@ -481,6 +486,7 @@ class Verifier:
             warnings,
             failures=defects,
             streams_refused=self.refused_streams.total(),
+            checked=tuple(stream.is_checked for stream in self.streams),
         )
 
     def result_of(self, stream: Stream) -> StreamResult:
@@ -605,6 +611,7 @@ class Verifier:
             encoding=None,
             first_arrival_ns=first.arrival_ns,
             packets=self._intake.packets,
+            is_checked=self._share.includes(len(self.streams)),
         )
         undecided: list[Exception] = []
         with contained(undecided.append):
@@ -734,6 +741,7 @@ class Verifier:
             first_arrival_ns=int(part.arrival_ns[0]),
             packets=self._intake.packets,
             doubt=before.doubt,
+            is_checked=before.is_checked,
         )
         self._begin(after, int(part.payload_length[0]))
 

@@ -346,6 +346,8 @@ class Result:
     """Streams that came and were not verified, as there were more than are at a time."""
     streams_expected: int | None = None
     """How many were to come; None: any number."""
+    checked: tuple[bool, ...] = field(default=(), repr=False)
+    """Of each stream that came, whether its audio was checked here: not in a share of them that is another's."""
     clips: dict[str, EventClip] = field(default_factory=dict, repr=False)
     """Audio and packets around the largest events, by the event's id, where a report that draws was asked for."""
 

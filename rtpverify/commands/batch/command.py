@@ -11,6 +11,7 @@ from rtpverify.commands.batch.folder import Folder, open_folder
 from rtpverify.commands.batch.job import Job, Row
 from rtpverify.commands.batch.journal import Journal
 from rtpverify.commands.batch.members import find_members
+from rtpverify.commands.batch.shares import Joining
 from rtpverify.commands.batch.workers import in_processes, on_cluster, usable_cores
 from rtpverify.version import __version__
 
@@ -70,11 +71,12 @@ def batch(
         groups = on_cluster(job, remaining, scheduler)
     else:
         groups = in_processes(job, remaining, processes or usable_cores())
-    done = len(members) - len(remaining)
+    done, joining = len(members) - len(remaining), Joining()
     with progress(len(members)) if progress else nullcontext(_ignore) as say:
         say(done, len(members))
         try:
-            for rows in groups:
+            for found in groups:
+                rows = joining.take(found)
                 journal.add([_with_traceback_kept(folder, row) for row in rows])
                 done += len(rows)
                 say(done, len(members))

@@ -16,7 +16,7 @@ from rtpverify.commands.batch.members import Member, at_hand, is_remote
 from rtpverify.errors import DamagedError, RequestError, SourceError
 from rtpverify.failure import in_one_line
 from rtpverify.limits import Limits
-from rtpverify.result import Request
+from rtpverify.result import Request, Result
 from rtpverify.version import __version__
 
 MOST_ATTEMPTS = 3
@@ -98,7 +98,8 @@ def lost(member: Member, reason: str, attempts: int) -> Row:
 
 
 def _about(member: Member) -> Row:
-    return {"member": member.address, "size_bytes": member.size_bytes, "version": member.version}
+    about = {"member": member.address, "size_bytes": member.size_bytes, "version": member.version}
+    return {**about, "share": member.share} if member.share.of > 1 else about
 
 
 def _row(job: Job, member: Member, attempt: int) -> Row:
@@ -118,7 +119,9 @@ def _outcome(job: Job, member: Member) -> tuple[Row, bool]:
     """Return status, error and result of a member, and whether another attempt may do better."""
     try:
         with at_hand(member) as path:
-            return _checked(job, member, path), False
+            result = _checked(job, member, path)
+            # What is no share is there.
+            return ({"part": result} if member.share.of > 1 or result is None else of_result(result)), False
     except DamagedError as error:
         return {"status": Status.UNREADABLE, "error": str(error), "result": None}, False
     except SourceError as error:
@@ -136,26 +139,47 @@ def _defect(message: str, text: str, result: Any) -> Row:
     return {"status": Status.DEFECT, "error": message, "traceback": text, "result": result}
 
 
-def _checked(job: Job, member: Member, path: Path) -> Row:
-    from rtpverify.commands.check import check
+def of_result(result: Result) -> Row:
+    """Return the outcome of a check.
+
+    Parameters
+    ----------
+    result
+        What was found.
+
+    Returns
+    -------
+    Row
+        Status, error and result.
+    """
     from rtpverify.report.json import strict
+
+    document = strict(result.to_dict())
+    if result.failures:
+        return _defect(result.failures[0].message, result.failures[0].traceback, document)
+    return {"status": Status(str(result.verdict)), "error": None, "result": document}
+
+
+def _checked(job: Job, member: Member, path: Path) -> Result | None:
+    """Return what was found of a member, or of a share of it: None where there is nothing to share."""
+    from rtpverify.commands.check import check, has_packets
     from rtpverify.sources.audio.reference_text import parse_reference
 
     if job.request.version != __version__:
         raise RequestError(f"worker {socket.gethostname()} has rtpverify {__version__}, not {job.request.version}")
+    if member.share.number > 0 and not has_packets(str(path)):
+        return None
     result = check(
         str(path),
         reference=parse_reference(job.reference),
         limits=job.limits,
         **_of_packets(job, path),
         duration_seconds=job.duration_seconds,
+        share=member.share,
     )
     result.source = member.address
     result.request = job.request
-    if result.failures:
-        failure = result.failures[0]
-        return _defect(failure.message, failure.traceback, strict(result.to_dict()))
-    return {"status": Status(str(result.verdict)), "error": None, "result": strict(result.to_dict())}
+    return result
 
 
 def _of_packets(job: Job, path: Path) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from rtpverify.engine.share import WHOLE, Share
 from rtpverify.errors import RequestError, SourceError
 
 _REMOTE = "://"
@@ -27,11 +28,14 @@ class Member:
         None where the store does not say.
     version
         What changes when the file does: time of its last change, or the store's own mark.
+    share
+        The streams that are checked here, where the others are elsewhere (:mod:`rtpverify.commands.batch.shares`).
     """
 
     address: str
     size_bytes: int | None = None
     version: str = ""
+    share: Share = WHOLE
 
 
 def is_remote(address: str) -> bool:

@@ -14,6 +14,7 @@ from typing import Any
 
 from rtpverify.commands.batch.job import MOST_ATTEMPTS, Job, Row, lost, verify
 from rtpverify.commands.batch.members import Member
+from rtpverify.commands.batch.shares import split
 from rtpverify.errors import RequestError
 from rtpverify.version import __version__
 
@@ -89,7 +90,7 @@ def in_processes(job: Job, members: Sequence[Member], processes: int, work: Work
     list[Row]
         Rows of some members.
     """
-    waiting: deque[tuple[Group, int]] = deque((group, 1) for group in grouped(members))
+    waiting: deque[tuple[Group, int]] = deque((group, 1) for group in grouped(split(members, processes)))
     suspects: deque[tuple[Group, int]] = deque()
     while waiting or suspects:
         handed: dict[Future[list[Row]], tuple[Group, int]] = {}
@@ -159,8 +160,9 @@ def on_cluster(job: Job, members: Sequence[Member], scheduler: str, work: Work =
         raise RequestError(f"--scheduler {scheduler}: cannot be reached: {error}") from error
     with client:
         _require_one_version(client, scheduler)
+        shared = split(members, sum(client.nthreads().values()))
         yield from _gathered(
-            client, as_completed(loop=client.loop), deque((group, 1) for group in grouped(members)), partial(work, job)
+            client, as_completed(loop=client.loop), deque((group, 1) for group in grouped(shared)), partial(work, job)
         )
 
 

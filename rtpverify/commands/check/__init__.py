@@ -25,6 +25,7 @@ from rtpverify.commands.excerpt import Excerpt
 from rtpverify.commands.silence import Audible
 from rtpverify.commands.standard_input import STANDARD_INPUT
 from rtpverify.engine.expectation import Selection, StreamSpec
+from rtpverify.engine.share import WHOLE, Share
 from rtpverify.errors import RequestError
 from rtpverify.limits import Limits
 from rtpverify.live.live_source import is_live
@@ -71,6 +72,7 @@ def check(
     on_frames: OnFrames | None = None,
     until_end: bool = False,
     with_clips: bool = False,
+    share: Share = WHOLE,
 ) -> Result:
     """Verify a capture, an audio file, or a live stream.
 
@@ -129,6 +131,8 @@ def check(
         End a live check when all streams that came have ended, too; then their end is no fault.
     with_clips
         Keep what reports draw of the largest events.
+    share
+        Of a capture, check the audio of these streams alone; :func:`~rtpverify.engine.share.merged` joins shares.
 
     Returns
     -------
@@ -151,6 +155,7 @@ def check(
         Excerpt(start_seconds, duration_seconds),
         Audible() if trim_silence else None,
         ClipRecorder() if with_clips else None,
+        share,
     )
     live = LiveOptions(
         duration_seconds,

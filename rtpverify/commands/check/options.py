@@ -12,6 +12,8 @@ from rtpverify.commands.event_clips import ClipRecorder
 from rtpverify.commands.excerpt import WHOLE, Excerpt
 from rtpverify.commands.silence import Audible
 from rtpverify.engine.expectation import Selection, StreamSpec
+from rtpverify.engine.share import WHOLE as SHARE_OF_ALL
+from rtpverify.engine.share import Share
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -41,6 +43,8 @@ class CheckOptions:
         Finds silence at the ends; None where that is verified as everything is.
     clips
         Keeps what pictures of events are made of.
+    share
+        Of a capture, the streams whose audio is checked.
     """
 
     selection: Selection | None
@@ -49,6 +53,7 @@ class CheckOptions:
     excerpt: Excerpt = WHOLE
     audible: Audible | None = None
     clips: ClipRecorder | None = None
+    share: Share = SHARE_OF_ALL
 
     def verifier(self, specs: Sequence[StreamSpec], *, is_stored: bool = False, may_end: bool = False) -> Verifier:
         """Return a verifier for it.
@@ -78,6 +83,7 @@ class CheckOptions:
             on_frames=self._take if self.audible or self.clips else self.on_frames,
             ends=Ends.ALLOWED if may_end else Ends.FAULT,
             ahead_seconds=STORED_AHEAD_SECONDS if is_stored else AHEAD_SECONDS,
+            share=self.share,
         )
 
     def _take(self, stream: Stream, frame: NDArray[np.int64], samples: NDArray[np.float32]) -> None:
