@@ -1,8 +1,8 @@
 """Checking the streams of one capture in several processes, so that all of it is what one process finds.
 
 Each process reads all packets and follows the transport of every stream, which costs little; it decodes and checks the
-audio of its share of them alone. So whatever concerns all streams (which there are, what was discarded, which sources are
-one) is the same in each, and what is found of a stream comes from the process that checks it, with nothing cut.
+audio of its share of them alone. So whatever concerns all streams (which there are, what was discarded, which sources
+are one) is the same in each, and what is found of a stream comes from the process that checks it, with nothing cut.
 
 A stream is not cut by time: what is in order is learned from all that came before (how a channel wanders, how noisy it
 is, which faults it has shown), and a detector that begins later, however far it overlaps, has learned something else.
