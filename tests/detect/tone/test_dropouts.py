@@ -43,3 +43,11 @@ def test_a_value_held_soon_after_the_start_is_told_to_the_frame(
     dropout = f"dropout:at={start / rate_hz!r},frames={frames},mode=hold"
     assert edges(replace(case, faults=(dropout,))) == [(start, frames)]
     assert edges(case, slice(start, start + frames)) == [(start, frames)]
+
+
+@pytest.mark.parametrize("bits", [16, 24])
+@pytest.mark.parametrize(("frequency_hz", "rate_hz"), [(997.0, 48000), (1283.0, 96000), (997.0, 44100)])
+def test_what_is_muted_where_the_tone_passes_zero_begins_there(frequency_hz, rate_hz, bits):
+    """As it does at each second of a tone of whole Hz: the first muted frame is what it would be anyway."""
+    case = Case(rate_hz=rate_hz, bits=bits, frequencies_hz=(frequency_hz,), level_dbfs=-20.0, seconds=1.5)
+    assert edges(replace(case, faults=("dropout:at=1,frames=480",))) == [(rate_hz, 480)]

@@ -33,6 +33,8 @@ _LEAST_HELD_FRAMES = 3
 """Fewer equal frames come about by chance on any crest."""
 _PLAUSIBLE = 4.5
 """Nats below the likeliest at which a frame is three deviations off."""
+_FIRST_MUTED = 2.0
+"""Nats: more than what chance may add at an edge."""
 _NARROW = 8.0
 """Levels apart by less than so many times the noise are one value."""
 
@@ -147,7 +149,16 @@ class Dropout(FaultModel):
         found = without_chain(part, signal, 1, told(size, text), most=1.5)
         if found is None:
             return []
-        return [found if is_muted else _Held(**vars(found))]
+        return [(_Muted if is_muted else _Held)(**vars(found))]
+
+
+class _Muted(Explained):
+    """Silence; where the signal is silent too, a frame before others that are off is the first that is muted."""
+
+    def log_likelihood(self, departure: Departure) -> NDArray[np.float64]:
+        """Return that of each frame; a silent one in order before others is more likely muted than not."""
+        first = _last_in_order(departure) & (departure.x == 0.0)
+        return np.where(first, departure.in_order + _FIRST_MUTED, super().log_likelihood(departure))
 
 
 class _Held(Explained):
@@ -155,9 +166,14 @@ class _Held(Explained):
 
     def log_likelihood(self, departure: Departure) -> NDArray[np.float64]:
         """Return that of each frame; the last in order before others is the one that was held, and is in order."""
-        right = departure.in_order > departure.in_order.max() - _PLAUSIBLE
-        after = np.insert(right[:-1], 0, False) if departure.reference.backwards else np.append(right[1:], False)
-        return np.where(right & ~after, departure.in_order, super().log_likelihood(departure))
+        return np.where(_last_in_order(departure), departure.in_order, super().log_likelihood(departure))
+
+
+def _last_in_order(departure: Departure) -> NDArray[np.bool_]:
+    """Return which frames are in order, and not the one that comes next in time; shape (n,)."""
+    right = departure.in_order > departure.in_order.max() - _PLAUSIBLE
+    after = np.insert(right[:-1], 0, False) if departure.reference.backwards else np.append(right[1:], False)
+    return right & ~after
 
 
 class Clipping(FaultModel):
