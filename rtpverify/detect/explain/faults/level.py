@@ -173,7 +173,7 @@ def _last_in_order(departure: Departure) -> NDArray[np.bool_]:
     """Return which frames are in order, and not the one that comes next in time; shape (n,)."""
     right = departure.in_order > departure.in_order.max() - _PLAUSIBLE
     after = np.insert(right[:-1], 0, False) if departure.reference.backwards else np.append(right[1:], False)
-    return right & ~after
+    return np.asarray(right & ~after, np.bool_)
 
 
 class Clipping(FaultModel):
