@@ -255,18 +255,65 @@ class Movement:
         """
         each = kept[:, :, None]
         square, counts = self._due(lines, new)
-        added = (counts * each).sum(axis=1)
-        seen = self._seen_of_each(lines)
-        total = np.maximum(seen + added, 1.0)
-        weight = added[:, 0] / total[:, 0]
-        power = ((new.noise - 1.0) ** 2 * kept).sum(axis=1) / np.maximum(added[:, 0], 1.0)
-        self.square[lines] = (seen * self.square[lines] + (square * each).sum(axis=1)) / total
-        self.power[lines] += weight * (power - self.power[lines])
-        self.seen[lines] += added[:, 2:]
+        power = ((new.noise - 1.0) ** 2 * kept).sum(axis=1)
+        self._add(lines, (square * each).sum(axis=1), (counts * each).sum(axis=1), power)
         newest = kept.sum(axis=1)[:, None] + np.arange(self._waiting.shape[1])
         at = np.arange(len(lines))[:, None]
         for store, values in ((self._waiting, new.square), (self._waits, new.counts)):
             store[lines] = np.concatenate([store[lines], values[:, :, 3:]], axis=1)[at, newest]
+
+    def _add(
+        self,
+        lines: NDArray[np.int64],
+        square: NDArray[np.float64],
+        added: NDArray[np.float64],
+        power: NDArray[np.float64],
+    ) -> None:
+        """Add sums over blocks to what lines have shown.
+
+        Parameters
+        ----------
+        lines
+            Lines, shape (m,).
+        square, added
+            Of the innovations, and how many they are, shape (m, 3 + scales).
+        power
+            Of the squared deviations of the noise power, shape (m,).
+        """
+        seen = self._seen_of_each(lines)
+        total = np.maximum(seen + added, 1.0)
+        weight = added[:, 0] / total[:, 0]
+        self.square[lines] = (seen * self.square[lines] + square) / total
+        self.power[lines] += weight * (power / np.maximum(added[:, 0], 1.0) - self.power[lines])
+        self.seen[lines] += added[:, 2:]
+
+    def foresee(self, rows: NDArray[np.int64], new: Innovations) -> None:
+        """Write down what is known after each stretch of blocks if all of them are clean.
+
+        As :meth:`learn` and :meth:`forget` would after each.
+
+        Parameters
+        ----------
+        rows
+            Rows at the beginning of each stretch and after the last, shape (m, stretches + 1); the first is known.
+        new
+            Of ``m * stretches`` lines, each a stretch.
+        """
+        m, count, blocks = len(rows), rows.shape[1] - 1, new.noise.shape[1]
+        longest = self._waiting.shape[1]
+        at = np.arange(count + 1)[:, None] * blocks + np.arange(longest)
+        for store, values in ((self._waiting, new.square), (self._waits, new.counts)):
+            steps = values[:, :, 3:].reshape(m, count * blocks, -1)
+            store[rows] = np.concatenate([store[rows[:, 0]], steps], axis=1)[:, at]
+        square, counts = (values.sum(axis=1) for values in self._due(rows[:, :-1].ravel(), new))
+        power = ((new.noise - 1.0) ** 2).sum(axis=1)
+        for before in range(count):
+            here, after = rows[:, before], rows[:, before + 1]
+            for values in (self.square, self.power, self.seen):
+                values[after] = values[here]
+            stretch = slice(before, None, count)
+            self._add(after, square[stretch], counts[stretch], power[stretch])
+            self.forget(after)
 
     def forget(self, lines: NDArray[np.int64]) -> None:
         """Let what was seen long ago count less.

@@ -18,7 +18,7 @@ from rtpverify.detect.noise_thresholds import SMALLEST_NOISE
 from rtpverify.detect.tone.blocks.block_test import BlockTest
 from rtpverify.detect.tone.blocks.channel_models import Lines, NewBlocks
 from rtpverify.detect.tone.blocks.limit_prefilter import LimitWatch
-from rtpverify.detect.tone.blocks.movement import Innovations, Movement
+from rtpverify.detect.tone.blocks.movement import Movement
 from rtpverify.detect.tone.settings import Settings
 
 _FIGURES = ("phase", "amplitude", "dc", "power")
@@ -85,7 +85,7 @@ def judge_stretches(
 
     each = _each_stretch(new, rows[:, :-1].ravel(), state.window, blocks)
     found = test.innovations(there, each)
-    _foresee_movement(moving, rows, found)
+    moving.foresee(rows, found)
     judged = test.judge(there, moving, each, found)
     clean = np.asarray((judged.clean & ~judged.faint).all(axis=1))
     clean &= ~watch.any_pass(there, each, np.repeat(lines, count))
@@ -111,18 +111,6 @@ def _foresee_noise(
             there.peak[after] = max(there.peak[before], min(largest, there.threshold[before]))
             there.sigma[after] = max(sigma[after], SMALLEST_NOISE)
             there.threshold[after] = item.frame_threshold(float(sigma[after]), float(there.peak[after]))
-
-
-def _foresee_movement(moving: Movement, rows: NDArray[np.int64], found: Innovations) -> None:
-    """Learn from each stretch what is known after it."""
-    m, count = len(rows), rows.shape[1] - 1
-    of_stretch = [values.reshape(m, count, *values.shape[1:]) for values in (found.square, found.counts, found.noise)]
-    kept = np.ones(of_stretch[2].shape[::2], np.bool_)
-    for at in range(count):
-        after = rows[:, at + 1]
-        moving.put(after, moving, rows[:, at])
-        moving.learn(after, Innovations(*(values[:, at] for values in of_stretch)), kept)
-        moving.forget(after)
 
 
 def _each_stretch(new: NewBlocks, lines: NDArray[np.int64], window: int, blocks: int) -> NewBlocks:
