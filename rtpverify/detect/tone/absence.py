@@ -41,14 +41,14 @@ class Absence:
     def __init__(self, track: Track) -> None:
         self._track = track
         self.lost: Lost | None = None
-        """Where the tone was lost, while it is looked for anew."""
+        """Where the tone was lost, while it is looked for again."""
         self.silence: Event | None = None
         self.foreign: Event | None = None
         """Something that is neither tone nor silence."""
         self.unknown: int | None = None
         """First frame of what came before the first tone and is not explained yet: neither tone nor silence."""
         self._left: list[Event] = []
-        """Stretches before the first tone that stay unknown, to be told if there is one."""
+        """Stretches before the first tone that stay unknown, to be reported if there is one."""
 
     @property
     def start(self) -> int:
@@ -83,7 +83,7 @@ class Absence:
         return frame
 
     def _may_look_back(self, frame: int) -> bool:
-        """Tell whether what is unknown may be explained backwards from ``frame``: it is recent, nothing was told."""
+        """Return whether what is unknown may be explained backwards from ``frame``: it is recent, and not reported."""
         if self.unknown is None or self.foreign is not None or (self.silence is not None and self.silence.open):
             return False
         return frame - self.unknown <= LOOK_BACK_SECONDS * self._track.settings.sample_rate_hz
@@ -258,7 +258,7 @@ class Absence:
         self._left.clear()
 
     def _leave_unknown(self, stop: int) -> None:
-        """Leave unknown what came up to frame ``stop``: it is told if a tone is found."""
+        """Leave unknown what came up to frame ``stop``: it is reported if a tone is found."""
         unknown, self.unknown = self.unknown, None
         if unknown is not None and stop - unknown >= LEAST_WINDOW_FRAMES:
             self._left.append(Event(NoiseSize(), unknown, stop - unknown, message=_BEFORE_THE_TONE))

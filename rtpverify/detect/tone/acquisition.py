@@ -16,11 +16,11 @@ from rtpverify.dsp.sine import FreeFit, Sine, fit_free, refine_omega, share_near
 LARGEST_RESIDUAL = 0.35
 """Residual RMS over amplitude above which a fit is not taken for a tone (a signal-to-noise ratio of 6 dB)."""
 _LARGEST_RESIDUAL_OF_ANY = 0.1
-"""The same where the frequency is to be found, over all that is looked at."""
+"""The same where the frequency is to be found, over all that is examined."""
 _LEAST_SHARE, _LEAST_SHARE_OF_ANY = 0.5, 0.9
 """Share of a block's power near the tone, below which a fit would find none: these residuals leave 0.8 and 0.98."""
 _LEAST_PERIODS = 1.5
-"""A fit over fewer periods than this tells no tone from an offset that drifts, or from one that alternates."""
+"""A fit over fewer periods than this distinguishes no tone from an offset that drifts, or from one that alternates."""
 _LARGEST_FADE = 0.2
 """Relative change of level over a block above which a fit is not taken for a steady tone."""
 _LARGEST_AMPLITUDE = 16.0
@@ -33,7 +33,7 @@ QUIET_RMS = 2.2e-4
 class Acquired:
     """A sine that frames ``start`` to ``stop`` are made of, and the noise on it.
 
-    ``confirmed`` is False where a single block was a tone, so that nothing tells its noise from a fault's.
+    ``confirmed`` is False where a single block was a tone, so that its noise may be a fault's.
     """
 
     sine: Sine
@@ -49,7 +49,7 @@ def acquire(
 ) -> Acquired | None:
     """Find the tone in frames ``start`` …, first at its nominal frequency, then anywhere.
 
-    Returns None where no sine stands out of the rest.
+    Returns None where no sine is distinct from the rest.
 
     Parameters
     ----------
@@ -133,7 +133,7 @@ def _at(
 
 
 def _shares(settings: Settings, x: NDArray[np.float64], valid: NDArray[np.bool_], omega: float) -> NDArray[np.float64]:
-    """Return the share of power near a frequency in each block, 1 where frames are missing: a fit must tell there."""
+    """Return the share of power near a frequency in each block, 1 where frames are missing: a fit must show there."""
     n = min(settings.block_frames, len(x))
     count = len(x) // n
     shape = count, n
@@ -142,7 +142,7 @@ def _shares(settings: Settings, x: NDArray[np.float64], valid: NDArray[np.bool_]
 
 
 def _is_tone(fit: FreeFit) -> bool:
-    """Tell whether a fit is a steady tone: it stands out of its residual, and does not fade in or out."""
+    """Return whether a fit is a steady tone: it exceeds its residual, and does not fade in or out."""
     sine = fit.sine
     return (
         fit.rms < LARGEST_RESIDUAL * sine.amplitude

@@ -1,4 +1,4 @@
-"""Going on with a tone that was found: at the start of a channel, or after it had been lost."""
+"""Continuing with a tone that was found: at the start of a channel, or after it had been lost."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def adopt(track: Track, absence: Absence, found: Acquired, explain_all: ExplainA
 
 
 def _frequency_of(track: Track, found: Acquired) -> float:
-    """Return the frequency by which lengths of slips are told where none was stated: a whole hertz if it may be one.
+    """Return the frequency by which lengths of slips are stated where none was stated: a whole hertz if it may be one.
 
     It may where noise, or what a clock may be off, explains the difference.
     """

@@ -57,7 +57,7 @@ class Departure:
 
     @property
     def look(self) -> int:
-        """First frame past those that may be looked at."""
+        """First frame past those that may be examined."""
         return self.low + len(self.x)
 
     @property

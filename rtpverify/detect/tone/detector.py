@@ -1,6 +1,6 @@
-"""Every channel of every stream of one format, judged block by block at once.
+"""Every channel of every stream of one format, checked block by block at once.
 
-A line (one channel of one stream) is either *locked*, and judged with all others in a few array operations, or in the
+A line (one channel of one stream) is either *locked*, and checked with all others in a few array operations, or in the
 hands of its scanner. A block that is not clean hands a line to its scanner, which gives it back when it is quiet.
 """
 
@@ -40,7 +40,7 @@ from rtpverify.result import Signal
 STATE_BLOCKS = 64
 """Noise and thresholds are renewed at multiples of this block number only, whatever way the input is cut."""
 LEAST_STRETCHES, MOST_STRETCHES = 2, 16
-"""Stretches of :data:`STATE_BLOCKS` that are judged together: the more were clean so far, the more."""
+"""Stretches of :data:`STATE_BLOCKS` that are checked together: the more were clean so far, the more."""
 HISTORY_SECONDS = 2.2
 """How far back frames are read: a second before a step, a second after it, and the blocks that are being explained."""
 DISTURBED_BLOCKS = 10
@@ -77,11 +77,11 @@ class ToneBank:
         self._crosstalk: list[Crosstalk] = []
         self._word_length: list[WordLength] = []
         self._compared = np.zeros(0, np.bool_)
-        """Rows whose channels have been held against each other."""
+        """Rows whose channels have been compared with each other."""
         self._unlocked_at = np.zeros(0, np.int64)
         """Block at which each line was last disturbed."""
         self._ahead = np.zeros(0, np.int64)
-        """How many stretches of each row are judged together next; below :data:`LEAST_STRETCHES`: none."""
+        """How many stretches of each row are checked together next; below :data:`LEAST_STRETCHES`: none."""
         self._start = np.zeros(0, np.int64)
         """Frame from which on each row is of one sender."""
 
@@ -184,9 +184,9 @@ class ToneBank:
             rows, left = rows[left > 0], left[left > 0]
 
     def _judge_ahead(self, rows: NDArray[np.int64], left: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Judge several stretches of rows at once where that is less work; return how many blocks of each, shape (n,).
+        """Check several stretches of rows at once where that is less work; return how many blocks of each, shape (n,).
 
-        ``left`` tells how many blocks of each are there, shape (n,).
+        ``left`` is how many blocks of each are there, shape (n,).
         """
         judged = np.zeros(len(rows), np.int64)
         begins = self.timeline.consumed_block[rows] % STATE_BLOCKS == 0
@@ -199,7 +199,7 @@ class ToneBank:
         return judged
 
     def _judge_stretches(self, row: int, count: int) -> int:
-        """Judge so many stretches of a row at once, and consume those of them that are clean; return how many."""
+        """Check so many stretches of a row at once, and consume those of them that are clean; return how many."""
         lines, state, first = np.array(self._lines_of(row)), self._lines, int(self.timeline.consumed_block[row])
         if not state.locked[lines].all() or state.window > STATE_BLOCKS or self._watch.departed(lines):
             return 0
@@ -223,7 +223,7 @@ class ToneBank:
         return taken
 
     def _take_in_stretches(self, new: NewBlocks, found: Stretches, count: int) -> None:
-        """Measure the first ``count`` stretches of lines, which are clean, and go on from the last of them."""
+        """Measure the first ``count`` stretches of lines, which are clean, and continue from the last of them."""
         state, lines, stop = self._lines, new.lines, count * STATE_BLOCKS
         kept = np.ones((len(lines), STATE_BLOCKS), np.bool_)
         for i, line in enumerate(lines.tolist()):
@@ -290,7 +290,7 @@ class ToneBank:
             self._movement.record(lines[known], first_block[known], fit, whole, noise)
 
     def _go_on(self, row: int, limit: int) -> None:
-        """Explain what is left to the scanners and steps of a row, before frame ``limit``."""
+        """Leave the rest to the scanners and steps of a row, before frame ``limit``."""
         if not self._compared[row]:
             self._compare_channels(row)
         for line in self._lines_of(row):
@@ -345,7 +345,7 @@ class ToneBank:
         self._compared[row] = self.timeline.channels == 1
 
     def _end_line(self, row: int, line: int, stop: int) -> None:
-        """Judge what is left of a line that ends before frame ``stop``."""
+        """Check the rest of a line that ends before frame ``stop``."""
         if self._lines.locked[line]:
             if not self._crosstalk[line].measured:
                 self._measure_crosstalk(line, int(self.timeline.consumed_block[row]), self._lines, line)
@@ -497,7 +497,7 @@ class ToneBank:
 
     @property
     def in_a_hurry(self) -> bool:
-        """Whether a line has just been disturbed: the next blocks tell by what."""
+        """Whether a line has just been disturbed: the next blocks show by what."""
         block = np.repeat(self.timeline.consumed_block[: len(self._start)], self.timeline.channels)
         return bool((~self._lines.locked & (block - self._unlocked_at < DISTURBED_BLOCKS)).any())
 
@@ -585,7 +585,7 @@ class ToneBank:
     # Locking --------------------------------------------------------------------------------------------------------
 
     def _follow(self, line: int, limit: int) -> None:
-        """Let the scanner of a line that is not locked go on; lock it where it is quiet, and catch up."""
+        """Let the scanner of a line that is not locked continue; lock it where it is quiet, and catch up."""
         scanner = self._scanners[line]
         while True:
             scanner.advance(limit)
@@ -631,7 +631,7 @@ class ToneBank:
         self._word_length[line].watch(x, track)
 
     def _unlock(self, line: int, block: int) -> None:
-        """Hand a line to its scanner, which goes on at ``block``."""
+        """Hand a line to its scanner, which continues at ``block``."""
         lines, n = self._lines, self._block
         frames = min(PREDICTOR_BLOCKS, int(lines.count[line])) * n
         lines.locked[line] = False
@@ -643,7 +643,7 @@ class ToneBank:
     # Channels against each other ------------------------------------------------------------------------------------
 
     def _compare_channels(self, row: int) -> None:
-        """Tell of channels that began with the same tone upside down, once a tone was found on every channel."""
+        """Report channels that began with the same tone inverted, once a tone was found on every channel."""
         lines = self._lines_of(row)
         found = {line: first for line in lines if (first := self._track(line).first) is not None}
         if len(found) < len(lines):
@@ -676,7 +676,7 @@ class ToneBank:
         return math.degrees(wrap_phase(sines[1].phase_at(frame) - sines[0].phase_at(frame)))
 
     def _present_sine(self, line: int, block: int) -> Sine | None:
-        """Return the sine of a line that is judged up to ``block``, None where it has none."""
+        """Return the sine of a line that is checked up to ``block``, None where it has none."""
         return self._lines.sine(line, block) if self._lines.locked[line] else self._track(line).sine
 
     def _same_tone(self, line: int) -> int:
@@ -695,7 +695,7 @@ class ToneBank:
         first_block: NDArray[np.int64],
         due: NDArray[np.int64],
     ) -> None:
-        """Judge the first ``due`` blocks of locked lines: ``x`` and ``valid`` have shape (lines, blocks, frames)."""
+        """Check the first ``due`` blocks of locked lines: ``x`` and ``valid`` have shape (lines, blocks, frames)."""
         state, new = self._lines, take_blocks(self._lines, lines, x, valid, first_block, due)
         self._movement.record(lines, first_block, new.fit, new.is_due & ~new.holes, new.fit.square_sum / self._block)
         found = self._test.innovations(state, new)
@@ -717,7 +717,7 @@ class ToneBank:
         self._renew(lines[due_now], (first_block + due)[due_now])
 
     def _take_in(self, new: NewBlocks, found: Innovations, clean_blocks: NDArray[np.int64]) -> None:
-        """Measure the clean blocks of each line, and go on from the last of them."""
+        """Measure the clean blocks of each line, and continue from the last of them."""
         lines = new.lines
         kept = np.arange(new.count) < clean_blocks[:, None]
         self._movement.learn(lines, found, kept)

@@ -33,7 +33,7 @@ class Reading:
 
     The frequency is measured over ``omega_frames`` of it; ``recent_amplitude`` and ``recent_dc`` over its last
     ``recent_frames``.
-    ``moves`` tells how the tone moves by itself.
+    ``moves`` is how the tone moves by itself.
     ``bend`` is the part of ``rms`` that is the curvature of a level drift (see :func:`bend_rms`).
     ``level_stepped``, ``dc_stepped`` and ``rms_stepped`` are the frames where these stepped, None where a drift fits
     better or nothing is known.
@@ -112,7 +112,7 @@ Form = tuple[Kind, dict[str, float | int]]
 
 
 class Monitor:
-    """Judges readings against the limits and keeps the events that are still open.
+    """Checks readings against the limits and keeps the events that are still open.
 
     Parameters
     ----------
@@ -121,7 +121,7 @@ class Monitor:
     tell
         Takes each new event; an event that is open changes in place until it ends.
     form
-        Tells what kind of residual the frames around a start show.
+        Returns what kind of residual the frames around a start show.
     """
 
     def __init__(
@@ -147,7 +147,7 @@ class Monitor:
         self._reopen_at: dict[str, int] = {}
         self._ended_at: dict[str, int] = {}
         self._shaped = False
-        """Whether a residual that is not plain noise goes on."""
+        """Whether a residual that is not plain noise continues."""
         self._shaped_until = 0
 
     def expect_tone_of(self, other: Monitor) -> None:
@@ -316,7 +316,7 @@ class Monitor:
                     self._level_before_step = level
 
     def _depart(self, key: str, frame: int, event: Event | None, measured_frames: int = 0) -> None:
-        """Open, go on with or end the departure of one aspect; ``event`` is None where the limit holds.
+        """Open, continue with or end the departure of one aspect; ``event`` is None where the limit holds.
 
         The largest size counts, of those that were measured over the most frames (``measured_frames``): the first
         glimpse of a departure is the least certain.
@@ -368,7 +368,7 @@ class Monitor:
         return None
 
     def _telling(self, reading: Reading, frames: int) -> int:
-        """Return how many of ``frames`` frames of a reading tell something new."""
+        """Return how many of ``frames`` frames of a reading show something new."""
         step = self.rounding_step
         return self.settings.telling_frames(reading.omega, reading.amplitude, reading.sigma, frames, step)
 
@@ -556,7 +556,7 @@ def bend_rms(amplitude: float, change: float) -> float:
 
 
 def _still(limit: float, spread: float) -> float:
-    """Return what a departure that goes on has to fall below to end, where noise moves it by ``spread`` at most."""
+    """Return what a departure that continues has to fall below to end, where noise moves it by ``spread`` at most."""
     return max(limit - spread, limit / 2.0)
 
 

@@ -1,7 +1,7 @@
 """How much the tone of a channel moves by itself, within what is no fault.
 
 A movement is given as the RMS of the white noise that would move as much: wherever a spread is computed from the noise
-of the residual, the larger of the two stands in for it.
+of the residual, the larger of the two takes its place.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 MEDIAN_BLOCKS = 32
 """Latest blocks whose median movement counts; half of them have to be known."""
 SETTLING_BLOCKS = MEDIAN_BLOCKS // 2 + 2
-"""Blocks of a tone that tell how most of them move: what comes before is explained with this in mind."""
+"""Blocks of a tone that show how most of them move: what comes before is explained with this in mind."""
 SIGNIFICANT = 2.0
 """Movement over the noise of the residual that chance does not make: four deviations of a median of 32."""
 

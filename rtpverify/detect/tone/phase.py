@@ -1,4 +1,4 @@
-"""A step of the phase that is too small for single frames: where it is, and going on behind it."""
+"""A step of the phase that is too small for single frames: where it is, and continuing after it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class PhaseStep:
     Attributes
     ----------
     frame, stop
-        First frame of the sine behind it, and the end of the stretch.
+        First frame of the sine after it, and the end of the stretch.
     after
         That sine.
     size, deviation

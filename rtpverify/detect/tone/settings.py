@@ -1,4 +1,4 @@
-"""What one channel is held against."""
+"""What one channel is compared with."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ _PREDICTION_POWER = 3.4
 MISS_Z = 3.1
 """Deviations of a Gaussian that chance exceeds, on one side, once in a thousand times."""
 FOUND_Z = FALSE_ALARM_Z + MISS_Z
-"""Deviations that stand out although noise may take some away."""
+"""Deviations that show although noise may take some away."""
 WANDER_TURN = 2e-7
 """Change of a generator's wander that is no fault, relative frequency per second: from +0.1 to -0.1 ppm/s."""
 LEAST_MUTED_FRAMES = 3
 """Shorter runs of equal values are wrong frames, not a dropout."""
 LEAST_WINDOW_FRAMES = 64
-"""Fewer frames tell no sine from another."""
+"""Fewer frames distinguish no sine from another."""
 
 _UNDITHERED_STEPS = 0.45
 """Residual RMS, in steps of the quantiser, below which there is no full dither."""
@@ -75,7 +75,7 @@ class Settings:
     """Format, reference and limits of one channel (``channel`` counts from 0).
 
     ``references_hz`` are the references of all channels of the stream, None where to be found; ``bits`` is None for
-    encodings without linear quantisation, ``companded`` tells G.711 from float.
+    encodings without linear quantisation, ``companded`` distinguishes G.711 from float.
     """
 
     channel: int
@@ -231,7 +231,7 @@ class Settings:
     def rounding_sigma(self) -> float:
         """RMS up to which a residual is that of rounding without dither, 0 where there is no quantiser.
 
-        Its power comes and goes with the phases that the tone takes, and tells these apart.
+        Its power comes and goes with the phases that the tone takes, and distinguishes these.
         """
         return 0.0 if self.bits is None else ROUNDING_MARGIN * quantisation_rms(self.bits)
 

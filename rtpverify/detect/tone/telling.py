@@ -1,15 +1,15 @@
-"""Telling events: once when they are known, again when they have grown or ended."""
+"""Reporting events: once when they are known, again when they have grown or ended."""
 
 from __future__ import annotations
 
 from rtpverify.events import Event, Kind, SilenceSize
 
 TELL_OPEN_SECONDS = 0.2
-"""An event that lasts longer is told while it still goes on."""
+"""An event that lasts longer is reported while it still continues."""
 
 
 class Teller:
-    """Events of one channel, in the order in which they are told; the same object comes again when it has changed.
+    """Events of one channel, in the order in which they are reported; the same object comes again when it has changed.
 
     Parameters
     ----------

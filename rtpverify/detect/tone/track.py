@@ -25,7 +25,7 @@ from rtpverify.events import Event, Kind
 Read = Callable[[int, int], tuple[NDArray[np.float64], NDArray[np.bool_]]]
 """Gives frames ``start`` to ``stop`` of a channel, and which of them are valid."""
 MovesAt = Callable[[int, float], Moves]
-"""Tells how a channel moves, as known before a frame; by the frequency of its tone, rad per frame."""
+"""Returns how a channel moves, as known before a frame; by the frequency of its tone, rad per frame."""
 
 LARGEST_DRIFT = 0.1
 """Relative change of level within a model's frames that is no drift: a fit to something else may slope at will."""
@@ -79,7 +79,7 @@ class Track:
     read
         Gives frames of the channel.
     moves_at
-        Tells how the channel moves by itself.
+        Returns how the channel moves by itself.
     mirrored
         Whether ``read`` runs backwards in time.
     """
@@ -121,11 +121,11 @@ class Track:
         self.bit_errors = 0
         """Wrong bits in wrong frames, counted while the residual is that of plain rounding."""
         self.muted: Muted | None = None
-        """The dropout that goes on."""
+        """The dropout that continues."""
         self.lasting: list[Lasting] = []
         """Faults that last, each within those before it."""
         self.moves_until = 0
-        """Frame up to which the first blocks have told how the channel moves."""
+        """Frame up to which the first blocks have shown how the channel moves."""
         self._moves_at = moves_at
         self._moves: tuple[int, Moves] = (-1, STILL)
         """How the channel moves, and of which block that is known."""
@@ -148,13 +148,13 @@ class Track:
     def pace(self) -> float:
         """Angular frequency, rad per frame, of the sine or of its beat with half the sample rate.
 
-        It tells how fast the sine takes all its values.
+        It shows how fast the sine takes all its values.
         """
         return min(self.model.omega, math.pi - self.model.omega)
 
     @property
     def least_phase(self) -> float:
-        """Phase step, rad, below which nothing is told; 0 without a tone."""
+        """Phase step, rad, below which nothing is reported; 0 without a tone."""
         return self._least_phase(1.0)
 
     @property
@@ -181,7 +181,7 @@ class Track:
     def phase_sigma(self, lost: Sine | None = None) -> float:
         """Return the noise that moves the phase from block to block as the channel does, full scale ±1.0.
 
-        Rounding without dither repeats, and moves blocks by more than a frame can tell. ``lost`` is the model where it
+        Rounding without dither repeats, and moves blocks by more than a frame can show. ``lost`` is the model where it
         has been lost.
 
         Parameters
@@ -281,7 +281,7 @@ class Track:
         return self._rounding_sigma * (1.0 + EVENT_Z / math.sqrt(2.0 * self._telling(fit)))
 
     def _telling(self, fit: FreeFit) -> int:
-        """Return how many frames of a fit tell something new of the noise, 16 at least."""
+        """Return how many frames of a fit show something new of the noise, 16 at least."""
         sine = fit.sine
         return max(self.settings.telling_frames(sine.omega, sine.amplitude, self.sigma, fit.frames), 16)
 
@@ -526,7 +526,7 @@ class Track:
         self.monitor.judge(reading, self.values_since)
 
     def _form(self, start: int, stop: int, omega: float) -> Form:
-        """Tell what kind of residual a stretch shows."""
+        """Return what kind of residual a stretch shows."""
         stop = min(stop, start + ACQUISITION_BLOCKS * self.settings.block_frames)
         x, valid = self.read(start, stop)
         return residual_form(x[valid], omega, self.settings.bits) if valid.any() else (Kind.NOISE, {})

@@ -11,7 +11,7 @@ from rtpverify.dsp.sample_words import empty_low_bits
 from rtpverify.events import Event, Kind, WordLengthSize
 
 WORD_LENGTH_SECONDS = 1.0
-"""How long the low bits must stay empty before the word length is told."""
+"""How long the low bits must stay empty before the word length is reported."""
 
 
 class WordLength:
@@ -26,7 +26,7 @@ class WordLength:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self.watching = settings.bits is not None
-        """Whether all that was seen left low bits empty, and that has not been told."""
+        """Whether all that was seen left low bits empty, and that has not been reported."""
         self.empty_bits = 0
         self._frames = 0
         self._event: Event | None = None
@@ -67,7 +67,7 @@ class WordLength:
             track.teller.tell(self._event)
 
     def _settle(self, track: Track) -> None:
-        """Tell of low bits that have been empty all the time."""
+        """Report low bits that have been empty all the time."""
         bits = self._settings.bits
         if not self.watching or self.empty_bits == 0 or bits is None:
             return
