@@ -25,7 +25,9 @@ DRIFT_BUCKETS = 128
 FIRST_BUCKET_NS = 10_000_000
 """Media time of a drift bucket at first; it doubles whenever they are used up."""
 MIN_DRIFT_NS = 1_000_000_000
-"""Media time it takes to show a drift."""
+"""Time it takes to show a drift, by the media clock or, where that is far too slow, by the arrival clock."""
+MIN_DRIFT_POINTS = 8
+"""Points it takes to tell a slow clock from a pause, of which two points know nothing."""
 MAX_DRIFT_SPREAD_PPM = 20.0
 """How far the middle half of the points may lie apart next to the line, over the time that they cover."""
 MAX_DRIFT_SPREAD = 0.1
@@ -432,7 +434,7 @@ class Timing(Rows):
         """Return how fast the sender's media clock runs against the arrival clock; positive: fast.
 
         The median slope between points of the lower envelope of the transit time (Theil and Sen), so that neither
-        jitter nor outliers pull at it. None before a second of media time, where arrival times do not advance, and
+        jitter nor outliers pull at it. None before a second, where arrival times do not advance, and
         where the points lie on no line: while jitter is too much for the time so far, or where the delay made a step.
 
         Parameters
@@ -648,7 +650,11 @@ class Timing(Rows):
         """Fit the drift to the points since the last break."""
         filled = np.flatnonzero(np.isfinite(self._bucket_transit[stream]))
         time, transit = self._bucket_time[stream, filled], self._bucket_transit[stream, filled]
-        if len(filled) < 2 or time[-1] - time[0] < MIN_DRIFT_NS:
+        if len(filled) < 2:
+            return None
+        media_ns = float(time[-1] - time[0])
+        arrival_ns = media_ns + float(transit[-1] - transit[0]) if len(filled) >= MIN_DRIFT_POINTS else 0.0
+        if max(media_ns, arrival_ns) < MIN_DRIFT_NS:
             return None
         one, other = _distant_pairs(len(filled))
         slopes = (transit[other] - transit[one]) / (time[other] - time[one])

@@ -110,6 +110,24 @@ def test_drift_needs_a_second() -> None:
     assert timing.clock_drift_ppm(0) == pytest.approx(0, abs=1e-6)
 
 
+def test_a_clock_that_is_far_too_slow_shows_within_seconds_of_arrival() -> None:
+    """Packets of 8 kHz that are said to be of 96 kHz: a second by that clock takes twelve."""
+    timing = rated(96_000)
+    arrival = np.arange(400) * 6_000_000 + np.random.default_rng(2).exponential(10_000_000, 400).astype(np.int64)
+    feed(timing, np.sort(arrival))
+    assert timing.clock_drift_ppm(0) == pytest.approx(1e6 / 12 - 1e6, rel=0.01)
+
+
+@pytest.mark.parametrize("packets", [20, 100, 300])
+@pytest.mark.parametrize("at", [0.1, 0.5, 0.9])
+def test_a_pause_of_a_short_stream_is_no_slow_clock(packets: int, at: float) -> None:
+    timing = rated(48_000)
+    arrival = np.arange(packets) * 1_000_000
+    arrival[round(at * packets) :] += 2_500_000_000
+    feed(timing, arrival)
+    assert abs(timing.clock_drift_ppm(0) or 0.0) < 1.0
+
+
 @pytest.mark.parametrize("seconds", [2, 20, 200])
 @pytest.mark.parametrize("at", [0.2, 0.5, 0.8])
 @pytest.mark.parametrize("step_ns", [60_000_000, -340_000_000])
