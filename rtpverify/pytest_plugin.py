@@ -56,7 +56,13 @@ _PACKAGE = Path(__file__).parent
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add options and ini keys."""
+    """Add options and ini keys.
+
+    Parameters
+    ----------
+    parser
+        Takes them.
+    """
     group = parser.getgroup("rtp", "audio over RTP (rtpverify)")
     for name, (metavar, text) in OPTIONS.items():
         group.addoption(f"--{name.replace('_', '-')}", dest=name, metavar=metavar, help=text)
@@ -64,7 +70,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Describe the marker, and attach evidence where a JUnit file is written."""
+    """Describe the marker, and attach evidence where a JUnit file is written.
+
+    Parameters
+    ----------
+    config
+        The configuration of the session.
+    """
     config.addinivalue_line(
         "markers",
         "rtp(profile=..., limits={...}, encoding=..., reference=..., and other options of rtpverify.verify): "
@@ -76,7 +88,23 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
-    """End the checks of a test with the test itself, so that it is the test that fails."""
+    """End the checks of a test with the test itself, so that it is the test that fails.
+
+    Parameters
+    ----------
+    item
+        The test.
+
+    Returns
+    -------
+    object
+        What the test returned.
+
+    Yields
+    ------
+    None
+        While the test runs.
+    """
     from rtpverify.api.observers import OBSERVERS
 
     def observe(result: Result) -> None:
@@ -101,7 +129,25 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Add what checks found to the report of a test that failed, or of a fixture that it needs."""
+    """Add what checks found to the report of a test that failed, or of a fixture that it needs.
+
+    Parameters
+    ----------
+    item
+        The test.
+    call
+        The phase of it that is reported.
+
+    Returns
+    -------
+    pytest.TestReport
+        The report, with what checks found.
+
+    Yields
+    ------
+    None
+        While the report is made.
+    """
     if call.excinfo is not None:
         if call.when == "setup" and _RIG in item.stash:
             item.stash[_RIG].close(call.excinfo.value)
