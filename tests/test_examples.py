@@ -46,6 +46,20 @@ def test_labgrid(pytest_in, fault, status):
     assert ("1 dropout" in ended.stdout) == bool(fault)
 
 
+@pytest.mark.skipif(find_spec("check_jsonschema") is None, reason="needs check-jsonschema")
+@pytest.mark.parametrize(
+    ("name", "schema"),
+    [
+        ("github-actions.yml", ["vendor.github-workflows"]),
+        ("gitlab-ci.yml", ["vendor.gitlab-ci", "--data-transform", "gitlab-ci"]),
+    ],
+)
+def test_files_for_ci_are_what_their_servers_read(name, schema):
+    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", *schema, ROOT / "examples" / "ci" / name]
+    ended = subprocess.run(command, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+
+
 NOTEBOOK = """
 import rtpverify
 stream, form = "{stream}", "L16/48000/1"
