@@ -189,3 +189,15 @@ def test_the_code_of_a_constant_is_the_constant():
         form = parse_rtpmap(f"{name}/48000")
         octets = np.frombuffer(encode(form, np.full((100, 1), 0.25)), np.uint8)
         assert code_bits(form, octets) == bits
+
+
+def test_numbers_that_count_are_no_audio_of_another_size():
+    counting = np.arange(400, dtype=">u2").tobytes()
+    stereo = parse_rtpmap("L8/48000/2")
+    assert SampleEvidence([stereo, parse_rtpmap("L16/48000")], counting).refuting(stereo) is None
+
+
+def test_a_packet_of_few_frames_has_no_code_that_predicts():
+    form = parse_rtpmap("L16/48000")
+    octets = np.frombuffer(encode(form, 0.5 * np.sin(0.05 * np.arange(5)[:, None])), np.uint8)
+    assert 0 < code_bits(form, octets) <= 5 * 16

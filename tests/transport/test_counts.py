@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtpverify.transport.counts import G_MIN, Bursts
+from rtpverify.transport.counts import G_MIN, Bursts, PacketCounts, Reception
 
 
 def pattern(lost, count):
@@ -21,6 +21,15 @@ def pattern(lost, count):
     bursts = [group for group in groups if len(group) > 1]
     alone = len(groups) - len(bursts)
     return len(bursts), sum(group[-1] - group[0] + 1 for group in bursts), sum(map(len, bursts)), alone
+
+
+@pytest.mark.parametrize(
+    ("report", "waited_ns", "units"),
+    [(0, 10**9, 0), (7, 10**9, 65_536), (7, 500_000_000, 32_768), (7, -5, 0), (7, 10**15, 2**32 - 1)],
+)
+def test_how_long_ago_the_latest_report_came(report, waited_ns, units):
+    reception = Reception(PacketCounts(), 0, None, 0, report, 10**18)
+    assert reception.delay_since_last_report(10**18 + waited_ns) == units
 
 
 @given(lost=st.sets(st.integers(0, 300), max_size=60))

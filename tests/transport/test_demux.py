@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from rtpverify.rtp.batch import Flow, PacketBatch, parse
 from rtpverify.transport import demux as module
 from rtpverify.transport import places
-from rtpverify.transport.demux import Demux, Part, Source
+from rtpverify.transport.demux import Demux, Held, Part, Source
 from rtpverify.transport.places import RESERVED, Claim
 from tests.helpers.memory import held_bytes
 
@@ -263,6 +263,30 @@ def test_cuts_change_nothing_and_every_packet_is_accounted_for(
     assert sum(map(len, streams.values())) + sum(whole.refused.values()) == len(packets)
     for arrivals in numbers(streams).values():
         assert arrivals == sorted(arrivals)
+
+
+def test_a_place_that_was_reserved_is_free_again() -> None:
+    demux = Demux(max_streams=0, claim=claim)
+    assert [len(of) for of in run(demux, [(2, 7, 1, 96), (2, 7, 2, 96)]).values()] == [2]
+    demux.release(0)
+    for ssrc in range(8, 8 + RESERVED):
+        assert [len(of) for of in run(demux, [(2, ssrc, 1, 96), (2, ssrc, 2, 96)]).values()] == [2]
+        demux.release(0)
+
+
+@pytest.mark.parametrize("max_streams", [0, 1])
+def test_what_came_before_a_long_loss_proves_a_source_by_itself(max_streams: int) -> None:
+    """Three packets where four are asked for, but at the end two are enough; then far other numbers."""
+
+    def proof(packets: Sequence[Held], at_end: bool) -> int | None:
+        return 96 if len(packets) >= (2 if at_end else 4) else None
+
+    demux = Demux(max_streams, proof=proof)
+    packets = [(0, 7, number, 96) for number in (1, 2, 3, 5000, 5001)]
+    streams = run(demux, packets, [1, 2, 3, 4])
+    assert numbers(streams) == ({0: [0, 1, 2, 3, 4]} if max_streams else {})
+    demux.finish()
+    assert sum(demux.refused.values()) == (0 if max_streams else 5)
 
 
 # --- one source after another in its place --------------------------------------------------------------------------

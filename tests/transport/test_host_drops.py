@@ -63,6 +63,16 @@ def test_every_socket_counts_for_itself():
     assert drops.between(0, 11, 11) == drops.between(0, 14, 14) == 0
 
 
+def test_a_counter_that_starts_over_has_dropped_nothing():
+    drops = fresh()
+    take(drops, [10, 12, 14], [5, 2, 4])
+    assert drops.between(0, 11, 11) == 0
+    assert drops.between(0, 13, 13) == 2
+    drops.take_last(0, 0, 9)
+    drops.take_last(0, 0, 3)
+    assert drops.total[0] == 5 + 2 + 5
+
+
 def test_memory_is_bounded():
     drops = fresh()
     take(drops, np.arange(0, 2000, 2), np.arange(1000))

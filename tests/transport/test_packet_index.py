@@ -67,6 +67,8 @@ def test_nothing_is_known_of_a_stream_that_has_no_packets():
     index.fresh_row(0)
     assert [index.carriers(row, 0, 10) for row in (0, 1)] == [None, None]
     assert index.arrival_ns(0, 65_000) is None
+    assert index.first_sequence(0) is None
+    assert filled(10, first=65_530).first_sequence(0) == 65_530
 
 
 PACKET_FRAMES = st.sampled_from([6, 48, 192, 441, 960, 2880])

@@ -102,3 +102,13 @@ def test_timestamps_of_another_clock_have_no_lead(off):
     assert presentation.lead_seconds(0) is presentation.packets_short(0) is None
     assert presentation.off_seconds(0) == pytest.approx(abs(off - 0.002), abs=0.01)
     assert presentation.off_seconds(0) > FAR_SECONDS
+
+
+def test_a_clock_that_agrees_is_not_off():
+    presentation = Presentation()
+    presentation.fresh_row(0)
+    assert presentation.off_seconds(0) is None
+    presentation.set(0, 48_000, 0, 0, 0.002, 0.0)
+    assert presentation.off_seconds(0) is None
+    packets(presentation, 0, [0.001])
+    assert presentation.off_seconds(0) is None

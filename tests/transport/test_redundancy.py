@@ -242,6 +242,15 @@ def test_a_clock_that_is_set_changes_no_skew(by_ns):
     assert merger.legs(0)[0].last_arrival_ns == 10**18 + 60 + by_ns
 
 
+def test_a_leg_that_brought_nothing_yet_may_begin_with_any_number():
+    ends = [LegEnds("239.1.0.1:5004"), LegEnds("239.1.1.1:5004")]
+    merger, _ = merge([(0, 0, packet(1)), (2, 0, packet(2))], ends=ends)
+    merger.succeed(0)
+    merger, kept = merge([(4, 0, packet(9000)), (5, 1, packet(9000)), (6, 1, packet(9001))], merger=merger)
+    assert kept == [True, False, True]
+    assert counted(merger) == [(3, 0), (2, 0)]
+
+
 def test_length_and_place_change_the_digest():
     arena = np.frombuffer(b"\1" * 8 + b"\2" * 8 + b"\2" * 8 + b"\1" * 8 + bytes(9), np.uint8)
     digest = payload_digest(arena, np.array([0, 16, 32, 32]), np.array([16, 16, 8, 9]))

@@ -35,14 +35,18 @@ class Report:
 
 
 def run(
-    packets: list[Sent], cuts: list[int] | None = None, window: int = WINDOW, marks: list[int] | None = None
+    packets: list[Sent],
+    cuts: list[int] | None = None,
+    window: int = WINDOW,
+    marks: list[int] | None = None,
+    rate_hz: int = 0,
 ) -> Report:
     tracker = SequenceTracker()
     report = Report()
     streams = sorted({packet[0] for packet in packets})
     for stream in range(streams[-1] + 1):
         tracker.fresh_row(stream)
-        tracker.set_window(stream, window)
+        tracker.set_window(stream, window, rate_hz)
     held: dict[int, int] = {}
     settled = np.zeros(0, np.int64)
     begun = np.zeros(0, np.bool_)
@@ -223,6 +227,10 @@ PATTERNS = [
 ]  # fmt: skip
 
 
+RATES_HZ = (0, 480, 48_000)
+"""Not known; one at which 200 packets take long enough for jumps to be forgotten; the usual one."""
+
+
 @settings(max_examples=250, deadline=None)
 @given(
     seed=st.integers(0, 1 << 32),
@@ -233,9 +241,18 @@ PATTERNS = [
     copies=st.sampled_from([0, 0.05]),
     delayed=st.sampled_from([0, 0.05, 0.3]),
     wrap=st.booleans(),
+    rate_hz=st.sampled_from(RATES_HZ),
 )
 def test_only_numbers_that_did_not_come_in_time_are_lost_whatever_the_timestamps(
-    seed: int, pattern: str, frames: int, window: int, loss: float, copies: float, delayed: float, wrap: bool
+    seed: int,
+    pattern: str,
+    frames: int,
+    window: int,
+    loss: float,
+    copies: float,
+    delayed: float,
+    wrap: bool,
+    rate_hz: int,
 ) -> None:
     rng = random.Random(seed)
     numbers, held = 200, max(frames, 1)
@@ -255,8 +272,8 @@ def test_only_numbers_that_did_not_come_in_time_are_lost_whatever_the_timestamps
     oracle.finish()
     packets = [(0, first + number, start + timestamps[number], frames) for _, number in arrived]
     cuts = [rng.randrange(len(packets) + 1) for _ in range(rng.choice([0, 1, 8, 100]))]
-    report = run(packets, cuts, window)
-    assert report == run(packets, [], window)
+    report = run(packets, cuts, window, rate_hz=rate_hz)
+    assert report == run(packets, [], window, rate_hz=rate_hz)
     assert report.counts[0] == oracle.counts
     assert sum(gap.packets for gap in report.gaps) == oracle.counts.lost
     if frames > 0:
@@ -316,11 +333,18 @@ def sent_of(parts: list[tuple[str, int]]) -> tuple[list[Sent], list[int]]:
 
 
 @settings(max_examples=200, deadline=None)
-@given(parts=SOUP, cuts=st.lists(st.integers(0, 400), max_size=30), window=st.sampled_from([0, 100, 480]))
-def test_whatever_comes_cuts_change_nothing(parts: list[tuple[str, int]], cuts: list[int], window: int) -> None:
+@given(
+    parts=SOUP,
+    cuts=st.lists(st.integers(0, 400), max_size=30),
+    window=st.sampled_from([0, 100, 480]),
+    rate_hz=st.sampled_from(RATES_HZ),
+)
+def test_whatever_comes_cuts_change_nothing(
+    parts: list[tuple[str, int]], cuts: list[int], window: int, rate_hz: int
+) -> None:
     packets, marks = sent_of(parts)
-    whole = run(packets, window=window, marks=marks)
-    assert run(packets, [min(cut, len(packets)) for cut in cuts], window, marks) == whole
+    whole = run(packets, window=window, marks=marks, rate_hz=rate_hz)
+    assert run(packets, [min(cut, len(packets)) for cut in cuts], window, marks, rate_hz) == whole
     counts = whole.counts[0]
     assert counts.received == len(whole.placed)
     assert counts.received + counts.duplicated + counts.late + counts.stray == len(packets)
@@ -736,3 +760,71 @@ def test_one_frame_more_than_the_window_before_the_first_is_late() -> None:
     for count, late in ((10, 0), (11, 1)):
         report = every_cut([*steady(count, 1, 48), (0, 0, 0, 48)], window=480)
         assert report.counts[0].late == late, count
+
+
+# --- small steps of timestamps, with a known clock -------------------------------------------------------------------
+
+
+def stepped(steps: dict[int, int], count: int) -> list[Sent]:
+    """Packets whose timestamps step by some frames at some of them, and stay there."""
+    return [
+        (0, number, 48 * number + sum(by for at, by in steps.items() if number >= at), 48) for number in range(count)
+    ]
+
+
+@pytest.mark.parametrize(("by", "joined"), [([1, 1, 1], [False, True, True]), ([1, -1, 1], [False, False, False])])
+def test_steps_of_a_frame_one_way_are_the_drift_of_a_clock(by: list[int], joined: list[bool]) -> None:
+    steps = dict(zip((300, 3300, 6300), by, strict=True))
+    report = run(stepped(steps, 8000), rate_hz=48_000)
+    assert [jump.frames for jump in report.discontinuities] == by
+    assert [jump.joins for jump in report.discontinuities] == joined
+    assert report.errors == []
+
+
+def test_a_step_of_a_frame_within_rounding_is_part_of_it() -> None:
+    packets = stepped({2500: 1}, 5000)
+    for at in range(500, 700, 3):
+        packets[at] = (0, at, 48 * at + 1, 48)
+    report = run(packets, rate_hz=48_000)
+    [error] = report.errors
+    assert (error.first_sequence, error.moves, error.moved, error.deviation) == (500, 1, 1, 1)
+    assert report.discontinuities == []
+
+
+def test_one_step_of_a_frame_is_a_jump() -> None:
+    report = run(stepped({300: 1}, 1500), rate_hz=48_000)
+    assert [(jump.kind, jump.frames, jump.frame) for jump in report.discontinuities] == [(Jump.TIMESTAMP, 1, 14_400)]
+    assert report.errors == []
+
+
+@pytest.mark.parametrize(("apart", "joins"), [(900, True), (1100, False)])
+def test_jumps_near_each_other_are_one_fault(apart: int, joins: bool) -> None:
+    report = run(stepped({300: 700, 300 + apart: 900}, 2500), rate_hz=48_000)
+    assert [(jump.frames, jump.joins) for jump in report.discontinuities] == [(700, False), (900, joins)]
+
+
+def test_a_timestamp_that_is_off_once_and_comes_again_much_later_is_two_errors() -> None:
+    packets = stepped({}, 3000)
+    for at in (500, 2400):
+        packets[at] = (0, at, 48 * at + 200, 48)
+    report = run(packets, rate_hz=48_000)
+    assert [(error.first_sequence, error.packets, error.deviation) for error in report.errors] == [
+        (500, 1, 200),
+        (2400, 1, 200),
+    ]
+
+
+def test_rounding_that_rests_for_a_while_is_the_same_error() -> None:
+    packets = stepped({}, 5000)
+    for at in (*range(500, 600, 3), *range(3000, 3100, 3)):
+        packets[at] = (0, at, 48 * at + 1, 48)
+    [error] = run(packets, rate_hz=48_000).errors
+    assert (error.first_sequence, error.last_sequence, error.packets) == (500, 3099, 68)
+
+
+def test_rounding_that_rests_for_long_is_another_error() -> None:
+    packets = [(0, number, 480 * number, 480) for number in range(5000)]
+    for at in (*range(500, 600, 3), *range(4000, 4100, 3)):
+        packets[at] = (0, at, 480 * at + 1, 480)
+    report = run(packets, rate_hz=48_000)
+    assert [(error.first_sequence, error.packets) for error in report.errors] == [(500, 34), (4000, 34)]
