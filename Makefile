@@ -1,7 +1,7 @@
 # Needs Python 3.11 or newer (with venv) and make; everything else comes into .venv from the package registry.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-processors lint format bench-live bench-latency bench-files bench-capture bench-scale bench-regression bench-detection bench-roc bench-compare docs corpus soak fuzz mutants soak-daemon check-release sbom dashboards docker clean
+.PHONY: help demo test test-processors coverage lint format bench-live bench-latency bench-files bench-capture bench-scale bench-regression bench-detection bench-roc bench-compare docs corpus soak fuzz mutants soak-daemon check-release sbom dashboards docker clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -73,6 +73,11 @@ corpus: $(VENV)/.dev ## many more random faults than make test draws (CASES=60 o
 
 fuzz: $(VENV)/.fuzz ## bytes that branches guide, for whatever reads bytes (TARGETS='rtp sdp' FUZZ='--inputs 100000', or --seconds 600)
 	$(BIN)/python -m tests.fuzz.campaign $(FUZZ) $(TARGETS)
+
+coverage: $(VENV)/.dev ## branches that the tests of their own folders do not reach, in those parts of the core where there may be none
+	@mkdir -p build
+	$(BIN)/coverage run -m pytest --quiet $(addprefix tests/,rtp transport media)
+	$(BIN)/coverage report
 
 mutants: $(VENV)/.dev ## random single mutants of the core, and whether its own tests notice (COUNT=200 SEED=1 FOLDERS='rtp transport media dsp')
 	$(BIN)/python tools/mutants.py --count $(or $(COUNT),200) --seed $(or $(SEED),1) $(or $(FOLDERS),rtp transport media dsp)

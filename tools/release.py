@@ -130,10 +130,17 @@ def needed_by(version: str, wheel: Path) -> list[str]:
     return [f"{one.name}{one.specifier}" for one in needed if one.marker is None or one.marker.evaluate(other)]
 
 
-def is_there(python: str) -> bool:
-    """Tell whether an interpreter is installed; a name of pyenv may stand for none."""
-    found = shutil.which(python)
-    return found is not None and subprocess.run([found, "--version"], check=False, capture_output=True).returncode == 0
+def interpreter(name: str) -> str | None:
+    """Return the interpreter of a name, None where there is none; pyenv keeps those apart that are not switched to."""
+
+    def runs(path: object) -> bool:
+        return subprocess.run([str(path), "--version"], check=False, capture_output=True).returncode == 0
+
+    found = shutil.which(name)
+    if found is not None and runs(found):
+        return found
+    root = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
+    return next((str(path) for path in sorted(root.glob(f"versions/*/bin/{name}")) if runs(path)), None)
 
 
 def check(folder: Path) -> None:
@@ -146,11 +153,13 @@ def check(folder: Path) -> None:
         raise SystemExit(f"builds differ: {digests}")
     print("reproducible:", *(f"{digest[:16]} {name}" for name, digest in digests.items()))
     [wheel] = first.glob("*.whl")
-    for python in PYTHONS:
-        if not is_there(python):
+    for name in PYTHONS:
+        python = interpreter(name)
+        if python is None:
+            print(f"{name}: not here")
             continue
-        inside = install(python, wheel, folder / python)
-        print(f"{python}: {check_installed(inside, folder / python)}", flush=True)
+        inside = install(python, wheel, folder / name)
+        print(f"{name}: {check_installed(inside, folder / name)}", flush=True)
     only = ("--python-version", NEXT, "--only-binary=:all:", "--quiet", "--dest", folder / NEXT)
     run(sys.executable, "-m", "pip", "download", *only, *needed_by(NEXT, wheel))
     print(f"{NEXT}: {len(list((folder / NEXT).iterdir()))} wheels resolve; nothing was run")

@@ -89,6 +89,17 @@ def test_batches_decode_like_single_payloads(name: str, spacing: str) -> None:
         assert row.tolist() == decode_one(encoding, arena[start : start + size].tobytes()).tolist()
 
 
+@pytest.mark.parametrize("name", LINEAR)
+@pytest.mark.parametrize("rows", [1, 3])
+def test_payloads_of_a_single_sample(name: str, rows: int) -> None:
+    encoding = Encoding(name, 48000, 2 if name == "L20" else 1)
+    size = encoding.bytes_per_frame
+    arena = np.random.default_rng(3).integers(0, 256, rows * size, np.uint8)
+    decoded = decode(encoding, arena, np.arange(rows) * size, 1)
+    full_scale = 2.0 ** (encoding.bits - 1)  # type: ignore[operator]
+    assert (decoded.reshape(-1) * full_scale).tolist() == integers(encoding, arena.tobytes())
+
+
 def test_f32_keeps_values_past_full_scale_and_drops_what_is_not_finite() -> None:
     encoding = Encoding("F32", 48000, 1)
     values = np.array([0.5, -1.5, np.nan, np.inf, -np.inf, 1e-30], ">f4")

@@ -49,28 +49,28 @@ def ci(tmp_path):
 
 
 def test_with_all_tools_there_nothing_is_installed(ci):
-    assert ci(PACKAGES)[:3] == (0, "", ["make lint docs test"])
+    assert ci(PACKAGES)[:3] == (0, "", ["make lint docs test coverage check-release"])
 
 
 def test_what_is_missing_is_installed(ci):
     status, said, calls, installed = ci(PACKAGES[3:])
     assert (status, said) == (0, "")
     assert calls[0].startswith("update")
-    assert calls[-1] == "make lint docs test"
+    assert calls[-1] == "make lint docs test coverage check-release"
     assert installed >= set(PACKAGES)
 
 
 def test_one_that_cannot_be_had_keeps_no_other_away_and_fails_after_the_tests(ci):
     status, said, calls, installed = ci(PACKAGES[3:], absent=PACKAGES[1:2])
     assert (status, said) == (1, f"not installed, and what needs them was skipped: {PACKAGES[1]}\n")
-    assert calls[-1] == "make lint docs test"
+    assert calls[-1] == "make lint docs test coverage check-release"
     assert set(PACKAGES) - installed == {PACKAGES[1]}
 
 
 def test_where_nothing_may_be_installed_it_is_said(ci):
     status, said, calls, _ = ci(PACKAGES[2:], user=1000)
     assert (status, said) == (0, f"not installed, and what needs them was skipped: {' '.join(PACKAGES[:2])}\n")
-    assert calls == ["make lint docs test"]
+    assert calls == ["make lint docs test coverage check-release"]
 
 
 def test_tests_that_fail_fail_it(ci):

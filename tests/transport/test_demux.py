@@ -145,6 +145,15 @@ def test_a_flood_of_unknown_sources_costs_bounded_memory() -> None:
     assert demux.held_bytes == 0
 
 
+def test_of_one_source_that_proves_nothing_the_latest_packets_are_held() -> None:
+    demux = Demux(proof=lambda *_: None)
+    assert run(demux, [(0, 7, number, 96) for number in range(100)]) == {}
+    assert demux.refused == Counter(probation=100 - module.MAX_HELD_PACKETS)
+    assert demux.held_bytes == 14 * module.MAX_HELD_PACKETS
+    [held] = demux.finish()
+    assert [packet.sequence for packet in held] == list(range(100 - module.MAX_HELD_PACKETS, 100))
+
+
 def test_held_bytes_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_HELD_BYTES", 14 * 10)
     demux = Demux()
@@ -263,6 +272,31 @@ def test_cuts_change_nothing_and_every_packet_is_accounted_for(
     assert sum(map(len, streams.values())) + sum(whole.refused.values()) == len(packets)
     for arrivals in numbers(streams).values():
         assert arrivals == sorted(arrivals)
+
+
+def test_of_several_streams_at_one_place_one_is_forgotten() -> None:
+    went = Went(by_type=True)
+    packets = [(number, (0, ssrc, number, 96)) for number in range(10) for ssrc in (7, 8)]
+    went.feed(packets)
+    assert [source.ssrc for source in went.demux.sources if source] == [7, 8]
+    went.demux.release(0)
+    assert went.demux.sources == [None, Source(0, 8, 96)]
+    went.feed([(100, (0, 8, 10, 96)), (101, (0, 8, 11, 96))])
+    assert went.streams[1][-2:] == [(8, 10), (8, 11)]
+    # Who comes now takes over the one that is left.
+    went.feed(alternating(9, 1, 3, LATER_NS))
+    assert went.demux.sources == [None, Source(0, 9, 96)]
+
+
+def test_the_older_of_two_streams_in_a_flow_is_taken_over() -> None:
+    went = Went()
+    went.feed([(number, (0, ssrc, number, 96)) for number in range(10) for ssrc in (7, 8)])
+    later = module.SILENT_NS // 2
+    went.feed(alternating(8, 10, 3, later))
+    went.feed(alternating(9, 1, 3, module.SILENT_NS + 1000))
+    assert [source.ssrc for source in went.demux.sources if source] == [9, 8]
+    went.feed(alternating(8, 13, 2, module.SILENT_NS + 9000))
+    assert went.streams[1][-2:] == [(8, 13), (8, 14)]
 
 
 def test_a_place_that_was_reserved_is_free_again() -> None:

@@ -828,3 +828,75 @@ def test_rounding_that_rests_for_long_is_another_error() -> None:
         packets[at] = (0, at, 480 * at + 1, 480)
     report = run(packets, rate_hz=48_000)
     assert [(error.first_sequence, error.packets) for error in report.errors] == [(500, 34), (4000, 34)]
+
+
+# --- packets in doubt ------------------------------------------------------------------------------------------------
+
+
+def test_a_jump_whose_first_packets_change_places() -> None:
+    jumped = steady(20, 5, 5 * 48 + 5000)
+    report = every_cut([*steady(5), jumped[1], jumped[0], *jumped[2:]])
+    assert (report.counts[0].received, report.counts[0].reordered, report.counts[0].lost) == (25, 1, 0)
+    assert [report.placed[row] for row in (5, 6)] == [(6, 6 * 48), (5, 5 * 48)]
+
+
+def test_a_wild_timestamp_that_comes_twice_is_a_copy_and_another_one_is_ignored() -> None:
+    wild = (0, 5, 99_999, 48)
+    counts = every_cut([*steady(5), wild, wild, *steady(10, 6)]).counts[0]
+    assert (counts.received, counts.duplicated, counts.stray, counts.lost) == (16, 1, 0, 0)
+    counts = every_cut([*steady(5), wild, (0, 5, 77_777, 48), *steady(10, 6)]).counts[0]
+    assert (counts.received, counts.duplicated, counts.stray, counts.lost) == (16, 0, 1, 0)
+
+
+def test_a_missing_number_with_a_wild_timestamp_takes_its_place() -> None:
+    packets = [*steady(5), *steady(3, 6), (0, 5, 9_999_999, 48), *steady(10, 9)]
+    report = every_cut(packets)
+    assert (report.counts[0].received, report.counts[0].lost, report.counts[0].stray) == (19, 0, 0)
+    assert report.placed[8] == (5, 5 * 48)
+
+
+def test_copies_in_order_for_longer_than_the_window_are_a_sender_that_starts_over() -> None:
+    again = WINDOW // 48
+    report = every_cut([*steady(40), *steady(again)])
+    assert (report.counts[0].duplicated, report.discontinuities) == (again, [])
+    report = every_cut([*steady(40), *steady(40)])
+    assert [jump.kind for jump in report.discontinuities] == [Jump.RESTART]
+    assert report.counts[0].duplicated == again
+
+
+def test_before_the_first_packet_timestamps_that_are_no_places_are_not_read() -> None:
+    packets = [(0, 10, 1000, -1), (0, 9, 1000 + (1 << 30), -1), *[(0, 11 + i, 1000, -1) for i in range(5)]]
+    counts = every_cut(packets).counts[0]
+    assert (counts.received, counts.lost, counts.stray) == (7, 0, 0)
+
+
+def test_what_continues_neither_from_here_nor_from_before_a_restart_is_ignored() -> None:
+    restarted = steady(6, 5000, 1_000_000)
+    report = every_cut([*steady(20), *restarted[:3], (0, 30, 30 * 48, 48), *restarted[3:]])
+    assert [jump.kind for jump in report.discontinuities] == [Jump.RESTART]
+    assert (report.counts[0].received, report.counts[0].stray, report.counts[0].lost) == (26, 1, 0)
+
+
+def test_two_packets_of_which_one_is_not_decoded_bear_each_other_out_by_their_places() -> None:
+    for apart, kinds in ((96, [Jump.RESTART]), (9999, [])):
+        packets = [*steady(20), (0, 5000, 10**6, 48), (0, 5002, 10**6 + apart, -1)]
+        report = every_cut(packets)
+        assert [jump.kind for jump in report.discontinuities] == kinds, apart
+
+
+def test_what_seems_to_end_silence_settles_what_was_in_doubt() -> None:
+    packets = [*spoken(4, 0, 0), (0, 4, 99_999, FRAMES), *spoken(5, 5, 5 * FRAMES + 8000)]
+    report = every_cut(packets, marks=[Mark.SPEECH] * 5 + [Mark.SPURT] + [Mark.SPEECH] * 4)
+    assert (report.counts[0].received, report.counts[0].lost, report.counts[0].stray) == (10, 0, 0)
+    assert [report.placed[row] for row in (4, 5)] == [(4, 4 * FRAMES), (5, 5 * FRAMES)]
+    [error] = report.errors  # nothing bears out that silence was left out: the packet before it was wild
+    assert (error.first_sequence, error.packets) == (4, 6)
+
+
+def test_silence_of_which_the_first_packet_after_it_is_lost_is_a_pause_all_the_same() -> None:
+    packets = [*spoken(5, 0, 0), *spoken(6, 6, 6 * FRAMES + 8000)]
+    report = run(packets, marks=[Mark.SPEECH] * len(packets), rate_hz=8000)
+    [jump], [gap] = report.discontinuities, report.gaps
+    assert (jump.kind, jump.frames) == (Jump.PAUSE, 8000)
+    assert (gap.first_sequence, gap.packets) == (5, 1)
+    assert report.errors == []

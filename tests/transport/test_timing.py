@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from rtpverify.transport.placement import Discontinuity, Jump
-from rtpverify.transport.timing import PacketTiming, Timing
+from rtpverify.transport.timing import MAX_CHANGES, STEADY_STEPS, PacketTiming, Timing
 from tests.helpers.memory import held_bytes
 
 SECOND = 1_000_000_000
@@ -307,3 +307,24 @@ def test_a_real_capture_of_telephony() -> None:
     timing.update(np.zeros(len(sequence), np.int64), sequence, timestamp, arrival)
     assert timing.jitter_seconds(0) == pytest.approx(0.365e-3, abs=0.5e-6)
     assert timing.packet_time_seconds(0) == 0.03
+
+
+def test_packet_times_that_change_for_good_are_noted() -> None:
+    timing = rated(48_000)
+    assert timing.clock_rate_hz(0) == 48_000
+    steps = np.repeat([48, 96, 48, 240], [2 * STEADY_STEPS, STEADY_STEPS, STEADY_STEPS - 1, STEADY_STEPS])
+    number, timestamp = np.arange(len(steps) + 1), np.concatenate([[0], np.cumsum(steps)])
+    for cut in (0, 3):
+        timing = rated(48_000)
+        for part in np.array_split(np.arange(len(number)), cut + 1):
+            timing.update(np.zeros(len(part), np.int64), number[part], timestamp[part], timestamp[part] * 20_833)
+        assert timing.packet_time_changes(0) == (2, [(0.001, 0.002), (0.002, 0.005)])
+
+
+def test_packet_times_that_keep_changing_are_counted_and_some_kept() -> None:
+    timing = rated(48_000)
+    steps = np.repeat(np.tile([48, 96], MAX_CHANGES), STEADY_STEPS)
+    number, timestamp = np.arange(len(steps) + 1), np.concatenate([[0], np.cumsum(steps)])
+    timing.update(np.zeros(len(number), np.int64), number, timestamp, timestamp * 20_833)
+    count, changes = timing.packet_time_changes(0)
+    assert (count, len(changes)) == (2 * MAX_CHANGES - 1, MAX_CHANGES)
