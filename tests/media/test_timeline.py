@@ -120,6 +120,33 @@ def test_the_ring_is_of_whole_packets_unless_that_doubles_it(packet_frames, capa
     assert Timeline(1, 10, 10, 10, packet_frames).capacity == capacity
 
 
+@pytest.mark.parametrize("hole", [None, 4 * BLOCK + 3])
+def test_a_stretch_is_the_blocks_of_a_row_wherever_the_ring_ends(hole):
+    timeline, frames = make(streams=2), 13 * BLOCK
+    per_ring = timeline.capacity // BLOCK
+    for start in range(0, frames, BLOCK):
+        timeline.write_run(1, start, samples_of(np.arange(start, start + BLOCK), 2))
+        if start // BLOCK < 8:
+            timeline.consume(one(1), one(1))
+    if hole is not None:
+        timeline.begin(1, 0)
+        for start in range(8 * BLOCK):
+            if start != hole:
+                timeline.write_run(1, start, samples_of([start], 2))
+    first, last = (3, 13) if hole is None else (0, 8)
+    for start in range(first, last):
+        for count in range(1, last - start + 1):
+            data, whole = timeline.stretch(1, start, count)
+            assert data.shape == (2, count, BLOCK)
+            frame = np.arange(start * BLOCK, (start + count) * BLOCK)
+            there = frame != hole
+            for channel in range(2):
+                assert np.array_equal(data[channel].ravel()[there], samples_of(frame, 2)[there, channel])
+            assert whole.tolist() == there.reshape(count, BLOCK).all(axis=1).tolist()
+    assert per_ring < 13
+    assert not timeline.stretch(0, 0, 2)[1].any()
+
+
 def test_rings_are_made_as_they_are_needed():
     timeline = make(streams=1)
     alone = held_bytes(timeline)

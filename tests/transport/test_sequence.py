@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from rtpverify.transport.counts import PacketCounts
 from rtpverify.transport.placement import Discontinuity, Gap, Jump, Mark, TimestampError
 from rtpverify.transport.sequence import Placement, SequenceTracker
-from rtpverify.transport.stream_order import StreamOrder
+from rtpverify.transport.stream_order import HORIZON_WINDOWS, StreamOrder
 
 WINDOW = 480
 Sent = tuple[int, int, int, int]  # stream, sequence, timestamp, frames; the numbers need not be wrapped
@@ -875,6 +875,14 @@ def test_what_continues_neither_from_here_nor_from_before_a_restart_is_ignored()
     report = every_cut([*steady(20), *restarted[:3], (0, 30, 30 * 48, 48), *restarted[3:]])
     assert [jump.kind for jump in report.discontinuities] == [Jump.RESTART]
     assert (report.counts[0].received, report.counts[0].stray, report.counts[0].lost) == (26, 1, 0)
+
+
+def test_two_packets_at_the_edge_of_what_may_be_missing_bear_each_other_out_in_any_order() -> None:
+    most = HORIZON_WINDOWS * WINDOW // 48
+    there = steady(6, 4 + most + 1, 10**6)
+    report = every_cut([*steady(5), there[1], there[0], *there[2:]])
+    assert [(jump.kind, jump.to_sequence) for jump in report.discontinuities] == [(Jump.RESTART, 4 + most + 1)]
+    assert (report.counts[0].received, report.counts[0].lost) == (11, 0)
 
 
 def test_two_packets_of_which_one_is_not_decoded_bear_each_other_out_by_their_places() -> None:
