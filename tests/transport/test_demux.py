@@ -385,6 +385,15 @@ def test_after_a_silence_another_source_continues_the_stream(cut: bool, flow: in
     assert went.demux.waiting_sources == 1
 
 
+def test_who_continues_a_stream_needs_no_room_of_its_own() -> None:
+    went = Went(max_streams=1)
+    went.feed(alternating(7, 1, 3, 0))
+    went.feed(alternating(8, 1, 3, LATER_NS))
+    assert went.demux.sources == [Source(0, 8, 96)]
+    went.feed(alternating(9, 1, 3, LATER_NS + 9000, flow=1))  # at another place
+    assert went.demux.refused == Counter(too_many_streams=3)
+
+
 @pytest.mark.parametrize(("silent_ns", "continues"), [(module.SILENT_NS, False), (module.SILENT_NS + 1, True)])
 def test_how_long_a_silence_it_takes(silent_ns: int, continues: bool) -> None:
     went = Went()

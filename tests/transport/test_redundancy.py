@@ -217,6 +217,26 @@ def test_the_legs_of_a_stream_that_is_gone_are_another_s():
     assert [leg.counts.received for leg in merger.legs(0)] == [1, 1]
 
 
+def test_another_sender_of_the_second_stream_begins_alone():
+    """What the first stream has of its legs stays."""
+    table = RowTable()
+    assert [table.allocate(), table.allocate()] == [0, 1]
+    merger = LegMerger(table)
+    for stream in (0, 1):
+        merger.add(stream, [], 0)
+
+    def feed(arrived, stream):
+        part = batch_of(arrived)
+        rows = np.full(len(part), stream)
+        return merger.merge(part, rows, np.full(len(part), STEP)).tolist()
+
+    assert feed([(0, 0, packet(1)), (1, 0, packet(2))], 0) == [True, True]
+    assert feed([(2, 2, packet(1)), (3, 2, packet(2))], 1) == [True, True]
+    merger.succeed(1)
+    assert feed([(4, 1, packet(1)), (5, 1, packet(2))], 0) == [False, False]
+    assert feed([(6, 3, packet(1)), (7, 2, packet(1))], 1) == [True, False]
+
+
 def test_legs_stay_known_when_flows_are_forgotten():
     arrived = [(0, 1, packet(1)), (50, 3, packet(1))]
     merger, _ = merge(arrived)
