@@ -242,6 +242,8 @@ def measure(receiver: str, first_port: int, streams: int, seconds: float, folder
         time.sleep(seconds)
         used_ns, packets = cpu_ns(process_id) - before_ns, sent.value - before_packets
         elapsed_seconds = time.monotonic() - start
+        if packets <= 0:
+            raise SystemExit(f"the sender of {streams} streams sent nothing in {seconds:g} s: this machine is too busy")
         sender.join()
         time.sleep(1.0)
         drops = udp_sockets()

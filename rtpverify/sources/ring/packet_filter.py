@@ -19,6 +19,9 @@ _LOAD_HEADER_LENGTH, _LOAD_HALF_BEYOND = 0xB1, 0x48
 _JUMP, _JUMP_EQUAL, _RETURN = 0x05, 0x15, 0x06
 _PROTOCOL = 0xFFFFF000
 """Offset at which a load gives the network protocol, whatever the link layer is (``SKF_AD_OFF + SKF_AD_PROTOCOL``)."""
+_PACKET_TYPE, _HARDWARE = 0xFFFFF004, 0xFFFFF01C
+"""The same of whose packet it is (``PACKET_OUTGOING``), and what link layer the interface has (``ARPHRD_LOOPBACK``)."""
+_OUTGOING, _LOOPBACK = 4, 772
 _NETWORK = 0xFFF00000
 """Offsets from here on count from the network header (``SKF_NET_OFF``)."""
 _IPV4, _IPV6, _VLAN, _SERVICE_VLAN, _OLD_SERVICE_VLAN = 0x0800, 0x86DD, 0x8100, 0x88A8, 0x9100
@@ -55,6 +58,8 @@ def udp_program() -> bytes:
 def ports_program(ports: Iterable[int]) -> bytes:
     """Return a program that passes UDP to certain ports, and of IPv6 also what has extension headers.
 
+    What leaves by the loopback interface comes in by it, and is passed once.
+
     Parameters
     ----------
     ports
@@ -81,6 +86,11 @@ def ports_program(ports: Iterable[int]) -> bytes:
         (_LOAD_HALF_BEYOND, 0, 0, _NETWORK + _PORT_AT),
     ]
     program = [
+        (_LOAD_WORD, 0, 0, _PACKET_TYPE),
+        (_JUMP_EQUAL, 0, 3, _OUTGOING),
+        (_LOAD_WORD, 0, 0, _HARDWARE),
+        (_JUMP_EQUAL, 0, 1, _LOOPBACK),
+        (_RETURN, 0, 0, 0),
         (_LOAD_WORD, 0, 0, _PROTOCOL),
         (_JUMP_EQUAL, 0, len(of_ipv6) + 1, _IPV6),
         *of_ipv6,

@@ -78,3 +78,20 @@ def test_another_sender_than_the_one_asked_for():
 
     # Of a group, the kernel does not pass strangers to a socket; at an address of this host they are counted.
     assert with_cable(received) == ([b"friend"], {"sender": 1})
+
+
+def test_on_loopback_a_packet_takes_one_slot():
+    with (
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender,
+    ):
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+        probe.close()
+        with RingReceiver([Endpoint("127.0.0.1", port)]) as receiver:
+            for number in range(10):
+                sender.sendto(bytes([number]), ("127.0.0.1", port))
+            found = collect(receiver, 10)
+            assert [payload for payload, _ in found] == [bytes([number]) for number in range(10)]
+            slots = receiver.receive_buffer_bytes // 2048
+            assert round(receiver.take_fill() * slots) == 10
