@@ -8,7 +8,8 @@ Faults within it depart from what is expected then, and are explained as all oth
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,11 +26,16 @@ from rtpverify.detect.tone.monitor import Reading, Values
 from rtpverify.detect.tone.quiet import MODEL_BLOCKS
 from rtpverify.detect.tone.reference import ToneReference
 from rtpverify.detect.tone.settings import LEAST_WINDOW_FRAMES, noise_power_range
+from rtpverify.detect.tone.steps import GRACE_FRAMES
 from rtpverify.detect.tone.track import Lasting, Muted, Track
 from rtpverify.dsp.levels import DB_PER_NEPER, FULL_SCALE_SINE_RMS, dbfs, decibels
-from rtpverify.dsp.sine import FreeFit, Sine, fit_free, omega_deviation
+from rtpverify.dsp.sine import FreeFit, Sine, fit_free, fit_phasor, omega_deviation
 from rtpverify.events import SIZES, Event, Kind
 
+STEPS = frozenset({Kind.SLIP, Kind.REPEAT, Kind.POLARITY})
+"""What shows as a step of the tone's phase."""
+ANOTHER_SINE = frozenset({Kind.GAIN, Kind.DC_OFFSET, Kind.FREQUENCY})
+"""What makes another sine of it."""
 ASPECTS = {
     Kind.GAIN: "level",
     Kind.DC_OFFSET: "dc",
@@ -46,7 +52,48 @@ _SURROUNDINGS_BLOCKS = 4
 """Blocks before a fault is seen to be over that are searched for its end: the first half of them is the fault's."""
 
 
-def lasts(track: Track, absence: Absence, departure: Departure) -> bool:
+@dataclass(frozen=True)
+class _Begun:
+    """What a departure is the beginning of.
+
+    Attributes
+    ----------
+    stretch, found
+        Its frames, and what explains them.
+    lasting
+        The one of these that is not over.
+    known
+        Frame up to which it is known: the next of these that is not over begins there.
+    """
+
+    stretch: Stretch
+    found: list[Explanation]
+    lasting: Explanation
+    known: int
+
+    @property
+    def within(self) -> list[Explanation]:
+        """What is over, within it or before."""
+        return [item for item in self.found if item.ended and item is not self.lasting and item.start < self.known]
+
+
+def _begun(track: Track, departure: Departure) -> _Begun | None:
+    """Return what has begun and is not over; None where nothing has."""
+    stretch = stretch_of(track, departure.frame, departure.look, track.model, None)
+    found = explanations(track, stretch, track.model)
+    lasting = next((item for item in found if not item.ended), None)
+    # A jump that gives way to something else is no return.
+    jumps = [one for one, other in pairwise(found) if one.kind in STEPS and 0 <= other.start - one.stop <= GRACE_FRAMES]
+    if jumps and (lasting is None or jumps[0].start < lasting.start):
+        lasting = jumps[0]
+    if lasting is None:
+        return None
+    after = [item.start for item in found if item.start > lasting.start and (not item.ended or item in jumps)]
+    known = min([departure.look, *after, *([lasting.stop] if lasting.ended else [])])
+    return None if known - lasting.start < LEAST_WINDOW_FRAMES else _Begun(stretch, found, lasting, known)
+
+
+def lasts(track: Track, absence: Absence, soon: Departure, later: Departure) -> bool:
     """Explain what has begun and is not over, and continue with what it makes of the tone.
 
     Parameters
@@ -55,46 +102,80 @@ def lasts(track: Track, absence: Absence, departure: Departure) -> bool:
         The channel.
     absence
         What is known of a tone that is not there.
-    departure
-        The frames that depart.
+    soon, later
+        The frames that depart, for a short while and for a longer one.
 
     Returns
     -------
     bool
         Whether something explains it.
     """
-    stretch = stretch_of(track, departure.frame, departure.look, track.model, None)
-    found = explanations(track, stretch, track.model)
-    lasting = next((item for item in found if not item.ended), None)
-    if lasting is None:
+    begun = _begun(track, later)
+    if begun is None or begun.lasting.kind is Kind.NOISE:
+        # Of several faults in a row noise explains most; the first frames tell the first of them.
+        first = _begun(track, soon)
+        begun = first if first is not None and first.lasting.kind in STEPS | ANOTHER_SINE else begun
+    if begun is None:
         return False
-    # What begins within it and is not over is explained by itself.
-    within = [item.start for item in found if not item.ended and item.start > lasting.start]
-    known = min([departure.look, *within])
-    if known - lasting.start < LEAST_WINDOW_FRAMES:
-        return False
+    stretch, lasting, known = begun.stretch, begun.lasting, begun.known
     if lasting.kind is Kind.DROPOUT:
         _begin_muted(track, stretch, lasting, known)
     elif lasting.kind is Kind.BYTE_ORDER:
         absence.lose_tone(lasting.start)
         absence.begin_foreign(_event_of(lasting), known)
+    elif lasting.kind in STEPS:
+        if not _step(track, stretch, lasting, known, max([lasting.start, *(item.stop for item in begun.within)])):
+            return False
     elif lasting.kind not in ASPECTS or not _follow(track, absence, stretch, lasting, known):
         return False
-    for item in found:
-        if item.ended and item.start < known:
-            tell_explanation(track, item)
+    for item in begun.within:
+        tell_explanation(track, item)
     return True
+
+
+def _step(track: Track, stretch: Stretch, found: Explanation, known: int, resume: int) -> bool:
+    """Have a step of the phase measured, and continue with the sine that is undisturbed from frame ``resume`` on."""
+    before, rate_frames = track.model, track.rate_frames
+    fit = _fit(track, stretch, found, known, before.omega)
+    if known - found.start < track.settings.block_frames:
+        fit = _fit_known(stretch, found, known, before.omega)  # too short for a frequency of its own
+    if fit is None:
+        return False
+    track.add_step(found.start, resume, before, fit.sine)
+    _take(track, fit, found.start)
+    track.follow(fit.sine, fit.frames, max(fit.frames, rate_frames))
+    if resume > found.start:
+        track.note_damage(found.start, resume)
+    track.monitor.judge(_reading(track, fit), found.start)
+    track.position = known
+    return True
+
+
+def _fit_known(stretch: Stretch, found: Explanation, known: int, omega: float) -> FreeFit | None:
+    """Fit a sine of a known frequency to the frames up to ``known`` that a fault explains."""
+    part = slice(found.start - stretch.start, known - stretch.start)
+    fits = (stretch.valid & found.fits)[part]
+    sine = fit_phasor(stretch.x[part], found.start, omega, fits)
+    if sine is None:
+        return None
+    left = (stretch.x[part] - sine.at(found.start, known))[fits]
+    return FreeFit(sine, float(left.std()), float(np.abs(left).max()), len(left))
+
+
+def _fit(track: Track, stretch: Stretch, found: Explanation, known: int, omega: float) -> FreeFit | None:
+    """Fit a sine near ``omega`` to the last frames that a fault explains, of those up to ``known``."""
+    start = max(found.start, known - MODEL_BLOCKS * track.settings.block_frames)
+    part = slice(start - stretch.start, known - stretch.start)
+    return fit_free(stretch.x[part], start, omega, (stretch.valid & found.fits)[part])
 
 
 def _follow(track: Track, absence: Absence, stretch: Stretch, found: Explanation, look: int) -> bool:
     """Go on with the sine that is there while a fault lasts; return whether there is one, or surely none."""
     settings, before = track.settings, track.model
-    start = max(found.start, look - MODEL_BLOCKS * settings.block_frames)
-    part = slice(start - stretch.start, look - stretch.start)
     omega = before.omega
     if found.kind is Kind.FREQUENCY:
         omega = 2.0 * math.pi * found.figure("frequency_hz") / settings.sample_rate_hz
-    fit = fit_free(stretch.x[part], start, omega, (stretch.valid & found.fits)[part])
+    fit = _fit(track, stretch, found, look, omega)
     if found.kind is Kind.NOISE and (fit is None or fit.rms > LARGEST_RESIDUAL * fit.sine.amplitude):
         absence.lose_tone(found.start)
         absence.begin_foreign(_event_of(found), look)
@@ -108,8 +189,9 @@ def _follow(track: Track, absence: Absence, stretch: Stretch, found: Explanation
         lasting = replace(lasting, values=track.monitor.expect(values))
     track.lasting.append(lasting)
     if lasting.aspect == "residual":
+        x = stretch.x[: look - stretch.start][-fit.frames :]
         if fit.rms > settings.residual_limit(fit.sine.amplitude):
-            track.monitor.begin(lasting.aspect, _residual_event(track, found, stretch.x[part], fit), look)
+            track.monitor.begin(lasting.aspect, _residual_event(track, found, x, fit), look)
     else:
         track.monitor.judge(_reading(track, fit), found.start)
     opened = track.monitor.opened(lasting.aspect)

@@ -15,6 +15,10 @@ from rtpverify.dsp.sine import Sine, fit_phasor, wrap_phase
 from rtpverify.dsp.slip import SlipCode
 from rtpverify.events import SlipSize
 
+_TRIMS, _FAR = 3, 4.0
+"""How often frames are omitted from a fit that are off by so many times the median: 2.7 deviations of Gaussian noise,
+more than rounding or a sine reach of theirs."""
+
 
 @dataclass(frozen=True)
 class ToneReference:
@@ -114,8 +118,9 @@ class ToneReference:
         if np.count_nonzero(valid) < LEAST_WINDOW_FRAMES:
             return []
         sine = self.sine
-        found = fit_phasor(x - sine.dc, start, sine.omega, valid, with_dc=False)
-        if found is None:
+        found = self._of_most(start, x - sine.dc, valid, with_dc=False)
+        other = self._of_most(start, x, valid, with_dc=True)
+        if found is None or other is None:
             return []
         step = wrap_phase(found.phase - sine.phase_at(found.anchor))
         deviation = math.hypot(self.sigma * math.sqrt(2.0 / len(x)), self.uncertain) / sine.amplitude
@@ -123,7 +128,22 @@ class ToneReference:
         slip_frames = self.code.decode(forwards, deviation) if self.code else None
         moved = replace(self, sine=replace(sine, phase=sine.phase + step))
         size = SlipSize(slip_frames=slip_frames, phase_step_rad=forwards)
-        return [Moved(moved, size, 1, math.log(self.sample_rate_hz))]
+        # What plays on may do so at another level, with another offset.
+        elsewhere = replace(self, sine=other)
+        prior = math.log(self.sample_rate_hz)
+        return [Moved(moved, size, 1, prior), Moved(elsewhere, size, 3, prior)]
+
+    def _of_most(self, start: int, x: NDArray[np.float64], valid: NDArray[np.bool_], *, with_dc: bool) -> Sine | None:
+        """Return the tone at the phase that most frames show: some may be those of what follows."""
+        found = fit_phasor(x, start, self.sine.omega, valid, with_dc=with_dc)
+        for _ in range(_TRIMS):
+            if found is None:
+                return None
+            off = np.abs(x - found.at(start, start + len(x)))
+            found = fit_phasor(
+                x, start, self.sine.omega, valid & (off <= _FAR * float(np.median(off[valid]))), with_dc=with_dc
+            )
+        return found
 
     def others(self) -> Sequence[Moved]:
         """Return nothing: another channel's tone shows by its frequency.

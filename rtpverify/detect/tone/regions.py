@@ -7,8 +7,6 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from rtpverify.dsp.sine import Sine, block_time
-
 
 def equal_run(x: NDArray[np.float64], index: int) -> tuple[int, int]:
     """Return start and end of the run of equal values that contains ``index``.
@@ -152,54 +150,3 @@ def variance_change_point(residual: NDArray[np.float64]) -> int:
     cost = index * np.log(left) + (n - index) * np.log(right)
     least = int(cost.argmin())
     return int(index[least]) if n * math.log(max(energy[-1] / n, 1e-30)) - cost[least] > 2.0 * math.log(n) else 0
-
-
-def first_steady_window(
-    x: NDArray[np.float64],
-    valid: NDArray[np.bool_],
-    start: int,
-    omega: float,
-    length: int,
-    peak_limit: float,
-    rms_limit: float,
-) -> tuple[int, Sine] | None:
-    """Return the first window that a sine of known frequency explains.
-
-    Parameters
-    ----------
-    x, valid
-        Frames ``start`` … and which of them are there, shape (n,) each.
-    start
-        Number of the first frame.
-    omega
-        Frequency, rad per frame.
-    length, peak_limit, rms_limit
-        Window length in frames, and the largest residual and its largest RMS that noise explains: a window of louder
-        noise may have no peak by chance.
-
-    Returns
-    -------
-    tuple of int and Sine, or None
-        Offset of the window in ``x`` and the sine fitted to it.
-    """
-    hop = max(1, length // 16)
-    if len(x) < length:
-        return None
-    offsets = np.arange(0, len(x) - length + 1, hop)
-    whole = np.lib.stride_tricks.sliding_window_view(valid, length)[offsets].all(axis=1)
-    offsets = offsets[whole]
-    if len(offsets) == 0:
-        return None
-    t = block_time(length)
-    columns = np.array([np.cos(omega * t), np.sin(omega * t), np.ones(length)])
-    windows = np.lib.stride_tricks.sliding_window_view(x, length)[offsets]
-    solution = windows @ np.linalg.pinv(columns)
-    residual = np.abs(windows - solution @ columns)
-    square_sum = np.einsum("wn,wn->w", residual, residual)
-    found = np.flatnonzero((residual.max(axis=1) <= peak_limit) & (square_sum <= rms_limit**2 * length))
-    if len(found) == 0:
-        return None
-    first = int(found[0])
-    a, b, dc = solution[first]
-    anchor = start + int(offsets[first]) + (length - 1) / 2.0
-    return int(offsets[first]), Sine(omega, anchor, float(np.arctan2(-b, a)), float(np.hypot(a, b)), float(dc))

@@ -1,14 +1,12 @@
 """Frame-by-frame explanation of one channel where it is not plainly clean.
 
 The scanner carries the sine of before forward block by block. Where a frame departs from it, the scanner looks a fixed
-number of frames ahead, so that what it concludes depends on the signal alone and not on how the input was cut, and
-takes the first of :data:`PASSING`, then of :data:`LASTING`, that holds. Where none does, the tone is lost and looked
-for anew.
+number of frames ahead, so that what it concludes depends on the signal alone and not on how the input was cut: whether
+the sine has only changed slowly, whether it continues after wrong frames, and what has begun where it does not. Where
+nothing explains that, the tone is lost and looked for anew.
 """
 
 from __future__ import annotations
-
-from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +17,6 @@ from rtpverify.detect.tone.adoption import adopt
 from rtpverify.detect.tone.damage import fills_the_end, passes
 from rtpverify.detect.tone.departure import LOOKAHEAD_SECONDS, RETURN_SECONDS, Departure, look_around
 from rtpverify.detect.tone.drift import drifts
-from rtpverify.detect.tone.jump import ends_out_of_step, goes_on_as_another_sine, jumps_ahead
 from rtpverify.detect.tone.lasting import ends_muted, finish, lasts, returns, seems_as_before
 from rtpverify.detect.tone.moves import SETTLING_BLOCKS
 from rtpverify.detect.tone.quiet import follow_quiet
@@ -29,14 +26,6 @@ from rtpverify.events import Event
 
 MOST_TRIES = 8
 """Explanations of one frame, each of which leaves it unexplained: in noise, sines may be taken in turn for ever."""
-
-Explanation = Callable[[Track, Departure], bool]
-"""Tells of a departure and takes the track past it, or returns False and leaves all as it is."""
-
-PASSING: tuple[Explanation, ...] = (drifts, passes, jumps_ahead)
-"""What a departure may be that shows at once, the most certain first; what passes may need longer."""
-LASTING: tuple[Explanation, ...] = (goes_on_as_another_sine, ends_out_of_step, fills_the_end)
-"""What it may be where the tone of before does not return."""
 
 
 class Scanner:
@@ -248,13 +237,13 @@ class Scanner:
         track.steps.interrupt(frame)
         if track.lasting and later is not None and returns(track, later):
             return True
-        if any(explains(track, soon) for explains in PASSING):
+        if drifts(track, soon) or passes(track, soon):
             return True
         if later is None:
             return False
-        if passes(track, later) or lasts(track, self._absence, later):
+        if passes(track, later) or lasts(track, self._absence, soon, later):
             return True
-        if not any(explains(track, soon) for explains in LASTING):
+        if not fills_the_end(track, soon):
             self._absence.lose_tone(frame)
         return True
 

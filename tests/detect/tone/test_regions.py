@@ -3,7 +3,6 @@
 import math
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,10 +11,8 @@ from rtpverify.detect.tone.regions import (
     change_point,
     equal_run,
     first_cluster_end,
-    first_steady_window,
     variance_change_point,
 )
-from rtpverify.dsp.sine import Sine
 
 OMEGA = 2 * math.pi * 997 / 48000
 
@@ -61,31 +58,3 @@ def test_a_change_of_noise_is_found(frame, seed):
 
 def test_no_change_of_noise_in_too_little():
     assert variance_change_point(np.ones(10)) == 0
-
-
-@pytest.mark.parametrize("start", [0, 100, 333])
-def test_the_first_steady_window(start):
-    rng = np.random.default_rng(start)
-    x = Sine(OMEGA, 0.0, 0.3, 0.5, 0.01).at(1000, 1600)
-    x[:start] = rng.standard_normal(start)
-    valid = np.ones(600, bool)
-    offset, sine = first_steady_window(x, valid, 1000, OMEGA, 96, 1e-9, 1e-9)
-    assert start <= offset < start + 6
-    assert np.abs(sine.at(1000, 1600) - x)[start:].max() < 1e-9
-    valid[:] = False
-    assert first_steady_window(x, valid, 1000, OMEGA, 96, 1e-9, 1e-9) is None
-    assert first_steady_window(x[:50], valid[:50], 1000, OMEGA, 96, 1e-9, 1e-9) is None
-    assert first_steady_window(rng.standard_normal(600), np.ones(600, bool), 0, OMEGA, 96, 1e-3, 1e-3) is None
-
-
-def test_louder_noise_without_a_peak_is_no_steady_window():
-    x = Sine(OMEGA, 0.0, 0.3, 0.5, 0.0).at(0, 600) + np.where(np.arange(600) % 2, 0.003, -0.003)
-    assert first_steady_window(x, np.ones(600, bool), 0, OMEGA, 96, 0.004, 0.001) is None
-    assert first_steady_window(x, np.ones(600, bool), 0, OMEGA, 96, 0.004, 0.004) is not None
-
-
-def test_a_steady_window_has_no_holes():
-    x, valid = Sine(OMEGA, 0.0, 0.3, 0.5, 0.0).at(0, 600), np.ones(600, bool)
-    valid[[50, 200]] = False
-    offset, _ = first_steady_window(x, valid, 0, OMEGA, 96, 1e-9, 1e-9)
-    assert 50 < offset <= 56

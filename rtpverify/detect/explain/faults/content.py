@@ -223,7 +223,7 @@ class Slip(_Found):
             The explanations with their parameters; none where it does not hold.
         """
         departure, piece = part.departure, _start(part)
-        moved = departure.reference.elsewhere(departure.start + piece.start, departure.x[piece], departure.valid[piece])
+        moved = departure.reference.elsewhere(departure.start + piece.start, departure.x[piece], part.among[piece])
         places = (
             with_noise(
                 part, departure.at(item.reference), item.parameters, told(item.size, _slipped(item.size)), item.prior
