@@ -853,6 +853,23 @@ def test_a_missing_number_with_a_wild_timestamp_takes_its_place() -> None:
     report = every_cut(packets)
     assert (report.counts[0].received, report.counts[0].lost, report.counts[0].stray) == (19, 0, 0)
     assert report.placed[8] == (5, 5 * 48)
+    [error] = report.errors
+    assert (error.first_sequence, error.packets, error.deviation) == (5, 1, 9_999_999 - 5 * 48)
+
+
+@pytest.mark.parametrize("late", [0, 1])
+def test_a_jump_begins_with_its_first_packet_though_that_comes_later(late: int) -> None:
+    jumped = steady(20, 5, 5 * 48 + 5000)
+    first = jumped.pop(late)
+    report = run([*steady(5), *jumped[:3], first, *jumped[3:]])
+    assert [(jump.frames, jump.sequence) for jump in report.discontinuities] == [(5000, 5)]
+    assert (report.counts[0].received, report.counts[0].lost, report.errors) == (25, 0, [])
+
+
+def test_a_packet_that_comes_later_with_another_timestamp_is_an_error() -> None:
+    report = run([*steady(5), *steady(3, 6), (0, 5, 5 * 48 + 7, 48), *steady(30, 9)])
+    [error] = report.errors
+    assert (error.first_sequence, error.last_sequence, error.packets, error.deviation) == (5, 5, 1, 7)
 
 
 def test_copies_in_order_for_longer_than_the_window_are_a_sender_that_starts_over() -> None:
