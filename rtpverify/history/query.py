@@ -11,6 +11,7 @@ from pathlib import Path
 
 from rtpverify.errors import SourceError
 from rtpverify.history.store import BUSY_SECONDS, Document, check_layout
+from rtpverify.report.printable import encodable
 from rtpverify.sources.small_file import require_regular
 
 _LARGEST = (1 << 63) - 1
@@ -123,17 +124,18 @@ def _condition(query: Query) -> tuple[str, list[str | int]]:
     for column, wanted in (("kind", query.kinds), ("cause", query.causes), ("id", query.ids)):
         if wanted:
             conditions.append(f"{column} IN ({', '.join('?' * len(wanted))})")
-            values += list(wanted)
+            values += wanted
     if query.streams:
         conditions.append(f"({' OR '.join(['stream GLOB ?'] * len(query.streams))})")
-        values += list(query.streams)
+        values += query.streams
     if query.faults_only:
         conditions.append("fault = 1")
     for comparison, moment in ((">=", query.since_ns), ("<", query.until_ns)):
         if moment is not None:
             conditions.append(f"time_ns {comparison} ?")
             values.append(_stored(moment))
-    return " AND ".join(conditions), values
+    # A store holds text that has an encoding; bytes of a command line that are no UTF-8 have none.
+    return " AND ".join(conditions), [encodable(value) if isinstance(value, str) else value for value in values]
 
 
 def _stored(value: int) -> int:

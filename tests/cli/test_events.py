@@ -34,6 +34,10 @@ class TestEvents:
             assert len(outcome.stdout.splitlines()) == 3
         assert run("events", history, "--since", "9999-12-31").exit_code == 3
 
+    @pytest.mark.parametrize("option", ["--stream", "--id"])
+    def test_names_that_are_not_utf_8_are_those_of_no_event(self, history, option):
+        assert run("events", history, option, "\udcff").exit_code == 3
+
     def test_the_history_of_a_configuration(self, history, tmp_path):
         configuration = tmp_path / "bench.toml"
         stream = '[[stream]]\nname = "a"\nsource = "rtp://127.0.0.1:5004"\nreference = "none"\n'
