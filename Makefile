@@ -1,7 +1,7 @@
 # Needs Python 3.11 or newer (with venv) and make; everything else comes into .venv from the package registry.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-processors coverage lint format bench-live bench-latency bench-files bench-capture bench-scale bench-regression bench-detection bench-roc bench-compare docs corpus soak fuzz mutants soak-daemon check-release sbom dashboards docker clean
+.PHONY: help demo test test-processors coverage lint format bench-live bench-latency bench-files bench-capture bench-scale bench-fleet bench-regression bench-detection bench-roc bench-compare docs corpus soak fuzz mutants soak-daemon check-release sbom dashboards docker clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -49,6 +49,9 @@ bench-capture: $(VENV)/.run ## speed and memory of checking a capture, next to t
 
 bench-scale: $(VENV)/.dev ## how time and memory grow with streams, channels, length and loss (MOST=1: to the largest)
 	$(BIN)/python -m benchmarks.scale --most $(or $(MOST),0.25)
+
+bench-fleet: $(VENV)/.dev ## what a stream costs a daemon, Prometheus and NATS, and from that what 10,000 cost (docs/scale.md)
+	$(BIN)/python benchmarks/fleet.py
 
 bench-regression: $(VENV)/.run ## fails where a ratio is 20 % worse than the recorded one of this class of processors
 	$(BIN)/python -m benchmarks.regression
