@@ -146,7 +146,9 @@ class Dropout(FaultModel):
         text = "muted" if is_muted else f"held at {value:.6g}"
         size = DropoutSize(held_value=0.0 if is_muted else value)
         signal = np.full(len(part.departure.x), value)
-        found = without_chain(part, signal, 1, told(size, text), most=1.5)
+        found = without_chain(
+            part, signal, 1, lambda _, frames: (size, f"{text} for {frames.stop - frames.start} frames"), most=1.5
+        )
         if found is None:
             return []
         return [(_Muted if is_muted else _Held)(**vars(found))]
