@@ -38,9 +38,7 @@ DOCUMENTED = (
     "api",
     "commands",
     "cli",
-    "detect/explain",
-    "detect/recording",
-    "detect/tone/blocks",
+    "detect",
 )
 """Folders whose docstrings are read as well."""
 

@@ -235,7 +235,7 @@ def _equal(recording: Recording, audio: AudioFile, levels: ChannelMeans) -> Stre
 
 
 def _is_companded(reference: ReferenceAudio, received: ReferenceAudio, encoding: str) -> bool:
-    """Tell whether every frame received is that of the reference, rounded by G.711."""
+    """Return whether every frame received is that of the reference, rounded by G.711."""
     if reference.frames != received.frames:
         return False
     for start in range(0, received.frames, BLOCK_FRAMES):

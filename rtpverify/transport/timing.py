@@ -27,7 +27,7 @@ FIRST_BUCKET_NS = 10_000_000
 MIN_DRIFT_NS = 1_000_000_000
 """Time it takes to show a drift, by the media clock or, where that is far too slow, by the arrival clock."""
 MIN_DRIFT_POINTS = 8
-"""Points it takes to tell a slow clock from a pause, of which two points know nothing."""
+"""Points it takes to distinguish a slow clock from a pause, of which two points know nothing."""
 MAX_DRIFT_SPREAD_PPM = 20.0
 """How far the middle half of the points may lie apart next to the line, over the time that they cover."""
 MAX_DRIFT_SPREAD = 0.1

@@ -1,4 +1,4 @@
-"""Wrong frames that one explanation holds for: behind them the tone of before continues, or what follows begins."""
+"""Wrong frames that one explanation holds for: after them the tone of before continues, or what follows begins."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LONGEST_CLICK_SECONDS = 0.001
 LEAST_REPEAT_FRAMES = 8
 """A shorter stretch of something else is not looked for in what came before."""
 TONE_FAULTS = tuple(fault for fault in FAULTS if not isinstance(fault, NoisyRepeat))
-"""A noisy copy of a tone is the tone at another phase: no search through the past tells more."""
+"""A noisy copy of a tone is the tone at another phase: no search through the past shows more."""
 BEFORE_SECONDS, AFTER_SECONDS = 0.015, 0.025
 """Frames around a stretch among which its edges are looked for."""
 
@@ -87,7 +87,7 @@ def fills_the_end(track: Track, departure: Departure) -> bool:
 
 
 def _same_after(track: Track, departure: Departure, end: int) -> bool:
-    """Tell whether the model of before holds again behind wrong frames up to index ``end``.
+    """Return whether the model of before holds again after wrong frames up to index ``end``.
 
     Where too little follows before the next departure, a vague one (slight, or long) has not ended.
     """
@@ -121,7 +121,7 @@ def _same_after(track: Track, departure: Departure, end: int) -> bool:
 
 
 def _is_vague(track: Track, departure: Departure, end: int) -> bool:
-    """Tell whether a group of wrong frames is so slight or so long that it may be the start of something."""
+    """Return whether a group of wrong frames is so slight or so long that it may be the start of something."""
     group = departure.residual[departure.at : end]
     if float(np.abs(group).max()) < departure.mild_limit:
         return True
@@ -161,7 +161,7 @@ def tell_damage(track: Track, start: int, stop: int, model: Sine, known: int | N
     model
         The sine before.
     known
-        Up to where the frames behind are held against the model, too; None where something else follows.
+        Up to where the frames after are compared with the model, too; None where something else follows.
 
     Returns
     -------

@@ -67,7 +67,7 @@ def drifts(track: Track, departure: Departure) -> bool:
 
 
 def _recurs(track: Track, departure: Departure) -> bool:
-    """Tell whether the frame departs, before or behind, wherever the tone is at its phase.
+    """Return whether the frame departs, before or after, wherever the tone is at its phase.
 
     That is how plain rounding changes where the few phases of a tone move on slowly.
     """

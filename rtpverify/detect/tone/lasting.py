@@ -1,7 +1,7 @@
 """Faults that last: from the frame at which one begins, what it makes of the tone is what is expected.
 
 A departure that is not over soon is explained by its first frames. The sine that is there then is followed, with the
-noise that is there, until frames are again as they were before the fault; the frames around its end tell where that is.
+noise that is there, until frames are again as they were before the fault; the frames around its end show where that is.
 Faults within it depart from what is expected then, and are explained as all others.
 """
 
@@ -170,7 +170,7 @@ def _fit(track: Track, stretch: Stretch, found: Explanation, known: int, omega: 
 
 
 def _follow(track: Track, absence: Absence, stretch: Stretch, found: Explanation, look: int) -> bool:
-    """Go on with the sine that is there while a fault lasts; return whether there is one, or surely none."""
+    """Continue with the sine that is there while a fault lasts; return whether there is one, or surely none."""
     settings, before = track.settings, track.model
     omega = before.omega
     if found.kind is Kind.FREQUENCY:
@@ -325,7 +325,7 @@ def seems_as_before(track: Track, start: int, x: NDArray[np.float64], valid: NDA
 
 
 def _is_as_before(track: Track, lasting: Lasting, fit: FreeFit) -> bool:
-    """Tell whether frames are those of the tone as it was before a fault, at whatever phase."""
+    """Return whether frames are those of the tone as it was before a fault, at whatever phase."""
     limits, before, sine, n = track.settings.limits, lasting.before, fit.sine, fit.frames
     spread = EVENT_Z * lasting.sigma * math.sqrt(4.0 / n)
     rate_spread = EVENT_Z * omega_deviation(lasting.sigma / before.amplitude, n)
@@ -362,7 +362,7 @@ def _among_order(
 
 
 def _take(track: Track, fit: FreeFit, frame: int) -> None:
-    """Go on with a sine that holds from a frame on, and with its noise where that is another."""
+    """Continue with a sine that holds from a frame on, and with its noise where that is another."""
     low, high = noise_power_range(fit.frames, np.array(track.power_spread))
     if fit.peak > track.threshold or not low < (fit.rms / track.sigma) ** 2 < high:
         track.sigma = max(fit.rms, SMALLEST_NOISE)

@@ -57,7 +57,7 @@ def follow_quiet(track: Track, start: int, x: NDArray[np.float64], valid: NDArra
 
 
 def _phase_steps(track: Track, start: int, x: NDArray[np.float64], local: FreeFit) -> bool:
-    """Go on behind a step of the phase where the block's own is not that of the model; return whether it is not.
+    """Continue after a step of the phase where the block's own is not that of the model; return whether it is not.
 
     The step may be anywhere in the block, or late in the one before, which did not show it.
     """

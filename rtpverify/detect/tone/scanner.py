@@ -3,7 +3,7 @@
 The scanner carries the sine of before forward block by block. Where a frame departs from it, the scanner looks a fixed
 number of frames ahead, so that what it concludes depends on the signal alone and not on how the input was cut: whether
 the sine has only changed slowly, whether it continues after wrong frames, and what has begun where it does not. Where
-nothing explains that, the tone is lost and looked for anew.
+nothing explains that, the tone is lost and looked for again.
 """
 
 from __future__ import annotations
@@ -42,23 +42,23 @@ class Scanner:
         self._absence = Absence(track)
         self._tries = 0
         self._settled = 0
-        """Frame up to which the first blocks of a tone have to be seen before it is gone on with."""
+        """Frame up to which the first blocks of a tone have to be seen before it is continued with."""
         self._run_ended = False
-        """Whether a short run of one value has just ended: what follows another is looked at as a whole."""
+        """Whether a short run of one value has just ended: what follows another is examined as a whole."""
 
     @property
     def events(self) -> list[Event]:
-        """What was told; whoever takes the events empties the list."""
+        """What was reported; whoever takes the events empties the list."""
         return self.track.teller.events
 
     @property
     def quiet(self) -> bool:
-        """Whether the channel may be judged block by block again."""
+        """Whether the channel may be checked block by block again."""
         return self.track.sine is not None and self.track.muted is None and self.track.quiet_blocks >= 2
 
     @property
     def horizon(self) -> int:
-        """Frame up to which every event that begins there has been told."""
+        """Frame up to which every event that begins there has been reported."""
         frame, muted = self.track.position, self.track.muted
         if muted is not None and not muted.event.open:
             frame = min(frame, muted.event.start_frame)
@@ -159,7 +159,7 @@ class Scanner:
         return found if found.sigma <= max(track.rms_allowance(found.stop - found.start), limit) else None
 
     def _do_without(self, x: NDArray[np.float64], valid: NDArray[np.bool_], stop: int) -> None:
-        """Go on through frames ``x`` from the present position to ``stop``, which hold no tone."""
+        """Continue through frames ``x`` from the present position to ``stop``, which hold no tone."""
         track, absence = self.track, self._absence
         if absence.foreign is not None or not valid.any() or not is_silent(track.settings, x[valid]):
             absence.stay(x, valid, stop)
@@ -171,7 +171,7 @@ class Scanner:
     def _find_before_silence(self, frame: int) -> bool:
         """Look for a tone too short to be found by itself in what is unknown before it is silent from ``frame`` on.
 
-        Returns whether there was one: it is gone on with from there.
+        Returns whether there was one: it is continued with from there.
         """
         track, absence = self.track, self._absence
         if absence.unknown is None or absence.silence is not None or absence.foreign is not None:
@@ -214,7 +214,7 @@ class Scanner:
     def _follow_muted(
         self, muted: Muted, x: NDArray[np.float64], valid: NDArray[np.bool_], limit: int, final: bool
     ) -> bool:
-        """Go on with a dropout through frames ``x`` from the present position, or to where the signal is back."""
+        """Continue with a dropout through frames ``x`` from the present position, or to where the signal is back."""
         track = self.track
         back = np.flatnonzero(valid & (np.abs(x - muted.value) > muted.bound))
         if len(back) == 0:

@@ -28,7 +28,7 @@ _LONGEST_LOST_BUFFER_SECONDS = 0.01
 LEAST_AFTER_FRAMES = 8
 """A step that less of the signal follows is not measured."""
 _PARTS = 4
-"""Phases of a block that tell a step from a corner."""
+"""Phases of a block that distinguish a step from a corner."""
 GRACE_FRAMES = 4
 """How exactly the ends of a step are located."""
 
@@ -41,7 +41,7 @@ class Step:
 
     ``frame`` is the first of the new. The signal is undisturbed under ``before`` from ``before_start`` to
     ``before_stop``, and under the new sine from ``resume`` on, up to ``stop`` where that is known. ``sigma`` is the
-    noise on the noisier side; smaller phase steps than ``least_phase``, rad, are none. ``moves`` tells how the tone
+    noise on the noisier side; smaller phase steps than ``least_phase``, rad, are none. ``moves`` is how the tone
     moved before.
     """
 
@@ -107,7 +107,7 @@ class StepResolver:
         self._pending: Step | None = None
         self._held: _Held | None = None
         self.inverted: Event | None = None
-        """The inversion that goes on."""
+        """The inversion that continues."""
 
     @property
     def waiting(self) -> bool:
@@ -195,7 +195,7 @@ class StepResolver:
 
     @property
     def _wanted_deviation(self) -> float:
-        """Standard deviation of a phase step that tells every slip from its neighbours, rad."""
+        """Standard deviation of a phase step that distinguishes every slip from its neighbours, rad."""
         return self.code.phase_quantum / 2.0 / FALSE_ALARM_Z if self.code else math.inf
 
     def _longest(self, step: Step) -> int:
@@ -213,7 +213,7 @@ class StepResolver:
         return min(longest, max(_BEFORE_BLOCKS * self.settings.block_frames, after))
 
     def _measure(self, step: Step, length: int) -> None:
-        """Measure a step over ``length`` frames after it and tell what it is."""
+        """Measure a step over ``length`` frames after it and report what it is."""
         measured = self._phase_step(step, length)
         if measured is None:
             self._release()
@@ -252,7 +252,7 @@ class StepResolver:
             self._tell(event)
 
     def _is_lost_buffer(self, slip_frames: int | None) -> bool:
-        """Tell whether a slip is of a few whole packets: only then is half a period not taken for an inversion."""
+        """Return whether a slip is of a few whole packets: only then is half a period not taken for an inversion."""
         packet_frames = self.settings.packet_frames
         if slip_frames is None or packet_frames <= 1 or slip_frames % packet_frames:
             return False
@@ -284,7 +284,7 @@ class StepResolver:
 
     @property
     def ambiguous(self) -> bool:
-        """Whether a slip is known only modulo less than 20 ms, so that its sign tells nothing."""
+        """Whether a slip is known only modulo less than 20 ms, so that its sign shows nothing."""
         return self.code is not None and self.code.blind_frames < 0.02 * self.settings.sample_rate_hz
 
     def is_from_ahead(self, phase_step: float, deviation: float) -> bool:
@@ -371,7 +371,7 @@ class StepResolver:
         return wrap_phase(fixed.phase - before.sine.phase_at(fixed.anchor)), common
 
     def _is_corner(self, step: Step, before: Sine, length: int) -> bool:
-        """Tell whether a frequency that changed, with nothing that jumped, leaves less of the phases than the step."""
+        """Return whether a frequency that changed, without a jump, leaves less of the phases than the step."""
         hop = self.settings.block_frames // _PARTS
         count = (min(step.frame - step.before_start, length) // hop, length // hop)
         start = step.frame - count[0] * hop
@@ -391,7 +391,7 @@ class StepResolver:
         return stepped > min(_left(phase, [*line, np.maximum(t + 0.5 - corner, 0.0)]) for corner in corners)
 
     def _judge_level(self, step: Step, before: FreeFit, after: FreeFit, deviation: float) -> None:
-        """Tell of a jump of level or offset, as against a drift: the two lines do not meet at the step."""
+        """Report a jump of level or offset, as against a drift: the two lines do not meet at the step."""
         frame = step.frame
         limits, level = self.settings.limits, before.sine.amplitude_at(frame)
         spread = (
