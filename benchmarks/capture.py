@@ -13,7 +13,7 @@ def commands(folder: Path, seconds: int) -> list[Command]:
     path = str(write_capture(folder / "stereo.pcap", seconds))
     streams = ["tshark", "-q", "-z", "rtp,streams", "-r", path, "-d", f"udp.port=={PORT},rtp"]
     found = []
-    for name, reference, wanted in (("tone judged", f"tone:{FREQUENCY_HZ}", 4.0), ("transport only", "none", 8.0)):
+    for name, reference, wanted in (("with a tone", f"tone:{FREQUENCY_HZ}", 4.0), ("transport only", "none", 8.0)):
         work = f"stereo L24 at 1 ms, {seconds} s, {name}"
         check = ours("check", path, "--encoding", "L24/48000/2", "--reference", reference)
         found += [Command(work, OURS, check), Command(work, "tshark rtp,streams", streams, wanted)]
