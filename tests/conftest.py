@@ -1,5 +1,6 @@
 """Inputs that tests of the whole program share."""
 
+import gc
 import os
 import signal
 import struct
@@ -28,6 +29,11 @@ def pytest_xdist_auto_num_workers() -> int:
     """Start two workers more than there are cores: some tests wait for programs and packets."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return cores + 2
+
+
+def pytest_collection_finish() -> None:
+    """Take what was collected out of the garbage collector's way: it stays until the end."""
+    gc.freeze()
 
 
 def pytest_report_header() -> str:
