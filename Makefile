@@ -1,7 +1,7 @@
 # Needs Python 3.11 or newer (with venv) and make; everything else comes into .venv from the package registry.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-processors coverage lint format bench-live bench-latency bench-files bench-capture bench-scale bench-fleet bench-regression bench-detection bench-roc bench-compare docs corpus soak fuzz mutants soak-daemon check-release sbom dashboards docker clean
+.PHONY: help demo test test-processors coverage lint format bench-live bench-latency bench-files bench-capture bench-scale bench-fleet bench-regression bench-detection bench-roc bench-faults bench-compare docs corpus soak fuzz mutants soak-daemon check-release sbom dashboards docker clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -61,6 +61,9 @@ bench-detection: $(BENCH_VENV)/.run ## faults found by rtpverify and by other to
 
 bench-roc: $(VENV)/.dev ## false alarms and probability of detection, beside theory, as pictures for docs/detection.md (ALARMS=8 TRIALS=20)
 	PYTHONPATH=. $(BIN)/python benchmarks/roc.py
+
+bench-faults: $(VENV)/.run ## processor time of a stream full of faults (BEFORE=main~20 for ratios)
+	$(BIN)/python benchmarks/faults.py $(if $(BEFORE),--before $(BEFORE))
 
 bench-compare: $(BENCH_VENV)/.run ## compare beside librosa and dtw-python, and on recordings of hours (HOURS=1,10)
 	$(BENCH_VENV)/bin/python benchmarks/compare.py

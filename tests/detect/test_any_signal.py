@@ -6,14 +6,16 @@
 import os
 import random
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from rtpverify.engine.file_verifier import FrameVerifier
 from rtpverify.limits import PROFILES
-from rtpverify.reference import Tone
+from rtpverify.reference import Recording, Tone
 from rtpverify.sender.signal import quantise
+from tests.helpers.programme import Audio
 from tests.helpers.seeds import generator
 
 CASES = int(os.environ.get("RTPVERIFY_CORPUS_CASES", "1"))
@@ -96,3 +98,44 @@ def test_every_signal_has_an_answer(kind):
         [stream] = verifier.result("any").streams
         assert len(stream.events) < MOST_EVENTS
         assert all(0 <= event.start_frame <= len(frames) and not event.open for event in stream.events)
+
+
+FORMS = {
+    "nothing": lambda n, _: np.zeros(n),
+    "one value": lambda n, _: np.full(n, 0.3),
+    "noise": lambda n, rng: rng.uniform(-1, 1, n),
+    "faint noise": lambda n, rng: 1e-4 * rng.standard_normal(n),
+    "walk": lambda n, rng: np.cumsum(rng.standard_normal(n)) / 200,
+    "steps": lambda n, rng: np.repeat(rng.uniform(-1, 1, n // 37 + 1), 37)[:n],
+    "square": lambda n, _: 0.5 * np.sign(np.sin(0.13 * np.arange(n) + 0.1)),
+    "sine": lambda n, _: 0.5 * np.sin(2 * np.pi * 997 / 48_000 * np.arange(n)),
+    "sweep": lambda n, _: 0.5 * np.sin(1e-5 * np.arange(n) ** 2),
+    "full scale": lambda n, rng: rng.choice([-1.0, 1.0], n),
+    "now and then": lambda n, rng: rng.uniform(-1, 1, n) * (np.sin(np.arange(n) / 700) > 0.7),
+}
+
+
+@pytest.mark.parametrize("against", ["tone", "recording"])
+@pytest.mark.parametrize("form", FORMS)
+def test_any_length_of_anything_has_an_answer(form, against):
+    """One frame to three seconds, against a tone, and against itself with something else in it, or something else."""
+    draw = generator(f"any length {form} {against}")
+    for frames in [1, *(round(10 ** draw.uniform(0.3, 5.16)) for _ in range(2 * CASES))]:
+        rng = np.random.default_rng(draw.randrange(2**31))
+        x = quantise(np.clip(FORMS[form](frames, rng), -1, 1)[:, None], 24, "none", 1)
+        reference = Tone((997.0,))
+        if against == "recording":
+            content = x.copy() if draw.random() < 0.7 else FORMS[draw.choice(list(FORMS))](frames, rng)[:, None]
+            start = draw.randrange(frames)
+            other = FORMS[draw.choice(list(FORMS))](frames, rng)[:, None]
+            x[start:][:4800] = quantise(np.clip(other, -1, 1), 24, "none", 1)[start:][:4800]
+            audio = Audio(content)
+            reference = Recording(Path("any.wav"), lambda _, audio=audio: audio, 1, 48_000, draw.random() < 0.3)
+        verifier = FrameVerifier(reference, PROFILES["digital"], 48_000, 1, "L24", 24)
+        piece = draw.choice([1 + frames // 7, 4801])
+        for first in range(0, frames, piece):
+            verifier.feed(x[first : first + piece])
+        verifier.finish()
+        [stream] = verifier.result("any").streams
+        assert len(stream.events) < MOST_EVENTS
+        assert all(0 <= event.start_frame <= frames for event in stream.events)

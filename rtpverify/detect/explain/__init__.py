@@ -33,7 +33,7 @@ modules of ``rtpverify.detect.explain.faults`` and put it into ``FAULTS``.
 """
 
 from rtpverify.detect.explain.departure import Departure
-from rtpverify.detect.explain.engine import Explanation, anything, change_frame, explain, explain_all
+from rtpverify.detect.explain.engine import SURE, Explanation, anything, change_frame, explain, explain_all
 from rtpverify.detect.explain.faults import FAULTS
 from rtpverify.detect.explain.faults.level import Clipping
 from rtpverify.detect.explain.likelihood import Noise
@@ -42,6 +42,7 @@ from rtpverify.detect.explain.reference import Moved, Reference
 
 __all__ = [
     "FAULTS",
+    "SURE",
     "Clipping",
     "Departure",
     "Explanation",

@@ -7,14 +7,14 @@ fixed frames.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rtpverify.detect.explain import FAULTS, Clipping, Explanation, FaultModel, anything, explain, explain_all
+from rtpverify.detect.explain import FAULTS, SURE, Clipping, Explanation, FaultModel, anything, explain, explain_all
 from rtpverify.detect.recording.limits import NOISY, LimitWatch
 from rtpverify.detect.recording.locate import is_telling, locate
 from rtpverify.detect.recording.model import Model, Noise, in_step, learn_noise, static_fit
@@ -62,8 +62,9 @@ NOISY_SHARE = 0.1
 """Noise that has lasted leaves so much of the frames wrong."""
 RETRY_BLOCKS = 5
 """A departure that lasts is examined this much less often."""
-_FARTHER = 1e-4
-"""By so much less a place that is as far as is sought at all is worth."""
+_FARTHER = 1e-7
+"""By so much less a place that is as far as is sought at all is worth: more than arithmetic errs by, and less than what
+a tone loses that does not come back to its phase."""
 _HEARD = 3.0
 """Change from frame to frame, against the noise, from which on content is heard."""
 _MOST_JUMPS = 16
@@ -126,6 +127,7 @@ class Follower:
         for track in self.tracks:
             track.model, track.broken, track.begin, track.position = None, None, frame, frame
             track.first_frame, track.normal = frame, None
+            track.alike = []
             track.searches, track.search_at = 0, frame + self.settings.frames(SEARCH_SECONDS)
             if self.programme.in_step:
                 self._acquire(track, in_step(self.programme, track.channel, self.settings.step))
@@ -330,7 +332,9 @@ class Follower:
         if model is not None and track.attempts > MOST_ATTEMPTS:
             self._end_broken(track, broken, model, due, last=last)
             return True
-        if model is None or self._is_explained(track, broken, model, due, last=last):
+        if model is None or self._plays_alike(track, broken, due):
+            return True
+        if self._is_explained(track, broken, model, due, last=last):
             return True
         if last:
             # Right frames behind the last wrong one are too few to be sure of, but nothing else follows.
@@ -353,6 +357,15 @@ class Follower:
         if self._has_passed(track, broken, model, stop):
             return True
         return (last or length >= self.settings.frames(JUMP_SECONDS)) and self._has_jumped(track, broken, model, stop)
+
+    @staticmethod
+    def _plays_alike(track: Track, broken: Broken, stop: int) -> bool:
+        """Continue at a place that the frames so far did not separate from the model's, where nothing is wrong there."""
+        for model in track.alike:
+            if not track.residual(model, broken.frame, stop)[0].any():
+                track.follow(model, broken.frame)
+                return True
+        return False
 
     def _retries(self, stop: int) -> bool:
         """Return whether a departure that lasts is to be explained again in the block that ends at a frame."""
@@ -492,21 +505,25 @@ class Follower:
         x = np.where(valid, x, 0.0)
         reach, place = self.settings.frames(REACH_SECONDS), start + model.shift
         around = self.programme.read(model.source, place - reach, place + len(x) + reach)
-        match = correlate(np.diff(x), np.diff(around))
+        match = np.maximum(math.copysign(1.0, model.gain) * correlate(np.diff(x), np.diff(around)), 0.0)
         # Of places that are alike, as those of a steady tone are, the near ones are tried.
         match *= 1.0 - _FARTHER / reach * np.abs(np.arange(len(match)) - reach)
         found = candidates(match, _MOST_JUMPS, apart=1, share=0.6)
-        fitting: dict[int, Model] = {}
+        fitting: dict[int, tuple[float, Model]] = {}
         for item in found:
             moved = self._fitted(model.moved(item.offset - reach), x, valid, start)
             apart = round(moved.position(start) - model.position(start))
             fits = apart and not track.residual(moved, start, stop)[0].any() and self._is_nearer(moved, model, x, start)
             if fits and self._is_heard(moved, start, stop):
-                fitting.setdefault(apart, moved)
+                fitting.setdefault(apart, (track.log_likelihood(moved, start, stop), moved))
+        # Where a tone comes nearly back to its phase, many places fit; those that are as likely as any are alike.
+        least = max((likelihood for likelihood, _ in fitting.values()), default=0.0) - SURE
+        alike = {apart: moved for apart, (likelihood, moved) in fitting.items() if likelihood >= least}
         sure = stop - broken.frame >= self.settings.frames(UNEXPLAINED_SECONDS)
-        if not fitting or (len(fitting) > 1 and not sure):
+        if not alike or (len(alike) > 1 and not sure):
             return False
-        self._jump(track, broken, model, fitting[min(fitting, key=abs)], stop)
+        chosen = alike.pop(min(alike, key=abs))
+        self._jump(track, broken, model, chosen, stop, [*alike.values()])
         return True
 
     @staticmethod
@@ -530,8 +547,10 @@ class Follower:
             model = replace(model, fraction=model.fraction + float(np.clip(found.delay, -1.0, 1.0)))
         return model
 
-    def _jump(self, track: Track, broken: Broken, model: Model, new: Model, stop: int) -> None:
-        """Continue with content from elsewhere on every channel that plays it, and report it."""
+    def _jump(
+        self, track: Track, broken: Broken, model: Model, new: Model, stop: int, alike: Sequence[Model] = ()
+    ) -> None:
+        """Continue with content from elsewhere on every channel that plays it, or from places ``alike``; report it."""
         apart = self.programme.distance(round(new.position(stop) - model.position(stop)), 0)
         members = [track]
         members += [
@@ -542,6 +561,7 @@ class Follower:
         breaks = [item.broken.frame for item in members if item.broken]
         first = min(breaks)
         moved = {item.channel: self._moved(item, new, model) for item in members}
+        others = {item.channel: [self._moved(item, other, model) for other in alike] for item in members}
         back = max(first - self.settings.block_frames, self._oldest(stop))
         reached = back
         for item in members:
@@ -557,6 +577,7 @@ class Follower:
                 item.skip(item.broken.frame, go_on)
             # What was right before the jump was seen on other channels has been counted.
             item.follow(moved[item.channel], max(go_on, item.position))
+            item.alike = others[item.channel]
 
     @staticmethod
     def _moved(track: Track, new: Model, old: Model) -> Model:
@@ -786,8 +807,10 @@ class Follower:
         shape = np.stack([content, content * time, np.ones_like(x)], axis=1)[valid]
         weights = np.linalg.lstsq(shape, x[valid], rcond=None)[0]
         left = x[valid] - shape @ weights
-        allowed = self._left_over(track, model)
-        if float(np.sqrt(np.mean(np.square(left)))) > allowed or not 0.5 < weights[0] / model.gain < 2.0:
+        allowed, rms = self._left_over(track, model), float(np.sqrt(np.mean(np.square(left))))
+        if abs(weights[1]) * float(np.linalg.norm(shape[:, 1])) <= FALSE_ALARM_Z * rms:
+            return False  # it is level
+        if rms > allowed or not 0.5 < weights[0] / model.gain < 2.0:
             return False
         noise = replace(model.noise, floor=max(model.noise.floor, 0.6 * (self.settings.step or 0.0)))
         noise = replace(noise, relative=max(noise.relative, DRIFTING_RELATIVE))

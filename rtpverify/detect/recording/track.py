@@ -94,6 +94,8 @@ class Track:
         self.searches = 0
         self.search_at = 0
         self.anchored_at = 0
+        self.alike: list[Model] = []
+        """Models of other places, as likely as that of the model when the content jumped to it."""
         self.broken: Broken | None = None
         self.broken_at = -1
         self._explanation: tuple[tuple[Model, int, int], Explanation | None] | None = None
@@ -345,6 +347,18 @@ class Track:
             self._explanation = key, explain(self.departure(model, start, stop, stop))
         return self._explanation[1]
 
+    def log_likelihood(self, model: Model, start: int, stop: int) -> float:
+        """Return how likely the frames that arrived are under a model, in nats."""
+        return float(self._log_likelihood(model, start, stop).sum())
+
+    def _log_likelihood(self, model: Model, start: int, stop: int) -> NDArray[np.float64]:
+        """Return that of each frame, 0 for those that did not arrive, shape (stop - start,)."""
+        x, valid = self.read(start, stop)
+        likelihood = (
+            ModelReference(model, self.settings).noise(start, stop).log_likelihood(x - model.expected(start, stop))
+        )
+        return np.where(valid, likelihood, 0.0)
+
     def turn(self, old: Model, new: Model, first: int, stop: int) -> int:
         """Return the frame at which one model gives way to another, near the first frame that is wrong by the old.
 
@@ -366,12 +380,7 @@ class Track:
         """
         reach = self.settings.frames(TURN_SECONDS)
         start, stop = max(self.begin, first - reach, 0), min(stop, first + reach)
-        x, valid = self.read(start, stop)
-        before, after = (
-            np.where(valid, item.noise(start, stop).log_likelihood(x - item.expected(start, stop)), 0.0)
-            for item in (ModelReference(old, self.settings), ModelReference(new, self.settings))
-        )
-        return start + change_frame(before, after)
+        return start + change_frame(self._log_likelihood(old, start, stop), self._log_likelihood(new, start, stop))
 
     def threshold(
         self, model: Model, start: int, stop: int, expected: NDArray[np.float64], x: NDArray[np.float64]

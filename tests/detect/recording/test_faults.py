@@ -228,6 +228,17 @@ def test_a_small_value_that_is_held_long_under_dither_is_no_clipping():
     assert (event.kind, event.duration_frames) == ("dropout", pytest.approx(frames, abs=1))
 
 
+@pytest.mark.parametrize("bits", [20, 22, 23])
+def test_few_bits_that_are_empty_from_a_frame_on_are_told(bits):
+    reference = quantised(music(4, seed=1), 24)
+    received, step = reference.copy(), 2.0 ** (1 - bits)
+    received[AT:] = np.floor(received[AT:] / step) * step
+    changed = int(np.flatnonzero((received != reference).any(axis=1))[0])
+    [event] = verify(reference, received, bits=24).events
+    assert (str(event.kind), event.size.effective_bits) == ("word_length", bits)
+    assert event.start_frame == pytest.approx(changed, abs=2)
+
+
 def test_two_frames_that_lie_lower_on_a_crest_are_no_clipping():
     """Clipping leaves nothing around them that is higher."""
     reference = quantised(

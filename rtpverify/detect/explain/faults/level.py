@@ -35,6 +35,8 @@ _PLAUSIBLE = 4.5
 """Nats below the likeliest at which a frame is three deviations off."""
 _FIRST_MUTED = 2.0
 """Nats: more than what chance may add at an edge."""
+_ROUNDS_TO_ANYTHING = 1.02
+"""An offset of up to half a step (and what the mean of a few frames is off by) changes what values are rounded to."""
 _NARROW = 8.0
 """Levels apart by less than so many times the noise are one value."""
 
@@ -110,6 +112,8 @@ class DcOffset(FaultModel):
             The explanations with their parameters; none where it does not hold.
         """
         offset = float(part.residual.mean()) if len(part.x) else 0.0
+        if abs(offset) <= part.departure.noise.bound * _ROUNDS_TO_ANYTHING:
+            return []
         text = f"offset of {offset:+.2e} of full scale"
         signal = part.departure.expected + offset
         return following(part, with_noise(part, signal, 1, told(DcOffsetSize(dc_offset=offset), text)))

@@ -16,30 +16,43 @@ from rtpverify.dsp.sample_words import empty_low_bits, swap_bytes
 from rtpverify.events import ByteOrderSize, Kind, WordLengthSize
 
 _SWAPPED_BITS = (16, 24)
+_FORMED, _CHANCE = 0.75, 1e-3
+"""Share of the frames that have the value which their form gives them, from which on they have that form; and the least
+chance that one has not."""
+
+
+_FORMS = (np.floor, np.rint, np.trunc)
+"""How values come to a coarser grid: cut off, rounded, cut off towards zero."""
 
 
 @dataclass(frozen=True)
 class _Empty:
-    """Values on a coarser grid, near what was expected: which of them, rounding and noise decide."""
+    """Values on a coarser grid, near what was expected: which of them, ``form`` says for a ``share`` of the frames.
+
+    Of the others, rounding and noise decide.
+    """
 
     signal: NDArray[np.float64]
     noise: Noise
     bits: int
     empty: int
+    share: float
     parameters: int = 0
     spreads: int = 1
     prior: float = 0.0
     complete: bool = True
 
     def log_likelihood(self, departure: Departure) -> NDArray[np.float64]:
-        """Return that of each frame: as likely for all values of the grid within a step of it."""
+        """Return that of each frame: as likely for all values of the grid within a step of it, or the one it has."""
         coarse = 2.0 ** (1 + self.empty - self.bits)
         scaled = departure.x / coarse
-        likely = scaled == np.rint(scaled)
         left = np.maximum(np.abs(departure.x - departure.expected) - coarse, 0.0)
         # One of about two values of the grid, each of which stands for as many values as a step of the encoding.
         each = -math.log(2.0 * 2.0 ** (1 - self.bits)) - 0.5 * np.square(left / departure.noise.sigma)
-        return np.where(likely, np.maximum(each, OUTLIER), OUTLIER)
+        if self.share > 0.0:
+            formed = departure.noise.log_likelihood(departure.x - self.signal) + math.log(self.share)
+            each = np.maximum(each + math.log(max(1.0 - self.share, _CHANCE)), formed)
+        return np.where(scaled == np.rint(scaled), np.maximum(each, OUTLIER), OUTLIER)
 
     @property
     def describe(self) -> Describe:
@@ -69,7 +82,14 @@ class WordLength(FaultModel):
         empty = 0 if bits is None else empty_low_bits(part.x, bits)
         if bits is None or not empty or empty_low_bits(part.expected, bits) >= empty:
             return []
-        return [_Empty(departure.expected, departure.noise, bits, empty)]
+        step, coarse = 2.0 ** (1 - bits), 2.0 ** (1 + empty - bits)
+        words = np.rint(departure.expected / step) * (step / coarse)
+        forms = [form(words) * coarse for form in _FORMS]
+        shares = [float(np.mean(part.x == part.of(signal))) for signal in forms]
+        likeliest = int(np.argmax(shares))
+        signal = forms[likeliest]
+        share = shares[likeliest] if shares[likeliest] > _FORMED else 0.0
+        return [_Empty(signal, departure.noise, bits, empty, share)]
 
 
 @dataclass(frozen=True)
