@@ -360,7 +360,7 @@ class Follower:
 
     @staticmethod
     def _plays_alike(track: Track, broken: Broken, stop: int) -> bool:
-        """Continue at a place that the frames so far did not separate from the model's, where nothing is wrong there."""
+        """Continue at a place that no frame has separated from the model's so far, where nothing is wrong there."""
         for model in track.alike:
             if not track.residual(model, broken.frame, stop)[0].any():
                 track.follow(model, broken.frame)
