@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 INTERRUPTED = 128 + signal.SIGINT
 TERMINATED = 128 + signal.SIGTERM
 _AGAIN_SECONDS = 0.01
+_OF_NAMES = frozenset({errno.EACCES, errno.ELOOP, errno.ENAMETOOLONG, errno.ENOTDIR})
+"""What is wrong with the name of a file that cannot even be looked up: asking whether it is there raises these."""
 
 
 class Terminated(KeyboardInterrupt):
@@ -137,6 +139,12 @@ def exit_status(command: Callable[[], int]) -> int:
     except RequestError as error:
         defect_files.say("\n".join(f"rtpverify: {line}" for line in str(error).splitlines()))
         return error.exit_status
+    except OSError as error:
+        if error.filename is None or error.errno not in _OF_NAMES:
+            defect_files.report_exception(error)
+            return DEFECT_STATUS
+        defect_files.say(f"rtpverify: {os.fsdecode(error.filename)}: {error.strerror}")
+        return RequestError.exit_status
     except KeyboardInterrupt as interrupt:
         return TERMINATED if isinstance(interrupt, Terminated) else INTERRUPTED
     except Exception as error:

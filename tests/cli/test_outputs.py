@@ -9,6 +9,7 @@ import pytest
 
 from rtpverify.cli import app
 from rtpverify.cli.options import FileCommand, OutputFile
+from rtpverify.commands.ending import exit_status
 from tests.helpers.command import refused, run
 
 CHECK = ("--reference", "tone:997")
@@ -26,6 +27,25 @@ def test_no_output_destroys_the_source(tone_wav, option, how):
     before = tone_wav.read_bytes()
     assert f"{option} {output}: is read by this command" in refused("check", tone_wav, *CHECK, option, output)
     assert tone_wav.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("check", "{long}"),
+        ("compare", "{long}", "{long}"),
+        ("inspect", "{long}"),
+        ("inspect", "{wav}", "--png", "{long}"),
+        ("batch", "{long}", "--out", "out"),
+        ("check", "{wav}", "--reference", "{long}"),
+        ("check", "{wav}", "--json", "{long}"),
+    ],
+)
+def test_a_name_that_no_file_can_have_is_refused(tone_wav, monkeypatch, capfd, arguments):
+    monkeypatch.chdir(tone_wav.parent)
+    words = [word.format(long="9" * 400, wav=tone_wav.name) for word in arguments]
+    assert exit_status(lambda: app.main.run(words)) == 2
+    assert "File name too long" in capfd.readouterr().err
 
 
 def test_every_file_that_is_read_is_safe(tone_wav):
