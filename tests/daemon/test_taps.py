@@ -56,7 +56,8 @@ async def test_a_stream_that_passes_is_verified_as_one_that_is_received(tmp_path
             result = await running
     assert {stream.destination for stream in result.streams} == {f"127.0.0.1:{port}" for port in (near, passing)}
     for stream in result.streams:
-        assert not any(event.fault for event in stream.events if event.kind != "ended")
+        # A busy machine may hold the sender up.
+        assert not any(event.fault for event in stream.events if event.kind not in ("ended", "stall"))
         assert [round(signal.frequency_hz or 0.0, 6) for signal in stream.signal] == [1283.0, 1283.0]
 
 

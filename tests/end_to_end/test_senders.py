@@ -121,19 +121,20 @@ def test_the_duration_ends_it_and_a_sender_that_stopped_before_is_a_fault(live):
 @pytest.mark.parametrize("encoding", ["L24/48000/2", "L16/48000/2"])
 def test_lost_packets(live, encoding):
     """Each hole that the capture shows is one gap, to the frame, and nothing else is told."""
-    run = live(gstreamer(encoding, "netsim drop-probability=0.02"), *arguments(encoding))
+    options = arguments(encoding, "--max-stall-seconds", "10")
+    run = live(gstreamer(encoding, "netsim drop-probability=0.02"), *options)
     holes = wire.gaps(wire.headers(run.capture, run.port), 48)
     assert holes
     events = run.stream["events"]
     assert {(event["kind"], event["cause"], event["channel"]) for event in events} == {("gap", "network", None)}
     assert [(event["start_frame"], event["duration_frames"], event["packets_lost"]) for event in events] == holes
     assert run.exit_status == 1
-    assert_agrees(run, *arguments(encoding))
+    assert_agrees(run, *options)
 
 
 def test_duplicated_packets(live):
     """Copies are counted and no fault."""
-    options = arguments("L24/48000/2")
+    options = arguments("L24/48000/2", "--max-stall-seconds", "10")
     run = live(gstreamer("L24/48000/2", "netsim duplicate-probability=0.02"), *options)
     packets = wire.headers(run.capture, run.port)
     transport = run.stream["transport"]

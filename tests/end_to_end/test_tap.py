@@ -10,6 +10,7 @@ import pytest
 
 import rtpverify
 from rtpverify.commands.check import check
+from rtpverify.limits import Limits
 from rtpverify.rtp.payload import parse_rtpmap
 from rtpverify.sources.audio.reference_text import parse_reference
 from tests.helpers.command import run
@@ -37,7 +38,7 @@ def outline(result):
 
 def test_the_same_events_and_counts_as_a_socket():
     port = free_port()
-    asked = {"encoding": "L24/48000/2", "reference": "tone:997", "until_end": True}
+    asked = {"encoding": "L24/48000/2", "reference": "tone:997", "until_end": True, "limits": {"max_stall_seconds": 60}}
     faults = ["loss:at=0.5,packets=3", "dropout:at=1,frames=480", "reorder:at=1.3"]
     with (
         rtpverify.verify(f"rtp://127.0.0.1:{port}", **asked) as received,
@@ -60,6 +61,7 @@ def test_an_address_by_ring_or_by_socket():
             "encoding": parse_rtpmap("L24/48000/2"),
             "reference": parse_reference("tone:997"),
             "backend": backend,
+            "limits": Limits(max_stall_seconds=60),
             "until_end": True,
             "on_listening": lambda _places, listening=listening: listening.set(),
         }
