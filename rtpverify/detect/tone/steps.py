@@ -287,24 +287,6 @@ class StepResolver:
         """Whether a slip is known only modulo less than 20 ms, so that its sign shows nothing."""
         return self.code is not None and self.code.blind_frames < 0.02 * self.settings.sample_rate_hz
 
-    def is_from_ahead(self, phase_step: float, deviation: float) -> bool:
-        """Return whether a step of the phase is a slip to content that has not arrived before.
-
-        Parameters
-        ----------
-        phase_step
-            In rad.
-        deviation
-            Its standard deviation.
-
-        Returns
-        -------
-        bool
-            Whether it is.
-        """
-        slip_frames = self.code.decode(phase_step, deviation) if self.code else None
-        return slip_frames is not None and self._longest_repeat(slip_frames) == 0
-
     def _longest_repeat(self, slip_frames: int | None) -> int:
         """Return of how many frames a repeat may be at most that begins with this slip, 0 where it is none."""
         longest = int(_LONGEST_REPEAT_SECONDS * self.settings.sample_rate_hz)
