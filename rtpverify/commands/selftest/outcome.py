@@ -11,7 +11,7 @@ from rtpverify.events import Event, Kind
 from rtpverify.result import Request
 from rtpverify.sender.faults import ExpectedEvent
 
-_NEAR_SECONDS = 0.3
+NEAR_SECONDS = 0.3
 """How far from its place an event may begin that a fault explains."""
 
 
@@ -131,7 +131,7 @@ def judged(
     unexplained : tuple of str
         Faults that were reported beyond it.
     """
-    near = round(_NEAR_SECONDS * sample_rate_hz)
+    near = round(NEAR_SECONDS * sample_rate_hz)
     faults = [event for event in found if event.fault]
 
     def is_within(item: ExpectedEvent, event: Event) -> bool:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rtpverify.commands.selftest.cases import Setting
+from rtpverify.commands.selftest.outcome import NEAR_SECONDS
 from rtpverify.engine.expectation import StreamSpec
 from rtpverify.events import Event, Kind
 from rtpverify.result.event_wording import counted
@@ -133,12 +134,32 @@ def send_all(
     received = []
     for endpoint, items in zip(endpoints, expected, strict=True):
         found = [stream for stream in result.streams if stream.destination == endpoint.destination]
-        makes_stall = any(item.kind is Kind.STALL for item in items)
         events = [event for stream in found for event in stream.events]
-        if is_late and not makes_stall:
-            events = [event for event in events if event.kind is not Kind.STALL]
+        if is_late:
+            events = [event for event in events if event.kind is not Kind.STALL or is_one_of(event, items, setting)]
         received.append(Received(items, events, _was_counted(items, found)))
     return received, Host(late_seconds if is_late else 0.0, result.receive_buffer_dropped)
+
+
+def is_one_of(stall: Event, made: Sequence[ExpectedEvent], setting: Setting) -> bool:
+    """Return whether a stall is one that was made, and not the sending host's own.
+
+    Parameters
+    ----------
+    stall
+        What was reported.
+    made
+        What was made in this stream.
+    setting
+        Format of the stream.
+
+    Returns
+    -------
+    bool
+        Whether it is near one that was made.
+    """
+    near = NEAR_SECONDS * setting.encoding.sample_rate_hz
+    return any(item.kind is Kind.STALL and abs(item.start_frame - stall.start_frame) <= near for item in made)
 
 
 def _was_counted(expected: Sequence[ExpectedEvent], found: Sequence[StreamResult]) -> bool:

@@ -12,6 +12,7 @@ from rtpverify.commands.selftest import run as module
 from rtpverify.commands.selftest.cases import Setting, each_kind, sizes
 from rtpverify.commands.selftest.outcome import Outcome, SelfTest, Tried, judged
 from rtpverify.commands.selftest.views import headline, rows
+from rtpverify.commands.selftest.wire import is_one_of
 from rtpverify.events import SIZES, Event, Kind
 from rtpverify.limits import PROFILES
 from rtpverify.reference import Tone
@@ -42,6 +43,12 @@ def test_packets_that_nothing_receives_are_refused():
     outcome = run("selftest", "--encoding", "L24/96000/8", "--packet-time", 0.001)
     assert outcome.exit_code == 2
     assert "96 frames of L24/96000/8 are payloads of 2,304 bytes; up to 2,036 are received" in outcome.stderr
+
+
+def test_of_the_stalls_of_a_late_host_only_the_one_that_was_made_counts():
+    made = [ExpectedEvent(Kind.STALL, 96_000)]
+    stalls = [Event(SIZES[Kind.STALL](), frame, 0, None) for frame in (95_000, 140_000)]
+    assert [is_one_of(stall, made, setting()) for stall in stalls] == [True, False]
 
 
 def test_what_a_format_cannot_have_has_a_reason():
