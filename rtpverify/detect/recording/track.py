@@ -348,7 +348,22 @@ class Track:
         return self._explanation[1]
 
     def log_likelihood(self, model: Model, start: int, stop: int) -> float:
-        """Return how likely the frames that arrived are under a model, in nats."""
+        """Return how likely the frames that arrived are under a model, in nats.
+
+        Parameters
+        ----------
+        model
+            The model.
+        start
+            First frame.
+        stop
+            The frame after the last.
+
+        Returns
+        -------
+        float
+            In nats.
+        """
         return float(self._log_likelihood(model, start, stop).sum())
 
     def _log_likelihood(self, model: Model, start: int, stop: int) -> NDArray[np.float64]:
