@@ -29,6 +29,8 @@ AHEAD_SECONDS = 0.5
 """How far packets may run ahead of what is settled before a batch is taken in pieces."""
 STORED_AHEAD_SECONDS = 4.0
 """The same where all of them are there already: what is checked at once is then worth the memory."""
+FEW_SOURCES = 8
+"""Where more come at once, they share the work, and what each is ahead takes memory."""
 MANY_STRETCHES = 2
 """A group that has room for more can wait until a stretch is whole."""
 PIECE_SAMPLES = 1 << 17
@@ -92,6 +94,7 @@ class _Group(Rows):
         self.encoding = encoding
         ahead_frames = int(ahead_seconds * form.sample_rate_hz)
         self.analysis = Analysis(form, ahead_frames, np.float32)
+        self.ahead_frames = ahead_frames
         self.longest_frames = ahead_frames // 2
         """Frames that are written at once where packets are long or of several lengths."""
         self.streams: list[Stream] = []
@@ -149,7 +152,12 @@ class Tracks(Rows):
     on_frames
         Takes all frames of every stream, where given.
     ahead_seconds
-        How far packets may run ahead of what is settled before a batch is taken in pieces.
+        How far packets of a few sources may run ahead of what is settled before a batch is taken in pieces.
+
+    Attributes
+    ----------
+    sources
+        How many sources the packets of the present batch are of, as far as that is known.
     """
 
     FRESH: ClassVar = {"_origin": -1, "_group": -1, "_row": -1, "_due": NEVER}
@@ -172,6 +180,7 @@ class Tracks(Rows):
         ahead_seconds: float,
     ) -> None:
         self._ahead_seconds = ahead_seconds
+        self.sources = 0
         self._table = table
         self._tracker = tracker
         self._tell = tell
@@ -325,7 +334,8 @@ class Tracks(Rows):
             raise RequestError(f"the stream had {MAX_FORMATS} formats before")
         if number == self._next_number:
             self._number[key] = number
-            self._groups[number] = _Group(*key, self._ahead_seconds)
+            ahead_seconds = self._ahead_seconds if self.sources <= FEW_SOURCES else AHEAD_SECONDS
+            self._groups[number] = _Group(*key, ahead_seconds)
             self._next_number += 1
         group = self._groups[number]
         self._end(stream, group)
@@ -538,11 +548,11 @@ class Tracks(Rows):
         settled, end = self._tracker.settled, self._tracker.end_timestamp
         for group in list(self._groups.values()):
             streams = group.index[group.rows]
-            self._due[streams] = end[streams] + int(self._ahead_seconds * group.analysis.form.sample_rate_hz)
+            self._due[streams] = end[streams] + group.ahead_frames
             origin = self._origin[streams]
             rows, origin = group.rows[origin >= 0], origin[origin >= 0]
             until, stretch = settled[group.index[rows]] - origin, group.analysis.stretch_frames
-            if not to_end and 2 * group.longest_frames > MANY_STRETCHES * stretch:
+            if not to_end and group.ahead_frames > MANY_STRETCHES * stretch:
                 until = until // stretch * stretch
             self._advance(group, rows, until)
             self._take_events(group)

@@ -121,6 +121,7 @@ class Verifier:
         self._merger: LegMerger | None = None
         self._intake = Intake(self._rows, self._tell, self._fail, host_clock, on_frames, ahead_seconds)
         self._presence = Presence(specs, selection, self._intake.arrivals, self._intake.tracker, self._tell, ends=ends)
+        self._is_stored = ahead_seconds > AHEAD_SECONDS
         self.failures: deque[Failure] = deque(maxlen=MAX_FAILURES)
         self._isolation = Isolation(self._take_together, self._begin_again, self._fail_transport)
         self._hearing = Hearing(self._rows)
@@ -322,6 +323,8 @@ class Verifier:
         rtp = parse(batch)
         self._no_rtp.update(rtp.discarded)
         self._flows = batch.flows
+        if self._is_stored:
+            self._intake.tracks.sources = len(np.unique(rtp.ssrc))
         rest = self._identity.matching(rtp)
         if self._merger is None and self._identity.has_legs:
             self._merger = LegMerger(self._rows)

@@ -41,6 +41,8 @@ STATE_BLOCKS = 64
 """Noise and thresholds are renewed at multiples of this block number only, whatever way the input is cut."""
 LEAST_STRETCHES, MOST_STRETCHES = 2, 16
 """Stretches of :data:`STATE_BLOCKS` that are checked together: the more were clean so far, the more."""
+MOST_SAMPLES = 1 << 20
+"""Samples of several rows that are judged together: more would cost no less each, and memory."""
 HISTORY_SECONDS = 2.2
 """How far back frames are read: a second before a step, a second after it, and the blocks that are being explained."""
 DISTURBED_BLOCKS = 10
@@ -177,7 +179,8 @@ class ToneBank:
             # Cut at the blocks where the state is renewed, and never beyond what the history can give back.
             step = np.minimum(left, STATE_BLOCKS - self.timeline.consumed_block[rows] % STATE_BLOCKS)
             # Rows go together where that wastes little on what the shorter ones have not got.
-            now = 2 * step >= step.max()
+            now = np.flatnonzero(2 * step >= step.max())
+            now = now[: max(1, MOST_SAMPLES // (int(step.max()) * self._block * self.timeline.channels))]
             self._process(rows[now], step[now])
             left[now] -= step[now]
             self._ahead[rows[now]] = np.maximum(self._ahead[rows[now]], LEAST_STRETCHES)
