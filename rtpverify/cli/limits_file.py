@@ -35,6 +35,8 @@ def read_limits(path: Path, profile: Limits) -> Limits:
         values = tomllib.loads(read_small(path, is_patient=True).decode())
     except OSError as error:
         raise ConfigurationError(f"{path}: {error.strerror}") from error
+    except RecursionError:
+        raise ConfigurationError(f"{path}: not TOML: arrays or tables are nested too deeply") from None
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigurationError(f"{path}: not TOML: {error}") from error
     return with_values(profile, values, str(path))

@@ -260,6 +260,8 @@ def _read(path: Path) -> str:
 def _parse_toml(text: str, path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
+    except RecursionError:
+        raise ConfigurationError(f"{path}: not TOML: arrays or tables are nested too deeply") from None
     except tomllib.TOMLDecodeError as error:
         line = re.search(r" \(at line (\d+), column \d+\)$", str(error))
         place = f"{path}:{line[1]}" if line else f"{path}"
