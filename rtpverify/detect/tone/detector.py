@@ -42,7 +42,7 @@ STATE_BLOCKS = 64
 LEAST_STRETCHES, MOST_STRETCHES = 2, 16
 """Stretches of :data:`STATE_BLOCKS` that are checked together: the more were clean so far, the more."""
 MOST_SAMPLES = 1 << 20
-"""Samples of several rows that are judged together: more would cost no less each, and memory."""
+"""Samples of several rows that are checked together: more would cost no less each, and memory."""
 HISTORY_SECONDS = 2.2
 """How far back frames are read: a second before a step, a second after it, and the blocks that are being explained."""
 DISTURBED_BLOCKS = 10
