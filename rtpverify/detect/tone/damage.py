@@ -55,11 +55,12 @@ def passes(track: Track, departure: Departure) -> bool:
 def _end(track: Track, departure: Departure) -> int | None:
     """Return the index of the first frame from which on the model of before holds again; None where it does not yet."""
     wrong = departure.at + np.flatnonzero(departure.bad[departure.at :])
-    last = np.append(np.flatnonzero(np.diff(wrong) > departure.guard_frames), len(wrong) - 1)
+    there = np.cumsum(departure.valid)  # frames that are missing show no end
+    last = np.append(np.flatnonzero(np.diff(there[wrong]) > departure.guard_frames), len(wrong) - 1)
     for end in (wrong[last] + 1).tolist():
         # Not only the guard: at the very end of the stream, a single wrong frame is followed by what is left.
         short = departure.final and end < len(departure.x) and end - departure.at < LEAST_REPEAT_FRAMES
-        if len(departure.x) - end < departure.guard_frames and not short:
+        if there[-1] - there[end - 1] < departure.guard_frames and not short:
             return None
         if _same_after(track, departure, end):
             return int(end)
@@ -91,12 +92,13 @@ def _same_after(track: Track, departure: Departure, end: int) -> bool:
 
     Where too little follows before the next departure, a vague one (slight, or long) has not ended.
     """
-    start, look, bad = departure.low + end, departure.look, departure.bad[end:]
+    begin = end + int(departure.valid[end:].argmax()) if end < len(departure.x) else end
+    start, look, bad = departure.low + begin, departure.look, departure.bad[begin:]
     stop = min(look, start + track.settings.block_frames)
     bad = bad[: stop - start]
     if bad.any():
         stop = start + int(bad.argmax())
-    if stop - start < LEAST_WINDOW_FRAMES:
+    if np.count_nonzero(departure.valid[begin : stop - departure.low]) < LEAST_WINDOW_FRAMES:
         return not _is_vague(track, departure, end) or (departure.final and stop == look)
     x, valid = track.read(start, stop)
     sine = fit_phasor(x, start, track.model.omega, valid)

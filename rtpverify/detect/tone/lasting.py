@@ -30,7 +30,7 @@ from rtpverify.detect.tone.steps import GRACE_FRAMES
 from rtpverify.detect.tone.track import Lasting, Muted, Track
 from rtpverify.dsp.levels import DB_PER_NEPER, FULL_SCALE_SINE_RMS, dbfs, decibels
 from rtpverify.dsp.sine import FreeFit, Sine, fit_free, fit_phasor, omega_deviation
-from rtpverify.events import SIZES, Event, Kind
+from rtpverify.events import SIZES, Event, Kind, SlipSize
 
 STEPS = frozenset({Kind.SLIP, Kind.REPEAT, Kind.POLARITY})
 """What shows as a step of the tone's phase."""
@@ -115,8 +115,36 @@ def lasts(track: Track, absence: Absence, soon: Departure, later: Departure) -> 
         # Of several faults in a row noise explains most; the first frames tell the first of them.
         first = _begun(track, soon)
         begun = first if first is not None and first.lasting.kind in STEPS | ANOTHER_SINE else begun
-    if begun is None:
+    return begun is not None and _continue_with(track, absence, begun)
+
+
+def jumps_ahead(track: Track, absence: Absence, soon: Departure) -> bool:
+    """Continue at once with the tone from further ahead: it has not arrived before, and so is no copy that may end.
+
+    Parameters
+    ----------
+    track
+        The channel.
+    absence
+        What is known of a tone that is not there.
+    soon
+        The frames that depart, for a short while.
+
+    Returns
+    -------
+    bool
+        Whether it does.
+    """
+    begun = _begun(track, soon)
+    if begun is None or begun.lasting.ended or not isinstance(begun.lasting.size, SlipSize):
         return False
+    if begun.known - begun.lasting.start < track.settings.block_frames:
+        return False
+    return track.steps.is_from_ahead(begun.lasting.size.slip_frames) and _continue_with(track, absence, begun)
+
+
+def _continue_with(track: Track, absence: Absence, begun: _Begun) -> bool:
+    """Continue with what has begun; return whether there is something to continue with."""
     stretch, lasting, known = begun.stretch, begun.lasting, begun.known
     if lasting.kind is Kind.DROPOUT:
         _begin_muted(track, stretch, lasting, known)

@@ -17,7 +17,7 @@ from rtpverify.detect.tone.adoption import adopt
 from rtpverify.detect.tone.damage import fills_the_end, passes
 from rtpverify.detect.tone.departure import LOOKAHEAD_SECONDS, RETURN_SECONDS, Departure, look_around
 from rtpverify.detect.tone.drift import drifts
-from rtpverify.detect.tone.lasting import ends_muted, finish, lasts, returns, seems_as_before
+from rtpverify.detect.tone.lasting import ends_muted, finish, jumps_ahead, lasts, returns, seems_as_before
 from rtpverify.detect.tone.moves import SETTLING_BLOCKS
 from rtpverify.detect.tone.quiet import follow_quiet
 from rtpverify.detect.tone.settings import ACQUISITION_BLOCKS, LEAST_WINDOW_FRAMES
@@ -237,7 +237,7 @@ class Scanner:
         track.steps.interrupt(frame)
         if track.lasting and later is not None and returns(track, later):
             return True
-        if drifts(track, soon) or passes(track, soon):
+        if drifts(track, soon) or passes(track, soon) or jumps_ahead(track, self._absence, soon):
             return True
         if later is None:
             return False

@@ -287,6 +287,21 @@ class StepResolver:
         """Whether a slip is known only modulo less than 20 ms, so that its sign shows nothing."""
         return self.code is not None and self.code.blind_frames < 0.02 * self.settings.sample_rate_hz
 
+    def is_from_ahead(self, slip_frames: int | None) -> bool:
+        """Return whether a slip is to content that has not arrived before.
+
+        Parameters
+        ----------
+        slip_frames
+            By how many frames; None where unknown.
+
+        Returns
+        -------
+        bool
+            Whether it is.
+        """
+        return slip_frames is not None and self._longest_repeat(slip_frames) == 0
+
     def _longest_repeat(self, slip_frames: int | None) -> int:
         """Return of how many frames a repeat may be at most that begins with this slip, 0 where it is none."""
         longest = int(_LONGEST_REPEAT_SECONDS * self.settings.sample_rate_hz)

@@ -71,6 +71,14 @@ def test_holes_are_not_explained():
     assert explain([], holes=[(10_000, 10_048), (30_000, 33_000)]) == []
 
 
+@pytest.mark.parametrize(
+    "hole", [(24_700, 24_796), (25_500, 25_596), (26_400, 26_448), (27_000, 28_440), (33_000, 33_048)]
+)
+@pytest.mark.parametrize("frames", [100, -100, -4000])
+def test_a_fault_is_not_over_where_frames_are_missing(frames, hole):
+    assert explain([f"slip:at=0.5,frames={frames}"], holes=[hole]) == [("slip", 24_000, 0)]
+
+
 def test_faults_in_a_row():
     told = explain(["click:at=0.5,size=0.1", "dropout:at=0.503,frames=40", "click:at=0.506,size=-0.1"])
     assert told == [("click", 24_000, 1), ("dropout", 24_144, 40), ("click", 24_288, 1)]
