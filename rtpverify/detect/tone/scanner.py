@@ -45,6 +45,8 @@ class Scanner:
         """Frame up to which the first blocks of a tone have to be seen before it is continued with."""
         self._run_ended = False
         """Whether a short run of one value has just ended: what follows another is examined as a whole."""
+        self._awaited: int | None = None
+        """The frame whose departure only more of the signal explains."""
 
     @property
     def events(self) -> list[Event]:
@@ -237,9 +239,11 @@ class Scanner:
         track.steps.interrupt(frame)
         if track.lasting and later is not None and returns(track, later):
             return True
-        if drifts(track, soon) or passes(track, soon) or jumps_ahead(track, self._absence, soon):
+        is_new, self._awaited = self._awaited != frame, None
+        if is_new and (drifts(track, soon) or passes(track, soon) or jumps_ahead(track, self._absence, soon)):
             return True
         if later is None:
+            self._awaited = frame
             return False
         if passes(track, later) or lasts(track, self._absence, soon, later):
             return True
