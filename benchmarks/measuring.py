@@ -128,7 +128,7 @@ def circumstances() -> dict[str, str]:
         "class": processor(),
         "disabled": os.environ.get("NPY_DISABLE_CPU_FEATURES", ""),
         "load": " ".join(f"{load:.1f}" for load in os.getloadavg()),
-        "command": " ".join(["python", *sys.argv]),
+        "command": " ".join(["python", "-m", f"benchmarks.{Path(sys.argv[0]).stem}", *sys.argv[1:]]),
     }
 
 

@@ -40,6 +40,13 @@ def test_ratios_are_of_the_least_times():
     assert measuring.ratios(rows(2.0, 4.0)) == {"work: other": 2.0}
 
 
+def test_the_circumstances_name_the_command_and_no_place_of_this_machine(monkeypatch):
+    monkeypatch.setattr("sys.argv", ["/somewhere/benchmarks/regression.py", "--rounds", "3"])
+    assert measuring.circumstances()["command"] == "python -m benchmarks.regression --rounds 3"
+    for recorded in json.loads(regression.BASELINE.read_text()).values():
+        assert " /" not in recorded["circumstances"]["command"]
+
+
 @pytest.mark.parametrize(("recorded", "status"), [(2.0, 0), (2.4, 0), (2.6, 1), (1.0, 0), (None, 2)])
 def test_what_got_worse_fails(tmp_path, monkeypatch, capsys, recorded, status):
     baseline = tmp_path / "baseline.json"
