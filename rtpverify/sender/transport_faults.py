@@ -244,8 +244,8 @@ class TransportPlan:
         since, frames, values = number - self._first(fault), self._packet_frames, fault.values
         place, by, packets = since * frames, values["by"], values["packets"]
         if values["pattern"] == "scattered":
-            first = int(number[0]) if len(number) else 0
-            draw = uniform(values["seed"], first, int(number[-1]) - first + 1, 1)[number - first, 0] + 0.5
+            first, last = (int(number[0]), int(number[-1])) if len(number) else (0, -1)
+            draw = uniform(values["seed"], first, last - first + 1, 1)[number - first, 0] + 0.5
             off = np.floor(draw * (2 * by + 1)).astype(np.int64) - by
         else:
             written = {
