@@ -14,12 +14,11 @@ from __future__ import annotations
 import json
 import secrets
 import sqlite3
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from rtpverify.history.store import BUSY_SECONDS, Document, check_layout
+from rtpverify.history.store import BUSY_SECONDS, Document, check_layout, transaction
 
 _LAYOUT = """
 CREATE TABLE outbox (revision INTEGER PRIMARY KEY AUTOINCREMENT, number INTEGER NOT NULL UNIQUE);
@@ -92,7 +91,7 @@ class Outbox:
     def _prepare(self) -> str:
         database = self._database
         database.execute("PRAGMA synchronous = NORMAL")
-        with self._all_or_none():
+        with transaction(self._database):
             if not database.execute("SELECT 1 FROM sqlite_schema WHERE name = 'outbox'").fetchone():
                 for statement in _statements(_LAYOUT):
                     database.execute(statement)
@@ -154,7 +153,7 @@ class Outbox:
         sqlite3.Error
             Where that cannot be written; then all of them stay.
         """
-        with self._all_or_none():
+        with transaction(self._database):
             self._database.executemany("DELETE FROM outbox WHERE revision = ?", [(one,) for one in revisions])
 
     def remove_to(self, revision: int) -> None:
@@ -185,21 +184,10 @@ class Outbox:
         sqlite3.Error
             Where that cannot be written; then nothing has changed.
         """
-        with self._all_or_none():
+        with transaction(self._database):
             for revision in revisions:
                 row = self._database.execute("DELETE FROM outbox WHERE revision = ? RETURNING number", (revision,))
                 self._database.executemany("INSERT INTO outbox (number) VALUES (?)", row.fetchall())
-
-    @contextmanager
-    def _all_or_none(self) -> Iterator[None]:
-        self._database.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-            self._database.execute("COMMIT")
-        except BaseException:
-            if self._database.in_transaction:
-                self._database.execute("ROLLBACK")
-            raise
 
     def close(self) -> None:
         """Close the file. May be called twice."""

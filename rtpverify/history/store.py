@@ -121,7 +121,7 @@ class Store:
         database.execute("PRAGMA journal_mode = WAL")
         database.execute("PRAGMA synchronous = NORMAL")
         database.execute("PRAGMA journal_size_limit = 4194304")
-        with self._transaction():
+        with transaction(self._database):
             if empty:
                 for statement in _LAYOUT.split(";"):
                     database.execute(statement)
@@ -147,7 +147,7 @@ class Store:
         sqlite3.Error
             Where that cannot be written.
         """
-        with self._transaction():
+        with transaction(self._database):
             self._database.execute(_CUT_OFF)
             before = self._database.execute("SELECT written_ns FROM run WHERE has_ended = 0").fetchone()
             self._database.execute("DELETE FROM run")
@@ -167,7 +167,7 @@ class Store:
         sqlite3.Error
             Where that cannot be written.
         """
-        with self._transaction():
+        with transaction(self._database):
             self._database.execute("UPDATE run SET has_ended = 1")
 
     def write(self, documents: Iterable[Document], now_ns: int) -> int:
@@ -203,7 +203,7 @@ class Store:
             )
             for document in documents
         ]
-        with self._transaction():
+        with transaction(self._database):
             self._database.executemany(_WRITE, rows)
             self._database.execute("UPDATE run SET written_ns = ?", (now_ns,))
         return len(rows)
@@ -240,7 +240,7 @@ class Store:
     def _remove(self, condition: str, value: int | None, most: int) -> int:
         chosen = f"SELECT number FROM event WHERE {condition} ORDER BY time_ns LIMIT ?"  # noqa: S608 - our own words
         values = [most] if value is None else [value, most]
-        with self._transaction():
+        with transaction(self._database):
             cursor = self._database.execute(f"DELETE FROM event WHERE number IN ({chosen})", values)  # noqa: S608
         return cursor.rowcount
 
@@ -265,17 +265,34 @@ class Store:
         """Close the file. May be called twice."""
         self._database.close()
 
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        """Do all of what is done inside, or nothing."""
-        self._database.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-            self._database.execute("COMMIT")
-        except BaseException:
-            if self._database.in_transaction:  # a full disk has rolled back already
-                self._database.execute("ROLLBACK")
-            raise
+
+@contextmanager
+def transaction(database: sqlite3.Connection) -> Iterator[None]:
+    """Do all of what is done inside, or nothing.
+
+    Parameters
+    ----------
+    database
+        Where it is done; it is in no transaction yet.
+
+    Yields
+    ------
+    None
+        While it is done.
+
+    Raises
+    ------
+    sqlite3.Error
+        Where it cannot be done.
+    """
+    database.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        database.execute("COMMIT")
+    except BaseException:
+        if database.in_transaction:  # a full disk has rolled back already
+            database.execute("ROLLBACK")
+        raise
 
 
 def _make(path: Path) -> None:
