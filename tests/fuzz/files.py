@@ -169,7 +169,7 @@ def opened_configuration() -> Iterator[Take]:
 # Audio --------------------------------------------------------------------------------------------------------------
 
 MOST_BLOCKS = 64
-"""Of 4,096 frames; a few bytes may stand for hours."""
+"""Blocks of 4,096 frames that are read of one input: a header of a few bytes may claim hours of audio."""
 
 
 @contextmanager

@@ -761,7 +761,7 @@ class Follower:
 
     def _is_noisier(self, track: Track, broken: Broken, model: Model, stop: int) -> bool:
         """Continue with more noise where the recording continues under it."""
-        # What was told as something else needs more to become noise.
+        # A departure that already has an event of another kind must last longer before it becomes noise.
         seconds = UNEXPLAINED_SECONDS if broken.event is None else EXPLAINED_SECONDS
         start = max(broken.frame, stop - self.settings.frames(seconds))
         if broken.event is None and self._gain_drifts(track, model, broken.frame, stop):

@@ -188,11 +188,8 @@ def _copied(part: FittedFrames, signal: NDArray[np.float64], describe: Describe)
     return without_chain(part, signal, 0, describe, most=2.0, prior=math.log(len(part.departure.past)))
 
 
-class Slip(_Found):
-    """Content of another place of the reference: as if frames were missing, or came twice."""
-
-    kind = Kind.SLIP
-    prior = 2.0
+class _SearchedFor(_Found):
+    """What has to be looked for in a recording, at a cost, and shows at once in a tone."""
 
     def costly(self, departure: Departure) -> bool:
         """Return whether it is tried only where all others leave more than noise.
@@ -208,6 +205,13 @@ class Slip(_Found):
             Whether it is.
         """
         return departure.reference.omega is None
+
+
+class Slip(_SearchedFor):
+    """Content of another place of the reference: as if frames were missing, or came twice."""
+
+    kind = Kind.SLIP
+    prior = 2.0
 
     def fit(self, part: FittedFrames) -> Sequence[Fitted]:
         """Return the reference from wherever it knows the content of the frames to be.
@@ -254,26 +258,11 @@ def _exchanged(size: EventSize) -> str:
     return f"carries channel {channel} of the reference"
 
 
-class ChannelSwap(_Found):
+class ChannelSwap(_SearchedFor):
     """What another channel should carry."""
 
     kind = Kind.CHANNEL_SWAP
     prior = 1.5
-
-    def costly(self, departure: Departure) -> bool:
-        """Return whether it is tried only where all others leave more than noise.
-
-        Parameters
-        ----------
-        departure
-            The frames that depart.
-
-        Returns
-        -------
-        bool
-            Whether it is.
-        """
-        return departure.reference.omega is None
 
     def fit(self, part: FittedFrames) -> Sequence[Fitted]:
         """Return what is expected of the channel that the frames resemble most.
